@@ -1,0 +1,185 @@
+// Package imports holds the tree to the directions in which its packages may
+// import each other, and to who may import which library.
+package imports
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	root   = "../.."
+	module = "hoko.to/edge/"
+)
+
+// mayImport is, by directory, which packages of this module its files may
+// import, tests aside. A directory speaks for those below it.
+var mayImport = map[string][]string{
+	"cmd":              {"caddymodule"},
+	"caddymodule":      {"plugin"},
+	"plugin/apikey":    {},
+	"plugin/ratelimit": {},
+	"plugin/apierror":  {},
+	"plugin/devserver": {},
+	"plugin/sale":      {"plugin/apikey", "plugin/apierror"},
+	"plugin/postgres":  {"plugin/apikey", "plugin/sale"},
+	"internal/testenv": {"plugin/devserver", "plugin/postgres"},
+}
+
+// mayUse is, by library, which directories may import it. Where tests is true,
+// test files anywhere may too.
+var mayUse = []struct {
+	library string
+	dirs    []string
+	tests   bool
+}{
+	{"github.com/caddyserver", []string{"cmd", "caddymodule", "e2e"}, false},
+	{"go.uber.org/zap", []string{"cmd", "caddymodule", "e2e"}, false},
+	{"github.com/jackc", []string{"plugin/postgres", "plugin/devserver", "internal/testenv"}, true},
+	{"github.com/redis/go-redis", []string{"plugin/ratelimit"}, true},
+	{"github.com/go-redis/redis_rate", []string{"plugin/ratelimit"}, true},
+}
+
+func TestImportsFollowTheirDirections(t *testing.T) {
+	files := 0
+	eachFile(t, func(name string) {
+		if path.Ext(name) != ".go" {
+			return
+		}
+		files++
+		for _, imported := range importsOf(t, name) {
+			if why := refuse(name, imported); why != "" {
+				t.Errorf("%s imports %s: %s", name, imported, why)
+			}
+		}
+	})
+	if files == 0 {
+		t.Fatal("no Go file found")
+	}
+}
+
+func TestADirectionIsEnforced(t *testing.T) {
+	for _, tc := range []struct {
+		file, imported string
+		allowed        bool
+	}{
+		{"cmd/caddy/main.go", "hoko.to/edge/caddymodule", true},
+		{"cmd/caddy/main.go", "hoko.to/edge/plugin/sale", false},
+		{"caddymodule/sale.go", "hoko.to/edge/plugin/sale", true},
+		{"caddymodule/sale.go", "hoko.to/edge/internal/testenv", false},
+		{"caddymodule/sale_test.go", "hoko.to/edge/internal/testenv", true},
+		{"caddymodule/sale.go", "github.com/jackc/pgx/v5", false},
+		{"plugin/sale/handler.go", "hoko.to/edge/plugin/apikey", true},
+		{"plugin/sale/handler.go", "hoko.to/edge/plugin/postgres", false},
+		{"plugin/sale/handler_test.go", "hoko.to/edge/plugin/postgres", true},
+		{"plugin/apikey/cache.go", "hoko.to/edge/plugin/apierror", false},
+		{"plugin/postgres/store.go", "hoko.to/edge/plugin/sale", true},
+		{"plugin/postgres/store.go", "hoko.to/edge/plugin/apierror", false},
+		{"plugin/postgres/store.go", "github.com/jackc/tern/v2/migrate", true},
+		{"plugin/postgres/store.go", "github.com/redis/go-redis/v9", false},
+		{"plugin/sale/handler.go", "github.com/caddyserver/caddy/v2", false},
+		{"plugin/sale/handler_test.go", "go.uber.org/zap", false},
+		{"plugin/ratelimit/limiter.go", "github.com/go-redis/redis_rate/v10", true},
+		{"plugin/new/new.go", "hoko.to/edge/plugin/sale", false},
+		{"plugin/new/new.go", "net/http", true},
+	} {
+		if why := refuse(tc.file, tc.imported); (why == "") != tc.allowed {
+			t.Errorf("%s imports %s: %q", tc.file, tc.imported, why)
+		}
+	}
+}
+
+// refuse says why a file may not import a package; nothing where it may.
+func refuse(file, imported string) string {
+	dir, isTest := path.Dir(file), strings.HasSuffix(file, "_test.go")
+	if target, ours := strings.CutPrefix(imported, module); ours {
+		if isTest || within(target, allowed(dir)) {
+			return ""
+		}
+		return "a direction that the table does not have"
+	}
+	for _, row := range mayUse {
+		if within(imported, []string{row.library}) && !within(dir, row.dirs) && !(isTest && row.tests) {
+			return "only for " + strings.Join(row.dirs, ", ")
+		}
+	}
+	return ""
+}
+
+// allowed is what the nearest row of a directory has.
+func allowed(dir string) []string {
+	for ; dir != "."; dir = path.Dir(dir) {
+		if row, ok := mayImport[dir]; ok {
+			return row
+		}
+	}
+	return nil
+}
+
+// within says whether a path is one of the parents or below it.
+func within(name string, parents []string) bool {
+	return slices.ContainsFunc(parents, func(parent string) bool {
+		return name == parent || strings.HasPrefix(name, parent+"/")
+	})
+}
+
+func importsOf(t *testing.T, name string) (imported []string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range file.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		imported = append(imported, name)
+	}
+	return imported
+}
+
+// private is what only those have who wrote the first version. Its brackets keep it from finding itself.
+var private = regexp.MustCompile(`\.\./share[d]\b|\b(CONTRAC[T]|DESIG[N]|ANCHOR[S])(\.md| §)`)
+
+func TestTheTreeStandsOnItsOwn(t *testing.T) {
+	eachFile(t, func(name string) {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := private.Find(text); found != nil {
+			t.Errorf("%s refers to %q, which is not in this repository", name, found)
+		}
+	})
+}
+
+// eachFile visits the tree's files by their path from the root, but for git's and what is built.
+func eachFile(t *testing.T, visit func(name string)) {
+	t.Helper()
+	tree := os.DirFS(root)
+	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (name == ".git" || name == "bin") {
+			return fs.SkipDir
+		}
+		if entry.Type().IsRegular() {
+			visit(name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,198 @@
+package testenv
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// orphanMode, in the environment, makes this binary start its shared server and stay until it is killed.
+const orphanMode = "TESTENV_ORPHAN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(orphanMode) != "" {
+		beOrphaned()
+	}
+	code := Main(m)
+	if _, err := os.Stat(scratch.path); !os.IsNotExist(err) {
+		fmt.Printf("%s is left behind (%v)\n", scratch.path, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func beOrphaned() {
+	server, err := startShared()
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println(scratch.path)
+	<-server.Done()
+	os.Exit(1)
+}
+
+func connect(t *testing.T, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := guarded()
+		defer cancel()
+		conn.Close(ctx)
+	})
+	return conn
+}
+
+func value(t *testing.T, conn *pgx.Conn, sql string) (v string) {
+	t.Helper()
+	if err := conn.QueryRow(t.Context(), sql).Scan(&v); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestADatabaseIsMigratedAndTheTestsOwn(t *testing.T) {
+	one, two := connect(t, Database(t)), connect(t, Database(t))
+	value(t, one, "INSERT INTO hoko.workspaces (id, name) VALUES ('w', 'mine')")
+	if got := value(t, one, "SELECT count(*)::text FROM hoko.workspaces"); got != "1" {
+		t.Errorf("rows where one was written: %s", got)
+	}
+	if got := value(t, two, "SELECT count(*)::text FROM hoko.workspaces"); got != "0" {
+		t.Errorf("rows elsewhere: %s", got)
+	}
+}
+
+func TestAnEmptyDatabaseHasNoSchema(t *testing.T) {
+	conn := connect(t, EmptyDatabase(t))
+	if got := value(t, conn, "SELECT nspname::text FROM pg_namespace WHERE nspname = 'hoko'"); got != "" {
+		t.Errorf("it has a schema %s", got)
+	}
+}
+
+func TestADatabaseIsDroppedWithItsTest(t *testing.T) {
+	var name string
+	t.Run("a test that leaves a connection open", func(t *testing.T) {
+		dsn := Database(t)
+		conn, err := pgx.Connect(t.Context(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name = conn.Config().Database
+	})
+	admin := connect(t, sharedPostgres.server.DSN("postgres"))
+	if got := value(t, admin, "SELECT datname::text FROM pg_database WHERE datname = '"+name+"'"); name == "" || got != "" {
+		t.Errorf("%q is still there", name)
+	}
+}
+
+func TestAPostgresOfOnesOwnStartsAgain(t *testing.T) {
+	s := Postgres(t)
+	value(t, connect(t, s.DSN("postgres")), "CREATE TABLE kept AS SELECT 'yes' AS value")
+	address := s.DSN("postgres")
+	s.Kill()
+	if _, err := pgx.Connect(t.Context(), address); err == nil {
+		t.Error("it answers after its end")
+	}
+	s.Start(t)
+	if got := value(t, connect(t, address), "SELECT value FROM kept"); got != "yes" {
+		t.Errorf("data: %q", got)
+	}
+}
+
+// redis sends one command and returns the first line of the answer.
+func redis(t *testing.T, address, command string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial(u.Scheme, u.Path)
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s\r\n", command)
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(line)
+}
+
+func TestARedisIsTheTestsOwn(t *testing.T) {
+	one, two := Redis(t), Redis(t)
+	if got := redis(t, one, "SET key value"); got != "+OK" {
+		t.Fatal(got)
+	}
+	if got := redis(t, two, "GET key"); got != "$-1" {
+		t.Errorf("the other one has it too: %s", got)
+	}
+}
+
+func TestARedisStartsAgainEmptyAtItsAddress(t *testing.T) {
+	s := RedisServer(t)
+	address := s.URL()
+	redis(t, address, "SET key value")
+	s.Stop()
+	if got := redis(t, address, "PING"); got == "+PONG" {
+		t.Error("it answers after its end")
+	}
+	s.Start(t)
+	if got := redis(t, address, "GET key"); got != "$-1" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestNothingIsLeftOfAKilledTestBinary(t *testing.T) {
+	inherited, held, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inherited.Close()
+	orphan := exec.Command(os.Args[0])
+	orphan.Env = append(os.Environ(), orphanMode+"=1")
+	orphan.ExtraFiles = []*os.File{held} // whatever it starts has it too
+	out, err := orphan.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := orphan.Start(); err != nil {
+		t.Fatal(err)
+	}
+	held.Close()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := strings.TrimSpace(line)
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("while it runs: %v", err)
+	}
+	if err := orphan.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	orphan.Wait() // it was killed, and says so
+
+	if err := inherited.SetReadDeadline(time.Now().Add(hangGuard)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(inherited); err != nil { // ends with the last of them
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left behind (%v)", dir, err)
+	}
+}

@@ -1,0 +1,117 @@
+package apierror
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// On a fake clock: how long a refusal may take, and what a body that is under way is given.
+func TestRefuse_WaitsOnlyAMomentForTheBody(t *testing.T) {
+	for name, upload := range map[string]struct {
+		head string
+		late time.Duration // until the body "hello" follows; 0 = never
+		kept bool
+		wait time.Duration // until the answer
+	}{
+		"at once":         {"Content-Length: 5", time.Nanosecond, true, time.Nanosecond},
+		"in time":         {"Content-Length: 5", 199 * time.Millisecond, true, 199 * time.Millisecond},
+		"in time, longer": {"Content-Length: 6", 199 * time.Millisecond, false, 200 * time.Millisecond},
+		"too late":        {"Content-Length: 5", 201 * time.Millisecond, false, 200 * time.Millisecond},
+		"never":           {"Content-Length: 5", 0, false, 200 * time.Millisecond},
+		"never, chunked":  {"Transfer-Encoding: chunked", 0, false, 200 * time.Millisecond},
+		"never, long":     {"Content-Length: 65537", 0, false, 0},
+		"never, expects":  {"Content-Length: 5\r\nExpect: 100-continue", 0, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn := servePipe(t, refusing(true))
+				start := time.Now()
+				send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\n"+upload.head+"\r\n\r\n")
+				if upload.late > 0 {
+					time.AfterFunc(upload.late, func() { conn.Write([]byte("hello")) })
+				}
+				res := receive(t, bufio.NewReader(conn))
+				if wait := time.Since(start); wait != upload.wait {
+					t.Errorf("answered after %v, want %v", wait, upload.wait)
+				}
+				if res.Close == upload.kept {
+					t.Errorf("closes: %v, want %v", res.Close, !upload.kept)
+				}
+			})
+		})
+	}
+}
+
+func TestRefuse_HoldsASilentClientForUnderTwoSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := servePipe(t, refusing(true))
+		send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n")
+		answers := bufio.NewReader(conn)
+		receive(t, answers)
+		start := time.Now()
+		if _, err := answers.ReadByte(); err == nil {
+			t.Error("something follows the answer")
+		}
+		if held := time.Since(start); held != lingerTime+500*time.Millisecond {
+			t.Errorf("closed after %v", held)
+		}
+	})
+}
+
+// A timeout cancels the context of every later request of its connection.
+func TestRefuse_ClosesAConnectionThatTimedOutBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := servePipe(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+			r.Body.Read(make([]byte, 1)) // times out
+			Refuse(w, r, func() { Write(w, InvalidKey) })
+		}))
+		send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+		time.AfterFunc(1100*time.Millisecond, func() { conn.Write([]byte("hello")) })
+		if res := receive(t, bufio.NewReader(conn)); !res.Close {
+			t.Error("the connection is kept")
+		}
+	})
+}
+
+// servePipe serves one connection in memory, which synctest's clock can see.
+func servePipe(t *testing.T, h http.Handler) net.Conn {
+	t.Helper()
+	client, server := net.Pipe()
+	listener := &pipeListener{conns: make(chan net.Conn, 1)}
+	listener.conns <- server
+	closed := make(chan struct{})
+	s := &http.Server{Handler: h, ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			close(closed)
+		}
+	}}
+	served := make(chan struct{})
+	go func() { s.Serve(listener); close(served) }()
+	t.Cleanup(func() {
+		client.Close()
+		<-closed
+		s.Close()
+		<-served
+	})
+	return client
+}
+
+// pipeListener accepts what lies in conns.
+type pipeListener struct{ conns chan net.Conn }
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	conn, ok := <-l.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (l *pipeListener) Close() error { close(l.conns); return nil }
+
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }

@@ -1,0 +1,62 @@
+// Package apierror answers an API's errors: one table of what the edge says in
+// both languages, and one writer. Bodies are those of docs/api.md, byte for byte.
+package apierror
+
+import "net/http"
+
+// Error is one row of the table: a status and what it says. Rows are immutable.
+type Error struct {
+	Status int
+	En, Ar string
+	body   []byte
+}
+
+// The table of docs/api.md. MissingScopes and RateLimitExceeded have a member
+// more, which their writers add.
+var (
+	InvalidRequest      = row(http.StatusBadRequest, "Invalid request", "طلب غير صالح")
+	InvalidKey          = row(http.StatusUnauthorized, "Invalid API key", "مفتاح API غير صالح")
+	MissingScopes       = row(http.StatusForbidden, "Missing required scopes", "الصلاحيات المطلوبة مفقودة")
+	NotFound            = row(http.StatusNotFound, "Not found", "غير موجود")
+	RequestTimeout      = row(http.StatusRequestTimeout, "Request timeout", "انتهت مهلة الطلب")
+	BodyTooLarge        = row(http.StatusRequestEntityTooLarge, "Request body too large", "حجم الطلب كبير جدًا")
+	UnsupportedEncoding = row(http.StatusUnsupportedMediaType, "Unsupported content encoding", "ترميز المحتوى غير مدعوم")
+	IdempotencyMismatch = row(http.StatusUnprocessableEntity, "Idempotency key was used with a different request", "استُخدم مفتاح عدم التكرار مع طلب مختلف")
+	TooEarly            = row(http.StatusTooEarly, "Too early", "الطلب مبكر جدًا")
+	RateLimitExceeded   = row(http.StatusTooManyRequests, "Rate limit exceeded", "تم تجاوز حد المعدل")
+	Internal            = row(http.StatusInternalServerError, "Internal server error", "خطأ داخلي في الخادم")
+	BadGateway          = row(http.StatusBadGateway, "Bad gateway", "بوابة غير صالحة")
+	Unavailable         = row(http.StatusServiceUnavailable, "Service temporarily unavailable", "الخدمة غير متاحة مؤقتًا")
+	GatewayTimeout      = row(http.StatusGatewayTimeout, "Gateway timeout", "انتهت مهلة البوابة")
+)
+
+var byStatus = func() map[int]*Error {
+	rows := map[int]*Error{}
+	for _, e := range []*Error{
+		InvalidRequest, InvalidKey, MissingScopes, NotFound, RequestTimeout, BodyTooLarge, UnsupportedEncoding,
+		IdempotencyMismatch, TooEarly, RateLimitExceeded, Internal, BadGateway, Unavailable, GatewayTimeout,
+	} {
+		rows[e.Status] = e
+	}
+	return rows
+}()
+
+// row renders a row's body once. Its texts hold nothing that JSON escapes.
+func row(status int, en, ar string) *Error {
+	return &Error{status, en, ar, []byte(`{"error":{"en":"` + en + `","ar":"` + ar + `"}}`)}
+}
+
+// ForStatus is the row of a status: its own, else 400's for a client's error
+// and 500's for everything else.
+func ForStatus(status int) *Error {
+	if e, ok := byStatus[status]; ok {
+		return e
+	}
+	if status >= 400 && status < 500 {
+		return InvalidRequest
+	}
+	return Internal
+}
+
+// Error says it in English, for logs.
+func (e *Error) Error() string { return e.En }

@@ -1,0 +1,143 @@
+package apierror
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// Every row as it leaves, byte for byte.
+var rows = []struct {
+	row    *Error
+	status int
+	body   string
+}{
+	{InvalidRequest, 400, `{"error":{"en":"Invalid request","ar":"طلب غير صالح"}}`},
+	{InvalidKey, 401, `{"error":{"en":"Invalid API key","ar":"مفتاح API غير صالح"}}`},
+	{NotFound, 404, `{"error":{"en":"Not found","ar":"غير موجود"}}`},
+	{RequestTimeout, 408, `{"error":{"en":"Request timeout","ar":"انتهت مهلة الطلب"}}`},
+	{BodyTooLarge, 413, `{"error":{"en":"Request body too large","ar":"حجم الطلب كبير جدًا"}}`},
+	{UnsupportedEncoding, 415, `{"error":{"en":"Unsupported content encoding","ar":"ترميز المحتوى غير مدعوم"}}`},
+	{IdempotencyMismatch, 422, `{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب مختلف"}}`},
+	{TooEarly, 425, `{"error":{"en":"Too early","ar":"الطلب مبكر جدًا"}}`},
+	{Internal, 500, `{"error":{"en":"Internal server error","ar":"خطأ داخلي في الخادم"}}`},
+	{BadGateway, 502, `{"error":{"en":"Bad gateway","ar":"بوابة غير صالحة"}}`},
+	{Unavailable, 503, `{"error":{"en":"Service temporarily unavailable","ar":"الخدمة غير متاحة مؤقتًا"}}`},
+	{GatewayTimeout, 504, `{"error":{"en":"Gateway timeout","ar":"انتهت مهلة البوابة"}}`},
+}
+
+func TestWrite_AnswersEachRowByteForByte(t *testing.T) {
+	for _, want := range rows {
+		t.Run(strconv.Itoa(want.status), func(t *testing.T) {
+			w := httptest.NewRecorder()
+			Write(w, want.row)
+			expectAnswer(t, w, want.status, want.body)
+		})
+	}
+}
+
+func TestForStatus_FindsEachRow(t *testing.T) {
+	for _, want := range rows {
+		if got := ForStatus(want.status); got != want.row {
+			t.Errorf("ForStatus(%d) = %v, want %v", want.status, got, want.row)
+		}
+	}
+	for status, want := range map[int]*Error{403: MissingScopes, 429: RateLimitExceeded, 405: InvalidRequest, 499: InvalidRequest, 501: Internal, 511: Internal, 200: Internal} {
+		if got := ForStatus(status); got != want {
+			t.Errorf("ForStatus(%d) = %v, want %v", status, got, want)
+		}
+	}
+}
+
+func TestWriteMissingScopes_NamesThemInOrder(t *testing.T) {
+	for want, missing := range map[string][]string{
+		`["conversionsWrite"]`:           {"conversionsWrite"},
+		`["linksWrite","analyticsRead"]`: {"linksWrite", "analyticsRead"},
+		`["analyticsRead","linksWrite"]`: {"analyticsRead", "linksWrite"},
+	} {
+		w := httptest.NewRecorder()
+		WriteMissingScopes(w, missing)
+		expectAnswer(t, w, 403, `{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":`+want+`}`)
+	}
+}
+
+func TestWriteRateLimitExceeded_RoundsTheWaitUp(t *testing.T) {
+	for wait, want := range map[time.Duration]string{
+		-time.Second:                   "1",
+		0:                              "1",
+		time.Nanosecond:                "1",
+		time.Second:                    "1",
+		time.Second + time.Nanosecond:  "2",
+		time.Minute:                    "60",
+		25*time.Hour + time.Nanosecond: "90001",
+	} {
+		w := httptest.NewRecorder()
+		WriteRateLimitExceeded(w, wait)
+		expectAnswer(t, w, 429, `{"error":{"en":"Rate limit exceeded","ar":"تم تجاوز حد المعدل"},"retryAfter":`+want+`}`)
+		if got := w.Header().Get("Retry-After"); got != want {
+			t.Errorf("wait %v: Retry-After %q, want %q", wait, got, want)
+		}
+	}
+}
+
+func TestWrite_GivesA503ARetryAfter(t *testing.T) {
+	w := httptest.NewRecorder()
+	Write(w, Unavailable)
+	if got := w.Header().Get("Retry-After"); got != "1" {
+		t.Errorf("Retry-After %q, want 1", got)
+	}
+	w = httptest.NewRecorder()
+	w.Header().Set("Retry-After", "30")
+	Write(w, Unavailable)
+	if got := w.Header().Get("Retry-After"); got != "30" {
+		t.Errorf("Retry-After %q, want the caller's 30", got)
+	}
+	w = httptest.NewRecorder()
+	Write(w, Internal)
+	if _, there := w.Header()["Retry-After"]; there {
+		t.Error("a 500 carries Retry-After")
+	}
+}
+
+func TestWrite_LeavesTheSharedRowsAlone(t *testing.T) {
+	for range 2 { // an append into a row's spare capacity would show in the second round
+		w := httptest.NewRecorder()
+		WriteMissingScopes(w, []string{"linksRead"})
+		WriteRateLimitExceeded(httptest.NewRecorder(), time.Hour)
+		expectAnswer(t, w, 403, `{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":["linksRead"]}`)
+	}
+}
+
+func TestFailure_CarriesRowAndCause(t *testing.T) {
+	cause := errors.New("connection refused")
+	var err error = &Failure{Err: Unavailable, Cause: cause}
+	if !errors.Is(err, cause) || err.Error() != "connection refused" {
+		t.Errorf("%v does not tell its cause", err)
+	}
+}
+
+func expectAnswer(t *testing.T, w *httptest.ResponseRecorder, status int, body string) {
+	t.Helper()
+	if w.Code != status {
+		t.Errorf("status %d, want %d", w.Code, status)
+	}
+	if got := w.Body.String(); got != body {
+		t.Errorf("body\n got %s\nwant %s", got, body)
+	}
+	if !json.Valid(w.Body.Bytes()) {
+		t.Errorf("not JSON: %s", w.Body)
+	}
+	for name, want := range map[string]string{
+		"Content-Type":   "application/json; charset=utf-8",
+		"Content-Length": strconv.Itoa(len(body)),
+		"Cache-Control":  "no-store",
+	} {
+		if got := http.Header.Get(w.Header(), name); got != want {
+			t.Errorf("%s %q, want %q", name, got, want)
+		}
+	}
+}

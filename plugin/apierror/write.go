@@ -1,0 +1,59 @@
+package apierror
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// ContentType is that of every JSON answer of the edge.
+const ContentType = "application/json; charset=utf-8"
+
+// unavailableRetryAfter is what a 503 asks its caller to wait where nothing better is known, in seconds.
+const unavailableRetryAfter = "1"
+
+// Reason names, in the Hoko-Reason header and the log, which member was wrong
+// and why. ASCII, and never a value of the client's.
+const Reason = "Hoko-Reason"
+
+// Write answers e: its status, headers and body. Headers that the caller has
+// set stay; a 503 gets a Retry-After where it has none. It does not read the
+// request's body: see Refuse.
+func Write(w http.ResponseWriter, e *Error) { write(w, e.Status, e.body) }
+
+// WriteMissingScopes answers 403 and names the scopes that the key lacks, in
+// the order in which the route names them. Scopes are ASCII letters.
+func WriteMissingScopes(w http.ResponseWriter, missing []string) {
+	body := append([]byte(nil), MissingScopes.body[:len(MissingScopes.body)-1]...)
+	body = append(body, `,"missingScopes":[`...)
+	for i, scope := range missing {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = strconv.AppendQuote(body, scope)
+	}
+	write(w, MissingScopes.Status, append(body, `]}`...))
+}
+
+// WriteRateLimitExceeded answers 429. The wait is given in whole seconds,
+// rounded up, at least 1, in the body and in Retry-After alike.
+func WriteRateLimitExceeded(w http.ResponseWriter, retryAfter time.Duration) {
+	seconds := max(1, int64((retryAfter+time.Second-1)/time.Second))
+	w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+	body := append(make([]byte, 0, 128), RateLimitExceeded.body[:len(RateLimitExceeded.body)-1]...)
+	body = append(body, `,"retryAfter":`...)
+	body = strconv.AppendInt(body, seconds, 10)
+	write(w, RateLimitExceeded.Status, append(body, '}'))
+}
+
+func write(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", ContentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", unavailableRetryAfter)
+	}
+	w.WriteHeader(status)
+	w.Write(body) // the client is gone if this fails, and its request is over either way
+}

@@ -1,0 +1,130 @@
+package apikey
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAuthenticatorStartsNothingBeforeItsFirstUse(t *testing.T) {
+	before := runtime.NumGoroutine()
+	a, err := New(&fakeStore{}, Options{Size: 10, TTL: time.Second, Guesses: GuessLimit{1, time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Listening()
+	a.Notify("")
+	a.Stats()
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines were started", after-before)
+	}
+	a.Close()
+	a.Close()
+}
+
+func TestCloseLeavesNoGoroutine(t *testing.T) {
+	// A bubble does not end before its goroutines do.
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		b.wantOK(testToken)
+		b.wantCause("unknown", CauseUnknown)
+		b.Close()
+	})
+}
+
+func TestCacheClosesWhileItIsUsed(t *testing.T) {
+	c := newCache(100, time.Minute)
+	var used, users sync.WaitGroup
+	use := func(f func(hash Hash)) {
+		used.Add(1)
+		users.Go(func() {
+			for n := range 2000 {
+				f(HashOf(fmt.Sprint(n % 100)))
+				if n == 100 {
+					used.Done()
+				}
+			}
+		})
+	}
+	use(func(hash Hash) { c.get(hash) })
+	use(func(Hash) { c.len() })
+	for range 2 {
+		use(func(hash Hash) {
+			if err := c.put(newEntry(&Key{}, hash, epoch{}, 0)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	used.Wait()
+	c.close()
+	users.Wait()
+	c.close()
+	if err := c.put(newEntry(&Key{}, HashOf("late"), epoch{}, 0)); err != nil {
+		t.Error(err)
+	}
+	if c.len() != 0 || c.get(HashOf("0")) != nil || c.engine != nil {
+		t.Error("it holds something")
+	}
+}
+
+func TestKeyThatSharesASlotIsAnother(t *testing.T) {
+	c := newCache(100, time.Minute)
+	defer c.close()
+	hash := HashOf(testToken)
+	twin := hash
+	twin[31]++
+	if err := c.put(newEntry(&Key{ID: "key_1"}, hash, epoch{}, 0)); err != nil {
+		t.Fatal(err)
+	}
+	c.engine.Wait()
+	if c.get(hash) == nil || c.get(twin) != nil {
+		t.Error("hashes are not compared whole")
+	}
+}
+
+func TestMillionKeysAreNotAllRemembered(t *testing.T) {
+	const size = 1000
+	c := newCache(size, time.Minute)
+	defer c.close()
+	u, err := newUnknownKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1_000_000 {
+		var hash Hash
+		binary.LittleEndian.PutUint64(hash[:], uint64(i))
+		u.put(hash, epoch{}, 0)
+		if err := c.put(newEntry(&Key{}, hash, epoch{}, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.engine.Wait()
+	held := 0
+	c.engine.IterValues(func(*entry) bool { held++; return false })
+	if held > size || c.len() > size || held == 0 {
+		t.Errorf("%d keys are held, %d counted", held, c.len())
+	}
+	if u.len() != unknownSize {
+		t.Errorf("%d unknown keys are held", u.len())
+	}
+}
+
+func TestGuessesDoNotPushAKeyOut(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		for i := range 20_000 {
+			b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient)
+		}
+		before := b.store.lookups()
+		b.wantOK(testToken)
+		b.wantLookups(before)
+		if stats := b.Stats(); stats.Keys != 1 || stats.Unknown != unknownSize {
+			t.Errorf("%+v", stats)
+		}
+	}, func(o *Options) { o.Size = 1; o.Guesses = GuessLimit{1_000_000, time.Second} })
+}

@@ -1,0 +1,90 @@
+package apikey
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestChallengeTellsOnlyWhetherAKeyWasSent(t *testing.T) {
+	for _, cause := range causes {
+		if got := (&Refused{Cause: cause, KeySent: true, KeyID: "key_1"}).Challenge(); got != `Bearer error="invalid_token"` {
+			t.Errorf("%s: %s", cause, got)
+		}
+		if got := (&Refused{Cause: cause}).Challenge(); got != "Bearer" {
+			t.Errorf("%s: %s", cause, got)
+		}
+	}
+}
+
+func TestScopeChallengeNamesTheLackingScopes(t *testing.T) {
+	if got, want := ScopeChallenge([]string{"conversionsWrite"}), `Bearer error="insufficient_scope", scope="conversionsWrite"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := ScopeChallenge([]string{"tagsRead", "linksRead"}), `Bearer error="insufficient_scope", scope="tagsRead linksRead"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestMissingScopesKeepTheOrderOfTheRoute(t *testing.T) {
+	required, err := ParseRequired([]string{"conversionsWrite", "linksRead", "tagsWrite"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name          string
+		granted, want []string
+	}{
+		{"all", []string{"conversionsWrite", "linksRead", "tagsWrite"}, nil},
+		{"more than all", ScopeNames(), nil},
+		{"none", nil, []string{"conversionsWrite", "linksRead", "tagsWrite"}},
+		{"the middle one", []string{"tagsWrite", "conversionsWrite"}, []string{"linksRead"}},
+		{"write does not imply read", []string{"linksWrite", "tagsWrite", "conversionsWrite"}, []string{"linksRead"}},
+		{"other case grants nothing", []string{"LinksRead"}, []string{"conversionsWrite", "linksRead", "tagsWrite"}},
+		{"a wildcard grants nothing", []string{"*"}, []string{"conversionsWrite", "linksRead", "tagsWrite"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			for range 2 { // the second asks whether the first changed the route's own list
+				if got := required.Missing(ScopesOf(test.granted)); !slices.Equal(got, test.want) {
+					t.Errorf("got %v, want %v", got, test.want)
+				}
+			}
+		})
+	}
+}
+
+func TestRouteMustNameKnownScopesOnce(t *testing.T) {
+	for _, names := range [][]string{{"conversionswrite"}, {"linksRead", "all"}, {""}, {"linksRead", "linksRead"}} {
+		if _, err := ParseRequired(names); err == nil {
+			t.Errorf("%q were accepted", names)
+		}
+	}
+	if required, err := ParseRequired(nil); err != nil || required.Missing(0) != nil {
+		t.Errorf("a route without scopes: %v, %v", required.Missing(0), err)
+	}
+}
+
+func TestEachScopeStandsForItselfAlone(t *testing.T) {
+	names := ScopeNames()
+	if len(names) != 12 {
+		t.Fatalf("%d scopes", len(names))
+	}
+	for _, name := range names {
+		scope, ok := ParseScope(name)
+		if !ok || scope.String() != name {
+			t.Errorf("%s is %q", name, scope)
+		}
+		for _, other := range names {
+			if ScopesOf([]string{name}).Has(ScopesOf([]string{other})) != (name == other) {
+				t.Errorf("%s and %s", name, other)
+			}
+		}
+		if _, ok := ParseScope(strings.ToUpper(name)); ok {
+			t.Errorf("%s in upper case is accepted", name)
+		}
+	}
+	if got := ScopesOf(names).String(); got != strings.Join(names, " ") {
+		t.Error(got)
+	}
+}

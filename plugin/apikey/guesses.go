@@ -1,0 +1,103 @@
+package apikey
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// guessers is how many client addresses are remembered.
+const guessers = 65_536
+
+// guesses gives each client address a budget of lookups that find nothing, by
+// GCRA in process. Only those cost: a lookup holds one guess of the budget while
+// it runs, so that concurrent ones cannot overspend it, and pays or gives it
+// back when it ends.
+type guesses struct {
+	limit    int
+	interval time.Duration // emission interval: a guess comes back each
+
+	mu      sync.Mutex
+	budgets *simplelru.LRU[netip.Addr, *budget]
+}
+
+// budget of one address; full is the theoretical arrival time of GCRA: when, on
+// the authenticator's clock, the whole budget is back.
+type budget struct {
+	full time.Duration
+	held int
+}
+
+func newGuesses(limit GuessLimit) (*guesses, error) {
+	budgets, err := simplelru.NewLRU[netip.Addr, *budget](guessers, nil)
+	return &guesses{limit: limit.Rate, interval: limit.Period / time.Duration(limit.Rate), budgets: budgets}, err
+}
+
+// check refuses an address whose budget is spent.
+func (g *guesses) check(client netip.Addr, now time.Duration) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if b, ok := g.budgets.Get(client); ok {
+		return g.spent(b, now)
+	}
+	return nil
+}
+
+// hold sets one guess aside. The caller ends it with settle, saying whether it was
+// a guess.
+func (g *guesses) hold(client netip.Addr, now time.Duration) (*budget, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b, ok := g.budgets.Get(client)
+	if !ok {
+		b = &budget{}
+		g.budgets.Add(client, b)
+	}
+	if err := g.spent(b, now); err != nil {
+		return nil, err
+	}
+	b.held++
+	return b, nil
+}
+
+func (g *guesses) settle(b *budget, guessed bool, now time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b.held--
+	if guessed {
+		b.full = max(b.full, now) + g.interval
+	}
+}
+
+// spent says how long to wait where the budget does not hold one guess more.
+func (g *guesses) spent(b *budget, now time.Duration) error {
+	reset := max(b.full-now, 0) + time.Duration(b.held)*g.interval
+	retry := reset - time.Duration(g.limit-1)*g.interval
+	if retry <= 0 {
+		return nil
+	}
+	return &GuessesSpent{Limit: g.limit, ResetAfter: reset, RetryAfter: retry}
+}
+
+func (g *guesses) len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.budgets.Len()
+}
+
+// clientAddr is the address that a client answers for: all of an IPv6 /64 is
+// one client's to use. Whatever is no address shares one budget.
+func clientAddr(client string) netip.Addr {
+	addr, err := netip.ParseAddr(client)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr = addr.Unmap()
+	if addr.Is6() {
+		prefix, _ := addr.Prefix(64) // which has no zone
+		addr = prefix.Addr()
+	}
+	return addr
+}

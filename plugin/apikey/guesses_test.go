@@ -1,0 +1,209 @@
+package apikey
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// wantGuesses: what the test client has spent of its budget.
+func wantGuesses(t *testing.T, b *bundle, want int) {
+	t.Helper()
+	b.guesses.mu.Lock()
+	defer b.guesses.mu.Unlock()
+	budget, ok := b.guesses.budgets.Get(clientAddr(testClient))
+	if !ok {
+		t.Fatal("the client was never looked up for")
+	}
+	spent := max(budget.full-b.now(), 0)
+	if got := int((spent + b.guesses.interval - 1) / b.guesses.interval); got != want || budget.held != 0 {
+		t.Errorf("%d guesses spent and %d held, want %d and none", got, budget.held, want)
+	}
+}
+
+func TestAddressHasSixtyGuessesAMinute(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		for i := range 60 {
+			b.wantCause(fmt.Sprint("guess", i), CauseUnknown)
+		}
+		spent := wantSpent(t, b.call("one-more"))
+		if *spent != (GuessesSpent{Limit: 60, ResetAfter: time.Minute, RetryAfter: time.Second}) {
+			t.Errorf("%+v", *spent)
+		}
+		b.wantLookups(60)
+		b.wantCause("guess59", CauseUnknown) // what is known to be unknown stays that
+		b.wantLookups(60)
+		if err := b.callFrom(testToken, "192.0.2.2"); err != nil {
+			t.Errorf("another address: %v", err)
+		}
+		b.wantOK(testToken) // a cached key costs nothing
+		b.wantLookups(61)
+
+		time.Sleep(time.Second - time.Nanosecond)
+		wantSpent(t, b.call("one-more"))
+		time.Sleep(time.Nanosecond)
+		b.wantCause("one-more", CauseUnknown)
+		wantSpent(t, b.call("and-another"))
+		time.Sleep(time.Minute)
+		for i := range 60 {
+			b.wantCause(fmt.Sprint("later", i), CauseUnknown)
+		}
+		wantSpent(t, b.call("one-too-many"))
+	})
+}
+
+func TestKeyThatIsCachedIsNotSubjectToTheBudget(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		b.wantCause("guess", CauseUnknown)
+		wantSpent(t, b.call("another"))
+		b.Notify("workspace:ws_1")
+		b.wantOK(testToken) // verified again
+		time.Sleep(time.Minute)
+		b.wantOK(testToken)
+		b.wantLookups(4)
+	}, func(o *Options) { o.Guesses = GuessLimit{1, time.Hour} })
+}
+
+func TestConcurrentGuessesCannotOverspend(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) })
+		var unknown, spent atomic.Int32
+		var requests sync.WaitGroup
+		for i := range 64 {
+			requests.Go(func() {
+				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient)
+				if _, ok := errors.AsType[*GuessesSpent](err); ok {
+					spent.Add(1)
+				}
+				if _, ok := errors.AsType[*Refused](err); ok {
+					unknown.Add(1)
+				}
+			})
+		}
+		requests.Wait()
+		if unknown.Load() != 60 || spent.Load() != 4 {
+			t.Errorf("%d unknown and %d refused", unknown.Load(), spent.Load())
+		}
+		b.wantLookups(60)
+	}, func(o *Options) { o.Guesses = GuessLimit{60, time.Hour} })
+}
+
+func TestOnlyLookupsThatFoundNothingCost(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		for i := range 100 {
+			token := fmt.Sprint("key", i)
+			b.store.set(token, Key{Revoked: i%2 == 0})
+			b.call(token)
+		}
+		wantGuesses(t, b, 0)
+		b.store.fail(errStoreDown)
+		for i := range 100 {
+			b.wantUnavailable(fmt.Sprint("cold", i))
+		}
+		wantGuesses(t, b, 0)
+		b.store.fail(nil)
+		b.wantCause("unknown", CauseUnknown)
+		b.wantCause("unknown", CauseUnknown)
+		wantGuesses(t, b, 1)
+	})
+}
+
+func TestRefusalCountsTheGuessesUnderWay(t *testing.T) {
+	g, err := newGuesses(GuessLimit{2, 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := clientAddr(testClient)
+	first, err := g.hold(client, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := g.hold(client, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if spent := wantSpent(t, g.check(client, 0)); *spent != (GuessesSpent{2, 2 * time.Second, time.Second}) {
+		t.Errorf("%+v", *spent)
+	}
+	g.settle(first, false, 0)
+	g.settle(second, true, 10*time.Second) // paid when it ended
+	if err := g.check(client, 10*time.Second); err != nil {
+		t.Error(err)
+	}
+	if _, err := g.hold(client, 10*time.Second); err != nil {
+		t.Error(err)
+	}
+	wantSpent(t, g.check(client, 10*time.Second))
+}
+
+func TestClientsAreToldApartByAddressAndIPv6ByItsNetwork(t *testing.T) {
+	tests := []struct {
+		name, a, b string
+		same       bool
+	}{
+		{"one address", "192.0.2.1", "192.0.2.1", true},
+		{"neighbours", "192.0.2.1", "192.0.2.2", false},
+		{"IPv4 mapped", "192.0.2.1", "::ffff:192.0.2.1", true},
+		{"IPv4 mapped neighbours", "::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+		{"one /64", "2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", true},
+		{"another /64", "2001:db8::1", "2001:db8:0:1::1", false},
+		{"zones", "fe80::1%eth0", "fe80::2%eth1", true},
+		{"IPv4 and IPv6", "0.0.0.0", "::", false},
+		{"no addresses", "", "example.com", true},
+		{"no address and a real one", "", "0.0.0.0", false},
+		{"with a port it is none", "192.0.2.1:80", "", true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if same := clientAddr(test.a) == clientAddr(test.b); same != test.same {
+				t.Errorf("%s and %s: %s, %s", test.a, test.b, clientAddr(test.a), clientAddr(test.b))
+			}
+		})
+	}
+}
+
+func TestMillionAddressesAreNotAllRemembered(t *testing.T) {
+	g, err := newGuesses(GuessLimit{60, time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1_000_000 {
+		var address [4]byte
+		binary.BigEndian.PutUint32(address[:], uint32(i))
+		budget, err := g.hold(netip.AddrFrom4(address), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.settle(budget, true, 0)
+	}
+	if g.len() != guessers {
+		t.Errorf("%d addresses are remembered", g.len())
+	}
+}
+
+func FuzzClientAddr(f *testing.F) {
+	for _, seed := range []string{"", "192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "fe80::1%eth0", "[::1]"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, client string) {
+		addr := clientAddr(client)
+		if addr.Zone() != "" || addr.Is4In6() {
+			t.Fatalf("%q is %s", client, addr)
+		}
+		if addr.Is6() {
+			if bytes := addr.As16(); binary.BigEndian.Uint64(bytes[8:]) != 0 {
+				t.Fatalf("%q is more than a network: %s", client, addr)
+			}
+		}
+		if addr.IsValid() && clientAddr(addr.String()) != addr {
+			t.Fatalf("%q is not stable", client)
+		}
+	})
+}

@@ -1,0 +1,147 @@
+package apikey
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestAllowedHostnames(t *testing.T) {
+	origin := func(values ...string) http.Header { return http.Header{"Origin": values} }
+	referer := func(values ...string) http.Header { return http.Header{"Referer": values} }
+	both := func(origin, referer string) http.Header {
+		return http.Header{"Origin": {origin}, "Referer": {referer}}
+	}
+	list := func(patterns ...string) []string { return patterns }
+	tests := []struct {
+		name    string
+		allowed []string
+		header  http.Header
+		want    bool
+	}{
+		{"empty list allows any", nil, origin("https://evil.com"), true},
+		{"empty list allows null", list(), origin("null"), true},
+		{"neither header", list("example.com"), http.Header{}, true},
+
+		{"exact", list("example.com"), origin("https://example.com"), true},
+		{"any scheme", list("example.com"), origin("http://example.com"), true},
+		{"port ignored", list("example.com"), origin("https://example.com:8443"), true},
+		{"case ignored", list("example.com"), origin("HTTPS://EXAMPLE.com"), true},
+		{"trailing dot ignored", list("example.com"), origin("https://example.com.:443"), true},
+		{"pattern's case, port and dot ignored", list("EXAMPLE.com.:8080"), origin("https://example.com"), true},
+		{"second of the list", list("a.com", "b.com"), origin("https://b.com"), true},
+		{"not a subdomain", list("example.com"), origin("https://www.example.com"), false},
+		{"not the parent", list("api.example.com"), origin("https://example.com"), false},
+		{"same suffix, other name", list("example.com"), origin("https://evilexample.com"), false},
+		{"same prefix, other name", list("example.com"), origin("https://example.com.evil.com"), false},
+		{"two trailing dots", list("example.com"), origin("https://example.com.."), false},
+
+		{"wildcard, one level", list("*.example.com"), origin("https://api.example.com"), true},
+		{"wildcard, three levels", list("*.example.com"), origin("https://a.b.c.example.com:81"), true},
+		{"wildcard, case and dot", list("*.Example.com."), origin("https://API.example.COM."), true},
+		{"wildcard, not the apex", list("*.example.com"), origin("https://example.com"), false},
+		{"wildcard, not an empty label", list("*.example.com"), origin("https://.example.com"), false},
+		{"wildcard, same suffix", list("*.example.com"), origin("https://evilexample.com"), false},
+		{"wildcard, continued", list("*.example.com"), origin("https://a.example.com.evil.com"), false},
+		{"wildcard and apex both listed", list("*.example.com", "example.com"), origin("https://example.com"), true},
+		{"wildcard within a label is none", list("*example.com"), origin("https://evilexample.com"), false},
+		{"wildcard at the end is none", list("example.*"), origin("https://example.org"), false},
+		{"star alone is no wildcard", list("*"), origin("https://example.com"), false},
+		{"wildcard of nothing", list("*."), origin("https://example.com.."), false},
+		{"empty pattern allows nothing", list(""), origin("https://example.com"), false},
+		{"empty pattern does not match an empty host", list(""), origin("https://"), false},
+		{"blank pattern allows nothing", list(" "), origin("https://example.com"), false},
+
+		{"pattern that is no host name for its length", list(strings.Repeat("a", 5000)), origin("https://" + strings.Repeat("a", 5000)), false},
+
+		{"null", list("example.com"), origin("null"), false},
+		{"null listed is still no host", list("null"), origin("null"), false},
+		{"empty origin", list("example.com"), origin(""), false},
+		{"unparsable", list("example.com"), origin("https://example.com:port"), false},
+		{"no scheme", list("example.com"), origin("example.com"), false},
+		{"no scheme, slashes", list("example.com"), origin("//example.com"), false},
+		{"host and port without a scheme", list("example.com"), origin("example.com:443"), false},
+		{"two origins", list("example.com"), origin("https://example.com", "https://example.com"), false},
+		{"a list of origins in one", list("example.com"), origin("https://example.com https://evil.com"), false},
+		{"comma", list("example.com"), origin("https://example.com,https://evil.com"), false},
+		{"control characters", list("example.com"), origin("https://example.com\x00.evil.com"), false},
+
+		{"user information", list("good.com"), origin("https://good.com@evil.com"), false},
+		{"user information before the allowed host", list("good.com"), origin("https://evil.com@good.com"), false},
+		{"user information with password", list("good.com"), origin("https://good.com:443@evil.com"), false},
+		{"backslash", list("good.com"), origin(`https://evil.com\@good.com`), false},
+		{"backslash as slash", list("good.com"), origin(`https://evil.com\.good.com`), false},
+		{"fragment", list("good.com"), origin("https://evil.com#@good.com"), false},
+		{"fragment with a wildcard", list("*.good.com"), origin("https://evil.com#.good.com"), false},
+		{"query", list("good.com"), origin("https://evil.com?@good.com"), false},
+		{"path", list("good.com"), origin("https://evil.com/https://good.com"), false},
+		{"escaped dot", list("good.com"), origin("https://good%2ecom"), false},
+		{"escaped slash", list("*.good.com"), origin("https://evil.com%2f.good.com"), false},
+		{"scheme without slashes", list("good.com"), origin("https:good.com"), false},
+		{"scheme with one slash", list("good.com"), origin("https:/good.com"), false},
+		{"full-width dot", list("good.com"), origin("https://good。com"), false},
+		{"Kelvin sign", list("kiwi.com"), origin("https://\u212aiwi.com"), false},
+
+		{"A-label of a listed U-label", list("Bücher.example"), origin("https://xn--bcher-kva.example"), true},
+		{"Arabic", list("*.مثال.السعودية"), origin("https://www.xn--mgbh0fb.xn--mgberp4a5d4ar"), true},
+		{"A-label listed", list("xn--bcher-kva.example"), origin("https://xn--bcher-kva.example"), true},
+		{"underscore", list("my_app.example.com"), origin("https://my_app.example.com"), true},
+
+		{"IPv4", list("192.0.2.1"), origin("http://192.0.2.1:3000"), true},
+		{"IPv6", list("::1"), origin("http://[::1]:3000"), true},
+		{"IPv6 in brackets, with a port", list("[2001:DB8::1]:8443"), origin("http://[2001:db8:0::1]"), true},
+		{"other IPv6", list("::1"), origin("http://[::2]"), false},
+		{"unclosed bracket", list("::1"), origin("http://[::1"), false},
+		{"localhost", list("localhost"), origin("http://localhost:5173"), true},
+		{"app scheme", list("localhost"), origin("capacitor://localhost"), true},
+
+		{"referer", list("example.com"), referer("https://example.com/cart?x=1#y"), true},
+		{"referer of another", list("example.com"), referer("https://evil.com/https://example.com/"), false},
+		{"referer that names the host in its query", list("example.com"), referer("https://evil.com/?u=https://example.com"), false},
+		{"relative referer", list("example.com"), referer("/cart"), false},
+		{"about:blank", list("example.com"), referer("about:blank"), false},
+		{"empty referer", list("example.com"), referer(""), false},
+		{"two referers", list("example.com"), referer("https://example.com/", "https://evil.com/"), false},
+		{"referer with user information", list("example.com"), referer("https://example.com@evil.com/"), false},
+		{"origin goes before referer", list("example.com"), both("https://example.com", "https://evil.com/"), true},
+		{"a good referer does not mend the origin", list("example.com"), both("https://evil.com", "https://example.com/"), false},
+		{"a good referer does not mend null", list("example.com"), both("null", "https://example.com/"), false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := hostAllowed(canonicalPatterns(test.allowed), test.header); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func FuzzAllowedHostnames(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"example.com", "https://example.com"}, {"*.example.com", "https://a.example.com."},
+		{"[::1]:80", "http://[::1]"}, {"Bücher.example", "https://xn--bcher-kva.example"},
+		{"*.", "https://a.."}, {"", "https://"}, {"good", "https://good@evil"}, {"*", "null"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, pattern, origin string) {
+		patterns := canonicalPatterns([]string{pattern})
+		if len(patterns) != 1 {
+			t.Fatal("a list of one is no longer one")
+		}
+		if !hostAllowed(patterns, http.Header{"Origin": {origin}}) {
+			return
+		}
+		host, ok := hostOf(origin)
+		if !ok || host == "" {
+			t.Fatalf("%q has no host, and was allowed by %q", origin, pattern)
+		}
+		// The allowed host is in the origin as it was sent, and in no user information.
+		if !strings.Contains(strings.ToLower(origin), host) && !strings.Contains(host, ":") {
+			t.Fatalf("%q was read as %q", origin, host)
+		}
+		if strings.Contains(origin, "@") && strings.Index(origin, "@") < strings.Index(strings.ToLower(origin), host) {
+			t.Fatalf("%q was allowed", origin)
+		}
+	})
+}

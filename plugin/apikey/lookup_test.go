@@ -1,0 +1,378 @@
+package apikey
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestHundredRequestsAtATimeAreOneLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		asked := make(chan struct{})
+		b.store.onLookup(func(context.Context, int) { <-asked })
+		var ok atomic.Int32
+		var requests sync.WaitGroup
+		for range 100 {
+			requests.Go(func() {
+				if _, err := b.Authenticate(context.Background(), bearer(testToken), testClient); err == nil {
+					ok.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		close(asked)
+		requests.Wait()
+		if ok.Load() != 100 {
+			t.Errorf("%d of 100 were admitted", ok.Load())
+		}
+		b.wantLookups(1)
+	})
+}
+
+func TestRevocationDuringTheLookupIsNotOverlooked(t *testing.T) {
+	for name, payload := range map[string]string{"key": "key:" + HashOf(testToken).String(), "workspace": "workspace:ws_1", "empty": ""} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bundle) {
+				b.store.onLookup(func(_ context.Context, call int) {
+					if call == 1 { // the answer is on its way, and says that the key holds
+						b.store.set(testToken, Key{Revoked: true})
+						b.Notify(payload)
+					}
+				})
+				b.wantCause(testToken, CauseRevoked)
+				b.wantLookups(2)
+				b.wantCause(testToken, CauseRevoked)
+				b.wantLookups(2)
+			})
+		})
+	}
+}
+
+func TestRevocationHoldsAtOnceUnderLoad(t *testing.T) {
+	b := setup(t)
+	var done atomic.Bool
+	var load sync.WaitGroup
+	for range 4 {
+		load.Go(func() {
+			for !done.Load() {
+				b.Authenticate(context.Background(), bearer(testToken), testClient)
+			}
+		})
+	}
+	payload := "key:" + HashOf(testToken).String()
+	for range 2000 {
+		for _, revoked := range []bool{true, false} {
+			b.store.set(testToken, Key{Revoked: revoked})
+			b.Notify(payload)
+			_, err := b.Authenticate(context.Background(), bearer(testToken), testClient)
+			if (err != nil) != revoked {
+				t.Errorf("revoked %v: %v", revoked, err)
+			}
+		}
+	}
+	done.Store(true)
+	load.Wait()
+}
+
+func TestRequestThatJoinsAnOvertakenLookupAsksAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		// The lookup has its answer and found it valid; then the key is revoked;
+		// then somebody joins it, before it has landed.
+		hash, gate := HashOf(testToken), make(chan struct{})
+		answer := newEntry(&Key{}, hash, b.epochs.of(hash), b.now())
+		b.flights.DoChan(string(hash[:]), func() (any, error) {
+			<-gate
+			return answer, nil
+		})
+		b.store.set(testToken, Key{Revoked: true})
+		b.Notify("key:" + hash.String())
+		joined := make(chan error)
+		go func() {
+			_, err := b.Authenticate(context.Background(), bearer(testToken), testClient)
+			joined <- err
+		}()
+		synctest.Wait()
+		close(gate)
+		wantCause(t, <-joined, CauseRevoked)
+		b.wantLookups(1)
+	})
+}
+
+func TestCreationDuringTheLookupIsNotOverlooked(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.store.onLookup(func(_ context.Context, call int) {
+			if call == 1 {
+				b.store.set("new", Key{})
+				b.Notify("key:" + HashOf("new").String())
+			}
+		})
+		b.wantOK("new")
+		b.wantLookups(2)
+		wantGuesses(t, b, 0)
+	})
+}
+
+func TestStormOfEventsEndsInUnavailable(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.store.onLookup(func(context.Context, int) { b.Notify("") })
+		start := time.Now()
+		if err := b.call(testToken); !errors.Is(err, ErrUnavailable) || !errors.Is(err, errOvertaken) {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > 2*lookupTimeout {
+			t.Errorf("took %s", took)
+		}
+		b.wantLookups(10)
+		b.store.onLookup(nil)
+		b.wantOK(testToken)
+		wantGuesses(t, b, 0)
+	})
+}
+
+func TestLookupOutlivesTheClientThatAsked(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		asked := make(chan struct{})
+		b.store.onLookup(func(context.Context, int) { <-asked })
+		ctx, hangUp := context.WithCancel(context.Background())
+		gone := make(chan error)
+		go func() {
+			_, err := b.Authenticate(ctx, bearer(testToken), testClient)
+			gone <- err
+		}()
+		synctest.Wait()
+		hangUp()
+		if err := <-gone; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		close(asked)
+		synctest.Wait()
+		b.settle()
+		b.wantOK(testToken)
+		b.wantLookups(1)
+	})
+}
+
+func TestMuteStoreEndsTheLookupOfAColdKey(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.store.onLookup(mute)
+		start := time.Now()
+		b.wantUnavailable(testToken)
+		if took := time.Since(start); took != lookupTimeout {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+// holdUp makes every lookup wait, and counts those that do.
+func holdUp(b *bundle) (running, most *atomic.Int32, release func()) {
+	running, most = new(atomic.Int32), new(atomic.Int32)
+	gate := make(chan struct{})
+	b.store.onLookup(func(ctx context.Context, _ int) {
+		now := running.Add(1)
+		for peak := most.Load(); now > peak && !most.CompareAndSwap(peak, now); peak = most.Load() {
+		}
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
+		running.Add(-1)
+	})
+	return running, most, func() { close(gate) }
+}
+
+func TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		running, most, release := holdUp(b)
+		var unknown, unavailable atomic.Int32
+		var requests sync.WaitGroup
+		for i := range 50 {
+			requests.Go(func() {
+				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), fmt.Sprint("192.0.2.", i))
+				if errors.Is(err, ErrUnavailable) {
+					unavailable.Add(1)
+				} else if refused, ok := errors.AsType[*Refused](err); ok && refused.Cause == CauseUnknown {
+					unknown.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		if running.Load() != openSlots {
+			t.Errorf("%d lookups run", running.Load())
+		}
+		time.Sleep(slotWait)
+		synctest.Wait()
+		if unavailable.Load() != 50-openSlots {
+			t.Errorf("%d gave up", unavailable.Load())
+		}
+		release()
+		requests.Wait()
+		if unknown.Load() != openSlots || most.Load() != openSlots {
+			t.Errorf("%d unknown, at most %d lookups at once", unknown.Load(), most.Load())
+		}
+		b.wantLookups(openSlots)
+		if b.Stats().Outage {
+			t.Error("a busy edge takes itself for an outage of the store")
+		}
+	})
+}
+
+func TestAddressWithoutABudgetIsRefusedBeforeItWaits(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantCause("guess", CauseUnknown)
+		_, _, release := holdUp(b)
+		var requests sync.WaitGroup
+		for i := range openSlots {
+			requests.Go(func() {
+				b.Authenticate(context.Background(), bearer(fmt.Sprint("cold", i)), fmt.Sprint("198.51.100.", i))
+			})
+		}
+		synctest.Wait()
+		start := time.Now()
+		wantSpent(t, b.call("another"))
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("waited %s", waited)
+		}
+		release()
+		requests.Wait()
+	}, func(o *Options) { o.Guesses = GuessLimit{1, time.Hour} })
+}
+
+func TestStrangersDoNotKeepAKnownKeyFromBeingVerified(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		b.store.set(testToken, Key{Revoked: true})
+		running, most, release := holdUp(b)
+		var requests sync.WaitGroup
+		for i := range 20 {
+			requests.Go(func() { b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient) })
+		}
+		synctest.Wait()
+		b.Notify("key:" + HashOf(testToken).String())
+		requests.Go(func() {
+			_, err := b.Authenticate(context.Background(), bearer(testToken), testClient)
+			if refused, ok := errors.AsType[*Refused](err); !ok || refused.Cause != CauseRevoked {
+				t.Errorf("got %v", err)
+			}
+		})
+		synctest.Wait()
+		if running.Load() != openSlots+1 {
+			t.Errorf("%d lookups run", running.Load())
+		}
+		release()
+		requests.Wait()
+		if most.Load() > openSlots+reservedSlots {
+			t.Errorf("%d lookups at once", most.Load())
+		}
+	})
+}
+
+func TestFollowerIsNotRefusedForTheBudgetOfItsLeader(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		// One client has two cold keys in flight and a budget of one guess, so the
+		// second waits for nothing and is refused. Another client joins that one.
+		_, _, release := holdUp(b)
+		var requests sync.WaitGroup
+		for i := range openSlots { // take all slots
+			requests.Go(func() {
+				b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), fmt.Sprint("198.51.100.", i))
+			})
+		}
+		synctest.Wait()
+		results := make(chan error, 2)
+		go func() { // passes the check, and waits for a slot
+			_, err := b.Authenticate(context.Background(), bearer(testToken), testClient)
+			results <- err
+		}()
+		synctest.Wait()
+		followed := make(chan error, 1)
+		go func() {
+			_, err := b.Authenticate(context.Background(), bearer(testToken), "192.0.2.99")
+			followed <- err
+		}()
+		synctest.Wait()
+		budget, err := b.guesses.hold(clientAddr(testClient), b.now()) // the leader's budget goes meanwhile
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.guesses.settle(budget, true, b.now())
+		release()
+		wantSpent(t, <-results)
+		if err := <-followed; err != nil {
+			t.Errorf("the follower: %v", err)
+		}
+		requests.Wait()
+		b.wantLookups(openSlots + 1)
+	}, func(o *Options) { o.Guesses = GuessLimit{1, time.Hour} })
+}
+
+func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
+	var log bytes.Buffer
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		var running atomic.Int32
+		b.store.onLookup(func(ctx context.Context, _ int) {
+			running.Add(1)
+			<-ctx.Done()
+			time.Sleep(time.Millisecond) // it takes its time to end
+			running.Add(-1)
+		})
+		results := make(chan error, 20)
+		for i := range 20 {
+			go func() {
+				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("cold", i)), testClient)
+				results <- err
+			}()
+		}
+		synctest.Wait()
+		start := time.Now()
+		b.Close()
+		if took := time.Since(start); took != time.Millisecond {
+			t.Errorf("it took %s", took)
+		}
+		if running.Load() != 0 {
+			t.Errorf("%d lookups outlive it", running.Load())
+		}
+		for range 20 {
+			if err := <-results; !errors.Is(err, ErrUnavailable) {
+				t.Errorf("got %v", err)
+			}
+		}
+		before := b.store.lookups()
+		b.wantUnavailable(testToken)
+		b.wantLookups(before)
+		b.Close()
+		if log.Len() > 0 {
+			t.Errorf("it logs an outage: %s", log.String())
+		}
+	}, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+}
+
+func TestCloseRacesWithRequests(t *testing.T) {
+	b := setup(t, func(o *Options) { o.Guesses = GuessLimit{1_000_000, time.Second} })
+	var started, requests sync.WaitGroup
+	for i := range 8 {
+		started.Add(1)
+		requests.Go(func() {
+			for n := range 500 {
+				token := fmt.Sprint("key", i, n%50)
+				b.store.set(token, Key{})
+				b.Authenticate(context.Background(), bearer(token), testClient)
+				b.Notify("key:" + HashOf(token).String())
+				if n == 50 {
+					started.Done()
+				}
+			}
+		})
+	}
+	started.Wait()
+	b.Close()
+	requests.Wait()
+	b.wantUnavailable(testToken)
+}

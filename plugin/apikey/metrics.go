@@ -1,0 +1,97 @@
+package apikey
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics holds every counter ready, as finding one by its label would cost
+// more than the cached authentication that it counts.
+type metrics struct {
+	ok, guessesSpent, unavailable prometheus.Counter
+	refused                       map[Cause]prometheus.Counter
+	found, notFound, failed       prometheus.Counter
+	stale                         prometheus.Counter
+}
+
+func newMetrics(registry prometheus.Registerer, stats func() Stats) (*metrics, error) {
+	auth := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "hoko_auth_total",
+		Help: "Authenticated requests by outcome: ok, a cause of refusal, guesses_spent, or unavailable.",
+	}, []string{"outcome"})
+	lookups := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "hoko_key_lookups_total",
+		Help: "Keys asked of the store by result: found, not_found, or error.",
+	}, []string{"result"})
+	stale := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "hoko_key_stale_total",
+		Help: "Cached keys used past their time because the store could not answer.",
+	})
+	m := &metrics{
+		ok:           auth.WithLabelValues("ok"),
+		guessesSpent: auth.WithLabelValues("guesses_spent"),
+		unavailable:  auth.WithLabelValues("unavailable"),
+		refused:      map[Cause]prometheus.Counter{},
+		found:        lookups.WithLabelValues("found"),
+		notFound:     lookups.WithLabelValues("not_found"),
+		failed:       lookups.WithLabelValues("error"),
+		stale:        stale,
+	}
+	for _, cause := range causes {
+		m.refused[cause] = auth.WithLabelValues(string(cause))
+	}
+	if registry == nil {
+		return m, nil
+	}
+	for _, collector := range []prometheus.Collector{
+		auth, lookups, stale,
+		gauge("hoko_key_cache_entries", "Keys in the cache.", func() float64 { return float64(stats().Keys) }),
+		gauge("hoko_key_unknown_entries", "Unknown keys that are remembered for a moment.", func() float64 { return float64(stats().Unknown) }),
+		gauge("hoko_key_listener_up", "1 while revocations are heard of as they happen, else 0.", func() float64 {
+			if stats().Listening {
+				return 1
+			}
+			return 0
+		}),
+	} {
+		if err := registry.Register(collector); err != nil {
+			return nil, fmt.Errorf("registering the metrics of keys: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func gauge(name, help string, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+}
+
+// authenticated counts a request by what it came to.
+func (m *metrics) authenticated(err error) {
+	if err == nil {
+		m.ok.Inc()
+		return
+	}
+	if refused, ok := errors.AsType[*Refused](err); ok {
+		m.refused[refused.Cause].Inc()
+		return
+	}
+	if _, ok := errors.AsType[*GuessesSpent](err); ok {
+		m.guessesSpent.Inc()
+		return
+	}
+	m.unavailable.Inc()
+}
+
+// lookedUp counts an answer of the store.
+func (m *metrics) lookedUp(err error) {
+	switch {
+	case err == nil:
+		m.found.Inc()
+	case errors.Is(err, ErrNotFound):
+		m.notFound.Inc()
+	default:
+		m.failed.Inc()
+	}
+}

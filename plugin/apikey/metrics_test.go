@@ -1,0 +1,124 @@
+package apikey
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestMetricsCountEveryOutcome(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.store.set("revoked", Key{Revoked: true})
+		b.store.set("expired", Key{ExpiresAt: time.Unix(1, 0)})
+		b.store.set("disabled", Key{WorkspaceDisabled: true})
+		b.store.set("hosts", Key{AllowedHostnames: []string{"a.com"}})
+		for _, header := range []http.Header{{}, {"Authorization": {"a\x00"}}, {"Authorization": {"hosts"}, "Origin": {"null"}}} {
+			b.Authenticate(context.Background(), header, testClient)
+		}
+		for _, token := range []string{testToken, testToken, "revoked", "expired", "disabled", "unknown", "unknown", "spent"} {
+			b.call(token)
+		}
+		b.store.fail(errStoreDown)
+		b.callFrom("cold", "192.0.2.2")
+		b.Deaf()
+		b.Listening()
+		b.call(testToken) // stale, and asks for itself in the background
+		synctest.Wait()
+		want := map[string]float64{
+			`hoko_auth_total{ok}`:                 3,
+			`hoko_auth_total{missing}`:            1,
+			`hoko_auth_total{malformed}`:          1,
+			`hoko_auth_total{unknown}`:            2,
+			`hoko_auth_total{revoked}`:            1,
+			`hoko_auth_total{expired}`:            1,
+			`hoko_auth_total{workspace_disabled}`: 1,
+			`hoko_auth_total{host_not_allowed}`:   1,
+			`hoko_auth_total{guesses_spent}`:      1,
+			`hoko_auth_total{unavailable}`:        1,
+			`hoko_key_lookups_total{found}`:       5,
+			`hoko_key_lookups_total{not_found}`:   1,
+			`hoko_key_lookups_total{error}`:       2,
+			`hoko_key_stale_total`:                1,
+			`hoko_key_cache_entries`:              5,
+			`hoko_key_unknown_entries`:            1,
+			`hoko_key_listener_up`:                1,
+		}
+		if got := gather(t, registry); !maps.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		encoded, err := json.Marshal(b.Stats())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := `{"keys":5,"size":1000,"unknown":1,"clients":2,"listening":true,"outage":true}`; string(encoded) != want {
+			t.Errorf("got %s, want %s", encoded, want)
+		}
+	}, func(o *Options) { o.Metrics = registry; o.Guesses = GuessLimit{1, time.Hour} })
+}
+
+// gather reads every metric by its name and the value of its label.
+func gather(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.Metric {
+			name := family.GetName()
+			for _, label := range metric.Label {
+				name += "{" + label.GetValue() + "}"
+			}
+			got[name] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+		}
+	}
+	return got
+}
+
+func TestTwoAuthenticatorsCannotShareARegistry(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	o := Options{Size: 1, TTL: time.Second, Guesses: GuessLimit{1, time.Second}, Metrics: registry}
+	if _, err := New(&fakeStore{}, o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(&fakeStore{}, o); err == nil {
+		t.Error("a second one was registered")
+	}
+}
+
+func TestOutageIsLoggedOnceAMinuteAndNamesNoKey(t *testing.T) {
+	var log bytes.Buffer
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.store.fail(errStoreDown)
+		for range 120 {
+			b.wantUnavailable(testToken)
+			b.store.fail(nil)
+			b.wantCause("unknown", CauseUnknown)
+			b.store.fail(errStoreDown)
+			time.Sleep(time.Second)
+		}
+	}, func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		o.Guesses = GuessLimit{1000, time.Second}
+	})
+	if lines := strings.Count(log.String(), "\n"); lines != 2 {
+		t.Errorf("%d lines", lines)
+	}
+	if !strings.Contains(log.String(), errStoreDown.Error()) {
+		t.Error("the log does not say why")
+	}
+	if strings.Contains(log.String(), testToken) || strings.Contains(log.String(), HashOf(testToken).String()) {
+		t.Error("the log names a key")
+	}
+}

@@ -1,0 +1,59 @@
+package apikey
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Defaults of the settings.
+const (
+	DefaultSize          = 100_000
+	DefaultTTL           = time.Minute
+	DefaultStale         = 5 * time.Minute
+	DefaultGuesses       = 60
+	DefaultGuessesPeriod = time.Minute
+)
+
+// Options of an Authenticator. All but Logger and Metrics must be set; the
+// Default constants serve.
+type Options struct {
+	// Size is how many keys are cached.
+	Size int
+	// TTL is how long a cached key is used without asking the store. A
+	// revocation does not wait for it: see Notify.
+	TTL time.Duration
+	// Stale is how long past its last check a cached key is used while the
+	// store cannot answer. 0 refuses service then.
+	Stale time.Duration
+	// Guesses is what each client address may spend on keys that do not exist.
+	Guesses GuessLimit
+	// Logger hears of outages of the store; nil discards.
+	Logger *slog.Logger
+	// Metrics registers the collectors; nil leaves them unregistered.
+	Metrics prometheus.Registerer
+}
+
+// GuessLimit is Rate guesses each Period, all of which may come at once.
+type GuessLimit struct {
+	Rate   int
+	Period time.Duration
+}
+
+func (o Options) validate() error {
+	switch {
+	case o.Size < 1:
+		return fmt.Errorf("the key cache must hold at least 1 key, not %d", o.Size)
+	case o.TTL <= 0:
+		return fmt.Errorf("the key cache's ttl must be positive, not %s", o.TTL)
+	case o.Stale < 0:
+		return fmt.Errorf("the key cache's stale must not be negative: %s", o.Stale)
+	case o.Guesses.Rate < 1:
+		return fmt.Errorf("guesses must be at least 1, not %d", o.Guesses.Rate)
+	case o.Guesses.Period < time.Duration(o.Guesses.Rate):
+		return fmt.Errorf("guesses: %d in %s is more than one a nanosecond", o.Guesses.Rate, o.Guesses.Period)
+	}
+	return nil
+}

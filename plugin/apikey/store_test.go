@@ -1,0 +1,182 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fakeStore is a Store that a test can change, break and hold up.
+type fakeStore struct {
+	mu    sync.Mutex
+	keys  map[Hash]Key
+	err   error
+	calls int
+	// before runs at the start of a lookup, after what the lookup will answer
+	// has been read: what it does, the answer does not know yet.
+	before func(ctx context.Context, call int)
+}
+
+var errStoreDown = errors.New("connection refused")
+
+func (s *fakeStore) Key(ctx context.Context, hash Hash) (*Key, error) {
+	s.mu.Lock()
+	s.calls++
+	call, before := s.calls, s.before
+	key, ok := s.keys[hash]
+	err := s.err
+	s.mu.Unlock()
+	if before != nil {
+		before(ctx, call)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case !ok:
+		return nil, ErrNotFound
+	}
+	return &key, nil
+}
+
+func (s *fakeStore) change(f func(*fakeStore)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s)
+}
+
+func (s *fakeStore) set(token string, key Key) {
+	s.change(func(s *fakeStore) {
+		if s.keys == nil {
+			s.keys = map[Hash]Key{}
+		}
+		s.keys[HashOf(token)] = key
+	})
+}
+
+func (s *fakeStore) delete(token string) {
+	s.change(func(s *fakeStore) { delete(s.keys, HashOf(token)) })
+}
+
+func (s *fakeStore) fail(err error) { s.change(func(s *fakeStore) { s.err = err }) }
+
+func (s *fakeStore) onLookup(f func(ctx context.Context, call int)) {
+	s.change(func(s *fakeStore) { s.before = f })
+}
+
+func (s *fakeStore) lookups() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls
+}
+
+// mute is a store that takes questions and never answers.
+func mute(ctx context.Context, _ int) { <-ctx.Done() }
+
+const (
+	testToken  = "hoko_0000000000000000000000000000000000000000000"
+	testClient = "192.0.2.1"
+)
+
+// bundle is an authenticator that listens, over a store that knows testToken.
+type bundle struct {
+	*Authenticator
+	t     testing.TB
+	store *fakeStore
+}
+
+func setup(t testing.TB, change ...func(*Options)) *bundle {
+	t.Helper()
+	o := Options{Size: 1000, TTL: time.Minute, Stale: 5 * time.Minute, Guesses: GuessLimit{60, time.Minute}}
+	for _, f := range change {
+		f(&o)
+	}
+	store := &fakeStore{}
+	store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_1"})
+	a, err := New(store, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	a.Listening()
+	return &bundle{a, t, store}
+}
+
+// inBubble runs a test on a clock of its own.
+func inBubble(t *testing.T, test func(t *testing.T, b *bundle), change ...func(*Options)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		test(t, setup(t, change...))
+	})
+}
+
+func bearer(token string) http.Header {
+	return http.Header{"Authorization": {"Bearer " + token}}
+}
+
+// call authenticates with a token and waits until the cache has taken in what
+// was found.
+func (b *bundle) call(token string) error { return b.callFrom(token, testClient) }
+
+func (b *bundle) callFrom(token, client string) error {
+	_, err := b.Authenticate(context.Background(), bearer(token), client)
+	b.settle()
+	return err
+}
+
+func (b *bundle) settle() {
+	b.keys.mu.RLock()
+	defer b.keys.mu.RUnlock()
+	b.keys.engine.Wait()
+}
+
+func (b *bundle) wantOK(token string) {
+	b.t.Helper()
+	if err := b.call(token); err != nil {
+		b.t.Fatalf("refused: %v", err)
+	}
+}
+
+func (b *bundle) wantCause(token string, cause Cause) {
+	b.t.Helper()
+	wantCause(b.t, b.call(token), cause)
+}
+
+func (b *bundle) wantUnavailable(token string) {
+	b.t.Helper()
+	if err := b.call(token); !errors.Is(err, ErrUnavailable) {
+		b.t.Fatalf("got %v, want ErrUnavailable", err)
+	}
+}
+
+func (b *bundle) wantLookups(want int) {
+	b.t.Helper()
+	if got := b.store.lookups(); got != want {
+		b.t.Fatalf("%d lookups, want %d", got, want)
+	}
+}
+
+func wantCause(t testing.TB, err error, cause Cause) {
+	t.Helper()
+	refused, ok := errors.AsType[*Refused](err)
+	if !ok {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+	if refused.Cause != cause {
+		t.Fatalf("cause %q, want %q", refused.Cause, cause)
+	}
+}
+
+func wantSpent(t testing.TB, err error) *GuessesSpent {
+	t.Helper()
+	spent, ok := errors.AsType[*GuessesSpent](err)
+	if !ok {
+		t.Fatalf("got %v, want GuessesSpent", err)
+	}
+	return spent
+}

@@ -1,0 +1,35 @@
+package devserver
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestALockHasOneHolder(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Lock(dir)
+	var locked *LockedError
+	if !errors.As(err, &locked) || locked.PID != os.Getpid() || locked.Dir != dir {
+		t.Fatalf("a second holder got %v", err)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Lock(dir)
+	if err != nil {
+		t.Fatalf("after the first let go: %v", err)
+	}
+	again.Close()
+}
+
+func TestALockNeedsItsDirectory(t *testing.T) {
+	if _, err := Lock(filepath.Join(t.TempDir(), "missing")); !os.IsNotExist(err) {
+		t.Errorf("got %v", err)
+	}
+}

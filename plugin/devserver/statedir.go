@@ -1,0 +1,48 @@
+package devserver
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// StateDir is where development keeps its data, and makes it:
+// $XDG_STATE_HOME/hoko-edge where that is set, else ~/.local/state/hoko-edge,
+// on macOS ~/Library/Application Support/hoko-edge, and for root
+// /var/lib/hoko-edge, as the servers do not run as root and may not enter its home.
+func StateDir() (string, error) {
+	base, err := stateBase()
+	if err != nil {
+		return "", fmt.Errorf("state directory: %w", err)
+	}
+	user, err := findServerUser()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(base, "hoko-edge")
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return "", fmt.Errorf("state directory: %w", err)
+	}
+	if err := os.MkdirAll(dir, user.passableMode()); err != nil {
+		return "", fmt.Errorf("state directory: %w", err)
+	}
+	return dir, nil
+}
+
+func stateBase() (string, error) {
+	if base := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
+		return base, nil
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib", nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	if runtime.GOOS == "darwin" {
+		return filepath.Join(home, "Library", "Application Support"), nil
+	}
+	return filepath.Join(home, ".local", "state"), nil
+}

@@ -1,0 +1,352 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/ratelimit"
+)
+
+func newKeyStore(t testing.TB, o postgres.Options) *postgres.KeyStore {
+	t.Helper()
+	store, err := postgres.NewKeyStore(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	return store
+}
+
+// seedKey makes the only key of the database, k1 of the workspace w1, with these columns.
+func seedKey(db database, columns, values string) apikey.Hash {
+	db.t.Helper()
+	hash := sha256.Sum256([]byte("a key"))
+	db.exec(`TRUNCATE hoko.workspaces, hoko.api_keys`)
+	db.exec(`INSERT INTO hoko.workspaces (id) VALUES ('w1')`)
+	if columns != "" {
+		columns, values = ", "+columns, ", "+values
+	}
+	db.exec(`INSERT INTO hoko.api_keys (id, workspace_id, key_hash`+columns+`) VALUES ('k1', 'w1', $1`+values+`)`, hash[:])
+	return hash
+}
+
+func TestKeyAsStored(t *testing.T) {
+	dsn := testenv.Database(t)
+	db, store := connect(t, dsn), newKeyStore(t, postgres.Options{DSN: dsn})
+	expires := time.Date(2031, 5, 6, 7, 8, 9, 123456000, time.UTC)
+	conversions, _ := apikey.ParseScope("conversionsWrite")
+	links, _ := apikey.ParseScope("linksRead")
+	for _, c := range []struct {
+		name, columns, values, also string
+		want                        apikey.Key
+	}{
+		{name: "bare"},
+		{name: "scopes", columns: "scopes", values: "'{conversionsWrite,linksRead}'", want: apikey.Key{Scopes: conversions | links}},
+		{name: "unknown scopes grant nothing", columns: "scopes", values: "'{conversionswrite,NULL,admin,*,linksRead}'", want: apikey.Key{Scopes: links}},
+		{name: "hostnames", columns: "allowed_hostnames", values: "'{example.com,*.example.com}'", want: apikey.Key{AllowedHostnames: []string{"example.com", "*.example.com"}}},
+		{name: "a null hostname leaves the list a list", columns: "allowed_hostnames", values: "'{NULL}'", want: apikey.Key{AllowedHostnames: []string{""}}},
+		{name: "expiring", columns: "expires_at", values: "'2031-05-06 07:08:09.123456Z'", want: apikey.Key{ExpiresAt: expires}},
+		{name: "expiring never", columns: "expires_at", values: "'infinity'"},
+		{name: "expired always", columns: "expires_at", values: "'-infinity'", want: apikey.Key{ExpiresAt: time.Unix(0, 0).UTC()}},
+		{name: "expired at Go's zero time", columns: "expires_at", values: "'0001-01-01 00:00:00Z'", want: apikey.Key{ExpiresAt: time.Unix(0, 0).UTC()}},
+		{name: "revoked", columns: "revoked_at", values: "now()", want: apikey.Key{Revoked: true}},
+		{name: "of a disabled workspace", also: "UPDATE hoko.workspaces SET disabled_at = now()", want: apikey.Key{WorkspaceDisabled: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			hash := seedKey(db, c.columns, c.values)
+			if c.also != "" {
+				db.exec(c.also)
+			}
+			got, err := store.Key(guarded(t), hash)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.want.ID, c.want.WorkspaceID, c.want.Hash = "k1", "w1", hash
+			if !reflect.DeepEqual(*got, c.want) {
+				t.Errorf("got  %+v\nwant %+v", *got, c.want)
+			}
+		})
+	}
+}
+
+func TestLimitOfKeyThenWorkspace(t *testing.T) {
+	dsn := testenv.Database(t)
+	var log journal
+	db, store := connect(t, dsn), newKeyStore(t, postgres.Options{DSN: dsn, Logger: log.logger()})
+	limit := func(rate int, period time.Duration, burst int) apikey.Limit {
+		return apikey.Limit{Rate: rate, Period: period, Burst: burst}
+	}
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name, key, workspace string
+		want                 apikey.Limit
+		warnings             int
+	}{
+		{"none", "NULL, NULL, NULL", "NULL, NULL, NULL", apikey.Limit{}, 0},
+		{"the key's", "10, '1 s', 20", "NULL, NULL, NULL", limit(10, time.Second, 20), 0},
+		{"the key's before the workspace's", "10, '1 s', 20", "1, '1 h', 1", limit(10, time.Second, 20), 0},
+		{"the workspace's", "NULL, NULL, NULL", "1, '1 h', 2", limit(1, time.Hour, 2), 0},
+		{"period and burst alone do not count", "NULL, '1 s', 20", "1, '1 h', 2", limit(1, time.Hour, 2), 0},
+		{"a null period is a minute", "10, NULL, 20", "1, '1 h', 2", limit(10, time.Minute, 20), 0},
+		{"a null burst is the rate", "10, '1 s', NULL", "1, '1 h', 2", limit(10, time.Second, 10), 0},
+		{"days", "10, '1 day 1 h', NULL", "NULL, NULL, NULL", limit(10, 25*time.Hour, 10), 0},
+		{"months", "10, '2 months', NULL", "NULL, NULL, NULL", limit(10, 60*day, 10), 0},
+		{"years", "10, '1 year', NULL", "NULL, NULL, NULL", limit(10, 360*day, 10), 0},
+		{"mixed signs", "10, '1 day -23 h', NULL", "NULL, NULL, NULL", limit(10, time.Hour, 10), 0},
+		{"the longest period", "1, '366 days', 1", "NULL, NULL, NULL", limit(1, 366*day, 1), 0},
+		{"the shortest period", "1, '1 ms', 1", "NULL, NULL, NULL", limit(1, time.Millisecond, 1), 0},
+		{"the highest rate", "1000000000, '10000 s', 1000000000", "NULL, NULL, NULL", limit(1e9, 10_000*time.Second, 1e9), 0},
+
+		{"a rate of zero", "0, '1 s', 20", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"a negative rate", "-1, '1 s', 20", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"an absurd rate", "1000000001, '1 s', 20", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"a burst of zero", "1, '1 s', 0", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"an absurd burst", "1, '1 s', 1000000001", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"a period of zero", "1, '0', 1", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"a negative period", "1, '-1 s', 1", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"too short a period", "1, '999 us', 1", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"too long a period", "1, '367 days', 1", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"a period that wraps around int64", "1, '213504 days', 1", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"a period beyond int64", "1, '178000000 years', 1", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"a negative period beyond int64", "1, '-178000000 years', 1", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"more than one in 10 µs", "101, '1 ms', 1", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"a burst that never comes back", "1, '366 days', 2", "1, '1 h', 2", limit(1, time.Hour, 2), 1},
+		{"the workspace's invalid", "NULL, NULL, NULL", "0, '1 h', 2", apikey.Limit{}, 1},
+		{"both invalid", "0, '1 s', 20", "-1, '1 h', 2", apikey.Limit{}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			hash := seedKey(db, "rate_limit, rate_period, rate_burst", c.key)
+			db.exec(`UPDATE hoko.workspaces SET (rate_limit, rate_period, rate_burst) = (` + c.workspace + `)`)
+			before := log.count("key_id=k1")
+			got, err := store.Key(guarded(t), hash)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Limit != c.want {
+				t.Errorf("got %+v, want %+v", got.Limit, c.want)
+			}
+			if n := log.count("key_id=k1") - before; n != c.warnings {
+				t.Errorf("warned %d times, want %d", n, c.warnings)
+			}
+			if err := ratelimit.Limit(got.Limit).Validate(); got.Limit != (apikey.Limit{}) && err != nil {
+				t.Errorf("the limiter refuses it: %v", err)
+			}
+		})
+	}
+}
+
+func TestKeysOverAdoptersViews(t *testing.T) {
+	dsn := testenv.Database(t)
+	db := connect(t, dsn)
+	hash := sha256.Sum256([]byte("a key"))
+	db.exec(`DROP TABLE hoko.api_keys; DROP TABLE hoko.workspaces;
+		CREATE TYPE scope AS ENUM ('linksRead', 'conversionsWrite');
+		CREATE TABLE team (uid uuid PRIMARY KEY, quota bigint);
+		CREATE TABLE token (uid uuid PRIMARY KEY, team uuid, sha256 bytea UNIQUE, scopes scope[], until timestamp);
+		CREATE VIEW hoko.workspaces AS
+			SELECT uid AS id, quota AS rate_limit, NULL::interval AS rate_period, NULL::bigint AS rate_burst, NULL::timestamptz AS disabled_at FROM team;
+		CREATE VIEW hoko.api_keys AS
+			SELECT uid AS id, team AS workspace_id, sha256 AS key_hash, scopes, NULL::text[] AS allowed_hostnames,
+				NULL::smallint AS rate_limit, NULL::interval AS rate_period, NULL::smallint AS rate_burst, until AS expires_at, NULL::timestamp AS revoked_at FROM token;
+		INSERT INTO team VALUES ('01890a5d-ac96-774b-bcce-b302099a8057', 50)`)
+	db.exec(`INSERT INTO token VALUES ('01890a5d-ac96-774b-bcce-b302099a8058', '01890a5d-ac96-774b-bcce-b302099a8057', $1, '{linksRead}', '2031-05-06 07:08:09')`, hash[:])
+	db.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Riyadh''', current_database()); END $$`)
+
+	got, err := newKeyStore(t, postgres.Options{DSN: dsn}).Key(guarded(t), hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, _ := apikey.ParseScope("linksRead")
+	want := apikey.Key{
+		ID: "01890a5d-ac96-774b-bcce-b302099a8058", WorkspaceID: "01890a5d-ac96-774b-bcce-b302099a8057", Hash: hash, Scopes: links,
+		Limit: apikey.Limit{Rate: 50, Period: time.Minute, Burst: 50}, ExpiresAt: time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC),
+	}
+	if !reflect.DeepEqual(*got, want) {
+		t.Errorf("got  %+v\nwant %+v", *got, want)
+	}
+}
+
+func TestUnknownKeyIsNotFound(t *testing.T) {
+	store := newKeyStore(t, postgres.Options{DSN: testenv.Database(t)})
+	if _, err := store.Key(guarded(t), apikey.Hash{1}); !errors.Is(err, apikey.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+func TestWithoutTheSchemaNoKeyIsUnknown(t *testing.T) {
+	withoutColumn := testenv.Database(t)
+	connect(t, withoutColumn).exec(`ALTER TABLE hoko.api_keys RENAME COLUMN allowed_hostnames TO hosts`)
+	for name, dsn := range map[string]string{"no schema": testenv.EmptyDatabase(t), "no column": withoutColumn} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newKeyStore(t, postgres.Options{DSN: dsn}).Key(guarded(t), apikey.Hash{1})
+			if !errors.Is(err, postgres.ErrSchema) || errors.Is(err, apikey.ErrNotFound) {
+				t.Error(err)
+			}
+			if err != nil && !strings.Contains(err.Error(), "caddy hoko migrate") {
+				t.Errorf("names no remedy: %v", err)
+			}
+		})
+	}
+}
+
+func TestUnreachableDatabaseIsNoAnswer(t *testing.T) {
+	const dsn = "postgres://somebody:s3cret@127.0.0.1:1/db"
+	store := newKeyStore(t, postgres.Options{DSN: dsn}) // connects to nothing, or it would fail here
+	_, err := store.Key(guarded(t), apikey.Hash{1})
+	if err == nil || errors.Is(err, apikey.ErrNotFound) || errors.Is(err, postgres.ErrSchema) {
+		t.Error(err)
+	}
+	if err != nil && strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("tells the password: %v", err)
+	}
+}
+
+func TestLookupSurvivesARestartedServer(t *testing.T) {
+	dsn := testenv.Database(t)
+	db, store := connect(t, dsn), newKeyStore(t, postgres.Options{DSN: dsn + "&application_name=store"})
+	hash := seedKey(db, "", "")
+	inParallel(t, 8, func() error { _, err := store.Key(guarded(t), hash); return err })
+	for range 3 {
+		db.exec(`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'store' AND datname = current_database()`)
+		if _, err := store.Key(guarded(t), hash); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestLookupDoesWithoutSettingsThatAPgBouncerRefuses(t *testing.T) {
+	dsn := testenv.Database(t)
+	hash := seedKey(connect(t, dsn), "", "")
+	between := newProxy(t, dsn)
+	between.refuses = "enable_seqscan"
+	between.start(t)
+	store := newKeyStore(t, postgres.Options{DSN: between.dsn})
+	inParallel(t, 8, func() error { _, err := store.Key(guarded(t), hash); return err })
+}
+
+func TestLookupsHaveConnectionsOfTheirOwn(t *testing.T) {
+	for _, c := range []struct{ maxConns, writers, want int }{{0, 0, 8}, {9, 0, 2}, {8, 4, 1}, {16, 10, 3}} {
+		dsn := testenv.Database(t)
+		db := connect(t, dsn)
+		hash := seedKey(db, "", "")
+		store := newKeyStore(t, postgres.Options{DSN: dsn + "&application_name=store", MaxConns: c.maxConns, Writers: c.writers})
+		// All connections that the store may have wait for this lock.
+		db.exec(`BEGIN`)
+		db.exec(`LOCK TABLE hoko.api_keys IN ACCESS EXCLUSIVE MODE`)
+		done := make(chan error, 1)
+		go func() { done <- parallel(10, func() error { _, err := store.Key(guarded(t), hash); return err }) }()
+		watcher := connect(t, dsn)
+		until(t, "its connections wait for the lock", func() bool {
+			return value[int](watcher, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) >= c.want
+		})
+		if n := value[int](watcher, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'store' AND datname = current_database()`); n != c.want {
+			t.Errorf("max_conns %d, writers %d: %d connections, want %d", c.maxConns, c.writers, n, c.want)
+		}
+		db.exec(`COMMIT`)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestLookupGivesUpOnALockedTable(t *testing.T) {
+	dsn := testenv.Database(t)
+	db, store := connect(t, dsn), newKeyStore(t, postgres.Options{DSN: dsn})
+	hash := seedKey(db, "", "")
+	db.exec(`BEGIN`)
+	db.exec(`LOCK TABLE hoko.api_keys IN ACCESS EXCLUSIVE MODE`)
+	if _, err := store.Key(guarded(t), hash); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	db.exec(`COMMIT`)
+	if _, err := store.Key(guarded(t), hash); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLookupEndsWithItsContext(t *testing.T) {
+	store := newKeyStore(t, postgres.Options{DSN: testenv.Database(t)})
+	ctx, cancel := context.WithCancel(guarded(t))
+	cancel()
+	if _, err := store.Key(ctx, apikey.Hash{1}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestClosedStoreAnswersNothing(t *testing.T) {
+	dsn := testenv.Database(t)
+	for name, used := range map[string]bool{"used": true, "unused": false} {
+		t.Run(name, func(t *testing.T) {
+			store := newKeyStore(t, postgres.Options{DSN: dsn})
+			if used {
+				if _, err := store.Key(guarded(t), apikey.Hash{1}); !errors.Is(err, apikey.ErrNotFound) {
+					t.Fatal(err)
+				}
+			}
+			store.Close()
+			store.Close()
+			if _, err := store.Key(guarded(t), apikey.Hash{1}); err == nil || errors.Is(err, apikey.ErrNotFound) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestLookupIsAnIndexProbe(t *testing.T) {
+	// The plan is made while the table is empty, and known to be: the worst that it can be taken for.
+	dsn := testenv.Database(t)
+	db := connect(t, dsn)
+	db.exec(`VACUUM ANALYZE hoko.api_keys, hoko.workspaces`)
+	store := newKeyStore(t, postgres.Options{DSN: dsn})
+	if _, err := store.Key(guarded(t), apikey.Hash{1}); !errors.Is(err, apikey.ErrNotFound) {
+		t.Fatal(err)
+	}
+	hash := seedKey(db, "", "")
+	db.exec(`INSERT INTO hoko.api_keys (workspace_id, key_hash) SELECT 'w1', sha256(i::text::bytea) FROM generate_series(1, 2000) i`)
+	scans := func() int {
+		db.exec(`SELECT pg_stat_clear_snapshot()`)
+		return value[int](db, `SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE schemaname = 'hoko'`)
+	}
+	probes := func() int {
+		db.exec(`SELECT pg_stat_clear_snapshot()`)
+		return value[int](db, `SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'api_keys_key_hash_key'`)
+	}
+	before, probed := scans(), probes()
+	for range 10 {
+		if _, err := store.Key(guarded(t), hash); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.Close() // its sessions report what they did when they end
+	until(t, "the probes are counted", func() bool { return probes() >= probed+10 })
+	if n := scans() - before; n != 0 {
+		t.Errorf("%d sequential scans", n)
+	}
+}
+
+// inParallel fails the test where one of n calls fails.
+func inParallel(t testing.TB, n int, do func() error) {
+	t.Helper()
+	if err := parallel(n, do); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func parallel(n int, do func() error) error {
+	failures := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { failures[i] = do() })
+	}
+	all.Wait()
+	return errors.Join(failures...)
+}

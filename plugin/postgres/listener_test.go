@@ -1,0 +1,205 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres"
+)
+
+// events are what a listener reports, in words.
+type events chan string
+
+func (e events) Notify(payload string) { e <- "notified " + payload }
+func (e events) Listening()            { e <- "listening" }
+func (e events) Deaf()                 { e <- "deaf" }
+
+// expect fails at any other event than these, in this order.
+func (e events) expect(t *testing.T, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		select {
+		case got := <-e:
+			if got != w {
+				t.Fatalf("%s, expected %s", got, w)
+			}
+		case <-guarded(t).Done():
+			t.Fatalf("waited in vain for: %s", w)
+		}
+	}
+}
+
+// listen runs a listener until the test ends, or stop is called; stop returns what Run did.
+func listen(t *testing.T, o postgres.Options) (heard events, stop func() error) {
+	t.Helper()
+	heard = make(events, 100)
+	listener, err := postgres.NewListener(o, heard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- listener.Run(ctx)
+		close(ended)
+	}()
+	stop = func() error {
+		cancel()
+		return <-ended
+	}
+	t.Cleanup(func() { _ = stop() })
+	return heard, stop
+}
+
+func TestRevocationIsHeard(t *testing.T) {
+	dsn := testenv.Database(t)
+	db := connect(t, dsn)
+	hash := seedKey(db, "", "")
+	heard, _ := listen(t, postgres.Options{DSN: dsn})
+	heard.expect(t, "listening")
+	db.exec(`UPDATE hoko.api_keys SET revoked_at = now()`)
+	db.exec(`UPDATE hoko.workspaces SET disabled_at = now()`)
+	db.exec(`NOTIFY hoko_keys`)
+	heard.expect(t, "notified key:"+hash.String(), "notified workspace:w1", "notified ")
+}
+
+func TestNothingIsMissedFromListeningOn(t *testing.T) {
+	dsn := testenv.Database(t)
+	// What commits before Listening returns is heard, as LISTEN was committed before.
+	during := &notifyingSink{events: make(events, 100), db: connect(t, dsn)}
+	listener, err := postgres.NewListener(postgres.Options{DSN: dsn}, during)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- listener.Run(ctx) }()
+	during.expect(t, "listening", "notified during")
+	cancel()
+	<-ended
+}
+
+type notifyingSink struct {
+	events
+	db database
+}
+
+func (s *notifyingSink) Listening() {
+	s.events.Listening()
+	s.db.exec(`NOTIFY hoko_keys, 'during'`)
+}
+
+func TestLostConnectionIsReplaced(t *testing.T) {
+	dsn := testenv.Database(t)
+	db := connect(t, dsn)
+	metrics := prometheus.NewRegistry()
+	var log journal
+	heard, _ := listen(t, postgres.Options{DSN: dsn + "&application_name=listener", Metrics: metrics, Logger: log.logger()})
+	for range 3 {
+		heard.expect(t, "listening")
+		db.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'listener' AND datname = current_database()`)
+		heard.expect(t, "deaf")
+	}
+	heard.expect(t, "listening")
+	db.exec(`NOTIFY hoko_keys, 'still here'`)
+	heard.expect(t, "notified still here")
+	if n := log.count("level=WARN"); n != 3 {
+		t.Errorf("warned of %d losses", n)
+	}
+	if up := gauge(t, metrics, "hoko_key_listener_up"); up != 1 {
+		t.Errorf("the gauge says %v", up)
+	}
+}
+
+func TestMutePeerIsNoticed(t *testing.T) {
+	dsn := testenv.Database(t)
+	between := newProxy(t, dsn)
+	between.start(t)
+	heard, _ := listen(t, postgres.Options{DSN: dsn, ListenDSN: between.dsn})
+	heard.expect(t, "listening")
+	between.silence()
+	connect(t, dsn).exec(`NOTIFY hoko_keys, 'lost'`)
+	heard.expect(t, "deaf")
+	between.speak()
+	heard.expect(t, "listening")
+}
+
+func TestSilenceIsNotTakenForLoss(t *testing.T) {
+	// Several heartbeats pass, and what arrives around them is heard once and in order.
+	dsn := testenv.Database(t)
+	db := connect(t, dsn)
+	heard, _ := listen(t, postgres.Options{DSN: dsn + "&application_name=listener"})
+	heard.expect(t, "listening")
+	const beats = `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'listener' AND datname = current_database() AND query LIKE '%pg_listening_channels%'`
+	until(t, "the heart beats", func() bool { return value[int](db, beats) > 0 })
+	db.exec(`NOTIFY hoko_keys, '1'; NOTIFY hoko_keys, '2'`)
+	heard.expect(t, "notified 1", "notified 2")
+}
+
+func TestServerThatIsAwayAtStartIsFoundLater(t *testing.T) {
+	dsn := testenv.Database(t)
+	between := newProxy(t, dsn)
+	var log journal
+	heard, _ := listen(t, postgres.Options{DSN: between.dsn, Logger: log.logger()})
+	until(t, "it has tried", func() bool { return log.count("not listening") > 0 })
+	between.start(t)
+	heard.expect(t, "listening")
+}
+
+func TestListenerEndsWithItsContext(t *testing.T) {
+	dsn := testenv.Database(t)
+	db := connect(t, dsn)
+	heard, stop := listen(t, postgres.Options{DSN: dsn + "&application_name=listener"})
+	heard.expect(t, "listening")
+	if err := stop(); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	heard.expect(t, "deaf")
+	until(t, "its connection is closed", func() bool {
+		return value[int](db, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'listener' AND datname = current_database()`) == 0
+	})
+	if len(heard) > 0 {
+		t.Errorf("then %s", <-heard)
+	}
+}
+
+func TestForgottenListenIsNoticed(t *testing.T) {
+	// As behind a PgBouncer in transaction mode.
+	db := connect(t, testenv.Database(t))
+	if err := postgres.Heartbeat(guarded(t), db.conn); !errors.Is(err, postgres.ErrNotListening) {
+		t.Error(err)
+	}
+	db.exec(`LISTEN hoko_keys`)
+	if err := postgres.Heartbeat(guarded(t), db.conn); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSecondListenerOfARegistryIsRefused(t *testing.T) {
+	o := postgres.Options{DSN: "postgres://host/db", Metrics: prometheus.NewRegistry()}
+	if _, err := postgres.NewListener(o, make(events)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := postgres.NewListener(o, make(events)); err == nil {
+		t.Error("two listeners would share a gauge")
+	}
+}
+
+func gauge(t *testing.T, metrics prometheus.Gatherer, name string) float64 {
+	t.Helper()
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}

@@ -1,0 +1,158 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/tern/v2/migrate"
+)
+
+const versionTable = "hoko.schema_version"
+
+// migrateLock serialises migrations from before the schema exists: of two
+// concurrent CREATE SCHEMA IF NOT EXISTS, one can fail.
+const migrateLock int64 = 0x686f6b6f // "hoko"
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// Migrate brings the schema hoko up to the version of this binary. It may run
+// while edges do, and several times at once: the others wait. A newer schema is
+// left as it is, with a warning.
+//
+// It needs a session of its own: with a PgBouncer in transaction mode in
+// between, give it the address of the database itself.
+func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	// The role may have the timeouts of the edge's sessions; waiting for another migration exceeds them.
+	conn, err := connect(ctx, dsn, map[string]string{"lock_timeout": "0", "statement_timeout": "0"})
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn) // ends the session, and with it the lock
+
+	if err := lockMigrations(ctx, conn, logger); err != nil {
+		return err
+	}
+	if err := createSchema(ctx, conn); err != nil {
+		return err
+	}
+	migrator, err := newMigrator(ctx, conn, logger)
+	if err != nil {
+		return err
+	}
+	current, err := migrator.GetCurrentVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", versionTable, err)
+	}
+	if latest := latestVersion(); current > latest {
+		warnNewerSchema(logger, current, latest)
+		return nil
+	}
+	if err := migrator.Migrate(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// MigrationStatus is the version of the schema in the database, 0 where there
+// is none, and the one that this binary migrates to. It changes nothing.
+func MigrationStatus(ctx context.Context, dsn string) (current, latest int32, err error) {
+	conn, err := connect(ctx, dsn, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer closeConn(conn)
+	current, err = schemaVersion(ctx, conn)
+	return current, latestVersion(), err
+}
+
+func lockMigrations(ctx context.Context, conn *pgx.Conn, logger *slog.Logger) error {
+	var locked bool
+	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", migrateLock).Scan(&locked); err != nil {
+		return fmt.Errorf("lock migrations: %w", err)
+	}
+	if locked {
+		return nil
+	}
+	logger.Info("waiting for another migration to end")
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrateLock); err != nil {
+		return fmt.Errorf("wait for another migration: %w", err)
+	}
+	return nil
+}
+
+// createSchema asks first: CREATE SCHEMA IF NOT EXISTS requires the right to
+// create schemas also where it exists.
+func createSchema(ctx context.Context, conn *pgx.Conn) error {
+	var exists bool
+	if err := conn.QueryRow(ctx, "SELECT to_regnamespace('hoko') IS NOT NULL").Scan(&exists); err != nil {
+		return fmt.Errorf("look for schema hoko: %w", err)
+	}
+	if exists {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS hoko"); err != nil {
+		return fmt.Errorf("create schema hoko: %w", err)
+	}
+	return nil
+}
+
+func newMigrator(ctx context.Context, conn *pgx.Conn, logger *slog.Logger) (*migrate.Migrator, error) {
+	migrator, err := migrate.NewMigrator(ctx, conn, versionTable)
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", versionTable, err)
+	}
+	if err := migrator.LoadMigrations(migrations()); err != nil {
+		return nil, fmt.Errorf("load migrations: %w", err)
+	}
+	migrator.OnStart = func(version int32, name, _, _ string) {
+		logger.Info("migrating", slog.Int("version", int(version)), slog.String("name", name))
+	}
+	return migrator, nil
+}
+
+func migrations() fs.FS {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		panic(err) // the name is a constant and valid
+	}
+	return files
+}
+
+// latestVersion is the schema that this binary was made for. tern numbers the
+// files from 1 without a gap, and a test loads them.
+func latestVersion() int32 {
+	names, err := migrate.FindMigrations(migrations())
+	if err != nil {
+		panic(err) // the files are part of the binary
+	}
+	return int32(len(names))
+}
+
+// connect opens a session of its own for an administrator's command.
+func connect(ctx context.Context, dsn string, settings map[string]string) (*pgx.Conn, error) {
+	config, err := poolConfig(dsn, settings)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
+	if err != nil {
+		return nil, fmt.Errorf("connect to postgres: %w", err)
+	}
+	return conn, nil
+}
+
+// closeConn says good-bye also after ctx ended, but not for long.
+func closeConn(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}

@@ -1,0 +1,264 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"hoko.to/edge/plugin/sale"
+)
+
+const saleParams = 17
+
+// saleParamFormats: all binary.
+var saleParamFormats = []int16{1}
+
+// saleColumnFormats: what is not text is binary. The columns are those of the
+// statement's last SELECT, in its order.
+var saleColumnFormats = []int16{
+	colOrd: 1, colStatus: 0, colSaleID: 1, colAttribution: 0, colClickID: 0, colCustomerID: 0, colEmail: 0, colPhone: 0, colAvatar: 0,
+	colLinkID: 0, colURL: 0, colShortURL: 0, colTitle: 0, colDescription: 0, colImage: 0, colUTM: 0, colCollectionID: 0, colPartnerID: 0,
+	colTenantID: 0, colLinkExternalID: 0, colLinkCreatedAt: 1, colResponse: 0,
+}
+
+const (
+	colOrd = iota
+	colStatus
+	colSaleID
+	colAttribution
+	colClickID
+	colCustomerID
+	colEmail
+	colPhone
+	colAvatar
+	colLinkID
+	colURL
+	colShortURL
+	colTitle
+	colDescription
+	colImage
+	colUTM
+	colCollectionID
+	colPartnerID
+	colTenantID
+	colLinkExternalID
+	colLinkCreatedAt
+	colResponse
+)
+
+// checkColumns refuses a view over an adopted table that would be misread.
+func checkColumns(fields []pgconn.FieldDescription) error {
+	switch fields[colLinkCreatedAt].DataTypeOID {
+	case pgtype.TimestamptzOID, pgtype.TimestampOID:
+		return nil
+	}
+	return fmt.Errorf("%w: hoko.links.created_at must be a timestamp with time zone", ErrSchema)
+}
+
+// saleBatch is the parameters of one execution and the rows that it answers.
+// Its memory is used again for the next.
+type saleBatch struct {
+	sales  []*pendingSale
+	buffer []byte
+	params [saleParams][]byte
+	rows   []saleRow
+}
+
+// saleRow is what the statement says of one sale.
+type saleRow struct {
+	status   string
+	recorded *sale.Recorded // of a status that means recorded
+	err      error          // what kept recorded from being read
+}
+
+// encode lays the arrays out in the binary format, one after the other in one
+// buffer.
+func (b *saleBatch) encode(sales []*pendingSale, create bool) {
+	b.sales = sales
+	b.buffer = b.buffer[:0]
+	b.rows = append(b.rows[:0], make([]saleRow, len(sales))...)
+	var ends [saleParams]int
+	for i, column := range saleArrays {
+		b.array(column)
+		ends[i] = len(b.buffer)
+	}
+	b.buffer = append(b.buffer, boolByte(create))
+	ends[saleParams-1] = len(b.buffer)
+	start := 0
+	for i, end := range ends { // only now: the buffer may have moved while it grew
+		b.params[i] = b.buffer[start:end:end]
+		start = end
+	}
+}
+
+// saleArray is one of the statement's arrays: its elements' type, and how one
+// is appended to a buffer; false for a null.
+type saleArray struct {
+	element uint32
+	append  func(dst []byte, p *pendingSale) ([]byte, bool)
+}
+
+// array appends a one-dimensional array.
+func (b *saleBatch) array(column saleArray) {
+	start := len(b.buffer)
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 1) // dimensions
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 0) // has nulls
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, column.element)
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, uint32(len(b.sales)))
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 1) // lower bound
+	for _, p := range b.sales {
+		length := len(b.buffer)
+		b.buffer = binary.BigEndian.AppendUint32(b.buffer, ^uint32(0)) // null
+		var present bool
+		if b.buffer, present = column.append(b.buffer, p); present {
+			binary.BigEndian.PutUint32(b.buffer[length:], uint32(len(b.buffer)-length-4))
+		} else {
+			binary.BigEndian.PutUint32(b.buffer[start+4:], 1)
+		}
+	}
+}
+
+// saleArrays are $1 to $16.
+var saleArrays = [saleParams - 1]saleArray{
+	textArray(func(p *pendingSale) string { return p.WorkspaceID }),
+	textArray(func(p *pendingSale) string { return p.Request.CustomerExternalID }),
+	textArray(func(p *pendingSale) string { return p.Request.CustomerName }),
+	optionalArray(func(p *pendingSale) *string { return p.Request.CustomerEmail.Value }),
+	boolArray(func(p *pendingSale) bool { return !p.Request.CustomerEmail.Given }),
+	optionalArray(func(p *pendingSale) *string { return p.Request.CustomerAvatar.Value }),
+	boolArray(func(p *pendingSale) bool { return !p.Request.CustomerAvatar.Given }),
+	givenArray(func(p *pendingSale) string { return p.Request.LeadEventName }),
+	givenArray(func(p *pendingSale) string { return p.Request.ClickID }),
+	{pgtype.UUIDOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, p.id[:]...), true }},
+	{pgtype.Int8OID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		return binary.BigEndian.AppendUint64(dst, uint64(p.Request.Amount)), true
+	}},
+	textArray(func(p *pendingSale) string { return p.Request.Currency }),
+	textArray(func(p *pendingSale) string { return p.Request.EventName }),
+	{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		return append(dst, p.Request.Metadata...), p.Request.Metadata != nil
+	}},
+	givenArray(func(p *pendingSale) string { return p.IdempotencyKey }),
+	{pgtype.ByteaOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, p.Fingerprint[:]...), true }},
+}
+
+func textArray(of func(*pendingSale) string) saleArray {
+	return saleArray{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, of(p)...), true }}
+}
+
+// givenArray has a null where the member was not given.
+func givenArray(of func(*pendingSale) string) saleArray {
+	return saleArray{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		value := of(p)
+		return append(dst, value...), value != ""
+	}}
+}
+
+func optionalArray(of func(*pendingSale) *string) saleArray {
+	return saleArray{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		value := of(p)
+		if value == nil {
+			return dst, false
+		}
+		return append(dst, *value...), true
+	}}
+}
+
+func boolArray(of func(*pendingSale) bool) saleArray {
+	return saleArray{pgtype.BoolOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, boolByte(of(p))), true }}
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// scan reads all rows, and the commit after them.
+func (b *saleBatch) scan(rows *pgconn.ResultReader) error {
+	for rows.NextRow() {
+		b.scanRow(rows.Values())
+	}
+	_, err := rows.Close()
+	return err
+}
+
+func (b *saleBatch) scanRow(values [][]byte) {
+	i := int(binary.BigEndian.Uint32(values[colOrd])) - 1
+	row, p := &b.rows[i], b.sales[i]
+	row.status = saleStatus(values[colStatus])
+	switch {
+	case row.status == "replay" || row.status == "exists" && values[colResponse] != nil:
+		row.recorded, row.err = readResponse(values[colResponse])
+	case row.status == "ok" || row.status == "exists":
+		row.recorded, row.err = readColumns(values, p.Request)
+	}
+	if row.recorded != nil {
+		row.recorded.SaleID = uuid.UUID(values[colSaleID])
+		row.recorded.Replayed = row.status == "replay"
+	}
+	if row.err != nil {
+		row.err = fmt.Errorf("%w: it is recorded, but its answer cannot be read: %w", sale.ErrOutcomeUnknown, row.err)
+	}
+}
+
+// saleStatuses are all that the statement answers.
+var saleStatuses = []string{"ok", "exists", "replay", "mismatch", "unattributed", "busy", "raced", "new", "taken"}
+
+// saleStatus spares the common case an allocation.
+func saleStatus(text []byte) string {
+	for _, status := range saleStatuses {
+		if string(text) == status {
+			return status
+		}
+	}
+	return string(text)
+}
+
+var errGone = errors.New("its link or customer is gone")
+
+// readColumns makes the answer of a row and the request that it answers.
+func readColumns(v [][]byte, request *sale.Request) (*sale.Recorded, error) {
+	if v[colLinkID] == nil || v[colCustomerID] == nil || v[colLinkCreatedAt] == nil {
+		return nil, errGone
+	}
+	return &sale.Recorded{
+		Attribution: sale.Attribution(v[colAttribution]),
+		ClickID:     optional(v[colClickID]),
+		Link: sale.Link{
+			ID: string(v[colLinkID]), URL: string(v[colURL]), ShortURL: string(v[colShortURL]),
+			Title: optional(v[colTitle]), Description: optional(v[colDescription]), Image: optional(v[colImage]),
+			UTM:          append([]byte(nil), v[colUTM]...),
+			CollectionID: optional(v[colCollectionID]), PartnerID: optional(v[colPartnerID]),
+			TenantID: optional(v[colTenantID]), ExternalID: optional(v[colLinkExternalID]),
+			CreatedAt: binaryTime(v[colLinkCreatedAt]),
+		},
+		Customer: sale.Customer{
+			ID: string(v[colCustomerID]), Name: request.CustomerName,
+			Email: optional(v[colEmail]), Phone: optional(v[colPhone]), Avatar: optional(v[colAvatar]),
+			ExternalID: request.CustomerExternalID,
+		},
+		Amount: request.Amount, Currency: request.Currency, EventName: request.EventName, Metadata: request.Metadata,
+	}, nil
+}
+
+func optional(value []byte) *string {
+	if value == nil {
+		return nil
+	}
+	text := string(value)
+	return &text
+}
+
+// binaryTime reads a timestamp, with time zone or in UTC: microseconds since 2000.
+func binaryTime(value []byte) time.Time {
+	const epoch = 946684800
+	micros := int64(binary.BigEndian.Uint64(value))
+	return time.UnixMicro(epoch*1e6 + micros).UTC()
+}

@@ -1,0 +1,426 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/sale"
+)
+
+func TestSaleThatPostgresRefusesFailsAlone(t *testing.T) {
+	shop := openShop(t)
+	wire := tap(t, shop.dsn)
+	store := openStore(t, wire.dsn, oneWriter)
+	var sales []*sale.Sale
+	for i := range 20 {
+		sales = append(sales, sell(fmt.Sprint("k", i%7), named(fmt.Sprint(i))))
+	}
+	sales[3].Request.CustomerName = "not UTF-8: \xff"
+	sales[11].Request.Amount = -1
+	sales[19].Request.Metadata = []byte(`{"n":1e999999}`)
+	outcomes := queue(t, store, sales...)
+	wire.open()
+	for i, o := range outcomes {
+		got := wait(t, o)
+		bad := i == 3 || i == 11 || i == 19
+		if bad != (got.err != nil) {
+			t.Errorf("sale %d: %v", i, got.err)
+		}
+		if errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, sale.ErrOutcomeUnknown) {
+			t.Errorf("sale %d: %v, want an error of its own", i, got.err)
+		}
+	}
+	if n := shop.sales("true"); n != 17 {
+		t.Errorf("%d sales, want 17", n)
+	}
+}
+
+// raising makes the first n sales of the customer "bad" raise a SQLSTATE, in vain where n is great.
+func (s *shop) raising(sqlstate string, n int) {
+	s.t.Helper()
+	s.exec("CREATE SEQUENCE public.raised")
+	s.exec(fmt.Sprintf(`CREATE FUNCTION public.raise() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.event_name = 'bad' AND nextval('public.raised') <= %d THEN
+				RAISE 'raised' USING ERRCODE = '%s';
+			END IF;
+			RETURN NEW;
+		END $$`, n, sqlstate))
+	s.exec("CREATE TRIGGER raise BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.raise()")
+}
+
+func TestErrorsOfTheStatement(t *testing.T) {
+	const always = 1_000_000
+	for _, c := range []struct {
+		name, sqlstate string
+		times          int
+		want, others   error // nil: recorded
+	}{
+		{"a deadlock that does not come again", "40P01", 2, nil, nil},
+		{"a serialization failure that does not come again", "40001", 2, nil, nil},
+		{"a deadlock each time", "40P01", always, sale.ErrNotRecorded, nil},
+		{"a duplicate that is gone", "23505", 2, nil, nil},
+		{"a duplicate each time", "23505", always, sale.ErrNotRecorded, nil},
+		{"a lock that is gone", "55P03", 5, nil, nil},
+		{"a lost statement", "26000", 1, nil, nil},
+		{"a changed result", "0A000", 1, nil, nil},
+		{"a full disk", "53100", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a timeout", "57014", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a lack of privilege", "42501", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a lost table", "42P01", always, postgres.ErrSchema, sale.ErrNotRecorded},
+		{"a read-only server", "25006", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a trigger's objection", "P0001", always, errAny, nil},
+		{"a violated constraint", "23514", always, errAny, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			shop := openShop(t)
+			shop.raising(c.sqlstate, c.times)
+			wire := tap(t, shop.dsn)
+			store := openStore(t, wire.dsn, oneWriter)
+			bad := sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" })
+			outcomes := queue(t, store, sell("one"), bad, sell("two"), sell("three"))
+			wire.open()
+			for i, o := range outcomes {
+				want := c.others
+				if i == 1 {
+					want = c.want
+				}
+				if got := wait(t, o); !meets(got.err, want) {
+					t.Errorf("sale %d: %v, want %v", i, got.err, want)
+				}
+			}
+			shop.exec("DROP TRIGGER raise ON hoko.sales")
+			mustRecord(t, store, sell("afterwards"))
+			if n := shop.sales("event_name = 'bad'"); (n == 1) != (c.want == nil) {
+				t.Errorf("the bad one is there %d times", n)
+			}
+		})
+	}
+}
+
+// errAny stands for an error of the database itself.
+var errAny = errors.New("the database's own")
+
+func meets(err, want error) bool {
+	if want == errAny {
+		return err != nil && !errors.Is(err, sale.ErrNotRecorded) && !errors.Is(err, sale.ErrOutcomeUnknown)
+	}
+	return errors.Is(err, want) && (err == nil) == (want == nil)
+}
+
+// The rows of a statement come before its commit, which can fail.
+func TestObjectionAtTheCommit(t *testing.T) {
+	shop := openShop(t)
+	shop.exec(`CREATE FUNCTION public.object() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.event_name = 'bad' THEN RAISE 'raised'; END IF;
+			RETURN NULL;
+		END $$`)
+	shop.exec("CREATE CONSTRAINT TRIGGER object AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.object()")
+	wire := tap(t, shop.dsn)
+	store := openStore(t, wire.dsn, oneWriter)
+	outcomes := queue(t, store, sell("one"), sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" }), sell("two"))
+	wire.open()
+	for i, o := range outcomes {
+		if got := wait(t, o); i == 1 && !meets(got.err, errAny) || i != 1 && got.err != nil {
+			t.Errorf("sale %d: %v", i, got.err)
+		}
+	}
+	if n := shop.sales("true"); n != 2 {
+		t.Errorf("%d sales, want 2", n)
+	}
+}
+
+func TestStatementWhoseAnswerIsLostIsAskedForAgain(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		t.Run(fmt.Sprint("before it reached the server: ", before), func(t *testing.T) {
+			shop := openShop(t)
+			wire := tap(t, shop.dsn)
+			var log journal
+			metrics := prometheus.NewRegistry()
+			store := openStore(t, wire.dsn, oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Logger = log.logger() })
+			lost := wire.next(cut{before: before})
+			outcomes := queue(t, store, sell("k", keyed("one"), named("one")), sell("k", named("two")), sell("j", keyed("two")), sell("u", byClick("none")))
+			wire.open()
+			for i, o := range outcomes {
+				got := wait(t, o)
+				if i == 3 {
+					// It cannot be proved that the lost statement did not see the click.
+					if !errors.Is(got.err, sale.ErrOutcomeUnknown) || errors.Is(got.err, sale.ErrUnattributed) {
+						t.Errorf("unattributed: %v", got.err)
+					}
+					continue
+				}
+				if got.err != nil {
+					t.Fatal(got.err)
+				}
+				if got.Replayed {
+					t.Errorf("sale %d is a replay", i)
+				}
+			}
+			<-lost
+			if n := shop.sales("true"); n != 3 {
+				t.Errorf("%d sales, want 3", n)
+			}
+			if n, _ := statements(t, metrics); n != 2 {
+				t.Errorf("%d statements, want 2", n)
+			}
+			if log.count("connection was lost") != 1 {
+				t.Errorf("logged %s", log.String())
+			}
+		})
+	}
+}
+
+func TestOutcomeThatCannotBeAskedForIsUnknown(t *testing.T) {
+	shop := openShop(t)
+	wire := tap(t, shop.dsn)
+	store := openStore(t, wire.dsn, oneWriter)
+	lost := wire.next(cut{})
+	s := sell("k", keyed("key"))
+	done := beginWithin(t, store, s, 2*time.Second)
+	until(t, "it waits", func() bool { return store.Stats().Queued == 1 })
+	wire.open()
+	<-lost
+	wire.hangUp()
+	// Others were never sent, and are told so at once.
+	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Errorf("never sent: %v", got.err)
+	}
+	if got := wait(t, done); !errors.Is(got.err, sale.ErrOutcomeUnknown) || errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Errorf("sent: %v", got.err)
+	}
+	// The same request finds out.
+	if got := mustRecord(t, shop.store(), sell("k", keyed("key"))); !got.Replayed || got.SaleID != s.ID {
+		t.Errorf("asked again: %+v", got)
+	}
+}
+
+func TestMuteServerDelaysNoAnswerBeyondItsDeadline(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		t.Run(fmt.Sprint("before the statement reached it: ", before), func(t *testing.T) {
+			shop := openShop(t)
+			wire := tap(t, shop.dsn).working()
+			store := openStore(t, wire.dsn, oneWriter)
+			mustRecord(t, store, sell("k"))
+			lost := wire.next(cut{before: before, mute: true})
+			sent := beginWithin(t, store, sell("k", costing(1)), time.Second)
+			<-lost
+			queued := beginWithin(t, store, sell("k", costing(2)), 100*time.Millisecond)
+			patient := begin(t, store, sell("k", costing(3)))
+			if got := wait(t, queued); !errors.Is(got.err, sale.ErrNotRecorded) {
+				t.Errorf("queued behind it: %v", got.err)
+			}
+			if got := wait(t, sent); !errors.Is(got.err, sale.ErrOutcomeUnknown) {
+				t.Errorf("sent: %v", got.err)
+			}
+			if got := wait(t, patient); got.err != nil {
+				t.Errorf("queued until the connection was given up: %v", got.err)
+			}
+			if n := shop.sales("amount = 2"); n != 0 {
+				t.Error("what was not recorded was recorded after all")
+			}
+		})
+	}
+}
+
+func TestKilledServer(t *testing.T) {
+	server := testenv.Postgres(t)
+	dsn := server.DSN("postgres")
+	if err := postgres.Migrate(guarded(t), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, dsn).exec(catalogue)
+	store := openStore(t, dsn, withTimeout(5*time.Second))
+	mustRecord(t, store, sell("k"))
+
+	server.Kill()
+	s := sell("k", keyed("key"), costing(7))
+	// A backend may outlive its server long enough to record it still.
+	got := wait(t, beginWithin(t, store, s, 2*time.Second))
+	if got.err != nil && !errors.Is(got.err, sale.ErrNotRecorded) && !errors.Is(got.err, sale.ErrOutcomeUnknown) {
+		t.Errorf("without a server: %v", got.err)
+	}
+	until(t, "sales are no longer sent", func() bool { return errors.Is(record(t, store, sell("k")).err, sale.ErrNotRecorded) })
+
+	server.Start(t)
+	db := connect(t, dsn)
+	var again outcome
+	until(t, "the store has found the server again", func() bool {
+		again = record(t, store, sell("k", keyed("key"), costing(7)))
+		return again.err == nil
+	})
+	if got.err == nil && !again.Replayed {
+		t.Error("a sale that was answered was lost")
+	}
+	if n := value[int](db, "SELECT count(*) FROM hoko.sales WHERE amount = 7"); n != 1 {
+		t.Errorf("%d sales, want 1", n)
+	}
+}
+
+func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
+	shop := openShop(t)
+	metrics := prometheus.NewRegistry()
+	store := shop.store(oneWriter, withMetrics(metrics))
+	mustRecord(t, store, sell("k"))
+	shop.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " + edges)
+	until(t, "it is closed", func() bool { return shop.connections() == 0 })
+	// Had it been sent, it could not be proved that nothing was recorded.
+	if got := record(t, store, sell("k", byClick("none"))); !errors.Is(got.err, sale.ErrUnattributed) {
+		t.Errorf("error %v, want unattributed", got.err)
+	}
+	if n, _ := statements(t, metrics); n != 2 {
+		t.Errorf("%d statements, want 2", n)
+	}
+}
+
+func TestUnreachableServerIsSaidAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	var log journal
+	store := openStore(t, "host="+dir+" user=u password=hunter2 dbname=d", func(o *postgres.Options) { o.Logger = log.logger() })
+	got := record(t, store, sell("k"))
+	if !errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want not recorded", got.err)
+	}
+	if log.count("no database to record sales") != 1 || strings.Contains(log.String()+got.err.Error(), "hunter2") {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+func TestMissingSchemaIsNamedUntilItIsThere(t *testing.T) {
+	dsn := testenv.EmptyDatabase(t)
+	var log journal
+	store := openStore(t, dsn, func(o *postgres.Options) { o.Logger = log.logger() })
+	for range 3 {
+		if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
+			t.Fatalf("error %v, want the schema", got.err)
+		}
+	}
+	if log.count("hoko migrate") != 1 {
+		t.Errorf("logged %s", log.String())
+	}
+	if err := postgres.Migrate(guarded(t), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, dsn).exec(catalogue)
+	mustRecord(t, store, sell("k"))
+}
+
+func TestViewWhoseTimesWouldBeMisreadIsRefused(t *testing.T) {
+	shop := openShop(t)
+	shop.exec("ALTER TABLE hoko.links ALTER created_at DROP DEFAULT, ALTER created_at TYPE date")
+	if got := record(t, shop.store(), sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
+		t.Errorf("error %v, want the schema", got.err)
+	}
+}
+
+func TestStandbyIsNotWrittenTo(t *testing.T) {
+	shop := openShop(t)
+	shop.exec("ALTER DATABASE " + shop.conn.Config().Database + " SET default_transaction_read_only = on")
+	store := shop.store()
+	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Errorf("error %v, want not recorded", got.err)
+	}
+	shop.exec("BEGIN READ WRITE")
+	shop.exec("ALTER DATABASE " + shop.conn.Config().Database + " RESET default_transaction_read_only")
+	shop.exec("COMMIT")
+	mustRecord(t, store, sell("k"))
+}
+
+func TestPoolerThatRefusesSettings(t *testing.T) {
+	shop := openShop(t)
+	wire := tap(t, shop.dsn).working()
+	wire.refuses = func(parameters map[string]string) string {
+		if _, set := parameters["plan_cache_mode"]; set {
+			return "unsupported startup parameter: plan_cache_mode"
+		}
+		return ""
+	}
+	var log journal
+	store := openStore(t, wire.dsn, oneWriter, func(o *postgres.Options) { o.Logger = log.logger() })
+	mustRecord(t, store, sell("k"))
+	if log.count("ALTER ROLE") != 1 {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+func TestSettingsOfASession(t *testing.T) {
+	shop := openShop(t)
+	shop.exec(`CREATE TABLE public.seen AS SELECT name, setting FROM pg_settings WHERE false`)
+	shop.exec(`CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			INSERT INTO public.seen SELECT name, setting FROM pg_settings WHERE name IN ('plan_cache_mode', 'enable_seqscan', 'enable_bitmapscan', 'jit',
+				'lock_timeout', 'statement_timeout', 'default_transaction_isolation', 'tcp_user_timeout');
+			RETURN NEW;
+		END $$`)
+	shop.exec("CREATE TRIGGER look BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.look()")
+	var log journal
+	store := shop.store(withTimeout(8*time.Second), func(o *postgres.Options) { o.Logger = log.logger() })
+	mustRecord(t, store, sell("k"))
+	got := shop.rows("SELECT * FROM public.seen ORDER BY name")
+	want := lines(`(default_transaction_isolation,"read committed")`, "(enable_bitmapscan,off)", "(enable_seqscan,off)", "(jit,off)", "(lock_timeout,50)",
+		"(plan_cache_mode,force_generic_plan)", "(statement_timeout,4000)", "(tcp_user_timeout,0)") // 0: a socket of this machine has none
+	if got != want {
+		t.Errorf("settings\n%s\nwant\n%s", got, want)
+	}
+	if log.count("ALTER ROLE") != 0 {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+// A server that waits for a standby which never comes shows its own rows all the same.
+func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
+	server := testenv.Postgres(t)
+	dsn := server.DSN("postgres")
+	if err := postgres.Migrate(guarded(t), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	db := connect(t, dsn)
+	db.exec(catalogue)
+	store := openStore(t, dsn)
+	s := sell("k", keyed("key"))
+	mustRecord(t, store, s)
+	configure := func(standbys string) {
+		db.exec("ALTER SYSTEM SET synchronous_standby_names = '" + standbys + "'")
+		db.exec("SELECT pg_reload_conf()")
+		until(t, "the configuration is read", func() bool {
+			return value[string](connect(t, dsn), "SHOW synchronous_standby_names") == standbys
+		})
+	}
+	configure("nobody")
+	for name, again := range map[string]*sale.Sale{"the same sale": s, "the same key": sell("k", keyed("key")), "a new sale": sell("k")} {
+		if got := wait(t, beginWithin(t, store, again, time.Second)); !errors.Is(got.err, sale.ErrOutcomeUnknown) {
+			t.Errorf("%s: %v", name, got.err)
+		}
+	}
+	configure("")
+	if got := mustRecord(t, store, sell("k", keyed("key"))); !got.Replayed {
+		t.Errorf("afterwards: %+v", got)
+	}
+}
+
+func TestMetricsAreNamedOnce(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	shop := openShop(t)
+	mustRecord(t, shop.store(withMetrics(registry)), sell("k"))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range families {
+		names = append(names, f.GetName())
+	}
+	want := "hoko_sale_batch_size hoko_sale_queue_depth hoko_sale_shed_total hoko_sale_statement_seconds"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("metrics %s, want %s", got, want)
+	}
+}

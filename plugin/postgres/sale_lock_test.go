@@ -1,0 +1,214 @@
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/sale"
+)
+
+// lock is a transaction of somebody else's that stays open.
+func (s *shop) lock(sql string, args ...any) database {
+	s.t.Helper()
+	stranger := s.another()
+	stranger.exec("BEGIN")
+	stranger.exec(sql, args...)
+	return stranger
+}
+
+const lockCustomer = "SELECT FROM hoko.customers WHERE external_id = $1 FOR UPDATE"
+
+func TestLockedCustomerHoldsUpNobodyElse(t *testing.T) {
+	shop := openShop(t)
+	store := shop.store(oneWriter)
+	mustRecord(t, store, sell("held"))
+	mustRecord(t, store, sell("free"))
+	stranger := shop.lock(lockCustomer, "held")
+
+	held := begin(t, store, sell("held", named("changed"), costing(1)))
+	shop.untilBlocked()
+	mustRecord(t, store, sell("free", named("changed")))
+	mustRecord(t, store, sell("new"))
+	mustRecord(t, store, sell("held", costing(2))) // changes nothing, so it need not lock
+	select {
+	case got := <-held:
+		t.Fatalf("answered while the customer is locked: %+v", got)
+	default:
+	}
+
+	stranger.exec("UPDATE hoko.customers SET email = 'stranger@example.com' WHERE external_id = 'held'")
+	stranger.exec("COMMIT")
+	got := wait(t, held)
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	if text(got.Customer.Email) != "stranger@example.com" {
+		t.Errorf("answered the e-mail %s, want the newest one", text(got.Customer.Email))
+	}
+	if name := value[string](shop.database, "SELECT name FROM hoko.customers WHERE external_id = 'held'"); name != "changed" {
+		t.Errorf("stored %s", name)
+	}
+}
+
+func TestSessionTerminatedWhileItWaits(t *testing.T) {
+	shop := openShop(t)
+	store := shop.store()
+	mustRecord(t, store, sell("held"))
+	stranger := shop.lock(lockCustomer, "held")
+	held := begin(t, store, sell("held", named("changed")))
+	until(t, "the waiting session is terminated", func() bool {
+		return value[int](shop.database, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "+edges) > 0
+	})
+	shop.untilBlocked() // by the next session
+	stranger.exec("COMMIT")
+	if got := wait(t, held); got.err != nil {
+		t.Error(got.err)
+	}
+	if n := shop.sales("true"); n != 2 {
+		t.Errorf("%d sales, want 2", n)
+	}
+}
+
+func TestSaleOfALockedCustomerIsNotRecordedByItsDeadline(t *testing.T) {
+	shop := openShop(t)
+	store := shop.store()
+	mustRecord(t, store, sell("held"))
+	stranger := shop.lock(lockCustomer, "held")
+	got := wait(t, beginWithin(t, store, sell("held", named("changed"), costing(1)), time.Second))
+	if !errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, sale.ErrOutcomeUnknown) {
+		t.Fatalf("error %v, want not recorded", got.err)
+	}
+	stranger.exec("COMMIT")
+	mustRecord(t, store, sell("held", named("third"))) // what had been left behind would have been recorded by now
+	if n := shop.sales("amount = 1"); n != 0 {
+		t.Error("the sale was recorded after all")
+	}
+}
+
+// More customers are locked for good than the slow lane has connections.
+func TestCustomersLockedForGoodLeaveRoomInTheSlowLane(t *testing.T) {
+	shop := openShop(t)
+	store := shop.store()
+	var outcomes []<-chan outcome
+	for i := range 4 {
+		mustRecord(t, store, sell(fmt.Sprint("held", i)))
+		shop.lock(lockCustomer, fmt.Sprint("held", i))
+		outcomes = append(outcomes, beginWithin(t, store, sell(fmt.Sprint("held", i), named("changed")), 4*time.Second))
+	}
+	mustRecord(t, store, sell("freed"))
+	stranger := shop.lock(lockCustomer, "freed")
+	until(t, "the slow lane has them", func() bool { return store.Stats().SlowCustomers >= 4 })
+	freed := begin(t, store, sell("freed", named("changed")))
+	until(t, "the slow lane has it too", func() bool { return store.Stats().SlowCustomers == 5 })
+	stranger.exec("COMMIT")
+	if got := wait(t, freed); got.err != nil {
+		t.Error(got.err)
+	}
+	for _, o := range outcomes {
+		select {
+		case got := <-o:
+			t.Errorf("answered before: %+v", got)
+		default:
+		}
+	}
+	for _, o := range outcomes {
+		if got := wait(t, o); !errors.Is(got.err, sale.ErrNotRecorded) {
+			t.Errorf("error %v, want not recorded", got.err)
+		}
+	}
+}
+
+func TestLineOfALockedCustomerIsBounded(t *testing.T) {
+	shop := openShop(t)
+	store := shop.store(oneWriter, func(o *postgres.Options) { o.Batch = 3 })
+	mustRecord(t, store, sell("held"))
+	stranger := shop.lock(lockCustomer, "held")
+	var outcomes []<-chan outcome
+	begun := func(n int) {
+		for range n {
+			outcomes = append(outcomes, begin(t, store, sell("held", named(fmt.Sprint(len(outcomes))))))
+		}
+	}
+	// One is on the way, three wait, and the fifth is one too many.
+	begun(1)
+	shop.untilBlocked()
+	begun(3)
+	until(t, "they wait", func() bool { return store.Stats().SlowSales >= 3 })
+	if got := record(t, store, sell("held", named("one too many"))); !errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Errorf("error %v, want not recorded", got.err)
+	}
+	stranger.exec("COMMIT")
+	for _, o := range outcomes {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+}
+
+func TestCustomerThatSomebodyElseCreates(t *testing.T) {
+	for _, end := range []string{"COMMIT", "ROLLBACK"} {
+		t.Run(end, func(t *testing.T) {
+			shop := openShop(t)
+			store := shop.store(oneWriter)
+			stranger := shop.lock("INSERT INTO hoko.customers (id, workspace_id, external_id, name, phone) VALUES ('stranger', 'w1', 'held', 'x', '123')")
+			held := []<-chan outcome{begin(t, store, sell("held", named("one"))), begin(t, store, sell("held", named("one")))}
+			until(t, "the slow lane has them", func() bool { return store.Stats().SlowCustomers == 1 })
+			for i := range 20 {
+				mustRecord(t, store, sell(fmt.Sprint("new", i)))
+			}
+			held = append(held, begin(t, store, sell("held", named("one"))))
+			stranger.exec(end)
+			for _, h := range held {
+				got := wait(t, h)
+				if got.err != nil {
+					t.Fatal(got.err)
+				}
+				if (got.Customer.ID == "stranger") != (end == "COMMIT") || (text(got.Customer.Phone) == "123") != (end == "COMMIT") {
+					t.Errorf("answered %+v", got.Customer)
+				}
+			}
+			if customers := shop.rows("SELECT name FROM hoko.customers WHERE external_id = 'held'"); customers != "(one)" {
+				t.Errorf("customers %s", customers)
+			}
+		})
+	}
+}
+
+func TestSaleOfACustomerInCreationIsNotRecordedByItsDeadline(t *testing.T) {
+	shop := openShop(t)
+	store := shop.store()
+	stranger := shop.lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
+	got := wait(t, beginWithin(t, store, sell("held"), time.Second))
+	if !errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Fatalf("error %v, want not recorded", got.err)
+	}
+	stranger.exec("COMMIT")
+	mustRecord(t, store, sell("held", costing(2)))
+	if n := shop.sales("true"); n != 1 {
+		t.Errorf("%d sales, want 1", n)
+	}
+}
+
+// An earlier run of the same sale may be under way still when it is asked for again.
+func TestSaleUnderWayElsewhereIsAwaited(t *testing.T) {
+	shop := openShop(t)
+	store := shop.store()
+	mustRecord(t, store, sell("k"))
+	s := sell("k", costing(7))
+	stranger := shop.lock(`INSERT INTO hoko.sales (id, workspace_id, customer_id, click_id, link_id, attribution, amount, currency, event_name)
+		SELECT $1, 'w1', id, 'c2', 'l2', 'latest-lead', 7, 'usd', 'Purchase' FROM hoko.customers`, s.ID)
+	again := begin(t, store, s)
+	until(t, "the slow lane has it", func() bool { return store.Stats().SlowCustomers == 1 })
+	mustRecord(t, store, sell("somebody else"))
+	stranger.exec("COMMIT")
+	got := wait(t, again)
+	if got.err != nil || got.Attribution != sale.LatestLead || text(got.ClickID) != "c2" || got.Link.ID != "l2" {
+		t.Errorf("answered %+v, want what was stored", got)
+	}
+	if n := shop.sales("amount = 7"); n != 1 {
+		t.Errorf("%d sales, want 1", n)
+	}
+}

@@ -1,0 +1,217 @@
+package postgres
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+//go:embed query/sale.sql
+var saleSQL string
+
+// saleWaitingSQL is for the slow lane: it waits where saleSQL skips a locked customer.
+var saleWaitingSQL = strings.Replace(saleSQL, "FOR NO KEY UPDATE SKIP LOCKED", "FOR NO KEY UPDATE", 1)
+
+// awaitStandbysSQL writes where synchronous replication is on: its commit then
+// waits for the standbys to have all that was committed before, which a SELECT
+// of it does not.
+const awaitStandbysSQL = "SELECT pg_logical_emit_message(true, 'hoko', '') WHERE current_setting('synchronous_standby_names') <> ''"
+
+const (
+	saleStatement = "hoko_sale"
+	// saleSetup bounds what a new connection is asked before its first batch.
+	saleSetup    = 5 * time.Second
+	minSalePause = 50 * time.Millisecond
+	maxSalePause = time.Second
+)
+
+// saleConfig is how a session connects. A PgBouncer refuses settings that it
+// does not know; bare is the same without them.
+type saleConfig struct{ full, bare *pgx.ConnConfig }
+
+func newSaleConfig(o Options, statementTimeout time.Duration) (*saleConfig, error) {
+	full, err := poolConfig(o.DSN, saleSettings(statementTimeout))
+	if err != nil {
+		return nil, err
+	}
+	bare, err := poolConfig(o.DSN, nil)
+	if err != nil {
+		return nil, err
+	}
+	config := &saleConfig{full.ConnConfig, bare.ConnConfig}
+	for _, c := range []*pgx.ConnConfig{config.full, config.bare} {
+		if c.ValidateConnect == nil {
+			c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // a standby records nothing
+		}
+	}
+	return config, nil
+}
+
+// saleSettings are those of the sessions; behind a PgBouncer that refuses them
+// they must be set with ALTER ROLE.
+func saleSettings(statementTimeout time.Duration) map[string]string {
+	return map[string]string{
+		// Planning the statement costs more than running it,
+		"plan_cache_mode": "force_generic_plan",
+		// and the plan of an empty database must serve one that has grown since: neither a whole table nor all leads
+		// of a customer may be read for the latest.
+		"enable_seqscan":    "off",
+		"enable_bitmapscan": "off",
+		"jit":               "off",
+		// What can be waited for is another session's open INSERT of the same customer.
+		"lock_timeout":                  "50ms",
+		"default_transaction_isolation": "read committed",
+		"statement_timeout":             strconv.FormatInt(statementTimeout.Milliseconds(), 10),
+		"tcp_user_timeout":              strconv.FormatInt(unansweredAfter.Milliseconds(), 10),
+	}
+}
+
+const settingsHoldSQL = `SELECT current_setting('plan_cache_mode') = 'force_generic_plan'
+	AND current_setting('enable_seqscan') = 'off' AND current_setting('enable_bitmapscan') = 'off' AND current_setting('jit') = 'off'
+	AND current_setting('default_transaction_isolation') = 'read committed'
+	AND current_setting('lock_timeout') <> '0' AND current_setting('statement_timeout') <> '0'`
+
+const settingsAdvice = "ALTER ROLE … SET plan_cache_mode = force_generic_plan, and likewise enable_seqscan = off, enable_bitmapscan = off, jit = off, " +
+	"lock_timeout = '50ms', statement_timeout = '5s', default_transaction_isolation = 'read committed'"
+
+// saleSession is a connection with the statement prepared, made anew when it is
+// lost. It has one user at a time.
+type saleSession struct {
+	store     *SaleStore
+	config    *saleConfig
+	sql       string
+	conn      *pgx.Conn
+	statement *pgconn.StatementDescription
+	failures  int // attempts to connect since the last that succeeded
+}
+
+func newSaleSession(s *SaleStore, config *saleConfig, sql string) *saleSession {
+	return &saleSession{store: s, config: config, sql: sql}
+}
+
+func (s *saleSession) connected() bool { return s.conn != nil && !s.conn.IsClosed() }
+
+// ready connects where there is no connection, or a dead one.
+func (s *saleSession) ready(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.connected() && alive(s.conn.PgConn()) {
+		return nil
+	}
+	s.drop()
+	if err := s.connect(ctx); err != nil {
+		s.drop()
+		s.failures++
+		if s.store.trouble.now() {
+			s.store.options.Logger.Error("no database to record sales", slog.Any("error", err))
+		}
+		return err
+	}
+	s.failures = 0
+	return nil
+}
+
+func (s *saleSession) connect(ctx context.Context) (err error) {
+	s.conn, err = pgx.ConnectConfig(ctx, s.config.full)
+	if settingsRefused(err) {
+		s.conn, err = pgx.ConnectConfig(ctx, s.config.bare)
+	}
+	if err != nil {
+		return fmt.Errorf("connect to postgres: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, saleSetup)
+	defer cancel()
+	if err := CheckSchema(ctx, s.conn, s.store.options.Logger); err != nil {
+		return err
+	}
+	if err := s.checkSettings(ctx); err != nil {
+		return err
+	}
+	s.statement, err = s.conn.PgConn().Prepare(ctx, saleStatement, s.sql, nil)
+	if err != nil {
+		return fmt.Errorf("prepare the sale statement: %w", schemaError(err))
+	}
+	return checkColumns(s.statement.Fields)
+}
+
+// checkSettings warns where a pooler in between has kept the settings to itself.
+func (s *saleSession) checkSettings(ctx context.Context) error {
+	var hold bool
+	if err := s.conn.QueryRow(ctx, settingsHoldSQL).Scan(&hold); err != nil {
+		return fmt.Errorf("read the session's settings: %w", err)
+	}
+	if !hold && s.store.unset.now() {
+		s.store.options.Logger.Warn("the database sessions lack settings that recording sales relies on",
+			slog.String("remedy", settingsAdvice))
+	}
+	return nil
+}
+
+// settingsRefused tells PgBouncer's refusal, which has no SQLSTATE of its own.
+func settingsRefused(err error) bool {
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && strings.Contains(refusal.Message, "startup parameter")
+}
+
+// pause waits after a failure to connect, longer each time.
+func (s *saleSession) pause(ctx context.Context) {
+	wait := min(minSalePause<<min(s.failures, 10), maxSalePause)
+	timer := time.NewTimer(wait/2 + rand.N(wait/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// execute runs the statement and scans its rows. They count only if it returns
+// nil: the commit comes after them.
+func (s *saleSession) execute(ctx context.Context, b *saleBatch) error {
+	rows := s.conn.PgConn().ExecStatement(ctx, s.statement, b.params[:], saleParamFormats, saleColumnFormats)
+	return b.scan(rows)
+}
+
+// executeWaiting is execute with a lock_timeout of its own, set in the same
+// implicit transaction so that it also holds behind a pooler.
+func (s *saleSession) executeWaiting(ctx context.Context, b *saleBatch, lockTimeout time.Duration) error {
+	var both pgconn.Batch
+	timeout := strconv.AppendInt(nil, lockTimeout.Milliseconds(), 10)
+	both.ExecParams("SELECT set_config('lock_timeout', $1, true)", [][]byte{timeout}, nil, nil, nil)
+	both.ExecStatement(s.statement, b.params[:], saleParamFormats, saleColumnFormats)
+	results := s.conn.PgConn().ExecBatch(ctx, &both)
+	// Errors of the parts are also the error of the whole.
+	if results.NextResult() {
+		_, _ = results.ResultReader().Close()
+	}
+	if results.NextResult() {
+		_ = b.scan(results.ResultReader())
+	}
+	return results.Close()
+}
+
+// awaitStandbys returns once the synchronous standbys, if there are any, have
+// all that is visible here.
+func (s *saleSession) awaitStandbys(ctx context.Context) error {
+	return s.conn.PgConn().ExecParams(ctx, awaitStandbysSQL, nil, nil, nil, nil).Read().Err
+}
+
+// drop gives the connection up.
+func (s *saleSession) drop() {
+	if s.conn == nil {
+		return
+	}
+	closeConn(s.conn)
+	s.conn, s.statement = nil, nil
+}
+
+func (s *saleSession) close() { s.drop() }

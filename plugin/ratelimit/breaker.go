@@ -1,0 +1,233 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// tolerated is how many failures in a row open a breaker.
+	tolerated = 3
+
+	// Probes of an open breaker are this far apart: the first wait, doubling up to the last.
+	firstProbe = 100 * time.Millisecond
+	lastProbe  = time.Second
+)
+
+// breaker keeps requests from a node that does not answer. It opens after three
+// failures in a row or one refused dial; while it is open, commands fail at
+// once and one probe at a time asks whether the node is back. It is a hook of
+// the node's client, so a Cluster has one a node.
+type breaker struct {
+	node    string // its address, for people
+	cluster bool   // a node of a Cluster, where MOVED is an answer
+	fleet   *fleet
+	probe   func(ctx context.Context, key string) error
+
+	epoch  atomic.Uint64 // even: closed; odd: open; one more with each change
+	failed atomic.Int32  // failures in a row
+	opened atomic.Pointer[outage]
+}
+
+// outage is why and since when a breaker is open.
+type outage struct {
+	since time.Time
+	cause failure
+}
+
+// probing marks the context of a probe, which passes an open breaker.
+type probing struct{}
+
+func isOpen(epoch uint64) bool { return epoch%2 == 1 }
+
+// admit is asked before a command is sent. What happened to it is told under the same epoch.
+func (b *breaker) admit(ctx context.Context) (epoch uint64, err error) {
+	epoch = b.epoch.Load()
+	if isOpen(epoch) && ctx.Value(probing{}) == nil {
+		return epoch, errOpen
+	}
+	// A Cluster's client tries again even when there is no time left: that asks nothing and tells nothing.
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return epoch, context.DeadlineExceeded
+	}
+	return epoch, nil
+}
+
+// settle judges how a command went and returns its error. Only the limiter's
+// own commands and a Cluster's question for its slots count: what greets a new
+// connection runs inside of one of them.
+func (b *breaker) settle(epoch uint64, cmd redis.Cmder, err error) error {
+	switch cmd.Name() {
+	case "evalsha", "eval":
+		if err == nil && !isScriptAnswer(cmd) {
+			err = errAnswer
+			cmd.SetErr(err)
+		}
+	case "cluster":
+		if err == nil {
+			return nil // says nothing about writes
+		}
+	default:
+		return err
+	}
+	b.count(epoch, cmd, err)
+	return err
+}
+
+func (b *breaker) count(epoch uint64, cmd redis.Cmder, err error) {
+	if isOpen(epoch) || b.epoch.Load() != epoch {
+		return // a probe, which judges for itself, or a straggler from before a change
+	}
+	if err == nil {
+		if b.failed.Load() > 0 {
+			b.failed.Store(0)
+		}
+		return
+	}
+	cause := classify(err)
+	if b.saysNothing(cmd, err, cause) {
+		return
+	}
+	if b.failed.Add(1) < tolerated && cause != failRefused {
+		return
+	}
+	if b.epoch.CompareAndSwap(epoch, epoch+1) {
+		b.open(cause, err, scriptKey(cmd))
+	}
+}
+
+// saysNothing is true of errors that do not tell whether the node is well.
+func (b *breaker) saysNothing(cmd redis.Cmder, err error, cause failure) bool {
+	switch {
+	case cause == failKey: // it is well but for this key
+		return true
+	case cause == failClosed || b.fleet.ctx.Err() != nil: // we are closing
+		return true
+	case cmd.Name() == "evalsha" && redis.HasErrorPrefix(err, "NOSCRIPT"): // EVAL follows
+		return true
+	}
+	return b.isRedirect(err)
+}
+
+// isRedirect says whether a Cluster's node names another for this key.
+func (b *breaker) isRedirect(err error) bool {
+	return b.cluster && classify(err) == failCluster && !redis.HasErrorPrefix(err, "CLUSTERDOWN")
+}
+
+func (b *breaker) open(cause failure, err error, key string) {
+	b.opened.Store(&outage{time.Now(), cause})
+	b.fleet.opened()
+	b.fleet.logger.Warn("redis does not answer: limits are decided without it",
+		slog.String("node", b.node), slog.String("class", string(cause)), slog.String("error", describe(err)))
+	b.fleet.reload()
+	b.fleet.run(func(ctx context.Context) { b.heal(ctx, key) })
+}
+
+// heal probes until the node is back or the limiter is closed. It runs alone
+// for its breaker, in a goroutine that the fleet owns.
+func (b *breaker) heal(ctx context.Context, key string) {
+	for wait := firstProbe; ; wait = min(2*wait, lastProbe) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		err := b.probe(context.WithValue(ctx, probing{}, true), key)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, redis.ErrClosed): // the Cluster has left this node behind
+			b.fleet.forget(b)
+			return
+		case err == nil || b.isRedirect(err):
+			b.close()
+			return
+		}
+		b.fleet.metrics.failed(err)
+		b.fleet.reload()
+	}
+}
+
+func (b *breaker) close() {
+	was := b.opened.Swap(nil)
+	b.failed.Store(0)
+	b.epoch.Add(1)
+	b.fleet.closed()
+	b.fleet.logger.Info("redis answers again", slog.String("node", b.node), slog.Duration("after", time.Since(was.since)))
+}
+
+// DialHook lets every dial pass: a refused one is seen in the command that asked for it.
+func (b *breaker) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook fails at once where the breaker is open, and else judges how the command went.
+func (b *breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		epoch, err := b.admit(ctx)
+		if err != nil {
+			return err
+		}
+		return b.settle(epoch, cmd, next(ctx, cmd))
+	}
+}
+
+// ProcessPipelineHook does the same for the pipeline that follows an -ASK.
+func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		epoch, err := b.admit(ctx)
+		if err != nil {
+			for _, cmd := range cmds {
+				cmd.SetErr(err)
+			}
+			return err
+		}
+		err = next(ctx, cmds)
+		for _, cmd := range cmds {
+			if bad := b.settle(epoch, cmd, cmd.Err()); err == nil {
+				err = bad
+			}
+		}
+		return err
+	}
+}
+
+// isScriptAnswer says whether a reply has the shape that redis_rate takes for granted.
+func isScriptAnswer(cmd redis.Cmder) bool {
+	reply, ok := cmd.(*redis.Cmd)
+	if !ok {
+		return false
+	}
+	values, ok := reply.Val().([]any)
+	if !ok || len(values) != 4 {
+		return false
+	}
+	for i, v := range values {
+		switch v.(type) {
+		case int64:
+			ok = i < 2
+		case string:
+			ok = i >= 2
+		default:
+			ok = false
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// scriptKey is the key of a script's call, as redis_rate was given it.
+func scriptKey(cmd redis.Cmder) string {
+	args := cmd.Args() // evalsha, digest, number of keys, key, …
+	if len(args) < 4 || !strings.HasPrefix(cmd.Name(), "eval") {
+		return ""
+	}
+	key, _ := args[3].(string)
+	return strings.TrimPrefix(key, "rate:")
+}

@@ -1,0 +1,336 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// outageSuite is a limiter in a bubble, with a fake Redis that a test may break.
+type outageSuite struct {
+	*testing.T
+	*Limiter
+	redis   *fakeRedis
+	journal *journal
+}
+
+// inOutage runs a test in a bubble, in which waiting costs nothing and time can be asserted.
+func inOutage(t *testing.T, test func(s *outageSuite)) { inOutageWith(t, Options{}, test) }
+
+func inOutageWith(t *testing.T, o Options, test func(s *outageSuite)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := &outageSuite{T: t, redis: newFakeRedis(replyFresh), journal: newJournal()}
+		o.URL, o.Logger, o.dial = "redis://fake?pool_size=200", s.journal.logger(), s.redis.dial
+		s.Limiter = newLimiter(t, o)
+		test(s)
+	})
+}
+
+var perMinute = Limit{Rate: 600, Period: time.Minute, Burst: 600}
+
+// decide asks once and says how long that took.
+func (s *outageSuite) decide() (Decision, time.Duration) {
+	s.Helper()
+	start := time.Now()
+	d, err := s.Allow(s.Context(), Request{Name: "default", Limit: perMinute})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return d, time.Since(start)
+}
+
+// want asserts who decides how many times, and how long each takes.
+func (s *outageSuite) want(times int, from Source, took time.Duration) {
+	s.Helper()
+	for i := range times {
+		if d, t := s.decide(); d.Source != from || t != took || !d.Allowed {
+			s.Fatalf("decision %d: got %+v after %s, want it from %s after %s", i+1, d, t, from, took)
+		}
+	}
+}
+
+func TestThreeFailuresInARowOpenTheBreaker(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.answer(replyNever)
+		s.want(3, FromLocal, DefaultTimeout)
+		s.want(100, FromLocal, 0)
+		if got := s.redis.scripts.Load(); got != 3 {
+			t.Errorf("redis was asked %d times, want 3", got)
+		}
+	})
+}
+
+func TestOneRefusedDialOpensTheBreaker(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.refuse()
+		s.want(100, FromLocal, 0)
+		if got := s.redis.dials.Load(); got != 1 {
+			t.Errorf("redis was dialled %d times, want once", got)
+		}
+	})
+}
+
+func TestAnswerBetweenFailuresKeepsTheBreakerClosed(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		for range 5 {
+			s.redis.answer("-LOADING\r\n")
+			s.want(2, FromLocal, 0)
+			s.redis.answer(replyFresh)
+			s.want(1, FromRedis, 0)
+		}
+		if lines := s.journal.all(); len(lines) > 0 {
+			t.Errorf("logged %q", lines)
+		}
+	})
+}
+
+func TestProbesAreSpacedAndBackOff(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.answer("-LOADING Redis is loading the dataset in memory\r\n")
+		s.want(3, FromLocal, 0)
+		start := time.Now()
+		var at []time.Duration
+		s.redis.answerBy(func([]string) string {
+			at = append(at, time.Since(start))
+			return "-LOADING Redis is loading the dataset in memory\r\n"
+		})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		ms := time.Millisecond
+		if want := []time.Duration{100 * ms, 300 * ms, 700 * ms, 1500 * ms, 2500 * ms, 3500 * ms, 4500 * ms}; !slices.Equal(at, want) {
+			t.Errorf("probed at %v, want %v", at, want)
+		}
+	})
+}
+
+func TestProbeWritesBesideTheBucketThatFailed(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		var asked [][]string
+		s.redis.answerBy(func(args []string) string {
+			asked = append(asked, args)
+			return "-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+		})
+		s.want(3, FromLocal, 0)
+		time.Sleep(firstProbe)
+		synctest.Wait()
+		bucket, probe := asked[2], asked[3]
+		if probe[3] != bucket[3]+":probe" || !strings.Contains(bucket[3], "{") {
+			t.Errorf("the probe of %q asks %q: not the same hash tag", bucket[3], probe[3])
+		}
+		if !slices.Equal(probe[4:], []string{"1000", "1000", "1", "1"}) {
+			t.Errorf("the probe's limit is %q: it might be denied, and then writes nothing", probe[4:])
+		}
+	})
+}
+
+func TestHerdInAnOutageMakesOneProbeAtATime(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		var probing, most atomic.Int64
+		s.redis.answerBy(func(args []string) string {
+			if strings.HasSuffix(args[3], ":probe") {
+				most.Store(max(most.Load(), probing.Add(1)))
+				time.AfterFunc(DefaultTimeout, func() { probing.Add(-1) })
+			}
+			return replyNever
+		})
+		end := time.Now().Add(10 * time.Second)
+		var herd sync.WaitGroup
+		for range 64 {
+			herd.Go(func() {
+				for time.Now().Before(end) {
+					s.decide()
+					time.Sleep(50 * time.Millisecond)
+				}
+			})
+		}
+		herd.Wait()
+		// Of 10 s with 64 requests each 50 ms, redis sees the first of each and ten probes.
+		if got := s.redis.scripts.Load() - s.redis.probes.Load(); got != 64 {
+			t.Errorf("%d requests reached redis, want the 64 that were under way when it fell silent", got)
+		}
+		if got := s.redis.probes.Load(); got != 11 || most.Load() != 1 {
+			t.Errorf("%d probes, %d at a time; want 11, one at a time", got, most.Load())
+		}
+	})
+}
+
+func TestBreakerClosesWhenRedisIsBack(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.refuse()
+		s.want(10, FromLocal, 0)
+		if st := s.Stats(); st.LocalBuckets != 1 || !st.Nodes[0].Open || st.Nodes[0].Cause != "refused" {
+			t.Errorf("in the outage: %+v", st)
+		}
+		s.redis.answer(replyFresh)
+		time.Sleep(time.Second)
+		s.want(10, FromRedis, 0)
+		if st := s.Stats(); st.LocalBuckets != 0 || st.Nodes[0].Open {
+			t.Errorf("after it: %+v", st)
+		}
+		lines := s.journal.all()
+		if len(lines) != 2 || !strings.Contains(lines[0], "class=refused") || !strings.Contains(lines[0], "node=fake:6379") ||
+			!strings.Contains(lines[1], "redis answers again") {
+			t.Errorf("logged %q, want one line when it went and one when it came", lines)
+		}
+	})
+}
+
+func TestEveryOutageIsCountedAnew(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		for range 5 {
+			s.redis.answer("-READONLY You can't write against a read only replica.\r\n")
+			s.want(4, FromLocal, 0)
+			s.redis.answer(replyFresh)
+			time.Sleep(time.Second)
+			s.want(4, FromRedis, 0)
+		}
+		if got := len(s.journal.all()); got != 10 {
+			t.Errorf("logged %d lines, want 10", got)
+		}
+	})
+}
+
+func TestStragglersOfAnOutageDoNotOpenAHealedBreaker(t *testing.T) {
+	inOutageWith(t, Options{Timeout: 10 * time.Second}, func(s *outageSuite) {
+		s.redis.answer(replyNever)
+		var herd sync.WaitGroup
+		for i := range 10 {
+			herd.Go(func() {
+				if i >= 3 {
+					time.Sleep(9900 * time.Millisecond) // these give up long after the first three
+				}
+				s.decide()
+			})
+		}
+		time.Sleep(10*time.Second + time.Millisecond)
+		s.redis.answer(replyFresh)
+		herd.Wait()
+		s.want(1, FromRedis, 0)
+		if lines := s.journal.all(); len(lines) != 2 {
+			t.Errorf("logged %q, want one outage", lines)
+		}
+	})
+}
+
+func TestWhatCountsAsAFailure(t *testing.T) {
+	tests := []struct {
+		name, reply string
+		class       failure
+		opens       bool
+	}{
+		{"starting", "-LOADING Redis is loading the dataset in memory\r\n", failLoading, true},
+		{"busy", "-BUSY Redis is busy running a script.\r\n", failLoading, true},
+		{"out of memory", "-OOM command not allowed when used memory > 'maxmemory'.\r\n", failMemory, true},
+		{"replica", "-READONLY You can't write against a read only replica. script: 3d1ab, on @user_script:52.\r\n", failReadOnly, true},
+		{"cannot save", "-MISCONF Errors writing to the AOF file\r\n", failReadOnly, true},
+		{"no password", "-NOAUTH Authentication required.\r\n", failAuth, true},
+		{"no permission", "-NOPERM this user has no permissions to run the 'evalsha' command\r\n", failAuth, true},
+		{"cluster down", "-CLUSTERDOWN The cluster is down\r\n", failCluster, true},
+		{"a node of a cluster that the URL does not say is one", "-MOVED 3999 127.0.0.1:6381\r\n", failCluster, true},
+		{"a command that is not known", "-ERR unknown command 'evalsha'\r\n", failServer, true},
+		{"a script that it never knows", "-NOSCRIPT No matching script. Please use EVAL.\r\n", failServer, true},
+		{"hanging up", replyHangUp, failNetwork, true},
+		{"saying nothing", replyNever, failTimeout, true},
+		{"a status", "+OK\r\n", failAnswer, true},
+		{"nothing at all", "$-1\r\n", failAnswer, true},
+		{"an empty array", "*0\r\n", failAnswer, true},
+		{"too few values", "*3\r\n:1\r\n:1\r\n$2\r\n-1\r\n", failAnswer, true},
+		{"text for numbers", "*4\r\n$1\r\n1\r\n$1\r\n1\r\n$2\r\n-1\r\n$3\r\n0.1\r\n", failAnswer, true},
+		{"numbers for text", "*4\r\n:1\r\n:1\r\n:1\r\n:1\r\n", failAnswer, true},
+		{"nil values", "*4\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n", failAnswer, true},
+		{"another protocol", "HTTP/1.1 400 Bad Request\r\n\r\n", failAnswer, true},
+		{"a key of another type", "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", failKey, false},
+		{"a key that is no number", "-ERR user_script:41: bad argument #1 to 'max' (number expected, got nil)\r\n", failKey, false},
+		{"text that is no number", "*4\r\n:1\r\n:1\r\n$2\r\n-1\r\n$3\r\nabc\r\n", failAnswer, false},
+		{"a time before now", "*4\r\n:1\r\n:1\r\n$2\r\n-1\r\n$4\r\n-9.5\r\n", failAnswer, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inOutage(t, func(s *outageSuite) {
+				s.redis.answer(tt.reply)
+				for range 10 {
+					if d, _ := s.decide(); d.Source != FromLocal || !d.Evaluated {
+						t.Fatalf("got %+v, want it decided here", d)
+					}
+				}
+				if open := s.Stats().Nodes[0].Open; open != tt.opens {
+					t.Errorf("the breaker is open: %t", open)
+				}
+				failed, calls := count(t, s.metrics.failures[tt.class]), 10
+				if tt.opens {
+					calls = tolerated
+				}
+				if failed != calls {
+					t.Errorf("counted %d failures of class %s, want %d", failed, tt.class, calls)
+				}
+				s.redis.answer(replyFresh)
+				time.Sleep(time.Second)
+				s.want(1, FromRedis, 0)
+			})
+		})
+	}
+}
+
+func TestClientThatHangsUpIsNoFailure(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		gone, hangUp := context.WithCancel(s.Context())
+		hangUp()
+		for range 10 {
+			d, err := s.Allow(gone, Request{Limit: perMinute})
+			if err != nil || d.Source != FromRedis {
+				t.Fatalf("got %+v, %v; want the bucket charged", d, err)
+			}
+		}
+	})
+}
+
+func TestOnError(t *testing.T) {
+	tests := []struct {
+		mode      OnError
+		want      Decision
+		available bool
+	}{
+		{Local, Decision{Allowed: true, Evaluated: true, Source: FromLocal, Limit: perMinute, Remaining: 599, ResetAfter: 100 * time.Millisecond}, true},
+		{"", Decision{Allowed: true, Evaluated: true, Source: FromLocal, Limit: perMinute, Remaining: 599, ResetAfter: 100 * time.Millisecond}, true},
+		{Allow, Decision{Allowed: true, Source: FromNobody}, true},
+		{Deny, Decision{Source: FromNobody}, false},
+	}
+	for _, tt := range tests {
+		t.Run(string(tt.mode), func(t *testing.T) {
+			inOutage(t, func(s *outageSuite) {
+				s.redis.refuse()
+				for i := range 3 { // the refused dial, and the open breaker
+					r := Request{Bucket: [32]byte{byte(i)}, Limit: perMinute, OnError: tt.mode}
+					d, err := s.Allow(s.Context(), r)
+					if d != tt.want || (err == nil) != tt.available || err != nil && !errors.Is(err, ErrUnavailable) {
+						t.Fatalf("got %+v, %v; want %+v", d, err, tt.want)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestCloseEndsTheProbes(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.answer("-LOADING\r\n")
+		s.want(3, FromLocal, 0)
+		time.Sleep(2 * time.Second)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		probes := s.redis.probes.Load()
+		time.Sleep(time.Minute)
+		if got := s.redis.probes.Load(); got != probes || got == 0 {
+			t.Errorf("%d probes before Close, %d after", probes, got)
+		}
+		s.want(100, FromLocal, 0)
+	})
+}

@@ -1,0 +1,32 @@
+package ratelimit
+
+import (
+	"encoding/base64"
+	"strconv"
+)
+
+// bucket is what is counted. The limit is part of it: a bucket whose limit
+// changes begins anew and full, in Redis and in this process. The state of the
+// old one would mean something else under the new one; an hour's worth of
+// emptiness would keep a client out for an hour although it may now ask ten
+// times a second.
+type bucket struct {
+	name  string
+	owner [32]byte
+	limit Limit
+}
+
+// String is the bucket's part of its Redis key. The braces are a Cluster's hash
+// tag: a key with more behind it is in the same slot.
+func (b *bucket) String() string {
+	s := make([]byte, 0, 96)
+	s = append(s, b.name...)
+	s = append(s, ":{"...)
+	s = base64.RawURLEncoding.AppendEncode(s, b.owner[:16])
+	s = append(s, "}:"...)
+	s = strconv.AppendInt(s, int64(b.limit.Rate), 10)
+	s = append(s, '/')
+	s = append(s, b.limit.Period.String()...)
+	s = append(s, '/')
+	return string(strconv.AppendInt(s, int64(b.limit.Burst), 10))
+}

@@ -1,0 +1,99 @@
+package ratelimit
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+func connected(t *testing.T, url string) redis.UniversalClient {
+	t.Helper()
+	return newLimiter(t, Options{URL: url}).client
+}
+
+func TestEverythingIsBoundedByTheTimeout(t *testing.T) {
+	o := connected(t, "redis://user:secret@host:7000/3?pool_size=7&read_timeout=60s&max_retries=9&dial_timeout=1m").(*redis.Client).Options()
+	if o.Addr != "host:7000" || o.DB != 3 || o.Username != "user" || o.Password != "secret" || o.PoolSize != 7 {
+		t.Errorf("the URL is not heeded: %s %d %d", o.Addr, o.DB, o.PoolSize)
+	}
+	for _, d := range []time.Duration{o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout} {
+		if d != DefaultTimeout {
+			t.Errorf("a timeout of %s", d)
+		}
+	}
+	if o.MaxRetries != 0 || o.DialerRetries != 1 || !o.ContextTimeoutEnabled || !o.DisableIdentity || o.Protocol != 2 {
+		t.Errorf("retries %d, dials %d, heeds deadlines %t, names itself %t, protocol %d",
+			o.MaxRetries, o.DialerRetries, o.ContextTimeoutEnabled, !o.DisableIdentity, o.Protocol)
+	}
+}
+
+func TestURLForms(t *testing.T) {
+	tests := []struct {
+		url   string
+		addrs []string // of a Cluster; nil: one Redis
+		addr  string
+	}{
+		{"redis://host", nil, "host:6379"},
+		{"rediss://host:1", nil, "host:1"},
+		{"redis://[::1]:1", nil, "[::1]:1"},
+		{"unix:///run/redis.sock?db=1", nil, "/run/redis.sock"},
+		{"redis://a:1,b:2", []string{"a:1", "b:2"}, ""},
+		{"redis://user:p,w@a:1,b:2,c:3?pool_size=3", []string{"a:1", "b:2", "c:3"}, ""},
+		{"rediss://a:1?addr=b:2&addr=c:3", []string{"a:1", "b:2", "c:3"}, ""},
+		{"redis://a:1/?addr=a:1", []string{"a:1", "a:1"}, ""},
+		{"redis://a:1,b:2/4?master_name=main", nil, "FailoverClient"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.url, func(t *testing.T) {
+			switch c := connected(t, tt.url).(type) {
+			case *redis.ClusterClient:
+				if !reflect.DeepEqual(c.Options().Addrs, tt.addrs) {
+					t.Errorf("a Cluster of %q, want %q", c.Options().Addrs, tt.addrs)
+				}
+			case *redis.Client:
+				if tt.addrs != nil || c.Options().Addr != tt.addr {
+					t.Errorf("one Redis at %q, want %q %q", c.Options().Addr, tt.addr, tt.addrs)
+				}
+			}
+		})
+	}
+}
+
+func TestUnusableURLIsRefusedWithoutItsPassword(t *testing.T) {
+	const form = "redis url: "
+	urls := []string{
+		"", "host:6379", "http://host", "redis://host/x", "redis://host/1/2", "unix://", "redis://host:x",
+		"redis://host?nonsense=1", "redis://host?pool_size=many", "redis://a:1,b", "redis://a:1?addr=b",
+		"http://user:tOpSeCrEt@host", "redis://user:tOpSeCrEt@host:x", "redis://:tOpSeCrEt@host/x", "redis://user:tOp%SeCrEt@host",
+		"redis://user:tOp/SeCrEt@host", "redis://user:tOp?SeCrEt@host", "redis://user:tOp#SeCrEt@host:6379/x",
+		"redis://user:tOp SeCrEt@host", "redis://user:tOp,SeCrEt@host?x=1", "redis://host/tOpSeCrEt?password=tOpSeCrEt",
+		"redis://host/x?master_name=main&password=tOpSeCrEt", "tOpSeCrEt@host",
+	}
+	for _, url := range urls {
+		t.Run(url, func(t *testing.T) {
+			limiter, err := New(Options{URL: url})
+			if err == nil {
+				limiter.Close()
+				t.Fatal("taken")
+			}
+			text := strings.ToLower(err.Error())
+			for _, part := range []string{"topsecret", "secret", "top"} {
+				if strings.Contains(text, part) {
+					t.Errorf("%q tells the password", err)
+				}
+			}
+			if !strings.HasPrefix(text, form) {
+				t.Errorf("%q does not say what it is about", err)
+			}
+		})
+	}
+}
+
+func TestNegativeTimeoutIsRefused(t *testing.T) {
+	if _, err := New(Options{URL: "redis://host", Timeout: -1}); err == nil {
+		t.Fatal("taken")
+	}
+}

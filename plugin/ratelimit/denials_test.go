@@ -1,0 +1,157 @@
+package ratelimit
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+)
+
+func (s *outageSuite) ask1(r Request) Decision {
+	s.Helper()
+	d, err := s.Allow(s.Context(), r)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return d
+}
+
+func TestDenialIsRememberedUntilItsBucketMayPass(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.answer(replyDenied) // for 0.1 s
+		r := Request{Name: "default", Limit: perMinute}
+		s.ask1(r)
+		for range 99 {
+			d := s.ask1(r)
+			if d.Source != FromMemory || d.Allowed || !d.Evaluated || d.Remaining != 0 || d.Limit != perMinute {
+				t.Fatalf("got %+v, want a denial from memory", d)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if got := s.redis.scripts.Load(); got != 1 {
+			t.Errorf("redis was asked %d times, want once", got)
+		}
+		time.Sleep(time.Millisecond)
+		s.redis.answer(replyFresh)
+		if d := s.ask1(r); d.Source != FromRedis || !d.Allowed {
+			t.Errorf("after its 0.1 s: got %+v", d)
+		}
+	})
+}
+
+func TestDenialIsRememberedForAtMostASecond(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$3\r\n120\r\n")
+		r := Request{Name: "default", Limit: perMinute}
+		for range 3000 { // 3 s
+			s.ask1(r)
+			time.Sleep(time.Millisecond)
+		}
+		if got := s.redis.scripts.Load(); got != 3 {
+			t.Errorf("redis was asked %d times in 3 s, want 3", got)
+		}
+	})
+}
+
+func TestDenialIsRememberedAcrossGenerations(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$3\r\n120\r\n")
+		early, late := Request{Name: "early", Limit: perMinute}, Request{Name: "late", Limit: perMinute}
+		s.ask1(early)
+		time.Sleep(rememberFor / 2)
+		s.ask1(late)
+		time.Sleep(rememberFor * 3 / 4)
+		if d := s.ask1(late); d.Source != FromMemory {
+			t.Errorf("got %+v after 0.75 s", d)
+		}
+	})
+}
+
+func TestRememberedDenialCountsDown(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.answer("*4\r\n:0\r\n:0\r\n$3\r\n2.5\r\n$3\r\n120\r\n")
+		r := Request{Name: "default", Limit: perMinute}
+		for _, want := range []struct{ retry, reset time.Duration }{
+			{3 * time.Second, 120 * time.Second},
+			{3 * time.Second, 119600 * time.Millisecond},
+			{2 * time.Second, 119200 * time.Millisecond},
+		} {
+			if d := s.ask1(r); d.RetryAfter != want.retry || d.ResetAfter != want.reset {
+				t.Errorf("got %+v, want %+v", d, want)
+			}
+			time.Sleep(400 * time.Millisecond)
+		}
+	})
+}
+
+func TestDenialOfOneBucketConcernsNoOther(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		r := Request{Name: "default", Limit: perMinute}
+		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$3\r\n120\r\n")
+		s.ask1(r)
+		s.redis.answer(replyFresh)
+		others := map[string]Request{
+			"another key":     {Name: r.Name, Limit: r.Limit, Bucket: [32]byte{31: 1}},
+			"another handler": {Name: "other", Limit: r.Limit},
+			"a raised limit":  {Name: r.Name, Limit: Limit{Rate: 601, Period: time.Minute, Burst: 600}},
+		}
+		for name, other := range others {
+			if d := s.ask1(other); d.Source != FromRedis {
+				t.Errorf("%s: got %+v, want it asked", name, d)
+			}
+		}
+		if d := s.ask1(r); d.Source != FromMemory {
+			t.Errorf("got %+v, want it still denied", d)
+		}
+	})
+}
+
+func TestDenialsAreBoundedAndGoAway(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		long := verdict{retry: time.Minute, reset: time.Minute}
+		nth := func(i int) (b bucket) {
+			binary.BigEndian.PutUint64(b.owner[:], uint64(i))
+			return b
+		}
+		for i := range maxDenials + 10 {
+			s.denials.put(nth(i), long)
+		}
+		if got := s.Stats().RememberedDenials; got != maxDenials {
+			t.Errorf("%d remembered, want %d", got, maxDenials)
+		}
+		time.Sleep(rememberFor)
+		s.denials.put(nth(0), long)
+		if got := s.Stats().RememberedDenials; got != maxDenials+1 {
+			t.Errorf("a second later: %d remembered, want both generations", got)
+		}
+		time.Sleep(rememberFor)
+		s.denials.get(nth(0))
+		if got := s.Stats().RememberedDenials; got != 1 {
+			t.Errorf("another second later: %d remembered, want 1", got)
+		}
+		s.denials.put(nth(0), long)
+		time.Sleep(2 * rememberFor)
+		s.denials.get(nth(0))
+		if got := s.Stats().RememberedDenials; got != 0 {
+			t.Errorf("at last: %d remembered", got)
+		}
+	})
+}
+
+func TestLocalBucketsAreBounded(t *testing.T) {
+	l := newLocal()
+	b := bucket{limit: Limit{Rate: 1, Period: time.Hour, Burst: 1}}
+	l.take(b)
+	if l.take(b).allowed {
+		t.Fatal("the bucket is not kept")
+	}
+	for i := range maxLocalBuckets {
+		binary.BigEndian.PutUint64(b.owner[8:], uint64(i+1))
+		l.take(b)
+	}
+	if got := l.len(); got != maxLocalBuckets {
+		t.Errorf("%d buckets, want %d", got, maxLocalBuckets)
+	}
+	if !l.take(bucket{limit: b.limit}).allowed {
+		t.Error("the oldest bucket is still there")
+	}
+}

@@ -1,0 +1,252 @@
+package ratelimit
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+// implementations are the two of GCRA that must behave alike.
+var implementations = map[string]func(t *testing.T) gcra{
+	"redis": func(t *testing.T) gcra {
+		return remote{t, newLimiter(t, Options{URL: testenv.Redis(t), Timeout: patience})}
+	},
+	"local": func(*testing.T) gcra { return newLocal() },
+}
+
+type gcra interface {
+	take(b bucket) verdict
+}
+
+type remote struct {
+	testing.TB
+	*Limiter
+}
+
+func (r remote) take(b bucket) verdict {
+	r.Helper()
+	v, err := r.ask(r.Context(), b)
+	if err != nil {
+		r.Error(err)
+	}
+	return v
+}
+
+// both runs a test of behaviour over both implementations.
+func both(t *testing.T, test func(t *testing.T, g gcra)) {
+	for name, implementation := range implementations {
+		t.Run(name, func(t *testing.T) { test(t, implementation(t)) })
+	}
+}
+
+func TestFreshBucketHoldsOneLessThanItsBurst(t *testing.T) {
+	both(t, func(t *testing.T, g gcra) {
+		limit := Limit{Rate: 600, Period: time.Minute, Burst: 600}
+		d := g.take(bucket{limit: limit}).decision(limit, FromRedis)
+		if !d.Allowed || d.Remaining != 599 || d.RetryAfter != 0 {
+			t.Fatalf("got %+v, want 599 remaining", d)
+		}
+		if d.ResetAfter <= 0 || d.ResetAfter > 100*time.Millisecond+time.Microsecond {
+			t.Fatalf("one of 600 a minute costs 100 ms, not %s", d.ResetAfter)
+		}
+	})
+}
+
+func TestBurstIsAdmittedAndThenDenied(t *testing.T) {
+	both(t, func(t *testing.T, g gcra) {
+		limit := Limit{Rate: 1, Period: time.Hour, Burst: 5}
+		for i := range 5 {
+			if d := g.take(bucket{limit: limit}).decision(limit, FromRedis); !d.Allowed || d.Remaining != 4-i {
+				t.Fatalf("request %d: got %+v, want %d remaining", i+1, d, 4-i)
+			}
+		}
+		for range 3 { // a denied request is not charged
+			d := g.take(bucket{limit: limit}).decision(limit, FromRedis)
+			if d.Allowed || d.Remaining != 0 {
+				t.Fatalf("got %+v, want a denial", d)
+			}
+			if d.RetryAfter <= 0 || d.RetryAfter > time.Hour || d.ResetAfter > 5*time.Hour || d.ResetAfter < 4*time.Hour {
+				t.Fatalf("got %+v, want RetryAfter of up to 1 h and ResetAfter of up to 5 h", d)
+			}
+		}
+	})
+}
+
+func TestBucketsAreApart(t *testing.T) {
+	both(t, func(t *testing.T, g gcra) {
+		limit := Limit{Rate: 1, Period: time.Hour, Burst: 1}
+		for _, b := range []bucket{
+			{"a", [32]byte{}, limit}, {"b", [32]byte{}, limit}, {"a", [32]byte{1}, limit}, {"a", [32]byte{15: 1}, limit},
+		} {
+			if !g.take(b).allowed {
+				t.Fatalf("%v shares its bucket with another", b)
+			}
+			if g.take(b).allowed {
+				t.Fatalf("%v has no bucket", b)
+			}
+		}
+	})
+}
+
+func TestChangedLimitBeginsWithFullBucket(t *testing.T) {
+	both(t, func(t *testing.T, g gcra) {
+		limits := []Limit{
+			{10, time.Hour, 10},
+			{20, time.Hour, 10}, // a raised rate, and only that
+			{20, time.Hour, 5},  // a lowered burst
+			{20, 2 * time.Hour, 5},
+			{1000, time.Minute, 1000},
+		}
+		for _, limit := range limits {
+			for i := range limit.Burst {
+				if d := g.take(bucket{limit: limit}).decision(limit, FromRedis); !d.Allowed {
+					t.Fatalf("%+v: request %d denied: %+v", limit, i+1, d)
+				}
+			}
+		}
+		if v := g.take(bucket{limit: limits[0]}); v.allowed {
+			t.Fatal("a limit that comes back within its period finds a full bucket")
+		}
+	})
+}
+
+func TestConcurrentRequestsShareOneBurst(t *testing.T) {
+	both(t, func(t *testing.T, g gcra) {
+		limit := Limit{Rate: 1, Period: time.Hour, Burst: 50}
+		var admitted atomic.Int64
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for range 10 {
+					if g.take(bucket{limit: limit}).allowed {
+						admitted.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if got := admitted.Load(); got != 50 {
+			t.Fatalf("admitted %d of 160, want the burst of 50", got)
+		}
+	})
+}
+
+// inBubble runs a test of time over both implementations, on a fake clock.
+func inBubble(t *testing.T, test func(t *testing.T, g gcra)) {
+	t.Run("redis", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { test(t, remote{t, newMiniLimiter(t)}) })
+	})
+	t.Run("local", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { test(t, newLocal()) })
+	})
+}
+
+// newMiniLimiter asks a Redis that lives on the bubble's clock.
+func newMiniLimiter(t *testing.T) *Limiter {
+	t.Helper()
+	mini := miniredis.NewMiniRedis()
+	mini.ClockTTL(true)
+	t.Cleanup(mini.Close)
+	dial := func(context.Context, string, string) (net.Conn, error) { return mini.Dial() }
+	return newLimiter(t, Options{URL: "redis://mini", dial: dial})
+}
+
+func TestBucketFillsAtItsRate(t *testing.T) {
+	inBubble(t, func(t *testing.T, g gcra) {
+		limit := Limit{Rate: 60, Period: time.Minute, Burst: 10}
+		drain := func() (admitted int) {
+			for g.take(bucket{limit: limit}).allowed {
+				admitted++
+			}
+			return admitted
+		}
+		drain()
+		time.Sleep(3*time.Second + time.Millisecond)
+		if got := drain(); got != 3 {
+			t.Errorf("after 3 s at one a second: %d admitted", got)
+		}
+		time.Sleep(time.Hour)
+		if got := drain(); got != 10 {
+			t.Errorf("after an hour: %d admitted, want the burst of 10", got)
+		}
+	})
+}
+
+func TestClientThatWaitsRetryAfterIsAdmitted(t *testing.T) {
+	limits := []Limit{
+		{600, time.Minute, 600}, {1, time.Second, 1}, {7, time.Minute, 3}, {3, time.Second, 2},
+		{1000, 24 * time.Hour, 5}, {13, 7 * time.Second, 1},
+	}
+	inBubble(t, func(t *testing.T, g gcra) {
+		for _, limit := range limits {
+			b := bucket{limit: limit}
+			for round := range 20 {
+				v := g.take(b)
+				for v.allowed {
+					v = g.take(b)
+				}
+				d := v.decision(limit, FromRedis)
+				if d.RetryAfter%time.Second != 0 || d.RetryAfter < time.Second {
+					t.Fatalf("%+v: RetryAfter is %s", limit, d.RetryAfter)
+				}
+				time.Sleep(d.RetryAfter)
+				if !g.take(b).allowed {
+					t.Fatalf("%+v, round %d: denied after its wait of %s", limit, round, d.RetryAfter)
+				}
+			}
+		}
+	})
+}
+
+func TestClientThatWaitsIsAdmittedPastARememberedDenial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limiter := newMiniLimiter(t)
+		request := Request{Name: "default", Limit: Limit{Rate: 7, Period: 10 * time.Second, Burst: 2}}
+		ask := func() Decision {
+			d, err := limiter.Allow(t.Context(), request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		for round := range 50 {
+			d := ask()
+			for d.Source != FromMemory {
+				d = ask()
+			}
+			time.Sleep(d.RetryAfter)
+			if d := ask(); !d.Allowed {
+				t.Fatalf("round %d: got %+v", round, d)
+			}
+			time.Sleep(time.Duration(round) * 37 * time.Millisecond)
+		}
+	})
+}
+
+func TestAdmissionsNeverExceedBurstAndRate(t *testing.T) {
+	inBubble(t, func(t *testing.T, g gcra) {
+		limit := Limit{Rate: 50, Period: time.Second, Burst: 20}
+		admitted, start := 0, time.Now()
+		for i := range 1000 {
+			if g.take(bucket{limit: limit}).allowed {
+				admitted++
+			}
+			bound := float64(limit.Burst) + time.Since(start).Seconds()*50 + 1e-6
+			if float64(admitted) > bound {
+				t.Fatalf("request %d: %d admitted, at most %.2f may be", i, admitted, bound)
+			}
+			time.Sleep(time.Duration(i%7) * time.Millisecond)
+		}
+		if admitted < 150 { // some 3 s
+			t.Errorf("only %d admitted", admitted)
+		}
+	})
+}

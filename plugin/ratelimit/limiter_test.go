@@ -1,0 +1,172 @@
+package ratelimit
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+func TestEveryKeyHasItsPrefixAndItsEnd(t *testing.T) {
+	url := testenv.Redis(t)
+	redis := control(t, url)
+	limiter := newLimiter(t, Options{URL: url, Prefix: "staging:", Timeout: patience})
+	limit := Limit{Rate: 600, Period: time.Hour, Burst: 100}
+	for i := range 3 {
+		if _, err := limiter.Allow(t.Context(), Request{Name: "sales", Bucket: [32]byte{byte(i)}, Limit: limit}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := redis.Keys(t.Context(), "*").Val()
+	if len(keys) != 3 {
+		t.Fatalf("got %q, want three keys", keys)
+	}
+	for _, key := range keys {
+		if !strings.HasPrefix(key, "rate:staging:sales:{") || !strings.HasSuffix(key, "}:600/1h0m0s/100") {
+			t.Errorf("key %q", key)
+		}
+		if ttl := redis.TTL(t.Context(), key).Val(); ttl <= 0 || ttl > 6*time.Second {
+			t.Errorf("%s lives for %s, want the six seconds that one request costs", key, ttl)
+		}
+	}
+}
+
+func TestLimitersOfOneRedisShareTheirBuckets(t *testing.T) {
+	url := testenv.Redis(t)
+	limit := Limit{Rate: 200, Period: time.Second, Burst: 40}
+	var admitted atomic.Int64
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range 3 {
+		limiter := newLimiter(t, Options{URL: url, Timeout: patience})
+		for range 8 {
+			wg.Go(func() {
+				for range 50 {
+					d, err := limiter.Allow(t.Context(), Request{Name: "default", Limit: limit})
+					if err != nil || d.Source == FromLocal {
+						t.Errorf("got %+v, %v", d, err)
+						return
+					}
+					if d.Allowed {
+						admitted.Add(1)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	bound := int64(40 + 200*time.Since(start).Seconds() + 1)
+	if got := admitted.Load(); got < 40 || got > bound {
+		t.Errorf("admitted %d, want 40 … %d", got, bound)
+	}
+}
+
+func TestNamesAndPrefixesHaveBucketsOfTheirOwn(t *testing.T) {
+	url := testenv.Redis(t)
+	limit := Limit{Rate: 1, Period: time.Hour, Burst: 1}
+	for _, prefix := range []string{"", "staging:"} {
+		limiter := newLimiter(t, Options{URL: url, Prefix: prefix, Timeout: patience})
+		for _, name := range []string{"default", "other"} {
+			d, err := limiter.Allow(t.Context(), Request{Name: name, Limit: limit})
+			if err != nil || !d.Allowed {
+				t.Errorf("%s%s: got %+v, %v", prefix, name, d, err)
+			}
+		}
+	}
+}
+
+func TestUnusableLimitIsAnError(t *testing.T) {
+	limiter := newLimiter(t, Options{URL: testenv.Redis(t), Timeout: patience})
+	for _, limit := range []Limit{{}, {Rate: 1, Period: time.Second}, {Rate: -1, Period: time.Second, Burst: 1}} {
+		if d, err := limiter.Allow(t.Context(), Request{Limit: limit, OnError: Allow}); err == nil {
+			t.Errorf("%+v: got %+v", limit, d)
+		}
+	}
+}
+
+func TestNewDialsNothing(t *testing.T) {
+	redis := newFakeRedis(replyFresh)
+	for _, url := range []string{"redis://fake", "redis://fake,other:6379", "redis://fake?master_name=main"} {
+		newLimiter(t, Options{URL: url, dial: redis.dial})
+	}
+	if got := redis.dials.Load(); got != 0 {
+		t.Errorf("dialled %d times", got)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.want(2, FromRedis, 0)
+		s.redis.answer(replyDenied)
+		for range 4 {
+			s.decide()
+		}
+		time.Sleep(time.Second)
+		s.redis.answer("-LOADING\r\n")
+		s.want(5, FromLocal, 0)
+		for _, mode := range []OnError{Allow, Deny, Deny} {
+			s.Allow(s.Context(), Request{Limit: perMinute, OnError: mode})
+		}
+		for _, tt := range []struct {
+			what   string
+			metric prometheus.Metric
+			want   int
+		}{
+			{"allowed by redis", s.metrics.allowed[FromRedis], 2},
+			{"denied by redis", s.metrics.denied[FromRedis], 1},
+			{"denied from memory", s.metrics.denied[FromMemory], 3},
+			{"allowed here", s.metrics.allowed[FromLocal], 5},
+			{"allowed by nobody", s.metrics.allowed[FromNobody], 1},
+			{"unavailable", s.metrics.unavailable, 2},
+			{"loading", s.metrics.failures[failLoading], 3},
+			{"open breakers", s.metrics.open, 1},
+		} {
+			if got := count(t, tt.metric); got != tt.want {
+				t.Errorf("%s: %d, want %d", tt.what, got, tt.want)
+			}
+		}
+	})
+}
+
+func TestMetricsAreRegisteredOnce(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	if _, err := New(Options{URL: "nonsense", Metrics: registry}); err == nil {
+		t.Fatal("took a URL that is none")
+	}
+	newLimiter(t, Options{URL: "redis://fake", Metrics: registry}) // what failed left nothing behind
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range families {
+		names = append(names, f.GetName())
+	}
+	if got, want := strings.Join(names, " "), "hoko_ratelimit_decisions_total hoko_redis_breakers_open hoko_redis_errors_total"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if _, err := New(Options{URL: "redis://fake", Metrics: registry}); err == nil {
+		t.Error("registered twice")
+	}
+}
+
+func TestStatsAreForAnAdminsEyes(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.answer("-LOADING\r\n")
+		s.want(3, FromLocal, 0)
+		got, err := json.Marshal(s.Stats())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := `{"nodes":[{"node":"fake:6379","open":true,"since":"2000-01-01T00:00:00Z","cause":"loading"}],"remembered_denials":0,"local_buckets":1}`
+		if string(got) != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	})
+}

@@ -1,0 +1,92 @@
+package ratelimit
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"hoko.to/edge/plugin/devserver"
+)
+
+// clusterNode is one master of a real Cluster.
+type clusterNode struct {
+	*devserver.Redis
+	*redis.Client
+	port, bus string
+}
+
+func startClusterNode(t *testing.T) *clusterNode {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hoko-cluster-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil { // under root the server runs as somebody else
+		t.Fatal(err)
+	}
+	n := &clusterNode{port: freePort(t), bus: freePort(t)}
+	n.Redis, err = devserver.StartRedis(t.Context(), devserver.RedisOptions{Dir: filepath.Join(dir, "redis"), Settings: map[string]string{
+		"port": n.port, "cluster-port": n.bus, "bind": "127.0.0.1",
+		"cluster-enabled": "yes", "cluster-require-full-coverage": "no", "cluster-config-file": "nodes.conf",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Kill)
+	n.Client = control(t, n.URL())
+	return n
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// awaitCluster returns when a node sees the whole Cluster.
+func (n *clusterNode) awaitCluster(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; {
+		info := n.ClusterInfo(t.Context()).Val()
+		if strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_ok:16384") {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no Cluster: %s", info)
+		}
+		order(t, n.Client, "WAIT", 1, 50) // for a replica that there is none of: a pause of 50 ms
+	}
+}
+
+func TestRealClusterLosesANode(t *testing.T) {
+	nodes := [2]*clusterNode{startClusterNode(t), startClusterNode(t)}
+	for i, n := range nodes {
+		order(t, n.Client, "CLUSTER", "ADDSLOTSRANGE", i*8192, i*8192+8191)
+	}
+	order(t, nodes[0].Client, "CLUSTER", "MEET", "127.0.0.1", nodes[1].port, nodes[1].bus)
+	for _, n := range nodes {
+		n.awaitCluster(t)
+	}
+	limiter := newLimiter(t, Options{URL: "redis://127.0.0.1:" + nodes[0].port + ",127.0.0.1:" + nodes[1].port, Timeout: patience})
+	wantHalfFrom(t, limiter, 0, FromRedis)
+	wantHalfFrom(t, limiter, 1, FromRedis)
+	for i, n := range nodes {
+		if size := n.DBSize(t.Context()).Val(); size == 0 {
+			t.Errorf("node %d counts nothing", i)
+		}
+	}
+	nodes[1].Kill()
+	wantHalfFrom(t, limiter, 0, FromRedis)
+	wantHalfFrom(t, limiter, 1, FromLocal)
+}

@@ -1,0 +1,52 @@
+package sale
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds in bytes of an e-mail address (RFC 5321, 4.5.3.1, less the brackets
+// of its path) and of the part before the @.
+const (
+	maxEmail     = 254
+	maxEmailName = 64
+)
+
+// emailFault says why text is not the address that docs/api.md asks for: a
+// dot-atom (RFC 5322, with the UTF-8 of RFC 6532), @ and a host name of two
+// labels or more. "" if it is.
+func emailFault(text string) string {
+	if len(text) > maxEmail {
+		return "must be at most 254 bytes"
+	}
+	local, host, found := strings.Cut(text, "@")
+	switch {
+	case !found:
+		return "must be an e-mail address"
+	case local == "" || len(local) > maxEmailName:
+		return "must have 1 to 64 bytes before the @"
+	case !isDotAtom(local):
+		return "must have only letters, digits, single dots and !#$%&'*+-/=?^_`{|}~ before the @"
+	case !strings.Contains(host, ".") || !validHostname(host):
+		return "must have a domain name of two labels or more after the @"
+	}
+	return ""
+}
+
+// isDotAtom reports whether text is atoms with single dots between them.
+func isDotAtom(text string) bool {
+	for atom := range strings.SplitSeq(text, ".") {
+		if atom == "" || strings.ContainsFunc(atom, func(r rune) bool { return !isAtomText(r) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func isAtomText(r rune) bool {
+	if r < utf8.RuneSelf {
+		return isAlphanumeric(byte(r)) || strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r)
+	}
+	return !unicode.IsSpace(r) && !unicode.IsControl(r)
+}

@@ -1,0 +1,220 @@
+package sale
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/plugin/apikey"
+)
+
+const (
+	aBody = `{"customerExternalId":"customer_123","amount":12900,"customerName":"John Doe"}`
+
+	// hangGuard ends a test whose answer does not come; none waits for it otherwise.
+	hangGuard = 20 * time.Second
+
+	body400 = `{"error":{"en":"Invalid request","ar":"طلب غير صالح"}}`
+)
+
+var aKey = &apikey.Key{ID: "key_1", WorkspaceID: "ws_1"}
+
+// fixture is a Handler over a store, and what it did.
+type fixture struct {
+	*Handler
+	metrics *prometheus.Registry
+	log     *syncBuffer
+	sales   func() []*Sale // that reached the store
+}
+
+func newFixture(store storeFunc, bodyTimeout time.Duration) *fixture {
+	var mu sync.Mutex
+	var sales []*Sale
+	f := &fixture{metrics: prometheus.NewRegistry(), log: &syncBuffer{}}
+	f.sales = func() []*Sale { mu.Lock(); defer mu.Unlock(); return sales }
+	f.Handler = NewHandler(HandlerOptions{
+		Recorder: newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+			mu.Lock()
+			sales = append(sales, s)
+			mu.Unlock()
+			return store(ctx, s)
+		}),
+		BodyTimeout: bodyTimeout,
+		Logger:      slog.New(slog.NewTextHandler(f.log, nil)),
+		Metrics:     f.metrics,
+	})
+	return f
+}
+
+// ServeHTTP serves with a verified key, as behind api_key_auth.
+func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.Handler.ServeHTTP(w, r.WithContext(apikey.NewContext(r.Context(), aKey)))
+}
+
+// post answers one request without a network.
+func (f *fixture) post(body string, header http.Header) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("POST", "/api/track/sale", strings.NewReader(body))
+	maps.Copy(r.Header, header)
+	w := httptest.NewRecorder()
+	f.ServeHTTP(w, r)
+	return w
+}
+
+func (f *fixture) expectRefusal(t *testing.T, cause string) {
+	t.Helper()
+	for each, n := range counters(t, f.metrics, "hoko_sale_refusals_total") {
+		if (each == cause) != (n == 1) {
+			t.Errorf("refusals by %s: %v", each, n)
+		}
+	}
+}
+
+func expect(t *testing.T, w *httptest.ResponseRecorder, status int, body string) {
+	t.Helper()
+	if w.Code != status || w.Body.String() != body {
+		t.Errorf("%d %s\nwant %d %s", w.Code, w.Body, status, body)
+	}
+	if got := w.Header().Get("Content-Type"); got != "application/json; charset=utf-8" {
+		t.Errorf("Content-Type %q", got)
+	}
+	if got := w.Header().Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control %q", got)
+	}
+}
+
+// serve serves the fixture over TCP to connections of one's own making.
+func serve(t *testing.T, h http.Handler) (dial func() *client) {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return func() *client {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(hangGuard))
+		t.Cleanup(func() { conn.Close() })
+		return &client{t, conn, bufio.NewReader(conn)}
+	}
+}
+
+// client speaks HTTP/1.1 word by word.
+type client struct {
+	t       *testing.T
+	conn    net.Conn
+	answers *bufio.Reader
+}
+
+// send sends a POST with these header lines, and what follows the head.
+func (c *client) send(head, rest string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.conn, "POST /api/track/sale HTTP/1.1\r\nHost: hoko.to\r\n"+head+"\r\n\r\n"+rest); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *client) receive() (res *http.Response, body string) {
+	c.t.Helper()
+	res, err := http.ReadResponse(c.answers, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	read, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return res, string(read)
+}
+
+// syncBuffer is a log that a handler writes and a test reads.
+type syncBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+func TestHandler_DecidesInOrder(t *testing.T) {
+	long := strings.Repeat(" ", maxBody+1)
+	for _, request := range []struct {
+		name, body string
+		header     http.Header
+		status     int
+		reason     string
+	}{
+		{"encoding before length", long, http.Header{"Content-Encoding": {"gzip"}}, 415, ""},
+		{"length before members", long, http.Header{"Idempotency-Key": {""}}, 413, ""},
+		{"members before idempotency key", `{"amount":-1}`, http.Header{"Idempotency-Key": {""}}, 400, "amount: must be a non-negative integer"},
+		{"idempotency key before the sale", aBody, http.Header{"Idempotency-Key": {""}}, 400, "Idempotency-Key: must be 1 to 255 printable ASCII characters"},
+	} {
+		t.Run(request.name, func(t *testing.T) {
+			f := newFixture(recording, 0)
+			w := f.post(request.body, request.header)
+			if reason := w.Header().Get("Hoko-Reason"); w.Code != request.status || reason != request.reason {
+				t.Errorf("%d %q, want %d %q", w.Code, reason, request.status, request.reason)
+			}
+			if n := len(f.sales()); n != 0 {
+				t.Errorf("%d sales reached the store", n)
+			}
+		})
+	}
+}
+
+func TestHandler_KeepsTheConnectionOfAClientThatErred(t *testing.T) {
+	mismatch := func(_ context.Context, s *Sale) (*Recorded, error) {
+		if s.IdempotencyKey == "taken" {
+			return nil, ErrIdempotencyMismatch
+		}
+		return recording(context.Background(), s)
+	}
+	f := newFixture(mismatch, 0)
+	c := serve(t, f)()
+	for _, request := range []struct {
+		head, body string
+		status     int
+	}{
+		{"Content-Length: 2", "{}", 400},
+		{"Content-Length: 2\r\nContent-Encoding: gzip", "{}", 415},
+		{"Content-Length: 78\r\nIdempotency-Key: taken", aBody, 422},
+		{"Content-Length: 78\r\nIdempotency-Key: a\r\nIdempotency-Key: a", aBody, 400},
+		{"Content-Length: 78", aBody, 201},
+		{"Transfer-Encoding: chunked", "4e\r\n" + aBody + "\r\n0\r\n\r\n", 201},
+	} {
+		c.send(request.head, request.body)
+		if res, body := c.receive(); res.StatusCode != request.status || res.Close {
+			t.Fatalf("%s: %d (closes: %v) %s, want %d", request.head, res.StatusCode, res.Close, body, request.status)
+		}
+	}
+}
+
+func TestHandler_CountsWithItsKind(t *testing.T) {
+	metrics := prometheus.NewRegistry()
+	for range 2 {
+		NewHandler(HandlerOptions{Metrics: metrics}).refusals.WithLabelValues(causeInvalid).Inc()
+	}
+	if n := counters(t, metrics, "hoko_sale_refusals_total")[causeInvalid]; n != 2 {
+		t.Errorf("%v refusals of two handlers, want 2", n)
+	}
+}

@@ -1,0 +1,278 @@
+package sale
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// storeFunc is a Store in a test.
+type storeFunc func(context.Context, *Sale) (*Recorded, error)
+
+func (f storeFunc) Record(ctx context.Context, s *Sale) (*Recorded, error) { return f(ctx, s) }
+
+// recording answers every sale with the published one, under its own id.
+func recording(_ context.Context, s *Sale) (*Recorded, error) {
+	recorded := publishedSale()
+	recorded.SaleID = s.ID
+	return recorded, nil
+}
+
+func newTestRecorder(store storeFunc) *Recorder {
+	return NewRecorder(store, RecorderOptions{})
+}
+
+var aRequest = &Request{CustomerExternalID: "customer_123", Amount: 12900, Currency: "usd", EventName: "Purchase"}
+
+func TestRecord_HandsTheStoreAWholeSale(t *testing.T) {
+	var sales []*Sale
+	recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+		sales = append(sales, s)
+		return recording(ctx, s)
+	})
+	for _, key := range []string{"", "once"} {
+		if _, err := recorder.Record(t.Context(), "ws_1", aRequest, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plain, keyed := sales[0], sales[1]
+	for _, s := range sales {
+		if s.ID.Version() != 7 || s.ID.Variant() != uuid.RFC4122 {
+			t.Errorf("id %s is no UUIDv7", s.ID)
+		}
+		if s.WorkspaceID != "ws_1" || s.Request != aRequest {
+			t.Errorf("the store got %+v", s)
+		}
+	}
+	if plain.ID == keyed.ID {
+		t.Error("two sales share an id")
+	}
+	if plain.IdempotencyKey != "" || keyed.IdempotencyKey != "once" {
+		t.Errorf("idempotency keys %q and %q", plain.IdempotencyKey, keyed.IdempotencyKey)
+	}
+	if keyed.Fingerprint != aRequest.Fingerprint() {
+		t.Error("the fingerprint is not the request's")
+	}
+}
+
+func TestRecord_OutlivesItsCallerUntilTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		caller, hangUp := context.WithCancel(t.Context())
+		start := time.Now()
+		recorder := NewRecorder(storeFunc(func(ctx context.Context, s *Sale) (*Recorded, error) {
+			hangUp()
+			synctest.Wait()
+			if ctx.Err() != nil {
+				t.Error("the sale ends with its caller")
+			}
+			if deadline, _ := ctx.Deadline(); deadline.Sub(start) != 3*time.Second {
+				t.Errorf("deadline after %v, want the timeout", deadline.Sub(start))
+			}
+			return recording(ctx, s)
+		}), RecorderOptions{Timeout: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+
+		recorded, err := recorder.Record(caller, "ws_1", aRequest, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(log.String(), recorded.SaleID.String()) {
+			t.Errorf("the log does not name the sale whose caller is gone: %s", log.String())
+		}
+	})
+}
+
+func TestRecord_LetsTwinsThroughOneAtATimeInTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		running := 0
+		var order []int64
+		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+			running++
+			if running != 1 {
+				t.Errorf("%d twins run at once", running)
+			}
+			time.Sleep(time.Second)
+			running--
+			order = append(order, s.Request.Amount)
+			return recording(ctx, s)
+		})
+		for i := range int64(5) {
+			go recorder.Record(t.Context(), "ws_1", &Request{Amount: i}, "once")
+			synctest.Wait()
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if want := []int64{0, 1, 2, 3, 4}; !slices.Equal(order, want) {
+			t.Errorf("order %v, want %v", order, want)
+		}
+		if n := len(recorder.turns.waiting); n != 0 {
+			t.Errorf("%d turns are kept", n)
+		}
+	})
+}
+
+func TestRecord_MakesOnlyTwinsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		started := 0
+		release := make(chan struct{})
+		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+			started++
+			<-release
+			return recording(ctx, s)
+		})
+		for _, request := range [][2]string{{"ws_1", "a"}, {"ws_1", "b"}, {"ws_2", "a"}, {"ws_1", ""}, {"ws_1", ""}} {
+			go recorder.Record(t.Context(), request[0], aRequest, request[1])
+			synctest.Wait()
+		}
+		if started != 5 {
+			t.Errorf("%d of 5 sales that are no twins run at once", started)
+		}
+		close(release)
+	})
+}
+
+func TestRecord_GivesUpOnATurnAtTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stored := 0
+		release := make(chan struct{})
+		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+			stored++
+			<-release // a store that breaks its promise
+			return recording(ctx, s)
+		})
+		go recorder.Record(t.Context(), "ws_1", aRequest, "once")
+		synctest.Wait()
+
+		start := time.Now()
+		_, err := recorder.Record(t.Context(), "ws_1", aRequest, "once")
+		if !errors.Is(err, ErrNotRecorded) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, want ErrNotRecorded", err)
+		}
+		if waited := time.Since(start); waited != 10*time.Second {
+			t.Errorf("waited %v", waited)
+		}
+		if stored != 1 {
+			t.Errorf("the store was asked %d times", stored)
+		}
+		close(release)
+		synctest.Wait()
+		if _, err := recorder.Record(t.Context(), "ws_1", aRequest, "once"); err != nil {
+			t.Errorf("the next twin: %v", err)
+		}
+		if n := len(recorder.turns.waiting); n != 0 {
+			t.Errorf("%d turns are kept", n)
+		}
+	})
+}
+
+func TestRecord_PassesTheTurnOnAfterAPanic(t *testing.T) {
+	panics := true
+	recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+		if panics {
+			panic("store")
+		}
+		return recording(ctx, s)
+	})
+	func() {
+		defer func() { recover() }()
+		recorder.Record(t.Context(), "ws_1", aRequest, "once")
+	}()
+	panics = false
+	if _, err := recorder.Record(t.Context(), "ws_1", aRequest, "once"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRecord_NamesTheSaleWhoseOutcomeIsUnknown(t *testing.T) {
+	var id uuid.UUID
+	recorder := newTestRecorder(func(_ context.Context, s *Sale) (*Recorded, error) {
+		id = s.ID
+		return nil, fmt.Errorf("%w: connection lost", ErrOutcomeUnknown)
+	})
+	_, err := recorder.Record(t.Context(), "ws_1", aRequest, "")
+	var unknown *UnknownOutcomeError
+	if !errors.As(err, &unknown) || unknown.SaleID != id || !errors.Is(err, ErrOutcomeUnknown) {
+		t.Errorf("%v does not name %s", err, id)
+	}
+	if want := "sale " + id.String() + ": outcome of the sale is unknown: connection lost"; err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
+	}
+}
+
+func TestRecord_CountsEachOutcome(t *testing.T) {
+	replayed := publishedSale()
+	replayed.Replayed = true
+	for want, result := range map[string]struct {
+		recorded *Recorded
+		err      error
+	}{
+		"recorded":             {publishedSale(), nil},
+		"replayed":             {replayed, nil},
+		"unattributed":         {nil, ErrUnattributed},
+		"idempotency_mismatch": {nil, ErrIdempotencyMismatch},
+		"not_recorded":         {nil, fmt.Errorf("%w: queue is full", ErrNotRecorded)},
+		"unknown":              {nil, fmt.Errorf("%w: connection lost", ErrOutcomeUnknown)},
+		"failed":               {nil, errors.New("value too long")},
+	} {
+		t.Run(want, func(t *testing.T) {
+			metrics := prometheus.NewRegistry()
+			recorder := NewRecorder(storeFunc(func(context.Context, *Sale) (*Recorded, error) {
+				return result.recorded, result.err
+			}), RecorderOptions{Metrics: metrics})
+			recorder.Record(t.Context(), "ws_1", aRequest, "")
+			for outcome, n := range counters(t, metrics, "hoko_sales_total") {
+				if (outcome == want) != (n == 1) {
+					t.Errorf("%s is %v", outcome, n)
+				}
+			}
+			if n := observations(t, metrics, "hoko_sale_duration_seconds"); n != 1 {
+				t.Errorf("%d durations", n)
+			}
+		})
+	}
+}
+
+// counters are the values of a counter by its only label.
+func counters(t *testing.T, metrics prometheus.Gatherer, name string) map[string]float64 {
+	t.Helper()
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() == name {
+			for _, metric := range family.GetMetric() {
+				values[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+			}
+		}
+	}
+	if len(values) == 0 {
+		t.Fatalf("no metric %s", name)
+	}
+	return values
+}
+
+func observations(t *testing.T, metrics prometheus.Gatherer, name string) (n uint64) {
+	t.Helper()
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			n += family.GetMetric()[0].GetHistogram().GetSampleCount()
+		}
+	}
+	return n
+}
