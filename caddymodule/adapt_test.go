@@ -1,0 +1,150 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+)
+
+var update = flag.Bool("update", false, "write the goldens anew")
+
+const shipped = "../Caddyfile"
+
+// adapt turns a Caddyfile into JSON, as `caddy adapt --validate=false` does.
+func adapt(t *testing.T, text string) ([]byte, []caddyconfig.Warning, error) {
+	t.Helper()
+	return caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+}
+
+// mustAdapt is adapt for a Caddyfile without faults.
+func mustAdapt(t *testing.T, text string) []byte {
+	t.Helper()
+	config, warnings, err := adapt(t, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) > 0 {
+		t.Fatalf("warnings: %v", warnings)
+	}
+	return config
+}
+
+func unsetVariables(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "SITE_ADDRESS", "UPSTREAM"} {
+		t.Setenv(name, "") // restores it afterwards
+		os.Unsetenv(name)
+	}
+}
+
+func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
+	unsetVariables(t)
+	files, err := filepath.Glob("testdata/*.Caddyfile")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no Caddyfiles in testdata: %v", err)
+	}
+	for _, file := range append(files, shipped) {
+		golden := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) + ".json"
+		t.Run(golden, func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			if err := json.Indent(&got, mustAdapt(t, string(text)), "", "\t"); err != nil {
+				t.Fatal(err)
+			}
+			got.WriteByte('\n')
+			golden := filepath.Join("testdata", golden)
+			if *update {
+				if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("adapts to\n%s\nwant\n%s", got.Bytes(), want)
+			}
+		})
+	}
+}
+
+func TestTheShippedCaddyfileIsFormatted(t *testing.T) {
+	text, err := os.ReadFile(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if formatted := caddyfile.Format(text); !bytes.Equal(formatted, text) {
+		t.Errorf("caddy fmt makes it\n%s", formatted)
+	}
+}
+
+func TestTheShippedRoutesAreInOrderWithoutRoute(t *testing.T) {
+	unsetVariables(t)
+	text, err := os.ReadFile(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.SplitSeq(string(text), "\n") {
+		lines = append(lines, strings.TrimPrefix(line, "\t"))
+	}
+	start := slices.Index(lines, "route {")
+	end := start + slices.Index(lines[start:], "}")
+	if start < 0 || end < start {
+		t.Fatal("the shipped Caddyfile has no route block")
+	}
+	without := strings.Join(slices.Concat(lines[:start], lines[start+1:end], lines[end+1:]), "\n")
+
+	got := handlers(t, mustAdapt(t, string(caddyfile.Format([]byte(without)))))
+	want := handlers(t, mustAdapt(t, string(text)))
+	if !slices.Equal(got, want) {
+		t.Errorf("handlers in order %v, with route %v", got, want)
+	}
+}
+
+// handlers of the config, as a request meets them.
+func handlers(t *testing.T, config []byte) (names []string) {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(config))
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return names
+		}
+		if token != "handler" {
+			continue
+		}
+		name, err := decoder.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name != "subroute" {
+			names = append(names, name.(string))
+		}
+	}
+}
+
+func TestModulesAreRegistered(t *testing.T) {
+	for _, id := range []string{
+		"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale",
+		"http.handlers.api_errors", "admin.api.hoko",
+	} {
+		if !slices.Contains(caddy.Modules(), id) {
+			t.Errorf("there is no module %s", id)
+		}
+	}
+}

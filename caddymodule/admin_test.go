@@ -1,0 +1,42 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+func TestTheAdminEndpointShowsTheState(t *testing.T) {
+	e := startEdge(t, saleRoutes)
+	e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), validSale)
+	recorder := httptest.NewRecorder()
+	if err := (adminState{}).serve(recorder, httptest.NewRequest("GET", "/hoko/", nil)); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Backends []map[string]any `json:"backends"`
+	}
+	if err := json.Unmarshal(recorder.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Backends) != 1 || recorder.Header().Get("Content-Type") != "application/json" {
+		t.Fatalf("%v %s", recorder.Header(), recorder.Body)
+	}
+	for _, part := range []string{"since", "configs", "keys", "limits", "sales"} {
+		if got.Backends[0][part] == nil {
+			t.Errorf("it lacks %s: %s", part, recorder.Body)
+		}
+	}
+	for request, status := range map[string]int{"POST /hoko/": 405, "GET /hoko/x": 404} {
+		method, path, _ := strings.Cut(request, " ")
+		err := (adminState{}).serve(httptest.NewRecorder(), httptest.NewRequestWithContext(context.Background(), method, path, nil))
+		if refused, ok := errors.AsType[caddy.APIError](err); !ok || refused.HTTPStatus != status {
+			t.Errorf("%s: %v", request, err)
+		}
+	}
+}

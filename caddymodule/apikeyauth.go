@@ -1,0 +1,132 @@
+package caddymodule
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"hoko.to/edge/plugin/apierror"
+	"hoko.to/edge/plugin/apikey"
+)
+
+// APIKeyAuth lets requests with a valid API key pass, which
+// `Authorization: Bearer <key>` or `Authorization: <key>` sends. Others are
+// answered: 425 before the TLS handshake is complete, 401 without a valid key,
+// 403 where it lacks a scope, 429 to an address that guesses too often, 503
+// where the key must be looked up and Postgres is out of reach. Nothing of the
+// body is read.
+//
+// Sets the placeholder `{http.auth.user.id}`, which is the access log's
+// user_id, to the id of the key.
+type APIKeyAuth struct {
+	// Scopes that the key must have, all of them. Default: none, any valid key
+	// passes. They are exact and independent: linksRead, linksWrite,
+	// collectionsRead, collectionsWrite, tagsRead, tagsWrite, partnersRead,
+	// partnersWrite, customersRead, customersWrite, analyticsRead,
+	// conversionsWrite.
+	Scopes []string `json:"scopes,omitempty"`
+
+	app      *App
+	logger   *slog.Logger
+	required apikey.Required
+}
+
+// CaddyModule returns the Caddy module information.
+func (APIKeyAuth) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.api_key_auth",
+		New: func() caddy.Module { return new(APIKeyAuth) },
+	}
+}
+
+// Provision sets the handler up, and refuses scopes that no key can have.
+func (a *APIKeyAuth) Provision(ctx caddy.Context) (err error) {
+	a.logger = ctx.Slogger()
+	if a.required, err = apikey.ParseRequired(a.Scopes); err != nil {
+		return err
+	}
+	a.app, err = configuredApp(ctx)
+	return err
+}
+
+func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if early(r) {
+		refuse(w, r, "early_data", func() { apierror.Write(w, apierror.TooEarly) })
+		return nil
+	}
+	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	key, err := a.app.backend().keys.Authenticate(r.Context(), r.Header, client)
+	if err != nil {
+		return a.reject(w, r, err)
+	}
+	replacer(r).Set("http.auth.user.id", key.ID)
+	logField(r, "workspace_id", key.WorkspaceID)
+	if missing := a.required.Missing(key.Scopes); missing != nil {
+		refuseScopes(w, r, missing)
+		return nil
+	}
+	return next.ServeHTTP(w, r.WithContext(apikey.NewContext(r.Context(), key)))
+}
+
+// early reports whether somebody may have recorded the request and be replaying
+// it. Any Early-Data counts as "1", as RFC 8470 asks of a server.
+func early(r *http.Request) bool {
+	if r.TLS != nil && !r.TLS.HandshakeComplete {
+		return true
+	}
+	return len(r.Header["Early-Data"]) > 0
+}
+
+// reject answers a request without a valid key.
+func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) error {
+	if refused, ok := errors.AsType[*apikey.Refused](err); ok {
+		if refused.KeyID != "" {
+			logField(r, "key_id", refused.KeyID)
+		}
+		refuse(w, r, string(refused.Cause), func() {
+			w.Header().Set("WWW-Authenticate", refused.Challenge())
+			apierror.Write(w, apierror.InvalidKey)
+		})
+		return nil
+	}
+	if spent, ok := errors.AsType[*apikey.GuessesSpent](err); ok {
+		refuse(w, r, "guesses_spent", func() {
+			setGuessHeaders(w.Header(), spent, time.Now())
+			apierror.WriteRateLimitExceeded(w, spent.RetryAfter)
+		})
+		return nil
+	}
+	if r.Context().Err() != nil {
+		return caddyhttp.Error(statusClientClosedRequest, err)
+	}
+	return fail(w, r, a.logger, http.StatusServiceUnavailable, err)
+}
+
+// statusClientClosedRequest is what Caddy calls a request whose client did not
+// wait. Nothing of ours failed.
+const statusClientClosedRequest = 499
+
+func setGuessHeaders(header http.Header, spent *apikey.GuessesSpent, now time.Time) {
+	header.Set("X-RateLimit-Limit", strconv.Itoa(spent.Limit))
+	header.Set("X-RateLimit-Remaining", "0")
+	header.Set("X-RateLimit-Reset", strconv.FormatInt(now.Add(spent.ResetAfter+time.Second-1).Unix(), 10))
+}
+
+// refuseScopes answers 403 and names the scopes that the key lacks.
+func refuseScopes(w http.ResponseWriter, r *http.Request, missing []string) {
+	refuse(w, r, "missing_scopes", func() {
+		w.Header().Set("WWW-Authenticate", apikey.ScopeChallenge(missing))
+		apierror.WriteMissingScopes(w, missing)
+	})
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*APIKeyAuth)(nil)
+	_ caddyhttp.MiddlewareHandler = (*APIKeyAuth)(nil)
+)

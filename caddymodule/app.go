@@ -1,0 +1,133 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"hoko.to/edge/plugin/ratelimit"
+)
+
+// App is what the edge's handlers share: where keys, limits and sales live.
+// Configs whose settings come to the same share one set of connections and
+// caches, so a reload that changes nothing here costs nothing here.
+//
+// Neither Postgres nor Redis has to be reachable when the config is loaded.
+type App struct {
+	// The database of keys and sales. Required.
+	Postgres Postgres `json:"postgres,omitzero"`
+
+	// Where the rate limits are counted. Required.
+	Redis Redis `json:"redis,omitzero"`
+
+	// How verified keys are remembered.
+	KeyCache KeyCache `json:"key_cache,omitzero"`
+
+	// How many keys that do not exist a client address may try before it is
+	// answered 429. Cached keys are not affected. Behind a load balancer set
+	// `trusted_proxies`, or all clients share one budget. Default: 60 a minute.
+	Guesses *Guesses `json:"guesses,omitempty"`
+
+	// How sales are written.
+	Sales Sales `json:"sales,omitzero"`
+
+	lease  *lease
+	logger *slog.Logger
+	// limits by handler name: handlers of one name share buckets.
+	limits map[string]ratelimit.Limit
+	// longestBody is how long the slowest body of a sale may take.
+	longestBody time.Duration
+}
+
+// CaddyModule returns the Caddy module information.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "hoko",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision takes a share in the backend of these settings. It runs under
+// `caddy validate` too, so it connects to nothing.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.logger = ctx.Slogger()
+	a.limits = make(map[string]ratelimit.Limit)
+	effective, err := a.effective()
+	if err != nil {
+		return err
+	}
+	a.warnOfLiteralPasswords()
+	a.lease, err = newLease(effective, a.logger.Handler())
+	if err != nil {
+		return err
+	}
+	return ctx.GetMetricsRegistry().Register(collector{a.lease.backend.metrics})
+}
+
+func (a *App) warnOfLiteralPasswords() {
+	for _, address := range []struct{ name, value string }{
+		{"postgres", a.Postgres.DSN},
+		{"postgres: listen_dsn", a.Postgres.ListenDSN},
+		{"redis", a.Redis.URL},
+	} {
+		if literalPassword.MatchString(address.value) {
+			a.logger.Warn("the config holds a password in clear, and the admin endpoint shows the config: use {env.*} or {file.*}",
+				slog.String("setting", address.name))
+		}
+	}
+}
+
+// Start begins to listen for changed keys. It waits for nobody.
+func (a *App) Start() error {
+	a.lease.use()
+	return nil
+}
+
+// Stop does nothing: Caddy stops apps in any order, and requests may still be
+// under way. Cleanup, which comes after all of them, gives the backend up.
+func (a *App) Stop() error { return nil }
+
+// Cleanup gives up this config's share in the backend. It also runs where
+// Provision failed.
+func (a *App) Cleanup() error {
+	if a.lease == nil {
+		return nil
+	}
+	a.lease.release(longestHead + a.longestBody + a.lease.backend.settings.saleTimeout)
+	return nil
+}
+
+// backend is what the handlers work with. It also works where a request comes
+// before Start, as Caddy starts apps in any order.
+func (a *App) backend() *backend { return a.lease.use() }
+
+// claimLimit registers the limit of a handler name.
+func (a *App) claimLimit(name string, limit ratelimit.Limit) error {
+	if claimed, ok := a.limits[name]; ok && claimed != limit {
+		return fmt.Errorf("handlers of one name share their buckets, but two of name %q have different limits: give one another name", name)
+	}
+	a.limits[name] = limit
+	return nil
+}
+
+// configuredApp is the app that a handler works with.
+func configuredApp(ctx caddy.Context) (*App, error) {
+	app, err := ctx.AppIfConfigured("hoko")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, errors.New("the global options have no hoko block: add hoko { postgres {env.DATABASE_URL}; redis {env.REDIS_URL} }, a line each")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return app.(*App), nil
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,54 @@
+// Package caddymodule plugs the edge into Caddy: the app `hoko` with the
+// settings and the backends, one handler a stage, the admin endpoint, and the
+// command `caddy hoko`. What the stages do lives under plugin/, which does not
+// know Caddy.
+package caddymodule
+
+import (
+	"context"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	caddy.RegisterModule(App{})
+	caddy.RegisterModule(APIKeyAuth{})
+	caddy.RegisterModule(RedisRateLimit{})
+	caddy.RegisterModule(TrackSale{})
+	caddy.RegisterModule(APIErrors{})
+	caddy.RegisterModule(adminState{})
+
+	httpcaddyfile.RegisterGlobalOption("hoko", parseApp)
+	httpcaddyfile.RegisterHandlerDirective("api_key_auth", parseHandler[APIKeyAuth])
+	httpcaddyfile.RegisterHandlerDirective("redis_rate_limit", parseHandler[RedisRateLimit])
+	httpcaddyfile.RegisterHandlerDirective("track_sale", parseHandler[TrackSale])
+	httpcaddyfile.RegisterHandlerDirective("api_errors", parseHandler[APIErrors])
+
+	// Each goes right behind request_header, so the last one registered comes
+	// first: a key, then its limit, then the sale, all before reverse_proxy.
+	for _, directive := range []string{"api_errors", "track_sale", "redis_rate_limit", "api_key_auth"} {
+		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.After, "request_header")
+	}
+
+	registerCommand()
+
+	// Requests have ended by then, those of earlier configs too, or have used
+	// up their grace period.
+	caddy.OnExit(func(context.Context) { lingering.dropAll() })
+}
+
+// parseHandler sets a handler of type T up from its directive.
+func parseHandler[T any, P interface {
+	*T
+	caddyfile.Unmarshaler
+	caddyhttp.MiddlewareHandler
+}](h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := P(new(T))
+	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	return handler, nil
+}

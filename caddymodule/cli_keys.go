@@ -1,0 +1,210 @@
+package caddymodule
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/spf13/cobra"
+
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/ratelimit"
+)
+
+func keysCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "keys", Short: "Creates, lists and revokes API keys"}
+	cmd.AddCommand(createKeyCommand(), listKeysCommand(), revokeKeyCommand())
+	return cmd
+}
+
+func createKeyCommand() *cobra.Command {
+	cmd := withDatabase(&cobra.Command{
+		Use:   "create --workspace <id|name> --scopes <scope,...> [flags]",
+		Short: "Creates an API key and prints it, once",
+		Long: `Creates an API key and prints it to the standard output. That is the only time:
+what is stored of it is its SHA-256 and its first characters.
+
+Scopes: ` + strings.Join(apikey.ScopeNames(), ", ") + `.`,
+		Args: cobra.NoArgs,
+		RunE: createKey,
+	})
+	flags := cmd.Flags()
+	flags.String("workspace", "", "id or name of the workspace that the key belongs to")
+	flags.Bool("create-workspace", false, "create a workspace of that name where there is none")
+	flags.String("name", "", "what people call the key")
+	flags.StringSlice("scopes", nil, "what the key may do, e.g. conversionsWrite,linksRead")
+	flags.StringSlice("hostnames", nil, "hosts whose pages may use the key in browsers, e.g. example.com,*.example.com (default: any)")
+	flags.String("limit", "", "rate limit of the key, e.g. 600/1m (default: its workspace's, else the route's)")
+	flags.Int("burst", 0, "requests at once (default: equal to the limit's rate)")
+	flags.String("expires", "", "when it expires: a time such as 2030-01-31T00:00:00Z, or from now on, such as 90d (default: never)")
+	return cmd
+}
+
+func createKey(cmd *cobra.Command, _ []string) error {
+	dsn, err := databaseURL(cmd)
+	if err != nil {
+		return err
+	}
+	wanted, err := newKey(cmd, time.Now())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := interruptible(cmd)
+	defer cancel()
+	created, err := postgres.CreateKey(ctx, dsn, wanted)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "key %s of workspace %s, known as %s; it is shown only now:\n", created.ID, created.WorkspaceID, created.Start)
+	fmt.Fprintln(cmd.OutOrStdout(), created.Key)
+	return nil
+}
+
+// newKey is what the flags ask for.
+func newKey(cmd *cobra.Command, now time.Time) (wanted postgres.NewKey, err error) {
+	flags := cmd.Flags()
+	wanted.Workspace, _ = flags.GetString("workspace")
+	wanted.CreateWorkspace, _ = flags.GetBool("create-workspace")
+	wanted.Name, _ = flags.GetString("name")
+	wanted.Scopes, _ = flags.GetStringSlice("scopes")
+	wanted.Hostnames, _ = flags.GetStringSlice("hostnames")
+	limit, _ := flags.GetString("limit")
+	burst, _ := flags.GetInt("burst")
+	if wanted.Limit, err = keyLimit(limit, burst); err != nil {
+		return wanted, err
+	}
+	expires, _ := flags.GetString("expires")
+	wanted.ExpiresAt, err = expiry(expires, now)
+	return wanted, err
+}
+
+func keyLimit(text string, burst int) (apikey.Limit, error) {
+	if text == "" {
+		if burst != 0 {
+			return apikey.Limit{}, fmt.Errorf("--burst needs a --limit")
+		}
+		return apikey.Limit{}, nil
+	}
+	limit, err := ratelimit.ParseLimit(text)
+	if err != nil {
+		return apikey.Limit{}, err
+	}
+	if burst != 0 {
+		limit.Burst = burst
+	}
+	return apikey.Limit(limit), limit.Validate()
+}
+
+// expiry is a time, or a duration from now on; zero for "".
+func expiry(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if lifetime, err := caddy.ParseDuration(text); err == nil {
+		return now.Add(lifetime), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("--expires must be a time such as 2030-01-31T00:00:00Z or a duration such as 90d, not %q", text)
+	}
+	return at, nil
+}
+
+func listKeysCommand() *cobra.Command {
+	cmd := withDatabase(&cobra.Command{
+		Use:   "list [--workspace <id|name>]",
+		Short: "Lists API keys, the newest first, revoked ones too",
+		Args:  cobra.NoArgs,
+		RunE:  listKeys,
+	})
+	cmd.Flags().String("workspace", "", "id or name of a workspace (default: all of them)")
+	return cmd
+}
+
+func listKeys(cmd *cobra.Command, _ []string) error {
+	dsn, err := databaseURL(cmd)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := interruptible(cmd)
+	defer cancel()
+	workspace, _ := cmd.Flags().GetString("workspace")
+	keys, err := postgres.ListKeys(ctx, dsn, workspace)
+	if err != nil {
+		return err
+	}
+	return printKeys(cmd.OutOrStdout(), keys, time.Now())
+}
+
+func printKeys(w io.Writer, keys []postgres.KeyInfo, now time.Time) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tSTARTS\tWORKSPACE\tNAME\tSTATE\tLIMIT\tSCOPES\tHOSTNAMES")
+	for _, key := range keys {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			key.ID, key.Start, key.WorkspaceID, orDash(key.Name), keyState(key, now), limitText(key.Limit),
+			orDash(strings.Join(key.Scopes, ",")), orDash(strings.Join(key.Hostnames, ",")))
+	}
+	return table.Flush()
+}
+
+func keyState(key postgres.KeyInfo, now time.Time) string {
+	switch {
+	case !key.RevokedAt.IsZero():
+		return "revoked " + key.RevokedAt.UTC().Format(time.RFC3339)
+	case key.ExpiresAt.IsZero():
+		return "valid"
+	case key.ExpiresAt.After(now):
+		return "valid until " + key.ExpiresAt.UTC().Format(time.RFC3339)
+	default:
+		return "expired " + key.ExpiresAt.UTC().Format(time.RFC3339)
+	}
+}
+
+func limitText(limit apikey.Limit) string {
+	switch limit.Burst {
+	case 0:
+		return "-"
+	case limit.Rate:
+		return fmt.Sprintf("%d/%s", limit.Rate, limit.Period)
+	default:
+		return fmt.Sprintf("%d/%s burst %d", limit.Rate, limit.Period, limit.Burst)
+	}
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func revokeKeyCommand() *cobra.Command {
+	return withDatabase(&cobra.Command{
+		Use:   "revoke <key>",
+		Short: "Revokes an API key; edges refuse it within a second",
+		Long: `Revokes the one API key that the argument names: its id, its first characters as
+caddy hoko keys list shows them, the whole key, or its SHA-256 in hex.`,
+		Args: cobra.ExactArgs(1),
+		RunE: revokeKey,
+	})
+}
+
+func revokeKey(cmd *cobra.Command, args []string) error {
+	dsn, err := databaseURL(cmd)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := interruptible(cmd)
+	defer cancel()
+	revoked, err := postgres.RevokeKey(ctx, dsn, args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "key %s (%s) of workspace %s is revoked since %s\n",
+		revoked.ID, revoked.Start, revoked.WorkspaceID, revoked.RevokedAt.UTC().Format(time.RFC3339))
+	return nil
+}

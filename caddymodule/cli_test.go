@@ -1,0 +1,178 @@
+package caddymodule
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres"
+)
+
+// hoko runs `caddy hoko` with these arguments.
+func hoko(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	root := &cobra.Command{SilenceUsage: true}
+	addCommands(root)
+	var out, errOut bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&errOut)
+	root.SetArgs(args)
+	err = root.ExecuteContext(t.Context())
+	return out.String(), errOut.String(), err
+}
+
+func mustHoko(t *testing.T, args ...string) string {
+	t.Helper()
+	stdout, stderr, err := hoko(t, args...)
+	if err != nil {
+		t.Fatalf("caddy hoko %s: %v\n%s", strings.Join(args, " "), err, stderr)
+	}
+	return stdout
+}
+
+func TestMigrateCreatesTheSchema(t *testing.T) {
+	dsn := testenv.EmptyDatabase(t)
+	t.Setenv("DATABASE_URL", dsn)
+	if got := mustHoko(t, "migrate", "--status"); !strings.Contains(got, "there is no schema hoko yet") {
+		t.Errorf("status %q", got)
+	}
+	for range 2 {
+		if got := mustHoko(t, "migrate"); !strings.Contains(got, "as this edge needs") {
+			t.Errorf("it said %q", got)
+		}
+	}
+	if got := mustHoko(t, "migrate", "--status"); !strings.Contains(got, "as this edge needs") {
+		t.Errorf("status %q", got)
+	}
+}
+
+func TestAKeyIsCreatedListedAndRevoked(t *testing.T) {
+	t.Setenv("DATABASE_URL", "")
+	database := "--database-url=" + testenv.Database(t)
+	key := strings.TrimSpace(mustHoko(t, "keys", "create", database, "--workspace", "Acme", "--create-workspace", "--name", "billing",
+		"--scopes", "conversionsWrite,linksRead", "--hostnames", "example.com", "--limit", "10/1s", "--burst", "5", "--expires", "90d"))
+	if !postgres.ValidKey(key) {
+		t.Fatalf("it printed %q", key)
+	}
+	list := mustHoko(t, "keys", "list", database, "--workspace", "Acme")
+	for _, want := range []string{key[:9], "billing", "valid until", "10/1s burst 5", "conversionsWrite,linksRead", "example.com"} {
+		if !strings.Contains(list, want) {
+			t.Errorf("the list does not say %s:\n%s", want, list)
+		}
+	}
+	if strings.Contains(list, key) {
+		t.Error("the list shows the key")
+	}
+	if got := mustHoko(t, "keys", "revoke", database, key); !strings.Contains(got, "is revoked since") || strings.Contains(got, key) {
+		t.Errorf("it said %q", got)
+	}
+	if list := mustHoko(t, "keys", "list", database); !strings.Contains(list, "revoked 2") {
+		t.Errorf("the list does not say that it is revoked:\n%s", list)
+	}
+}
+
+func TestFaultyCommandsAreRefused(t *testing.T) {
+	t.Setenv("DATABASE_URL", "")
+	dsn := "--database-url=postgres://hoko@127.0.0.1:1/site"
+	for command, want := range map[string]string{
+		"migrate":                                    "no database: set DATABASE_URL",
+		"migrate now " + dsn:                         "unknown command",
+		"keys list":                                  "no database: set DATABASE_URL",
+		"keys revoke " + dsn:                         "accepts 1 arg",
+		"keys create " + dsn:                         "a key belongs to a workspace",
+		"keys create --workspace=a " + dsn:           "a key without scopes opens nothing",
+		"keys create --burst=5 " + dsn:               "--burst needs a --limit",
+		"keys create --limit=5 " + dsn:               "want RATE/PERIOD",
+		"keys create --limit=5/1m --burst=-1 " + dsn: "burst must be",
+		"keys create --expires=soon " + dsn:          "--expires must be a time",
+		"doctor":                                     "no database: set DATABASE_URL",
+	} {
+		if _, _, err := hoko(t, strings.Fields(command)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("caddy hoko %s: %v, want %s", command, err, want)
+		}
+	}
+}
+
+func TestExpiryIsATimeOrADuration(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"":                     {},
+		"36h":                  now.Add(36 * time.Hour),
+		"2d":                   now.Add(48 * time.Hour),
+		"2031-01-31T00:00:00Z": time.Date(2031, 1, 31, 0, 0, 0, 0, time.UTC),
+	} {
+		if got, err := expiry(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q: %s %v", text, got, err)
+		}
+	}
+}
+
+func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
+	t.Setenv("REDIS_URL", testenv.Redis(t))
+	dsn := testenv.Database(t)
+	got := mustHoko(t, "doctor", "--database-url", dsn, "--listen-url", dsn)
+	for _, about := range []string{"postgres", "schema", "sales", "keys", "listener", "redis"} {
+		if !strings.Contains(got, "ok    "+about+": ") {
+			t.Errorf("it says nothing of %s:\n%s", about, got)
+		}
+	}
+	if strings.Contains(got, "FAIL") || strings.Contains(got, "warn") {
+		t.Errorf("it found\n%s", got)
+	}
+}
+
+func TestDoctorNamesWhatIsWrongAndItsFix(t *testing.T) {
+	redis, dsn := testenv.Redis(t), testenv.Database(t)
+	powerless := newEdge(t, dsn, redis)
+	powerless.sql(`DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'powerless') THEN CREATE ROLE powerless LOGIN; END IF; END $$`)
+	powerless.sql(`GRANT USAGE ON SCHEMA hoko TO powerless`)
+	powerless.sql(`GRANT SELECT ON hoko.schema_version, hoko.workspaces TO powerless`)
+	t.Setenv("REDIS_URL", "")
+	for _, tc := range []struct {
+		name               string
+		dsn, listen, redis string
+		want               []string
+	}{
+		{name: "no database", dsn: "postgres://hoko:secret@127.0.0.1:1/site", redis: redis, want: []string{"FAIL  postgres: ", "fix: check DATABASE_URL", "ok    redis: "}},
+		{name: "read-only database", dsn: dsn + "&default_transaction_read_only=on", redis: redis, want: []string{"FAIL  postgres: it is read-only"}},
+		{name: "no schema", dsn: testenv.EmptyDatabase(t), redis: redis, want: []string{"FAIL  schema: there is none", "fix: run caddy hoko migrate", "ok    listener: "}},
+		{name: "no rights", dsn: dsn + "&user=powerless", redis: redis, want: []string{"FAIL  sales: ", "FAIL  keys: ", "permission denied", "docs/role.sql"}},
+		{name: "no listener", dsn: dsn, listen: "postgres://hoko:secret@127.0.0.1:1/site", redis: redis, want: []string{"FAIL  listener: ", "fix: check listen_dsn"}},
+		{name: "no Redis", dsn: dsn, redis: "redis://:secret@127.0.0.1:1", want: []string{"FAIL  redis: ", "fix: check REDIS_URL", "ok    sales: "}},
+		{name: "no address of Redis", dsn: dsn, want: []string{"FAIL  redis: no address", "set REDIS_URL"}},
+		{name: "no URL of Redis", dsn: dsn, redis: "localhost", want: []string{"FAIL  redis: redis url"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, _, err := hoko(t, "doctor", "--database-url", tc.dsn, "--listen-url", tc.listen, "--redis-url", tc.redis)
+			if err == nil {
+				t.Error("it says that the edge would work")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("it does not say %q:\n%s", want, got)
+				}
+			}
+			if strings.Contains(got, "secret") {
+				t.Errorf("it shows a password:\n%s", got)
+			}
+		})
+	}
+}
+
+func TestDoctorWarnsOfClocksThatDiffer(t *testing.T) {
+	var e examination
+	now := time.Now()
+	e.clock("postgres", now, now)
+	if len(e.findings) > 0 {
+		t.Errorf("it found %v", e.findings)
+	}
+	e.clock("postgres", now.Add(-time.Minute), now)
+	e.clock("redis", time.Now().Add(time.Minute), now)
+	if len(e.findings) != 2 || e.unwell() || !strings.Contains(e.findings[0].String(), "warn  postgres: its clock and this machine's are 1m0s apart") {
+		t.Errorf("it found %v", e.findings)
+	}
+}

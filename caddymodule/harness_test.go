@@ -1,0 +1,271 @@
+package caddymodule
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/jackc/pgx/v5"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres"
+)
+
+func TestMain(m *testing.M) {
+	caddy.RegisterModule(memoryLog{})
+	os.Exit(testenv.Main(m))
+}
+
+// hangGuard bounds what can only take long when something hangs.
+const hangGuard = time.Minute
+
+// edge is a Caddy of a test's own, on real parts. There is one at a time, as
+// Caddy is one a process.
+type edge struct {
+	t            *testing.T
+	dsn, redis   string
+	address, dir string
+	// hoko and routes are what the config says besides: more of the hoko block,
+	// and the site's routes.
+	hoko, routes string
+}
+
+// newEdge is an edge that is not started yet.
+func newEdge(t *testing.T, dsn, redis string) *edge {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	e := &edge{t: t, dsn: dsn, redis: redis, address: listener.Addr().String(), dir: t.TempDir()}
+	clean := fmt.Sprintf(`{"tls":{"timestamp":%q}}`, time.Now().Format(time.RFC3339))
+	if err := os.WriteFile(filepath.Join(e.dir, "last_clean.json"), []byte(clean), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DATABASE_URL", dsn)
+	t.Setenv("REDIS_URL", redis)
+	written.reset()
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+		lingering.dropAll()
+	})
+	return e
+}
+
+// startEdge is an edge with a database and a Redis of its own and these routes.
+func startEdge(t *testing.T, routes string) *edge {
+	t.Helper()
+	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
+	e.routes = routes
+	e.mustLoad()
+	return e
+}
+
+func (e *edge) config() []byte {
+	e.t.Helper()
+	return mustAdapt(e.t, string(caddyfile.Format(fmt.Appendf(nil, `{
+	admin off
+	persist_config off
+	auto_https off
+	storage file_system %s
+	storage_check off
+	grace_period 20s
+	log {
+		output hoko_test
+		format json
+	}
+	hoko {
+		postgres {env.DATABASE_URL}
+		redis {env.REDIS_URL}
+		%s
+	}
+}
+http://%s {
+	log
+	%s
+}
+`, e.dir, e.hoko, e.address, e.routes))))
+}
+
+// mustRun has Caddy run a config.
+func mustRun(t *testing.T, config []byte) {
+	t.Helper()
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// load has Caddy run the edge, in place of what ran before.
+func (e *edge) load() error { return caddy.Load(e.config(), true) }
+
+func (e *edge) mustLoad() {
+	e.t.Helper()
+	mustRun(e.t, e.config())
+}
+
+// key makes an API key of the workspace Acme.
+func (e *edge) key(scopes ...string) postgres.CreatedKey {
+	e.t.Helper()
+	created, err := postgres.CreateKey(e.t.Context(), e.dsn, postgres.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return created
+}
+
+// answer is what a client got.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+type header map[string]string
+
+// send sends a request, on a connection of its own, and reads the answer.
+func (e *edge) send(method, path string, h header, body string) answer {
+	e.t.Helper()
+	got, err := e.try(method, path, h, body)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return got
+}
+
+// try is send for other goroutines than the test's.
+func (e *edge) try(method, path string, h header, body string) (answer, error) {
+	request, err := http.NewRequest(method, "http://"+e.address+path, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	for name, value := range h {
+		request.Header.Set(name, value)
+	}
+	client := http.Client{Timeout: hangGuard, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, string(text)}, err
+}
+
+func bearer(key string) header { return header{"Authorization": "Bearer " + key} }
+
+// eventually waits for what happens in another goroutine, or another process.
+func eventually(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	for began := time.Now(); !happened(); runtime.Gosched() {
+		if time.Since(began) > hangGuard {
+			t.Fatalf("it never came to %s", what)
+		}
+	}
+}
+
+// written is all that Caddy has logged since the test began.
+var written = newLogLines()
+
+type logLines struct {
+	mu    sync.Mutex
+	more  *sync.Cond
+	lines []string
+}
+
+func newLogLines() *logLines {
+	l := new(logLines)
+	l.more = sync.NewCond(&l.mu)
+	return l
+}
+
+func (l *logLines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(line))
+	l.more.Broadcast()
+	return len(line), nil
+}
+
+func (*logLines) Close() error { return nil }
+
+func (l *logLines) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = nil
+}
+
+func (l *logLines) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "")
+}
+
+// await returns the first line with this message and this value of a field,
+// waiting until it has been written.
+func (l *logLines) await(t *testing.T, message, field, value string) map[string]any {
+	t.Helper()
+	guard := time.AfterFunc(hangGuard, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lines = append(l.lines, `{"msg":"hang guard"}`)
+		l.more.Broadcast()
+	})
+	defer guard.Stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := 0; ; i++ {
+		for i == len(l.lines) {
+			l.more.Wait()
+		}
+		var line map[string]any
+		if err := json.Unmarshal([]byte(l.lines[i]), &line); err != nil {
+			t.Fatalf("log line %q: %v", l.lines[i], err)
+		}
+		if line["msg"] == "hang guard" {
+			t.Fatalf("nobody logged %q with %s %q but\n%s", message, field, value, strings.Join(l.lines, ""))
+		}
+		if line["msg"] == message && fmt.Sprint(line[field]) == cmp.Or(value, fmt.Sprint(line[field])) {
+			return line
+		}
+	}
+}
+
+// memoryLog is a log writer that keeps what is written, for tests to read.
+type memoryLog struct{}
+
+func (memoryLog) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.logging.writers.hoko_test", New: func() caddy.Module { return new(memoryLog) }}
+}
+
+func (memoryLog) String() string                                { return "memory" }
+func (memoryLog) WriterKey() string                             { return "memory" }
+func (memoryLog) OpenWriter() (io.WriteCloser, error)           { return written, nil }
+func (memoryLog) UnmarshalCaddyfile(*caddyfile.Dispenser) error { return nil }
+
+// sql changes the edge's database.
+func (e *edge) sql(statement string, args ...any) {
+	e.t.Helper()
+	conn, err := pgx.Connect(e.t.Context(), e.dsn)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer conn.Close(e.t.Context())
+	if _, err := conn.Exec(e.t.Context(), statement, args...); err != nil {
+		e.t.Fatal(err)
+	}
+}

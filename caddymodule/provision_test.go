@@ -1,0 +1,191 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"runtime/pprof"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// ownGoroutines are the stacks of those that run our code, this test's excepted.
+func ownGoroutines() string {
+	var dump bytes.Buffer
+	_ = pprof.Lookup("goroutine").WriteTo(&dump, 2)
+	var own []string
+	for stack := range strings.SplitSeq(dump.String(), "\n\n") {
+		for _, sign := range []string{"hoko.to/edge/plugin/", "ristretto", "pgxpool", "go-redis", "caddymodule.(*backend)"} {
+			if strings.Contains(stack, sign) && !strings.Contains(stack, "testing.tRunner") && !strings.Contains(stack, "plugin/devserver") {
+				own = append(own, stack)
+				break
+			}
+		}
+	}
+	return strings.Join(own, "\n\n")
+}
+
+// mute is an address that accepts connections, and fails the test if one comes.
+func mute(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		defer listener.Close()
+		if err := listener.(*net.TCPListener).SetDeadline(time.Now().Add(time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		if _, err := listener.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("somebody connected: %v", err)
+		}
+	})
+	return listener.Addr().String()
+}
+
+func TestProvisionConnectsToNothingAndStartsNothing(t *testing.T) {
+	app := &App{
+		Postgres: Postgres{DSN: "postgres://hoko@" + mute(t) + "/site"},
+		Redis:    Redis{URL: "redis://" + mute(t)},
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	if err := app.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if running := ownGoroutines(); running != "" {
+		t.Errorf("goroutines run:\n%s", running)
+	}
+	if err := app.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	if left := pool(); len(left) != 0 {
+		t.Errorf("%d backends are left", len(left))
+	}
+}
+
+func TestUnusableSettingsAreRefusedByProvision(t *testing.T) {
+	second, minute := caddy.Duration(time.Second), caddy.Duration(time.Minute)
+	negative := -second
+	good := func() *App {
+		return &App{Postgres: Postgres{DSN: "postgres://hoko@127.0.0.1:1/site"}, Redis: Redis{URL: "redis://127.0.0.1:1"}}
+	}
+	t.Setenv("SET_BUT_EMPTY", "")
+	for _, tc := range []struct {
+		name   string
+		change func(*App)
+		want   string
+	}{
+		{"no database", func(a *App) { a.Postgres.DSN = "" }, "postgres: no address: write postgres {env.DATABASE_URL} into the hoko block"},
+		{"no Redis", func(a *App) { a.Redis.URL = "" }, "redis: no address: write redis {env.REDIS_URL} into the hoko block"},
+		{"unset variable", func(a *App) { a.Postgres.DSN = "{env.HOKO_UNSET}" }, "postgres: {env.HOKO_UNSET} is empty: set HOKO_UNSET, e.g. postgres://user:password@host:5432/database"},
+		{"empty variable", func(a *App) { a.Redis.URL = "redis://{env.SET_BUT_EMPTY}:6379" }, "redis: {env.SET_BUT_EMPTY} is empty: set SET_BUT_EMPTY, e.g. redis://host:6379/0"},
+		{"missing file", func(a *App) { a.Postgres.ListenDSN = "{file./no/such/file}" }, "postgres: listen_dsn: {file./no/such/file} is empty or cannot be read"},
+		{"other placeholder", func(a *App) { a.Redis.Prefix = "{http.request.host}" }, "redis: prefix: {http.request.host} is not known here: use {env.*} or {file.*}"},
+		{"no connection string", func(a *App) { a.Postgres.DSN = "postgres://host:port/x" }, "postgres: connection string cannot be parsed"},
+		{"no listening connection string", func(a *App) { a.Postgres.ListenDSN = "postgres://host:port/x" }, "connection string cannot be parsed"},
+		{"no Redis URL", func(a *App) { a.Redis.URL = "localhost:6379" }, "redis url"},
+		{"too many writers", func(a *App) { a.Sales.Writers = 20 }, "max_conns must be at least 24 for 20 writers, not 16"},
+		{"connections out of bounds", func(a *App) { a.Postgres.MaxConns = 5000 }, "postgres: max_conns must be 5 … 1000, not 5000"},
+		{"negative timeout", func(a *App) { a.Redis.Timeout = negative }, "redis: timeout must be 1ms … 10s, not -1s"},
+		{"negative cache", func(a *App) { a.KeyCache.Size = -1 }, "key_cache: size must be"},
+		{"short ttl", func(a *App) { a.KeyCache.TTL = 1 }, "key_cache: ttl must be 1s … 24h0m0s, not 1ns"},
+		{"negative stale", func(a *App) { a.KeyCache.Stale = &negative }, "key_cache: stale must be"},
+		{"no guesses", func(a *App) { a.Guesses = &Guesses{Period: minute} }, "guesses: rate must be"},
+		{"writers out of bounds", func(a *App) { a.Sales.Writers = 65 }, "sales: writers must be"},
+		{"batch out of bounds", func(a *App) { a.Sales.Batch = -1 }, "sales: batch must be"},
+		{"queue out of bounds", func(a *App) { a.Sales.Queue = -1 }, "sales: queue must be"},
+		{"sales without time", func(a *App) { a.Sales.Timeout = 1 }, "sales: timeout must be"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			app := good()
+			tc.change(app)
+			ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+			defer cancel()
+			err := app.Provision(ctx)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want %s", err, tc.want)
+			}
+			if err := app.Cleanup(); err != nil {
+				t.Error(err)
+			}
+			if left := pool(); len(left) != 0 {
+				t.Errorf("%d backends are left", len(left))
+			}
+		})
+	}
+}
+
+func TestTheShippedCaddyfileNeedsItsVariables(t *testing.T) {
+	unsetVariables(t)
+	text, err := os.ReadFile(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, missing := range []string{"DATABASE_URL", "REDIS_URL"} {
+		var config *caddy.Config
+		if err := json.Unmarshal(mustAdapt(t, string(text)), &config); err != nil {
+			t.Fatal(err)
+		}
+		err := caddy.Validate(config)
+		if want := "{env." + missing + "} is empty: set " + missing; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+		t.Setenv("DATABASE_URL", "postgres://hoko@127.0.0.1:1/site")
+	}
+}
+
+func TestHandlersNeedTheHokoBlock(t *testing.T) {
+	e := newEdge(t, "", "")
+	e.routes = "api_key_auth"
+	var config map[string]any
+	if err := json.Unmarshal(e.config(), &config); err != nil {
+		t.Fatal(err)
+	}
+	delete(config["apps"].(map[string]any), "hoko")
+	without, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(without, true); err == nil || !strings.Contains(err.Error(), "the global options have no hoko block") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestSettingsReachTheirParts(t *testing.T) {
+	stale := caddy.Duration(0)
+	app := &App{
+		Postgres: Postgres{DSN: "postgres://a@127.0.0.1:1/site", ListenDSN: "postgres://b@127.0.0.1:1/site", MaxConns: 20},
+		Redis:    Redis{URL: "redis://127.0.0.1:1", Prefix: "staging:", Timeout: caddy.Duration(time.Second)},
+		KeyCache: KeyCache{Size: 5000, TTL: caddy.Duration(time.Hour), Stale: &stale},
+		Guesses:  &Guesses{Rate: 7, Period: caddy.Duration(time.Minute)},
+		Sales:    Sales{Writers: 2, Batch: 3, Queue: 4, Timeout: caddy.Duration(5 * time.Second)},
+	}
+	got, err := app.effective()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := settings{
+		dsn: "postgres://a@127.0.0.1:1/site", listenDSN: "postgres://b@127.0.0.1:1/site", maxConns: 20,
+		redisURL: "redis://127.0.0.1:1", redisPrefix: "staging:", redisTimeout: time.Second,
+		cacheSize: 5000, cacheTTL: time.Hour, guessRate: 7, guessPeriod: time.Minute,
+		writers: 2, batch: 3, queue: 4, saleTimeout: 5 * time.Second,
+	}
+	if got != want {
+		t.Errorf("settings %+v, want %+v", got, want)
+	}
+	b, err := newBackend(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	if keys, sales := b.keys.Stats(), b.saleStore.Stats(); keys.Size != 5000 || sales.Writers != 2 {
+		t.Errorf("%+v %+v", keys, sales)
+	}
+}

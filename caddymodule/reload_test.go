@@ -1,0 +1,219 @@
+package caddymodule
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/jackc/pgx/v5"
+)
+
+// pool lists the backends in use.
+func pool() (all []*backend) {
+	backends.Range(func(_, value any) bool {
+		all = append(all, value.(*backend))
+		return true
+	})
+	return all
+}
+
+func onlyBackend(t *testing.T) *backend {
+	t.Helper()
+	all := pool()
+	if len(all) != 1 {
+		t.Fatalf("there are %d backends", len(all))
+	}
+	return all[0]
+}
+
+// metric is the sum of a metric's samples in the running config's registry.
+func metric(t *testing.T, name string) (sum float64) {
+	t.Helper()
+	ctx := caddy.ActiveContext()
+	families, err := ctx.GetMetricsRegistry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, sample := range family.GetMetric() {
+			sum += sample.GetCounter().GetValue() + sample.GetGauge().GetValue()
+		}
+		return sum
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+func TestAReloadThatChangesNoSettingKeepsTheBackend(t *testing.T) {
+	e := startEdge(t, saleRoutes)
+	key := bearer(e.key("conversionsWrite").Key)
+	e.send("POST", "/api/track/sale", key, "")
+	before, counted := onlyBackend(t), metric(t, "hoko_auth_total")
+
+	e.hoko = "guesses 60/60s" // says what the default is
+	e.routes = strings.Replace(saleRoutes, "3/1h", "30/1h", 1)
+	e.mustLoad()
+	if onlyBackend(t) != before {
+		t.Fatal("the reload made a new backend")
+	}
+	if got := e.send("POST", "/api/track/sale", key, ""); got.header.Get("X-RateLimit-Limit") != "30" {
+		t.Errorf("X-RateLimit-Limit %q: the new limit does not hold", got.header.Get("X-RateLimit-Limit"))
+	}
+	if now := metric(t, "hoko_auth_total"); now != counted+1 {
+		t.Errorf("the counter went from %v to %v", counted, now)
+	}
+	lingering.dropAll()
+	if configs := states()[0].Configs; configs != 1 {
+		t.Errorf("%d configs have a share", configs)
+	}
+	if got := e.send("POST", "/api/track/sale", key, ""); got.status != 400 {
+		t.Errorf("status %d once the old config's share was given up", got.status)
+	}
+}
+
+func TestAReloadWithOtherSettingsSwapsTheBackend(t *testing.T) {
+	e := startEdge(t, saleRoutes)
+	old := onlyBackend(t)
+	e.hoko = "guesses 50/1m"
+	e.mustLoad()
+	if all := states(); len(all) != 2 || all[0].Since.After(all[1].Since) {
+		t.Fatalf("backends %+v", all)
+	}
+	if got := e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), ""); got.status != 400 {
+		t.Errorf("status %d", got.status)
+	}
+	lingering.dropAll()
+	if onlyBackend(t) == old {
+		t.Error("the old backend stayed")
+	}
+	<-old.listened
+}
+
+func TestAReloadBackFindsItsBackendAgain(t *testing.T) {
+	e := startEdge(t, saleRoutes)
+	first := onlyBackend(t)
+	e.hoko = "guesses 50/1m"
+	e.mustLoad()
+	e.hoko = ""
+	e.mustLoad()
+	lingering.dropAll()
+	if onlyBackend(t) != first {
+		t.Error("a second backend of the same settings was made while the first was still there")
+	}
+}
+
+func TestARequestOutlivesTheConfigItCameUnder(t *testing.T) {
+	e := startEdge(t, saleRoutes)
+	key := e.key("conversionsWrite").Key
+	conn, err := net.Dial("tcp", e.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+		e.address, key, len(validSale))
+	reader := bufio.NewReader(conn)
+	if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("%q %v", line, err)
+	}
+	if _, err := reader.Discard(len("\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	e.hoko = "guesses 50/1m"
+	e.mustLoad()
+	io.WriteString(conn, validSale)
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != 400 || response.Header.Get("Hoko-Reason") == "" {
+		t.Errorf("status %d, reason %q: the database was not asked", response.StatusCode, response.Header.Get("Hoko-Reason"))
+	}
+}
+
+func TestNothingIsLeftWhenCaddyHasStopped(t *testing.T) {
+	e := startEdge(t, saleRoutes)
+	e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), validSale)
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if len(pool()) != 1 {
+		t.Error("the backend closed under requests that may be under way")
+	}
+	lingering.dropAll()
+	if left := pool(); len(left) != 0 {
+		t.Errorf("%d backends are left", len(left))
+	}
+	eventually(t, "the end of all goroutines", func() bool { return ownGoroutines() == "" })
+}
+
+func TestAFailedReloadLeavesTheRunningConfigAlone(t *testing.T) {
+	e := startEdge(t, saleRoutes)
+	running := onlyBackend(t)
+	e.hoko = "guesses 50/1m"
+	e.routes = "redis_rate_limit {\nlimit 1/s\n}\nredis_rate_limit {\nlimit 2/s\n}"
+	err := e.load()
+	if err == nil || !strings.Contains(err.Error(), `two of name "default" have different limits`) {
+		t.Errorf("error %v", err)
+	}
+	if onlyBackend(t) != running {
+		t.Error("the failed config's backend stayed")
+	}
+	if got := e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), ""); got.status != 400 {
+		t.Errorf("status %d", got.status)
+	}
+}
+
+func TestHandlersOfOneNameMayShareALimit(t *testing.T) {
+	startEdge(t, "redis_rate_limit /a {\nlimit 1/s\n}\nredis_rate_limit /b {\nlimit 1/1s burst 1\non_error deny\n}")
+}
+
+func TestClosingAnswersTheSalesThatWereAccepted(t *testing.T) {
+	e := startEdge(t, strings.Replace(saleRoutes, "3/1h", "1000000/1h", 1))
+	key := e.key("conversionsWrite")
+	e.sql(`INSERT INTO hoko.links (id, workspace_id, url, short_url) VALUES ('link', $1, 'https://example.com', 'https://hoko.to/abc')`, key.WorkspaceID)
+	e.sql(`INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('click', $1, 'link')`, key.WorkspaceID)
+	e.sql(`INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ($1, 'customer_123', 'Somebody')`, key.WorkspaceID)
+	renaming := strings.Replace(validSale, "{", `{"clickId":"click",`, 1)
+
+	somebodyElse, err := pgx.Connect(t.Context(), e.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer somebodyElse.Close(t.Context())
+	if _, err := somebodyElse.Exec(t.Context(), "BEGIN; SELECT FROM hoko.customers FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		got, err := e.try("POST", "/api/track/sale", bearer(key.Key), renaming)
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- got
+	}()
+	b := onlyBackend(t)
+	eventually(t, "a sale that waits", func() bool { return b.saleStore.Stats().Active == 1 })
+
+	closed := make(chan struct{})
+	go func() { defer close(closed); b.close() }()
+	eventually(t, "closed doors", func() bool {
+		return e.send("POST", "/api/track/sale", bearer(key.Key), validSale).status == 503
+	})
+	if _, err := somebodyElse.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-answered; got.status != 201 {
+		t.Errorf("status %d: %s", got.status, got.body)
+	}
+	<-closed
+}

@@ -1,0 +1,91 @@
+package caddymodule
+
+import (
+	"cmp"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"hoko.to/edge/plugin/apierror"
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/sale"
+)
+
+// TrackSale records the sale of a POST /api/track/sale and answers 201 once it
+// is committed in Postgres. It goes behind `api_key_auth`, and answers every
+// request it gets.
+type TrackSale struct {
+	// How long the body may take to arrive, at most 64 KiB, before it is
+	// answered 408. Default: 10s.
+	BodyTimeout caddy.Duration `json:"body_timeout,omitempty"`
+
+	logger  *slog.Logger
+	handler *sale.Handler
+}
+
+// saleScopes are what a sale asks of a key, whatever the route asked of it.
+var saleScopes = func() apikey.Required {
+	required, err := apikey.ParseRequired([]string{"conversionsWrite"})
+	if err != nil {
+		panic(err) // it is one of the twelve
+	}
+	return required
+}()
+
+// CaddyModule returns the Caddy module information.
+func (TrackSale) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.track_sale",
+		New: func() caddy.Module { return new(TrackSale) },
+	}
+}
+
+// Provision sets the handler up.
+func (t *TrackSale) Provision(ctx caddy.Context) error {
+	t.logger = ctx.Slogger()
+	t.BodyTimeout = cmp.Or(t.BodyTimeout, caddy.Duration(10*time.Second))
+	bodyTimeout := time.Duration(t.BodyTimeout)
+	if err := bodyTimeoutBounds.check("body_timeout", bodyTimeout); err != nil {
+		return err
+	}
+	app, err := configuredApp(ctx)
+	if err != nil {
+		return err
+	}
+	app.longestBody = max(app.longestBody, bodyTimeout)
+	shared := app.lease.backend // used where the key was verified, not yet here
+	t.handler = sale.NewHandler(sale.HandlerOptions{
+		Recorder:    shared.recorder,
+		BodyTimeout: bodyTimeout,
+		Logger:      slog.New(shared.log),
+		Metrics:     shared.metrics,
+	})
+	return nil
+}
+
+func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	key, verified := apikey.FromContext(r.Context())
+	if !verified {
+		return fail(w, r, t.logger, http.StatusInternalServerError, errUnverified)
+	}
+	if missing := saleScopes.Missing(key.Scopes); missing != nil {
+		refuseScopes(w, r, missing)
+		return nil
+	}
+	markOwn(w, r)
+	err := t.handler.Serve(w, r)
+	if failure, ok := errors.AsType[*apierror.Failure](err); ok {
+		return fail(w, r, t.logger, failure.Err.Status, failure.Cause)
+	}
+	return err
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*TrackSale)(nil)
+	_ caddyhttp.MiddlewareHandler = (*TrackSale)(nil)
+)
