@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+// load sends sales and pages over each protocol until its stop is called, and
+// returns then how many sales were answered 201. Anything else fails the test.
+func (s *stack) load(t *testing.T) (stop func() int64) {
+	var (
+		done  atomic.Bool
+		sold  atomic.Int64
+		group sync.WaitGroup
+	)
+	for _, protocol := range protocols {
+		for range 2 {
+			c := s.client(t, protocol)
+			group.Go(func() {
+				for !done.Load() {
+					if err := s.sellAndLook(c); err != nil {
+						t.Errorf("%s: %v", protocol, err)
+						return
+					}
+					sold.Add(1)
+				}
+			})
+		}
+	}
+	return func() int64 { done.Store(true); group.Wait(); return sold.Load() }
+}
+
+func (s *stack) sellAndLook(c *http.Client) error {
+	sale := func() (*http.Request, error) {
+		return http.NewRequest("POST", s.url("/api/track/sale"), strings.NewReader(validSale))
+	}
+	key := rand.Text()
+	if err := retried(c, sale, 201, "Authorization", "Bearer "+fullKey, "Idempotency-Key", key); err != nil {
+		return err
+	}
+	page := func() (*http.Request, error) { return http.NewRequest("GET", s.url("/page"), nil) }
+	return retried(c, page, 200)
+}
+
+// retried sends a request, and over HTTP/1.1 again where its connection was
+// closed without an answer: a server that shuts down closes connections on which
+// a request may just be on its way, which that protocol cannot tell. HTTP/2 and
+// HTTP/3 can, and there any failure counts.
+func retried(c *http.Client, request func() (*http.Request, error), status int, headers ...string) error {
+	for {
+		req, err := request()
+		if err != nil {
+			return err
+		}
+		for i := 0; i < len(headers); i += 2 {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+		res, err := c.Do(req)
+		if isHTTP1(c) && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		res.Body.Close()
+		if res.StatusCode != status {
+			return errors.New(res.Status)
+		}
+		return nil
+	}
+}
+
+func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
+	for name, edit := range map[string]func(string) string{
+		"of the same settings": nil,
+		"of other settings":    replace("ttl 60s", "ttl 61s"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startStack(t, replace("limit 600/1m", "limit 1000000/1m"))
+			stop := s.load(t)
+			for i := range 5 {
+				s.writeCaddyfile(t, func(config string) string {
+					config = strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1)
+					if edit != nil && i%2 == 0 {
+						config = edit(config)
+					}
+					return config
+				})
+				s.reload(t)
+			}
+			if sold := stop(); int64(s.db.sales()) != sold {
+				t.Fatalf("%d sales in the table, %d were answered 201", s.db.sales(), sold)
+			}
+		})
+	}
+}
+
+func TestARevokedKeyIsRefusedAfterAReload(t *testing.T) {
+	s := startStack(t, nil)
+	c := s.client(t, "HTTP/1.1")
+	wantAnswer(t, s.sell(t, c, validSale), 201, publishedOK)
+	s.reload(t)
+	s.db.exec("UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", keyID(fullKey))
+	s.untilRefused(t, c)
+}
+
+// untilRefused asks until the key no longer holds; the guard is for a test that would hang.
+func (s *stack) untilRefused(t *testing.T, c *http.Client) {
+	t.Helper()
+	for range 10_000 {
+		if got := s.sell(t, c, validSale); got.StatusCode == 401 {
+			wantAnswer(t, got, 401, body401)
+			return
+		}
+	}
+	t.Fatal("the revoked key was admitted ten thousand times")
+}
+
+func TestRevocationBySQLReachesEveryEdge(t *testing.T) {
+	dsn, redis, site := testenv.Database(t), testenv.Redis(t), startSite(t, nil)
+	d := seed(t, dsn)
+	d.exec("UPDATE hoko.api_keys SET rate_limit = 1000000 WHERE id = $1", keyID(fullKey))
+	var edges []*stack
+	for range 2 {
+		e := start(t, settings{databaseURL: dsn, redisURL: redis, upstream: site.upstream()})
+		edges = append(edges, &stack{e, d, site, dsn})
+	}
+	clients := []*http.Client{edges[0].client(t, "HTTP/2.0"), edges[1].client(t, "HTTP/1.1")}
+	revocations := []struct{ name, revoke, restore string }{
+		{"revoked", "UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", "UPDATE hoko.api_keys SET revoked_at = NULL WHERE id = $1"},
+		{"expired", "UPDATE hoko.api_keys SET expires_at = now() WHERE id = $1", "UPDATE hoko.api_keys SET expires_at = NULL WHERE id = $1"},
+		{"workspace disabled", "UPDATE hoko.workspaces SET disabled_at = now() WHERE id = (SELECT workspace_id FROM hoko.api_keys WHERE id = $1)",
+			"UPDATE hoko.workspaces SET disabled_at = NULL WHERE id = (SELECT workspace_id FROM hoko.api_keys WHERE id = $1)"},
+		{"deleted", "DELETE FROM hoko.api_keys WHERE id = $1", ""},
+	}
+	for _, revocation := range revocations {
+		t.Run(revocation.name, func(t *testing.T) {
+			for i, e := range edges {
+				for range 10_000 { // until a restored key is known again
+					if e.sell(t, clients[i], validSale).StatusCode == 201 {
+						break
+					}
+				}
+				wantAnswer(t, e.sell(t, clients[i], validSale), 201, publishedOK)
+			}
+			d.exec(revocation.revoke, keyID(fullKey))
+			for i, e := range edges {
+				e.untilRefused(t, clients[i])
+			}
+			if revocation.restore != "" {
+				d.exec(revocation.restore, keyID(fullKey))
+			}
+		})
+	}
+}
