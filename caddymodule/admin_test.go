@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,5 +40,17 @@ func TestTheAdminEndpointShowsTheState(t *testing.T) {
 		if refused, ok := errors.AsType[caddy.APIError](err); !ok || refused.HTTPStatus != status {
 			t.Errorf("%s: %v", request, err)
 		}
+	}
+}
+
+func TestTheAdminEndpointShowsTheOldestFirst(t *testing.T) {
+	e := startEdge(t, saleRoutes)
+	for rate := range 5 {
+		e.hoko = fmt.Sprintf("guesses %d/1m", rate+1)
+		e.mustLoad()
+	}
+	all := states()
+	if len(all) != 6 || !slices.IsSortedFunc(all, func(a, b backendState) int { return a.Since.Compare(b.Since) }) {
+		t.Errorf("%d backends: %+v", len(all), all)
 	}
 }

@@ -64,7 +64,6 @@ func (b *backend) assemble(logger *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("key_cache: %w", err)
 	}
-	options.Metrics = nil // the authenticator says whether it listens
 	if b.listener, err = postgres.NewListener(options, b.keys); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}

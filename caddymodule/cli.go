@@ -21,7 +21,7 @@ func registerCommand() {
 }
 
 func addCommands(cmd *cobra.Command) {
-	cmd.AddCommand(migrateCommand(), keysCommand(), doctorCommand())
+	cmd.AddCommand(migrateCommand(), keysCommand(), doctorCommand(), devCommand())
 }
 
 const databaseFlag = "database-url"

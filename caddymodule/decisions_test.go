@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"hoko.to/edge/internal/testenv"
 )
@@ -223,6 +224,19 @@ func TestAKeysOwnLimitCounts(t *testing.T) {
 	}
 }
 
+func TestHandlersOfAnotherNameHaveBucketsOfTheirOwn(t *testing.T) {
+	e := startEdge(t, "api_key_auth\nredis_rate_limit /a* {\nlimit 1/1h\nname a\n}\nredis_rate_limit /b {\nlimit 1/1h\nname b\n}\nrespond ok")
+	key := bearer(e.key("linksRead").Key)
+	for _, request := range []struct {
+		path   string
+		status int
+	}{{"/a", 200}, {"/a2", 429}, {"/b", 200}, {"/b", 429}} {
+		if got := e.send("GET", request.path, key, ""); got.status != request.status {
+			t.Errorf("%s: %d, want %d", request.path, got.status, request.status)
+		}
+	}
+}
+
 func TestABodyThatDoesNotArriveIsAnswered408(t *testing.T) {
 	e := startEdge(t, strings.Replace(saleRoutes, "track_sale @sale", "track_sale @sale {\nbody_timeout 100ms\n}", 1))
 	conn, err := net.Dial("tcp", e.address)
@@ -230,6 +244,9 @@ func TestABodyThatDoesNotArriveIsAnswered408(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(9 * time.Second)); err != nil { // the default is 10
+		t.Fatal(err)
+	}
 	fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\nContent-Length: 100\r\n\r\n{",
 		e.address, e.key("conversionsWrite").Key)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -31,9 +31,9 @@ func TestMain(m *testing.M) {
 // hangGuard bounds what can only take long when something hangs.
 const hangGuard = time.Minute
 
-// edge is a Caddy of a test's own, on real parts. There is one at a time, as
+// testEdge is a Caddy of a test's own, on real parts. There is one at a time, as
 // Caddy is one a process.
-type edge struct {
+type testEdge struct {
 	t            *testing.T
 	dsn, redis   string
 	address, dir string
@@ -43,14 +43,14 @@ type edge struct {
 }
 
 // newEdge is an edge that is not started yet.
-func newEdge(t *testing.T, dsn, redis string) *edge {
+func newEdge(t *testing.T, dsn, redis string) *testEdge {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	e := &edge{t: t, dsn: dsn, redis: redis, address: listener.Addr().String(), dir: t.TempDir()}
+	e := &testEdge{t: t, dsn: dsn, redis: redis, address: listener.Addr().String(), dir: t.TempDir()}
 	clean := fmt.Sprintf(`{"tls":{"timestamp":%q}}`, time.Now().Format(time.RFC3339))
 	if err := os.WriteFile(filepath.Join(e.dir, "last_clean.json"), []byte(clean), 0o600); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func newEdge(t *testing.T, dsn, redis string) *edge {
 }
 
 // startEdge is an edge with a database and a Redis of its own and these routes.
-func startEdge(t *testing.T, routes string) *edge {
+func startEdge(t *testing.T, routes string) *testEdge {
 	t.Helper()
 	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
 	e.routes = routes
@@ -76,7 +76,7 @@ func startEdge(t *testing.T, routes string) *edge {
 	return e
 }
 
-func (e *edge) config() []byte {
+func (e *testEdge) config() []byte {
 	e.t.Helper()
 	return mustAdapt(e.t, string(caddyfile.Format(fmt.Appendf(nil, `{
 	admin off
@@ -111,15 +111,15 @@ func mustRun(t *testing.T, config []byte) {
 }
 
 // load has Caddy run the edge, in place of what ran before.
-func (e *edge) load() error { return caddy.Load(e.config(), true) }
+func (e *testEdge) load() error { return caddy.Load(e.config(), true) }
 
-func (e *edge) mustLoad() {
+func (e *testEdge) mustLoad() {
 	e.t.Helper()
 	mustRun(e.t, e.config())
 }
 
 // key makes an API key of the workspace Acme.
-func (e *edge) key(scopes ...string) postgres.CreatedKey {
+func (e *testEdge) key(scopes ...string) postgres.CreatedKey {
 	e.t.Helper()
 	created, err := postgres.CreateKey(e.t.Context(), e.dsn, postgres.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes})
 	if err != nil {
@@ -138,7 +138,7 @@ type answer struct {
 type header map[string]string
 
 // send sends a request, on a connection of its own, and reads the answer.
-func (e *edge) send(method, path string, h header, body string) answer {
+func (e *testEdge) send(method, path string, h header, body string) answer {
 	e.t.Helper()
 	got, err := e.try(method, path, h, body)
 	if err != nil {
@@ -148,7 +148,7 @@ func (e *edge) send(method, path string, h header, body string) answer {
 }
 
 // try is send for other goroutines than the test's.
-func (e *edge) try(method, path string, h header, body string) (answer, error) {
+func (e *testEdge) try(method, path string, h header, body string) (answer, error) {
 	request, err := http.NewRequest(method, "http://"+e.address+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
@@ -258,7 +258,7 @@ func (memoryLog) OpenWriter() (io.WriteCloser, error)           { return written
 func (memoryLog) UnmarshalCaddyfile(*caddyfile.Dispenser) error { return nil }
 
 // sql changes the edge's database.
-func (e *edge) sql(statement string, args ...any) {
+func (e *testEdge) sql(statement string, args ...any) {
 	e.t.Helper()
 	conn, err := pgx.Connect(e.t.Context(), e.dsn)
 	if err != nil {

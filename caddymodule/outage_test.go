@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres"
 )
 
 func TestTheEdgeStartsAndProxiesWithoutPostgresAndRedis(t *testing.T) {
@@ -84,4 +85,24 @@ func TestOnErrorDecidesWithoutRedis(t *testing.T) {
 			t.Errorf("%s: %d, limit %q", path, got.status, got.header.Get("X-RateLimit-Limit"))
 		}
 	}
+}
+
+func TestACachedKeyOutlivesPostgresBeyondItsTTL(t *testing.T) {
+	server := testenv.Postgres(t)
+	dsn := server.DSN("postgres")
+	if err := postgres.Migrate(t.Context(), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	e := newEdge(t, dsn, testenv.Redis(t))
+	e.hoko, e.routes = "key_cache {\nttl 1s\n}", "api_key_auth\nrespond ok"
+	e.mustLoad()
+	key := bearer(e.key("linksRead").Key)
+	e.send("GET", "/", key, "")
+	server.Kill()
+	eventually(t, "the use of a stale key", func() bool {
+		if got := e.send("GET", "/", key, ""); got.status != 200 {
+			t.Fatalf("status %d", got.status)
+		}
+		return metric(t, "hoko_key_stale_total") > 0
+	})
 }

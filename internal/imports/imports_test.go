@@ -22,10 +22,10 @@ const (
 )
 
 // mayImport is, by directory, which packages of this module its files may
-// import, tests aside. A directory speaks for those below it.
+// import, tests aside. A directory speaks for those below it, but for the root.
 var mayImport = map[string][]string{
 	"cmd":              {"caddymodule"},
-	"caddymodule":      {"plugin"},
+	"caddymodule":      {"plugin", "."},
 	"plugin/apikey":    {},
 	"plugin/ratelimit": {},
 	"plugin/apierror":  {},
@@ -76,6 +76,9 @@ func TestADirectionIsEnforced(t *testing.T) {
 		{"cmd/caddy/main.go", "hoko.to/edge/plugin/sale", false},
 		{"caddymodule/sale.go", "hoko.to/edge/plugin/sale", true},
 		{"caddymodule/sale.go", "hoko.to/edge/internal/testenv", false},
+		{"caddymodule/sale.go", "hoko.to/edge", true},
+		{"plugin/sale/handler.go", "hoko.to/edge", false},
+		{"edge.go", "hoko.to/edge/plugin/sale", false},
 		{"caddymodule/sale_test.go", "hoko.to/edge/internal/testenv", true},
 		{"caddymodule/sale.go", "github.com/jackc/pgx/v5", false},
 		{"plugin/sale/handler.go", "hoko.to/edge/plugin/apikey", true},
@@ -101,8 +104,8 @@ func TestADirectionIsEnforced(t *testing.T) {
 // refuse says why a file may not import a package; nothing where it may.
 func refuse(file, imported string) string {
 	dir, isTest := path.Dir(file), strings.HasSuffix(file, "_test.go")
-	if target, ours := strings.CutPrefix(imported, module); ours {
-		if isTest || within(target, allowed(dir)) {
+	if target, ours := strings.CutPrefix(imported+"/", module); ours {
+		if isTest || within(path.Clean(target), allowed(dir)) {
 			return ""
 		}
 		return "a direction that the table does not have"

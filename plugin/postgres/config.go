@@ -35,7 +35,6 @@ func poolConfig(dsn string, settings map[string]string) (*pgxpool.Config, error)
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	setDefault(conn.RuntimeParams, "application_name", "hoko-edge")
-	setDefault(conn.RuntimeParams, "timezone", "UTC")
 	for name, value := range settings {
 		setDefault(conn.RuntimeParams, name, value)
 	}

@@ -231,6 +231,10 @@ func TestRevoking(t *testing.T) {
 	if n := value[int](db, `SELECT count(revoked_at) FROM hoko.api_keys`); n != 0 {
 		t.Errorf("%d keys were revoked nevertheless", n)
 	}
+	db.exec(`UPDATE hoko.api_keys SET id = 'hoko_same' WHERE id = $1`, created.ID)
+	if info, err := postgres.RevokeKey(guarded(t), dsn, "hoko_same"); err != nil || info.ID != "hoko_same" {
+		t.Errorf("an id comes before the start of others: %+v, %v", info, err)
+	}
 }
 
 func TestAdministrationWithoutSchemaNamesTheRemedy(t *testing.T) {

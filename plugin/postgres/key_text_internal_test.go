@@ -15,7 +15,7 @@ func TestGeneratedKeys(t *testing.T) {
 			t.Fatalf("generated %q", key)
 		}
 		seen[key] = true
-		for _, c := range key[len(keyPrefix):] {
+		for _, c := range key[len(keyPrefix) : len(keyPrefix)+randomChars] {
 			used[c] = true
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -36,10 +35,9 @@ type KeyEvents interface {
 
 // Listener hears of changed keys over a connection of its own.
 type Listener struct {
-	config    *pgx.ConnConfig
-	sink      KeyEvents
-	logger    *slog.Logger
-	listening prometheus.Gauge
+	config *pgx.ConnConfig
+	sink   KeyEvents
+	logger *slog.Logger
 }
 
 // NewListener connects to nothing yet: Run does.
@@ -52,16 +50,7 @@ func NewListener(o Options, sink KeyEvents) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listener: %w", err)
 	}
-	listening := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "hoko_key_listener_up",
-		Help: "1 while changes of keys are heard of at once, 0 while entries of the key cache are trusted for 5 s only.",
-	})
-	if o.Metrics != nil {
-		if err := o.Metrics.Register(listening); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
-		}
-	}
-	return &Listener{config: config.ConnConfig, sink: sink, logger: o.Logger, listening: listening}, nil
+	return &Listener{config: config.ConnConfig, sink: sink, logger: o.Logger}, nil
 }
 
 // Run listens until ctx ends, and returns its error. It connects again whenever
@@ -105,11 +94,7 @@ func (l *Listener) session(ctx context.Context) (listened bool, err error) {
 	}
 	// Committed: whatever commits from here on is heard.
 	l.sink.Listening()
-	l.listening.Set(1)
-	defer func() {
-		l.listening.Set(0)
-		l.sink.Deaf()
-	}()
+	defer l.sink.Deaf()
 	l.logger.Info("listening for changed keys")
 	return true, l.receive(ctx, conn)
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 )
@@ -96,9 +94,8 @@ func (s *notifyingSink) Listening() {
 func TestLostConnectionIsReplaced(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := connect(t, dsn)
-	metrics := prometheus.NewRegistry()
 	var log journal
-	heard, _ := listen(t, postgres.Options{DSN: dsn + "&application_name=listener", Metrics: metrics, Logger: log.logger()})
+	heard, _ := listen(t, postgres.Options{DSN: dsn + "&application_name=listener", Logger: log.logger()})
 	for range 3 {
 		heard.expect(t, "listening")
 		db.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'listener' AND datname = current_database()`)
@@ -109,9 +106,6 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 	heard.expect(t, "notified still here")
 	if n := log.count("level=WARN"); n != 3 {
 		t.Errorf("warned of %d losses", n)
-	}
-	if up := gauge(t, metrics, "hoko_key_listener_up"); up != 1 {
-		t.Errorf("the gauge says %v", up)
 	}
 }
 
@@ -177,29 +171,4 @@ func TestForgottenListenIsNoticed(t *testing.T) {
 	if err := postgres.Heartbeat(guarded(t), db.conn); err != nil {
 		t.Error(err)
 	}
-}
-
-func TestSecondListenerOfARegistryIsRefused(t *testing.T) {
-	o := postgres.Options{DSN: "postgres://host/db", Metrics: prometheus.NewRegistry()}
-	if _, err := postgres.NewListener(o, make(events)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := postgres.NewListener(o, make(events)); err == nil {
-		t.Error("two listeners would share a gauge")
-	}
-}
-
-func gauge(t *testing.T, metrics prometheus.Gatherer, name string) float64 {
-	t.Helper()
-	families, err := metrics.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, family := range families {
-		if family.GetName() == name {
-			return family.GetMetric()[0].GetGauge().GetValue()
-		}
-	}
-	t.Fatalf("no metric %s", name)
-	return 0
 }

@@ -28,9 +28,7 @@ var migrationFiles embed.FS
 // It needs a session of its own: with a PgBouncer in transaction mode in
 // between, give it the address of the database itself.
 func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
+	logger = orDiscard(logger)
 	// The role may have the timeouts of the edge's sessions; waiting for another migration exceeds them.
 	conn, err := connect(ctx, dsn, map[string]string{"lock_timeout": "0", "statement_timeout": "0"})
 	if err != nil {

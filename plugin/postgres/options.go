@@ -59,9 +59,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.ListenDSN == "" {
 		o.ListenDSN = o.DSN
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = orDiscard(o.Logger)
 	o.SaleTimeout = orDefault(o.SaleTimeout, 10*time.Second)
 	o.MaxConns = orDefault(o.MaxConns, 16)
 	o.Writers = orDefault(o.Writers, 4)
@@ -86,4 +84,11 @@ func orDefault[T int | time.Duration](value, def T) T {
 		return def
 	}
 	return value
+}
+
+func orDiscard(logger *slog.Logger) *slog.Logger {
+	if logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return logger
 }

@@ -43,17 +43,21 @@ func TestSaleThatPostgresRefusesFailsAlone(t *testing.T) {
 	}
 }
 
-// raising makes the first n sales of the customer "bad" raise a SQLSTATE, in vain where n is great.
+// raising makes the first n sales of the event "bad" raise a SQLSTATE; 57P01 ends the session.
 func (s *shop) raising(sqlstate string, n int) {
 	s.t.Helper()
+	raise := "RAISE 'raised' USING ERRCODE = '" + sqlstate + "'"
+	if sqlstate == "57P01" {
+		raise = "PERFORM pg_terminate_backend(pg_backend_pid())"
+	}
 	s.exec("CREATE SEQUENCE public.raised")
 	s.exec(fmt.Sprintf(`CREATE FUNCTION public.raise() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
 			IF NEW.event_name = 'bad' AND nextval('public.raised') <= %d THEN
-				RAISE 'raised' USING ERRCODE = '%s';
+				%s;
 			END IF;
 			RETURN NEW;
-		END $$`, n, sqlstate))
+		END $$`, n, raise))
 	s.exec("CREATE TRIGGER raise BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.raise()")
 }
 
@@ -72,6 +76,7 @@ func TestErrorsOfTheStatement(t *testing.T) {
 		{"a lock that is gone", "55P03", 5, nil, nil},
 		{"a lost statement", "26000", 1, nil, nil},
 		{"a changed result", "0A000", 1, nil, nil},
+		{"an end of the session", "57P01", 2, nil, nil},
 		{"a full disk", "53100", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
 		{"a timeout", "57014", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
 		{"a lack of privilege", "42501", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
@@ -419,7 +424,7 @@ func TestMetricsAreNamedOnce(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	want := "hoko_sale_batch_size hoko_sale_queue_depth hoko_sale_shed_total hoko_sale_statement_seconds"
+	want := "hoko_sale_batch_size hoko_sale_queue_depth hoko_sale_shed_total hoko_sale_statement_failures_total hoko_sale_statement_seconds"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("metrics %s, want %s", got, want)
 	}

@@ -12,7 +12,7 @@ type saleMetrics struct {
 	batch     prometheus.Histogram
 	statement prometheus.Histogram
 	shed      prometheus.Counter
-	retries   *prometheus.CounterVec
+	failures  *prometheus.CounterVec
 }
 
 func newSaleMetrics(registry prometheus.Registerer, queued func() int) *saleMetrics {
@@ -21,7 +21,7 @@ func newSaleMetrics(registry prometheus.Registerer, queued func() int) *saleMetr
 		Name: "hoko_sale_queue_depth",
 		Help: "Sales that wait to be sent to the database, those in the slow lane included.",
 	}, func() float64 { return float64(queued()) })
-	return &saleMetrics{
+	m := &saleMetrics{
 		batch: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "hoko_sale_batch_size",
 			Help:    "Sales of one statement.",
@@ -36,11 +36,15 @@ func newSaleMetrics(registry prometheus.Registerer, queued func() int) *saleMetr
 			Name: "hoko_sale_shed_total",
 			Help: "Sales that were refused because too many were waiting.",
 		}),
-		retries: auto.NewCounterVec(prometheus.CounterOpts{
+		failures: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "hoko_sale_statement_failures_total",
 			Help: "Statements that failed, by class of SQLSTATE; 08: the connection was lost, unsent: before anything was sent.",
 		}, []string{"class"}),
 	}
+	for _, class := range failureClasses {
+		m.failures.WithLabelValues(class) // a rate needs the zero before the first
+	}
+	return m
 }
 
 // SaleStats is a snapshot of a SaleStore for an operator.

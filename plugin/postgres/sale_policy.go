@@ -26,6 +26,9 @@ type verdict struct {
 	class       string // of the SQLSTATE, one of a closed set, for the metrics
 }
 
+// failureClasses are all the classes of a verdict.
+var failureClasses = []string{"08", "22", "23", "25", "26", "40", "42", "53", "55", "other", "unsent"}
+
 func judge(err error) verdict {
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	switch {

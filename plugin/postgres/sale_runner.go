@@ -101,7 +101,7 @@ func (r *saleRunner) attempt(a attempt) {
 		return
 	}
 	verdict := judge(err)
-	r.store.metrics.retries.WithLabelValues(verdict.class).Inc()
+	r.store.metrics.failures.WithLabelValues(verdict.class).Inc()
 	if verdict.do == askAgain {
 		r.askAgain(a, err)
 		return

@@ -70,7 +70,7 @@ func saleSettings(statementTimeout time.Duration) map[string]string {
 		// What can be waited for is another session's open INSERT of the same customer.
 		"lock_timeout":                  "50ms",
 		"default_transaction_isolation": "read committed",
-		"statement_timeout":             strconv.FormatInt(statementTimeout.Milliseconds(), 10),
+		"statement_timeout":             strconv.FormatInt(max(statementTimeout.Milliseconds(), 1), 10),
 		"tcp_user_timeout":              strconv.FormatInt(unansweredAfter.Milliseconds(), 10),
 	}
 }

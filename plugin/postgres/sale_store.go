@@ -14,7 +14,7 @@ import (
 var (
 	errClosed = errors.New("the sale store is closed")
 	errFull   = errors.New("too many sales wait")
-	errLate   = errors.New("its time was up before it was sent")
+	errLate   = errors.New("its time was up")
 )
 
 // SaleStore records sales by group commit: a writer takes all sales that wait

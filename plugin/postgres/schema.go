@@ -26,7 +26,7 @@ var newerSchema atomic.Int32
 
 // CheckSchema returns an ErrSchema where the schema is older than this binary
 // needs or missing. A newer one is fine, as migrations only add: it is logged,
-// once.
+// once. The logger may be nil.
 func CheckSchema(ctx context.Context, q Querier, logger *slog.Logger) error {
 	current, err := schemaVersion(ctx, q)
 	if err != nil {
@@ -37,7 +37,7 @@ func CheckSchema(ctx context.Context, q Querier, logger *slog.Logger) error {
 		return fmt.Errorf("%w: version %d, needed %d", ErrSchema, current, latest)
 	}
 	if current > latest && newerSchema.Swap(current) != current {
-		warnNewerSchema(logger, current, latest)
+		warnNewerSchema(orDiscard(logger), current, latest)
 	}
 	return nil
 }

@@ -19,8 +19,8 @@ type workspace struct{ ID, Name string }
 func (w workspace) String() string { return fmt.Sprintf("%s (%s)", w.ID, w.Name) }
 
 type queryer interface {
+	Querier
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // findWorkspace returns the id of the workspace with this id, or else name. Its

@@ -125,7 +125,6 @@ func (b *breaker) open(cause failure, err error, key string) {
 	b.fleet.opened()
 	b.fleet.logger.Warn("redis does not answer: limits are decided without it",
 		slog.String("node", b.node), slog.String("class", string(cause)), slog.String("error", describe(err)))
-	b.fleet.reload()
 	b.fleet.run(func(ctx context.Context) { b.heal(ctx, key) })
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // fakeCluster is a Cluster of three fakes, of which a and b hold half of the slots each, and c is a replica.
@@ -156,6 +158,46 @@ func TestMovedSlotsAreFollowed(t *testing.T) {
 		if lines := c.journal.all(); len(lines) != 0 {
 			t.Errorf("a redirect is no failure: logged %q", lines)
 		}
+	})
+}
+
+func TestRedirectsAreNoFailuresHoweverMany(t *testing.T) {
+	inCluster(t, func(c *fakeCluster) {
+		stale := c.slots()
+		c.promote("c:1", 1)
+		for addr, node := range c.nodes {
+			node.answerBy(func(args []string) string {
+				if args[0] == "cluster" {
+					return stale // so that b is asked first, for ever
+				}
+				if master := c.master(half(args[3])); master != addr {
+					return "-MOVED 1 " + master + "\r\n"
+				}
+				return replyFresh
+			})
+		}
+		c.wantFrom(FromRedis, 1)
+		if got := c.nodes["b:1"].scripts.Load(); got != 20 {
+			t.Errorf("b was asked %d times, want 20", got)
+		}
+	})
+}
+
+func TestAnswerAboutSlotsSaysNothingAboutWrites(t *testing.T) {
+	inCluster(t, func(c *fakeCluster) {
+		c.wantFrom(FromRedis, 1)
+		var b *breaker
+		for _, b = range c.fleet.breakers {
+			if b.node == "b:1" {
+				break
+			}
+		}
+		script, slots := redis.NewCmd(c.Context(), "evalsha"), redis.NewCmd(c.Context(), "cluster", "slots")
+		for range tolerated {
+			b.settle(b.epoch.Load(), script, context.DeadlineExceeded)
+			b.settle(b.epoch.Load(), slots, nil)
+		}
+		c.wantFrom(FromLocal, 1)
 	})
 }
 

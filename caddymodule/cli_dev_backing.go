@@ -1,0 +1,114 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"hoko.to/edge/plugin/devserver"
+	"hoko.to/edge/plugin/postgres"
+)
+
+// server is a Postgres or Redis that dev has started.
+type server interface {
+	Done() <-chan struct{}
+	Err() error
+	Stop()
+}
+
+// backing is the Postgres and the Redis of a development edge: private ones,
+// unless the environment names others.
+type backing struct {
+	databaseURL, redisURL string
+	ownDatabase, ownRedis bool
+	started               []server
+}
+
+// startBacking starts what the environment does not name, in directories below dir.
+func startBacking(ctx context.Context, dir string) (*backing, error) {
+	b := &backing{databaseURL: os.Getenv("DATABASE_URL"), redisURL: os.Getenv("REDIS_URL")}
+	if b.databaseURL == "" {
+		// Sales that were answered outlive a crash of the machine here too.
+		p, err := devserver.StartPostgres(ctx, devserver.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Fsync: true})
+		if err != nil {
+			return nil, err
+		}
+		b.started = append(b.started, p)
+		b.databaseURL, b.ownDatabase = p.DSN("postgres"), true
+	}
+	if b.redisURL == "" {
+		r, err := devserver.StartRedis(ctx, devserver.RedisOptions{Dir: filepath.Join(dir, "redis")})
+		if err != nil {
+			b.stop()
+			return nil, err
+		}
+		b.started = append(b.started, r)
+		b.redisURL, b.ownRedis = r.URL(), true
+	}
+	return b, nil
+}
+
+// watch cancels when a server ends of itself, and says why. Its goroutines end
+// with the servers.
+func (b *backing) watch(cancel context.CancelCauseFunc) {
+	for _, s := range b.started {
+		go func() {
+			<-s.Done()
+			cancel(s.Err())
+		}()
+	}
+}
+
+func (b *backing) stop() {
+	for _, s := range b.started {
+		s.Stop()
+	}
+}
+
+// prepare brings the schema and the demo data into the database, and sees that
+// an edge would work. It returns the demo key, which is kept in a file, as a
+// database is given its hash only.
+func (b *backing) prepare(ctx context.Context, keyFile string, progress io.Writer) (key string, err error) {
+	logger := slog.New(slog.DiscardHandler)
+	if !b.ownDatabase {
+		fmt.Fprintf(progress, "DATABASE_URL is set: the schema hoko of that database is brought up to date, and workspace %s is added where it is missing.\n",
+			postgres.DemoWorkspace)
+		logger = slog.New(slog.NewTextHandler(progress, nil))
+	}
+	if err := postgres.Migrate(ctx, b.databaseURL, logger); err != nil {
+		return "", err
+	}
+	kept, err := os.ReadFile(keyFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	key, err = postgres.SeedDemo(ctx, b.databaseURL, strings.TrimSpace(string(kept)))
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(keyFile, []byte(key+"\n"), 0o600); err != nil {
+		return "", err
+	}
+	return key, b.examine(ctx, progress)
+}
+
+// examine does what the doctor does, and shows what it finds wrong.
+func (b *backing) examine(ctx context.Context, findings io.Writer) error {
+	e := examination{dsn: b.databaseURL, redis: b.redisURL}
+	e.run(ctx)
+	for _, f := range e.findings {
+		if f.severity != well {
+			fmt.Fprintln(findings, f)
+		}
+	}
+	if e.unwell() {
+		return errUnwell
+	}
+	return nil
+}

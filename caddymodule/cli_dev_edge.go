@@ -1,0 +1,203 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	moduleroot "hoko.to/edge"
+)
+
+// startPatience bounds the time that a new edge takes to serve.
+const startPatience = time.Minute
+
+// maxSocketPath is what fits into a socket's address everywhere (Linux 107, macOS 103 bytes).
+const maxSocketPath = 103
+
+// devOptions are the global options that development adds to the shipped
+// Caddyfile: nothing outside of the state directory is touched, and nothing but
+// the one port opened. Of the logs, requests are shown, and what is wrong.
+const devOptions = `{
+	admin %s
+	persist_config off
+	storage file_system %s
+	# A cleaning at start can remove a certificate's directory that is just being written.
+	storage_clean_interval off
+	https_port %d
+	default_bind %s
+	auto_https disable_redirects
+	local_certs
+	skip_install_trust
+	log {
+		output stderr
+		format console
+		level WARN
+		exclude http.log.access
+	}
+	log requests {
+		output stderr
+		format filter {
+			request>headers delete
+			request>tls delete
+			resp_headers delete
+			wrap console
+		}
+		include http.log.access
+	}
+`
+
+// devEdge is the shipped edge, on one port of this machine.
+type devEdge struct {
+	dir   string // of all that it keeps
+	port  int
+	hosts []string // the loopback addresses that it listens on
+}
+
+func (e *devEdge) url() string { return "https://" + e.siteAddress() }
+func (e *devEdge) caFile() string {
+	return filepath.Join(e.storage(), "pki/authorities/local/root.crt")
+}
+
+func (e *devEdge) siteAddress() string { return net.JoinHostPort("localhost", strconv.Itoa(e.port)) }
+func (e *devEdge) storage() string     { return filepath.Join(e.dir, "caddy") }
+
+// adminSocket is the path of the admin endpoint, "" where it would be too long for one.
+func (e *devEdge) adminSocket() string {
+	path := filepath.Join(e.dir, "admin.sock")
+	if len(path) > maxSocketPath {
+		return ""
+	}
+	return path
+}
+
+// caddyfile is the shipped one with the options of development.
+func (e *devEdge) caddyfile() string {
+	admin := "off"
+	if socket := e.adminSocket(); socket != "" {
+		admin = quoted("unix/" + socket)
+	}
+	options := fmt.Sprintf(devOptions, admin, quoted(e.storage()), e.port, strings.Join(e.hosts, " "))
+	return strings.Replace(moduleroot.Caddyfile, "{\n", options, 1)
+}
+
+// quoted is a text as one token of a Caddyfile.
+func quoted(text string) string { return "`" + text + "`" }
+
+// start has Caddy run it, and returns when it serves.
+func (e *devEdge) start(ctx context.Context, b *backing, upstream string) error {
+	for name, value := range map[string]string{
+		"DATABASE_URL": b.databaseURL,
+		"REDIS_URL":    b.redisURL,
+		"SITE_ADDRESS": e.url(),
+		"UPSTREAM":     upstream,
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	// What Caddy says before it has its log settings waits for them.
+	_, log, _ := caddy.BufferedLog()
+	defer caddy.UnbufferDefaultLogger(log)
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(e.caddyfile()), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return fmt.Errorf("adapt the shipped Caddyfile: %w", err)
+	}
+	if err := caddy.Load(config, true); err != nil {
+		return err
+	}
+	return e.awaitServing(ctx)
+}
+
+// stopEdge ends what start began, with all accepted sales answered.
+func stopEdge() {
+	caddy.Stop()
+	lingering.dropAll()
+}
+
+// awaitServing returns when the edge answers over TLS, as a client sees it: it
+// listens before it has a certificate.
+func (e *devEdge) awaitServing(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := e.ask(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the edge does not serve: %w", err)
+		}
+	}
+}
+
+// ask fetches a page, trusting the edge's own authority only.
+func (e *devEdge) ask(ctx context.Context) error {
+	root, err := os.ReadFile(e.caFile())
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(root)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, e.url(), nil)
+	if err != nil {
+		return err
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
+// freeLoopback are this machine's loopback addresses, as a Caddyfile names
+// them, if nobody uses the port on any of them. Caddy would not notice: it
+// shares a port with any other Caddy.
+func freeLoopback(port int) (hosts []string, err error) {
+	for _, host := range []string{"127.0.0.1", "[::1]"} {
+		switch err := tryPort(host + ":" + strconv.Itoa(port)); {
+		case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
+			continue
+		case errors.Is(err, syscall.EADDRINUSE):
+			return nil, fmt.Errorf("port %d is in use: choose another one with --port", port)
+		case err != nil:
+			return nil, fmt.Errorf("%w: choose another port with --port", err)
+		}
+		hosts = append(hosts, host)
+	}
+	if len(hosts) == 0 {
+		return nil, errors.New("this machine has no loopback address")
+	}
+	return hosts, nil
+}
+
+// tryPort takes a port, for HTTP/3 too, and lets go of it.
+func tryPort(address string) error {
+	tcp, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer tcp.Close()
+	udp, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return err
+	}
+	return udp.Close()
+}
