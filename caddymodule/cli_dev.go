@@ -39,14 +39,14 @@ changed. Where UPSTREAM is set, that is the site behind instead of the demo one.
 }
 
 func dev(cmd *cobra.Command, _ []string) error {
-	// A terminal that is closed sends SIGHUP. One that is closed first, or a pipe, must not keep us from stopping in order.
+	// A Ctrl-C ends those too who read what we print, which must not keep us from stopping in good order.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	context.AfterFunc(ctx, func() {
+	defer context.AfterFunc(ctx, func() {
 		stop() // so that a second signal ends us as it would anything
 		fmt.Fprintln(cmd.ErrOrStderr(), "\nStopping. Once more, and it does not wait for open requests.")
-	})
+	})()
 	err := runDev(ctx, cmd)
 	if ctx.Err() != nil {
 		return nil // whatever that cut short

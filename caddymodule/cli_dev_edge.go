@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -45,11 +44,22 @@ const devOptions = `{
 		output stderr
 		format console
 		level WARN
-		exclude http.log.access
+		exclude http.log.access admin
+	}
+	# It warns that anybody may use the endpoint: those who may enter the state directory.
+	log admin {
+		output stderr
+		format console
+		level ERROR
+		include admin
 	}
 	log requests {
 		output stderr
 		format filter {
+			request>remote_ip delete
+			request>remote_port delete
+			request>client_ip delete
+			request>host delete
 			request>headers delete
 			request>tls delete
 			resp_headers delete
@@ -127,15 +137,15 @@ func stopEdge() {
 	lingering.dropAll()
 }
 
-// awaitServing returns when the edge answers over TLS, as a client sees it: it
-// listens before it has a certificate.
+// awaitServing returns when a client gets through to the edge: it listens
+// before it has a certificate.
 func (e *devEdge) awaitServing(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
 	for {
-		err := e.ask(ctx)
+		err := e.shakeHands(ctx)
 		if err == nil {
 			return nil
 		}
@@ -147,24 +157,20 @@ func (e *devEdge) awaitServing(ctx context.Context) error {
 	}
 }
 
-// ask fetches a page, trusting the edge's own authority only.
-func (e *devEdge) ask(ctx context.Context) error {
+// shakeHands completes a TLS handshake, trusting the edge's own authority only.
+func (e *devEdge) shakeHands(ctx context.Context) error {
 	root, err := os.ReadFile(e.caFile())
 	if err != nil {
 		return err
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(root)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}
-	request, err := http.NewRequestWithContext(ctx, http.MethodHead, e.url(), nil)
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: pool}}
+	conn, err := dialer.DialContext(ctx, "tcp", e.siteAddress())
 	if err != nil {
 		return err
 	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return err
-	}
-	return response.Body.Close()
+	return conn.Close()
 }
 
 // freeLoopback are this machine's loopback addresses, as a Caddyfile names

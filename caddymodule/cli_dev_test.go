@@ -1,0 +1,89 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	moduleroot "hoko.to/edge"
+)
+
+// adapted is a Caddyfile as JSON.
+func adapted(t *testing.T, caddyfile string) (config struct {
+	Admin   struct{ Listen string }
+	Storage struct{ Root string }
+	Apps    struct {
+		HTTP struct {
+			Servers map[string]map[string]any
+		}
+		Hoko any
+	}
+}) {
+	t.Helper()
+	if err := json.Unmarshal(mustAdapt(t, caddyfile), &config); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func TestDevRunsTheShippedRoutesOnLoopbackOnly(t *testing.T) {
+	unsetVariables(t)
+	t.Setenv("SITE_ADDRESS", "https://localhost:8443")
+	shippedConfig := adapted(t, moduleroot.Caddyfile)
+	e := devEdge{dir: `/var/lib/a "state" directory`, port: 8443, hosts: []string{"127.0.0.1", "[::1]"}}
+	got := adapted(t, e.caddyfile())
+
+	server := got.Apps.HTTP.Servers["srv0"]
+	if !reflect.DeepEqual(server["listen"], []any{"127.0.0.1:8443", "[::1]:8443"}) || len(got.Apps.HTTP.Servers) != 1 {
+		t.Errorf("it listens on %v", got.Apps.HTTP.Servers)
+	}
+	for _, part := range []string{"routes", "errors", "logs", "allow_0rtt"} {
+		if want := shippedConfig.Apps.HTTP.Servers["srv0"][part]; !reflect.DeepEqual(server[part], want) {
+			t.Errorf("%s are %v\nwant %v", part, server[part], want)
+		}
+	}
+	if !reflect.DeepEqual(got.Apps.Hoko, shippedConfig.Apps.Hoko) {
+		t.Errorf("hoko is %v\nwant %v", got.Apps.Hoko, shippedConfig.Apps.Hoko)
+	}
+	if got.Storage.Root != filepath.Join(e.dir, "caddy") || got.Admin.Listen != "unix/"+filepath.Join(e.dir, "admin.sock") {
+		t.Errorf("storage %q, admin %q", got.Storage.Root, got.Admin.Listen)
+	}
+}
+
+func TestDevHasNoAdminEndpointWhereItsSocketsPathIsTooLong(t *testing.T) {
+	e := devEdge{dir: "/" + strings.Repeat("d", maxSocketPath), port: 8443, hosts: []string{"127.0.0.1"}}
+	var config struct{ Admin struct{ Disabled bool } }
+	if err := json.Unmarshal(mustAdapt(t, e.caddyfile()), &config); err != nil || !config.Admin.Disabled {
+		t.Errorf("it has: %v", err)
+	}
+}
+
+func TestDevRefusesAPortThatCaddyWouldShare(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := tcp.Addr().(*net.TCPAddr).Port
+	if _, err := freeLoopback(port); err == nil || !strings.Contains(err.Error(), "port "+strconv.Itoa(port)+" is in use: choose another one with --port") {
+		t.Errorf("for TCP: %v", err)
+	}
+	tcp.Close()
+	udp, err := net.ListenPacket("udp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := freeLoopback(port); err == nil || !strings.Contains(err.Error(), "is in use") {
+		t.Errorf("for UDP: %v", err)
+	}
+	udp.Close()
+	if hosts, err := freeLoopback(port); err != nil || hosts[0] != "127.0.0.1" {
+		t.Errorf("free: %v %v", hosts, err)
+	}
+	if _, err := freeLoopback(70000); err == nil || !strings.Contains(err.Error(), "--port") {
+		t.Errorf("no port: %v", err)
+	}
+}
