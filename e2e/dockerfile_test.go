@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +54,7 @@ func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
 	args := strings.NewReplacer("${CADDY_VERSION}", dockerfileCaddyVersion(t), "/src", root, "/usr/bin/caddy", built).Replace(command[1])
 	build := exec.CommandContext(t.Context(), "go", append([]string{"tool", "-modfile=tools.mod", "xcaddy"}, strings.Fields(args)...)...)
 	build.Dir = root
+	build.Env = append(os.Environ(), "GOPROXY="+proxyWithoutUs(t))
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("xcaddy %s: %v\n%s", args, err, out)
 	}
@@ -67,4 +70,29 @@ func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
 	if version, err := exec.CommandContext(t.Context(), built, "version").CombinedOutput(); err != nil || !strings.HasPrefix(string(version), "v"+dockerfileCaddyVersion(t)) {
 		t.Errorf("caddy version: %s %v", version, err)
 	}
+}
+
+// proxyWithoutUs is the Go module proxy, except that it says 404 of the edge's
+// own path, as the public one does: one that forbids what it does not know, as
+// some companies' do, ends a build with a replaced module.
+func proxyWithoutUs(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "env", "GOPROXY").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	configured := strings.TrimSpace(string(out))
+	upstream, _, _ := strings.Cut(configured, ",")
+	if !strings.HasPrefix(upstream, "http") {
+		return configured
+	}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/hoko.to/") {
+			http.NotFound(w, r)
+			return
+		}
+		http.Redirect(w, r, strings.TrimSuffix(upstream, "/")+r.URL.EscapedPath(), http.StatusFound)
+	}))
+	t.Cleanup(proxy.Close)
+	return proxy.URL
 }
