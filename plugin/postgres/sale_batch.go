@@ -105,9 +105,8 @@ type saleArray struct {
 
 // array appends a one-dimensional array.
 func (b *saleBatch) array(column saleArray) {
-	start := len(b.buffer)
 	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 1) // dimensions
-	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 0) // has nulls
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 1) // may have nulls
 	b.buffer = binary.BigEndian.AppendUint32(b.buffer, column.element)
 	b.buffer = binary.BigEndian.AppendUint32(b.buffer, uint32(len(b.sales)))
 	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 1) // lower bound
@@ -117,8 +116,6 @@ func (b *saleBatch) array(column saleArray) {
 		var present bool
 		if b.buffer, present = column.append(b.buffer, p); present {
 			binary.BigEndian.PutUint32(b.buffer[length:], uint32(len(b.buffer)-length-4))
-		} else {
-			binary.BigEndian.PutUint32(b.buffer[start+4:], 1)
 		}
 	}
 }

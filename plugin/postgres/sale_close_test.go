@@ -66,13 +66,16 @@ func TestCloseThatMayNotWaitAnswersAllTheSame(t *testing.T) {
 	store := openStore(t, wire.dsn, oneWriter)
 	mustRecord(t, store, sell("k"))
 	lost := wire.next(cut{mute: true})
-	sent := begin(t, store, sell("k", costing(1)))
+	sent := beginWithin(t, store, sell("k", costing(1)), time.Hour)
 	<-lost
-	queued := queue(t, store, sell("k", costing(2)))[0]
+	queued := beginWithin(t, store, sell("k", costing(2)), time.Hour)
+	until(t, "it waits", func() bool { return store.Stats().Queued == 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := store.Close(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("close: %v", err)
+	closed := make(chan outcome, 1)
+	go func() { closed <- outcome{nil, store.Close(ctx)} }()
+	if got := wait(t, closed); !errors.Is(got.err, context.Canceled) {
+		t.Errorf("close: %v", got.err)
 	}
 	if got := wait(t, sent); !errors.Is(got.err, sale.ErrOutcomeUnknown) {
 		t.Errorf("sent: %v", got.err)

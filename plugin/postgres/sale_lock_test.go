@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
 )
@@ -174,6 +176,35 @@ func TestCustomerThatSomebodyElseCreates(t *testing.T) {
 				t.Errorf("customers %s", customers)
 			}
 		})
+	}
+}
+
+// They are of one batch, which the customer in creation must not take apart.
+func TestKnownCustomersBesideOneInCreation(t *testing.T) {
+	shop := openShop(t)
+	wire := tap(t, shop.dsn)
+	metrics := prometheus.NewRegistry()
+	store := openStore(t, wire.dsn, oneWriter, withMetrics(metrics))
+	sales := []*sale.Sale{sell("held")}
+	for i := range 15 {
+		shop.exec("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', $1)", fmt.Sprint("k", i))
+		sales = append(sales, sell(fmt.Sprint("k", i)))
+	}
+	stranger := shop.lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
+	outcomes := queue(t, store, sales...)
+	wire.open()
+	for _, o := range outcomes[1:] {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+	// One that could not wait, one without creating customers, and perhaps the slow lane's first.
+	if n, _ := statements(t, metrics); n > 3 {
+		t.Errorf("%d statements", n)
+	}
+	stranger.exec("COMMIT")
+	if got := wait(t, outcomes[0]); got.err != nil {
+		t.Error(got.err)
 	}
 }
 

@@ -52,7 +52,6 @@ func (c *connector) single(rawURL string) (redis.UniversalClient, error) {
 		return nil, safely(rawURL, err)
 	}
 	c.tame(o)
-	o.DialerRetries = 1
 	client := redis.NewClient(o)
 	c.guard(client, o.Addr, false)
 	return client, nil
@@ -83,7 +82,6 @@ func (c *connector) clusterOf(rawURL string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, safely(rawURL, err)
 	}
-	o.DialerRetries = 1
 	o.MinRetryBackoff, o.MaxRetryBackoff = -1, -1 // a redirect is followed at once, and the deadline bounds them all
 	o.DisableRoutingPolicies = true               // saves a COMMAND: our only command has its key where it has always been
 	o.NewClient = func(node *redis.Options) *redis.Client {

@@ -42,6 +42,7 @@ func TestURLForms(t *testing.T) {
 		{"unix:///run/redis.sock?db=1", nil, "/run/redis.sock"},
 		{"redis://a:1,b:2", []string{"a:1", "b:2"}, ""},
 		{"redis://user:p,w@a:1,b:2,c:3?pool_size=3", []string{"a:1", "b:2", "c:3"}, ""},
+		{"redis://user:p@w@a:1,b:2", []string{"a:1", "b:2"}, ""},
 		{"rediss://a:1?addr=b:2&addr=c:3", []string{"a:1", "b:2", "c:3"}, ""},
 		{"redis://a:1/?addr=a:1", []string{"a:1", "a:1"}, ""},
 		{"redis://a:1,b:2/4?master_name=main", nil, "FailoverClient"},

@@ -1,0 +1,160 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/sale"
+)
+
+func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
+	shop := openShop(t)
+	metrics := prometheus.NewRegistry()
+	store := shop.store(oneWriter, withMetrics(metrics))
+	mustRecord(t, store, sell("k"))
+	shop.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " + edges)
+	until(t, "it is closed", func() bool { return shop.connections() == 0 })
+	// Had it been sent, it could not be proved that nothing was recorded.
+	if got := record(t, store, sell("k", byClick("none"))); !errors.Is(got.err, sale.ErrUnattributed) {
+		t.Errorf("error %v, want unattributed", got.err)
+	}
+	if n, _ := statements(t, metrics); n != 2 {
+		t.Errorf("%d statements, want 2", n)
+	}
+}
+
+func TestUnreachableServerIsSaidAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	var log journal
+	store := openStore(t, "host="+dir+" user=u password=hunter2 dbname=d", func(o *postgres.Options) { o.Logger = log.logger() })
+	got := record(t, store, sell("k"))
+	if !errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want not recorded", got.err)
+	}
+	if log.count("no database to record sales") != 1 || strings.Contains(log.String()+got.err.Error(), "hunter2") {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+func TestMissingSchemaIsNamedUntilItIsThere(t *testing.T) {
+	dsn := testenv.EmptyDatabase(t)
+	var log journal
+	store := openStore(t, dsn, func(o *postgres.Options) { o.Logger = log.logger() })
+	for range 3 {
+		if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
+			t.Fatalf("error %v, want the schema", got.err)
+		}
+	}
+	if log.count("hoko migrate") != 1 {
+		t.Errorf("logged %s", log.String())
+	}
+	if err := postgres.Migrate(guarded(t), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, dsn).exec(catalogue)
+	mustRecord(t, store, sell("k"))
+}
+
+func TestViewWhoseTimesWouldBeMisreadIsRefused(t *testing.T) {
+	shop := openShop(t)
+	shop.exec("ALTER TABLE hoko.links ALTER created_at DROP DEFAULT, ALTER created_at TYPE date")
+	if got := record(t, shop.store(), sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
+		t.Errorf("error %v, want the schema", got.err)
+	}
+}
+
+func TestStandbyIsNotWrittenTo(t *testing.T) {
+	shop := openShop(t)
+	shop.exec("ALTER DATABASE " + shop.conn.Config().Database + " SET default_transaction_read_only = on")
+	metrics := prometheus.NewRegistry()
+	store := shop.store(withMetrics(metrics))
+	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Errorf("error %v, want not recorded", got.err)
+	}
+	if n, _ := statements(t, metrics); n != 0 {
+		t.Errorf("%d statements were sent to it", n)
+	}
+	shop.exec("BEGIN READ WRITE")
+	shop.exec("ALTER DATABASE " + shop.conn.Config().Database + " RESET default_transaction_read_only")
+	shop.exec("COMMIT")
+	mustRecord(t, store, sell("k"))
+}
+
+func TestPoolerThatRefusesSettings(t *testing.T) {
+	shop := openShop(t)
+	wire := tap(t, shop.dsn).working()
+	wire.refuses = func(parameters map[string]string) string {
+		if _, set := parameters["plan_cache_mode"]; set {
+			return "unsupported startup parameter: plan_cache_mode"
+		}
+		return ""
+	}
+	var log journal
+	store := openStore(t, wire.dsn, oneWriter, func(o *postgres.Options) { o.Logger = log.logger() })
+	mustRecord(t, store, sell("k"))
+	if log.count("ALTER ROLE") != 1 {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+func TestSettingsOfASession(t *testing.T) {
+	shop := openShop(t)
+	shop.exec(`CREATE TABLE public.seen AS SELECT name, setting FROM pg_settings WHERE false`)
+	shop.exec(`CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			INSERT INTO public.seen SELECT name, setting FROM pg_settings WHERE name IN ('plan_cache_mode', 'enable_seqscan', 'enable_bitmapscan', 'jit',
+				'lock_timeout', 'statement_timeout', 'default_transaction_isolation', 'tcp_user_timeout');
+			RETURN NEW;
+		END $$`)
+	shop.exec("CREATE TRIGGER look BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.look()")
+	var log journal
+	store := shop.store(withTimeout(8*time.Second), func(o *postgres.Options) { o.Logger = log.logger() })
+	mustRecord(t, store, sell("k"))
+	got := shop.rows("SELECT * FROM public.seen ORDER BY name")
+	want := lines(`(default_transaction_isolation,"read committed")`, "(enable_bitmapscan,off)", "(enable_seqscan,off)", "(jit,off)", "(lock_timeout,50)",
+		"(plan_cache_mode,force_generic_plan)", "(statement_timeout,4000)", "(tcp_user_timeout,0)") // 0: a socket of this machine has none
+	if got != want {
+		t.Errorf("settings\n%s\nwant\n%s", got, want)
+	}
+	if log.count("ALTER ROLE") != 0 {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+// A server that waits for a standby which never comes shows its own rows all the same.
+func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
+	server := testenv.Postgres(t)
+	dsn := server.DSN("postgres")
+	if err := postgres.Migrate(guarded(t), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	db := connect(t, dsn)
+	db.exec(catalogue)
+	store := openStore(t, dsn)
+	s := sell("k", keyed("key"))
+	mustRecord(t, store, s)
+	configure := func(standbys string) {
+		db.exec("ALTER SYSTEM SET synchronous_standby_names = '" + standbys + "'")
+		db.exec("SELECT pg_reload_conf()")
+		until(t, "the configuration is read", func() bool {
+			return value[string](connect(t, dsn), "SHOW synchronous_standby_names") == standbys
+		})
+	}
+	configure("nobody")
+	for name, again := range map[string]*sale.Sale{"the same sale": s, "the same key": sell("k", keyed("key")), "a new sale": sell("k")} {
+		if got := wait(t, beginWithin(t, store, again, time.Second)); !errors.Is(got.err, sale.ErrOutcomeUnknown) {
+			t.Errorf("%s: %v", name, got.err)
+		}
+	}
+	configure("")
+	if got := mustRecord(t, store, sell("k", keyed("key"))); !got.Replayed {
+		t.Errorf("afterwards: %+v", got)
+	}
+}
