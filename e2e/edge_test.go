@@ -149,15 +149,22 @@ func (e *edge) reload(t testing.TB) {
 	}
 }
 
-// state is what the admin endpoint says of the edge's backends.
-func (e *edge) state(t testing.TB) map[string]any {
+// backend is what the admin endpoint says of one of the edge's backends.
+type backend struct {
+	Since time.Time
+	Sales struct {
+		SlowCustomers int `json:"slow_customers"`
+	}
+}
+
+func (e *edge) backends(t testing.TB) []backend {
 	t.Helper()
-	var state map[string]any
+	var state struct{ Backends []backend }
 	body := e.adminGet(t, "/hoko/")
 	if err := json.Unmarshal(body, &state); err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}
-	return state
+	return state.Backends
 }
 
 func (e *edge) adminGet(t testing.TB, path string) []byte {

@@ -64,6 +64,15 @@ func (d db) key(key string, scopes ...string) {
 		keyID(key), hash[:], key[:8], scopes)
 }
 
+func (d db) text(sql string, args ...any) string {
+	d.t.Helper()
+	var text string
+	if err := d.QueryRow(d.t.Context(), sql, args...).Scan(&text); err != nil {
+		d.t.Fatalf("%s: %v", sql, err)
+	}
+	return text
+}
+
 func (d db) count(sql string, args ...any) int {
 	d.t.Helper()
 	var n int

@@ -7,9 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"testing"
-	"time"
 )
 
 // parentDir, in the environment, makes this binary a parent of servers instead of a test.
@@ -83,17 +83,23 @@ func TestServersDieWithAKilledParent(t *testing.T) {
 	startTestRedis(t, ro)
 }
 
-func TestServersOutliveTheGoroutineThatStartedThem(t *testing.T) {
-	servers := make(chan *Redis)
+func TestServersOutliveTheThreadThatAskedForThem(t *testing.T) {
+	dir := tempDir(t)
+	var (
+		r     *Redis
+		err   error
+		asked = make(chan struct{})
+	)
 	go func() {
-		servers <- startTestRedis(t, RedisOptions{Dir: tempDir(t)})
+		defer close(asked)
+		runtime.LockOSThread() // and never unlocked: the thread ends here
+		r, err = StartRedis(t.Context(), RedisOptions{Dir: dir})
 	}()
-	r := <-servers
-	select {
-	case <-r.Done():
-		t.Fatal(r.Err())
-	case <-time.After(0):
+	<-asked
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(r.Kill)
 	if err := r.ask(t.Context()); err != nil {
 		t.Error(err)
 	}
