@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"log/slog"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
@@ -31,9 +30,10 @@ func refuse(w http.ResponseWriter, r *http.Request, cause string, write func()) 
 
 // fail logs the cause of a 5xx and hands it to the error routes. They log it
 // only for debugging once they have answered it.
-func fail(w http.ResponseWriter, r *http.Request, logger *slog.Logger, status int, cause error) error {
+func fail(w http.ResponseWriter, r *http.Request, logger *zap.Logger, status int, cause error) error {
 	markOwn(w, r)
-	logger.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.Int("status", status), slog.Any("error", cause))
+	// Not slog: with it Caddy adds a stack trace to each error, which in an outage of Postgres fills disks.
+	logger.Error("request failed", zap.String("request_id", w.Header().Get("X-Request-Id")), zap.Int("status", status), zap.Error(cause))
 	return caddyhttp.Error(status, cause)
 }
 

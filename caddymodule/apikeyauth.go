@@ -2,13 +2,13 @@ package caddymodule
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
@@ -32,7 +32,7 @@ type APIKeyAuth struct {
 	Scopes []string `json:"scopes,omitempty"`
 
 	app      *App
-	logger   *slog.Logger
+	logger   *zap.Logger
 	required apikey.Required
 }
 
@@ -46,7 +46,7 @@ func (APIKeyAuth) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the handler up, and refuses scopes that no key can have.
 func (a *APIKeyAuth) Provision(ctx caddy.Context) (err error) {
-	a.logger = ctx.Slogger()
+	a.logger = ctx.Logger()
 	if a.required, err = apikey.ParseRequired(a.Scopes); err != nil {
 		return err
 	}

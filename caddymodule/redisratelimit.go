@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
@@ -35,7 +35,7 @@ type RedisRateLimit struct {
 	OnError ratelimit.OnError `json:"on_error,omitempty"`
 
 	app    *App
-	logger *slog.Logger
+	logger *zap.Logger
 	limit  ratelimit.Limit
 }
 
@@ -61,7 +61,7 @@ func (RedisRateLimit) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the handler up.
 func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
-	l.logger = ctx.Slogger()
+	l.logger = ctx.Logger()
 	if l.Name == "" {
 		l.Name = "default"
 	}

@@ -3,12 +3,12 @@ package caddymodule
 import (
 	"cmp"
 	"errors"
-	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
@@ -23,7 +23,7 @@ type TrackSale struct {
 	// answered 408. Default: 10s.
 	BodyTimeout caddy.Duration `json:"body_timeout,omitempty"`
 
-	logger  *slog.Logger
+	logger  *zap.Logger
 	handler *sale.Handler
 }
 
@@ -46,7 +46,7 @@ func (TrackSale) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the handler up.
 func (t *TrackSale) Provision(ctx caddy.Context) error {
-	t.logger = ctx.Slogger()
+	t.logger = ctx.Logger()
 	t.BodyTimeout = cmp.Or(t.BodyTimeout, caddy.Duration(10*time.Second))
 	bodyTimeout := time.Duration(t.BodyTimeout)
 	if err := bodyTimeoutBounds.check("body_timeout", bodyTimeout); err != nil {
@@ -61,7 +61,7 @@ func (t *TrackSale) Provision(ctx caddy.Context) error {
 	t.handler = sale.NewHandler(sale.HandlerOptions{
 		Recorder:    shared.recorder,
 		BodyTimeout: bodyTimeout,
-		Logger:      slog.New(shared.log),
+		Logger:      ctx.Slogger(), // unlike the backend's, it knows the request
 		Metrics:     shared.metrics,
 	})
 	return nil

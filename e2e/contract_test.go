@@ -204,9 +204,16 @@ func TestKeysAppearInNoLogAndNoAdminAnswer(t *testing.T) {
 	}
 }
 
-func TestRequestIDIsTheOneInTheLog(t *testing.T) {
+func TestTheRequestIDOfAnAnswerLeadsToItsCauseInTheLog(t *testing.T) {
 	s := startStack(t, nil)
 	c := s.client(t, "HTTP/2.0")
-	id := s.sell(t, c, validSale).Header.Get("X-Request-Id")
-	s.log.wait(t, s.ended, id)
+	for _, wrong := range []struct{ key, body, cause string }{
+		{"unknown", validSale, `"cause":"unknown"`},
+		{readOnlyKey, validSale, `"cause":"missing_scopes"`},
+		{fullKey, `{"customerExternalId":"a","amount":-5,"customerName":"x"}`, `"reason":"amount: must be a non-negative integer"`},
+		{fullKey, validSale + strings.Repeat(" ", 64<<10), `"cause":"too_large"`},
+	} {
+		got := s.call(t, c, "POST", "/api/track/sale", wrong.body, "Authorization", wrong.key)
+		s.log.waitLine(t, s.ended, got.Header.Get("X-Request-Id"), wrong.cause)
+	}
 }

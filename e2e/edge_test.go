@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -260,10 +261,16 @@ func (l *lineLog) String() string {
 // wait returns once the text has been printed.
 func (l *lineLog) wait(t testing.TB, ended <-chan struct{}, text string) {
 	t.Helper()
+	l.waitLine(t, ended, text)
+}
+
+// waitLine returns once a line with all of the texts has been printed.
+func (l *lineLog) waitLine(t testing.TB, ended <-chan struct{}, texts ...string) {
+	t.Helper()
 	guard := time.After(hangGuard)
 	for {
 		l.mu.Lock()
-		found, changed := strings.Contains(l.text.String(), text), l.changed
+		found, changed := hasLine(l.text.String(), texts), l.changed
 		l.mu.Unlock()
 		if found {
 			return
@@ -271,9 +278,18 @@ func (l *lineLog) wait(t testing.TB, ended <-chan struct{}, text string) {
 		select {
 		case <-changed:
 		case <-ended:
-			t.Fatalf("the process ended before it printed %q:\n%s", text, l)
+			t.Fatalf("the process ended before it printed %q:\n%s", texts, l)
 		case <-guard:
-			t.Fatalf("the process did not print %q:\n%s", text, l)
+			t.Fatalf("the process did not print %q:\n%s", texts, l)
 		}
 	}
+}
+
+func hasLine(log string, texts []string) bool {
+	for line := range strings.Lines(log) {
+		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+			return true
+		}
+	}
+	return false
 }

@@ -13,7 +13,7 @@ const (
 	// lookupTimeout bounds a lookup, whatever becomes of the clients that wait for it.
 	lookupTimeout = 3 * time.Second
 	// patience bounds the wait of a client that can be served without the answer.
-	patience = time.Second
+	patience = 700 * time.Millisecond
 	// firstPause follows a lookup that an event overtook; each next one is doubled.
 	firstPause = time.Millisecond
 	lastPause  = 512 * time.Millisecond

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -257,5 +258,8 @@ func optional(value []byte) *string {
 func binaryTime(value []byte) time.Time {
 	const epoch = 946684800
 	micros := int64(binary.BigEndian.Uint64(value))
-	return time.UnixMicro(epoch*1e6 + micros).UTC()
+	if micros > math.MaxInt64-epoch*1e6 { // infinity; minus infinity stays in range
+		return lastTime
+	}
+	return writable(time.UnixMicro(epoch*1e6 + micros).UTC())
 }

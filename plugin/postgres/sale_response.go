@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"hoko.to/edge/plugin/sale"
@@ -78,11 +79,34 @@ func readResponse(text []byte) (*sale.Recorded, error) {
 // an adopted table's column may have no time zone.
 var savedTimes = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z07:00:00", "2006-01-02T15:04:05.999999999"}
 
+// The first and the last time that RFC 3339 can write: Postgres knows earlier and later ones, and infinity.
+var (
+	firstTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+)
+
 func savedTime(text string) (t time.Time, err error) {
+	if strings.HasSuffix(text, "BC") || text == "-infinity" {
+		return firstTime, nil
+	}
+	if year, _, _ := strings.Cut(text, "-"); len(year) > 4 { // infinity, too
+		return lastTime, nil
+	}
 	for _, layout := range savedTimes {
 		if t, err = time.Parse(layout, text); err == nil {
-			return t.UTC(), nil
+			return writable(t.UTC()), nil
 		}
 	}
 	return t, err
+}
+
+// writable is the nearest time that RFC 3339 can write.
+func writable(t time.Time) time.Time {
+	switch {
+	case t.Before(firstTime):
+		return firstTime
+	case t.After(lastTime):
+		return lastTime
+	}
+	return t
 }

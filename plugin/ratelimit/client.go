@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -34,8 +34,8 @@ func (c *connector) connect(rawURL string) (redis.UniversalClient, error) {
 		return nil, err
 	}
 	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, safely(rawURL, err)
+	if err != nil || !hasHosts(u) {
+		return nil, errURL
 	}
 	switch q := u.Query(); {
 	case q.Has("master_name"):
@@ -49,7 +49,7 @@ func (c *connector) connect(rawURL string) (redis.UniversalClient, error) {
 func (c *connector) single(rawURL string) (redis.UniversalClient, error) {
 	o, err := redis.ParseURL(rawURL)
 	if err != nil {
-		return nil, safely(rawURL, err)
+		return nil, errURL
 	}
 	c.tame(o)
 	client := redis.NewClient(o)
@@ -60,7 +60,7 @@ func (c *connector) single(rawURL string) (redis.UniversalClient, error) {
 func (c *connector) sentinel(rawURL string) (redis.UniversalClient, error) {
 	o, err := redis.ParseFailoverURL(rawURL)
 	if err != nil {
-		return nil, safely(rawURL, err)
+		return nil, errURL
 	}
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.timeout, c.timeout, c.timeout, c.timeout
 	o.ContextTimeoutEnabled = true
@@ -80,7 +80,7 @@ func (c *connector) sentinel(rawURL string) (redis.UniversalClient, error) {
 func (c *connector) clusterOf(rawURL string) (redis.UniversalClient, error) {
 	o, err := redis.ParseClusterURL(rawURL)
 	if err != nil {
-		return nil, safely(rawURL, err)
+		return nil, errURL
 	}
 	o.MinRetryBackoff, o.MaxRetryBackoff = -1, -1 // a redirect is followed at once, and the deadline bounds them all
 	o.DisableRoutingPolicies = true               // saves a COMMAND: our only command has its key where it has always been
@@ -130,7 +130,7 @@ func (c *connector) guard(client *redis.Client, node string, cluster bool) {
 func splitHosts(rawURL string) (string, error) {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {
-		return "", errors.New("redis url: want redis://, rediss:// or unix://")
+		return "", errURL
 	}
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
@@ -151,11 +151,17 @@ func splitHosts(rawURL string) (string, error) {
 	return scheme + "://" + authority[:at] + hosts[0] + tail + more, nil
 }
 
-// safely reports a URL that cannot be used. The cause may quote any part of it, so it is
-// told only where there is no password to quote.
-func safely(rawURL string, cause error) error {
-	if strings.ContainsRune(rawURL, '@') || strings.Contains(rawURL, "password") {
-		return errors.New("redis url: not understood; its password may hold characters that must be percent-encoded")
+// errURL says nothing of the URL: in a malformed one nobody can tell where the password ends.
+var errURL = errors.New("redis url: not understood: want redis://user:password@host:6379/0, rediss://… with TLS, or unix:///path, " +
+	"and a password's special characters percent-encoded")
+
+// hasHosts says whether what stands for hosts can be some: a password whose @ was forgotten cannot.
+func hasHosts(u *url.URL) bool {
+	for _, host := range append([]string{u.Host}, u.Query()["addr"]...) {
+		name := (&url.URL{Host: host}).Hostname()
+		if _, err := netip.ParseAddr(name); err != nil && strings.Contains(name, ":") {
+			return false
+		}
 	}
-	return fmt.Errorf("redis url: %w", cause)
+	return true
 }

@@ -72,6 +72,7 @@ func TestUnusableURLIsRefusedWithoutItsPassword(t *testing.T) {
 		"redis://user:tOp/SeCrEt@host", "redis://user:tOp?SeCrEt@host", "redis://user:tOp#SeCrEt@host:6379/x",
 		"redis://user:tOp SeCrEt@host", "redis://user:tOp,SeCrEt@host?x=1", "redis://host/tOpSeCrEt?password=tOpSeCrEt",
 		"redis://host/x?master_name=main&password=tOpSeCrEt", "tOpSeCrEt@host",
+		"redis://:tOpSeCrEt:6379", "redis://user:tOpSeCrEt/host:6379", "redis://host/tOpSeCrEt", "redis://a:1,:tOpSeCrEt:2",
 	}
 	for _, url := range urls {
 		t.Run(url, func(t *testing.T) {

@@ -52,11 +52,11 @@ func Test400_RefusesAMalformedIdempotencyKey(t *testing.T) {
 
 func Test400_SaysWhatFailedToAttribute(t *testing.T) {
 	for members, want := range map[string]string{
-		``:                                     "clickId: missing, and the customer has no lead",
-		`,"clickId":"","leadEventName":null`:   "clickId: missing, and the customer has no lead",
-		`,"clickId":"secret"`:                  "clickId: no such click",
-		`,"leadEventName":"secret"`:            "leadEventName: the customer has no such lead and no other",
-		`,"leadEventName":"x","clickId":"abc"`: "clickId: no such click, and the customer has no lead of that leadEventName",
+		``:                                     "clickId: missing, and the customer has no lead, or its link is gone",
+		`,"clickId":"","leadEventName":null`:   "clickId: missing, and the customer has no lead, or its link is gone",
+		`,"clickId":"secret"`:                  "clickId: no such click, or its link is gone",
+		`,"leadEventName":"secret"`:            "leadEventName: the customer has no such lead and no other, or its link is gone",
+		`,"leadEventName":"x","clickId":"abc"`: "clickId: no such click and no lead of that leadEventName, or the link is gone",
 	} {
 		f := newFixture(func(context.Context, *Sale) (*Recorded, error) {
 			return nil, fmt.Errorf("batch of 1: %w", ErrUnattributed)

@@ -43,17 +43,18 @@ func invalidRequest(err error) *refusal {
 	return &refusal{err: apierror.InvalidRequest, cause: causeInvalid, reason: err.Error()}
 }
 
-// unattributed says which of the three attributions the request lacked.
+// unattributed says which of the three attributions the request lacked. A lead
+// or click whose link is gone earns nothing either.
 func unattributed(req *Request) error {
 	switch {
 	case req.LeadEventName != "" && req.ClickID != "":
-		return invalid("clickId", "no such click, and the customer has no lead of that leadEventName")
+		return invalid("clickId", "no such click and no lead of that leadEventName, or the link is gone")
 	case req.LeadEventName != "":
-		return invalid("leadEventName", "the customer has no such lead and no other")
+		return invalid("leadEventName", "the customer has no such lead and no other, or its link is gone")
 	case req.ClickID != "":
-		return invalid("clickId", "no such click")
+		return invalid("clickId", "no such click, or its link is gone")
 	default:
-		return invalid("clickId", "missing, and the customer has no lead")
+		return invalid("clickId", "missing, and the customer has no lead, or its link is gone")
 	}
 }
 
