@@ -83,6 +83,36 @@ func TestRefusalsReachAClientThatSentOnlyItsHead(t *testing.T) {
 	}
 }
 
+func TestRefusalsReachAClientWhoseBodyNeverComesOverHTTP2And3(t *testing.T) {
+	s := startStack(t, nil)
+	for _, protocol := range protocols[1:] {
+		for _, refusal := range []struct {
+			status        int
+			key, encoding string
+			length        int64
+		}{
+			{401, "unknown", "", 100}, {403, readOnlyKey, "", 100}, {413, fullKey, "", 70_000}, {415, fullKey, "gzip", 100},
+		} {
+			t.Run(fmt.Sprint(protocol, " ", refusal.status), func(t *testing.T) {
+				body, end := io.Pipe()
+				defer end.Close()
+				req, err := http.NewRequestWithContext(t.Context(), "POST", s.url("/api/track/sale"), body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.ContentLength = refusal.length
+				req.Header.Set("Authorization", refusal.key)
+				if refusal.encoding != "" {
+					req.Header.Set("Content-Encoding", refusal.encoding)
+				}
+				if got := do(t, s.client(t, protocol), req); got.StatusCode != refusal.status {
+					t.Fatalf("got %d %s", got.StatusCode, got.body)
+				}
+			})
+		}
+	}
+}
+
 func TestAKeepAliveClientWhoseBodyHasArrivedKeepsItsConnectionAfterARefusal(t *testing.T) {
 	s := startStack(t, nil)
 	conn := s.dial(t)
