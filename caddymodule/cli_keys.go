@@ -155,12 +155,14 @@ func keyState(key postgres.KeyInfo, now time.Time) string {
 	switch {
 	case !key.RevokedAt.IsZero():
 		return "revoked " + key.RevokedAt.UTC().Format(time.RFC3339)
+	case !key.ExpiresAt.IsZero() && !key.ExpiresAt.After(now):
+		return "expired " + key.ExpiresAt.UTC().Format(time.RFC3339)
+	case key.WorkspaceDisabled:
+		return "workspace disabled"
 	case key.ExpiresAt.IsZero():
 		return "valid"
-	case key.ExpiresAt.After(now):
-		return "valid until " + key.ExpiresAt.UTC().Format(time.RFC3339)
 	default:
-		return "expired " + key.ExpiresAt.UTC().Format(time.RFC3339)
+		return "valid until " + key.ExpiresAt.UTC().Format(time.RFC3339)
 	}
 }
 

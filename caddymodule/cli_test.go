@@ -176,3 +176,19 @@ func TestDoctorWarnsOfClocksThatDiffer(t *testing.T) {
 		t.Errorf("it found %v", e.findings)
 	}
 }
+
+func TestTheStateOfAKeySaysWhyItIsRefused(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	before, after := now.Add(-time.Hour), now.Add(time.Hour)
+	for want, key := range map[string]postgres.KeyInfo{
+		"valid":                            {},
+		"valid until 2030-01-01T01:00:00Z": {ExpiresAt: after},
+		"expired 2029-12-31T23:00:00Z":     {ExpiresAt: before, WorkspaceDisabled: true},
+		"revoked 2029-12-31T23:00:00Z":     {RevokedAt: before, ExpiresAt: before, WorkspaceDisabled: true},
+		"workspace disabled":               {ExpiresAt: after, WorkspaceDisabled: true},
+	} {
+		if got := keyState(key, now); got != want {
+			t.Errorf("%+v is %q, want %q", key, got, want)
+		}
+	}
+}

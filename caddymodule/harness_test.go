@@ -91,7 +91,9 @@ func (e *testEdge) config() []byte {
 	}
 	hoko {
 		postgres {env.DATABASE_URL}
-		redis {env.REDIS_URL}
+		redis {env.REDIS_URL} {
+			timeout 10s
+		}
 		%s
 	}
 }

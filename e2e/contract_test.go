@@ -139,6 +139,7 @@ func TestContractByStatus(t *testing.T) {
 			wantHeader(t, again, "Hoko-Sale-Id", first.Header.Get("Hoko-Sale-Id"))
 			other := s.sell(t, c, strings.Replace(validSale, "12900", "12901", 1), "Idempotency-Key", key)
 			wantAnswer(t, other, 422, body422)
+			wantHeader(t, other, "RateLimit-Policy", `"default";q=600;w=60`)
 			if after := s.db.sales(); after != before {
 				t.Fatalf("%d sales after %d", after, before)
 			}
@@ -182,6 +183,24 @@ func TestRateLimitIsPublished429(t *testing.T) {
 	if forbidden.Header.Get("X-RateLimit-Limit") != "" {
 		t.Fatal("a 403 has limit headers")
 	}
+}
+
+func TestASaleThatTheDatabaseCannotTakeIs503AndTheLogNamesTheCommand(t *testing.T) {
+	s := startStack(t, nil)
+	c := s.client(t, "HTTP/2.0")
+	wantAnswer(t, s.sell(t, c, validSale), 201, publishedOK)
+	s.db.exec("ALTER TABLE hoko.sales RENAME TO gone")
+	got := s.sell(t, c, validSale)
+	wantAnswer(t, got, 503, body503)
+	wantEdgeHeaders(t, got)
+	wantHeader(t, got, "Retry-After", "1")
+	wantHeader(t, got, "RateLimit-Policy", `"default";q=600;w=60`)
+	s.log.waitLine(t, s.ended, got.Header.Get("X-Request-Id"), "caddy hoko migrate")
+	if page := s.call(t, c, "GET", "/page", ""); page.StatusCode != 200 {
+		t.Errorf("a page got %d", page.StatusCode)
+	}
+	s.db.exec("ALTER TABLE hoko.gone RENAME TO sales")
+	wantAnswer(t, s.sell(t, c, validSale), 201, publishedOK)
 }
 
 func TestKeysAppearInNoLogAndNoAdminAnswer(t *testing.T) {

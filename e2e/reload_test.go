@@ -10,17 +10,20 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"hoko.to/edge/internal/testenv"
 )
 
-// load sends sales and pages over each protocol until its stop is called, and
-// returns then how many sales were answered 201. Anything else fails the test.
-func (s *stack) load(t *testing.T) (stop func() int64) {
+// load sends sales and pages over each protocol until its stop is called, which
+// returns how many sales were answered 201. Anything else fails the test. sale is
+// sent a value for sales that are answered while somebody waits for one.
+func (s *stack) load(t *testing.T) (sale <-chan struct{}, stop func() int64) {
 	var (
-		done  atomic.Bool
-		sold  atomic.Int64
-		group sync.WaitGroup
+		done   atomic.Bool
+		sold   atomic.Int64
+		group  sync.WaitGroup
+		signal = make(chan struct{})
 	)
 	for _, protocol := range protocols {
 		for range 2 {
@@ -32,11 +35,15 @@ func (s *stack) load(t *testing.T) (stop func() int64) {
 						return
 					}
 					sold.Add(1)
+					select {
+					case signal <- struct{}{}:
+					default:
+					}
 				}
 			})
 		}
 	}
-	return func() int64 { done.Store(true); group.Wait(); return sold.Load() }
+	return signal, func() int64 { done.Store(true); group.Wait(); return sold.Load() }
 }
 
 func (s *stack) sellAndLook(c *http.Client) error {
@@ -86,8 +93,15 @@ func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startStack(t, replace("limit 600/1m", "limit 1000000/1m"))
-			stop := s.load(t)
+			sale, stop := s.load(t)
 			for i := range 5 {
+				for range 10 { // sales flow before each reload
+					select {
+					case <-sale:
+					case <-time.After(hangGuard):
+						t.Fatal("no sale is answered")
+					}
+				}
 				s.writeCaddyfile(t, func(config string) string {
 					config = strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1)
 					if edit != nil && i%2 == 0 {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,21 +148,6 @@ func importsOf(t *testing.T, name string) (imported []string) {
 		imported = append(imported, name)
 	}
 	return imported
-}
-
-// private is what only those have who wrote the first version. Its brackets keep it from finding itself.
-var private = regexp.MustCompile(`\.\./share[d]\b|\b(CONTRAC[T]|DESIG[N]|ANCHOR[S])(\.md| §)`)
-
-func TestTheTreeStandsOnItsOwn(t *testing.T) {
-	eachFile(t, func(name string) {
-		text, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if found := private.Find(text); found != nil {
-			t.Errorf("%s refers to %q, which is not in this repository", name, found)
-		}
-	})
 }
 
 // eachFile visits the tree's files by their path from the root, but for git's and what is built.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -138,6 +140,26 @@ func expectAnswer(t *testing.T, w *httptest.ResponseRecorder, status int, body s
 	} {
 		if got := http.Header.Get(w.Header(), name); got != want {
 			t.Errorf("%s %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestTheTableIsThatOfTheDocument(t *testing.T) {
+	document, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\| (\d{3}) \| ([^|]+) \| ([^|]+) \|`).FindAllStringSubmatch(string(document), -1)
+	if len(rows) != len(byStatus) {
+		t.Errorf("the document has %d rows, the table %d", len(rows), len(byStatus))
+	}
+	for _, row := range rows {
+		status, err := strconv.Atoi(row[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := byStatus[status]; e == nil || e.En != row[2] || e.Ar != row[3] {
+			t.Errorf("the document says %q, the table %+v", row[0], e)
 		}
 	}
 }

@@ -175,6 +175,10 @@ func TestKeysAreListedNewestFirst(t *testing.T) {
 	if !reflect.DeepEqual(keys[1], want) {
 		t.Errorf("got  %+v\nwant %+v", keys[1], want)
 	}
+	connect(t, dsn).exec(`UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'w1'`)
+	if keys, err = postgres.ListKeys(guarded(t), dsn, "w1"); err != nil || !keys[0].WorkspaceDisabled {
+		t.Errorf("a key of a disabled workspace: %+v, %v", keys, err)
+	}
 }
 
 func TestRevoking(t *testing.T) {

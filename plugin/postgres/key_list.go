@@ -32,6 +32,8 @@ type KeyInfo struct {
 	ExpiresAt     time.Time
 	RevokedAt     time.Time
 	CreatedAt     time.Time
+	// WorkspaceDisabled: no key of its workspace is admitted.
+	WorkspaceDisabled bool
 }
 
 // ListKeys returns the keys of a workspace (its id or name), or of all for "",
@@ -137,7 +139,7 @@ func scanListed(row pgx.CollectableRow) (listedKey, error) {
 	var limit limitColumns
 	var expires, revoked, created pgtype.Timestamptz
 	err := row.Scan(&k.ID, &k.WorkspaceID, &k.WorkspaceName, &k.Name, &k.Start, &scopes, &hostnames,
-		&limit.rate, &limit.period, &limit.burst, &expires, &revoked, &created, &k.exact)
+		&limit.rate, &limit.period, &limit.burst, &expires, &revoked, &created, &k.WorkspaceDisabled, &k.exact)
 	if err != nil {
 		return listedKey{}, err
 	}

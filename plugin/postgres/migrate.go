@@ -98,7 +98,7 @@ func createSchema(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS hoko"); err != nil {
-		return fmt.Errorf("create schema hoko: %w", err)
+		return fmt.Errorf("create schema hoko (as the owner of the database: --database-url): %w", err)
 	}
 	return nil
 }
