@@ -111,7 +111,7 @@ func lockStateDir() (dir string, unlock func() error, err error) {
 	}
 	lock, err := devserver.Lock(dir)
 	if locked, ok := errors.AsType[*devserver.LockedError](err); ok {
-		return "", nil, fmt.Errorf("hoko dev is running already: %w; stop that one first, or give this one a state directory of its own with XDG_STATE_HOME", locked)
+		return "", nil, fmt.Errorf("hoko dev is running already: %w; stop that one first, or give this one a state directory (XDG_STATE_HOME) and a port (--port) of its own", locked)
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("lock %s: %w", dir, err)
