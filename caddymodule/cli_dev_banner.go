@@ -17,7 +17,7 @@ func writeBanner(w io.Writer, e *devEdge, b *backing, key, upstream string) erro
 	fmt.Fprintf(&text, "\nHoko Edge serves %s, with the site at %s behind it.\n\n", e.url(), upstream)
 	fmt.Fprintf(&text, "  data      %s\n", e.dir)
 	fmt.Fprintf(&text, "  Postgres  %s\n", orGiven(b.ownDatabase, "psql "+shellQuoted(b.databaseURL), "that of DATABASE_URL, workspace "+postgres.DemoWorkspace))
-	fmt.Fprintf(&text, "  Redis     %s\n", orGiven(b.ownRedis, shellQuoted(b.redisURL), "that of REDIS_URL"))
+	fmt.Fprintf(&text, "  Redis     %s\n", orGiven(b.ownRedis, b.redisURL, "that of REDIS_URL"))
 	if socket := e.adminSocket(); socket != "" {
 		fmt.Fprintf(&text, "  state     curl --unix-socket %s http://localhost/hoko/\n", shellQuoted(socket))
 	}
