@@ -114,8 +114,16 @@ func (p *process) Err() error {
 	}
 }
 
-// Kill ends the server as a crash would, and waits for its end.
-func (p *process) Kill() { p.end(syscall.SIGKILL) }
+// Kill ends the server as a crash of its machine would, and waits for its end.
+// Its children go with it: a Postgres backend that outlives its server may serve
+// on, or wait for a lock that nobody will give back.
+func (p *process) Kill() {
+	orphans := children(p.pid)
+	p.end(syscall.SIGKILL)
+	for _, orphan := range orphans {
+		_ = syscall.Kill(orphan, syscall.SIGKILL) // it may have ended by itself
+	}
+}
 
 // end sends one signal after the other until the server is gone.
 func (p *process) end(signals ...syscall.Signal) {

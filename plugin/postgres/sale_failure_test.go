@@ -257,7 +257,9 @@ func TestKilledServer(t *testing.T) {
 	if got.err != nil && !errors.Is(got.err, sale.ErrNotRecorded) && !errors.Is(got.err, sale.ErrOutcomeUnknown) {
 		t.Errorf("without a server: %v", got.err)
 	}
-	until(t, "sales are no longer sent", func() bool { return errors.Is(record(t, store, sell("k")).err, sale.ErrNotRecorded) })
+	until(t, "sales are no longer sent", func() bool {
+		return errors.Is(wait(t, beginWithin(t, store, sell("k"), 2*time.Second)).err, sale.ErrNotRecorded)
+	})
 
 	server.Start(t)
 	db := connect(t, dsn)
