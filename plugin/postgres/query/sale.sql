@@ -26,7 +26,7 @@ WITH found AS MATERIALIZED (
          CASE WHEN recorded.id IS NOT NULL THEN recorded.attribution WHEN named_lead.id IS NOT NULL THEN 'lead-event'
               WHEN click.id IS NOT NULL THEN 'click' WHEN latest_lead.id IS NOT NULL THEN 'latest-lead' END AS attribution,
          CASE WHEN recorded.id IS NOT NULL THEN recorded.click_id
-              ELSE coalesce(named_lead.click_id, click.id, latest_lead.click_id) END AS click_id,
+              WHEN stranger.id IS NULL THEN coalesce(named_lead.click_id, click.id, latest_lead.click_id) END AS click_id,
          coalesce(named_lead.id, latest_lead.id) AS lead_id,
          link.id AS link_id, link.url, link.short_url, link.title, link.description, link.image, link.utm, link.collection_id,
          link.partner_id, link.tenant_id, link.external_id AS link_external_id, link.created_at AS link_created_at,
@@ -60,6 +60,9 @@ WITH found AS MATERIALIZED (
          WHERE l.customer_id = customer.id AND l.workspace_id = asked.workspace_id
            AND named_lead.id IS NULL AND asked.wanted_click_id IS NULL
          ORDER BY l.created_at DESC, l.id DESC LIMIT 1) latest_lead ON true
+  -- A lead's click that is another workspace's does not exist. One that was purged still names what earned the sale.
+  LEFT JOIN LATERAL (SELECT k.id FROM hoko.clicks k
+         WHERE k.id = coalesce(named_lead.click_id, latest_lead.click_id) AND k.workspace_id <> asked.workspace_id LIMIT 1) stranger ON true
   LEFT JOIN LATERAL (SELECT l.* FROM hoko.links l
          WHERE l.id = coalesce(recorded.link_id, named_lead.link_id, click.link_id, latest_lead.link_id)
            AND l.workspace_id = asked.workspace_id LIMIT 1) link ON true
