@@ -72,8 +72,9 @@ type Guesses struct {
 
 // Sales says how sales are written to Postgres.
 type Sales struct {
-	// How many batches are committed at once, each on a connection of its own.
-	// Default: 4.
+	// How many batches may be committed at once, each on a connection of its
+	// own. A further one is only begun where a whole batch is waiting for the
+	// one before it. Default: 4.
 	Writers int `json:"writers,omitempty"`
 
 	// Most sales of one batch, which is one statement. Default: 128.

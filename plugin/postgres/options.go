@@ -25,7 +25,8 @@ type Options struct {
 	// all that is left, but at least 1 and at most 8.
 	MaxConns int
 
-	// Writers is how many batches of sales are committed at once. Default: 4.
+	// Writers is how many batches of sales may be committed at once; a backlog
+	// calls on them, one after the other. Default: 4.
 	Writers int
 
 	// Batch bounds the sales of one statement. Default: 128.

@@ -58,8 +58,8 @@ type SaleStats struct {
 
 // Stats of this moment.
 func (s *SaleStore) Stats() SaleStats {
-	stats := SaleStats{Writers: len(s.writers), Active: s.accepted.Load()}
-	for _, w := range s.writers {
+	stats := SaleStats{Writers: len(s.writers.all), Active: s.accepted.Load()}
+	for _, w := range s.writers.all {
 		stats.Queued += w.queue.len()
 	}
 	stats.SlowCustomers, stats.SlowSales = s.slow.len()

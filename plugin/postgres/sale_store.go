@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"sync"
 	"sync/atomic"
 
@@ -22,14 +21,12 @@ var (
 // involved: a batch gathers while the one before it commits, so a lone sale is
 // not delayed and a busy edge amortises its commits.
 //
-// The sales of one customer go to one writer, so that an edge does not trip
-// over itself; those whose customer somebody else has locked go to a slow lane
-// with connections of its own, so that nobody waits for a stranger's lock.
+// Sales whose customer somebody else has locked go to a slow lane with
+// connections of its own, so that nobody waits for a stranger's lock.
 type SaleStore struct {
 	options Options
 	metrics *saleMetrics
-	seed    maphash.Seed
-	writers []*saleWriter
+	writers *saleWriters
 	slow    *slowLane
 
 	trouble seldom // the database cannot record sales
@@ -66,11 +63,11 @@ func NewSaleStore(o Options) (*SaleStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &SaleStore{options: o, seed: maphash.MakeSeed()}
+	s := &SaleStore{options: o, writers: newSaleWriters(o.Batch)}
 	s.cut, s.cutOff = context.WithCancel(context.Background())
 	s.slow = newSlowLane(s, slow)
 	for range o.Writers {
-		s.writers = append(s.writers, newSaleWriter(s, fast))
+		s.writers.all = append(s.writers.all, newSaleWriter(s, fast))
 	}
 	s.metrics = newSaleMetrics(o.Metrics, s.waiting)
 	return s, nil
@@ -93,22 +90,22 @@ func (s *SaleStore) Record(ctx context.Context, wanted *sale.Sale) (*sale.Record
 		deadline, _ = ctx.Deadline()
 	}
 	p := newPendingSale(wanted, deadline)
-	if !s.submit(p) {
+	writer, leave := s.writers.enter(p.customer)
+	defer leave()
+	if !s.submit(p, writer) {
 		s.metrics.shed.Inc()
 		return nil, notRecorded(errFull)
 	}
 	return p.wait(ctx, s.cut)
 }
 
-// submit hands the sale to the writer of its customer, or to the slow lane
-// where that is known to be creating the customer: a writer would only run into
-// the same lock.
-func (s *SaleStore) submit(p *pendingSale) bool {
+// submit hands the sale to the writer, or to the slow lane where that is known
+// to be creating the customer: a writer would only run into the same lock.
+func (s *SaleStore) submit(p *pendingSale, w *saleWriter) bool {
 	if s.slow.creates(p.customer) {
 		return s.slow.add(p, true)
 	}
-	writer := maphash.Comparable(s.seed, p.customer) % uint64(len(s.writers))
-	return s.writers[writer].queue.push(p)
+	return w.queue.push(p)
 }
 
 func (s *SaleStore) enter() bool {
@@ -129,7 +126,7 @@ func (s *SaleStore) leave() {
 
 // startWorkers starts what Close ends.
 func (s *SaleStore) startWorkers() {
-	for _, w := range s.writers {
+	for _, w := range s.writers.all {
 		s.workers.Go(w.run)
 	}
 	for range slowLaneConns {
@@ -161,7 +158,7 @@ func (s *SaleStore) Close(ctx context.Context) error {
 	}
 	// Nobody waits any more, so whatever still runs, runs for nobody.
 	s.cutOff()
-	for _, w := range s.writers {
+	for _, w := range s.writers.all {
 		w.queue.close()
 	}
 	s.slow.close()

@@ -1,0 +1,70 @@
+package postgres
+
+import (
+	"hash/maphash"
+	"sync"
+)
+
+// customerSlots is how many groups the customers are kept in.
+const customerSlots = 1024
+
+// saleWriters shares the sales out among the writers. One that is free to go
+// anywhere goes to the first writer that has less than a batch waiting: the
+// fewer writers work, the larger their batches, and the less of Postgres each
+// sale takes. A further writer is only called on by a backlog.
+//
+// While a customer has a sale under way its further ones follow that to the
+// same writer, so that an edge does not trip over itself.
+type saleWriters struct {
+	all   []*saleWriter
+	batch int
+	seed  maphash.Seed
+
+	mu    sync.Mutex
+	slots [customerSlots]customerSlot
+}
+
+// customerSlot is the writer of the customers that hash to it.
+type customerSlot struct {
+	writer *saleWriter
+	sales  int // under way; without any the writer may change
+}
+
+func newSaleWriters(batch int) *saleWriters {
+	return &saleWriters{batch: batch, seed: maphash.MakeSeed()}
+}
+
+// enter is the writer of a customer's sale, until leave.
+func (s *saleWriters) enter(customer customerKey) (w *saleWriter, leave func()) {
+	slot := &s.slots[maphash.Comparable(s.seed, customer)%customerSlots]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slot.sales == 0 {
+		slot.writer = s.free()
+	}
+	slot.sales++
+	return slot.writer, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		slot.sales--
+	}
+}
+
+// free is the first writer that a sale need not wait for, or else the one with
+// the shortest queue. One that cannot connect gets nothing while another can.
+func (s *saleWriters) free() *saleWriter {
+	best, least := s.all[0], int(^uint(0)>>1)
+	for _, w := range s.all {
+		n := w.queue.len()
+		if w.ailing.Load() {
+			n += w.queue.limit
+		}
+		if n < s.batch {
+			return w
+		}
+		if n < least {
+			best, least = w, n
+		}
+	}
+	return best
+}
