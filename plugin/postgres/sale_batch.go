@@ -2,10 +2,7 @@ package postgres
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"math"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -217,49 +214,4 @@ func saleStatus(text []byte) string {
 		}
 	}
 	return string(text)
-}
-
-var errGone = errors.New("its link or customer is gone")
-
-// readColumns makes the answer of a row and the request that it answers.
-func readColumns(v [][]byte, request *sale.Request) (*sale.Recorded, error) {
-	if v[colLinkID] == nil || v[colCustomerID] == nil || v[colLinkCreatedAt] == nil {
-		return nil, errGone
-	}
-	return &sale.Recorded{
-		Attribution: sale.Attribution(v[colAttribution]),
-		ClickID:     optional(v[colClickID]),
-		Link: sale.Link{
-			ID: string(v[colLinkID]), URL: string(v[colURL]), ShortURL: string(v[colShortURL]),
-			Title: optional(v[colTitle]), Description: optional(v[colDescription]), Image: optional(v[colImage]),
-			UTM:          append([]byte(nil), v[colUTM]...),
-			CollectionID: optional(v[colCollectionID]), PartnerID: optional(v[colPartnerID]),
-			TenantID: optional(v[colTenantID]), ExternalID: optional(v[colLinkExternalID]),
-			CreatedAt: binaryTime(v[colLinkCreatedAt]),
-		},
-		Customer: sale.Customer{
-			ID: string(v[colCustomerID]), Name: request.CustomerName,
-			Email: optional(v[colEmail]), Phone: optional(v[colPhone]), Avatar: optional(v[colAvatar]),
-			ExternalID: request.CustomerExternalID,
-		},
-		Amount: request.Amount, Currency: request.Currency, EventName: request.EventName, Metadata: request.Metadata,
-	}, nil
-}
-
-func optional(value []byte) *string {
-	if value == nil {
-		return nil
-	}
-	text := string(value)
-	return &text
-}
-
-// binaryTime reads a timestamp, with time zone or in UTC: microseconds since 2000.
-func binaryTime(value []byte) time.Time {
-	const epoch = 946684800
-	micros := int64(binary.BigEndian.Uint64(value))
-	if micros > math.MaxInt64-epoch*1e6 { // infinity; minus infinity stays in range
-		return lastTime
-	}
-	return writable(time.UnixMicro(epoch*1e6 + micros).UTC())
 }

@@ -108,13 +108,19 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*Request, string
 
 // answer is the 201.
 func answer(w http.ResponseWriter, recorded *Recorded) {
-	body := AppendResponse(make([]byte, 0, 1536), recorded)
+	buffer := bodies.Get().(*bytes.Buffer)
+	defer freeBody(buffer)
+	body := AppendResponse(buffer.AvailableBuffer(), recorded)
+	buffer.Write(body) // in place, unless it had to grow
+
+	// One array for all values: an allocation, and not one each.
+	values := [...]string{apierror.ContentType, strconv.Itoa(len(body)), "no-store", recorded.SaleID.String(), string(recorded.Attribution)}
 	header := w.Header()
-	header.Set("Content-Type", apierror.ContentType)
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Set("Cache-Control", "no-store")
-	header.Set("Hoko-Sale-Id", recorded.SaleID.String())
-	header.Set("Hoko-Attribution", string(recorded.Attribution))
+	header["Content-Type"] = values[0:1:1]
+	header["Content-Length"] = values[1:2:2]
+	header["Cache-Control"] = values[2:3:3]
+	header["Hoko-Sale-Id"] = values[3:4:4]
+	header["Hoko-Attribution"] = values[4:5:5]
 	if recorded.Replayed {
 		header.Set("Idempotency-Replayed", "true")
 	}

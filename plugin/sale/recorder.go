@@ -28,7 +28,7 @@ type Recorder struct {
 	timeout  time.Duration
 	logger   *slog.Logger
 	turns    turns
-	outcomes *prometheus.CounterVec
+	outcomes outcomes
 	duration prometheus.Histogram
 }
 
@@ -59,7 +59,7 @@ func (r *Recorder) Record(ctx context.Context, workspaceID string, req *Request,
 	defer cancel()
 
 	recorded, err := r.record(detached, workspaceID, req, idempotencyKey)
-	r.outcomes.WithLabelValues(outcome(recorded, err)).Inc()
+	r.outcomes[outcome(recorded, err)].Inc()
 	r.duration.Observe(time.Since(start).Seconds())
 	if err == nil && ctx.Err() != nil {
 		r.logger.LogAttrs(ctx, slog.LevelInfo, "sale recorded after its caller went away",

@@ -17,17 +17,21 @@ const (
 	outcomeFailed       = "failed"
 )
 
-func newOutcomes(metrics prometheus.Registerer) *prometheus.CounterVec {
-	outcomes := register(metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
+// outcomes counts sales.
+type outcomes map[string]prometheus.Counter
+
+func newOutcomes(metrics prometheus.Registerer) outcomes {
+	counters := register(metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_sales_total",
 		Help: "Valid sales that were asked for, by outcome.",
 	}, []string{"outcome"}))
-	for _, each := range []string{
+	each := outcomes{}
+	for _, name := range []string{
 		outcomeRecorded, outcomeReplayed, outcomeUnattributed, outcomeMismatch, outcomeNotRecorded, outcomeUnknown, outcomeFailed,
 	} {
-		outcomes.WithLabelValues(each) // a rate needs the zero before the first
+		each[name] = counters.WithLabelValues(name) // at once: a rate needs the zero before the first
 	}
-	return outcomes
+	return each
 }
 
 func newDuration(metrics prometheus.Registerer) prometheus.Histogram {

@@ -1,16 +1,11 @@
 package sale
 
 import (
-	"bytes"
-	"encoding/json"
 	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
-
-// utmKeys are the members of an answered utm, in their order.
-var utmKeys = [...]string{"source", "medium", "campaign", "term", "content", "referral"}
 
 // AppendResponse appends the body of a sale's 201. It is the only renderer, and
 // replays are rendered anew: its bytes are frozen, for every version must
@@ -85,36 +80,6 @@ func appendCustomer(dst []byte, c *Customer) []byte {
 	dst = appendNullable(dst, c.Avatar)
 	dst = append(dst, `,"externalId":`...)
 	dst = appendString(dst, c.ExternalID)
-	return append(dst, '}')
-}
-
-// appendUTM appends the known keys whose values are non-empty strings, or null
-// where that leaves nothing.
-func appendUTM(dst []byte, stored json.RawMessage) []byte {
-	if len(stored) == 0 {
-		return append(dst, "null"...)
-	}
-	var members map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(stored))
-	decoder.UseNumber() // a number is not answered, but one beyond a double must not cost the other members
-	if decoder.Decode(&members) != nil {
-		return append(dst, "null"...)
-	}
-	separator := byte('{')
-	for _, key := range utmKeys {
-		text, _ := members[key].(string)
-		if text == "" {
-			continue
-		}
-		dst = append(dst, separator)
-		dst = appendString(dst, key)
-		dst = append(dst, ':')
-		dst = appendString(dst, text)
-		separator = ','
-	}
-	if separator == '{' {
-		return append(dst, "null"...)
-	}
 	return append(dst, '}')
 }
 

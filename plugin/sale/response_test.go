@@ -95,7 +95,9 @@ func TestAppendResponse_AnswersOnlyUTMsThatSaySomething(t *testing.T) {
 		`{"source": {}}`:    `null`,
 		`{"utm_term": "a"}`: `null`,
 		`{"referral": "f", "content": "e", "term": "d", "campaign": "c", "medium": "b", "source": "a"}`: `{"source":"a","medium":"b","campaign":"c","term":"d","content":"e","referral":"f"}`,
-		`{"term": "\u0041\"", "source": 1e999}`:                                                         `{"term":"A\""}`,
+		`{"s\u006furce": "a", "source": {"source": ["b"]}, "source": "c", "medium": "\ud800"} `:         `{"source":"c","medium":"�"}`,
+		`{"source": "a"`:                        `null`,
+		`{"term": "\u0041\"", "source": 1e999}`: `{"term":"A\""}`,
 	} {
 		if got := appendUTM(nil, json.RawMessage(stored)); string(got) != want {
 			t.Errorf("utm %s\n got %s\nwant %s", stored, got, want)
