@@ -83,6 +83,7 @@ func (a *App) warnOfLiteralPasswords() {
 // Start begins to listen for changed keys. It waits for nobody.
 func (a *App) Start() error {
 	a.lease.use()
+	tendGarbage()
 	return nil
 }
 
