@@ -12,12 +12,12 @@ import (
 
 // markOwn gives an answer of the edge's own what all of them have: an
 // X-Request-Id, whatever the client called its request, and no place in caches.
+// The id is Caddy's, which writes it into the access log as uuid.
 func markOwn(w http.ResponseWriter, r *http.Request) {
 	id, _ := replacer(r).GetString("http.request.uuid")
-	logField(r, "request_id", id)
-	header := w.Header()
-	header.Set("X-Request-Id", id)
-	header.Set("Cache-Control", "no-store")
+	header, values := w.Header(), [...]string{id, "no-store"}
+	header["X-Request-Id"] = values[0:1:1]
+	header["Cache-Control"] = values[1:2:2]
 }
 
 // refuse answers a request for whose body nobody waits. The cause goes to the
@@ -33,7 +33,7 @@ func refuse(w http.ResponseWriter, r *http.Request, cause string, write func()) 
 func fail(w http.ResponseWriter, r *http.Request, logger *zap.Logger, status int, cause error) error {
 	markOwn(w, r)
 	// Not slog: with it Caddy adds a stack trace to each error, which in an outage of Postgres fills disks.
-	logger.Error("request failed", zap.String("request_id", w.Header().Get("X-Request-Id")), zap.Int("status", status), zap.Error(cause))
+	logger.Error("request failed", zap.String("uuid", w.Header().Get("X-Request-Id")), zap.Int("status", status), zap.Error(cause))
 	return caddyhttp.Error(status, cause)
 }
 

@@ -75,7 +75,7 @@ func TestRequestsAreDecidedInOrder(t *testing.T) {
 			if len(id) != 36 {
 				t.Fatalf("X-Request-Id %q is none of ours", id)
 			}
-			line := written.await(t, "handled request", "request_id", id)
+			line := written.await(t, "handled request", "uuid", id)
 			if tc.cause != "" && line["cause"] != tc.cause {
 				t.Errorf("logged cause %v, want %s", line["cause"], tc.cause)
 			}
@@ -99,7 +99,7 @@ func TestASaleIsRecorded(t *testing.T) {
 	if got.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("Cache-Control %q", got.header.Get("Cache-Control"))
 	}
-	line := written.await(t, "handled request", "request_id", got.header.Get("X-Request-Id"))
+	line := written.await(t, "handled request", "uuid", got.header.Get("X-Request-Id"))
 	if line["user_id"] != key.ID || line["workspace_id"] != key.WorkspaceID {
 		t.Errorf("logged user_id %v and workspace_id %v, want %s and %s", line["user_id"], line["workspace_id"], key.ID, key.WorkspaceID)
 	}
@@ -173,7 +173,7 @@ func TestHandlersWithoutAVerifiedKeyNameTheFix(t *testing.T) {
 		if got.status != 500 || !strings.Contains(got.body, `"en":"Internal server error"`) {
 			t.Errorf("%s: %d %s", route, got.status, got.body)
 		}
-		line := written.await(t, "request failed", "request_id", got.header.Get("X-Request-Id"))
+		line := written.await(t, "request failed", "uuid", got.header.Get("X-Request-Id"))
 		if line["error"] != errUnverified.Error() || line["level"] != "error" {
 			t.Errorf("logged %v", line)
 		}

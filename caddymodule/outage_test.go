@@ -23,7 +23,7 @@ func TestTheEdgeStartsAndProxiesWithoutPostgresAndRedis(t *testing.T) {
 	if got.status != 503 || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, `"en":"Service temporarily unavailable"`) {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
-	written.await(t, "request failed", "request_id", got.header.Get("X-Request-Id"))
+	written.await(t, "request failed", "uuid", got.header.Get("X-Request-Id"))
 	written.await(t, "not listening for changed keys", "level", "warn")
 }
 
@@ -35,7 +35,7 @@ func TestAFailingSiteIsAnsweredInTheEnvelopeOfTheAPIOnly(t *testing.T) {
 	if got.status != 502 || !strings.Contains(got.body, `"en":"Bad gateway"`) || got.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
-	written.await(t, "handled request", "request_id", got.header.Get("X-Request-Id"))
+	written.await(t, "handled request", "uuid", got.header.Get("X-Request-Id"))
 	if got := e.send("GET", "/page", nil, ""); got.status != 502 || got.body != "" {
 		t.Errorf("%d %s", got.status, got.body)
 	}

@@ -90,8 +90,8 @@ func (s *SaleStore) Record(ctx context.Context, wanted *sale.Sale) (*sale.Record
 		deadline, _ = ctx.Deadline()
 	}
 	p := newPendingSale(wanted, deadline)
-	writer, leave := s.writers.enter(p.customer)
-	defer leave()
+	writer, slot := s.writers.enter(p.customer)
+	defer s.writers.leave(slot)
 	if !s.submit(p, writer) {
 		s.metrics.shed.Inc()
 		return nil, notRecorded(errFull)

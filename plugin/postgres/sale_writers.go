@@ -34,8 +34,8 @@ func newSaleWriters(batch int) *saleWriters {
 	return &saleWriters{batch: batch, seed: maphash.MakeSeed()}
 }
 
-// enter is the writer of a customer's sale, until leave.
-func (s *saleWriters) enter(customer customerKey) (w *saleWriter, leave func()) {
+// enter is the writer of a customer's sale, until the slot is left.
+func (s *saleWriters) enter(customer customerKey) (*saleWriter, *customerSlot) {
 	slot := &s.slots[maphash.Comparable(s.seed, customer)%customerSlots]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,11 +43,13 @@ func (s *saleWriters) enter(customer customerKey) (w *saleWriter, leave func()) 
 		slot.writer = s.free()
 	}
 	slot.sales++
-	return slot.writer, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		slot.sales--
-	}
+	return slot.writer, slot
+}
+
+func (s *saleWriters) leave(slot *customerSlot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slot.sales--
 }
 
 // free is the first writer that a sale need not wait for, or else the one with

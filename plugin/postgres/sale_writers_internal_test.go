@@ -59,19 +59,19 @@ func TestFurtherWritersWaitForABacklog(t *testing.T) {
 
 func TestCustomerStaysWithItsWriterWhileItsSalesAreUnderWay(t *testing.T) {
 	s, customer := crew(t, 2), customerKey{"w", "c"}
-	_, leaveFirst := s.enter(customer)
+	_, first := s.enter(customer)
 	s.all[0].wait(2)
-	second, leaveSecond := s.enter(customer)
+	second, sameSlot := s.enter(customer)
 	if got := s.index(second); got != 0 {
 		t.Errorf("the second sale goes to writer %d, want that of the first, 0", got)
 	}
-	leaveFirst()
-	third, leaveThird := s.enter(customer)
+	s.leave(first)
+	third, _ := s.enter(customer)
 	if got := s.index(third); got != 0 {
 		t.Errorf("the third sale goes to writer %d, want that of the second, 0", got)
 	}
-	leaveSecond()
-	leaveThird()
+	s.leave(sameSlot)
+	s.leave(sameSlot)
 	next, _ := s.enter(customer)
 	if got := s.index(next); got != 1 {
 		t.Errorf("once all are answered the next goes to writer %d, want the free one, 1", got)
