@@ -1,0 +1,75 @@
+package load
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// Latency is a distribution of times, each figure exact to 1 %.
+type Latency struct {
+	Count                          int
+	P50, P90, P99, P999, Max, Mean time.Duration
+}
+
+const (
+	subBuckets = 128     // to each power of two
+	longest    = 1 << 40 // ns, 18 minutes; what is longer counts as that
+	buckets    = (40-8)*subBuckets + 2*subBuckets
+)
+
+// histogram is log-linear: exact below 256 ns, in steps of less than 1 % above.
+type histogram struct {
+	counts         [buckets]atomic.Uint32
+	total, longest atomic.Int64
+}
+
+func (h *histogram) record(d time.Duration) {
+	ns := int64(min(max(d, 0), longest-1))
+	h.counts[bucket(uint64(ns))].Add(1)
+	h.total.Add(ns)
+	for seen := h.longest.Load(); ns > seen && !h.longest.CompareAndSwap(seen, ns); seen = h.longest.Load() {
+	}
+}
+
+func bucket(ns uint64) int {
+	if ns < 2*subBuckets {
+		return int(ns)
+	}
+	shift := bits.Len64(ns) - 8
+	return shift*subBuckets + int(ns>>shift)
+}
+
+// ceiling is the longest time that falls into bucket b.
+func ceiling(b int) int64 {
+	if b < 2*subBuckets {
+		return int64(b)
+	}
+	shift := b/subBuckets - 1
+	return int64(b-shift*subBuckets+1)<<shift - 1
+}
+
+func (h *histogram) latency() Latency {
+	l := Latency{Max: time.Duration(h.longest.Load())}
+	for b := range h.counts {
+		l.Count += int(h.counts[b].Load())
+	}
+	if l.Count == 0 {
+		return l
+	}
+	l.Mean = time.Duration(h.total.Load() / int64(l.Count))
+	l.P50, l.P90, l.P99, l.P999 = h.quantile(l, 0.5), h.quantile(l, 0.9), h.quantile(l, 0.99), h.quantile(l, 0.999)
+	return l
+}
+
+// quantile is a time that the fraction q of all is not above.
+func (h *histogram) quantile(l Latency, q float64) time.Duration {
+	seen := 0
+	for b := range h.counts {
+		seen += int(h.counts[b].Load())
+		if float64(seen) >= q*float64(l.Count) {
+			return min(time.Duration(ceiling(b)), l.Max)
+		}
+	}
+	return l.Max
+}

@@ -1,0 +1,108 @@
+package load
+
+import (
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// errorKinds bounds Result.Errors; what is beyond counts as "other".
+const errorKinds = 16
+
+// recorder counts what all connections see. Times are since its start.
+type recorder struct {
+	start    time.Time
+	from, to time.Duration // the measured time
+	open     bool
+	expect   int
+
+	seq                  atomic.Uint64
+	requests, reconnects atomic.Int64
+	latency, late        histogram
+	used                 time.Duration
+
+	mu     sync.Mutex
+	errors map[string]int
+}
+
+func newRecorder(s Spec) *recorder {
+	r := &recorder{start: time.Now(), from: s.Warmup, to: s.Warmup + s.Duration, open: s.Rate > 0, expect: s.Expect, errors: map[string]int{}}
+	r.seq.Store(s.Request.Start)
+	return r
+}
+
+func (r *recorder) now() time.Duration { return time.Since(r.start) }
+
+func (r *recorder) measured(t time.Duration) bool { return r.from <= t && t < r.to }
+
+// record counts an answer when it came within the measured time. In open loop
+// the latency is that of all requests that were due in it, however late their
+// answers: to leave out the last ones would leave out the slow ones.
+func (r *recorder) record(since, now time.Duration, status int, err error) {
+	if err == nil && status == r.expect {
+		if r.measured(now) {
+			r.requests.Add(1)
+		}
+		if r.open && r.measured(since) || !r.open && r.measured(now) {
+			r.latency.record(now - since)
+		}
+		return
+	}
+	if !r.measured(now) {
+		return
+	}
+	if err != nil {
+		r.fail(kind(err))
+	} else {
+		r.fail(strconv.Itoa(status))
+	}
+}
+
+// unanswered counts a request that was cut off.
+func (r *recorder) unanswered(since time.Duration) {
+	if r.measured(since) {
+		r.fail("unanswered")
+	}
+}
+
+func (r *recorder) fail(kind string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.errors[kind]; !known && len(r.errors) >= errorKinds {
+		kind = "other"
+	}
+	r.errors[kind]++
+}
+
+// kind leaves out what differs from connection to connection, such as ports.
+func kind(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+}
+
+func (r *recorder) result() Result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Result{
+		Requests:   int(r.requests.Load()),
+		Seconds:    (r.to - r.from).Seconds(),
+		Errors:     r.errors,
+		Reconnects: int(r.reconnects.Load()),
+		Latency:    r.latency.latency(),
+		Late:       r.late.latency(),
+		CPU:        r.used,
+		Next:       r.seq.Load(),
+	}
+}

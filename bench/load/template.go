@@ -1,0 +1,127 @@
+package load
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+const (
+	seqMark, pickMark   = "{seq}", "{pick}"
+	seqWidth, pickWidth = 16, 8
+	maxPick             = 100_000_000
+)
+
+// template is a request as it goes over the wire, with the places to be
+// overwritten in each.
+type template struct {
+	wire        []byte
+	seqs, picks []int
+	head        bool // has no body in its answer
+}
+
+func newTemplate(r Request, host string) template {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\n", r.Method, r.Path)
+	header := maps.Clone(r.Header)
+	if header == nil {
+		header = map[string]string{}
+	}
+	if !has(header, "Host") {
+		fmt.Fprintf(&text, "Host: %s\r\n", host)
+	}
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		fmt.Fprintf(&text, "%s: %s\r\n", name, header[name])
+	}
+	if r.Body != "" || r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
+		fmt.Fprintf(&text, "Content-Length: %d\r\n", len(expand(r.Body, 0, 0)))
+	}
+	text.WriteString("\r\n" + r.Body)
+	t := compile(text.String())
+	t.head = r.Method == http.MethodHead
+	return t
+}
+
+func has(header map[string]string, name string) bool {
+	for n := range header {
+		if strings.EqualFold(n, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func compile(text string) (t template) {
+	for text != "" {
+		before, after, _ := strings.Cut(text, "{")
+		t.wire = append(t.wire, before...)
+		if len(before) == len(text) {
+			break
+		}
+		switch mark := "{" + after; {
+		case strings.HasPrefix(mark, seqMark):
+			t.seqs = append(t.seqs, len(t.wire))
+			t.wire = append(t.wire, make([]byte, seqWidth)...)
+			text = mark[len(seqMark):]
+		case strings.HasPrefix(mark, pickMark):
+			t.picks = append(t.picks, len(t.wire))
+			t.wire = append(t.wire, make([]byte, pickWidth)...)
+			text = mark[len(pickMark):]
+		default:
+			t.wire = append(t.wire, '{')
+			text = after
+		}
+	}
+	t.fill(0, 0)
+	return t
+}
+
+// clone is for a connection of its own to fill.
+func (t template) clone() template {
+	t.wire = bytes.Clone(t.wire)
+	return t
+}
+
+func (t template) fill(seq uint64, pick uint32) {
+	for _, at := range t.seqs {
+		digits(t.wire[at:at+seqWidth], seq)
+	}
+	for _, at := range t.picks {
+		digits(t.wire[at:at+pickWidth], uint64(pick))
+	}
+}
+
+func digits(into []byte, n uint64) {
+	for i := len(into) - 1; i >= 0; i-- {
+		into[i] = byte('0' + n%10)
+		n /= 10
+	}
+}
+
+// expand is text as fill would leave it.
+func expand(text string, seq uint64, pick uint32) string {
+	t := compile(text)
+	t.fill(seq, pick)
+	return string(t.wire)
+}
+
+func host(raw string) string {
+	u, _ := url.Parse(raw) // checked with the Spec
+	return u.Host
+}
+
+// address is what to dial.
+func address(raw string) string {
+	u, _ := url.Parse(raw)
+	if u.Port() != "" {
+		return u.Host
+	}
+	if u.Scheme == "https" {
+		return u.Host + ":443"
+	}
+	return u.Host + ":80"
+}

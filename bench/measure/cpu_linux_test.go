@@ -1,0 +1,142 @@
+package measure
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// burn is what a child or a thread uses, tolerance what the test itself may use
+// meanwhile: less than burn, so that counting twice shows.
+const burn, tolerance = 300 * time.Millisecond, 200 * time.Millisecond
+
+const burner = "HOKO_TEST_BURNER"
+
+// A main goroutine that keeps the main thread leaves the tests threads that can end.
+func init() { runtime.LockOSThread() }
+
+// TestMain is also the child that burns, says so, and stays until its input ends.
+func TestMain(m *testing.M) {
+	if os.Getenv(burner) == "" {
+		os.Exit(m.Run())
+	}
+	spin()
+	os.Stdout.WriteString("burnt\n")
+	io.Copy(io.Discard, os.Stdin)
+}
+
+// spin is for a goroutine that is locked to its thread.
+func spin() {
+	used := func() time.Duration {
+		var u unix.Rusage
+		unix.Getrusage(unix.RUSAGE_THREAD, &u)
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	for start := used(); used()-start < burn; {
+	}
+}
+
+func usedByThis(t *testing.T) CPU {
+	t.Helper()
+	used, err := Snapshot(Process{"this", os.Getpid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return used
+}
+
+func expectBurnt(t *testing.T, what string, before CPU) {
+	t.Helper()
+	if used := usedByThis(t).Sub(before)["this"]; used < burn-2*tick || used > burn+tolerance {
+		t.Errorf("%s: %v used, want %v", what, used, burn)
+	}
+}
+
+func TestDescendantCountsOnceRunningEndedAndWaitedFor(t *testing.T) {
+	before := usedByThis(t)
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), burner+"=1")
+	stay, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	says, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(says).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	expectBurnt(t, "running", before)
+
+	stay.Close()
+	if err := unix.Waitid(unix.P_PID, child.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	expectBurnt(t, "ended", before)
+
+	if err := child.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	expectBurnt(t, "waited for", before)
+}
+
+func TestThreadThatEndedStillCounts(t *testing.T) {
+	before := usedByThis(t)
+	thread := make(chan int)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		spin()
+		thread <- unix.Gettid()
+	}()
+	task := "/proc/self/task/" + strconv.Itoa(<-thread)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(task); os.IsNotExist(err) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the thread does not end")
+		}
+	}
+	expectBurnt(t, "thread", before)
+}
+
+func TestProcessThatDoesNotExistIsAnError(t *testing.T) {
+	used, err := Snapshot(Process{"this", os.Getpid()}, Process{"none", 1 << 30})
+	if err == nil {
+		t.Errorf("%v used", used)
+	}
+}
+
+func TestMemoryGrowsWithWhatIsTouched(t *testing.T) {
+	const size = 64 << 20
+	rssBefore, pssBefore, err := Memory(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(held)
+	for i := 0; i < size; i += 4096 {
+		held[i] = 1
+	}
+	rss, pss, err := Memory(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rss-rssBefore < size/2 || rss-rssBefore > 2*size || pss-pssBefore < size/2 || pss > rss {
+		t.Errorf("rss %d → %d, pss %d → %d, want %d more", rssBefore, rss, pssBefore, pss, size)
+	}
+}
