@@ -60,17 +60,17 @@ func New(store Store, o Options) (*Authenticator, error) {
 		return nil, err
 	}
 	a := &Authenticator{
-		store: store,
-		ttl:   o.TTL,
-		stale: o.Stale,
-		start: time.Now(),
-		// Longer than an entry may be used: it still tells a known key from a guess.
-		keys:    newCache(o.Size, o.TTL+o.Stale),
+		store:   store,
+		ttl:     o.TTL,
+		stale:   o.Stale,
+		start:   time.Now(),
 		unknown: unknown,
 		guesses: guesses,
 		slots:   newSlots(),
 		outage:  outage{logger: o.Logger},
 	}
+	// Longer than an entry may be used: it still tells a known key from a guess.
+	a.keys = newCache(o.Size, o.TTL+o.Stale, a.now)
 	if a.metrics, err = newMetrics(o.Metrics, a.Stats); err != nil {
 		return nil, err
 	}
@@ -124,25 +124,25 @@ func refusal(key *Key, header http.Header) Cause {
 // find is the entry of a key, from the cache where that may be used, or
 // ErrNotFound.
 func (a *Authenticator) find(ctx context.Context, hash Hash, client string) (*entry, error) {
-	cached := a.keys.get(hash)
-	if cached != nil && a.fresh(cached) {
+	now := a.now() // once: it costs nearly as much as finding the entry
+	cached := a.keys.get(hash, now)
+	if cached != nil && a.fresh(cached, now) {
 		return cached, nil
 	}
-	now := a.now()
 	if a.unknown.has(hash, a.epochs.of(hash), now) {
 		return nil, ErrNotFound
 	}
 	if cached == nil {
 		return a.lookUp(ctx, hash, client, false)
 	}
-	return a.verify(ctx, cached, client)
+	return a.verify(ctx, cached, client, now)
 }
 
 // verify asks the store for a key again, and falls back on what is cached where
 // that may be used stale. While the store is known to fail nobody waits for it.
-func (a *Authenticator) verify(ctx context.Context, cached *entry, client string) (*entry, error) {
-	hash, now := cached.key.Hash, a.now()
-	if a.usableStale(cached) {
+func (a *Authenticator) verify(ctx context.Context, cached *entry, client string, now time.Duration) (*entry, error) {
+	hash := cached.key.Hash
+	if a.usableStale(cached, now) {
 		if a.outage.lasts(now) {
 			if a.outage.probe(now) {
 				a.join(hash, client, true)
@@ -159,7 +159,7 @@ func (a *Authenticator) verify(ctx context.Context, cached *entry, client string
 		a.outage.began(a.now(), err)
 	}
 	// Judged again: the key may have been revoked while the store was waited for.
-	if errors.Is(err, ErrUnavailable) && a.usableStale(cached) {
+	if errors.Is(err, ErrUnavailable) && a.usableStale(cached, a.now()) {
 		a.metrics.stale.Inc()
 		return cached, nil
 	}
@@ -167,18 +167,18 @@ func (a *Authenticator) verify(ctx context.Context, cached *entry, client string
 }
 
 // fresh: the store need not be asked.
-func (a *Authenticator) fresh(e *entry) bool {
+func (a *Authenticator) fresh(e *entry, now time.Duration) bool {
 	trust := a.ttl
 	if !a.listening.Load() {
 		trust = min(trust, deafTrust)
 	}
-	return e.epoch == a.epochs.of(e.key.Hash) && a.now()-e.checked < trust
+	return e.epoch == a.epochs.of(e.key.Hash) && now-e.checked < trust
 }
 
 // usableStale: where the store cannot answer, the entry may be used all the
 // same.
-func (a *Authenticator) usableStale(e *entry) bool {
-	return !a.overtaken(e) && a.now()-e.checked < a.stale
+func (a *Authenticator) usableStale(e *entry, now time.Duration) bool {
+	return !a.overtaken(e) && now-e.checked < a.stale
 }
 
 // overtaken: something happened to the key since the store was asked for it.

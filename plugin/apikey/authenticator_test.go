@@ -361,6 +361,15 @@ func TestKeyRevokedWhileTheStoreIsWaitedForIsNotServedStale(t *testing.T) {
 	})
 }
 
+func TestKeyThatAgesPastStaleWhileTheStoreIsWaitedForIsNotServed(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		time.Sleep(5*time.Minute - patience)
+		b.store.onLookup(mute)
+		b.wantUnavailable(testToken)
+	})
+}
+
 func TestMuteStoreCostsOneWait(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.store.set("second", Key{})

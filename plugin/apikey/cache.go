@@ -9,6 +9,9 @@ import (
 	"github.com/dgraph-io/ristretto/v2"
 )
 
+// sweepInterval is that of the search for entries that are of no more use.
+const sweepInterval = time.Minute
+
 // entry is a key with what decides how long it may be used. Entries are
 // immutable, and hold the key itself: a hundred thousand of them count.
 type entry struct {
@@ -21,6 +24,8 @@ type entry struct {
 
 func newEntry(key *Key, hash Hash, epoch epoch, checked time.Duration) *entry {
 	e := &entry{key: *key, epoch: epoch, checked: checked}
+	ids := key.ID + key.WorkspaceID // one allocation instead of two
+	e.key.ID, e.key.WorkspaceID = ids[:len(key.ID)], ids[len(key.ID):]
 	e.key.Hash = hash
 	e.key.AllowedHostnames = canonicalPatterns(key.AllowedHostnames)
 	return e
@@ -29,52 +34,83 @@ func newEntry(key *Key, hash Hash, epoch epoch, checked time.Duration) *entry {
 // cache holds the keys that were found, whatever their state. Whether an entry
 // may be used is its reader's to decide, so it does not matter that the engine
 // sets late, or drops what it is given.
+//
+// It judges by itself what is older than ttl: the engine's own expiry reads the
+// clock at each Get, and holds every key in one more map.
 type cache struct {
 	size int
 	ttl  time.Duration
+	now  func() time.Duration // of the clock that entries are dated by
 
+	once sync.Once // starts the engine, or keeps it from starting
 	// mu keeps the engine from closing while it is used: it would panic.
-	mu     sync.RWMutex
-	engine *ristretto.Cache[uint64, *entry] // nil before the first put and after close
-	closed bool
+	mu      sync.RWMutex
+	engine  *ristretto.Cache[uint64, *entry] // nil before the first put and after close
+	err     error                            // of starting it
+	sweeper *time.Timer
 }
 
-// newCache starts nothing: the engine's two goroutines come with the first put
-// and end with close.
-func newCache(size int, ttl time.Duration) *cache { return &cache{size: size, ttl: ttl} }
+// newCache starts nothing: the engine's two goroutines and the sweeper come with
+// the first put and end with close.
+func newCache(size int, ttl time.Duration, now func() time.Duration) *cache {
+	return &cache{size: size, ttl: ttl, now: now}
+}
 
-func (c *cache) get(hash Hash) *entry {
+func (c *cache) get(hash Hash, now time.Duration) *entry {
 	c.mu.RLock()
 	e, _ := c.engine.Get(slot(hash))
 	c.mu.RUnlock()
-	if e == nil || e.key.Hash != hash {
+	if e == nil || e.key.Hash != hash || now-e.checked >= c.ttl {
 		return nil
 	}
 	return e
 }
 
 func (c *cache) put(e *entry) error {
+	c.once.Do(c.start)
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	c.engine.Set(slot(e.key.Hash), e, 1)
+	return c.err
+}
+
+func (c *cache) start() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return nil
+	if c.engine, c.err = newEngine(c.size); c.err != nil {
+		c.err = fmt.Errorf("starting the key cache: %w", c.err)
+		return
 	}
+	c.sweeper = time.AfterFunc(sweepInterval, c.sweep)
+}
+
+// sweep frees what nobody asks for any more. An entry that is renewed at this
+// moment may go with it: its key is looked up again.
+func (c *cache) sweep() {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	if c.engine == nil {
-		engine, err := newEngine(c.size)
-		if err != nil {
-			return fmt.Errorf("starting the key cache: %w", err)
-		}
-		c.engine = engine
+		return
 	}
-	c.engine.SetWithTTL(slot(e.key.Hash), e, 1, c.ttl)
-	return nil
+	var old []uint64
+	now := c.now()
+	c.engine.IterValues(func(e *entry) bool {
+		if now-e.checked >= c.ttl {
+			old = append(old, slot(e.key.Hash))
+		}
+		return false
+	})
+	for _, slot := range old {
+		c.engine.Del(slot)
+	}
+	c.sweeper.Reset(sweepInterval)
 }
 
 func newEngine(size int) (*ristretto.Cache[uint64, *entry], error) {
 	return ristretto.NewCache(&ristretto.Config[uint64, *entry]{
 		NumCounters:        10 * int64(size),
 		MaxCost:            int64(size),
-		BufferItems:        64,
+		BufferItems:        512,  // hits that are counted at once: it wakes a goroutine each time
 		IgnoreInternalCost: true, // a cost of 1 is one key
 	})
 }
@@ -93,9 +129,13 @@ func (c *cache) len() int {
 
 // close empties the cache for good. It is safe at any time, and more than once.
 func (c *cache) close() {
+	c.once.Do(func() {})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closed = true
+	if c.engine == nil {
+		return
+	}
+	c.sweeper.Stop()
 	c.engine.Close()
 	c.engine = nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,13 +38,27 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 	})
 }
 
+func TestCacheThatWasClosedStartsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(100, time.Minute, stopped)
+		c.close()
+		if err := c.put(newEntry(&Key{}, HashOf("late"), epoch{}, 0)); err != nil {
+			t.Error(err)
+		}
+		if c.len() != 0 || c.get(HashOf("late"), 0) != nil {
+			t.Error("it holds something")
+		}
+	})
+}
+
 func TestCacheClosesWhileItIsUsed(t *testing.T) {
-	c := newCache(100, time.Minute)
+	c := newCache(100, time.Minute, stopped)
+	var closed atomic.Bool
 	var used, users sync.WaitGroup
 	use := func(f func(hash Hash)) {
 		used.Add(1)
 		users.Go(func() {
-			for n := range 2000 {
+			for n := 0; n <= 100 || !closed.Load(); n++ {
 				f(HashOf(fmt.Sprint(n % 100)))
 				if n == 100 {
 					used.Done()
@@ -51,8 +66,9 @@ func TestCacheClosesWhileItIsUsed(t *testing.T) {
 			}
 		})
 	}
-	use(func(hash Hash) { c.get(hash) })
+	use(func(hash Hash) { c.get(hash, 0) })
 	use(func(Hash) { c.len() })
+	use(func(Hash) { c.sweep() })
 	for range 2 {
 		use(func(hash Hash) {
 			if err := c.put(newEntry(&Key{}, hash, epoch{}, 0)); err != nil {
@@ -62,18 +78,19 @@ func TestCacheClosesWhileItIsUsed(t *testing.T) {
 	}
 	used.Wait()
 	c.close()
+	closed.Store(true)
 	users.Wait()
 	c.close()
 	if err := c.put(newEntry(&Key{}, HashOf("late"), epoch{}, 0)); err != nil {
 		t.Error(err)
 	}
-	if c.len() != 0 || c.get(HashOf("0")) != nil || c.engine != nil {
+	if c.len() != 0 || c.get(HashOf("0"), 0) != nil || c.engine != nil {
 		t.Error("it holds something")
 	}
 }
 
 func TestKeyThatSharesASlotIsAnother(t *testing.T) {
-	c := newCache(100, time.Minute)
+	c := newCache(100, time.Minute, stopped)
 	defer c.close()
 	hash := HashOf(testToken)
 	twin := hash
@@ -82,14 +99,54 @@ func TestKeyThatSharesASlotIsAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.engine.Wait()
-	if c.get(hash) == nil || c.get(twin) != nil {
+	if c.get(hash, 0) == nil || c.get(twin, 0) != nil {
 		t.Error("hashes are not compared whole")
 	}
 }
 
+func TestEntryIsFoundUntilItsTTL(t *testing.T) {
+	c := newCache(100, time.Minute, stopped)
+	defer c.close()
+	hash := HashOf(testToken)
+	if err := c.put(newEntry(&Key{}, hash, epoch{}, time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	c.engine.Wait()
+	if c.get(hash, time.Hour+time.Minute-1) == nil {
+		t.Error("it is gone before its time")
+	}
+	if c.get(hash, time.Hour+time.Minute) != nil {
+		t.Error("it outlives its time")
+	}
+}
+
+func TestKeyThatNobodyUsesLeavesTheCache(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.store.set("idle", Key{})
+		b.wantOK("idle")
+		for range 6 { // to the end of ttl and stale
+			b.wantOK(testToken)
+			if keys := b.Stats().Keys; keys != 2 {
+				t.Fatalf("%d keys are cached, want 2", keys)
+			}
+			time.Sleep(time.Minute - time.Nanosecond)
+		}
+		time.Sleep(sweepInterval)
+		b.settle()
+		if keys := b.Stats().Keys; keys != 1 {
+			t.Errorf("%d keys are cached, want 1", keys)
+		}
+		before := b.store.lookups()
+		b.store.fail(errStoreDown)
+		b.wantOK(testToken)
+		b.wantUnavailable("idle")
+		b.wantLookups(before + 2)
+	})
+}
+
 func TestMillionKeysAreNotAllRemembered(t *testing.T) {
 	const size = 1000
-	c := newCache(size, time.Minute)
+	c := newCache(size, time.Minute, stopped)
 	defer c.close()
 	u, err := newUnknownKeys()
 	if err != nil {
@@ -128,3 +185,6 @@ func TestGuessesDoNotPushAKeyOut(t *testing.T) {
 		}
 	}, func(o *Options) { o.Size = 1; o.Guesses = GuessLimit{1_000_000, time.Second} })
 }
+
+// stopped is a clock for entries that do not age.
+func stopped() time.Duration { return 0 }

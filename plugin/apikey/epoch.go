@@ -11,16 +11,18 @@ import (
 // under one is worth nothing once events has moved: the key may have been
 // revoked since. It must be verified again once listens has moved: the listener
 // was away, and may have missed an event.
-type epoch struct{ events, listens uint64 }
+//
+// The counters may wrap: no entry is trusted for as long as four billion events take.
+type epoch struct{ events, listens uint32 }
 
 const stripes = 4096
 
 // epochs counts what is heard. Counters only grow, so nothing ever has to be
 // removed from a cache for a revocation to hold.
 type epochs struct {
-	keys    [stripes]atomic.Uint64 // events of single keys, striped by hash
-	all     atomic.Uint64          // events of workspaces, and those not understood
-	listens atomic.Uint64
+	keys    [stripes]atomic.Uint32 // events of single keys, striped by hash
+	all     atomic.Uint32          // events of workspaces, and those not understood
+	listens atomic.Uint32
 }
 
 // of is the epoch of a key now. Both counters of its events only grow: an equal
@@ -29,7 +31,7 @@ func (e *epochs) of(hash Hash) epoch {
 	return epoch{e.stripe(hash).Load() + e.all.Load(), e.listens.Load()}
 }
 
-func (e *epochs) stripe(hash Hash) *atomic.Uint64 {
+func (e *epochs) stripe(hash Hash) *atomic.Uint32 {
 	return &e.keys[binary.LittleEndian.Uint16(hash[:])%stripes]
 }
 

@@ -8,7 +8,6 @@ type Key struct {
 	ID          string
 	Hash        Hash
 	WorkspaceID string
-	Scopes      Scopes
 	// AllowedHostnames as `example.com` or `*.example.com`; empty allows any.
 	// Case, ports and trailing dots do not matter in what a Store returns: the
 	// Authenticator hands out their canonical spelling.
@@ -18,6 +17,7 @@ type Key struct {
 	Limit Limit
 	// ExpiresAt is zero for a key that does not expire.
 	ExpiresAt time.Time
+	Scopes    Scopes
 	Revoked   bool
 	// WorkspaceDisabled: all keys of the workspace are refused.
 	WorkspaceDisabled bool

@@ -36,6 +36,9 @@ func parseToken(values []string) (Token, *Refused) {
 	if len(values) > 1 {
 		return Token{}, malformedKey
 	}
+	if text, usual := strings.CutPrefix(values[0], "Bearer "); usual && text != "" && isTokenText(text) {
+		return Token{text}, nil // without the passes that the other spellings take
+	}
 	text := strings.Trim(values[0], whiteSpace)
 	scheme, rest := text, ""
 	if end := strings.IndexAny(text, whiteSpace); end >= 0 {
@@ -65,7 +68,7 @@ func isTokenText(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
+		if s[i]-'!' > '~'-'!' { // also below '!', where it wraps: one comparison a byte
 			return false
 		}
 	}
