@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// tolerated is how many failures in a row open a breaker.
+	// tolerated is how many failed round trips in a row open a breaker.
 	tolerated = 3
 
 	// Probes of an open breaker are this far apart: the first wait, doubling up to the last.
@@ -21,7 +21,7 @@ const (
 )
 
 // breaker keeps requests from a node that does not answer. It opens after three
-// failures in a row or one refused dial; while it is open, commands fail at
+// round trips in a row that failed, or one refused dial; while it is open, commands fail at
 // once and one probe at a time asks whether the node is back. It is a hook of
 // the node's client, so a Cluster has one a node.
 type breaker struct {
@@ -59,25 +59,52 @@ func (b *breaker) admit(ctx context.Context) (epoch uint64, err error) {
 	return epoch, nil
 }
 
-// settle judges how a command went and returns its error. Only the limiter's
-// own commands and a Cluster's question for its slots count: what greets a new
-// connection runs inside of one of them.
+// settle judges how a command went and returns its error.
 func (b *breaker) settle(epoch uint64, cmd redis.Cmder, err error) error {
-	switch cmd.Name() {
-	case "evalsha", "eval":
+	err, tells := b.judge(cmd, err)
+	if tells {
+		b.count(epoch, cmd, err)
+	}
+	return err
+}
+
+// settleAll judges a round trip as a whole: an answer to any of its calls shows
+// that the node is well, and without one it failed once, however many they were.
+func (b *breaker) settleAll(epoch uint64, cmds []redis.Cmder) (first error) {
+	var speaker redis.Cmder
+	for _, cmd := range cmds {
+		err, tells := b.judge(cmd, cmd.Err())
+		if first == nil {
+			first = err
+		}
+		if tells && (speaker == nil || err == nil) {
+			speaker = cmd
+		}
+	}
+	if speaker != nil {
+		b.count(epoch, speaker, speaker.Err())
+	}
+	return first
+}
+
+// judge returns a command's error, and whether its end tells how the node is. Only
+// the limiter's own commands and a Cluster's question for its slots do: what greets
+// a new connection runs inside of one of them.
+func (b *breaker) judge(cmd redis.Cmder, err error) (_ error, tells bool) {
+	switch {
+	case isScript(cmd):
 		if err == nil && !isScriptAnswer(cmd) {
 			err = errAnswer
 			cmd.SetErr(err)
 		}
-	case "cluster":
+	case cmd.Name() == "cluster":
 		if err == nil {
-			return nil // says nothing about writes
+			return nil, false // says nothing about writes
 		}
 	default:
-		return err
+		return err, false
 	}
-	b.count(epoch, cmd, err)
-	return err
+	return err, err == nil || !b.saysNothing(cmd, err)
 }
 
 func (b *breaker) count(epoch uint64, cmd redis.Cmder, err error) {
@@ -91,9 +118,6 @@ func (b *breaker) count(epoch uint64, cmd redis.Cmder, err error) {
 		return
 	}
 	cause := classify(err)
-	if b.saysNothing(cmd, err, cause) {
-		return
-	}
 	if b.failed.Add(1) < tolerated && cause != failRefused {
 		return
 	}
@@ -103,8 +127,8 @@ func (b *breaker) count(epoch uint64, cmd redis.Cmder, err error) {
 }
 
 // saysNothing is true of errors that do not tell whether the node is well.
-func (b *breaker) saysNothing(cmd redis.Cmder, err error, cause failure) bool {
-	switch {
+func (b *breaker) saysNothing(cmd redis.Cmder, err error) bool {
+	switch cause := classify(err); {
 	case cause == failKey: // it is well but for this key
 		return true
 	case cause == failClosed || b.fleet.ctx.Err() != nil: // we are closing
@@ -171,28 +195,36 @@ func (b *breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		if err != nil {
 			return err
 		}
-		return b.settle(epoch, cmd, next(ctx, cmd))
+		return b.settle(epoch, cmd, shield(func() error { return next(ctx, cmd) }))
 	}
 }
 
-// ProcessPipelineHook does the same for the pipeline that follows an -ASK.
+// ProcessPipelineHook does the same for calls that share a round trip, and for
+// the one that follows an -ASK.
 func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		epoch, err := b.admit(ctx)
 		if err != nil {
-			for _, cmd := range cmds {
-				cmd.SetErr(err)
-			}
+			failAll(cmds, err)
 			return err
 		}
-		err = next(ctx, cmds)
-		for _, cmd := range cmds {
-			if bad := b.settle(epoch, cmd, cmd.Err()); err == nil {
-				err = bad
-			}
+		err = shield(func() error { return next(ctx, cmds) })
+		if bad := b.settleAll(epoch, cmds); err == nil {
+			err = bad
 		}
 		return err
 	}
+}
+
+// shield makes a panic an answer that is not the script's: go-redis makes room for
+// whatever length a reply claims to have.
+func shield(ask func() error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errAnswer
+		}
+	}()
+	return ask()
 }
 
 // isScriptAnswer says whether a reply has the shape that redis_rate takes for granted.

@@ -151,9 +151,10 @@ func TestHerdInAnOutageMakesOneProbeAtATime(t *testing.T) {
 			})
 		}
 		herd.Wait()
-		// Of 10 s with 64 requests each 50 ms, redis sees the first of each and ten probes.
-		if got := s.redis.scripts.Load() - s.redis.probes.Load(); got != 64 {
-			t.Errorf("%d requests reached redis, want the 64 that were under way when it fell silent", got)
+		// Of 64 at a time, a mute redis sees the first two: the others give up together with them.
+		// It takes the next 64 for a third failure.
+		if got := s.redis.scripts.Load() - s.redis.probes.Load(); got != 2*maxInFlight {
+			t.Errorf("%d requests reached redis, want %d", got, 2*maxInFlight)
 		}
 		if got := s.redis.probes.Load(); got != 11 || most.Load() != 1 {
 			t.Errorf("%d probes, %d at a time; want 11, one at a time", got, most.Load())
@@ -201,15 +202,13 @@ func TestStragglersOfAnOutageDoNotOpenAHealedBreaker(t *testing.T) {
 	inOutageWith(t, Options{Timeout: 10 * time.Second}, func(s *outageSuite) {
 		s.redis.answer(replyNever)
 		var herd sync.WaitGroup
-		for i := range 10 {
+		for _, after := range []time.Duration{0, 0, 10_001 * time.Millisecond, 19_900 * time.Millisecond} {
 			herd.Go(func() {
-				if i >= 3 {
-					time.Sleep(9900 * time.Millisecond) // these give up long after the first three
-				}
+				time.Sleep(after)
 				s.decide()
 			})
 		}
-		time.Sleep(10*time.Second + time.Millisecond)
+		time.Sleep(20_002 * time.Millisecond) // the third has opened the breaker; the fourth gives up long after
 		s.redis.answer(replyFresh)
 		herd.Wait()
 		s.redis.answer("-LOADING\r\n")

@@ -16,10 +16,10 @@ type bucket struct {
 	limit Limit
 }
 
-// String is the bucket's part of its Redis key. The braces are a Cluster's hash
-// tag: a key with more behind it is in the same slot.
-func (b *bucket) String() string {
-	s := make([]byte, 0, 96)
+// key is the bucket's Redis key, but for what redis_rate puts before it. The braces
+// are a Cluster's hash tag: a key with more behind it is in the same slot.
+func (b *bucket) key(prefix string) string {
+	s := append(make([]byte, 0, 160), prefix...) // on the stack
 	s = append(s, b.name...)
 	s = append(s, ":{"...)
 	s = base64.RawURLEncoding.AppendEncode(s, b.owner[:16])

@@ -122,6 +122,7 @@ func (c *connector) guard(client *redis.Client, node string, cluster bool) {
 		_, err := limiter.Allow(ctx, cmp.Or(key, c.prefix+"{any}")+":probe", probeLimit)
 		return err
 	}
+	client.AddHook(&pipeliner{client: client, breaker: b})
 	client.AddHook(b)
 	c.fleet.add(b)
 }

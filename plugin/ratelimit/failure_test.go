@@ -31,6 +31,7 @@ func TestWhatCountsAsAFailure(t *testing.T) {
 		{"text for numbers", "*4\r\n$1\r\n1\r\n$1\r\n1\r\n$2\r\n-1\r\n$3\r\n0.1\r\n", failAnswer, true},
 		{"numbers for text", "*4\r\n:1\r\n:1\r\n:1\r\n:1\r\n", failAnswer, true},
 		{"nil values", "*4\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n", failAnswer, true},
+		{"a length that nothing has", "*9223372036854775807\r\n", failAnswer, true},
 		{"another protocol", "HTTP/1.1 400 Bad Request\r\n\r\n", failAnswer, true},
 		{"a key of another type", "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", failKey, false},
 		{"a key that is no number", "-ERR user_script:41: bad argument #1 to 'max' (number expected, got nil)\r\n", failKey, false},

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -23,6 +24,7 @@ const (
 // synctest bubble. It counts what it is asked.
 type fakeRedis struct {
 	dials, scripts, probes atomic.Int64
+	trips                  atomic.Int64 // writes that bring scripts' calls, however many
 
 	mu      sync.Mutex
 	refused error                      // why there is no connection, where there is none
@@ -59,13 +61,25 @@ func (f *fakeRedis) dial(context.Context, string, string) (net.Conn, error) {
 	}
 	client, server := net.Pipe()
 	go f.serve(server)
-	return client, nil
+	return tripCounter{client, &f.trips}, nil
+}
+
+type tripCounter struct {
+	net.Conn
+	trips *atomic.Int64
+}
+
+func (c tripCounter) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("evalsha")) {
+		c.trips.Add(1)
+	}
+	return c.Conn.Write(p)
 }
 
 // serve answers one connection until its client closes it.
 func (f *fakeRedis) serve(conn net.Conn) {
 	defer conn.Close()
-	r := bufio.NewReader(conn)
+	r := bufio.NewReaderSize(conn, 1<<16) // a pipe holds nothing, and a client writes a whole batch before it reads
 	for {
 		args, err := readCommand(r)
 		if err != nil {

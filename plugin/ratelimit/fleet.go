@@ -9,7 +9,7 @@ import (
 )
 
 // fleet holds the breakers of a client's nodes and owns the goroutines that
-// probe them. Its Close ends them.
+// probe them and send batches to them.
 type fleet struct {
 	logger  *slog.Logger
 	metrics *metrics
@@ -74,20 +74,21 @@ func (f *fleet) settle(change int) {
 }
 
 // run starts a goroutine of the fleet's, unless the fleet is closed.
-func (f *fleet) run(work func(context.Context)) {
+func (f *fleet) run(work func(context.Context)) (started bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ctx.Err() == nil {
-		f.wg.Go(func() { work(f.ctx) })
+	if f.ctx.Err() != nil {
+		return false
 	}
+	f.wg.Go(func() { work(f.ctx) })
+	return true
 }
 
-// Close stops all probes and waits for them.
-func (f *fleet) Close() {
+// stop has all goroutines end, and lets no more begin.
+func (f *fleet) stop() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.cancel()
-	f.mu.Unlock()
-	f.wg.Wait()
 }
 
 // NodeStats is the state of one Redis node's breaker.

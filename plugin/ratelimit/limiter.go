@@ -37,8 +37,8 @@ type Options struct {
 	// Prefix begins every Redis key, so that two sites may share a Redis. Default: "hoko:".
 	Prefix string
 
-	// Timeout bounds one question to Redis, with everything that it takes: the wait for a
-	// connection, dial, handshake, write and read. Default: 50 ms.
+	// Timeout bounds one question to Redis, with everything that it takes: the wait for the
+	// questions before it, dial, handshake, write and read. Default: 50 ms.
 	Timeout time.Duration
 
 	Logger  *slog.Logger          // nil: silent
@@ -149,10 +149,10 @@ func (l *Limiter) decide(v verdict, limit Limit, from Source) Decision {
 
 // ask has Redis decide.
 func (l *Limiter) ask(ctx context.Context, b bucket) (verdict, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.timeout)
-	defer cancel()
+	until := &bounded{Context: ctx, deadline: time.Now().Add(l.timeout)}
+	defer until.release()
 	limit := redis_rate.Limit{Rate: b.limit.Rate, Burst: b.limit.Burst, Period: b.limit.Period}
-	res, err := l.redis.Allow(ctx, l.prefix+b.String(), limit)
+	res, err := l.redis.Allow(until, b.key(l.prefix), limit)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -190,9 +190,11 @@ func (l *Limiter) Stats() Stats {
 	return Stats{l.fleet.stats(), int(l.denials.size.Load()), l.local.len()}
 }
 
-// Close ends the probes, waits for them, and closes all connections. Whatever is
+// Close closes all connections and waits for the limiter's goroutines. Whatever is
 // still asked is decided as if Redis were away.
 func (l *Limiter) Close() error {
-	l.fleet.Close()
-	return l.client.Close()
+	l.fleet.stop()
+	err := l.client.Close()
+	l.fleet.wg.Wait()
+	return err
 }

@@ -175,9 +175,9 @@ func TestKeyThatHoldsSomethingElseIsCountedHere(t *testing.T) {
 	limiter := newLimiter(t, Options{URL: server.URL(), Timeout: patience})
 	admin := control(t, server.URL())
 	broken := Request{Name: "default", Limit: perMinute}
-	key := (&bucket{broken.Name, broken.Bucket, broken.Limit}).String()
-	for _, spoil := range [][]any{{"LPUSH", "rate:hoko:" + key, "x"}, {"SET", "rate:hoko:" + key, "x"}} {
-		order(t, admin, "DEL", "rate:hoko:"+key)
+	key := (&bucket{broken.Name, broken.Bucket, broken.Limit}).key("rate:hoko:")
+	for _, spoil := range [][]any{{"LPUSH", key, "x"}, {"SET", key, "x"}} {
+		order(t, admin, "DEL", key)
 		order(t, admin, spoil...)
 		for range 5 {
 			if d, err := limiter.Allow(t.Context(), broken); err != nil || d.Source != FromLocal || !d.Allowed {

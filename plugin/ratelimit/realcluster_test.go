@@ -86,7 +86,7 @@ func TestRealClusterLosesANode(t *testing.T) {
 			t.Errorf("node %d counts nothing", i)
 		}
 	}
+	askBothHalves(t, limiter, 16, FromRedis, FromRedis)
 	nodes[1].Kill()
-	wantHalfFrom(t, limiter, 0, FromRedis)
-	wantHalfFrom(t, limiter, 1, FromLocal)
+	askBothHalves(t, limiter, 16, FromRedis, FromLocal)
 }

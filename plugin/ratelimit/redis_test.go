@@ -2,6 +2,8 @@ package ratelimit
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,4 +48,20 @@ func order(t testing.TB, client *redis.Client, command ...any) any {
 		t.Fatalf("%v: %v", command, err)
 	}
 	return reply
+}
+
+// counters are how often a Redis has read from its connections, and how often it was asked to run a script.
+func counters(t testing.TB, client *redis.Client) (reads, calls int) {
+	t.Helper()
+	info := order(t, client, "INFO", "all").(string)
+	for line := range strings.Lines(info) {
+		if n, ok := strings.CutPrefix(line, "total_reads_processed:"); ok {
+			reads, _ = strconv.Atoi(strings.TrimSpace(n))
+		}
+		if n, ok := strings.CutPrefix(line, "cmdstat_evalsha:calls="); ok {
+			n, _, _ = strings.Cut(n, ",")
+			calls, _ = strconv.Atoi(n)
+		}
+	}
+	return reads, calls
 }

@@ -1,0 +1,139 @@
+package ratelimit
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+// herdOf has many callers ask many times at once, and checks each decision.
+func herdOf(t *testing.T, callers, times int, l *Limiter, request func(caller int) Request, check func(caller int, d Decision)) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			for range times {
+				d, err := l.Allow(t.Context(), request(i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				check(i, d)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestBadKeyFailsAlone(t *testing.T) {
+	url := testenv.Redis(t)
+	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
+	request := func(i int) Request {
+		return Request{Name: "default", Bucket: [32]byte{byte(i)}, Limit: plenty}
+	}
+	bad := bucket{"default", [32]byte{7}, plenty}
+	order(t, control(t, url), "LPUSH", bad.key("rate:"+DefaultPrefix), "x")
+	herdOf(t, 64, 20, limiter, request, func(i int, d Decision) {
+		want := FromRedis
+		if i == 7 {
+			want = FromLocal
+		}
+		if d.Source != want || !d.Allowed {
+			t.Errorf("caller %d: got %+v, want it from %s", i, d, want)
+		}
+	})
+}
+
+func TestFlushedScriptInterruptsNoneOfMany(t *testing.T) {
+	url := testenv.Redis(t)
+	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
+	admin := control(t, url)
+	request := func(int) Request { return Request{Name: "default", Limit: plenty} }
+	herdOf(t, 64, 20, limiter, request, func(i int, d Decision) {
+		if d.Source != FromRedis {
+			t.Errorf("got %+v", d)
+		}
+		if i == 0 {
+			if err := admin.ScriptFlush(t.Context()).Err(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestManyCallersShareOneBurstAndFewRoundTrips(t *testing.T) {
+	url := testenv.Redis(t)
+	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
+	admin := control(t, url)
+	limit := Limit{Rate: 1000, Period: time.Second, Burst: 3000}
+	request := func(int) Request { return Request{Name: "default", Limit: limit} }
+	var admitted atomic.Int64
+	start := time.Now()
+	herdOf(t, 256, 20, limiter, request, func(_ int, d Decision) {
+		if d.Source == FromLocal {
+			t.Errorf("got %+v", d)
+		}
+		if d.Allowed {
+			admitted.Add(1)
+		}
+	})
+	bound := int64(float64(limit.Burst) + float64(limit.Rate)*time.Since(start).Seconds() + 1)
+	if got := admitted.Load(); got < int64(limit.Burst) || got > bound {
+		t.Errorf("admitted %d, want %d … %d", got, limit.Burst, bound)
+	}
+	reads, calls := counters(t, admin)
+	if calls < limit.Burst || reads > calls/2 {
+		t.Errorf("redis read %d times for %d calls", reads, calls)
+	}
+}
+
+func TestRedirectOfOneIsNoOthersTrouble(t *testing.T) {
+	inCluster(t, func(c *fakeCluster) {
+		c.wantFrom(FromRedis, 0)
+		c.wantFrom(FromRedis, 1)
+		c.promote("c:1", 1) // b answers -MOVED from now on
+		c.bothHalves(32, FromRedis, FromRedis)
+		if lines := c.journal.all(); len(lines) != 0 {
+			t.Errorf("logged %q", lines)
+		}
+	})
+}
+
+func TestMuteShardHoldsUpNobodyElse(t *testing.T) {
+	inCluster(t, func(c *fakeCluster) {
+		c.wantFrom(FromRedis, 0)
+		c.wantFrom(FromRedis, 1)
+		c.nodes["b:1"].answer(replyNever)
+		var wg sync.WaitGroup
+		for range 32 {
+			wg.Go(func() {
+				start := time.Now()
+				c.wantFrom(FromRedis, 0)
+				if took := time.Since(start); took != 0 {
+					t.Errorf("20 decisions beside a mute shard took %s", took)
+				}
+			})
+			wg.Go(func() { c.wantFrom(FromLocal, 1) })
+		}
+		wg.Wait()
+	})
+}
+
+// bothHalves asks for buckets of both halves, each from many callers at once.
+func (c *fakeCluster) bothHalves(callers int, lower, upper Source) {
+	c.Helper()
+	askBothHalves(c.T, c.Limiter, callers, lower, upper)
+}
+
+func askBothHalves(t *testing.T, l *Limiter, callers int, lower, upper Source) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() { wantHalfFrom(t, l, 0, lower) })
+		wg.Go(func() { wantHalfFrom(t, l, 1, upper) })
+	}
+	wg.Wait()
+}
