@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"plugin/sale":      {"plugin/apikey", "plugin/apierror"},
 	"plugin/postgres":  {"plugin/apikey", "plugin/sale"},
 	"internal/testenv": {"plugin/devserver", "plugin/postgres"},
+	"bench":            {"bench", "plugin/devserver", "plugin/postgres", "."},
 }
 
 // mayUse is, by library, which directories may import it. Where tests is true,
@@ -43,7 +44,7 @@ var mayUse = []struct {
 }{
 	{"github.com/caddyserver", []string{"cmd", "caddymodule", "e2e"}, false},
 	{"go.uber.org/zap", []string{"cmd", "caddymodule", "e2e"}, false},
-	{"github.com/jackc", []string{"plugin/postgres", "plugin/devserver", "internal/testenv"}, true},
+	{"github.com/jackc", []string{"plugin/postgres", "plugin/devserver", "internal/testenv", "bench"}, true},
 	{"github.com/redis/go-redis", []string{"plugin/ratelimit"}, true},
 	{"github.com/go-redis/redis_rate", []string{"plugin/ratelimit"}, true},
 }
