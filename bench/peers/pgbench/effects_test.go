@@ -20,7 +20,7 @@ INSERT INTO hoko.links (id, workspace_id, url, short_url, created_at) VALUES
 	('l2', 'w1', 'https://example.com/2', 'https://hoko.to/2', '2024-01-01'),
 	('x1', 'w2', 'https://example.com/x', 'https://hoko.to/x', '2024-01-01');
 INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES
-	('c1', 'w1', 'l1'), ('c2', 'w1', 'l2'), ('c3', 'w1', 'none'), ('c4', 'w1', 'x1'), ('y1', 'w2', 'x1');
+	('c1', 'w1', 'l1'), ('c2', 'w1', 'l2'), ('c3', 'w1', 'none'), ('c4', 'w1', 'x1'), ('y1', 'w2', 'x1'), ('y2', 'w2', 'l1');
 INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, phone, avatar, updated_at, deleted_at) VALUES
 	('ada', 'w1', 'ada', 'Ada', 'ada@example.com', '+1', 'https://example.com/a.png', '2024-01-01', NULL),
 	('bob', 'w1', 'bob', 'Bob', NULL, NULL, NULL, '2024-01-01', '2024-01-01'),
@@ -39,7 +39,7 @@ INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_
 	('d1', 'w1', 'dan', 'y1', 'l1', 'Sign up', '2024-01-01'),
 	('e1', 'w1', 'eve', 'purged', 'l1', 'Sign up', '2024-01-01'),
 	('f1', 'w1', 'fay', 'c1', 'x1', 'Sign up', '2024-01-01'),
-	('g1', 'w2', 'guy', 'y1', 'x1', 'Sign up', '2024-01-01'),
+	('g1', 'w2', 'guy', 'y1', 'l1', 'Sign up', '2024-01-01'),
 	('x1', 'w2', 'xia', 'y1', 'x1', 'Sign up', '2024-01-01');
 `
 
@@ -99,11 +99,11 @@ func TestEffectsAndAnswersAreTheEdges(t *testing.T) {
 		"new, by lead event and click":          {sell("zoe", "Zoe", byLead("Sign up"), byClick("c1"))},
 		"by click":                              {sell("ada", "Ada", byClick("c1"))},
 		"unknown click":                         {sell("ada", "Ann", byClick("none"))},
-		"another workspace's click":             {sell("ada", "Ann", byClick("y1"))},
+		"another workspace's click":             {sell("ada", "Ann", byClick("y1")), sell("ada", "Ann", byClick("y2"))},
 		"a click without its link":              {sell("ada", "Ann", byClick("c3"))},
 		"a click on another workspace's link":   {sell("ada", "Ann", byClick("c4"))},
 		"a lead on another workspace's link":    {sell("fay", "Faye")},
-		"another workspace's lead":              {sell("guy", "Gus")},
+		"another workspace's lead":              {sell("guy", "Gus"), sell("guy", "Gus", byLead("Sign up"))},
 		"another workspace's customer":          {sell("xia", "Xia"), sell("xia", "Xia", byClick("c1"))},
 		"a lead by another workspace's click":   {sell("dan", "Dan"), sell("dan", "Dan", byLead("Sign up"))},
 		"a lead by a purged click":              {sell("eve", "Eve"), sell("eve", "Eve", byLead("Sign up"))},

@@ -38,11 +38,20 @@ func TestScriptsSellWhatTheEdgeIsAskedFor(t *testing.T) {
 				t.Fatal("the edge has refused the sale")
 			}
 
+			before := seeded(peer)
 			peer.pgbench(script, "-D", "customers=1")
-			got, want := chosen(peer.rows()), chosen(edge.rows())
-			same(t, "pgbench leaves", got, want)
+			same(t, "pgbench leaves", chosen(peer.rows()), chosen(edge.rows()))
+			if left := seeded(peer) == before; left != (script != "changed.sql") {
+				t.Errorf("the customer was left alone: %t", left)
+			}
 		})
 	}
+}
+
+// seeded is the version of the seed's customer, and who has locked it.
+func seeded(s *shop) string {
+	s.t.Helper()
+	return value[string](s, "SELECT ctid::text || xmin || '/' || xmax FROM hoko.customers WHERE external_id = 'customer_00000000'")
 }
 
 func TestSaleIDsAreUUIDv7OfTheTime(t *testing.T) {
