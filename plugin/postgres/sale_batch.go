@@ -77,9 +77,7 @@ type saleRow struct {
 // encode lays the arrays out in the binary format, one after the other in one
 // buffer.
 func (b *saleBatch) encode(sales []*pendingSale, create bool) {
-	b.sales = sales
-	b.buffer = b.buffer[:0]
-	b.rows = append(b.rows[:0], make([]saleRow, len(sales))...)
+	b.begin(sales)
 	var ends [saleParams]int
 	for i, column := range saleArrays {
 		b.array(column)
@@ -92,6 +90,12 @@ func (b *saleBatch) encode(sales []*pendingSale, create bool) {
 		b.params[i] = b.buffer[start:end:end]
 		start = end
 	}
+}
+
+func (b *saleBatch) begin(sales []*pendingSale) {
+	b.sales = sales
+	b.buffer = b.buffer[:0]
+	b.rows = append(b.rows[:0], make([]saleRow, len(sales))...)
 }
 
 // saleArray is one of the statement's arrays: its elements' type, and how one

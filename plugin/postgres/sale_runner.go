@@ -125,14 +125,20 @@ func (r *saleRunner) attempt(a attempt) {
 	}
 }
 
-// execute runs the statement once.
+// execute runs the statement once, after the one that is enough for most sales alone.
 func (r *saleRunner) execute(a attempt) error {
 	ctx, cancel := context.WithDeadline(r.store.cut, lastDeadline(a.sales).Add(deadlineGrace))
 	defer cancel()
-	r.batch.encode(a.sales, !a.existing)
 	r.store.metrics.batch.Observe(float64(len(a.sales)))
 	start := time.Now()
 	defer func() { r.store.metrics.statement.Observe(time.Since(start).Seconds()) }()
+	if !r.waits && a.alone() {
+		r.batch.encodeAlone(a.sales)
+		if recorded, err := r.session.executeAlone(ctx, &r.batch); recorded || err != nil {
+			return err
+		}
+	}
+	r.batch.encode(a.sales, !a.existing)
 	if r.waits {
 		return r.session.executeWaiting(ctx, &r.batch, patience(a.sales))
 	}

@@ -91,7 +91,8 @@ type saleSession struct {
 	sql       string
 	conn      *pgx.Conn
 	statement *pgconn.StatementDescription
-	failures  int // attempts to connect since the last that succeeded
+	alone     *pgconn.StatementDescription // of a session that does not wait for locks
+	failures  int                          // attempts to connect since the last that succeeded
 }
 
 func newSaleSession(s *SaleStore, config *saleConfig, sql string) *saleSession {
@@ -141,7 +142,10 @@ func (s *saleSession) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("prepare the sale statement: %w", schemaError(err))
 	}
-	return checkColumns(s.statement.Fields)
+	if err := checkColumns(s.statement.Fields); err != nil || s.sql != saleSQL {
+		return err
+	}
+	return s.prepareAlone(ctx)
 }
 
 // checkSettings warns where a pooler in between has kept the settings to itself.
@@ -211,7 +215,7 @@ func (s *saleSession) drop() {
 		return
 	}
 	closeConn(s.conn)
-	s.conn, s.statement = nil, nil
+	s.conn, s.statement, s.alone = nil, nil, nil
 }
 
 func (s *saleSession) close() { s.drop() }

@@ -27,6 +27,8 @@ type wire struct {
 	open     func()
 	// refuses says what is wrong with a startup message's parameters; "" is nothing.
 	refuses func(parameters map[string]string) string
+	// hears is told each statement that a session has parsed.
+	hears func(parameters map[string]string, statement string)
 	// plan of what happens to the next statement.
 	plan atomic.Pointer[cut]
 
@@ -144,7 +146,12 @@ func (w *wire) serve(client net.Conn) {
 		defer server.Close()
 		silent := false
 		forward(server, client, func(kind byte, body []byte) bool {
-			if kind == 'B' && bytes.HasPrefix(body, []byte("\x00hoko_sale\x00")) {
+			if kind == 'P' && w.hears != nil {
+				_, statement, _ := bytes.Cut(body, []byte{0}) // after its name
+				statement, _, _ = bytes.Cut(statement, []byte{0})
+				w.hears(parameters, string(statement))
+			}
+			if kind == 'B' && bytes.HasPrefix(body, []byte("\x00hoko_sale")) {
 				if plan := w.plan.Swap(nil); plan != nil && plan.before {
 					silent = true
 					plan.happen(client)
