@@ -1,8 +1,15 @@
 package postgres
 
 import (
-	"runtime"
 	"sync/atomic"
+	"time"
+)
+
+const (
+	// ailsFor is how long a failure to connect keeps further sales away from a writer, if others can have them.
+	ailsFor = time.Second
+	// stuckAfter a batch that is still under way does so too: its statement waits for something.
+	stuckAfter = 100 * time.Millisecond
 )
 
 // saleWriter commits, batch after batch, the sales that wait for it.
@@ -11,7 +18,8 @@ type saleWriter struct {
 	queue  *saleQueue
 	runner *saleRunner
 	batch  []*pendingSale
-	ailing atomic.Bool // it could not connect when it last tried
+	failed atomic.Int64 // when it last could not connect, and
+	began  atomic.Int64 // when it began what is under way, in Unix nanoseconds; 0 for never, and nothing
 }
 
 func newSaleWriter(s *SaleStore, config *saleConfig) *saleWriter {
@@ -25,11 +33,9 @@ func (w *saleWriter) run() {
 	session := w.runner.session
 	defer session.close()
 	for w.queue.await() {
-		// Callers that are ready to join this batch come first. On an idle edge there are none, and this costs nothing.
-		runtime.Gosched()
-		err := session.ready(w.store.cut)
-		w.ailing.Store(err != nil)
-		if err != nil {
+		w.began.Store(time.Now().UnixNano())
+		if err := session.ready(w.store.cut); err != nil {
+			w.failed.Store(time.Now().UnixNano())
 			w.batch = w.queue.take(w.batch[:0], w.queue.len())
 			w.queue.putBack(w.runner.unreachable(w.batch, err))
 			session.pause(w.store.cut)
@@ -38,7 +44,17 @@ func (w *saleWriter) run() {
 			w.queue.putBack(w.runner.record(w.batch))
 		}
 		clear(w.batch)
+		w.began.Store(0)
 	}
+}
+
+// well is false of a writer whose next batch would have to wait.
+func (w *saleWriter) well(now time.Time) bool {
+	if now.UnixNano()-w.failed.Load() < int64(ailsFor) {
+		return false
+	}
+	began := w.began.Load()
+	return began == 0 || now.UnixNano()-began < int64(stuckAfter)
 }
 
 // missed sends a sale to the slow lane, but for one whose customer was busy for

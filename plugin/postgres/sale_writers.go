@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"hash/maphash"
+	"math"
 	"sync"
+	"time"
 )
 
 // customerSlots is how many groups the customers are kept in.
@@ -52,17 +54,21 @@ func (s *saleWriters) leave(slot *customerSlot) {
 	slot.sales--
 }
 
-// free is the first writer that a sale need not wait for, or else the one with
-// the shortest queue. One that cannot connect gets nothing while another can.
+// free is the first well writer that has less than a batch waiting, or else
+// the one with the shortest queue: of those with room, and of them the well.
 func (s *saleWriters) free() *saleWriter {
-	best, least := s.all[0], int(^uint(0)>>1)
+	const full, unwell = 1 << 40, 1 << 20 // more than any queue is long
+	now, best, least := time.Now(), s.all[0], math.MaxInt
 	for _, w := range s.all {
-		n := w.queue.len()
-		if w.ailing.Load() {
-			n += w.queue.limit
-		}
-		if n < s.batch {
+		n, well := w.queue.len(), w.well(now)
+		if well && n < min(s.batch, w.queue.limit) {
 			return w
+		}
+		if n >= w.queue.limit {
+			n += full
+		}
+		if !well {
+			n += unwell
 		}
 		if n < least {
 			best, least = w, n

@@ -32,7 +32,8 @@ WITH found AS MATERIALIZED (
   FROM found
   RETURNING id
 )
-SELECT 1 AS ord, 'ok' AS status, sale.id AS sale_id, f.attribution, f.click_id, f.customer_id, f.email, f.phone, f.avatar,
+SELECT 1 AS ord, 'ok' AS status, sale.id AS sale_id, f.attribution, f.click_id, f.customer_id,
+       CASE WHEN $5::bool THEN f.email ELSE $4::text END AS email, f.phone, CASE WHEN $7::bool THEN f.avatar ELSE $6::text END AS avatar,
        f.link_id, f.url, f.short_url, f.title, f.description, f.image, f.utm, f.collection_id, f.partner_id, f.tenant_id,
        f.external_id, f.created_at, NULL AS response
-FROM found f CROSS JOIN sale
+FROM found f JOIN sale ON sale.id = $10::uuid
