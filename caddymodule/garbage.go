@@ -30,14 +30,19 @@ func tendGarbage() {
 		return
 	}
 	tendGarbageOnce.Do(func() {
-		debug.SetGCPercent(gcPercent(liveHeap()))
-		afterCollection(&garbageTender{percent: defaultGCPercent})
+		percent := gcPercent(liveHeap())
+		debug.SetGCPercent(percent)
+		afterCollection(&garbageTender{percent: percent})
 	})
 }
 
 // garbageTender adjusts the collector after each collection. It runs in the
 // runtime's goroutine for finalizers.
-type garbageTender struct{ percent int }
+type garbageTender struct {
+	percent int
+	// A tiny object without a pointer may share its block with others, and lives as long as they do.
+	_ *byte
+}
 
 // afterCollection has t look at the heap once the next collection is done: a
 // finalizer is run by it.

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"testing"
 	"time"
 )
@@ -23,9 +24,15 @@ func TestGarbageMayGatherToSomeRoomOrToWhatIsLive(t *testing.T) {
 func TestCollectorIsAdjustedToTheHeapThatItLeaves(t *testing.T) {
 	before := debug.SetGCPercent(defaultGCPercent)
 	defer debug.SetGCPercent(before)
-	tendGarbageOnce.Do(func() {}) // nobody else's
-	tender := &garbageTender{percent: defaultGCPercent}
-	afterCollection(tender)
+	tendGarbageOnce = sync.Once{}
+	var neighbours []*int64 // of the size of a tender, and longer-lived
+	for i := range int64(1000) {
+		neighbours = append(neighbours, &i)
+		if i == 500 {
+			tendGarbage()
+		}
+	}
+	defer runtime.KeepAlive(neighbours)
 
 	held := make([]byte, 2*garbageRoom)
 	awaitGCPercent(t, func(percent int) bool { return percent == defaultGCPercent })
