@@ -209,10 +209,23 @@ func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 			return err
 		}
 		err = shield(func() error { return next(ctx, cmds) })
+		if err != nil {
+			failUnanswered(cmds, err)
+		}
 		if bad := b.settleAll(epoch, cmds); err == nil {
 			err = bad
 		}
 		return err
+	}
+}
+
+// failUnanswered gives commands that were never sent the error of the greeting
+// that failed: go-redis keeps it to itself.
+func failUnanswered(cmds []redis.Cmder, err error) {
+	for _, cmd := range cmds {
+		if reply, ok := cmd.(*redis.Cmd); ok && reply.Err() == nil && reply.Val() == nil {
+			cmd.SetErr(err)
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ func (p *pipeliner) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 func (p *pipeliner) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		deadline, ok := ctx.Deadline()
-		if !ok || !isScript(cmd) || isOpen(p.breaker.epoch.Load()) {
+		if !ok || !time.Now().Before(deadline) || !isScript(cmd) || isOpen(p.breaker.epoch.Load()) {
 			return next(ctx, cmd)
 		}
 		b, place := p.join(call{args: cmd.Args(), deadline: deadline})
@@ -152,7 +152,7 @@ func (p *pipeliner) next() *batch {
 // its own error: a key that holds something else is its own caller's trouble.
 func (p *pipeliner) send(ctx context.Context, b *batch) {
 	defer close(b.done)
-	cmds := b.commands(time.Now())
+	cmds, last := b.commands(time.Now())
 	if len(cmds) == 0 {
 		return
 	}
@@ -160,24 +160,28 @@ func (p *pipeliner) send(ctx context.Context, b *batch) {
 		failAll(cmds, redis.ErrClosed)
 		return
 	}
-	ctx, cancel := context.WithDeadline(ctx, b.calls[len(b.calls)-1].deadline)
+	ctx, cancel := context.WithDeadline(ctx, last)
 	defer cancel()
 	pipe := p.client.Pipeline()
 	pipe.BatchProcess(ctx, cmds...)
 	pipe.Exec(ctx)
 }
 
-// commands are those of the calls that somebody still waits for. The others were
-// decided without Redis, and are not to be charged as well.
-func (b *batch) commands(now time.Time) []redis.Cmder {
-	cmds := make([]redis.Cmder, 0, len(b.calls))
+// commands are those of the calls that somebody still waits for, and the last of
+// their deadlines. The others were decided without Redis, and are not to be
+// charged as well.
+func (b *batch) commands(now time.Time) (cmds []redis.Cmder, last time.Time) {
+	cmds = make([]redis.Cmder, 0, len(b.calls))
 	for i := range b.calls {
 		if c := &b.calls[i]; now.Before(c.deadline) {
 			c.sent = redis.NewCmd(context.Background(), c.args...)
 			cmds = append(cmds, c.sent)
+			if c.deadline.After(last) { // a redirected call keeps its first
+				last = c.deadline
+			}
 		}
 	}
-	return cmds
+	return cmds, last
 }
 
 func failAll(cmds []redis.Cmder, err error) {
