@@ -1,60 +1,64 @@
 package postgres_test
 
 import (
-	"encoding/json"
-	"os"
+	"cmp"
+	"fmt"
 	"strings"
-	"testing"
 )
 
-// The plan of an empty database must serve a large one too: it is made once a
-// connection. The settings are those that TestSettingsOfASession finds.
-func TestStatementScansNoTableWithoutAnIndexCondition(t *testing.T) {
-	statement, err := os.ReadFile("query/sale.sql")
-	if err != nil {
-		t.Fatal(err)
+const fullBatch = 128
+
+// batch is of sales of one kind.
+type batch struct{ name, customer, called, lead, click, key, id string }
+
+// batches are of the sales 1 to fullBatch, in SQL over their number i; see fill for what there is. The first customer has
+// a quarter of all leads.
+var batches = []batch{
+	{name: "unchanged customers", customer: "'e' || i", called: "'n' || i", click: "'c' || i"},
+	{name: "changed customers", customer: "'e' || i", called: "'changed'", click: "'c' || i"},
+	{name: "new customers", customer: "'new' || i", called: "'new'", click: "'c' || i"},
+	{name: "one unchanged customer", customer: "'e1'", called: "'n1'", click: "'c' || i"},
+	{name: "one changed customer", customer: "'e1'", called: "'changed' || i", click: "'c' || i"},
+	{name: "one new customer", customer: "'new'", called: "'new'", click: "'c' || i"},
+	{name: "latest leads", customer: "'e' || (4 * i + 1)", called: "'n' || (4 * i + 1)"},
+	{name: "the latest of many leads", customer: "'e1'", called: "'n1'"},
+	{name: "the oldest of many leads, by name", customer: "'e1'", called: "'n1'", lead: "'Rare'"},
+	{name: "none of many leads, by name", customer: "'e1'", called: "'n1'", lead: "'None'", click: "'c' || i"},
+	{name: "new idempotency keys", customer: "'e' || i", called: "'n' || i", click: "'c' || i", key: "'new' || i"},
+	{name: "replays", customer: "'e' || i", called: "'n' || i", click: "'c' || i", key: "'key' || i"},
+	{name: "recorded sales", customer: "'e' || i", called: "'n' || i", click: "'c' || i", id: "lpad(i::text, 32, '0')"},
+}
+
+// execution is a statement that executes the sale statement, prepared as hot, with this batch.
+func (b batch) execution(d database) string {
+	d.t.Helper()
+	columns := append(b.columns(), cmp.Or(b.key, "NULL"), "''")
+	return b.execute(d, columns, "array_agg", ", true", fullBatch)
+}
+
+// executionAlone executes the statement of a sale alone with the first of them; "" where that is not for it.
+func (b batch) executionAlone(d database) string {
+	d.t.Helper()
+	if b.key != "" || b.id != "" {
+		return ""
 	}
-	for _, lane := range []string{"FOR NO KEY UPDATE SKIP LOCKED", "FOR NO KEY UPDATE"} {
-		t.Run(lane, func(t *testing.T) {
-			shop := openShop(t)
-			shop.exec("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off")
-			shop.exec("PREPARE sale AS " + strings.Replace(string(statement), "FOR NO KEY UPDATE SKIP LOCKED", lane, 1))
-			nothing := strings.Repeat("'{}',", 16) + "true"
-			var plans []struct{ Plan planNode }
-			if err := json.Unmarshal([]byte(value[string](shop.database, "EXPLAIN (FORMAT JSON) EXECUTE sale ("+nothing+")")), &plans); err != nil {
-				t.Fatal(err)
-			}
-			read := map[string]int{}
-			plans[0].Plan.walk(func(n planNode) {
-				if n.Relation == "" || n.Kind == "ModifyTable" {
-					return
-				}
-				read[n.Relation]++
-				read[n.Index]++
-				if n.IndexCondition == "" {
-					t.Errorf("%s of %s without an index condition", n.Kind, n.Relation)
-				}
-			})
-			for name, times := range map[string]int{"idempotency_keys": 1, "sales": 1, "customers": 3, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1} {
-				if read[name] != times {
-					t.Errorf("%s is read %d times, want %d", name, read[name], times)
-				}
-			}
-		})
+	return b.execute(d, b.columns(), "max", "", 1)
+}
+
+// columns are what both have of a sale.
+func (b batch) columns() []string {
+	return []string{
+		"'w1'", b.customer, b.called, "NULL", "true", "NULL", "true", cmp.Or(b.lead, "NULL"), cmp.Or(b.click, "NULL"),
+		cmp.Or(b.id, "gen_random_uuid()"), "i", "'usd'", "'Purchase'", "'{}'",
 	}
 }
 
-type planNode struct {
-	Kind           string `json:"Node Type"`
-	Relation       string `json:"Relation Name"`
-	Index          string `json:"Index Name"`
-	IndexCondition string `json:"Index Cond"`
-	Plans          []planNode
-}
-
-func (n planNode) walk(visit func(planNode)) {
-	visit(n)
-	for _, child := range n.Plans {
-		child.walk(visit)
+func (b batch) execute(d database, columns []string, aggregate, more string, sales int) string {
+	d.t.Helper()
+	var parameters []string
+	for _, column := range columns {
+		parameters = append(parameters, fmt.Sprintf("%s((%s)::text)", aggregate, column))
 	}
+	return value[string](d, fmt.Sprintf(`SELECT format('EXECUTE hot (%s%s)', %s) FROM generate_series(1, %d) i`,
+		strings.Repeat(", %L", len(columns))[2:], more, strings.Join(parameters, ", "), sales))
 }

@@ -1,5 +1,5 @@
 -- All that is known of the key of one hash; no row, no such key. One probe of each relation's key, whatever the
--- statistics say: the LIMIT keeps the planner from looking a workspace's keys through for the one of the hash.
+-- statistics say: a LIMIT keeps the planner from looking a workspace's keys through, or all workspaces.
 SELECT k.id, k.workspace_id,
        k.scopes, k.allowed_hostnames,
        k.rate_limit, k.rate_period, k.rate_burst,
@@ -8,5 +8,4 @@ SELECT k.id, k.workspace_id,
        k.revoked_at IS NOT NULL,
        w.disabled_at IS NOT NULL
 FROM (SELECT * FROM hoko.api_keys WHERE key_hash = $1 LIMIT 1) k
-JOIN hoko.workspaces w ON w.id = k.workspace_id
-LIMIT 1
+CROSS JOIN LATERAL (SELECT * FROM hoko.workspaces w WHERE w.id = k.workspace_id LIMIT 1) w

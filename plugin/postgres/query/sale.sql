@@ -52,9 +52,10 @@ WITH found AS MATERIALIZED (
          WHERE s.id = asked.sale_id LIMIT 1) recorded ON true
   LEFT JOIN LATERAL (SELECT c.id, c.name, c.email, c.phone, c.avatar, c.deleted_at FROM hoko.customers c
          WHERE c.workspace_id = asked.workspace_id AND c.external_id = asked.external_id LIMIT 1) customer ON true
+  -- BETWEEN and the order by event_name leave the planner no other index, which it would read a customer's leads through for the name.
   LEFT JOIN LATERAL (SELECT l.id, l.click_id, l.link_id FROM hoko.leads l
-         WHERE l.customer_id = customer.id AND l.event_name = asked.lead_event_name AND l.workspace_id = asked.workspace_id
-         ORDER BY l.created_at DESC, l.id DESC LIMIT 1) named_lead ON true
+         WHERE l.customer_id = customer.id AND l.event_name BETWEEN asked.lead_event_name AND asked.lead_event_name AND l.workspace_id = asked.workspace_id
+         ORDER BY l.event_name, l.created_at DESC, l.id DESC LIMIT 1) named_lead ON true
   LEFT JOIN LATERAL (SELECT k.id, k.link_id FROM hoko.clicks k
          WHERE k.id = asked.wanted_click_id AND k.workspace_id = asked.workspace_id AND named_lead.id IS NULL LIMIT 1) click ON true
   LEFT JOIN LATERAL (SELECT l.id, l.click_id, l.link_id FROM hoko.leads l
