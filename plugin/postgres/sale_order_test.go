@@ -1,0 +1,113 @@
+package postgres_test
+
+import (
+	"flag"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/plugin/postgres"
+)
+
+// For long: go test -run 'TestSales(OneByOne|AtOnce)' -timeout 0 ./plugin/postgres -order.rounds 1000
+var (
+	orderSeed   = flag.Uint64("order.seed", 1, "the first seed of the tests of sales' order")
+	orderRounds = flag.Uint64("order.rounds", 1, "how often they run, each time with seeds of their own")
+)
+
+// withSeeds runs f with so many seeds a round.
+func withSeeds(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
+	for seed := *orderSeed; seed < *orderSeed+n**orderRounds; seed++ {
+		t.Run(fmt.Sprintf("-order.seed=%d", seed), func(t *testing.T) { f(t, seed) })
+	}
+}
+
+// One caller, one sale a statement: each answer is as promised.
+func TestSalesOneByOneAreAsPromised(t *testing.T) {
+	withSeeds(t, 3, func(t *testing.T, seed uint64) {
+		const sales = 200
+		shop, script := openShop(t), newScript(seed, 1, 50)
+		script.populate(shop, sales, seed%2 == 0)
+		w, l := readWorld(shop.database), readLedger(shop.database)
+		here := &stage{[]*postgres.SaleStore{shop.store(market{writers: 1, batch: 1}.options)}, shop.database}
+		for len(script.sales) < sales {
+			if script.chance(5) {
+				script.grow(shop, l)
+				w = readWorld(shop.database)
+			}
+			a := script.act()
+			told := a.perform(here)
+			var want answer
+			if want, l = a.step(w, l, told); want != told {
+				t.Fatalf("%v\ntold %v\nwant %v", a, told, want)
+			}
+		}
+		if wrong := l.stored().differs(readLedger(shop.database)); wrong != "" {
+			t.Error(wrong)
+		}
+	})
+}
+
+// Many callers, several edges, and the site in between: some order of all that they did, one by one, explains every
+// answer and what is stored in the end.
+func TestSalesAtOnceAreAsOneByOne(t *testing.T) {
+	for _, m := range []market{
+		{edges: 1, writers: 1, batch: 128, callers: 48},
+		{edges: 2, writers: 4, batch: 16, callers: 32},
+		{edges: 2, writers: 2, batch: 16, callers: 32, adopted: true},
+		{edges: 3, writers: 2, batch: 2, callers: 24, joint: 10},
+		{edges: 4, writers: 1, batch: 1, callers: 16, joint: 20},
+	} {
+		t.Run(m.String(), func(t *testing.T) { withSeeds(t, 2, m.sell) })
+	}
+}
+
+// market is callers who sell at the same time on so many edges.
+type market struct {
+	edges, writers, batch, callers int
+	adopted                        bool
+	joint                          int // as in a script: the search for an order takes long where there are many callers
+}
+
+func (m market) String() string {
+	name := fmt.Sprintf("%d edges of %d writers of %d", m.edges, m.writers, m.batch)
+	if m.adopted {
+		name += " over views"
+	}
+	return name
+}
+
+func (m market) sell(t *testing.T, seed uint64) {
+	shop, script := openShop(t), newScript(seed, m.edges, m.joint)
+	sales, changes := script.parallel(m.callers, 6, 12*m.callers)
+	script.populate(shop, len(script.sales), m.adopted)
+	w, start := readWorld(shop.database), readLedger(shop.database)
+	metrics := prometheus.NewRegistry()
+	edges := []*postgres.SaleStore{shop.store(m.options, withMetrics(metrics))}
+	for len(edges) < m.edges {
+		edges = append(edges, shop.store(m.options))
+	}
+
+	h := newHistory()
+	var work sync.WaitGroup
+	for _, acts := range sales {
+		work.Go(func() { h.perform(&stage{edges: edges}, acts) })
+	}
+	for _, acts := range changes {
+		site := &stage{site: shop.another()}
+		work.Go(func() { h.perform(site, acts) })
+	}
+	work.Wait()
+	h.check(t, w, start, readLedger(shop.database))
+
+	if n := h.results()[wasRecorded]; n < len(script.sales)/3 {
+		t.Errorf("%d of %d sales were recorded: too few to tell", n, len(script.sales))
+	}
+	if n, sales := statements(t, metrics); m.edges == 1 && sales < 1.5*float64(n) {
+		t.Errorf("%v sales in %d statements: too few for batches to tell", sales, n)
+	}
+}
+
+func (m market) options(o *postgres.Options) { o.Writers, o.Batch = m.writers, m.batch }
