@@ -23,7 +23,7 @@ func TestHeldCustomersHoldUpOneAnotherNoLongerThanTheirDeadlines(t *testing.T) {
 		} else {
 			strangers[i] = shop.lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', $1)", customer)
 		}
-		waiting[i] = &held{t: t, store: edge.SaleStore, timeout: 3*time.Second + time.Duration(i)*50*time.Millisecond}
+		waiting[i] = &held{t: t, store: edge.SaleStore, timeout: 5*time.Second + time.Duration(i)*50*time.Millisecond}
 	}
 	for i, w := range waiting {
 		for n := range 2 {
