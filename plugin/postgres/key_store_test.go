@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -229,49 +228,6 @@ func TestClosedStoreAnswersNothing(t *testing.T) {
 			store.Close()
 			if _, err := store.Key(guarded(t), apikey.Hash{1}); err == nil || errors.Is(err, apikey.ErrNotFound) {
 				t.Error(err)
-			}
-		})
-	}
-}
-
-func TestLookupIsAnIndexProbe(t *testing.T) {
-	for _, known := range []int{0, 1, 5} {
-		t.Run(fmt.Sprintf("planned on a table of %d", known), func(t *testing.T) {
-			// The plan is made while the table is all but empty, and known to be: the worst that it can be taken for.
-			dsn := testenv.Database(t)
-			db := connect(t, dsn)
-			hash := seedKey(db, "", "")
-			db.exec(`DELETE FROM hoko.api_keys`)
-			insert := func(from, to int) {
-				db.exec(fmt.Sprintf(`INSERT INTO hoko.api_keys (workspace_id, key_hash) SELECT 'w1', sha256(i::text::bytea) FROM generate_series(%d, %d) i`, from, to))
-			}
-			insert(1, known)
-			db.exec(`VACUUM ANALYZE hoko.api_keys, hoko.workspaces`)
-			store := newKeyStore(t, postgres.Options{DSN: dsn})
-			if _, err := store.Key(guarded(t), apikey.Hash{1}); !errors.Is(err, apikey.ErrNotFound) {
-				t.Fatal(err)
-			}
-			insert(known+1, 2000)
-			db.exec(`INSERT INTO hoko.api_keys (workspace_id, key_hash) VALUES ('w1', decode('` + hash.String() + `', 'hex'))`)
-			counted := func(sql string) func() int {
-				return func() int {
-					db.exec(`SELECT pg_stat_clear_snapshot()`)
-					return value[int](db, sql)
-				}
-			}
-			scans := counted(`SELECT (SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE schemaname = 'hoko')
-				+ (SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'api_keys_workspace')`)
-			probes := counted(`SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'api_keys_key_hash_key'`)
-			before, probed := scans(), probes()
-			for range 10 {
-				if _, err := store.Key(guarded(t), hash); err != nil {
-					t.Fatal(err)
-				}
-			}
-			store.Close() // its sessions report what they did when they end
-			until(t, "the probes are counted", func() bool { return probes() >= probed+10 })
-			if n := scans() - before; n != 0 {
-				t.Errorf("%d scans of more than one row", n)
 			}
 		})
 	}

@@ -77,7 +77,7 @@ func (s *shop) expectSold(sold []outcome, want, customers int) {
 }
 
 func TestOneCustomerOnManyEdges(t *testing.T) {
-	const edges, tills, sales = 4, 16, 10
+	const edges, tills, sales = 4, 200, 3 // more at once than a batch holds
 	for _, c := range []struct {
 		name    string
 		changes func(n int) bool

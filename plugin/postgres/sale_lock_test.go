@@ -55,6 +55,34 @@ func TestLockedCustomerHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
+// A batch must not make a sale that changes nothing wait for its neighbours that do.
+func TestSaleThatChangesNothingDoesNotWaitWithItsBatch(t *testing.T) {
+	shop := openShop(t)
+	wire := tap(t, shop.dsn)
+	store := openStore(t, wire.dsn, oneWriter)
+	shop.exec("INSERT INTO hoko.customers (workspace_id, external_id, name, email) VALUES ('w1', 'held', 'name', 'e@example.com')")
+	stranger := shop.lock(lockCustomer, "held")
+	unchanged := func(amount int64) *sale.Sale { return sell("held", named("name"), costing(amount)) }
+	outcomes := queue(t, store,
+		unchanged(1), sell("held", named("changed"), mailing(set("c@example.com"))), unchanged(2), sell("held", named("again")))
+	wire.open()
+	for _, i := range []int{0, 2} {
+		if got := wait(t, outcomes[i]); got.err != nil || text(got.Customer.Email) != "e@example.com" {
+			t.Fatalf("answered %+v, want the customer as it is stored", got)
+		}
+	}
+	shop.untilBlocked()
+	stranger.exec("COMMIT")
+	for _, i := range []int{1, 3} {
+		if got := wait(t, outcomes[i]); got.err != nil || text(got.Customer.Email) != "c@example.com" {
+			t.Errorf("answered %+v", got)
+		}
+	}
+	if customer := shop.rows("SELECT name, email FROM hoko.customers WHERE external_id = 'held'"); customer != "(again,c@example.com)" {
+		t.Errorf("stored %s", customer)
+	}
+}
+
 func TestSessionTerminatedWhileItWaits(t *testing.T) {
 	shop := openShop(t)
 	store := shop.store()
@@ -125,7 +153,7 @@ func TestCustomersLockedForGoodLeaveRoomInTheSlowLane(t *testing.T) {
 
 func TestLineOfALockedCustomerIsBounded(t *testing.T) {
 	shop := openShop(t)
-	store := shop.store(oneWriter, func(o *postgres.Options) { o.Batch = 3 })
+	store := shop.store(oneWriter, func(o *postgres.Options) { o.Batch, o.Queue = 3, 12 })
 	mustRecord(t, store, sell("held"))
 	stranger := shop.lock(lockCustomer, "held")
 	var outcomes []<-chan outcome

@@ -15,8 +15,9 @@ const (
 	// slowSlice bounds one wait for a lock in the slow lane: as many customers as it has connections, locked for
 	// good, must not keep the others out.
 	slowSlice = 250 * time.Millisecond
-	// slowMargin before its deadline a sale leaves the slow lane, while that still proves that it was not recorded.
-	slowMargin = 50 * time.Millisecond
+	// maxSlowMargin before its deadline, or a twentieth of a sale's time if that is less, a sale leaves the slow lane:
+	// while that still proves that it was not recorded.
+	maxSlowMargin = 250 * time.Millisecond
 )
 
 // miss is why a sale could not be recorded in this batch.
@@ -89,7 +90,7 @@ func (r *saleRunner) unreachable(sales []*pendingSale, err error) []*pendingSale
 
 func (r *saleRunner) attempt(a attempt) {
 	if r.waits {
-		a.sales = slices.DeleteFunc(a.sales, failLate)
+		a.sales = keep(a.sales, r.inTime)
 	}
 	a.sales = keep(a.sales, (*pendingSale).claim)
 	if len(a.sales) == 0 {
@@ -140,25 +141,29 @@ func (r *saleRunner) execute(a attempt) error {
 	}
 	r.batch.encode(a.sales, !a.existing)
 	if r.waits {
-		return r.session.executeWaiting(ctx, &r.batch, patience(a.sales))
+		return r.session.executeWaiting(ctx, &r.batch, r.patience(a.sales))
 	}
 	return r.session.execute(ctx, &r.batch)
 }
 
-// failLate answers a sale that might not be answered in time if it were sent.
-func failLate(p *pendingSale) bool {
-	if time.Until(p.deadline) > slowMargin {
-		return false
+// inTime fails a sale that might not be answered in time if it were sent.
+func (r *saleRunner) inTime(p *pendingSale) bool {
+	if time.Until(p.deadline) > r.slowMargin() {
+		return true
 	}
 	p.fail(notRecorded(errLate))
-	return true
+	return false
+}
+
+func (r *saleRunner) slowMargin() time.Duration {
+	return min(maxSlowMargin, r.store.options.SaleTimeout/20)
 }
 
 // patience is how long the sales may wait for a lock.
-func patience(sales []*pendingSale) time.Duration {
+func (r *saleRunner) patience(sales []*pendingSale) time.Duration {
 	wait := slowSlice
 	for _, p := range sales {
-		wait = min(wait, time.Until(p.deadline)-slowMargin)
+		wait = min(wait, time.Until(p.deadline)-r.slowMargin())
 	}
 	return max(wait, time.Millisecond) // 0 would mean for ever
 }

@@ -59,13 +59,13 @@ func (l *slowLane) run() {
 	}
 }
 
-// add joins a sale to its customer's line; false where too many wait there, or
-// in all.
+// add joins a sale to its customer's line; false where too many wait there, so
+// that one customer cannot fill the lane, or in all.
 func (l *slowLane) add(p *pendingSale, creates bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	line, known := l.lines[p.customer]
-	if l.waiting >= l.store.options.Queue || known && len(line.waiting) >= l.store.options.Batch {
+	if l.waiting >= l.store.options.Queue || known && len(line.waiting) >= max(l.store.options.Batch, l.store.options.Queue/4) {
 		return false
 	}
 	if !known {

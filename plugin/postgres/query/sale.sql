@@ -4,6 +4,7 @@
 -- Steps: found (all that is known of each request: its key's first answer, its sale if an earlier run recorded it, customer, attribution, link), folded (several sales of one
 --   customer), locked (newest state of only the customers that must change), updated, created, settled (the customer as answered), sale, remembered (idempotency).
 -- Order: a sale that changes nothing takes its place at this snapshot, one that changes its customer at the row lock, where EvalPlanQual reads the newest version.
+--   Where that lock is not to be had, the sales of its customer that would change nothing by themselves come first, at the snapshot, and only the others are `busy`.
 -- No deadlock: row locks are never waited for. What can be waited for comes in one order on every edge: new customers, then sale ids (an earlier run of the same sale, still
 --   under way), then idempotency keys; each of the three INSERTs is sorted, and its sort swallows all that feeds it before its first row goes in.
 -- Status: ok = recorded (201). exists = an earlier run recorded it (201 from `response` if there is one, else from these columns). replay = 201 from `response`.
@@ -54,7 +55,7 @@ WITH found AS MATERIALIZED (
          WHERE c.workspace_id = asked.workspace_id AND c.external_id = asked.external_id LIMIT 1) customer ON true
   -- BETWEEN and the order by event_name leave the planner no other index, which it would read a customer's leads through for the name.
   LEFT JOIN LATERAL (SELECT l.id, l.click_id, l.link_id FROM hoko.leads l
-         WHERE l.customer_id = customer.id AND l.event_name BETWEEN asked.lead_event_name AND asked.lead_event_name AND l.workspace_id = asked.workspace_id
+         WHERE asked.lead_event_name IS NOT NULL AND l.customer_id = customer.id AND l.event_name BETWEEN asked.lead_event_name AND asked.lead_event_name AND l.workspace_id = asked.workspace_id
          ORDER BY l.event_name, l.created_at DESC, l.id DESC LIMIT 1) named_lead ON true
   LEFT JOIN LATERAL (SELECT k.id, k.link_id FROM hoko.clicks k
          WHERE k.id = asked.wanted_click_id AND k.workspace_id = asked.workspace_id AND named_lead.id IS NULL LIMIT 1) click ON true
@@ -79,6 +80,9 @@ WITH found AS MATERIALIZED (
                         CASE avatar_from WHEN ord THEN avatar ELSE ($6::text[])[avatar_from] END AS avatar_now
               FROM (SELECT ord, workspace_id, external_id, name, email, avatar,
                            customer_id, stored_name, stored_email, stored_phone, stored_avatar, stored_deleted_at,
+                           stored_deleted_at IS NULL AND name IS NOT DISTINCT FROM stored_name
+                             AND (keep_email OR email IS NOT DISTINCT FROM stored_email)
+                             AND (keep_avatar OR avatar IS NOT DISTINCT FROM stored_avatar) AS same,
                            max(ord) FILTER (WHERE NOT keep_email) OVER so_far AS email_from,
                            max(ord) FILTER (WHERE NOT keep_avatar) OVER so_far AS avatar_from,
                            lead(ord) OVER so_far IS NULL AS is_last
@@ -113,10 +117,12 @@ WITH found AS MATERIALIZED (
 ), settled AS MATERIALIZED (
   -- The customer of each sale, as it is answered; a row whose customer could not be had has no id here, and nothing is written for it.
   SELECT f.ord,
-         CASE WHEN f.customer_id IS NULL THEN n.id WHEN f.changes THEN l.id ELSE f.customer_id END AS customer_id,
-         CASE WHEN f.email_from IS NOT NULL THEN f.email_now WHEN f.changes THEN l.email ELSE f.stored_email END AS email,
-         CASE WHEN f.changes THEN l.phone ELSE f.stored_phone END AS phone,
-         CASE WHEN f.avatar_from IS NOT NULL THEN f.avatar_now WHEN f.changes THEN l.avatar ELSE f.stored_avatar END AS avatar
+         CASE WHEN f.customer_id IS NULL THEN n.id WHEN f.changes AND NOT f.same THEN l.id ELSE f.customer_id END AS customer_id,
+         CASE WHEN f.changes AND l.id IS NULL THEN f.stored_email WHEN f.email_from IS NOT NULL THEN f.email_now
+              WHEN f.changes THEN l.email ELSE f.stored_email END AS email,
+         CASE WHEN l.id IS NULL THEN f.stored_phone ELSE l.phone END AS phone,
+         CASE WHEN f.changes AND l.id IS NULL THEN f.stored_avatar WHEN f.avatar_from IS NOT NULL THEN f.avatar_now
+              WHEN f.changes THEN l.avatar ELSE f.stored_avatar END AS avatar
   FROM folded f LEFT JOIN locked l ON l.id = f.customer_id
   LEFT JOIN created n ON n.workspace_id = f.workspace_id AND n.external_id = f.external_id
 ), sale AS (

@@ -13,7 +13,7 @@ WITH found AS MATERIALIZED (
                  AND ($7::bool OR c.avatar IS NOT DISTINCT FROM $6::text) AS same
         FROM hoko.customers c WHERE c.workspace_id = $1::text AND c.external_id = $2::text LIMIT 1) customer
   LEFT JOIN LATERAL (SELECT l.id, l.click_id, l.link_id FROM hoko.leads l
-         WHERE l.customer_id = customer.id AND l.event_name BETWEEN $8::text AND $8::text AND l.workspace_id = $1::text
+         WHERE $8::text IS NOT NULL AND l.customer_id = customer.id AND l.event_name BETWEEN $8::text AND $8::text AND l.workspace_id = $1::text
          ORDER BY l.event_name, l.created_at DESC, l.id DESC LIMIT 1) named_lead ON true
   LEFT JOIN LATERAL (SELECT k.id, k.link_id FROM hoko.clicks k
          WHERE k.id = $9::text AND k.workspace_id = $1::text AND named_lead.id IS NULL LIMIT 1) click ON true
