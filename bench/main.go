@@ -56,14 +56,23 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer stage.close()
 	b := &bench{mode: o.mode, options: o, stage: stage, report: &report{machine: o.machine.String(), mode: o.mode}}
-	for _, s := range o.suites {
+	failed := b.runAll(ctx)
+	if b.report.versions, err = stage.versions(ctx); err != nil {
+		return errors.Join(failed, err)
+	}
+	b.report.settings = stage.settings()
+	if failed != nil {
+		b.options.out = "" // what was measured is printed, and that is all it is good for
+	}
+	return errors.Join(b.publish(), failed)
+}
+
+// runAll stops at the first suite that fails.
+func (b *bench) runAll(ctx context.Context) error {
+	for _, s := range b.options.suites {
 		if err := b.run(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	if b.report.versions, err = stage.versions(ctx); err != nil {
-		return err
-	}
-	b.report.settings = stage.settings()
-	return b.publish()
+	return nil
 }

@@ -15,13 +15,13 @@ func registerCommand() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "hoko",
 		Short:     "Commands of Hoko Edge",
-		Long:      "Commands of Hoko Edge: its database schema, its API keys, and what it needs to run.",
+		Long:      "Commands of Hoko Edge: its database schema, API keys and idempotency keys, and what it needs to run.",
 		CobraFunc: addCommands,
 	})
 }
 
 func addCommands(cmd *cobra.Command) {
-	cmd.AddCommand(migrateCommand(), keysCommand(), doctorCommand(), devCommand())
+	cmd.AddCommand(migrateCommand(), keysCommand(), idempotencyCommand(), doctorCommand(), devCommand())
 }
 
 const databaseFlag = "database-url"

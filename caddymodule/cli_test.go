@@ -89,11 +89,29 @@ func TestFaultyCommandsAreRefused(t *testing.T) {
 		"keys create --limit=5 " + dsn:               "want RATE/PERIOD",
 		"keys create --limit=5/1m --burst=-1 " + dsn: "burst must be",
 		"keys create --expires=soon " + dsn:          "--expires must be a time",
+		"idempotency clean --older-than=6d " + dsn:   "callers are promised",
+		"idempotency clean --older-than=old " + dsn:  "must be a duration such as 8d",
+		"idempotency erase --workspace=a " + dsn:     "name the workspace and the customer",
 		"doctor":                                     "no database: set DATABASE_URL",
 	} {
 		if _, _, err := hoko(t, strings.Fields(command)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("caddy hoko %s: %v, want %s", command, err, want)
 		}
+	}
+}
+
+func TestIdempotencyKeysAreCleanedUpAndErased(t *testing.T) {
+	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
+	t.Setenv("DATABASE_URL", e.dsn)
+	e.sql(`INSERT INTO hoko.workspaces (id, name) VALUES ('ws_9', 'Nine')`)
+	e.sql(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response, created_at)
+		SELECT 'ws_9', age, '', gen_random_uuid(), '{"customer": {"externalId": "person", "name": "Ada"}, "sale": {"metadata": null}}', now() - age::interval
+		FROM unnest('{1 day,9 days}'::text[]) age`)
+	if got := mustHoko(t, "idempotency", "clean"); got != "1 idempotency keys older than 8d are deleted\n" {
+		t.Errorf("it said %q", got)
+	}
+	if got := mustHoko(t, "idempotency", "erase", "--workspace", "Nine", "--customer", "person"); got != "the customer is erased from 1 remembered answers\n" {
+		t.Errorf("it said %q", got)
 	}
 }
 

@@ -46,7 +46,7 @@ func (b *saleBatch) encodeAlone(sales []*pendingSale) {
 // executeAlone runs saleAloneSQL. Where it has recorded nothing, saleSQL is to decide.
 func (s *saleSession) executeAlone(ctx context.Context, b *saleBatch) (recorded bool, err error) {
 	rows := s.conn.PgConn().ExecStatement(ctx, s.alone, b.params[:saleAloneParams], saleParamFormats, saleColumnFormats)
-	if err := b.scan(rows); err != nil {
+	if err := s.awaited(b.scan(rows)); err != nil {
 		return false, err
 	}
 	return b.rows[0].status != "", nil

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -142,5 +145,137 @@ func TestTwinsOnTwoEdgesAreOneSale(t *testing.T) {
 	}
 	if n := shop.sales("true"); n != keys {
 		t.Errorf("%d sales, want %d", n, keys)
+	}
+}
+
+// conflicting makes Postgres refuse the next n statements with a key of the
+// workspace, as if a twin on another edge had just committed.
+func (s *shop) conflicting(workspace string, n int) {
+	s.exec("CREATE SEQUENCE public.conflicts")
+	s.exec(fmt.Sprintf(`CREATE FUNCTION public.conflict() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.workspace_id = '%s' AND nextval('public.conflicts') <= %d THEN
+				RAISE unique_violation USING SCHEMA = 'hoko', TABLE = 'idempotency_keys', CONSTRAINT = 'idempotency_keys_pkey',
+					DETAIL = format('Key (workspace_id, key)=(%%s, %%s) already exists.', NEW.workspace_id, NEW.key);
+			END IF;
+			RETURN NEW;
+		END $$`, workspace, n))
+	s.exec("CREATE TRIGGER conflict BEFORE INSERT ON hoko.idempotency_keys FOR EACH ROW EXECUTE FUNCTION public.conflict()")
+}
+
+// counting counts the runs of a workspace's sales, rolled back ones too, by their amounts of 1 to n.
+func (s *shop) counting(workspace string, n int) (runs func() string) {
+	for i := range n {
+		s.exec(fmt.Sprintf("CREATE SEQUENCE public.runs_%d", i+1))
+	}
+	s.exec(fmt.Sprintf(`CREATE FUNCTION public.count_run() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.workspace_id = '%s' THEN
+				PERFORM nextval('public.runs_' || NEW.amount);
+			END IF;
+			RETURN NEW;
+		END $$`, workspace))
+	s.exec("CREATE TRIGGER count_run BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.count_run()")
+	return func() string {
+		return s.rows("SELECT substr(sequencename, 6)::int AS amount, last_value FROM pg_sequences WHERE sequencename LIKE 'runs_%' AND last_value IS NOT NULL ORDER BY 1")
+	}
+}
+
+func TestTwinsOfATenantCostTheirNeighboursOneMoreRun(t *testing.T) {
+	shop := openShop(t)
+	wire := tap(t, shop.dsn)
+	store := openStore(t, wire.dsn, oneWriter)
+	shop.conflicting("w2", 3)
+	runs := shop.counting("w1", 3)
+	twin := func(key string) *sale.Sale { return sell("twins", keyed(key), inWorkspace("w2"), byClick("y1")) }
+	sales := []*sale.Sale{twin("a"), sell("k", costing(1)), twin("b"), sell("k", costing(2), named("changed"), keyed("a")), twin("c"), sell("new", costing(3))}
+	outcomes := queue(t, store, sales...)
+	wire.open()
+	for i, o := range outcomes {
+		if got := wait(t, o); got.err != nil {
+			t.Errorf("sale %d: %v", i, got.err)
+		}
+	}
+	if got, want := runs(), "(1,2)\n(2,2)\n(3,2)"; got != want {
+		t.Errorf("the neighbours ran\n%s\nwant\n%s", got, want)
+	}
+	if n := shop.sales("true"); n != len(sales) {
+		t.Errorf("%d sales, want %d", n, len(sales))
+	}
+}
+
+// Its twin on another edge has been sent, and has not committed.
+func TestWaitForATwinCostsItsNeighboursOneMoreRun(t *testing.T) {
+	shop := openShop(t)
+	wire := tap(t, shop.dsn)
+	store := openStore(t, wire.dsn, oneWriter)
+	runs := shop.counting("w1", 3)
+	shop.exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'twins', 'twins'), ('w1', 'k', 'k'), ('w1', 'l', 'l')")
+	stranger := shop.lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
+		VALUES ('w2', 'twin', '', gen_random_uuid(), '{}')`)
+	outcomes := queue(t, store, sell("twins", keyed("twin"), inWorkspace("w2"), byClick("y1")),
+		sell("k", costing(1)), sell("l", costing(2)), sell("k", named("changed"), costing(3)))
+	wire.open()
+	for _, o := range outcomes[1:] {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+	if got, want := runs(), "(1,2)\n(2,2)\n(3,2)"; got != want {
+		t.Errorf("the neighbours ran\n%s\nwant\n%s", got, want)
+	}
+	stranger.exec("ROLLBACK")
+	if got := wait(t, outcomes[0]); got.err != nil || got.Replayed {
+		t.Errorf("the twin: %+v", got)
+	}
+}
+
+// The twins come from three edges, at the same time, all the time.
+func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *testing.T) {
+	const edges, twins, neighbours = 3, 8, 25
+	shop := openShop(t)
+	all := shop.edgesOf(edges)
+	runs := shop.counting("w1", edges*neighbours)
+	shop.exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'twins', 'twins')")
+	stop := make(chan struct{})
+	var keys atomic.Int64
+	var attackers sync.WaitGroup
+	for e := range edges {
+		for range twins {
+			attackers.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					key := fmt.Sprint(keys.Add(1) / edges) // about as many of each as there are edges
+					all[e].Record(t.Context(), sell("twins", keyed(key), inWorkspace("w2"), byClick("y1")))
+				}
+			})
+		}
+	}
+	sold := rush(t, all, 1, func(edge, _, n int) *sale.Sale {
+		if n == neighbours {
+			return nil
+		}
+		return sell(fmt.Sprint("neighbour", edge), costing(int64(edge*neighbours+n+1)))
+	})
+	close(stop)
+	attackers.Wait()
+	var conflicts float64
+	for _, e := range all {
+		conflicts += failures(t, e.metrics, "23")
+	}
+	if conflicts == 0 {
+		t.Error("no twins have met")
+	}
+	if len(sold) != edges*neighbours {
+		t.Errorf("%d neighbours are answered, want %d", len(sold), edges*neighbours)
+	}
+	for run := range strings.Lines(runs()) {
+		if run = strings.TrimSpace(run); !strings.HasSuffix(run, ",1)") && !strings.HasSuffix(run, ",2)") {
+			t.Errorf("(neighbour, runs) = %s", run)
+		}
 	}
 }

@@ -28,8 +28,15 @@ func (r *saleRunner) reconnect(a attempt, err error) {
 	}
 }
 
-// repeat runs the attempt again, and after a few times its halves.
+// repeat runs the attempt again, and after a few times its halves. Sales whose
+// keys conflict run apart from then on, and last: more of their kind may.
 func (r *saleRunner) repeat(a attempt, err error) {
+	if twins, others := apart(a.sales, err); len(twins) > 0 && len(others) > 0 {
+		r.todo = append(r.todo,
+			attempt{sales: twins, existing: a.existing, tries: a.tries + 1},
+			attempt{sales: others, existing: a.existing, tries: a.tries})
+		return
+	}
 	if a.tries++; a.tries < maxTries {
 		r.todo = append(r.todo, a)
 		return
@@ -39,8 +46,11 @@ func (r *saleRunner) repeat(a attempt, err error) {
 
 // stepAside runs the attempt again without creating customers, then its halves;
 // a single sale that would still wait is left to the slow lane, which waits.
-func (r *saleRunner) stepAside(a attempt) {
+func (r *saleRunner) stepAside(a attempt, err error) {
+	twins, others := apart(a.sales, err)
 	switch {
+	case !r.waits && len(twins) > 0 && len(others) > 0:
+		r.todo = append(r.todo, attempt{sales: twins, existing: true}, attempt{sales: others, existing: a.existing})
 	case r.waits || a.existing && len(a.sales) == 1:
 		for _, p := range a.sales {
 			if r.missed(p, customerLocked) {

@@ -118,7 +118,7 @@ func (r *saleRunner) attempt(a attempt) {
 	case repeat:
 		r.repeat(a, err)
 	case stepAside:
-		r.stepAside(a)
+		r.stepAside(a, err)
 	case giveUp:
 		r.giveUp(a, verdict, err)
 	case halve:

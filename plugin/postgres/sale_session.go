@@ -34,6 +34,10 @@ const (
 	maxSalePause = time.Second
 )
 
+// errUnawaited: the sales are committed, but perhaps not on the standbys. The
+// next batch finds them, and waits.
+var errUnawaited = errors.New("the wait for the standbys was cancelled")
+
 // saleConfig is how a session connects. A PgBouncer refuses settings that it
 // does not know; bare is the same without them.
 type saleConfig struct{ full, bare *pgx.ConnConfig }
@@ -93,6 +97,7 @@ type saleSession struct {
 	statement *pgconn.StatementDescription
 	alone     *pgconn.StatementDescription // of a session that does not wait for locks
 	failures  int                          // attempts to connect since the last that succeeded
+	unawaited bool                         // somebody has cancelled a wait for the standbys
 }
 
 func newSaleSession(s *SaleStore, config *saleConfig, sql string) *saleSession {
@@ -123,9 +128,9 @@ func (s *saleSession) ready(ctx context.Context) error {
 }
 
 func (s *saleSession) connect(ctx context.Context) (err error) {
-	s.conn, err = pgx.ConnectConfig(ctx, s.config.full)
+	s.conn, err = s.dial(ctx, s.config.full)
 	if settingsRefused(err) {
-		s.conn, err = pgx.ConnectConfig(ctx, s.config.bare)
+		s.conn, err = s.dial(ctx, s.config.bare)
 	}
 	if err != nil {
 		return fmt.Errorf("connect to postgres: %w", err)
@@ -146,6 +151,30 @@ func (s *saleSession) connect(ctx context.Context) (err error) {
 		return err
 	}
 	return s.prepareAlone(ctx)
+}
+
+func (s *saleSession) dial(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	config = config.Copy()
+	config.OnNotice = s.notice
+	return pgx.ConnectConfig(ctx, config)
+}
+
+// notice hears of a pg_cancel_backend while a commit waits for the standbys: the
+// statement succeeds with no more than a warning, whose words depend on the
+// server's language.
+func (s *saleSession) notice(_ *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Routine == "SyncRepWaitForLSN" {
+		s.unawaited = true
+	}
+}
+
+// awaited makes an unknown outcome of a success that the standbys may not have.
+func (s *saleSession) awaited(err error) error {
+	if err == nil && s.unawaited {
+		err = errUnawaited
+	}
+	s.unawaited = false
+	return err
 }
 
 // checkSettings warns where a pooler in between has kept the settings to itself.
@@ -182,7 +211,7 @@ func (s *saleSession) pause(ctx context.Context) {
 // nil: the commit comes after them.
 func (s *saleSession) execute(ctx context.Context, b *saleBatch) error {
 	rows := s.conn.PgConn().ExecStatement(ctx, s.statement, b.params[:], saleParamFormats, saleColumnFormats)
-	return b.scan(rows)
+	return s.awaited(b.scan(rows))
 }
 
 // executeWaiting is execute with a lock_timeout of its own, set in the same
@@ -200,13 +229,13 @@ func (s *saleSession) executeWaiting(ctx context.Context, b *saleBatch, lockTime
 	if results.NextResult() {
 		_ = b.scan(results.ResultReader())
 	}
-	return results.Close()
+	return s.awaited(results.Close())
 }
 
 // awaitStandbys returns once the synchronous standbys, if there are any, have
 // all that is visible here.
 func (s *saleSession) awaitStandbys(ctx context.Context) error {
-	return s.conn.PgConn().ExecParams(ctx, awaitStandbysSQL, nil, nil, nil, nil).Read().Err
+	return s.awaited(s.conn.PgConn().ExecParams(ctx, awaitStandbysSQL, nil, nil, nil, nil).Read().Err)
 }
 
 // drop gives the connection up.

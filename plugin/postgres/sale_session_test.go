@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -140,13 +141,7 @@ func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
 	store := openStore(t, dsn)
 	s := sell("k", keyed("key"))
 	mustRecord(t, store, s)
-	configure := func(standbys string) {
-		db.exec("ALTER SYSTEM SET synchronous_standby_names = '" + standbys + "'")
-		db.exec("SELECT pg_reload_conf()")
-		until(t, "the configuration is read", func() bool {
-			return value[string](connect(t, dsn), "SHOW synchronous_standby_names") == standbys
-		})
-	}
+	configure := synchronising(t, dsn)
 	configure("nobody")
 	for name, again := range map[string]*sale.Sale{"the same sale": s, "the same key": sell("k", keyed("key")), "a new sale": sell("k")} {
 		if got := wait(t, beginWithin(t, store, again, time.Second)); !errors.Is(got.err, sale.ErrOutcomeUnknown) {
@@ -156,5 +151,56 @@ func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
 	configure("")
 	if got := mustRecord(t, store, sell("k", keyed("key"))); !got.Replayed {
 		t.Errorf("afterwards: %+v", got)
+	}
+}
+
+// Whoever cancels the wait of a commit for the standbys makes a success of it, with a warning.
+func TestSaleWhoseWaitForTheStandbysIsCancelledIsNotConfirmed(t *testing.T) {
+	server := testenv.Postgres(t)
+	dsn := server.DSN("postgres")
+	if err := postgres.Migrate(guarded(t), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	db := connect(t, dsn)
+	db.exec(catalogue)
+	store := openStore(t, dsn)
+	mustRecord(t, store, sell("k"))
+	configure := synchronising(t, dsn)
+	waiting := func(forStandbysOnly bool) string {
+		return fmt.Sprintf("FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND (query ~ 'pg_logical_emit_message') = %v", forStandbysOnly)
+	}
+	for name, s := range map[string]*sale.Sale{"alone": sell("k"), "with a key": sell("k", keyed("key")), "that changes": sell("k", named("changed"))} {
+		t.Run(name, func(t *testing.T) {
+			configure("nobody")
+			sold := begin(t, store, s)
+			until(t, "its commit waits", func() bool { return value[int](db, "SELECT count(*) "+waiting(false)) == 1 })
+			db.exec("SELECT pg_cancel_backend(pid) " + waiting(false))
+			until(t, "it is asked for again, and that waits", func() bool { return value[int](db, "SELECT count(*) "+waiting(true)) == 1 })
+			select {
+			case got := <-sold:
+				t.Errorf("answered while no standby has it: %+v", got)
+			default:
+			}
+			configure("")
+			if got := wait(t, sold); got.err != nil {
+				t.Error(got.err)
+			}
+		})
+	}
+	if n := value[int](db, "SELECT count(*) FROM hoko.sales"); n != 4 {
+		t.Errorf("%d sales, want 4", n)
+	}
+}
+
+// synchronising returns a function that names the standbys which commits wait for.
+func synchronising(t *testing.T, dsn string) func(standbys string) {
+	db := connect(t, dsn)
+	return func(standbys string) {
+		t.Helper()
+		db.exec("ALTER SYSTEM SET synchronous_standby_names = '" + standbys + "'")
+		db.exec("SELECT pg_reload_conf()")
+		until(t, "the configuration is read", func() bool {
+			return value[string](connect(t, dsn), "SHOW synchronous_standby_names") == standbys
+		})
 	}
 }

@@ -113,8 +113,6 @@ CREATE TABLE hoko.idempotency_keys (
   created_at   timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (workspace_id, key)
 );
--- For the clean-up by age: all but free to maintain, as rows arrive in that order.
-CREATE INDEX idempotency_keys_created ON hoko.idempotency_keys USING brin (created_at) WITH (autosummarize = on);
 
 -- What tells every edge that a cached key may no longer hold. The payload is public, as sites with tables of their
 -- own send it too: key:<hex SHA-256 of the key>, workspace:<id>; anything else, or nothing, means every key.
