@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -145,6 +146,31 @@ func TestTwinsOnTwoEdgesAreOneSale(t *testing.T) {
 	}
 	if n := shop.sales("true"); n != keys {
 		t.Errorf("%d sales, want %d", n, keys)
+	}
+}
+
+func TestOneKeyForTwoRequestsOnTwoEdgesIsOneSaleAndOneMismatch(t *testing.T) {
+	shop := openShop(t)
+	edges := []*postgres.SaleStore{shop.store(), shop.store()}
+	const keys = 100
+	var outcomes [keys][2]<-chan outcome
+	for i := range keys {
+		for e, edge := range edges {
+			outcomes[i][e] = begin(t, edge, sell("k", keyed(fmt.Sprint("key", i)), costing(int64(e))))
+			begin(t, edge, sell("k")) // a neighbour
+		}
+	}
+	for i := range keys {
+		a, b := wait(t, outcomes[i][0]), wait(t, outcomes[i][1])
+		if a.err != nil {
+			a, b = b, a
+		}
+		if a.err != nil || a.Replayed || !errors.Is(b.err, sale.ErrIdempotencyMismatch) {
+			t.Errorf("key %d: %+v and %+v", i, a, b)
+		}
+	}
+	if n := shop.sales("amount < 2"); n != keys {
+		t.Errorf("%d sales with a key, want %d", n, keys)
 	}
 }
 
