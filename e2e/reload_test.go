@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"hoko.to/edge/internal/testenv"
 )
 
 // load sends sales and pages over each protocol until its stop is called, which
@@ -137,42 +135,4 @@ func (s *stack) untilRefused(t *testing.T, c *http.Client) {
 		}
 	}
 	t.Fatal("the revoked key was admitted ten thousand times")
-}
-
-func TestRevocationBySQLReachesEveryEdge(t *testing.T) {
-	dsn, redis, site := testenv.Database(t), testenv.Redis(t), startSite(t, nil)
-	d := seed(t, dsn)
-	d.exec("UPDATE hoko.api_keys SET rate_limit = 1000000 WHERE id = $1", keyID(fullKey))
-	var edges []*stack
-	for range 2 {
-		e := start(t, settings{databaseURL: dsn, redisURL: redis, upstream: site.upstream()})
-		edges = append(edges, &stack{e, d, site, dsn})
-	}
-	clients := []*http.Client{edges[0].client(t, "HTTP/2.0"), edges[1].client(t, "HTTP/1.1")}
-	revocations := []struct{ name, revoke, restore string }{
-		{"revoked", "UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", "UPDATE hoko.api_keys SET revoked_at = NULL WHERE id = $1"},
-		{"expired", "UPDATE hoko.api_keys SET expires_at = now() WHERE id = $1", "UPDATE hoko.api_keys SET expires_at = NULL WHERE id = $1"},
-		{"workspace disabled", "UPDATE hoko.workspaces SET disabled_at = now() WHERE id = (SELECT workspace_id FROM hoko.api_keys WHERE id = $1)",
-			"UPDATE hoko.workspaces SET disabled_at = NULL WHERE id = (SELECT workspace_id FROM hoko.api_keys WHERE id = $1)"},
-		{"deleted", "DELETE FROM hoko.api_keys WHERE id = $1", ""},
-	}
-	for _, revocation := range revocations {
-		t.Run(revocation.name, func(t *testing.T) {
-			for i, e := range edges {
-				for range 10_000 { // until a restored key is known again
-					if e.sell(t, clients[i], validSale).StatusCode == 201 {
-						break
-					}
-				}
-				wantAnswer(t, e.sell(t, clients[i], validSale), 201, publishedOK)
-			}
-			d.exec(revocation.revoke, keyID(fullKey))
-			for i, e := range edges {
-				e.untilRefused(t, clients[i])
-			}
-			if revocation.restore != "" {
-				d.exec(revocation.restore, keyID(fullKey))
-			}
-		})
-	}
 }

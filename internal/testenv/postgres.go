@@ -2,12 +2,16 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"hoko.to/edge/plugin/devserver"
 	"hoko.to/edge/plugin/postgres"
@@ -36,7 +40,20 @@ type OwnPostgres struct {
 // second: a test that only needs data takes a Database.
 func Postgres(t testing.TB) *OwnPostgres {
 	t.Helper()
-	s := &OwnPostgres{options: postgresOptions(serverDir(t))}
+	return startOwn(t, postgresOptions(serverDir(t)))
+}
+
+// SmallPostgres is a Postgres that has room for so many connections only.
+func SmallPostgres(t testing.TB, connections int) *OwnPostgres {
+	t.Helper()
+	options := postgresOptions(serverDir(t))
+	options.Settings["max_connections"] = strconv.Itoa(connections)
+	return startOwn(t, options)
+}
+
+func startOwn(t testing.TB, options devserver.PostgresOptions) *OwnPostgres {
+	t.Helper()
+	s := &OwnPostgres{options: options}
 	s.Start(t)
 	t.Cleanup(func() { s.Stop() })
 	return s
@@ -50,6 +67,34 @@ func (s *OwnPostgres) Start(t testing.TB) {
 		t.Fatal(err)
 	}
 	s.Postgres = server
+}
+
+// Freeze stops the server and its backends in their tracks: connections stay,
+// new ones are neither refused nor answered. thaw lets them go on; so does the
+// end of the test.
+func (s *OwnPostgres) Freeze(t testing.TB) (thaw func()) {
+	t.Helper()
+	ctx, cancel := guarded()
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.DSN("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	thaw = func() {
+		for _, pid := range append(pids, s.PID()) {
+			syscall.Kill(pid, syscall.SIGCONT)
+		}
+	}
+	t.Cleanup(func() { thaw(); conn.Close(context.Background()) })
+	syscall.Kill(s.PID(), syscall.SIGSTOP) // first: it starts no further backend then
+	if err := conn.QueryRow(ctx, "SELECT array_agg(pid) FROM pg_stat_activity").Scan(&pids); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range pids {
+		syscall.Kill(pid, syscall.SIGSTOP)
+	}
+	return thaw
 }
 
 // postgresOptions has room for the pools of many edges.
@@ -80,12 +125,26 @@ func (s *shared) database(t testing.TB, template string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.exec(fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", name)); err != nil {
+		if err := s.drop(name); err != nil {
 			t.Error(err)
 		}
 	})
 	return s.server.DSN(name)
 }
+
+// drop waits for backends that are slow to end on a busy machine: FORCE itself gives up after five seconds.
+func (s *shared) drop(name string) error {
+	ctx, cancel := guarded()
+	defer cancel()
+	for {
+		err := execute(ctx, s.server, fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", name))
+		if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != objectInUse || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+const objectInUse = "55006"
 
 func (s *shared) exec(sql string) error {
 	ctx, cancel := guarded()

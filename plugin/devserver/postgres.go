@@ -1,11 +1,13 @@
 package devserver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// postgresPort is a part of the socket's name only: no port is opened.
+// postgresPort is a part of the socket's name only: no port is opened, unless Settings say so.
 const postgresPort = "5432"
 
 // PostgresOptions says where and how a private Postgres runs.
@@ -25,10 +27,17 @@ type PostgresOptions struct {
 	Fsync bool
 	// Settings are further settings of the server, for instance max_connections: "200".
 	Settings map[string]string
+	// StandbyOf, in a new directory, is the server whose data is copied, to follow it as its standby.
+	StandbyOf *Postgres
+	// Env are further variables of the server's environment, NAME=value.
+	Env []string
 }
 
 // Postgres is a running private Postgres. Whoever started it stops it; it does not outlive this process.
-type Postgres struct{ *process }
+type Postgres struct {
+	*process
+	port string
+}
 
 // StartPostgres starts a Postgres and returns when it answers. In a new directory it makes a
 // database cluster first (UTF8, locale C, superuser postgres), which takes a second.
@@ -55,29 +64,30 @@ func startPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	}
 	defer h.unlock()
 	data := filepath.Join(h.dir, "data")
-	if err := initCluster(ctx, h, filepath.Join(bin, "initdb"), data, o.Fsync); err != nil {
+	if err := makeData(ctx, h, data, func(fresh string) *exec.Cmd { return dataCommand(ctx, h, bin, fresh, o) }); err != nil {
 		return nil, err
 	}
 	if err := removeStalePID(filepath.Join(data, "postmaster.pid")); err != nil {
 		return nil, err
 	}
-	if err := h.makeSockets(".s.PGSQL." + postgresPort); err != nil {
+	port := cmp.Or(o.Settings["port"], postgresPort)
+	if err := h.makeSockets(".s.PGSQL." + port); err != nil {
 		return nil, err
 	}
 	// SIGINT is Postgres's fast shutdown: its clients are cut off, its data is in order.
-	proc, err := startProcess(h, syscall.SIGINT, filepath.Join(bin, "postgres"), postgresArgs(h, data, o)...)
+	proc, err := startProcess(h, syscall.SIGINT, o.Env, filepath.Join(bin, "postgres"), postgresArgs(h, data, o)...)
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{proc}
+	p := &Postgres{proc, port}
 	if err := p.awaitReady(ctx, p.ask); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// initCluster makes the data directory, whole or not at all, unless it is there.
-func initCluster(ctx context.Context, h *home, initdb, data string, fsync bool) error {
+// makeData makes the data directory, whole or not at all, unless it is there.
+func makeData(ctx context.Context, h *home, data string, command func(fresh string) *exec.Cmd) error {
 	if _, err := os.Stat(data); !os.IsNotExist(err) {
 		return err
 	}
@@ -85,14 +95,29 @@ func initCluster(ctx context.Context, h *home, initdb, data string, fsync bool) 
 	if err := h.makeOwn(fresh); err != nil {
 		return err
 	}
-	args := []string{"-D", fresh, "-U", "postgres", "-E", "UTF8", "--locale=C", "-A", "trust"}
-	if !fsync {
-		args = append(args, "--no-sync")
-	}
-	if out, err := h.command(ctx, initdb, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w:\n%s", err, out)
+	cmd := command(fresh)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w:\n%s", filepath.Base(cmd.Path), err, out)
 	}
 	return os.Rename(fresh, data)
+}
+
+// dataCommand fills a data directory: with a new cluster, whose socket's directory is all the
+// protection that it needs, or with a copy of the primary's.
+func dataCommand(ctx context.Context, h *home, bin, fresh string, o PostgresOptions) *exec.Cmd {
+	if o.StandbyOf != nil {
+		// PATH may have links to some of the programs only.
+		if server, err := filepath.EvalSymlinks(filepath.Join(bin, "postgres")); err == nil {
+			bin = filepath.Dir(server)
+		}
+		return h.command(ctx, filepath.Join(bin, "pg_basebackup"), "-D", fresh, "-d", o.StandbyOf.DSN("postgres"),
+			"--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync")
+	}
+	args := []string{"-D", fresh, "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"}
+	if !o.Fsync {
+		args = append(args, "--no-sync")
+	}
+	return h.command(ctx, filepath.Join(bin, "initdb"), args...)
 }
 
 // removeStalePID removes a dead server's pid file where its number is a living
@@ -139,7 +164,7 @@ func (p *Postgres) ask(ctx context.Context) error {
 
 // DSN is the URL of one of the server's databases, as its superuser; postgres is there from the start.
 func (p *Postgres) DSN(database string) string {
-	query := url.Values{"host": {p.home.sockets}, "port": {postgresPort}, "sslmode": {"disable"}}
+	query := url.Values{"host": {p.home.sockets}, "port": {p.port}, "sslmode": {"disable"}}
 	dsn := url.URL{
 		Scheme: "postgres",
 		User:   url.User("postgres"),

@@ -35,8 +35,8 @@ type process struct {
 }
 
 // startProcess starts a server in its home, bound to the life of this process:
-// onDeath is the signal it gets when we die without a word.
-func startProcess(h *home, onDeath syscall.Signal, path string, args ...string) (*process, error) {
+// onDeath is the signal it gets when we die without a word, env what its environment holds besides.
+func startProcess(h *home, onDeath syscall.Signal, env []string, path string, args ...string) (*process, error) {
 	log, err := os.Create(h.logPath())
 	if err != nil {
 		return nil, err
@@ -44,6 +44,7 @@ func startProcess(h *home, onDeath syscall.Signal, path string, args ...string) 
 	defer log.Close()
 	cmd := h.command(context.Background(), path, args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(cmd.Env, env...)
 
 	p := &process{name: filepath.Base(path), home: h, done: make(chan struct{})}
 	started := make(chan error)
@@ -118,6 +119,9 @@ func (p *process) Err() error {
 // Its children go with it: a Postgres backend that outlives its server may serve
 // on, or wait for a lock that nobody will give back.
 func (p *process) Kill() {
+	if p.endsWithin(0) {
+		return // its pid may be another's by now
+	}
 	orphans := children(p.pid)
 	p.end(syscall.SIGKILL)
 	for _, orphan := range orphans {

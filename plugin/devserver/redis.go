@@ -23,6 +23,8 @@ type RedisOptions struct {
 	Dir string
 	// Settings are further settings of the server, for instance maxmemory: "64mb".
 	Settings map[string]string
+	// Env are further variables of the server's environment, NAME=value.
+	Env []string
 }
 
 // Redis is a running private Redis or Valkey. Whoever started it stops it; it does not outlive this process.
@@ -54,7 +56,7 @@ func startRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	if err := h.makeSockets(redisSocket); err != nil {
 		return nil, err
 	}
-	proc, err := startProcess(h, syscall.SIGTERM, path, redisArgs(h, o)...)
+	proc, err := startProcess(h, syscall.SIGTERM, o.Env, path, redisArgs(h, o)...)
 	if err != nil {
 		return nil, err
 	}

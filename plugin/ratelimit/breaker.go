@@ -139,9 +139,14 @@ func (b *breaker) saysNothing(cmd redis.Cmder, err error) bool {
 	return b.isRedirect(err)
 }
 
-// isRedirect says whether a Cluster's node names another for this key.
+// isRedirect says whether a Cluster's node names another for this key. One that
+// names itself would be asked again for ever.
 func (b *breaker) isRedirect(err error) bool {
-	return b.cluster && classify(err) == failCluster && !redis.HasErrorPrefix(err, "CLUSTERDOWN")
+	if !b.cluster || classify(err) != failCluster || redis.HasErrorPrefix(err, "CLUSTERDOWN") {
+		return false
+	}
+	to, moved := redis.IsMovedError(err)
+	return !moved || to != b.node
 }
 
 func (b *breaker) open(cause failure, err error, key string) {

@@ -184,6 +184,32 @@ func TestRedirectsAreNoFailuresHoweverMany(t *testing.T) {
 	})
 }
 
+func TestNodeThatNamesItselfIsNotAskedForEver(t *testing.T) {
+	inCluster(t, func(c *fakeCluster) {
+		c.wantFrom(FromRedis, 1)
+		asked := c.nodes["b:1"].scripts.Load()
+		c.nodes["b:1"].answerBy(func(args []string) string {
+			if args[0] == "cluster" {
+				return c.slots()
+			}
+			return "-MOVED 1 b:1\r\n"
+		})
+		c.wantFrom(FromLocal, 1)
+		if got := c.nodes["b:1"].scripts.Load() - asked; got != tolerated {
+			t.Errorf("it was asked %d times, want %d", got, tolerated)
+		}
+		time.Sleep(time.Minute) // its probes find nothing else
+		c.wantFrom(FromLocal, 1)
+		c.wantFrom(FromRedis, 0)
+		if lines := c.journal.all(); len(lines) != 1 || !strings.Contains(lines[0], "node=b:1") || !strings.Contains(lines[0], "class=cluster") {
+			t.Errorf("logged %q", lines)
+		}
+		c.mend("b:1")
+		time.Sleep(time.Second)
+		c.wantFrom(FromRedis, 1)
+	})
+}
+
 func TestAnswerAboutSlotsSaysNothingAboutWrites(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 1)

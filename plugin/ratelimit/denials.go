@@ -51,8 +51,10 @@ func (d *denials) get(b bucket) (verdict, bool) {
 	return verdict{reset: known.restored.Sub(now), retry: known.retry.Sub(now)}, true
 }
 
-// put remembers a denial that was just answered.
-func (d *denials) put(b bucket, v verdict) {
+// put remembers a denial that was just answered, and asked for at a moment before.
+// From then on it is believed, as Redis may have decided at once: a bucket that
+// may pass is not held up by the way that the answer took.
+func (d *denials) put(b bucket, v verdict, asked time.Time) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -64,7 +66,7 @@ func (d *denials) put(b bucket, v verdict) {
 		d.young = make(map[bucket]denial)
 	}
 	d.young[b] = denial{
-		until:    now.Add(min(v.retry, rememberFor)),
+		until:    asked.Add(min(v.retry, rememberFor)),
 		retry:    now.Add(v.retry),
 		restored: now.Add(v.reset),
 	}

@@ -52,6 +52,25 @@ func TestDenialIsRememberedForAtMostASecond(t *testing.T) {
 	})
 }
 
+func TestDenialIsNotRememberedForTheTimeThatItsAnswerTook(t *testing.T) {
+	inOutage(t, func(s *outageSuite) {
+		s.redis.answerBy(func([]string) string {
+			time.Sleep(40 * time.Millisecond) // of the 100 that the bucket needs
+			return replyDenied
+		})
+		r := Request{Name: "default", Limit: perMinute}
+		s.ask1(r)
+		time.Sleep(60*time.Millisecond - time.Nanosecond)
+		if d := s.ask1(r); d.Source != FromMemory {
+			t.Errorf("a moment before it may pass: got %+v", d)
+		}
+		time.Sleep(time.Nanosecond)
+		if d := s.ask1(r); d.Source != FromRedis {
+			t.Errorf("as soon as it may pass: got %+v", d)
+		}
+	})
+}
+
 func TestDenialIsRememberedAcrossGenerations(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$3\r\n120\r\n")
@@ -113,13 +132,13 @@ func TestDenialsAreBoundedAndGoAway(t *testing.T) {
 			return b
 		}
 		for i := range maxDenials + 10 {
-			s.denials.put(nth(i), long)
+			s.denials.put(nth(i), long, time.Now())
 		}
 		if got := s.Stats().RememberedDenials; got != maxDenials {
 			t.Errorf("%d remembered, want %d", got, maxDenials)
 		}
 		time.Sleep(rememberFor)
-		s.denials.put(nth(0), long)
+		s.denials.put(nth(0), long, time.Now())
 		if got := s.Stats().RememberedDenials; got != maxDenials+1 {
 			t.Errorf("a second later: %d remembered, want both generations", got)
 		}
@@ -128,7 +147,7 @@ func TestDenialsAreBoundedAndGoAway(t *testing.T) {
 		if got := s.Stats().RememberedDenials; got != 1 {
 			t.Errorf("another second later: %d remembered, want 1", got)
 		}
-		s.denials.put(nth(0), long)
+		s.denials.put(nth(0), long, time.Now())
 		time.Sleep(2 * rememberFor)
 		s.denials.get(nth(0))
 		if got := s.Stats().RememberedDenials; got != 0 {

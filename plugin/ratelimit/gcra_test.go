@@ -33,7 +33,7 @@ type remote struct {
 
 func (r remote) take(b bucket) verdict {
 	r.Helper()
-	v, err := r.ask(r.Context(), b)
+	v, err := r.ask(r.Context(), b, time.Now())
 	if err != nil {
 		r.Error(err)
 	}

@@ -131,12 +131,13 @@ func (l *Limiter) Allow(ctx context.Context, r Request) (Decision, error) {
 	if v, ok := l.denials.get(b); ok {
 		return l.decide(v, r.Limit, FromMemory), nil
 	}
-	v, err := l.ask(ctx, b)
+	asked := time.Now()
+	v, err := l.ask(ctx, b, asked)
 	if err != nil {
 		return l.decideWithoutRedis(b, r.OnError, err)
 	}
 	if !v.allowed {
-		l.denials.put(b, v)
+		l.denials.put(b, v, asked)
 	}
 	return l.decide(v, r.Limit, FromRedis), nil
 }
@@ -147,9 +148,9 @@ func (l *Limiter) decide(v verdict, limit Limit, from Source) Decision {
 	return d
 }
 
-// ask has Redis decide.
-func (l *Limiter) ask(ctx context.Context, b bucket) (verdict, error) {
-	until := &bounded{Context: ctx, deadline: time.Now().Add(l.timeout)}
+// ask has Redis decide, from now on.
+func (l *Limiter) ask(ctx context.Context, b bucket, now time.Time) (verdict, error) {
+	until := &bounded{Context: ctx, deadline: now.Add(l.timeout)}
 	defer until.release()
 	limit := redis_rate.Limit{Rate: b.limit.Rate, Burst: b.limit.Burst, Period: b.limit.Period}
 	res, err := l.redis.Allow(until, b.key(l.prefix), limit)
