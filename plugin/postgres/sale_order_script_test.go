@@ -219,7 +219,7 @@ func (s *script) change() siteAct {
 	kind := pick(s, "look", "look", "call", "call", "call", "delete", "delete", "rename", "rename", "move", "move", "purge", "create", "create")
 	return siteAct{
 		kind: kind, customer: s.name(), value: s.unique("site"), aborted: s.chance(20), after: len(s.sales),
-		hold: time.Duration(pick(s, 0, 0, 0, 3, 20, 70)) * time.Millisecond,
+		hold: time.Duration(pick(s, 0, 0, 3, 20, 40, 70)) * time.Millisecond,
 	}
 }
 

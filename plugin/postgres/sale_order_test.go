@@ -3,24 +3,41 @@ package postgres_test
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hoko.to/edge/plugin/postgres"
 )
 
-// For long: go test -run 'TestSales(OneByOne|AtOnce)' -timeout 0 ./plugin/postgres -order.rounds 1000
 var (
-	orderSeed   = flag.Uint64("order.seed", 1, "the first seed of the tests of sales' order")
-	orderRounds = flag.Uint64("order.rounds", 1, "how often they run, each time with seeds of their own")
+	orderSeed = flag.Uint64("order.seed", 1, "the first seed of the tests of sales' order")
+	orderFor  = flag.Duration("order.for", 0, "how long they run in all, with random seeds")
 )
 
-// withSeeds runs f with so many seeds a round.
+// markets are the ways in which TestSalesAtOnceAreAsOneByOne sells.
+var markets = []market{
+	{edges: 1, writers: 1, batch: 128, callers: 48},
+	{edges: 2, writers: 4, batch: 16, callers: 32},
+	{edges: 2, writers: 2, batch: 16, callers: 32, adopted: true},
+	{edges: 3, writers: 2, batch: 2, callers: 24, joint: 10},
+	{edges: 4, writers: 1, batch: 1, callers: 16, joint: 20},
+}
+
+// withSeeds runs f with n seeds, or with random ones for as long as was asked.
 func withSeeds(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
-	for seed := *orderSeed; seed < *orderSeed+n**orderRounds; seed++ {
+	run := func(seed uint64) {
 		t.Run(fmt.Sprintf("-order.seed=%d", seed), func(t *testing.T) { f(t, seed) })
+	}
+	share := *orderFor / time.Duration(len(markets)+1)
+	for end := time.Now().Add(share); time.Now().Before(end); {
+		run(rand.Uint64() >> 1)
+	}
+	for seed := *orderSeed; *orderFor == 0 && seed < *orderSeed+n; seed++ {
+		run(seed)
 	}
 }
 
@@ -53,13 +70,7 @@ func TestSalesOneByOneAreAsPromised(t *testing.T) {
 // Many callers, several edges, and the site in between: some order of all that they did, one by one, explains every
 // answer and what is stored in the end.
 func TestSalesAtOnceAreAsOneByOne(t *testing.T) {
-	for _, m := range []market{
-		{edges: 1, writers: 1, batch: 128, callers: 48},
-		{edges: 2, writers: 4, batch: 16, callers: 32},
-		{edges: 2, writers: 2, batch: 16, callers: 32, adopted: true},
-		{edges: 3, writers: 2, batch: 2, callers: 24, joint: 10},
-		{edges: 4, writers: 1, batch: 1, callers: 16, joint: 20},
-	} {
+	for _, m := range markets {
 		t.Run(m.String(), func(t *testing.T) { withSeeds(t, 2, m.sell) })
 	}
 }
