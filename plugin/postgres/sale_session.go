@@ -229,7 +229,16 @@ func (s *saleSession) executeWaiting(ctx context.Context, b *saleBatch, lockTime
 	if results.NextResult() {
 		_ = b.scan(results.ResultReader())
 	}
-	return s.awaited(results.Close())
+	return s.awaited(sent(results.Close()))
+}
+
+// sent makes an unknown outcome of what pgx calls safe to retry: of a batch whose
+// connection is lost before its answer it only says that the connection is closed.
+func sent(err error) error {
+	if pgconn.SafeToRetry(err) {
+		return fmt.Errorf("a connection was lost with statements on it: %v", err) // not %w, or it were still safe
+	}
+	return err
 }
 
 // awaitStandbys returns once the synchronous standbys, if there are any, have
