@@ -20,8 +20,9 @@ import (
 func TestTheInstallationThatTheDocumentsDescribeRecordsASale(t *testing.T) {
 	doc := readRoot(t, "docs/operations.md")
 	commands := regexp.MustCompile("(?s)```bash\n(# Once, .*?)```").FindStringSubmatch(doc)
-	cleaning := regexp.MustCompile("(?s)```sql\n(DELETE .*?)```").FindStringSubmatch(doc)
-	if commands == nil || cleaning == nil {
+	cleaning := regexp.MustCompile("caddy hoko idempotency clean .*").FindString(doc)
+	erasing := regexp.MustCompile("caddy hoko idempotency erase .*").FindString(doc)
+	if commands == nil || cleaning == "" || erasing == "" {
 		t.Fatal("the owner's commands are not in docs/operations.md")
 	}
 	owner := testenv.EmptyDatabase(t)
@@ -71,8 +72,16 @@ func TestTheInstallationThatTheDocumentsDescribeRecordsASale(t *testing.T) {
 	if sold.StatusCode != 201 {
 		t.Fatalf("got %d %s", sold.StatusCode, sold.body)
 	}
+	var workspace string
+	if err := conn.QueryRow(t.Context(), "SELECT id FROM hoko.workspaces").Scan(&workspace); err != nil {
+		t.Fatal(err)
+	}
+	run(strings.Replace(erasing, "ws_1", workspace, 1), "DATABASE_URL="+owner)
+	if n := d.count("SELECT count(*) FROM hoko.idempotency_keys WHERE response #>> '{customer,name}' = ''"); n != 1 {
+		t.Errorf("the person is erased from %d answers", n)
+	}
 	d.exec(`UPDATE hoko.idempotency_keys SET created_at = now() - interval '9 days'`)
-	d.exec(cleaning[1])
+	run(cleaning, "DATABASE_URL="+owner)
 	if n := d.count("SELECT count(*) FROM hoko.idempotency_keys"); n != 0 {
 		t.Errorf("%d idempotency keys are left", n)
 	}

@@ -1,0 +1,237 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+// impatient has Caddy's timeouts be as short as a busy machine lets them be. The
+// shipped configuration leaves them at Caddy's minute.
+func impatient(config string) string {
+	config = strings.Replace(config, "0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tread_header 3s\n\t\t\twrite_idle 3s\n\t\t}", 1)
+	config = strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1)
+	return strings.Replace(config, "track_sale @sale", "track_sale @sale {\n\t\t\tbody_timeout 2s\n\t\t}", 1)
+}
+
+// drip writes a byte each 20 ms until the edge has had enough, and returns what it answered.
+func drip(t *testing.T, conn net.Conn, text string) string {
+	t.Helper()
+	answered := make(chan string, 1)
+	go func() {
+		all, _ := io.ReadAll(conn)
+		answered <- string(all)
+	}()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case all := <-answered:
+			return all
+		case <-tick.C:
+			conn.Write([]byte{text[i%len(text)]}) // fails where the edge has hung up, which the reader sees
+		}
+	}
+}
+
+func TestAClientThatDripsItsHeadIsCutOff(t *testing.T) {
+	s := startStack(t, impatient)
+	var clients sync.WaitGroup
+	for range 20 {
+		conn := s.dial(t)
+		fmt.Fprint(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\n")
+		clients.Go(func() {
+			if got := drip(t, conn, "X-A: b\r\n"); got != "" && !strings.HasPrefix(got, "HTTP/1.1 4") {
+				t.Errorf("answered %q", got)
+			}
+		})
+	}
+	wantAnswer(t, s.sell(t, s.client(t, "HTTP/1.1"), validSale), 201, publishedOK)
+	clients.Wait() // none of them is served for ever
+	if seen := s.site.requests(); len(seen) != 0 {
+		t.Errorf("the site saw %v", seen)
+	}
+}
+
+func TestAClientThatDripsItsBodyIs408AndHoldsUpNobody(t *testing.T) {
+	s := startStack(t, impatient)
+	eachProtocol(t, s.edge, func(t *testing.T, c *http.Client) {
+		before := s.db.sales()
+		var clients sync.WaitGroup
+		for range 50 {
+			body, sent := io.Pipe()
+			req, err := http.NewRequestWithContext(t.Context(), "POST", s.url("/api/track/sale"), body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.ContentLength = int64(len(validSale))
+			req.Header.Set("Authorization", fullKey)
+			ended := make(chan struct{})
+			clients.Go(func() {
+				defer close(ended)
+				res, err := c.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res.Body.Close()
+				if res.StatusCode != 408 {
+					t.Errorf("status %d", res.StatusCode)
+				}
+			})
+			clients.Go(func() {
+				tick := time.NewTicker(20 * time.Millisecond)
+				defer tick.Stop()
+				for i := range validSale {
+					select {
+					case <-tick.C:
+						if _, err := io.WriteString(sent, validSale[i:i+1]); err != nil {
+							return
+						}
+					case <-ended:
+						sent.Close()
+						return
+					}
+				}
+			})
+		}
+		wantAnswer(t, s.sell(t, c, validSale), 201, publishedOK)
+		clients.Wait()
+		if n := s.db.sales() - before; n != 1 {
+			t.Errorf("%d sales", n)
+		}
+	})
+}
+
+// dialDeaf is dial with so little room for answers that a client which does not
+// read soon keeps the edge from writing.
+func (e *edge) dialDeaf(t testing.TB) net.Conn {
+	t.Helper()
+	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		return raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 2048) })
+	}}
+	config := e.tls(t)
+	config.NextProtos = []string{"http/1.1"}
+	conn, err := tls.DialWithDialer(&dialer, "tcp", e.address(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(hangGuard))
+	return conn
+}
+
+// A client that sends and never reads has its sales recorded as far as its
+// answers fit into the kernel; then the edge gives it up.
+func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
+	const clients, each, whole = 10, 20, 16 << 20 // more than the kernel holds for a client
+	site := startSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, zeros{}, whole) }})
+	dsn := testenv.Database(t)
+	d := seed(t, dsn)
+	s := &stack{start(t, settings{databaseURL: dsn, redisURL: testenv.Redis(t), upstream: site.upstream(), edit: impatient}), d, site, dsn}
+	sale := fmt.Sprintf("POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n%s", fullKey, len(validSale), validSale)
+	page := "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	var deaf sync.WaitGroup
+	for range clients {
+		conn := s.dialDeaf(t)
+		deaf.Go(func() {
+			io.WriteString(conn, strings.Repeat(sale, each)+page)
+			for { // the edge stops reading when it cannot write, and then closes
+				if _, err := io.WriteString(conn, sale); err != nil {
+					if isTimeout(err) {
+						t.Error("the edge still waits for a client that does not read")
+					}
+					return
+				}
+			}
+		})
+	}
+	c := s.client(t, "HTTP/2.0")
+	for range each { // no writer and no batch is held meanwhile
+		wantAnswer(t, s.sell(t, c, validSale), 201, publishedOK)
+	}
+	deaf.Wait()
+	s.untilNobodyWaits(t)
+	if n := s.db.sales(); n != (clients+1)*each {
+		t.Errorf("%d sales", n)
+	}
+}
+
+// untilNobodyWaits returns when no request is under way.
+func (e *edge) untilNobodyWaits(t testing.TB) {
+	t.Helper()
+	poll(t, "no request is under way", func() bool {
+		return !bytes.Contains(e.adminGet(t, "/debug/pprof/goroutine?debug=2"), []byte("caddyhttp.(*Server).ServeHTTP"))
+	})
+}
+
+// Over HTTP/2 a client can refuse every byte of its answers without closing its window to the others.
+func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
+	s := startStack(t, impatient)
+	f := s.frames(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	const streams = 100
+	go func() {
+		for range streams {
+			f.request(post("/api/track/sale", "authorization", fullKey), validSale, nil)
+		}
+	}()
+	c := s.client(t, "HTTP/2.0")
+	for range 20 {
+		wantAnswer(t, s.sell(t, c, validSale), 201, publishedOK)
+	}
+	for reset := 0; reset < streams; {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			t.Fatalf("%d of %d streams were reset: %v", reset, streams, err)
+		}
+		if frame.Header().Type == http2.FrameRSTStream {
+			reset++
+		}
+	}
+	s.untilNobodyWaits(t)
+	if n := s.db.sales(); n != streams+20 {
+		t.Errorf("%d sales", n) // they were whole, and are recorded although nobody wants to hear of it
+	}
+}
+
+// With the timeouts as shipped, which are Caddy's: a minute each.
+func TestTheShippedTimeoutsBoundSlowClients(t *testing.T) {
+	t.Parallel() // it waits
+	s := startStack(t, nil)
+	patient := time.Now().Add(3 * hangGuard)
+	head, upload, deaf := s.dial(t), s.dial(t), s.dialDeaf(t)
+	for _, conn := range []net.Conn{head, upload, deaf} {
+		conn.SetDeadline(patient)
+	}
+	var clients sync.WaitGroup
+	clients.Go(func() { drip(t, head, "X-A: b\r\n") })
+	fmt.Fprint(upload, "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n")
+	clients.Go(func() {
+		if _, err := io.ReadAll(upload); isTimeout(err) {
+			t.Error("the edge still waits for an upload that stopped")
+		}
+	})
+	clients.Go(func() {
+		for {
+			if _, err := io.WriteString(deaf, "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+				if isTimeout(err) {
+					t.Error("the edge still waits for a client that does not read")
+				}
+				return
+			}
+		}
+	})
+	clients.Wait()
+}
