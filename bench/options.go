@@ -44,7 +44,7 @@ func readOptions(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := flags.Bool("quick", false, "about three minutes: fewer and shorter rounds")
 	smoke := flags.Bool("smoke", false, "seconds: every suite once, no verdict")
-	flags.BoolVar(&o.scale, "scale", false, "sales against tables of up to 10 million rows, and nothing else: about an hour, 40 GB of disk")
+	flags.BoolVar(&o.scale, "scale", false, "sales against tables of up to 10 million rows, and nothing else: some ten minutes, 40 GB of disk")
 	names := flags.String("suite", "", "only these, by name and comma: "+strings.Join(suiteNames(), ", "))
 	flags.StringVar(&o.binary, "edge", "", "measure this `binary` instead of building the edge")
 	flags.StringVar(&o.out, "out", "", "write RESULTS.md and plot.svg into this `directory` (bench, for a full run or --scale)")
