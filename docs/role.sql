@@ -2,7 +2,7 @@
 -- `caddy hoko migrate` and again after each upgrade; it may run any number of times. Then give the role a password
 -- (\password hoko_edge) or another way to log in.
 --
--- `caddy hoko migrate` and `caddy hoko keys` need the owner of the schema, not this role.
+-- `caddy hoko migrate`, `caddy hoko keys` and `caddy hoko idempotency` need the owner of the schema, not this role.
 
 DO $$
 BEGIN
