@@ -21,8 +21,8 @@ func cleanKeysCommand() *cobra.Command {
 		Short: "Deletes old Idempotency-Keys; run it daily",
 		Long: `Deletes the Idempotency-Keys that are older than some days, with the answers that
 are kept beside them. It holds up no sale: it goes through the table in short
-transactions, beside running edges. A request with a key that was deleted is a new
-sale, so callers are promised 7 days at least.
+transactions (in one before Postgres 14), beside running edges. A request with a
+key that was deleted is a new sale, so callers are promised 7 days at least.
 
 It needs the rights of the schema's owner.`,
 		Args: cobra.NoArgs,
@@ -61,8 +61,8 @@ beside an Idempotency-Key for sales to one customer. The keys stay, so that a la
 retry is not a second sale; it is answered with an empty name and nulls.
 
 Erase the person from your own tables first: a sale that arrives meanwhile is
-answered, and remembered, with what stands there. It needs the rights of the
-schema's owner.`,
+answered, and remembered, with what stands there. Sales that are just being
+recorded are waited for, a minute at most. It needs the rights of the schema's owner.`,
 		Args: cobra.NoArgs,
 		RunE: eraseAnswers,
 	})
@@ -82,7 +82,7 @@ func eraseAnswers(cmd *cobra.Command, _ []string) error {
 	customer, _ := cmd.Flags().GetString("customer")
 	erased, err := postgres.EraseAnswers(ctx, dsn, workspace, customer)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (the customer is erased from %d answers)", err, erased)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "the customer is erased from %d remembered answers\n", erased)
 	return nil

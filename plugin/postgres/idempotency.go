@@ -64,11 +64,46 @@ func EraseAnswers(ctx context.Context, dsn, workspace, customerExternalID string
 	if err != nil {
 		return 0, err
 	}
+	if err := awaitOpenSales(ctx, conn); err != nil {
+		return 0, fmt.Errorf("erase remembered answers: %w", err)
+	}
 	erased, err = throughKeys(ctx, conn, eraseAnswersSQL, id, customerExternalID)
 	if err != nil {
 		return erased, fmt.Errorf("erase remembered answers: %w", err)
 	}
 	return erased, nil
+}
+
+// openSalesWait bounds the wait for sales that are just being recorded.
+const openSalesWait = time.Minute
+
+// awaitOpenSales returns once all transactions have ended that may have read
+// the person before the erasure, and written an answer that is not visible yet.
+func awaitOpenSales(ctx context.Context, conn *pgx.Conn) error {
+	const open = `SELECT coalesce(array_agg(DISTINCT virtualtransaction), '{}') FROM pg_locks
+		WHERE relation = 'hoko.idempotency_keys'::regclass AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()`
+	var before []string
+	if err := conn.QueryRow(ctx, open).Scan(&before); err != nil {
+		return schemaError(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, openSalesWait)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		var still bool
+		const ask = `SELECT EXISTS (SELECT FROM pg_locks WHERE virtualtransaction = ANY ($1))`
+		if err := conn.QueryRow(ctx, ask, before).Scan(&still); err != nil {
+			return fmt.Errorf("wait for the sales that are being recorded (is a standby away?): %w", err)
+		}
+		if !still {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // throughKeys runs a statement on one slice of the table's pages after the
@@ -91,10 +126,15 @@ func throughKeys(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (
 // keyPages is how many pages the table has, and how many one statement is to go
 // through: all of them before Postgres 14, which cannot find pages by number.
 func keyPages(ctx context.Context, conn *pgx.Conn) (pages, slice int64, err error) {
-	const sql = `SELECT pg_relation_size('hoko.idempotency_keys') / current_setting('block_size')::int, current_setting('server_version_num')::int`
+	const sql = `SELECT pg_relation_size(oid) / current_setting('block_size')::int, current_setting('server_version_num')::int, relkind = 'r'
+		FROM pg_class WHERE oid = 'hoko.idempotency_keys'::regclass`
 	var version int
-	if err := conn.QueryRow(ctx, sql).Scan(&pages, &version); err != nil {
+	var ordinary bool
+	if err := conn.QueryRow(ctx, sql).Scan(&pages, &version, &ordinary); err != nil {
 		return 0, 0, schemaError(err)
+	}
+	if !ordinary {
+		return 0, 0, errors.New("hoko.idempotency_keys is not an ordinary table, which is all that this command can go through")
 	}
 	if version < 140000 {
 		return pages, pages, nil

@@ -97,6 +97,41 @@ func TestPersonIsErasedFromTheAnswersAndTheirRetriesAreNoSecondSales(t *testing.
 	}
 }
 
+func TestErasureWaitsForSalesThatAreJustBeingRecorded(t *testing.T) {
+	shop := openShop(t)
+	mustRecord(t, shop.store(), sell("person", keyed("one"), named("Lovelace")))
+	stranger := shop.lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
+		SELECT workspace_id, 'two', fingerprint, gen_random_uuid(), response FROM hoko.idempotency_keys`)
+	erased := make(chan int64)
+	go func() {
+		defer close(erased)
+		n, err := postgres.EraseAnswers(guarded(t), shop.dsn, "w1", "person")
+		if err != nil {
+			t.Error(err)
+		}
+		erased <- n
+	}()
+	until(t, "it asks whether the sale is still open", func() bool {
+		return value[int](shop.database, "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT EXISTS \\(SELECT FROM pg_locks' AND datname = current_database()") == 1
+	})
+	stranger.exec("COMMIT")
+	if n := <-erased; n != 2 {
+		t.Errorf("%d answers are erased, want 2", n)
+	}
+}
+
+func TestKeysInATableWithPartitionsAreNotPassedOverInSilence(t *testing.T) {
+	shop := openShop(t)
+	shop.exec("ALTER TABLE hoko.idempotency_keys RENAME TO part")
+	shop.exec("CREATE TABLE hoko.idempotency_keys (LIKE hoko.part) PARTITION BY LIST (workspace_id)")
+	if _, err := postgres.CleanIdempotencyKeys(guarded(t), shop.dsn, postgres.MinKeyAge); err == nil || !strings.Contains(err.Error(), "not an ordinary table") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := postgres.EraseAnswers(guarded(t), shop.dsn, "w1", "person"); err == nil || !strings.Contains(err.Error(), "not an ordinary table") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestErasureNamesTheWorkspacesThereAre(t *testing.T) {
 	shop := openShop(t)
 	if _, err := postgres.EraseAnswers(guarded(t), shop.dsn, "none", "person"); err == nil || !strings.Contains(err.Error(), "w1") {

@@ -256,6 +256,39 @@ func TestWaitForATwinCostsItsNeighboursOneMoreRun(t *testing.T) {
 	}
 }
 
+// As before, but the neighbours have keys too: which of all the keys is waited for, Postgres does not say.
+func TestWaitForATwinCostsNeighboursWithKeysTwoMoreRuns(t *testing.T) {
+	const neighbours = 40
+	shop := openShop(t)
+	wire := tap(t, shop.dsn)
+	store := openStore(t, wire.dsn, oneWriter)
+	runs := shop.counting("w1", neighbours)
+	shop.exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'twins', 'twins')")
+	shop.exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'k' || i, 'k' || i FROM generate_series(1, $1) i", neighbours)
+	stranger := shop.lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
+		VALUES ('w2', 'twin', '', gen_random_uuid(), '{}')`)
+	sales := []*sale.Sale{sell("twins", keyed("twin"), inWorkspace("w2"), byClick("y1"))}
+	for i := 1; i <= neighbours; i++ {
+		sales = append(sales, sell(fmt.Sprint("k", i), keyed(fmt.Sprint(i)), costing(int64(i))))
+	}
+	outcomes := queue(t, store, sales...)
+	wire.open()
+	for _, o := range outcomes[1:] {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+	for run := range strings.Lines(runs()) {
+		if run = strings.TrimSpace(run); !strings.HasSuffix(run, ",3)") {
+			t.Errorf("(neighbour, runs) = %s", run)
+		}
+	}
+	stranger.exec("ROLLBACK")
+	if got := wait(t, outcomes[0]); got.err != nil || got.Replayed {
+		t.Errorf("the twin: %+v", got)
+	}
+}
+
 // The twins come from three edges, at the same time, all the time.
 func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *testing.T) {
 	const edges, twins, neighbours = 3, 8, 25

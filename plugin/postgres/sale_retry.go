@@ -46,12 +46,17 @@ func (r *saleRunner) repeat(a attempt, err error) {
 
 // stepAside runs the attempt again without creating customers, then its halves;
 // a single sale that would still wait is left to the slow lane, which waits.
+// Where a twin is waited for that is just being committed elsewhere, the sales
+// with keys wait a little longer, apart from the others, and then see which it is.
 func (r *saleRunner) stepAside(a attempt, err error) {
 	twins, others := apart(a.sales, err)
 	switch {
-	case !r.waits && len(twins) > 0 && len(others) > 0:
-		r.todo = append(r.todo, attempt{sales: twins, existing: true}, attempt{sales: others, existing: a.existing})
-	case r.waits || a.existing && len(a.sales) == 1:
+	case !r.waits && !a.patient && len(twins) > 0:
+		r.todo = append(r.todo, attempt{sales: twins, existing: a.existing, patient: true})
+		if len(others) > 0 {
+			r.todo = append(r.todo, attempt{sales: others, existing: a.existing})
+		}
+	case r.waits || a.patient || a.existing && len(a.sales) == 1:
 		for _, p := range a.sales {
 			if r.missed(p, customerLocked) {
 				r.again = append(r.again, p)

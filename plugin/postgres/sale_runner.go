@@ -48,6 +48,7 @@ type saleRunner struct {
 type attempt struct {
 	sales    []*pendingSale
 	existing bool // only for existing customers: none is created
+	patient  bool // it may wait for locks, as the slow lane does
 	tries    int  // executions that ran into a conflict
 }
 
@@ -133,14 +134,14 @@ func (r *saleRunner) execute(a attempt) error {
 	r.store.metrics.batch.Observe(float64(len(a.sales)))
 	start := time.Now()
 	defer func() { r.store.metrics.statement.Observe(time.Since(start).Seconds()) }()
-	if !r.waits && a.alone() {
+	if !r.waits && !a.patient && a.alone() {
 		r.batch.encodeAlone(a.sales)
 		if recorded, err := r.session.executeAlone(ctx, &r.batch); recorded || err != nil {
 			return err
 		}
 	}
 	r.batch.encode(a.sales, !a.existing)
-	if r.waits {
+	if r.waits || a.patient {
 		return r.session.executeWaiting(ctx, &r.batch, r.patience(a.sales))
 	}
 	return r.session.execute(ctx, &r.batch)

@@ -74,18 +74,22 @@ func saleSettings(statementTimeout time.Duration) map[string]string {
 		// What can be waited for is another session's open INSERT of the same customer.
 		"lock_timeout":                  "50ms",
 		"default_transaction_isolation": "read committed",
-		"statement_timeout":             strconv.FormatInt(max(statementTimeout.Milliseconds(), 1), 10),
-		"tcp_user_timeout":              strconv.FormatInt(unansweredAfter.Milliseconds(), 10),
+		// A cancelled wait for the standbys is no more than a warning.
+		"client_min_messages": "warning",
+		"statement_timeout":   strconv.FormatInt(max(statementTimeout.Milliseconds(), 1), 10),
+		"tcp_user_timeout":    strconv.FormatInt(unansweredAfter.Milliseconds(), 10),
 	}
 }
 
 const settingsHoldSQL = `SELECT current_setting('plan_cache_mode') = 'force_generic_plan'
 	AND current_setting('enable_seqscan') = 'off' AND current_setting('enable_bitmapscan') = 'off' AND current_setting('jit') = 'off'
 	AND current_setting('default_transaction_isolation') = 'read committed'
-	AND current_setting('lock_timeout') <> '0' AND current_setting('statement_timeout') <> '0'`
+	AND current_setting('lock_timeout') <> '0' AND current_setting('statement_timeout') <> '0'
+	AND current_setting('client_min_messages') <> 'error',
+	current_setting('synchronous_commit') = 'off' OR current_setting('synchronous_commit') = 'local' AND current_setting('synchronous_standby_names') <> ''`
 
 const settingsAdvice = "ALTER ROLE … SET plan_cache_mode = force_generic_plan, and likewise enable_seqscan = off, enable_bitmapscan = off, jit = off, " +
-	"lock_timeout = '50ms', statement_timeout = '5s', default_transaction_isolation = 'read committed'"
+	"lock_timeout = '50ms', statement_timeout = '5s', default_transaction_isolation = 'read committed', client_min_messages = warning"
 
 // saleSession is a connection with the statement prepared, made anew when it is
 // lost. It has one user at a time.
@@ -177,15 +181,20 @@ func (s *saleSession) awaited(err error) error {
 	return err
 }
 
-// checkSettings warns where a pooler in between has kept the settings to itself.
+// checkSettings warns where a pooler in between has kept the settings to itself,
+// and where the operator has commits answered before they are safe.
 func (s *saleSession) checkSettings(ctx context.Context) error {
-	var hold bool
-	if err := s.conn.QueryRow(ctx, settingsHoldSQL).Scan(&hold); err != nil {
+	var hold, hasty bool
+	if err := s.conn.QueryRow(ctx, settingsHoldSQL).Scan(&hold, &hasty); err != nil {
 		return fmt.Errorf("read the session's settings: %w", err)
 	}
 	if !hold && s.store.unset.now() {
 		s.store.options.Logger.Warn("the database sessions lack settings that recording sales relies on",
 			slog.String("remedy", settingsAdvice))
+	}
+	if hasty && s.store.hasty.now() {
+		s.store.options.Logger.Warn("sales are answered before they are safe: synchronous_commit is off or local",
+			slog.String("remedy", "ALTER ROLE … SET synchronous_commit = on"))
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func TestSettingsOfASession(t *testing.T) {
 	shop.exec(`CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
 			INSERT INTO public.seen SELECT name, setting FROM pg_settings WHERE name IN ('plan_cache_mode', 'enable_seqscan', 'enable_bitmapscan', 'jit',
-				'lock_timeout', 'statement_timeout', 'default_transaction_isolation', 'tcp_user_timeout');
+				'lock_timeout', 'statement_timeout', 'default_transaction_isolation', 'tcp_user_timeout', 'client_min_messages');
 			RETURN NEW;
 		END $$`)
 	shop.exec("CREATE TRIGGER look BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.look()")
@@ -119,12 +119,23 @@ func TestSettingsOfASession(t *testing.T) {
 	store := shop.store(withTimeout(8*time.Second), func(o *postgres.Options) { o.Logger = log.logger() })
 	mustRecord(t, store, sell("k"))
 	got := shop.rows("SELECT * FROM public.seen ORDER BY name")
-	want := lines(`(default_transaction_isolation,"read committed")`, "(enable_bitmapscan,off)", "(enable_seqscan,off)", "(jit,off)", "(lock_timeout,50)",
+	want := lines("(client_min_messages,warning)", `(default_transaction_isolation,"read committed")`, "(enable_bitmapscan,off)", "(enable_seqscan,off)", "(jit,off)", "(lock_timeout,50)",
 		"(plan_cache_mode,force_generic_plan)", "(statement_timeout,4000)", "(tcp_user_timeout,0)") // 0: a socket of this machine has none
 	if got != want {
 		t.Errorf("settings\n%s\nwant\n%s", got, want)
 	}
 	if log.count("ALTER ROLE") != 0 {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+func TestCommitsThatAreAnsweredBeforeTheyAreSafeAreWarnedOf(t *testing.T) {
+	shop := openShop(t)
+	shop.exec("ALTER DATABASE " + shop.conn.Config().Database + " SET synchronous_commit = off")
+	var log journal
+	store := shop.store(oneWriter, func(o *postgres.Options) { o.Logger = log.logger() })
+	mustRecord(t, store, sell("k"))
+	if log.count("synchronous_commit = on") != 1 {
 		t.Errorf("logged %s", log.String())
 	}
 }
@@ -154,7 +165,7 @@ func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
 	}
 }
 
-// Whoever cancels the wait of a commit for the standbys makes a success of it, with a warning.
+// Whoever cancels the wait of a commit for the standbys makes a success of it, with a warning, which a role may not want to hear.
 func TestSaleWhoseWaitForTheStandbysIsCancelledIsNotConfirmed(t *testing.T) {
 	server := testenv.Postgres(t)
 	dsn := server.DSN("postgres")
@@ -163,6 +174,7 @@ func TestSaleWhoseWaitForTheStandbysIsCancelledIsNotConfirmed(t *testing.T) {
 	}
 	db := connect(t, dsn)
 	db.exec(catalogue)
+	db.exec("ALTER ROLE postgres SET client_min_messages = error")
 	store := openStore(t, dsn)
 	mustRecord(t, store, sell("k"))
 	configure := synchronising(t, dsn)

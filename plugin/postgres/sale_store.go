@@ -32,6 +32,7 @@ type SaleStore struct {
 	trouble seldom // the database cannot record sales
 	lost    seldom // a connection was
 	unset   seldom // its sessions lack settings
+	hasty   seldom // its commits are answered before they are safe
 
 	start    sync.Once
 	mu       sync.RWMutex // guards closed, and active against Close

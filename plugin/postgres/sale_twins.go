@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -37,16 +36,15 @@ func apart(sales []*pendingSale, err error) (twins, others []*pendingSale) {
 func suspects(sales []*pendingSale, refusal *pgconn.PgError) func(*pendingSale) bool {
 	keyed := func(p *pendingSale) bool { return p.IdempotencyKey != "" }
 	switch {
-	case refusal.TableName == keysTable: // a duplicate, which its detail names
-		culprit := slices.IndexFunc(sales, func(p *pendingSale) bool {
-			return keyed(p) && strings.Contains(refusal.Detail, "=("+p.WorkspaceID+", "+p.IdempotencyKey+")")
-		})
-		if culprit < 0 {
-			return keyed
+	case refusal.TableName == keysTable: // a duplicate, which its detail names; ids and keys may themselves read like one
+		culprits := map[string]bool{}
+		for _, p := range sales {
+			if keyed(p) && strings.Contains(refusal.Detail, ")=("+p.WorkspaceID+", "+p.IdempotencyKey+")") {
+				culprits[p.WorkspaceID] = true
+			}
 		}
-		workspaceID := sales[culprit].WorkspaceID
-		return func(p *pendingSale) bool { return keyed(p) && p.WorkspaceID == workspaceID }
-	case strings.Contains(refusal.Where, `"`+keysTable): // a wait for one, which only names the index
+		return func(p *pendingSale) bool { return keyed(p) && (len(culprits) == 0 || culprits[p.WorkspaceID]) }
+	case strings.Contains(refusal.Where, keysTable): // a wait for one, which only names the index
 		return keyed
 	}
 	return nil

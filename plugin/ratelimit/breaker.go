@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -146,7 +147,16 @@ func (b *breaker) isRedirect(err error) bool {
 		return false
 	}
 	to, moved := redis.IsMovedError(err)
-	return !moved || to != b.node
+	return !moved || hostPort(to) != hostPort(b.node)
+}
+
+// hostPort is an address in one spelling: a node writes that of IPv6 without brackets.
+func hostPort(address string) string {
+	i := strings.LastIndexByte(address, ':')
+	if i < 0 {
+		return address
+	}
+	return net.JoinHostPort(strings.Trim(address[:i], "[]"), address[i+1:])
 }
 
 func (b *breaker) open(cause failure, err error, key string) {

@@ -282,3 +282,14 @@ func TestNodeThatLeftTheClusterIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+func TestNodesOfIPv6AreComparedInOneSpelling(t *testing.T) {
+	for _, spelling := range []string{"::1:7000", "[::1]:7000"} {
+		if got := hostPort(spelling); got != "[::1]:7000" {
+			t.Errorf("%s is %s", spelling, got)
+		}
+	}
+	if got := hostPort("redis:7000"); got != "redis:7000" {
+		t.Errorf("a name is %s", got)
+	}
+}

@@ -13,6 +13,7 @@
 --   Only rows that are `ok` have written anything.
 -- Errors, nothing of the batch is written: 23505 (a twin or an earlier run has committed meanwhile) the same batch again, after three times its halves.
 --   55P03 (another session's open INSERT) again with $17 false, and then the `new` rows in the slow lane; 55P03 once more: its halves, a single row in the slow lane.
+--   Where either is about an idempotency key, the sales that may be meant run apart from the others (sale_twins.go).
 --   40P01, 40001: again. Any other SQLSTATE (a row that Postgres refuses): its halves. Connection lost, outcome unknown: again with the same ids on another connection.
 -- A sale alone that changes nothing has a shorter statement, sale_alone.sql; this one decides whatever that leaves.
 -- Slow lane: a connection of its own, this text without its skipping of locked rows, all waiting sales of one customer a statement, under a lock_timeout within their deadlines.
