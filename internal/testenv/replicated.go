@@ -149,6 +149,7 @@ func (p *Pair) follow(t testing.TB) {
 	p.exec(t, fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", standbyName))
 	p.exec(t, "SELECT pg_reload_conf()")
 	p.AwaitStandby(t)
+	p.exec(t, "CHECKPOINT") // it is the checkpointer that tells all sessions to wait for the standby
 }
 
 func (p *Pair) exec(t testing.TB, sql string) { t.Helper(); p.on(t, p.primary, sql) }
