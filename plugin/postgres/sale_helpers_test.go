@@ -229,6 +229,19 @@ func (s *shop) rows(query string, args ...any) string {
 	return value[string](s.database, "SELECT coalesce(string_agg(q::text, E'\\n'), '') FROM ("+query+") q", args...)
 }
 
+// ownServer is a Postgres of the test's own with the shop's catalogue.
+func ownServer(t *testing.T) (server *testenv.OwnPostgres, dsn string, db database) {
+	t.Helper()
+	server = testenv.Postgres(t)
+	dsn = server.DSN("postgres")
+	if err := postgres.Migrate(guarded(t), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	db = connect(t, dsn)
+	db.exec(catalogue)
+	return server, dsn, db
+}
+
 // another session on the shop's database.
 func (s *shop) another() database {
 	s.t.Helper()

@@ -27,13 +27,7 @@ var moments = []struct {
 }
 
 func TestServerThatDiesWithBatchesUnderWay(t *testing.T) {
-	server := testenv.Postgres(t)
-	dsn := server.DSN("postgres")
-	if err := postgres.Migrate(guarded(t), dsn, nil); err != nil {
-		t.Fatal(err)
-	}
-	db := connect(t, dsn)
-	db.exec(catalogue)
+	server, dsn, db := ownServer(t)
 	db.exec("UPDATE hoko.links SET description = repeat('x', 10000)") // more than the server buffers: rows arrive before the commit
 	for _, moment := range moments {
 		for death, keys := range map[string]bool{"killed": true, "shut down at once": false} {

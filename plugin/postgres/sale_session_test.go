@@ -142,13 +142,7 @@ func TestCommitsThatAreAnsweredBeforeTheyAreSafeAreWarnedOf(t *testing.T) {
 
 // A server that waits for a standby which never comes shows its own rows all the same.
 func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
-	server := testenv.Postgres(t)
-	dsn := server.DSN("postgres")
-	if err := postgres.Migrate(guarded(t), dsn, nil); err != nil {
-		t.Fatal(err)
-	}
-	db := connect(t, dsn)
-	db.exec(catalogue)
+	_, dsn, _ := ownServer(t)
 	store := openStore(t, dsn)
 	s := sell("k", keyed("key"))
 	mustRecord(t, store, s)
@@ -167,13 +161,7 @@ func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
 
 // Whoever cancels the wait of a commit for the standbys makes a success of it, with a warning, which a role may not want to hear.
 func TestSaleWhoseWaitForTheStandbysIsCancelledIsNotConfirmed(t *testing.T) {
-	server := testenv.Postgres(t)
-	dsn := server.DSN("postgres")
-	if err := postgres.Migrate(guarded(t), dsn, nil); err != nil {
-		t.Fatal(err)
-	}
-	db := connect(t, dsn)
-	db.exec(catalogue)
+	_, dsn, db := ownServer(t)
 	db.exec("ALTER ROLE postgres SET client_min_messages = error")
 	store := openStore(t, dsn)
 	mustRecord(t, store, sell("k"))
