@@ -45,8 +45,11 @@ func cleanKeys(cmd *cobra.Command, _ []string) error {
 	ctx, cancel := interruptible(cmd)
 	defer cancel()
 	deleted, err := postgres.CleanIdempotencyKeys(ctx, dsn, age)
+	if err != nil && deleted > 0 {
+		return fmt.Errorf("%w (%d keys were deleted before)", err, deleted)
+	}
 	if err != nil {
-		return fmt.Errorf("%w (%d keys were deleted)", err, deleted)
+		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%d idempotency keys older than %s are deleted\n", deleted, text)
 	return nil
@@ -81,8 +84,11 @@ func eraseAnswers(cmd *cobra.Command, _ []string) error {
 	workspace, _ := cmd.Flags().GetString("workspace")
 	customer, _ := cmd.Flags().GetString("customer")
 	erased, err := postgres.EraseAnswers(ctx, dsn, workspace, customer)
+	if err != nil && erased > 0 {
+		return fmt.Errorf("%w (the customer is erased from %d answers so far: run it again)", err, erased)
+	}
 	if err != nil {
-		return fmt.Errorf("%w (the customer is erased from %d answers)", err, erased)
+		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "the customer is erased from %d remembered answers\n", erased)
 	return nil
