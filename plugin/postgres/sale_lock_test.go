@@ -178,6 +178,27 @@ func TestLineOfALockedCustomerIsBounded(t *testing.T) {
 	}
 }
 
+// As with a hot customer whom several edges change: a nearly empty queue is no reason to shed its sales.
+func TestLineOfALockedCustomerMayHoldMoreThanABatch(t *testing.T) {
+	const sales = 12
+	shop := openShop(t)
+	store := shop.store(oneWriter, func(o *postgres.Options) { o.Batch, o.Queue = 3, 4*sales })
+	mustRecord(t, store, sell("held"))
+	stranger := shop.lock(lockCustomer, "held")
+	outcomes := []<-chan outcome{begin(t, store, sell("held", named("0")))}
+	shop.untilBlocked()
+	for n := 1; n < sales; n++ {
+		outcomes = append(outcomes, begin(t, store, sell("held", named(fmt.Sprint(n)))))
+	}
+	until(t, "more than a batch waits", func() bool { return store.Stats().SlowSales > 3 })
+	stranger.exec("COMMIT")
+	for _, o := range outcomes {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+}
+
 func TestCustomerThatSomebodyElseCreates(t *testing.T) {
 	for _, end := range []string{"COMMIT", "ROLLBACK"} {
 		t.Run(end, func(t *testing.T) {
