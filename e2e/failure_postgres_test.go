@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,8 +47,7 @@ var postgresOutages = []struct {
 		}
 	}, true, 503, `hoko_sale_statement_failures_total{class="53"}`, "sales cannot be recorded"},
 	{"disk full", func(t *testing.T, p *brokenPostgres) func() {
-		p.exec(raising("RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'"))
-		return func() { p.exec("DROP FUNCTION public.fail CASCADE") }
+		return p.fillDisk(t)
 	}, false, 503, `hoko_sale_statement_failures_total{class="53"}`, "sales cannot be recorded"},
 	{"out of connections", func(t *testing.T, p *brokenPostgres) func() {
 		return p.fill(t)
@@ -72,6 +74,35 @@ func breakablePostgres(t *testing.T) *brokenPostgres {
 	server := testenv.SmallPostgres(t, postgresRoom)
 	dsn := server.DSN("postgres")
 	return &brokenPostgres{server, migrateAndSeed(t, dsn), dsn}
+}
+
+// fillDisk puts the sales on a disk that is full to the last byte; where the
+// machine lets nobody mount one, a trigger says what Postgres would.
+func (p *brokenPostgres) fillDisk(t *testing.T) (mend func()) {
+	t.Helper()
+	disk, ok := p.SmallDisk(t, 1<<20)
+	if !ok {
+		t.Log("no right to mount a small disk: a trigger raises 53100 instead")
+		p.exec(raising("RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'"))
+		return func() { p.exec("DROP FUNCTION public.fail CASCADE") }
+	}
+	p.exec("CREATE TABLESPACE small LOCATION '" + disk + "'")
+	p.exec("ALTER TABLE hoko.sales SET TABLESPACE small")
+	rest := filepath.Join(disk, "rest")
+	if err := os.WriteFile(rest, make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	// The last page has room yet: what rolls back here takes it, as nothing vacuums it so soon.
+	_, err := p.Exec(t.Context(), `INSERT INTO hoko.sales (id, workspace_id, customer_id, link_id, attribution, amount, currency, event_name)
+		SELECT gen_random_uuid(), 'ws_1', 'c', 'l', 'click', 1, 'usd', 'e' FROM generate_series(1, 10000)`)
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != "53100" {
+		t.Fatalf("the table is not full: %v", err)
+	}
+	return func() {
+		if err := os.Remove(rest); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // fill takes all of the server's connections, those of the edge included.

@@ -16,6 +16,7 @@ type remover struct {
 }
 
 const removeScript = `cat >/dev/null
+umount -l "$1"/*/disk 2>/dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" && exit; sleep 1; done`
 
 func startRemover(dir string) (*remover, error) {
