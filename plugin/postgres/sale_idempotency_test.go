@@ -154,10 +154,11 @@ func TestOneKeyForTwoRequestsOnTwoEdgesIsOneSaleAndOneMismatch(t *testing.T) {
 	edges := []*postgres.SaleStore{shop.store(), shop.store()}
 	const keys = 100
 	var outcomes [keys][2]<-chan outcome
+	var neighbours []<-chan outcome
 	for i := range keys {
 		for e, edge := range edges {
 			outcomes[i][e] = begin(t, edge, sell("k", keyed(fmt.Sprint("key", i)), costing(int64(e))))
-			begin(t, edge, sell("k")) // a neighbour
+			neighbours = append(neighbours, begin(t, edge, sell("k", costing(2))))
 		}
 	}
 	for i := range keys {
@@ -169,8 +170,13 @@ func TestOneKeyForTwoRequestsOnTwoEdgesIsOneSaleAndOneMismatch(t *testing.T) {
 			t.Errorf("key %d: %+v and %+v", i, a, b)
 		}
 	}
-	if n := shop.sales("amount < 2"); n != keys {
-		t.Errorf("%d sales with a key, want %d", n, keys)
+	for _, o := range neighbours {
+		if got := wait(t, o); got.err != nil {
+			t.Errorf("a neighbour: %v", got.err)
+		}
+	}
+	if keyed, others := shop.sales("amount < 2"), shop.sales("amount = 2"); keyed != keys || others != len(neighbours) {
+		t.Errorf("%d sales with a key and %d of neighbours, want %d and %d", keyed, others, keys, len(neighbours))
 	}
 }
 
@@ -257,7 +263,7 @@ func TestWaitForATwinCostsItsNeighboursOneMoreRun(t *testing.T) {
 }
 
 // As before, but the neighbours have keys too: which of all the keys is waited for, Postgres does not say.
-func TestWaitForATwinCostsNeighboursWithKeysTwoMoreRuns(t *testing.T) {
+func TestWaitForATwinCostsNeighboursWithKeysOneMoreRun(t *testing.T) {
 	const neighbours = 40
 	shop := openShop(t)
 	wire := tap(t, shop.dsn)
@@ -279,7 +285,7 @@ func TestWaitForATwinCostsNeighboursWithKeysTwoMoreRuns(t *testing.T) {
 		}
 	}
 	for run := range strings.Lines(runs()) {
-		if run = strings.TrimSpace(run); !strings.HasSuffix(run, ",3)") {
+		if run = strings.TrimSpace(run); !strings.HasSuffix(run, ",2)") {
 			t.Errorf("(neighbour, runs) = %s", run)
 		}
 	}
@@ -289,12 +295,13 @@ func TestWaitForATwinCostsNeighboursWithKeysTwoMoreRuns(t *testing.T) {
 	}
 }
 
-// The twins come from three edges, at the same time, all the time.
+// The twins come from three edges, at the same time, all the time; the neighbours have keys too.
 func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *testing.T) {
-	const edges, twins, neighbours = 3, 8, 25
+	const edges, twins, tills, each = 3, 8, 4, 25
+	const neighbours = edges * tills * each
 	shop := openShop(t)
 	all := shop.edgesOf(edges)
-	runs := shop.counting("w1", edges*neighbours)
+	runs := shop.counting("w1", neighbours)
 	shop.exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'twins', 'twins')")
 	stop := make(chan struct{})
 	var keys atomic.Int64
@@ -314,11 +321,12 @@ func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *tes
 			})
 		}
 	}
-	sold := rush(t, all, 1, func(edge, _, n int) *sale.Sale {
-		if n == neighbours {
+	sold := rush(t, all, tills, func(edge, till, n int) *sale.Sale {
+		if n == each {
 			return nil
 		}
-		return sell(fmt.Sprint("neighbour", edge), costing(int64(edge*neighbours+n+1)))
+		number := (edge*tills+till)*each + n + 1
+		return sell(fmt.Sprint("neighbour", edge, till), costing(int64(number)), keyed(fmt.Sprint(number)))
 	})
 	close(stop)
 	attackers.Wait()
@@ -329,8 +337,8 @@ func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *tes
 	if conflicts == 0 {
 		t.Error("no twins have met")
 	}
-	if len(sold) != edges*neighbours {
-		t.Errorf("%d neighbours are answered, want %d", len(sold), edges*neighbours)
+	if len(sold) != neighbours {
+		t.Errorf("%d neighbours are answered, want %d", len(sold), neighbours)
 	}
 	for run := range strings.Lines(runs()) {
 		if run = strings.TrimSpace(run); !strings.HasSuffix(run, ",1)") && !strings.HasSuffix(run, ",2)") {

@@ -46,13 +46,16 @@ func (r *saleRunner) repeat(a attempt, err error) {
 
 // stepAside runs the attempt again without creating customers, then its halves;
 // a single sale that would still wait is left to the slow lane, which waits.
-// Where a twin is waited for that is just being committed elsewhere, the sales
-// with keys wait a little longer, apart from the others, and then see which it is.
+// Where a twin is waited for that is just being committed elsewhere, Postgres
+// does not say whose: the sales with keys run by tenant, apart from the others,
+// and wait a little longer.
 func (r *saleRunner) stepAside(a attempt, err error) {
 	twins, others := apart(a.sales, err)
 	switch {
 	case !r.waits && !a.patient && len(twins) > 0:
-		r.todo = append(r.todo, attempt{sales: twins, existing: a.existing, patient: true})
+		for _, tenant := range byTenant(twins) {
+			r.todo = append(r.todo, attempt{sales: tenant, existing: a.existing, patient: true})
+		}
 		if len(others) > 0 {
 			r.todo = append(r.todo, attempt{sales: others, existing: a.existing})
 		}

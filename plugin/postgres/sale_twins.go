@@ -36,10 +36,11 @@ func apart(sales []*pendingSale, err error) (twins, others []*pendingSale) {
 func suspects(sales []*pendingSale, refusal *pgconn.PgError) func(*pendingSale) bool {
 	keyed := func(p *pendingSale) bool { return p.IdempotencyKey != "" }
 	switch {
-	case refusal.TableName == keysTable: // a duplicate, which its detail names; ids and keys may themselves read like one
+	case refusal.TableName == keysTable: // a duplicate, which its detail names, after the columns
+		_, duplicate, _ := strings.Cut(refusal.Detail, ")=(") // the first: keys may themselves read like a detail
 		culprits := map[string]bool{}
 		for _, p := range sales {
-			if keyed(p) && strings.Contains(refusal.Detail, ")=("+p.WorkspaceID+", "+p.IdempotencyKey+")") {
+			if keyed(p) && strings.HasPrefix(duplicate, p.WorkspaceID+", "+p.IdempotencyKey+")") {
 				culprits[p.WorkspaceID] = true
 			}
 		}
@@ -48,4 +49,20 @@ func suspects(sales []*pendingSale, refusal *pgconn.PgError) func(*pendingSale) 
 		return keyed
 	}
 	return nil
+}
+
+// byTenant groups sales by their workspace, in their order.
+func byTenant(sales []*pendingSale) [][]*pendingSale {
+	var tenants [][]*pendingSale
+	at := map[string]int{}
+	for _, p := range sales {
+		i, known := at[p.WorkspaceID]
+		if !known {
+			i = len(tenants)
+			at[p.WorkspaceID] = i
+			tenants = append(tenants, nil)
+		}
+		tenants[i] = append(tenants[i], p)
+	}
+	return tenants
 }

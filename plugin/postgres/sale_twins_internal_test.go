@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func TestTwinsAreToldApartInEveryLanguage(t *testing.T) {
-	const all = "w1/a w2/b w2/c w3/z=(w2, b)"
+	const all = "w1/a w2/b w2/c w3/z=(w2, b) w3/x)=(w2, b"
 	for _, c := range []struct {
 		name  string
 		err   error
@@ -19,7 +20,8 @@ func TestTwinsAreToldApartInEveryLanguage(t *testing.T) {
 	}{
 		{"a duplicate", &pgconn.PgError{TableName: keysTable, Detail: "Key (workspace_id, key)=(w2, b) already exists."}, "w2/b w2/c"},
 		{"in German", &pgconn.PgError{TableName: keysTable, Detail: "Schlüssel »(workspace_id, key)=(w2, b)« existiert bereits."}, "w2/b w2/c"},
-		{"a key that reads like another's", &pgconn.PgError{TableName: keysTable, Detail: "Key (workspace_id, key)=(w3, z=(w2, b)) already exists."}, "w3/z=(w2, b)"},
+		{"a key that reads like another's", &pgconn.PgError{TableName: keysTable, Detail: "Key (workspace_id, key)=(w3, z=(w2, b)) already exists."}, "w3/z=(w2, b) w3/x)=(w2, b"},
+		{"a key that names another's first", &pgconn.PgError{TableName: keysTable, Detail: "Key (workspace_id, key)=(w3, x)=(w2, b)) already exists."}, "w3/z=(w2, b) w3/x)=(w2, b"},
 		{"without the right to read it", &pgconn.PgError{TableName: keysTable}, all},
 		{"a wait", &pgconn.PgError{Where: `while inserting index tuple (0,1) in relation "idempotency_keys_pkey"`}, all},
 		{"in German", &pgconn.PgError{Where: "beim Einfügen von Indextupel (0,1) in Relation »idempotency_keys_pkey«"}, all},
@@ -30,7 +32,7 @@ func TestTwinsAreToldApartInEveryLanguage(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var sales []*pendingSale
-			for _, name := range []string{"w1/a", "w2/b", "w2/c", "w2/", "w3/z=(w2, b)", "w4/"} {
+			for _, name := range []string{"w1/a", "w2/b", "w2/c", "w2/", "w3/z=(w2, b)", "w3/x)=(w2, b", "w4/"} {
 				workspace, key, _ := strings.Cut(name, "/")
 				sales = append(sales, &pendingSale{Sale: &sale.Sale{WorkspaceID: workspace, IdempotencyKey: key}})
 			}
@@ -44,4 +46,29 @@ func TestTwinsAreToldApartInEveryLanguage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A key is its tenant's to choose, and stands in the detail as it is.
+func FuzzTwinsAreTheirTenantsAlone(f *testing.F) {
+	for _, key := range []string{"order 1", "x)=(w1, order 1", "(w1, order 1)", ", ", ")"} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		if key == "" {
+			return
+		}
+		twin := &pendingSale{Sale: &sale.Sale{WorkspaceID: "w2", IdempotencyKey: key}}
+		neighbours := []*pendingSale{
+			{Sale: &sale.Sale{WorkspaceID: "w1", IdempotencyKey: "order 1"}},
+			{Sale: &sale.Sale{WorkspaceID: "w1", IdempotencyKey: key}},
+			{Sale: &sale.Sale{WorkspaceID: "w2"}},
+		}
+		twins, others := apart(append(neighbours, twin), &pgconn.PgError{
+			TableName: keysTable,
+			Detail:    "Key (workspace_id, key)=(w2, " + key + ") already exists.",
+		})
+		if !slices.Equal(twins, []*pendingSale{twin}) || !slices.Equal(others, neighbours) {
+			t.Errorf("%d twins and %d others", len(twins), len(others))
+		}
+	})
 }
