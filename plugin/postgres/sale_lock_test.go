@@ -151,6 +151,34 @@ func TestCustomersLockedForGoodLeaveRoomInTheSlowLane(t *testing.T) {
 	}
 }
 
+// A site's transaction holds all customers of w1: a turn of a quarter of a second for each would take half a minute.
+func TestManyLockedCustomersOfATenantLeaveTimeForAnothers(t *testing.T) {
+	const many = 200
+	shop := openShop(t)
+	store := shop.store()
+	shop.exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'held' || i, 'x' FROM generate_series(1, $1::int) i", many)
+	shop.exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'mine', 'x')")
+	stranger := shop.lock("UPDATE hoko.customers SET phone = '1' WHERE workspace_id = 'w1'")
+	var held []<-chan outcome
+	for i := range many {
+		held = append(held, begin(t, store, sell(fmt.Sprint("held", i+1))))
+	}
+	until(t, "the slow lane has them", func() bool { return store.Stats().SlowCustomers == many })
+	brief := shop.lock(lockCustomer, "mine")
+	mine := beginWithin(t, store, sell("mine", inWorkspace("w2"), byClick("y1")), 10*time.Second)
+	until(t, "the slow lane has it too", func() bool { return store.Stats().SlowCustomers == many+1 })
+	brief.exec("COMMIT")
+	if got := wait(t, mine); got.err != nil {
+		t.Error(got.err)
+	}
+	stranger.exec("ROLLBACK")
+	for _, o := range held {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+}
+
 func TestLineOfALockedCustomerIsBounded(t *testing.T) {
 	shop := openShop(t)
 	store := shop.store(oneWriter, func(o *postgres.Options) { o.Batch, o.Queue = 3, 12 })

@@ -12,9 +12,10 @@ const (
 	maxTries = 3
 	// deadlineGrace after the last of its sales' deadlines a statement is given up, and its connection with it.
 	deadlineGrace = 250 * time.Millisecond
-	// slowSlice bounds one wait for a lock in the slow lane: as many customers as it has connections, locked for
-	// good, must not keep the others out.
-	slowSlice = 250 * time.Millisecond
+	// slowSlice bounds one wait for a lock in the slow lane, which all customers that wait share: those that are
+	// locked for good must not keep the others out, however many they are. None waits less than minSlowSlice.
+	slowSlice    = 250 * time.Millisecond
+	minSlowSlice = 2 * time.Millisecond
 	// maxSlowMargin before its deadline, or a twentieth of a sale's time if that is less, a sale leaves the slow lane:
 	// while that still proves that it was not recorded.
 	maxSlowMargin = 250 * time.Millisecond
@@ -35,7 +36,8 @@ type saleRunner struct {
 	store   *SaleStore
 	session *saleSession
 	batch   saleBatch
-	waits   bool // the statement may wait for locks
+	waits   bool          // the statement may wait for locks
+	slice   time.Duration // for how long, at most
 
 	// missed says whether a sale joins the next batch of this runner; if not, it is somebody else's by then.
 	missed func(p *pendingSale, why miss) (again bool)
@@ -53,7 +55,7 @@ type attempt struct {
 }
 
 func newSaleRunner(s *SaleStore, session *saleSession, missed func(*pendingSale, miss) bool) *saleRunner {
-	return &saleRunner{store: s, session: session, missed: missed}
+	return &saleRunner{store: s, session: session, slice: slowSlice, missed: missed}
 }
 
 // record returns those of the sales that are to join the next batch, until its
@@ -162,7 +164,7 @@ func (r *saleRunner) slowMargin() time.Duration {
 
 // patience is how long the sales may wait for a lock.
 func (r *saleRunner) patience(sales []*pendingSale) time.Duration {
-	wait := slowSlice
+	wait := r.slice
 	for _, p := range sales {
 		wait = min(wait, time.Until(p.deadline)-r.slowMargin())
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // maxMisses bounds the times that a customer is renamed, purged or created just
@@ -54,6 +55,7 @@ func (l *slowLane) run() {
 			l.finish(line, runner.unreachable(sales, err))
 			session.pause(l.store.cut)
 		} else {
+			runner.slice = l.slice()
 			l.finish(line, runner.record(sales))
 		}
 	}
@@ -107,6 +109,14 @@ func (l *slowLane) next() *slowLine {
 	line := l.ready[0]
 	l.ready = l.ready[1:]
 	return line
+}
+
+// slice is a line's share of slowSlice.
+func (l *slowLane) slice() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	turns := 1 + len(l.ready)/slowLaneConns
+	return max(slowSlice/time.Duration(turns), minSlowSlice)
 }
 
 // take removes from a line what one statement can hold.
