@@ -34,7 +34,10 @@ func poolConfig(dsn string, settings map[string]string) (*pgxpool.Config, error)
 	if conn.ValidateConnect == nil && severalHosts(conn.Config) {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
+	// pgx keeps what nobody waits for: behind a pooler a session may listen that was another's.
+	conn.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
 	setDefault(conn.RuntimeParams, "application_name", "hoko-edge")
+	setDefault(conn.RuntimeParams, "client_encoding", "UTF8") // what we send, whatever the database keeps
 	for name, value := range settings {
 		setDefault(conn.RuntimeParams, name, value)
 	}

@@ -123,6 +123,9 @@ func TestFullQueueSheds(t *testing.T) {
 	if got := record(t, store, sell("d")); !errors.Is(got.err, sale.ErrNotRecorded) {
 		t.Errorf("one too many: %v", got.err)
 	}
+	if shed, waiting := metric(t, metrics, "hoko_sale_shed_total"), metric(t, metrics, "hoko_sale_queue_depth"); shed != 1 || waiting != 3 {
+		t.Errorf("%v sales shed while %v wait, want 1 and 3", shed, waiting)
+	}
 	wire.open()
 	for _, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
@@ -132,6 +135,9 @@ func TestFullQueueSheds(t *testing.T) {
 	mustRecord(t, store, sell("d"))
 	if n := shop.sales("true"); n != 4 {
 		t.Errorf("%d sales, want 4", n)
+	}
+	if shed, waiting := metric(t, metrics, "hoko_sale_shed_total"), metric(t, metrics, "hoko_sale_queue_depth"); shed != 1 || waiting != 0 {
+		t.Errorf("afterwards %v sales shed and %v wait, want 1 and 0", shed, waiting)
 	}
 }
 

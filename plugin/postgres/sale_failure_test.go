@@ -63,26 +63,26 @@ func (s *shop) raising(sqlstate string, n int) {
 func TestErrorsOfTheStatement(t *testing.T) {
 	const always = 1_000_000
 	for _, c := range []struct {
-		name, sqlstate string
-		times          int
-		want, others   error // nil: recorded
+		name, sqlstate, class string
+		times                 int
+		want, others          error // nil: recorded
 	}{
-		{"a deadlock that does not come again", "40P01", 2, nil, nil},
-		{"a serialization failure that does not come again", "40001", 2, nil, nil},
-		{"a deadlock each time", "40P01", always, sale.ErrNotRecorded, nil},
-		{"a duplicate that is gone", "23505", 2, nil, nil},
-		{"a duplicate each time", "23505", always, sale.ErrNotRecorded, nil},
-		{"a lock that is gone", "55P03", 5, nil, nil},
-		{"a lost statement", "26000", 1, nil, nil},
-		{"a changed result", "0A000", 1, nil, nil},
-		{"an end of the session", "57P01", 2, nil, nil},
-		{"a full disk", "53100", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a timeout", "57014", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a lack of privilege", "42501", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a lost table", "42P01", always, postgres.ErrSchema, sale.ErrNotRecorded},
-		{"a read-only server", "25006", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a trigger's objection", "P0001", always, errAny, nil},
-		{"a violated constraint", "23514", always, errAny, nil},
+		{"a deadlock that does not come again", "40P01", "40", 2, nil, nil},
+		{"a serialization failure that does not come again", "40001", "40", 2, nil, nil},
+		{"a deadlock each time", "40P01", "40", always, sale.ErrNotRecorded, nil},
+		{"a duplicate that is gone", "23505", "23", 2, nil, nil},
+		{"a duplicate each time", "23505", "23", always, sale.ErrNotRecorded, nil},
+		{"a lock that is gone", "55P03", "55", 5, nil, nil},
+		{"a lost statement", "26000", "26", 1, nil, nil},
+		{"a character that the database cannot keep", "0A000", "other", always, errAny, nil},
+		{"an end of the session", "57P01", "08", 2, nil, nil},
+		{"a full disk", "53100", "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a timeout", "57014", "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a lack of privilege", "42501", "42", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a lost table", "42P01", "42", always, postgres.ErrSchema, sale.ErrNotRecorded},
+		{"a read-only server", "25006", "25", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a trigger's objection", "P0001", "other", always, errAny, nil},
+		{"a violated constraint", "23514", "23", always, errAny, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			shop := openShop(t)
@@ -104,6 +104,9 @@ func TestErrorsOfTheStatement(t *testing.T) {
 			}
 			if n, _ := statements(t, metrics); c.times <= 2 && n != uint64(c.times)+1 {
 				t.Errorf("%d statements for %d errors: the batch was taken apart", n, c.times)
+			}
+			if n := failures(t, metrics, c.class); n == 0 || n != float64(c.times) && c.times != always {
+				t.Errorf("%v failures of the class %s for %d errors", n, c.class, c.times)
 			}
 			shop.exec("DROP TRIGGER raise ON hoko.sales")
 			mustRecord(t, store, sell("afterwards"))
@@ -180,6 +183,9 @@ func TestStatementWhoseAnswerIsLostIsAskedForAgain(t *testing.T) {
 			}
 			if n, _ := statements(t, metrics); n != 2 {
 				t.Errorf("%d statements, want 2", n)
+			}
+			if n := failures(t, metrics, "08"); n != 1 {
+				t.Errorf("%v failures of the class 08, want 1", n)
 			}
 			if log.count("connection was lost") != 1 {
 				t.Errorf("logged %s", log.String())

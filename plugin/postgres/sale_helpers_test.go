@@ -265,4 +265,20 @@ func statements(t testing.TB, r *prometheus.Registry) (count uint64, sales float
 	return 0, 0
 }
 
+// metric is the value of a counter or gauge without labels.
+func metric(t testing.TB, r *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if m := f.GetMetric(); f.GetName() == name {
+			return m[0].GetCounter().GetValue() + m[0].GetGauge().GetValue() // it is one of them
+		}
+	}
+	t.Fatalf("no %s", name)
+	return 0
+}
+
 func lines(text ...string) string { return strings.Join(text, "\n") }

@@ -33,7 +33,7 @@ func judge(err error) verdict {
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
 	case ok && !fatal(refusal):
-		return judgeSQLState(refusal.Code)
+		return judgeRefusal(refusal)
 	case !ok && pgconn.SafeToRetry(err):
 		return verdict{do: reconnect, class: "unsent"}
 	default:
@@ -43,9 +43,10 @@ func judge(err error) verdict {
 	}
 }
 
-// judgeSQLState is for an error of the statement, which has therefore been
+// judgeRefusal is for an error of the statement, which has therefore been
 // rolled back.
-func judgeSQLState(code string) verdict {
+func judgeRefusal(refusal *pgconn.PgError) verdict {
+	code := refusal.Code
 	switch code {
 	case "55P03": // lock_not_available
 		return verdict{do: stepAside, class: "55"}
@@ -53,8 +54,12 @@ func judgeSQLState(code string) verdict {
 		return verdict{do: repeat, class: "23"}
 	case "25006": // read_only_sql_transaction: a standby by now
 		return verdict{do: giveUp, dropSession: true, class: "25"}
-	case "26000", "0A000": // the prepared statement is gone (a pooler), or its columns have changed (a migration)
+	case "26000": // invalid_sql_statement_name: the prepared statement is gone (a pooler)
 		return verdict{do: reconnect, class: "26"}
+	case "0A000": // feature_not_supported, which one sale's characters may be, or
+		if refusal.Routine == columnsChanged {
+			return verdict{do: reconnect, class: "26"}
+		}
 	case "42501", "42P01", "42703", "3F000": // no privilege, table, column, schema
 		return verdict{do: giveUp, dropSession: true, class: "42"}
 	}
@@ -68,6 +73,10 @@ func judgeSQLState(code string) verdict {
 	}
 	return verdict{do: halve, class: "other"}
 }
+
+// columnsChanged is the routine of Postgres that finds that a prepared
+// statement's columns are no longer what they were: a migration has changed them.
+const columnsChanged = "RevalidateCachedQuery"
 
 // fatal tells an error that ended the session.
 func fatal(e *pgconn.PgError) bool {

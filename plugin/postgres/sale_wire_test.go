@@ -29,6 +29,8 @@ type wire struct {
 	refuses func(parameters map[string]string) string
 	// hears is told each statement that a session has parsed.
 	hears func(parameters map[string]string, statement string)
+	// notifies says whether a notification passes.
+	notifies func() bool
 	// plan of what happens to the next statement.
 	plan atomic.Pointer[cut]
 
@@ -165,6 +167,9 @@ func (w *wire) serve(client net.Conn) {
 	both.Go(func() {
 		defer client.Close()
 		forward(client, server, func(kind byte, _ []byte) bool {
+			if kind == 'A' && w.notifies != nil {
+				return w.notifies()
+			}
 			plan := lost.Load()
 			if plan != nil && kind == 'Z' { // ready for query: it has committed
 				plan.happen(client)
