@@ -192,9 +192,14 @@ func (b *saleBatch) scanRow(values [][]byte) {
 	i := int(binary.BigEndian.Uint32(values[colOrd])) - 1
 	row, p := &b.rows[i], b.sales[i]
 	row.status = saleStatus(values[colStatus])
+	if row.status == "replay" || row.status == "exists" {
+		p.name(uuid.UUID(values[colSaleID]))
+	}
 	switch {
 	case row.status == "replay" || row.status == "exists" && values[colResponse] != nil:
 		row.recorded, row.err = readResponse(values[colResponse])
+	case row.status == "exists" && p.IdempotencyKey != "":
+		row.err = errKeyless
 	case row.status == "ok" || row.status == "exists":
 		row.recorded, row.err = readColumns(values, p.Request)
 	}
@@ -206,6 +211,10 @@ func (b *saleBatch) scanRow(values [][]byte) {
 		row.err = fmt.Errorf("%w: it is recorded, but its answer cannot be read: %w", sale.ErrOutcomeUnknown, row.err)
 	}
 }
+
+// errKeyless is met where a site's own tables are adopted: the sale's key is
+// stored with it for each row that its INSERT returns.
+var errKeyless = fmt.Errorf("%w: the idempotency key is not stored with its sale: an INSTEAD OF INSERT trigger on hoko.sales must RETURN NEW", ErrSchema)
 
 // saleStatuses are all that the statement answers.
 var saleStatuses = []string{"ok", "exists", "replay", "mismatch", "unattributed", "busy", "raced", "new", "taken"}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type pendingSale struct {
 	customer customerKey
 	deadline time.Time
 	state    atomic.Int32
+	named    atomic.Pointer[uuid.UUID] // the id under which it is recorded, where that is not the Sale's
 	done     chan saleAnswer
 
 	// The rest belongs to the goroutine that runs the sale.
@@ -68,7 +70,7 @@ func (p *pendingSale) wait(ctx, cut context.Context) (*sale.Recorded, error) {
 		answer := <-p.done
 		return answer.recorded, answer.err
 	case saleSent:
-		return nil, fmt.Errorf("%w: the database has not answered in time", sale.ErrOutcomeUnknown)
+		return nil, p.naming(fmt.Errorf("%w: the database has not answered in time", sale.ErrOutcomeUnknown))
 	default:
 		return nil, notRecorded(errLate)
 	}
@@ -99,8 +101,23 @@ func (p *pendingSale) hasLeft() bool { return p.state.Load() == saleLeft }
 // answer is called once at most.
 func (p *pendingSale) answer(recorded *sale.Recorded, err error) {
 	if p.state.Swap(saleAnswered) != saleLeft {
-		p.done <- saleAnswer{recorded, err}
+		p.done <- saleAnswer{recorded, p.naming(err)}
 	}
+}
+
+// name keeps the id of a sale that is, or may be, recorded under another than its own.
+func (p *pendingSale) name(id uuid.UUID) {
+	if id != p.Sale.ID {
+		p.named.Store(&id)
+	}
+}
+
+// naming has an unknown outcome name the right sale.
+func (p *pendingSale) naming(err error) error {
+	if id := p.named.Load(); id != nil && errors.Is(err, sale.ErrOutcomeUnknown) {
+		return &sale.UnknownOutcomeError{SaleID: *id, Cause: err}
+	}
+	return err
 }
 
 // fail answers that this sale was not recorded, and why; which is no proof

@@ -82,5 +82,6 @@ func (r *saleRunner) rename(p *pendingSale) {
 		return
 	}
 	p.id, p.unknown = id, false
+	p.name(id)
 	r.miss(p, customerBusy)
 }

@@ -79,7 +79,7 @@ func (r *Recorder) record(ctx context.Context, workspaceID string, req *Request,
 		defer done()
 	}
 	recorded, err := r.store.Record(ctx, s)
-	if errors.Is(err, ErrOutcomeUnknown) {
+	if _, named := errors.AsType[*UnknownOutcomeError](err); !named && errors.Is(err, ErrOutcomeUnknown) {
 		return nil, &UnknownOutcomeError{s.ID, err}
 	}
 	return recorded, err

@@ -24,8 +24,9 @@ var (
 // Store records sales.
 type Store interface {
 	// Record commits the sale and returns it as committed, or one of the errors
-	// above. It returns by ctx's deadline; a sale that has been sent to the
-	// database is not aborted by it.
+	// above: an unknown outcome as an *UnknownOutcomeError where the id to name
+	// is not the sale's own. It returns by ctx's deadline; a sale that has been
+	// sent to the database is not aborted by it.
 	Record(ctx context.Context, s *Sale) (*Recorded, error)
 }
 

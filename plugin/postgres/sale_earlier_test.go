@@ -1,0 +1,46 @@
+package postgres_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/sale"
+)
+
+// Its first try is committed on the primary, and its second finds it there: the standby may never have it.
+func TestUnknownOutcomeOfAReplayNamesTheSaleThatIsThere(t *testing.T) {
+	_, dsn, db := ownServer(t)
+	store := openStore(t, dsn)
+	first := mustRecord(t, store, sell("k", keyed("K")))
+	db.exec("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+	db.exec("SELECT pg_reload_conf()")
+	other := connect(t, dsn)
+	until(t, "standbys are waited for", func() bool {
+		return value[string](other, "SHOW synchronous_standby_names") == "nobody"
+	})
+	got := wait(t, beginWithin(t, store, sell("k", keyed("K")), time.Second))
+	unknown, ok := errors.AsType[*sale.UnknownOutcomeError](got.err)
+	if !ok || !errors.Is(got.err, sale.ErrOutcomeUnknown) || unknown.SaleID != first.SaleID {
+		t.Errorf("answered %v, want an unknown outcome of %s", got.err, first.SaleID)
+	}
+}
+
+// With a site's own tables: the key is stored with the row that the trigger returns.
+func TestTriggerThatReturnsNoRowIsNoSuccess(t *testing.T) {
+	shop := openShop(t)
+	shop.exec("ALTER TABLE hoko.sales SET SCHEMA public")
+	shop.exec("CREATE VIEW hoko.sales AS SELECT * FROM public.sales")
+	shop.exec("ALTER VIEW hoko.sales ALTER COLUMN created_at SET DEFAULT now()")
+	shop.exec(`CREATE FUNCTION public.create_sale() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			INSERT INTO public.sales SELECT (NEW).*;
+			RETURN NULL;
+		END $$`)
+	shop.exec("CREATE TRIGGER create_sale INSTEAD OF INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.create_sale()")
+	got := record(t, shop.store(), sell("k", keyed("K")))
+	if !errors.Is(got.err, sale.ErrOutcomeUnknown) || !errors.Is(got.err, postgres.ErrSchema) {
+		t.Errorf("answered %v, want what the trigger must do", got.err)
+	}
+}
