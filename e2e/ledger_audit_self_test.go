@@ -124,6 +124,7 @@ func TestLedgerAuditFinds(t *testing.T) {
 		"a sale that was answered 422":          {func(f *forgery) { f.record("mismatched", "id-9", 0) }, "it had to be refused and is recorded"},
 		"a mismatch that was answered 201":      {func(f *forgery) { f.sales["mismatched"].attempts[1] = f.recorded("id-1", true) }, "it was answered 201"},
 		"an outage answered 401":                {func(f *forgery) { f.sales["vanished"].attempts[0].status = 401 }, "it was answered 401"},
+		"an outage answered 500":                {func(f *forgery) { f.sales["vanished"].attempts[0].status = 500 }, "it was answered 500"},
 		"an outage answered 400":                {func(f *forgery) { f.sales["second try"].attempts[0].status = 400 }, "it was answered 400"},
 		"a 503 that does not say when to retry": {func(f *forgery) { f.sales["given up"].attempts[0].wait = 0 }, "503 without Retry-After"},
 		"a sale that nobody sent":               {func(f *forgery) { f.record("retried", "id-9", 0); f.row("id-9").journal = "?" }, "nobody has sent"},

@@ -66,7 +66,7 @@ func (a *ledgerAudit) report(s *ledgerSale, format string, args ...any) {
 
 // statuses: no answer is one that this sale cannot have.
 func (a *ledgerAudit) statuses(s *ledgerSale) {
-	allowed := []int{0, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+	allowed := []int{0, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 	switch s.fate {
 	case toBeRecorded:
 		allowed = append(allowed, http.StatusCreated)

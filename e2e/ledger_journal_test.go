@@ -113,7 +113,7 @@ func avatarOf(version string) string { return "https://customers.example.com/" +
 
 // unknown is true of an attempt that may have recorded the sale.
 func (a *ledgerAttempt) unknown() bool {
-	return !a.unsent && (a.status == 0 || a.status == http.StatusGatewayTimeout || a.status == http.StatusInternalServerError)
+	return !a.unsent && (a.status == 0 || a.status == http.StatusGatewayTimeout)
 }
 
 func (a *ledgerAttempt) recorded() bool { return a.status == http.StatusCreated }

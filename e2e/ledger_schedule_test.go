@@ -56,10 +56,28 @@ func newLedgerSchedule(seed uint64, count int, only string) []ledgerStep {
 
 // ledgerRun carries a schedule out.
 type ledgerRun struct {
-	w      *ledgerWorld
-	active []activeFault
-	// strikes are the sales that were in flight at each strike of a fault.
-	strikes map[string][]int64
+	w       *ledgerWorld
+	active  []activeFault
+	strikes []ledgerStrike
+}
+
+// ledgerStrike is a fault that has struck.
+type ledgerStrike struct {
+	*ledgerFault
+	edge       string
+	begin, end time.Time
+}
+
+// inFlight is how many attempts it met, by their journals: on its edge, where it struck one.
+func (s *ledgerStrike) inFlight(sales []*ledgerSale) (count int) {
+	for _, sale := range sales {
+		for _, a := range sale.tries() {
+			if !a.unsent && (s.on != "edge" || a.edge == s.edge) && a.start.Before(s.end) && a.end.After(s.begin) {
+				count++
+			}
+		}
+	}
+	return count
 }
 
 type activeFault struct {
@@ -70,7 +88,6 @@ type activeFault struct {
 
 // run strikes once after the other. What breaks the same part never overlaps, so that the world always comes back.
 func (r *ledgerRun) run(steps []ledgerStep) {
-	r.strikes = map[string][]int64{}
 	for _, step := range steps {
 		r.mendUntil(func(f activeFault) bool { return f.on == step.on || step.alone })
 		r.awaitSales(step.after)
@@ -84,14 +101,14 @@ func (r *ledgerRun) run(steps []ledgerStep) {
 
 func (r *ledgerRun) strike(step ledgerStep) {
 	e, chance := r.w.edges[step.edge], rand.New(rand.NewPCG(step.seed, 0))
-	var inFlight int64
+	var begin time.Time
 	r.w.until(fmt.Sprintf("sales are in flight for %s", step.ledgerFault), func() bool {
 		r.mendDue()
-		inFlight = e.inFlight.Load()
-		return inFlight > 0
+		begin = time.Now()
+		return e.inFlight.Load() > 0
 	})
 	mend := step.strike(r.w, e, chance)
-	r.strikes[step.String()] = append(r.strikes[step.String()], inFlight)
+	r.strikes = append(r.strikes, ledgerStrike{step.ledgerFault, e.name, begin, time.Now()})
 	if mend != nil {
 		r.active = append(r.active, activeFault{step.on, step.name, time.Now().Add(step.lasts), mend})
 	}

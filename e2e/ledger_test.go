@@ -65,27 +65,27 @@ func (total *ledgerTotal) run(t *testing.T, seed uint64) {
 // ledgerTotal is what happened in one run, or in several.
 type ledgerTotal struct {
 	runs, sales, rows, replays, unknown, unsent, discrepancies int
-	answers                                                    map[int]int      // by status, 0 for none
-	strikes                                                    map[string]int   // by fault
-	least                                                      map[string]int64 // sales in flight at a strike, by fault
-	longest                                                    time.Duration    // from request to answer
+	answers                                                    map[int]int    // by status, 0 for none
+	strikes                                                    map[string]int // by fault
+	least                                                      map[string]int // sales in flight at a strike, by fault
+	longest                                                    time.Duration  // from request to answer
 }
 
 func newLedgerTotal() *ledgerTotal {
-	return &ledgerTotal{answers: map[int]int{}, strikes: map[string]int{}, least: map[string]int64{}}
+	return &ledgerTotal{answers: map[int]int{}, strikes: map[string]int{}, least: map[string]int{}}
 }
 
-func (total *ledgerTotal) add(strikes map[string][]int64, sales []*ledgerSale, tables ledgerTables, found []discrepancy) {
+func (total *ledgerTotal) add(strikes []ledgerStrike, sales []*ledgerSale, tables ledgerTables, found []discrepancy) {
 	total.runs++
 	total.sales += len(sales)
 	total.rows += len(tables.sales)
 	total.discrepancies += len(found)
-	for fault, inFlight := range strikes {
-		if total.strikes[fault] == 0 {
-			total.least[fault] = slices.Min(inFlight)
+	for _, s := range strikes {
+		fault, inFlight := s.String(), s.inFlight(sales)
+		if least, struck := total.least[fault]; !struck || inFlight < least {
+			total.least[fault] = inFlight
 		}
-		total.strikes[fault] += len(inFlight)
-		total.least[fault] = min(total.least[fault], slices.Min(inFlight))
+		total.strikes[fault]++
 	}
 	for _, s := range sales {
 		for _, a := range s.tries() {
@@ -120,6 +120,9 @@ func (total *ledgerTotal) mustCount(t *testing.T) {
 		if least == 0 {
 			t.Errorf("%s struck while no sale was in flight", fault)
 		}
+	}
+	if *ledgerOnly == "" && len(total.strikes) < len(ledgerFaults) {
+		t.Errorf("only %d of %d faults have struck: -ledger.faults is too low", len(total.strikes), len(ledgerFaults))
 	}
 }
 
