@@ -140,17 +140,7 @@ func TestHerdInAnOutageMakesOneProbeAtATime(t *testing.T) {
 			}
 			return replyNever
 		})
-		end := time.Now().Add(10 * time.Second)
-		var herd sync.WaitGroup
-		for range 64 {
-			herd.Go(func() {
-				for time.Now().Before(end) {
-					s.decide()
-					time.Sleep(50 * time.Millisecond)
-				}
-			})
-		}
-		herd.Wait()
+		s.stampede(64, 10*time.Second)
 		// Of 64 at a time, a mute redis sees the first two: the others give up together with them.
 		// It takes the next 64 for a third failure.
 		if got := s.redis.scripts.Load() - s.redis.probes.Load(); got != 2*maxInFlight {
@@ -158,6 +148,17 @@ func TestHerdInAnOutageMakesOneProbeAtATime(t *testing.T) {
 		}
 		if got := s.redis.probes.Load(); got != 11 || most.Load() != 1 {
 			t.Errorf("%d probes, %d at a time; want 11, one at a time", got, most.Load())
+		}
+
+		asked := s.redis.counted()
+		s.redis.answer(replyFresh)
+		decided, slowest := s.stampede(64, 5*time.Second)
+		if slowest != 0 || decided[FromRedis] < 64*80 {
+			t.Errorf("redis is back: decided by %v, the slowest after %s", decided, slowest)
+		}
+		got := s.redis.counted().less(asked)
+		if got.probes != 1 || got.scripts != 1+decided[FromRedis] || got.trips > got.scripts/2 || got.dials > maxInFlight {
+			t.Errorf("redis is back, and decides %d times: %+v; want one probe, a call each, in few round trips over few connections", decided[FromRedis], got)
 		}
 	})
 }

@@ -137,3 +137,36 @@ func askBothHalves(t *testing.T, l *Limiter, callers int, lower, upper Source) {
 	}
 	wg.Wait()
 }
+
+// stampede has many callers ask at the same instants, again and again, and counts the decisions by their source.
+func (s *outageSuite) stampede(callers int, during time.Duration) (decided map[Source]int64, slowest time.Duration) {
+	var mu sync.Mutex
+	decided = make(map[Source]int64)
+	end := time.Now().Add(during)
+	var herd sync.WaitGroup
+	for range callers {
+		herd.Go(func() {
+			for time.Now().Before(end) {
+				d, took := s.decide()
+				mu.Lock()
+				decided[d.Source]++
+				slowest = max(slowest, took)
+				mu.Unlock()
+				time.Sleep(50 * time.Millisecond)
+			}
+		})
+	}
+	herd.Wait()
+	return decided, slowest
+}
+
+// counts is what a fake Redis has counted.
+type counts struct{ dials, scripts, probes, trips int64 }
+
+func (f *fakeRedis) counted() counts {
+	return counts{f.dials.Load(), f.scripts.Load(), f.probes.Load(), f.trips.Load()}
+}
+
+func (c counts) less(d counts) counts {
+	return counts{c.dials - d.dials, c.scripts - d.scripts, c.probes - d.probes, c.trips - d.trips}
+}
