@@ -21,8 +21,10 @@ func TestLimitsAreExactWhateverRedissClockSays(t *testing.T) {
 		t.Run(skew.String(), func(t *testing.T) {
 			dsn := testenv.Database(t)
 			seed(t, dsn)
+			redisURL := testenv.RedisOff(t, skew).URL()
+			wantClockOff(t, redisURL, skew)
 			// The one that counts is Redis, which must not be given up on.
-			s := startOutageStack(t, dsn, testenv.RedisOff(t, skew).URL(), replace("timeout 1s", "timeout 10s"))
+			s := startOutageStack(t, dsn, redisURL, replace("timeout 1s", "timeout 10s"))
 			const costs = 24 * time.Hour / outageBurst // what one request takes to flow in again
 			for i := range outageBurst + 3 {
 				before := time.Now().Unix()

@@ -40,7 +40,7 @@ func TestDenialIsRememberedUntilItsBucketMayPass(t *testing.T) {
 
 func TestDenialIsRememberedForAtMostASecond(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
-		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$3\r\n120\r\n")
+		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
 		r := Request{Name: "default", Limit: perMinute}
 		for range 3000 { // 3 s
 			s.ask1(r)
@@ -73,7 +73,7 @@ func TestDenialIsNotRememberedForTheTimeThatItsAnswerTook(t *testing.T) {
 
 func TestDenialIsRememberedAcrossGenerations(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
-		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$3\r\n120\r\n")
+		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
 		early, late := Request{Name: "early", Limit: perMinute}, Request{Name: "late", Limit: perMinute}
 		s.ask1(early)
 		time.Sleep(rememberFor / 2)
@@ -87,12 +87,12 @@ func TestDenialIsRememberedAcrossGenerations(t *testing.T) {
 
 func TestRememberedDenialCountsDown(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
-		s.redis.answer("*4\r\n:0\r\n:0\r\n$3\r\n2.5\r\n$3\r\n120\r\n")
+		s.redis.answer("*4\r\n:0\r\n:0\r\n$3\r\n2.5\r\n$2\r\n60\r\n")
 		r := Request{Name: "default", Limit: perMinute}
 		for _, want := range []struct{ retry, reset time.Duration }{
-			{3 * time.Second, 120 * time.Second},
-			{3 * time.Second, 119600 * time.Millisecond},
-			{2 * time.Second, 119200 * time.Millisecond},
+			{3 * time.Second, 60 * time.Second},
+			{3 * time.Second, 59600 * time.Millisecond},
+			{2 * time.Second, 59200 * time.Millisecond},
 		} {
 			if d := s.ask1(r); d.RetryAfter != want.retry || d.ResetAfter != want.reset {
 				t.Errorf("got %+v, want %+v", d, want)
@@ -105,7 +105,7 @@ func TestRememberedDenialCountsDown(t *testing.T) {
 func TestDenialOfOneBucketConcernsNoOther(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		r := Request{Name: "default", Limit: perMinute}
-		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$3\r\n120\r\n")
+		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
 		s.ask1(r)
 		s.redis.answer(replyFresh)
 		others := map[string]Request{

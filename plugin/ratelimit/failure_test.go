@@ -37,6 +37,12 @@ func TestWhatCountsAsAFailure(t *testing.T) {
 		{"a key that is no number", "-ERR user_script:41: bad argument #1 to 'max' (number expected, got nil)\r\n", failKey, false},
 		{"text that is no number", "*4\r\n:1\r\n:1\r\n$2\r\n-1\r\n$3\r\nabc\r\n", failAnswer, false},
 		{"a time before now", "*4\r\n:1\r\n:1\r\n$2\r\n-1\r\n$4\r\n-9.5\r\n", failAnswer, false},
+		{"a full bucket that admits", "*4\r\n:1\r\n:1\r\n$2\r\n-1\r\n$1\r\n0\r\n", failAnswer, false},
+		{"two admitted for one", "*4\r\n:2\r\n:1\r\n$2\r\n-1\r\n$3\r\n0.2\r\n", failAnswer, false},
+		{"less than none admitted", "*4\r\n:-1\r\n:1\r\n$3\r\n0.1\r\n$2\r\n60\r\n", failAnswer, false},
+		{"a denial without a wait", "*4\r\n:0\r\n:0\r\n$2\r\n-1\r\n$2\r\n60\r\n", failAnswer, false},
+		{"a wait that the limit does not know", "*4\r\n:0\r\n:0\r\n$5\r\n61.01\r\n$2\r\n60\r\n", failAnswer, false},
+		{"a bucket that lacks more than its burst", "*4\r\n:0\r\n:0\r\n$1\r\n1\r\n$5\r\n61.01\r\n", failAnswer, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -20,6 +20,12 @@ const (
 	DefaultTimeout = 50 * time.Millisecond
 )
 
+// maxSetBack is how far Redis's clock may be set back, as a small correction or a
+// replica that takes over does, and an empty bucket's denials still be believed: they
+// last so much longer. Beyond that the key is decided as if Redis were away, until
+// the clock is where it was.
+const maxSetBack = time.Second
+
 // Options of a Limiter.
 type Options struct {
 	// URL says where Redis is, as go-redis reads it:
@@ -157,10 +163,20 @@ func (l *Limiter) ask(ctx context.Context, b bucket, now time.Time) (verdict, er
 	if err != nil {
 		return verdict{}, err
 	}
-	if res.ResetAfter < 0 || res.Allowed == 0 && res.RetryAfter < 0 {
-		return verdict{}, errAnswer // somebody wrote a number of his own into the key
+	return verdictOf(res, b.limit)
+}
+
+// verdictOf reads an answer. One that the limit never leads to is an error: somebody
+// wrote a number of his own into the key, or Redis's clock was set back. Believed, it
+// could deny for as long as it says, and that may be for ever.
+func verdictOf(res *redis_rate.Result, limit Limit) (verdict, error) {
+	v := verdict{allowed: res.Allowed == 1, reset: res.ResetAfter, retry: res.RetryAfter}
+	possible := (v.allowed || res.Allowed == 0 && v.retry > 0) &&
+		v.reset > 0 && max(v.reset, v.retry) <= limit.fill()+maxSetBack
+	if !possible {
+		return verdict{}, errAnswer
 	}
-	return verdict{allowed: res.Allowed > 0, reset: res.ResetAfter, retry: res.RetryAfter}, nil
+	return v, nil
 }
 
 func (l *Limiter) decideWithoutRedis(b bucket, otherwise OnError, cause error) (Decision, error) {

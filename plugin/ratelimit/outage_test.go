@@ -176,7 +176,9 @@ func TestKeyThatHoldsSomethingElseIsCountedHere(t *testing.T) {
 	admin := control(t, server.URL())
 	broken := Request{Name: "default", Limit: perMinute}
 	key := (&bucket{broken.Name, broken.Bucket, broken.Limit}).key("rate:hoko:")
-	for _, spoil := range [][]any{{"LPUSH", key, "x"}, {"SET", key, "x"}} {
+	for _, spoil := range [][]any{
+		{"LPUSH", key, "x"}, {"SET", key, "x"}, {"SET", key, "1000000000"}, {"SET", key, "1e300"}, {"SET", key, "inf"}, {"SET", key, "nan"},
+	} {
 		order(t, admin, "DEL", key)
 		order(t, admin, spoil...)
 		for range 5 {
