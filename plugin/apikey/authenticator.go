@@ -5,11 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
 
 // deafTrust is how long a key is used without asking the store while no
@@ -31,15 +28,12 @@ type Authenticator struct {
 	epochs    epochs
 	listening atomic.Bool
 
-	flights singleflight.Group
+	flights flights
 	slots   slots
 	outage  outage
 
 	ctx    context.Context // of the lookups; ends with Close
 	cancel context.CancelFunc
-	mu     sync.Mutex
-	closed bool
-	loads  sync.WaitGroup // one for each lookup under way
 }
 
 // New dials nothing and starts no goroutine. Until the first Listening, keys are
@@ -66,6 +60,7 @@ func New(store Store, o Options) (*Authenticator, error) {
 		start:   time.Now(),
 		unknown: unknown,
 		guesses: guesses,
+		flights: newFlights(o.Size),
 		slots:   newSlots(),
 		outage:  outage{logger: o.Logger},
 	}
@@ -133,7 +128,7 @@ func (a *Authenticator) find(ctx context.Context, hash Hash, client string) (*en
 		return nil, ErrNotFound
 	}
 	if cached == nil {
-		return a.lookUp(ctx, hash, client, false)
+		return a.lookUp(ctx, hash, client, nil)
 	}
 	return a.verify(ctx, cached, client, now)
 }
@@ -142,28 +137,28 @@ func (a *Authenticator) find(ctx context.Context, hash Hash, client string) (*en
 // that may be used stale. While the store is known to fail nobody waits for it.
 func (a *Authenticator) verify(ctx context.Context, cached *entry, client string, now time.Duration) (*entry, error) {
 	hash := cached.key.Hash
-	if a.usableStale(cached, now) {
-		if a.outage.lasts(now) {
-			if a.outage.probe(now) {
-				a.join(hash, client, true)
-			}
-			a.metrics.stale.Inc()
-			return cached, nil
+	if a.usableStale(cached, now) && a.outage.lasts(now) {
+		if a.outage.probe(now) {
+			a.join(hash, client, true)
 		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, patience, errMute)
-		defer cancel()
-	}
-	found, err := a.lookUp(ctx, hash, client, true)
-	if errors.Is(err, errMute) {
-		a.outage.began(a.now(), err)
-	}
-	// Judged again: the key may have been revoked while the store was waited for.
-	if errors.Is(err, ErrUnavailable) && a.usableStale(cached, a.now()) {
 		a.metrics.stale.Inc()
 		return cached, nil
 	}
-	return found, err
+	found, err := a.lookUp(ctx, hash, client, cached)
+	if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+		return found, err
+	}
+	// Judged again: the key may have been revoked while the store was waited for.
+	now = a.now()
+	if !a.usableStale(cached, now) {
+		return nil, err
+	}
+	// A busy edge is no outage: it does not prolong what a deaf one promises.
+	if errors.Is(err, errBusy) && !a.outage.lasts(now) && now-cached.checked >= deafTrust {
+		return nil, err
+	}
+	a.metrics.stale.Inc()
+	return cached, nil
 }
 
 // fresh: the store need not be asked.
@@ -230,24 +225,10 @@ func (a *Authenticator) Stats() Stats {
 	}
 }
 
-// begin admits a lookup unless Close has begun.
-func (a *Authenticator) begin() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.closed {
-		a.loads.Add(1)
-	}
-	return !a.closed
-}
-
 // Close ends the lookups under way, waits for them and empties the cache. What
 // comes later, and needs the store, is ErrUnavailable. It may be called at any
 // time, and more than once.
 func (a *Authenticator) Close() {
-	a.mu.Lock()
-	a.closed = true
-	a.mu.Unlock()
-	a.cancel()
-	a.loads.Wait()
+	a.flights.close(a.cancel)
 	a.keys.close()
 }

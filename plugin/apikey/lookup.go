@@ -5,15 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
 
 const (
 	// lookupTimeout bounds a lookup, whatever becomes of the clients that wait for it.
 	lookupTimeout = 3 * time.Second
-	// patience bounds the wait of a client that can be served without the answer.
+	// patience bounds the wait for the store of a client that can be served without its answer.
 	patience = 700 * time.Millisecond
+	// queueWait bounds the wait of a known key until the store is asked for it.
+	queueWait = 2 * time.Second
 	// firstPause follows a lookup that an event overtook; each next one is doubled.
 	firstPause = time.Millisecond
 	lastPause  = 512 * time.Millisecond
@@ -29,25 +29,21 @@ var (
 func unavailable(why error) error { return fmt.Errorf("%w: %w", ErrUnavailable, why) }
 
 // lookUp asks the store, and asks again where an event overtook the answer: what
-// was true before a revocation must not be used after it.
-func (a *Authenticator) lookUp(ctx context.Context, hash Hash, client string, known bool) (*entry, error) {
+// was true before a revocation must not be used after it. cached is what is known
+// of the key, nil for nothing.
+func (a *Authenticator) lookUp(ctx context.Context, hash Hash, client string, cached *entry) (*entry, error) {
 	for pause := firstPause; pause <= lastPause; pause *= 2 {
-		if !known {
+		if cached == nil {
 			if err := a.guesses.check(clientAddr(client), a.now()); err != nil {
 				return nil, err
 			}
 		}
-		f := a.join(hash, client, known)
-		var e *entry
-		var err error
-		select {
-		case r := <-f.landed:
-			e, _ = r.Val.(*entry)
-			err = r.Err
-		case <-ctx.Done():
-			return nil, unavailable(context.Cause(ctx))
+		f, own := a.join(hash, client, cached != nil)
+		if err := a.await(ctx, f, cached); err != nil {
+			return nil, unavailable(err)
 		}
-		if _, spent := errors.AsType[*GuessesSpent](err); spent && !f.own {
+		e, err := f.entry, f.err
+		if _, spent := errors.AsType[*GuessesSpent](err); spent && !own {
 			continue // it was another client's budget
 		}
 		if err == nil && a.overtaken(e) {
@@ -65,69 +61,148 @@ func (a *Authenticator) lookUp(ctx context.Context, hash Hash, client string, kn
 	return nil, unavailable(errOvertaken)
 }
 
-// flight is a lookup under way, shared by all that want the same key.
-type flight struct {
-	landed <-chan singleflight.Result
-	own    bool // this request started it; to be read when it has landed
-}
-
-// join starts the lookup of a key, or joins the one under way. It ends by
-// itself, whether anybody waits for it or not.
-func (a *Authenticator) join(hash Hash, client string, known bool) *flight {
-	f := &flight{}
-	f.landed = a.flights.DoChan(string(hash[:]), func() (any, error) {
-		f.own = true
-		return a.load(hash, client, known)
-	})
-	return f
-}
-
-// load runs in the flight's goroutine, which Close waits for. A lookup for a
-// client costs it a guess where nothing is found.
-func (a *Authenticator) load(hash Hash, client string, known bool) (*entry, error) {
-	if !a.begin() {
-		return nil, unavailable(errClosed)
+// await waits until a flight has landed. A known key waits a moment only for its
+// batch to leave, and no longer for a mute store than it must.
+func (a *Authenticator) await(ctx context.Context, f *flight, cached *entry) error {
+	began := a.now()
+	var late <-chan time.Time
+	var timer *time.Timer
+	if cached != nil {
+		timer = time.NewTimer(patience)
+		defer timer.Stop()
+		late = timer.C
 	}
-	defer a.loads.Done()
-	release, err := a.slots.acquire(a.ctx, known)
+	for {
+		select {
+		case <-f.landed:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-late:
+		}
+		now := a.now()
+		until := began + queueWait
+		sent, asked := f.sentAt()
+		if asked {
+			until = sent + patience
+		}
+		switch {
+		case !asked && a.outage.lasts(now) && a.usableStale(cached, now):
+			return errMute // to those ahead
+		case now < until:
+			timer.Reset(min(until-now, patience))
+		case !asked:
+			return errBusy
+		default:
+			a.outage.began(now, errMute)
+			if a.usableStale(cached, now) {
+				return errMute
+			}
+		}
+	}
+}
+
+// load looks up a key that is not cached, for a client: it costs a guess where
+// nothing is found.
+func (a *Authenticator) load(f *flight, client string) {
+	defer a.flights.land(f)
+	release, err := a.slots.acquire(a.ctx)
 	if err != nil {
-		return nil, unavailable(err)
+		f.err = unavailable(err)
+		return
 	}
 	defer release()
-	if known {
-		return a.query(hash, known)
-	}
 	budget, err := a.guesses.hold(clientAddr(client), a.now())
 	if err != nil {
-		return nil, err
+		f.err = err
+		return
 	}
-	e, err := a.query(hash, known)
-	a.guesses.settle(budget, errors.Is(err, ErrNotFound), a.now())
-	return e, err
+	a.ask(f)
+	a.guesses.settle(budget, errors.Is(f.err, ErrNotFound), a.now())
 }
 
-// query asks the store once, and remembers the answer.
-func (a *Authenticator) query(hash Hash, known bool) (*entry, error) {
+// verifyQueued asks for all that queues, batch by batch.
+func (a *Authenticator) verifyQueued() {
+	for batch := a.flights.batch(); batch != nil; batch = a.flights.batch() {
+		a.ask(batch...)
+		a.flights.land(batch...)
+	}
+}
+
+// ask gives each of a batch its result.
+func (a *Authenticator) ask(batch ...*flight) {
 	ctx, cancel := context.WithTimeout(a.ctx, lookupTimeout)
 	defer cancel()
-	epoch, now := a.epochs.of(hash), a.now()
-	key, err := a.store.Key(ctx, hash)
-	a.metrics.lookedUp(err)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		if a.ctx.Err() == nil {
-			a.outage.began(a.now(), err)
+	now := a.now()
+	for _, f := range batch {
+		f.sent.Store(int64(max(now, 1)))
+	}
+	if err := a.askByHalves(ctx, batch, false); err != nil && a.ctx.Err() == nil {
+		a.outage.began(a.now(), err)
+	}
+}
+
+// askByHalves asks for the halves of a batch that failed: a row that cannot be
+// read is no outage, and must not take a thousand keys with it. Where the first
+// two keys alone fail as well, and nothing was answered yet (alive), it is one.
+// The error is nil unless all of the batch failed.
+func (a *Authenticator) askByHalves(ctx context.Context, batch []*flight, alive bool) error {
+	err := a.query(ctx, batch)
+	if err == nil {
+		return nil
+	}
+	half := len(batch) / 2
+	if half > 0 && ctx.Err() == nil {
+		failed := a.askByHalves(ctx, batch[:half], alive)
+		alive = alive || failed == nil
+		batch = batch[half:]
+		if alive || half == 1 {
+			if a.askByHalves(ctx, batch, alive) == nil {
+				return nil
+			}
+			return failed
 		}
-		return nil, unavailable(err)
+	}
+	for _, f := range batch {
+		f.err = unavailable(err)
+		a.metrics.lookedUp(err)
+	}
+	return err
+}
+
+// query asks the store once, and remembers what it answers.
+func (a *Authenticator) query(ctx context.Context, batch []*flight) error {
+	now := a.now()
+	hashes, epochs := make([]Hash, len(batch)), make([]epoch, len(batch))
+	for i, f := range batch {
+		hashes[i], epochs[i] = f.hash, a.epochs.of(f.hash)
+	}
+	keys, err := a.store.Keys(ctx, hashes)
+	if err != nil {
+		return err
 	}
 	a.outage.ended()
+	for i, f := range batch {
+		f.entry, f.err = a.remember(f.hash, keys[f.hash], epochs[i], now)
+	}
+	return nil
+}
+
+// remember judges what the store answered about a key, nil for nothing.
+func (a *Authenticator) remember(hash Hash, key *Key, epoch epoch, asked time.Duration) (*entry, error) {
+	var missing error
+	if key == nil {
+		missing = ErrNotFound
+	}
+	a.metrics.lookedUp(missing)
 	if a.epochs.of(hash).events != epoch.events {
 		return nil, errOvertaken
 	}
-	if err != nil {
-		a.forget(hash, known, epoch, now)
-		return nil, ErrNotFound
+	if missing != nil {
+		a.forget(hash, epoch, asked)
+		return nil, missing
 	}
-	e := newEntry(key, hash, epoch, now)
+	e := newEntry(key, hash, epoch, asked)
 	if err := a.keys.put(e); err != nil {
 		return nil, unavailable(err)
 	}
@@ -135,11 +210,11 @@ func (a *Authenticator) query(hash Hash, known bool) (*entry, error) {
 }
 
 // forget remembers that the store does not know the key.
-func (a *Authenticator) forget(hash Hash, known bool, epoch epoch, now time.Duration) {
-	if known {
-		// An entry of it is still cached, and must not come back as a stale one.
+func (a *Authenticator) forget(hash Hash, epoch epoch, asked time.Duration) {
+	if a.keys.get(hash, asked) != nil {
+		// It must not come back as a stale one.
 		a.epochs.retire(hash)
 		epoch.events++
 	}
-	a.unknown.put(hash, epoch, now)
+	a.unknown.put(hash, epoch, asked)
 }

@@ -87,10 +87,12 @@ func TestRequestThatJoinsAnOvertakenLookupAsksAgain(t *testing.T) {
 		// then somebody joins it, before it has landed.
 		hash, gate := HashOf(testToken), make(chan struct{})
 		answer := newEntry(&Key{}, hash, b.epochs.of(hash), b.now())
-		b.flights.DoChan(string(hash[:]), func() (any, error) {
+		answered := &flight{hash: hash, landed: make(chan struct{}), entry: answer}
+		b.flights.underWay[hash] = answered
+		go func() {
 			<-gate
-			return answer, nil
-		})
+			b.flights.land(answered)
+		}()
 		b.store.set(testToken, Key{Revoked: true})
 		b.Notify("key:" + hash.String())
 		joined := make(chan error)
@@ -203,20 +205,20 @@ func TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if running.Load() != openSlots {
+		if running.Load() != strangersAtOnce {
 			t.Errorf("%d lookups run", running.Load())
 		}
 		time.Sleep(slotWait)
 		synctest.Wait()
-		if unavailable.Load() != 50-openSlots {
+		if unavailable.Load() != 50-strangersAtOnce {
 			t.Errorf("%d gave up", unavailable.Load())
 		}
 		release()
 		requests.Wait()
-		if unknown.Load() != openSlots || most.Load() != openSlots {
+		if unknown.Load() != strangersAtOnce || most.Load() != strangersAtOnce {
 			t.Errorf("%d unknown, at most %d lookups at once", unknown.Load(), most.Load())
 		}
-		b.wantLookups(openSlots)
+		b.wantLookups(strangersAtOnce)
 		if b.Stats().Outage {
 			t.Error("a busy edge takes itself for an outage of the store")
 		}
@@ -228,7 +230,7 @@ func TestAddressWithoutABudgetIsRefusedBeforeItWaits(t *testing.T) {
 		b.wantCause("guess", CauseUnknown)
 		_, _, release := holdUp(b)
 		var requests sync.WaitGroup
-		for i := range openSlots {
+		for i := range strangersAtOnce {
 			requests.Go(func() {
 				b.Authenticate(context.Background(), bearer(fmt.Sprint("cold", i)), fmt.Sprint("198.51.100.", i))
 			})
@@ -262,12 +264,12 @@ func TestStrangersDoNotKeepAKnownKeyFromBeingVerified(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		if running.Load() != openSlots+1 {
+		if running.Load() != strangersAtOnce+1 {
 			t.Errorf("%d lookups run", running.Load())
 		}
 		release()
 		requests.Wait()
-		if most.Load() > openSlots+reservedSlots {
+		if most.Load() > strangersAtOnce+batchesAtOnce {
 			t.Errorf("%d lookups at once", most.Load())
 		}
 	})
@@ -279,7 +281,7 @@ func TestFollowerIsNotRefusedForTheBudgetOfItsLeader(t *testing.T) {
 		// second waits for nothing and is refused. Another client joins that one.
 		_, _, release := holdUp(b)
 		var requests sync.WaitGroup
-		for i := range openSlots { // take all slots
+		for i := range strangersAtOnce { // take all slots
 			requests.Go(func() {
 				b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), fmt.Sprint("198.51.100.", i))
 			})
@@ -308,7 +310,7 @@ func TestFollowerIsNotRefusedForTheBudgetOfItsLeader(t *testing.T) {
 			t.Errorf("the follower: %v", err)
 		}
 		requests.Wait()
-		b.wantLookups(openSlots + 1)
+		b.wantLookups(strangersAtOnce + 1)
 	}, func(o *Options) { o.Guesses = GuessLimit{1, time.Hour} })
 }
 

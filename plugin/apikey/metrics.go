@@ -23,7 +23,7 @@ func newMetrics(registry prometheus.Registerer, stats func() Stats) (*metrics, e
 	}, []string{"outcome"})
 	lookups := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_key_lookups_total",
-		Help: "Keys asked of the store by result: found, not_found, or error.",
+		Help: "Keys asked of the store, each of a batch, by result: found, not_found, or error.",
 	}, []string{"result"})
 	stale := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "hoko_key_stale_total",

@@ -7,35 +7,26 @@ import (
 )
 
 const (
-	openSlots     = 6
-	reservedSlots = 2
-	slotWait      = 500 * time.Millisecond
+	strangersAtOnce = 6
+	slotWait        = 500 * time.Millisecond
 )
 
+// errBusy is the edge's own doing, and says nothing about the store.
 var errBusy = errors.New("too many keys are being looked up")
 
-// slots bound the lookups that run at once. Two of the eight are kept for keys
-// that the edge has seen hold, so that no flood of guesses keeps those from
-// being verified again.
-type slots struct{ open, reserved chan struct{} }
+// slots bound the lookups of keys that are not cached. Those that are have
+// batches of their own, so that no flood of guesses keeps them waiting.
+type slots chan struct{}
 
-func newSlots() slots {
-	return slots{make(chan struct{}, openSlots), make(chan struct{}, reservedSlots)}
-}
+func newSlots() slots { return make(slots, strangersAtOnce) }
 
 // acquire waits a moment for a slot.
-func (s slots) acquire(ctx context.Context, known bool) (release func(), err error) {
-	reserved := s.reserved
-	if !known {
-		reserved = nil // which is never ready
-	}
+func (s slots) acquire(ctx context.Context) (release func(), err error) {
 	timeout := time.NewTimer(slotWait)
 	defer timeout.Stop()
 	select {
-	case s.open <- struct{}{}:
-		return func() { <-s.open }, nil
-	case reserved <- struct{}{}:
-		return func() { <-s.reserved }, nil
+	case s <- struct{}{}:
+		return func() { <-s }, nil
 	case <-timeout.C:
 		return nil, errBusy
 	case <-ctx.Done():

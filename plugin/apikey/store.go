@@ -8,9 +8,10 @@ import (
 // ErrNotFound: the store answered, and knows no such key.
 var ErrNotFound = errors.New("no such key")
 
-// Store looks keys up. Any error but ErrNotFound means that it could not answer.
+// Store looks keys up.
 type Store interface {
-	// Key returns the key of this hash, whatever its state, or ErrNotFound. It
-	// returns soon after ctx has ended. The caller does not change the key.
-	Key(ctx context.Context, hash Hash) (*Key, error)
+	// Keys returns those of these hashes that there are, whatever their state.
+	// An error means that it could not answer. It returns soon after ctx has
+	// ended. No hash is named twice, and the caller does not change the keys.
+	Keys(ctx context.Context, hashes []Hash) (map[Hash]*Key, error)
 }

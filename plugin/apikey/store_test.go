@@ -12,23 +12,34 @@ import (
 
 // fakeStore is a Store that a test can change, break and hold up.
 type fakeStore struct {
-	mu    sync.Mutex
-	keys  map[Hash]Key
-	err   error
-	calls int
+	mu      sync.Mutex
+	keys    map[Hash]Key
+	err     error
+	unread  map[Hash]bool // whose rows cannot be read: whoever asks for one of them gets errUnreadable
+	batches [][]Hash      // each that was asked for
 	// before runs at the start of a lookup, after what the lookup will answer
 	// has been read: what it does, the answer does not know yet.
 	before func(ctx context.Context, call int)
 }
 
-var errStoreDown = errors.New("connection refused")
+var (
+	errStoreDown  = errors.New("connection refused")
+	errUnreadable = errors.New("invalid input syntax")
+)
 
-func (s *fakeStore) Key(ctx context.Context, hash Hash) (*Key, error) {
+func (s *fakeStore) Keys(ctx context.Context, hashes []Hash) (map[Hash]*Key, error) {
 	s.mu.Lock()
-	s.calls++
-	call, before := s.calls, s.before
-	key, ok := s.keys[hash]
-	err := s.err
+	s.batches = append(s.batches, hashes)
+	call, before, err := len(s.batches), s.before, s.err
+	found := map[Hash]*Key{}
+	for _, hash := range hashes {
+		if key, ok := s.keys[hash]; ok {
+			found[hash] = &key
+		}
+		if s.unread[hash] && err == nil {
+			err = errUnreadable
+		}
+	}
 	s.mu.Unlock()
 	if before != nil {
 		before(ctx, call)
@@ -38,10 +49,8 @@ func (s *fakeStore) Key(ctx context.Context, hash Hash) (*Key, error) {
 		return nil, err
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case !ok:
-		return nil, ErrNotFound
 	}
-	return &key, nil
+	return found, nil
 }
 
 func (s *fakeStore) change(f func(*fakeStore)) {
@@ -72,7 +81,7 @@ func (s *fakeStore) onLookup(f func(ctx context.Context, call int)) {
 func (s *fakeStore) lookups() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.calls
+	return len(s.batches)
 }
 
 // mute is a store that takes questions and never answers.

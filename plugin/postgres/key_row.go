@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"hoko.to/edge/plugin/apikey"
@@ -21,6 +22,23 @@ type keyRow struct {
 	expiresAt         pgtype.Timestamptz
 	revoked           bool
 	workspaceDisabled bool
+}
+
+// scanKey is a row, and the hash that it answers.
+func scanKey(rows pgx.Rows) (hash apikey.Hash, r keyRow, err error) {
+	var asked []byte
+	err = rows.Scan(
+		&asked,
+		&r.id, &r.workspaceID,
+		&r.scopes, &r.hostnames,
+		&r.limit.rate, &r.limit.period, &r.limit.burst,
+		&r.workspaceLimit.rate, &r.workspaceLimit.period, &r.workspaceLimit.burst,
+		&r.expiresAt,
+		&r.revoked,
+		&r.workspaceDisabled,
+	)
+	copy(hash[:], asked)
+	return hash, r, err
 }
 
 func (r keyRow) key(hash apikey.Hash, logger *slog.Logger) *apikey.Key {

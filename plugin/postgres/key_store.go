@@ -69,32 +69,43 @@ func NewKeyStore(o Options) (*KeyStore, error) {
 	return store, nil
 }
 
-// Key is the key of this hash, whatever its state; apikey.ErrNotFound where
-// there is none, and an ErrSchema where the database lacks the relations.
+// Key is the key of this hash, whatever its state, or apikey.ErrNotFound. Other
+// errors are those of Keys.
 func (s *KeyStore) Key(ctx context.Context, hash apikey.Hash) (*apikey.Key, error) {
+	keys, err := s.Keys(ctx, []apikey.Hash{hash})
+	if err != nil {
+		return nil, err
+	}
+	key, ok := keys[hash]
+	if !ok {
+		return nil, apikey.ErrNotFound
+	}
+	return key, nil
+}
+
+// Keys are those of these hashes that there are, whatever their state; the error
+// is an ErrSchema where the database lacks the relations.
+func (s *KeyStore) Keys(ctx context.Context, hashes []apikey.Hash) (map[apikey.Hash]*apikey.Key, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	pool, err := s.connections()
 	if err != nil {
 		return nil, err
 	}
-	row, err := lookUp(ctx, pool, hash)
+	keys, err := s.lookUp(ctx, pool, hashes)
 	switch {
 	case settingsRefused(err):
 		s.bare.Store(true)
-		row, err = lookUp(ctx, pool, hash)
+		keys, err = s.lookUp(ctx, pool, hashes)
 	case ctx.Err() == nil && connectionLost(err):
 		// A restarted server has ended all connections; another of them would fail as this one.
 		pool.Reset()
-		row, err = lookUp(ctx, pool, hash)
-	}
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, apikey.ErrNotFound
+		keys, err = s.lookUp(ctx, pool, hashes)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up key: %w", schemaError(err))
+		return nil, fmt.Errorf("look up keys: %w", schemaError(err))
 	}
-	return row.key(hash, s.logger), nil
+	return keys, nil
 }
 
 // Close ends the connections, and waits for lookups in flight.
@@ -133,18 +144,25 @@ func (s *KeyStore) strip(_ context.Context, config *pgx.ConnConfig) error {
 	return nil
 }
 
-func lookUp(ctx context.Context, pool *pgxpool.Pool, hash apikey.Hash) (keyRow, error) {
-	var r keyRow
-	err := pool.QueryRow(ctx, keyQuery, hash[:]).Scan(
-		&r.id, &r.workspaceID,
-		&r.scopes, &r.hostnames,
-		&r.limit.rate, &r.limit.period, &r.limit.burst,
-		&r.workspaceLimit.rate, &r.workspaceLimit.period, &r.workspaceLimit.burst,
-		&r.expiresAt,
-		&r.revoked,
-		&r.workspaceDisabled,
-	)
-	return r, err
+func (s *KeyStore) lookUp(ctx context.Context, pool *pgxpool.Pool, hashes []apikey.Hash) (map[apikey.Hash]*apikey.Key, error) {
+	asked := make([][]byte, len(hashes))
+	for i := range hashes {
+		asked[i] = hashes[i][:]
+	}
+	rows, err := pool.Query(ctx, keyQuery, asked)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	keys := make(map[apikey.Hash]*apikey.Key, len(hashes))
+	for rows.Next() {
+		hash, row, err := scanKey(rows)
+		if err != nil {
+			return nil, err
+		}
+		keys[hash] = row.key(hash, s.logger)
+	}
+	return keys, rows.Err()
 }
 
 // connectionLost tells an established connection that broke from a server that

@@ -1,0 +1,88 @@
+package postgres_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/postgres"
+)
+
+func TestKeysLookedUpTogetherAreAnsweredAsEachAlone(t *testing.T) {
+	dsn := testenv.Database(t)
+	db, store := connect(t, dsn), newKeyStore(t, postgres.Options{DSN: dsn})
+	db.exec(`INSERT INTO hoko.workspaces (id, rate_limit, disabled_at) VALUES ('open', NULL, NULL), ('limited', 20, NULL), ('disabled', NULL, now())`)
+	links, _ := apikey.ParseScope("linksRead")
+	past := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	cases := []struct {
+		name, workspace, columns, values string
+		want                             *apikey.Key // nil for none
+	}{
+		{"valid", "open", "scopes", "'{linksRead}'", &apikey.Key{Scopes: links}},
+		{"valid, the second of its workspace", "open", "allowed_hostnames", "'{example.com}'", &apikey.Key{AllowedHostnames: []string{"example.com"}}},
+		{"unknown", "", "", "", nil},
+		{"revoked", "open", "revoked_at", "now()", &apikey.Key{Revoked: true}},
+		{"expired", "open", "expires_at", "'2001-02-03 04:05:06Z'", &apikey.Key{ExpiresAt: past}},
+		{"of a disabled workspace", "disabled", "name", "'n'", &apikey.Key{WorkspaceDisabled: true}},
+		{"with its workspace's limit", "limited", "name", "'n'", &apikey.Key{Limit: apikey.Limit{Rate: 20, Period: time.Minute, Burst: 20}}},
+		{"with a limit of its own", "limited", "rate_limit", "30", &apikey.Key{Limit: apikey.Limit{Rate: 30, Period: time.Minute, Burst: 30}}},
+		{"unknown as well", "", "", "", nil},
+	}
+	var hashes []apikey.Hash
+	for i, c := range cases {
+		hash := sha256.Sum256([]byte(c.name))
+		hashes = append(hashes, hash)
+		if c.want == nil {
+			continue
+		}
+		c.want.ID, c.want.WorkspaceID, c.want.Hash = fmt.Sprint("k", i), c.workspace, hash
+		db.exec(`INSERT INTO hoko.api_keys (id, workspace_id, key_hash, `+c.columns+`) VALUES ($1, $2, $3, `+c.values+`)`, c.want.ID, c.workspace, hash[:])
+	}
+	together, err := store.Keys(guarded(t), hashes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for i, c := range cases {
+		alone, err := store.Key(guarded(t), hashes[i])
+		if err != nil && !errors.Is(err, apikey.ErrNotFound) || (err != nil) != (c.want == nil) {
+			t.Errorf("%s, alone: %v", c.name, err)
+		}
+		if !reflect.DeepEqual(together[hashes[i]], c.want) || !reflect.DeepEqual(alone, c.want) {
+			t.Errorf("%s: together %+v, alone %+v, want %+v", c.name, together[hashes[i]], alone, c.want)
+		}
+		if c.want != nil {
+			found++
+		}
+	}
+	if len(together) != found {
+		t.Errorf("%d keys, want %d", len(together), found)
+	}
+}
+
+// BenchmarkKeysTogether reports what a key costs in a batch of so many.
+func BenchmarkKeysTogether(b *testing.B) {
+	dsn := testenv.Database(b)
+	db, store := connect(b, dsn), newKeyStore(b, postgres.Options{DSN: dsn})
+	db.fill(1, 200_000)
+	db.exec("ANALYZE")
+	for _, n := range []int{1, 256, 1024} {
+		hashes := make([]apikey.Hash, n)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for round := 0; b.Loop(); round++ {
+				for i := range hashes {
+					hashes[i] = sha256.Sum256([]byte(fmt.Sprint(1 + (round*n+i*97)%200_000)))
+				}
+				if keys, err := store.Keys(b.Context(), hashes); err != nil || len(keys) != n {
+					b.Fatal(len(keys), err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/key")
+		})
+	}
+}
