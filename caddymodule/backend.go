@@ -64,7 +64,7 @@ func (b *backend) assemble(logger *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("key_cache: %w", err)
 	}
-	if b.listener, err = postgres.NewListener(options, b.keys); err != nil {
+	if b.listener, err = postgres.NewListener(options, b.keyStore, b.keys); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
 	b.limiter, err = ratelimit.New(ratelimit.Options{

@@ -30,6 +30,9 @@ func (e *examination) postgres(ctx context.Context) (reachable bool) {
 		return false
 	}
 	e.clock("postgres", server.Clock, before)
+	if server.Encoding != "UTF8" {
+		e.warn("postgres", "the database's encoding is "+server.Encoding+": a sale with a character that it lacks is answered 500", "use a database in UTF8")
+	}
 	switch {
 	case server.ReadOnly:
 		e.fail("postgres", errors.New("it is read-only: a standby, perhaps"), "name the primary, or all hosts with target_session_attrs=read-write")
@@ -101,18 +104,6 @@ func (e *examination) keys(ctx context.Context) {
 	e.ok("keys", "the role may look them up")
 }
 
-// heard is told that LISTEN works.
-type heard struct{ once chan struct{} }
-
-func (h heard) Notify(string) {}
-func (h heard) Deaf()         {}
-func (h heard) Listening() {
-	select {
-	case h.once <- struct{}{}:
-	default:
-	}
-}
-
 func (e *examination) listener(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -122,21 +113,14 @@ func (e *examination) listener(ctx context.Context) {
 			return
 		}
 	}
-	sink := heard{make(chan struct{}, 1)}
-	listener, err := postgres.NewListener(postgres.Options{DSN: e.dsn, ListenDSN: e.listenDSN}, sink)
-	if err != nil {
-		e.fail("listener", err, addressFix)
-		return
-	}
-	ended := make(chan error)
-	go func() { ended <- listener.Run(ctx) }()
-	select {
-	case <-sink.once:
+	err := postgres.CheckListener(ctx, postgres.Options{DSN: e.dsn, ListenDSN: e.listenDSN})
+	switch {
+	case errors.Is(err, postgres.ErrUnheard):
+		e.fail("listener", err, "set listen_dsn to Postgres itself, not a PgBouncer in transaction mode, and to the same database")
+	case err != nil:
+		e.fail("listener", fmt.Errorf("LISTEN does not work: %w", err), "check listen_dsn; the role needs pg_notify, on the primary")
+	default:
 		e.ok("listener", "changed keys are heard of")
-		cancel()
-		<-ended
-	case err := <-ended:
-		e.fail("listener", fmt.Errorf("LISTEN does not work: %w", err), "behind a PgBouncer in transaction mode, set listen_dsn to Postgres itself")
 	}
 }
 

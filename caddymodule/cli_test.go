@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"hoko.to/edge/internal/testenv"
@@ -149,6 +150,7 @@ func TestDoctorNamesWhatIsWrongAndItsFix(t *testing.T) {
 	powerless.sql(`DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'powerless') THEN CREATE ROLE powerless LOGIN; END IF; END $$`)
 	powerless.sql(`GRANT USAGE ON SCHEMA hoko TO powerless`)
 	powerless.sql(`GRANT SELECT ON hoko.schema_version, hoko.workspaces TO powerless`)
+	powerless.sql(`REVOKE EXECUTE ON FUNCTION pg_notify FROM PUBLIC`)
 	t.Setenv("REDIS_URL", "")
 	for _, tc := range []struct {
 		name               string
@@ -158,8 +160,9 @@ func TestDoctorNamesWhatIsWrongAndItsFix(t *testing.T) {
 		{name: "no database", dsn: "postgres://hoko:secret@127.0.0.1:1/site", redis: redis, want: []string{"FAIL  postgres: ", "fix: check DATABASE_URL", "ok    redis: "}},
 		{name: "read-only database", dsn: dsn + "&default_transaction_read_only=on", redis: redis, want: []string{"FAIL  postgres: it is read-only"}},
 		{name: "no schema", dsn: testenv.EmptyDatabase(t), redis: redis, want: []string{"FAIL  schema: there is none", "fix: run caddy hoko migrate", "ok    listener: "}},
-		{name: "no rights", dsn: dsn + "&user=powerless", redis: redis, want: []string{"FAIL  sales: ", "FAIL  keys: ", "permission denied", "docs/role.sql"}},
+		{name: "no rights", dsn: dsn + "&user=powerless", redis: redis, want: []string{"FAIL  sales: ", "FAIL  keys: ", "permission denied", "docs/role.sql", "FAIL  listener: LISTEN does not work: no heartbeat could be sent", "the role needs pg_notify"}},
 		{name: "no listener", dsn: dsn, listen: "postgres://hoko:secret@127.0.0.1:1/site", redis: redis, want: []string{"FAIL  listener: ", "fix: check listen_dsn"}},
+		{name: "listener in another database", dsn: dsn, listen: testenv.Database(t), redis: redis, want: []string{"FAIL  listener: notifications do not arrive", "fix: set listen_dsn to Postgres itself", "to the same database"}},
 		{name: "no Redis", dsn: dsn, redis: "redis://:secret@127.0.0.1:1", want: []string{"FAIL  redis: ", "fix: check REDIS_URL", "ok    sales: "}},
 		{name: "no address of Redis", dsn: dsn, want: []string{"FAIL  redis: no address", "set REDIS_URL"}},
 		{name: "no URL of Redis", dsn: dsn, redis: "localhost", want: []string{"FAIL  redis: redis url"}},
@@ -178,6 +181,22 @@ func TestDoctorNamesWhatIsWrongAndItsFix(t *testing.T) {
 				t.Errorf("it shows a password:\n%s", got)
 			}
 		})
+	}
+}
+
+func TestDoctorWarnsOfADatabaseThatLacksCharacters(t *testing.T) {
+	server := testenv.Postgres(t)
+	conn, err := pgx.Connect(t.Context(), server.DSN("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"); err != nil {
+		t.Fatal(err)
+	}
+	got, _, _ := hoko(t, "doctor", "--database-url", server.DSN("latin"))
+	if want := "warn  postgres: the database's encoding is LATIN1"; !strings.Contains(got, want) {
+		t.Errorf("it does not say %q:\n%s", want, got)
 	}
 }
 

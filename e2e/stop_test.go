@@ -12,6 +12,7 @@ import (
 func TestAReloadOfTheSameSettingsKeepsCachesAndConnections(t *testing.T) {
 	s := startStack(t, nil)
 	c := s.client(t, "HTTP/2.0")
+	poll(t, "the edge listens", func() bool { return strings.Contains(string(s.adminGet(t, "/hoko/")), `"listening":true`) })
 	first := s.sell(t, c, validSale)
 	wantAnswer(t, first, 201, publishedOK)
 	const connections = "SELECT array_agg(pid ORDER BY pid)::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

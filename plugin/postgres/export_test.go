@@ -1,7 +1,8 @@
 package postgres
 
+import "context"
+
 // For tests in package postgres_test, which alone may use testenv.
-var (
-	Heartbeat       = heartbeat
-	ErrNotListening = errNotListening
-)
+func (s *KeyStore) Heartbeat(ctx context.Context, channel, payload string) error {
+	return s.notify(ctx, channel, payload)
+}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -12,8 +11,8 @@ import (
 )
 
 const (
-	heartbeatEvery   = 2 * time.Second // of silence
-	heartbeatTimeout = 2 * time.Second
+	// listenTimeout bounds the LISTEN of a new connection.
+	listenTimeout = 2 * time.Second
 
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
@@ -26,22 +25,30 @@ type KeyEvents interface {
 	// Notify: a notification of the channel hoko_keys arrived. See docs/keys.md
 	// for its payload.
 	Notify(payload string)
-	// Listening: from here on no notification is missed. Some may have been
-	// missed before.
+	// Listening: from here on no notification is missed, as a heartbeat proves.
+	// Some may have been missed before.
 	Listening()
-	// Deaf: the connection is lost or mute. Called once after each Listening.
+	// Deaf: the connection is lost or mute, or nothing proves that it is not. Called
+	// once after each Listening. What arrives all the same is still reported.
 	Deaf()
 }
 
 // Listener hears of changed keys over a connection of its own.
 type Listener struct {
 	config *pgx.ConnConfig
+	keys   *KeyStore
 	sink   KeyEvents
 	logger *slog.Logger
+
+	// channel of its heartbeats, which nobody else knows. The same on every
+	// connection: a pooler would keep a session listening on each that there was.
+	channel string
+	beats   uint64 // heartbeats begun; no two are alike
 }
 
-// NewListener connects to nothing yet: Run does.
-func NewListener(o Options, sink KeyEvents) (*Listener, error) {
+// NewListener connects to nothing yet: Run does. The heartbeats are sent over the
+// connections of keys, which must stay open until Run has returned.
+func NewListener(o Options, keys *KeyStore, sink KeyEvents) (*Listener, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -50,11 +57,13 @@ func NewListener(o Options, sink KeyEvents) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listener: %w", err)
 	}
-	return &Listener{config: config.ConnConfig, sink: sink, logger: o.Logger}, nil
+	config.ConnConfig.OnNotification = nil // pgx keeps them for WaitForNotification
+	return &Listener{config: config.ConnConfig, keys: keys, sink: sink, logger: o.Logger, channel: newHeartbeatChannel()}, nil
 }
 
 // Run listens until ctx ends, and returns its error. It connects again whenever
-// the connection is lost. Call it once, in a goroutine of the caller's.
+// the connection is lost. Call it once, in a goroutine of the caller's; those that
+// it starts end before it does.
 func (l *Listener) Run(ctx context.Context) error {
 	backoff := firstBackoff
 	for {
@@ -79,69 +88,34 @@ func (l *Listener) Run(ctx context.Context) error {
 }
 
 // session is one connection, from dialling to its loss. It returns why it
-// ended, and whether it had been listening.
+// ended, and whether it had been listening until then.
 func (l *Listener) session(ctx context.Context) (listened bool, err error) {
+	h, err := l.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer h.end()
+	for err == nil {
+		err = h.beat(ctx)
+	}
+	return h.proven, err
+}
+
+// open connects and listens. Whatever commits from then on is heard, if the
+// connection is as it should be.
+func (l *Listener) open(ctx context.Context) (*hearing, error) {
 	conn, err := pgx.ConnectConfig(ctx, l.config)
 	if err != nil {
-		return false, fmt.Errorf("connect to postgres: %w", err)
+		return nil, fmt.Errorf("connect to postgres: %w", err)
 	}
-	defer closeConn(conn)
-	if err := bounded(ctx, func(ctx context.Context) error {
-		_, err := conn.Exec(ctx, "LISTEN hoko_keys")
-		return err
-	}); err != nil {
-		return false, fmt.Errorf("listen: %w", err)
-	}
-	// Committed: whatever commits from here on is heard.
-	l.sink.Listening()
-	defer l.sink.Deaf()
-	l.logger.Info("listening for changed keys")
-	return true, l.receive(ctx, conn)
-}
-
-// receive hands on notifications, and asks a silent server for a sign of life.
-func (l *Listener) receive(ctx context.Context, conn *pgx.Conn) error {
-	for {
-		silence, cancel := context.WithTimeout(ctx, heartbeatEvery)
-		notification, err := conn.WaitForNotification(silence)
-		silent := silence.Err() != nil
-		cancel()
-		if notification != nil {
-			l.sink.Notify(notification.Payload)
-		}
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case !silent:
-			return fmt.Errorf("wait for notification: %w", err)
-		default:
-			if err := heartbeat(ctx, conn); err != nil {
-				return fmt.Errorf("heartbeat: %w", err)
-			}
-		}
-	}
-}
-
-// errNotListening: the session that answered is not the one that listens.
-var errNotListening = errors.New("the session forgot its LISTEN; behind a PgBouncer in transaction mode, set listen_dsn to the database itself")
-
-// heartbeat keeps notifications that arrive meanwhile for the next wait.
-func heartbeat(ctx context.Context, conn *pgx.Conn) error {
-	var listening bool
-	err := bounded(ctx, func(ctx context.Context) error {
-		return conn.QueryRow(ctx, "SELECT 'hoko_keys' IN (SELECT pg_listening_channels())").Scan(&listening)
-	})
-	if err == nil && !listening {
-		return errNotListening
-	}
-	return err
-}
-
-func bounded(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
-	return do(ctx)
+	// One statement, as a pooler may give each to a session of its own.
+	if _, err := conn.Exec(ctx, "LISTEN hoko_keys; LISTEN "+l.channel); err != nil {
+		closeConn(conn)
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return newHearing(l, conn), nil
 }
 
 // withJitter spreads edges that lost the same server.

@@ -17,7 +17,7 @@ type Options struct {
 	DSN string
 
 	// ListenDSN is where LISTEN works, if it does not on DSN: a PgBouncer in
-	// transaction mode forgets a LISTEN. Default: DSN.
+	// transaction mode forgets a LISTEN. It must name the same database. Default: DSN.
 	ListenDSN string
 
 	// MaxConns bounds the connections of one edge. Default: 16. It holds the
