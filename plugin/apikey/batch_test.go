@@ -230,6 +230,56 @@ func TestOutageInABatchServesAllOfItStale(t *testing.T) {
 	}, roomy)
 }
 
+func TestRowThatCannotBeReadIsNoOutage(t *testing.T) {
+	for name, known := range map[string]bool{"of a known key": true, "of an unknown key": false} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bundle) {
+				tokens := b.crowd(2)
+				bad, other := "cold", tokens[1]
+				if known {
+					bad = tokens[0]
+				}
+				b.store.change(func(s *fakeStore) { s.unread = map[Hash]bool{HashOf(bad): true} })
+				b.Deaf()
+				time.Sleep(deafTrust)
+				b.store.set(other, Key{Revoked: true})
+				if err := b.call(bad); known != (err == nil) {
+					t.Errorf("the bad one: %v", err)
+				}
+				b.wantCause(other, CauseRevoked)
+				if b.Stats().Outage {
+					t.Error("it takes that for an outage")
+				}
+			})
+		})
+	}
+}
+
+// As many queries as they take, the store is not mute that answers each.
+func TestManyRowsThatCannotBeReadAreNoOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		tokens := b.crowd(1000 + batchesAtOnce)
+		queued := tokens[batchesAtOnce:]
+		b.store.change(func(s *fakeStore) {
+			s.unread = map[Hash]bool{}
+			for i := range 10 {
+				s.unread[HashOf(queued[100*i+50])] = true
+			}
+		})
+		b.store.set(queued[900], Key{Revoked: true})
+		b.Deaf()
+		time.Sleep(deafTrust)
+		open := b.gated()
+		ended := b.queued(tokens[:batchesAtOnce], queued)
+		b.store.onLookup(func(context.Context, int) { time.Sleep(5 * time.Millisecond) })
+		open()
+		wantCause(t, ended()[900], CauseRevoked)
+		if b.Stats().Outage {
+			t.Error("it takes that for an outage")
+		}
+	}, roomy)
+}
+
 func TestRowsThatCannotBeReadFailAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		tokens := b.crowd(300)

@@ -16,17 +16,23 @@ const (
 // flight is a lookup under way, shared by all that want the same key.
 type flight struct {
 	hash   Hash
-	sent   atomic.Int64  // when, on the authenticator's clock, the store was asked; 0 before
-	landed chan struct{} // closed once entry and err may be read
+	sent   atomic.Pointer[atomic.Int64] // when, on the authenticator's clock, the store was asked for its batch, or last answered; nil before
+	landed chan struct{}                // closed once entry and err may be read
 	entry  *entry
 	err    error
 }
 
-// sentAt is when the store was asked, if it was.
+// sentAt is since when the store has been silent, if it was asked.
 func (f *flight) sentAt() (at time.Duration, sent bool) {
-	at = time.Duration(f.sent.Load())
-	return at, at != 0
+	batch := f.sent.Load()
+	if batch == nil {
+		return 0, false
+	}
+	return time.Duration(batch.Load()), true
 }
+
+// answered: the store did, though perhaps not what it was asked; its whole batch waits anew.
+func (f *flight) answered(now time.Duration) { f.sent.Load().Store(int64(now)) }
 
 // flights are the lookups under way, one a key. A key that is not cached is
 // looked up by a goroutine of its own, which waits for a slot. Known keys queue:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,7 +13,7 @@ const (
 	lookupTimeout = 3 * time.Second
 	// patience bounds the wait for the store of a client that can be served without its answer.
 	patience = 700 * time.Millisecond
-	// queueWait bounds the wait of a known key until the store is asked for it.
+	// queueWait bounds the wait until the store is asked.
 	queueWait = 2 * time.Second
 	// firstPause follows a lookup that an event overtook; each next one is doubled.
 	firstPause = time.Millisecond
@@ -61,43 +62,38 @@ func (a *Authenticator) lookUp(ctx context.Context, hash Hash, client string, ca
 	return nil, unavailable(errOvertaken)
 }
 
-// await waits until a flight has landed. A known key waits a moment only for its
-// batch to leave, and no longer for a mute store than it must.
+// await waits until a flight has landed, but only so long for the store to be
+// asked; and for its answer, a client that can be served without, no longer than
+// it must.
 func (a *Authenticator) await(ctx context.Context, f *flight, cached *entry) error {
 	began := a.now()
-	var late <-chan time.Time
-	var timer *time.Timer
-	if cached != nil {
-		timer = time.NewTimer(patience)
-		defer timer.Stop()
-		late = timer.C
-	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	for {
 		select {
 		case <-f.landed:
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-late:
+		case <-timer.C:
 		}
 		now := a.now()
-		until := began + queueWait
+		usable := cached != nil && a.usableStale(cached, now)
 		sent, asked := f.sentAt()
-		if asked {
-			until = sent + patience
-		}
 		switch {
-		case !asked && a.outage.lasts(now) && a.usableStale(cached, now):
+		case !asked && usable && a.outage.lasts(now):
 			return errMute // to those ahead
-		case now < until:
-			timer.Reset(min(until-now, patience))
+		case !asked && now < began+queueWait:
+			timer.Reset(min(began+queueWait-now, patience))
 		case !asked:
 			return errBusy
-		default:
+		case now < sent+patience:
+			timer.Reset(sent + patience - now)
+		case usable:
 			a.outage.began(now, errMute)
-			if a.usableStale(cached, now) {
-				return errMute
-			}
+			return errMute
+		case cached != nil:
+			a.outage.began(now, errMute)
 		}
 	}
 }
@@ -133,41 +129,56 @@ func (a *Authenticator) verifyQueued() {
 func (a *Authenticator) ask(batch ...*flight) {
 	ctx, cancel := context.WithTimeout(a.ctx, lookupTimeout)
 	defer cancel()
-	now := a.now()
+	var sent atomic.Int64
+	sent.Store(int64(a.now()))
 	for _, f := range batch {
-		f.sent.Store(int64(max(now, 1)))
+		f.sent.Store(&sent)
 	}
-	if err := a.askByHalves(ctx, batch, false); err != nil && a.ctx.Err() == nil {
+	if err := a.askByHalves(ctx, batch); err != nil && a.ctx.Err() == nil {
 		a.outage.began(a.now(), err)
 	}
 }
 
-// askByHalves asks for the halves of a batch that failed: a row that cannot be
-// read is no outage, and must not take a thousand keys with it. Where the first
-// two keys alone fail as well, and nothing was answered yet (alive), it is one.
-// The error is nil unless all of the batch failed.
-func (a *Authenticator) askByHalves(ctx context.Context, batch []*flight, alive bool) error {
+// askByHalves asks for the halves of a batch that failed, and so on: a row that
+// cannot be read is no outage, and must not take a thousand keys with it. The
+// error is of a store that cannot answer at all.
+func (a *Authenticator) askByHalves(ctx context.Context, batch []*flight) error {
 	err := a.query(ctx, batch)
+	if err != nil && !a.answers(ctx) {
+		a.failed(batch, err)
+		return err
+	}
+	batch[0].answered(a.now())
 	if err == nil {
 		return nil
 	}
 	half := len(batch) / 2
-	if half > 0 && ctx.Err() == nil {
-		failed := a.askByHalves(ctx, batch[:half], alive)
-		alive = alive || failed == nil
-		batch = batch[half:]
-		if alive || half == 1 {
-			if a.askByHalves(ctx, batch, alive) == nil {
-				return nil
-			}
-			return failed
-		}
+	if half == 0 {
+		a.failed(batch, err)
+		return nil
 	}
+	if err := a.askByHalves(ctx, batch[:half]); err != nil {
+		a.failed(batch[half:], err)
+		return err
+	}
+	return a.askByHalves(ctx, batch[half:])
+}
+
+// answers tells a store that could not answer what it was asked from one that
+// cannot answer: it is asked for nothing.
+func (a *Authenticator) answers(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	_, err := a.store.Keys(ctx, nil)
+	return err == nil
+}
+
+func (a *Authenticator) failed(batch []*flight, err error) {
 	for _, f := range batch {
 		f.err = unavailable(err)
 		a.metrics.lookedUp(err)
 	}
-	return err
 }
 
 // query asks the store once, and remembers what it answers.

@@ -104,3 +104,19 @@ func TestMuteStoreDelaysThoseThatQueueBehindItOnce(t *testing.T) {
 		}
 	}, roomy)
 }
+
+// Its entry has gone from the cache since others queued for it; nothing may be used stale.
+func TestUncachedKeyWaitsNoLongerInTheQueueThanACachedOne(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		defer b.gated()()
+		for i := range batchesAtOnce {
+			b.join(Hash{byte(i)}, "", true)
+			synctest.Wait()
+		}
+		b.join(HashOf(testToken), "", true)
+		start := time.Now()
+		if err := b.call(testToken); !errors.Is(err, errBusy) || time.Since(start) != queueWait {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+	}, func(o *Options) { o.Stale = 0 })
+}

@@ -29,6 +29,10 @@ var (
 
 func (s *fakeStore) Keys(ctx context.Context, hashes []Hash) (map[Hash]*Key, error) {
 	s.mu.Lock()
+	if len(hashes) == 0 { // whether it answers at all
+		defer s.mu.Unlock()
+		return nil, s.err
+	}
 	s.batches = append(s.batches, hashes)
 	call, before, err := len(s.batches), s.before, s.err
 	found := map[Hash]*Key{}

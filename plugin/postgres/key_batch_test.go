@@ -65,6 +65,26 @@ func TestKeysLookedUpTogetherAreAnsweredAsEachAlone(t *testing.T) {
 	}
 }
 
+func TestStoreAnswersBesideARowThatItCannotRead(t *testing.T) {
+	dsn := testenv.Database(t)
+	db, store := connect(t, dsn), newKeyStore(t, postgres.Options{DSN: dsn})
+	db.exec("INSERT INTO hoko.workspaces (id) VALUES ('w')")
+	db.exec("INSERT INTO hoko.api_keys (id, workspace_id, key_hash) VALUES ('bad', 'w', sha256('bad'))")
+	db.exec("ALTER TABLE hoko.api_keys SET SCHEMA public")
+	db.exec(`CREATE VIEW hoko.api_keys AS SELECT id, workspace_id, key_hash, scopes, allowed_hostnames,
+		CASE id WHEN 'bad' THEN 1 / (length(id) - 3) END AS rate_limit, rate_period, rate_burst, expires_at, revoked_at FROM public.api_keys`)
+	if _, err := store.Key(guarded(t), sha256.Sum256([]byte("bad"))); err == nil || errors.Is(err, apikey.ErrNotFound) {
+		t.Errorf("the row that cannot be read: %v", err)
+	}
+	if keys, err := store.Keys(guarded(t), nil); err != nil || len(keys) > 0 {
+		t.Errorf("asked for nothing it says %v %v", keys, err)
+	}
+	db.exec("DROP VIEW hoko.api_keys")
+	if _, err := store.Keys(guarded(t), nil); !errors.Is(err, postgres.ErrSchema) {
+		t.Errorf("without the relation it says %v", err)
+	}
+}
+
 // BenchmarkKeysTogether reports what a key costs in a batch of so many.
 func BenchmarkKeysTogether(b *testing.B) {
 	dsn := testenv.Database(b)
