@@ -7,7 +7,7 @@ import (
 )
 
 // heartbeatSQL waits neither for the disk nor for standbys, as its transaction
-// writes nothing; and for another that notifies, whose commit waits for them, not
+// changes nothing; and for another that notifies, whose commit waits for them, not
 // so long that a lookup misses the connection.
 const heartbeatSQL = "SELECT set_config('lock_timeout', '250ms', true), pg_notify($1, $2)"
 

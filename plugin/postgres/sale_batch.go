@@ -72,6 +72,7 @@ type saleRow struct {
 	status   string
 	recorded *sale.Recorded // of a status that means recorded
 	err      error          // what kept recorded from being read
+	keyless  bool           // it is recorded without its idempotency key
 }
 
 // encode lays the arrays out in the binary format, one after the other in one
@@ -198,11 +199,10 @@ func (b *saleBatch) scanRow(values [][]byte) {
 	switch {
 	case row.status == "replay" || row.status == "exists" && values[colResponse] != nil:
 		row.recorded, row.err = readResponse(values[colResponse])
-	case row.status == "exists" && p.IdempotencyKey != "":
-		row.err = errKeyless
 	case row.status == "ok" || row.status == "exists":
 		row.recorded, row.err = readColumns(values, p.Request)
 	}
+	row.keyless = row.status == "exists" && p.IdempotencyKey != "" && values[colResponse] == nil
 	if row.recorded != nil {
 		row.recorded.SaleID = uuid.UUID(values[colSaleID])
 		row.recorded.Replayed = row.status == "replay"
@@ -211,10 +211,6 @@ func (b *saleBatch) scanRow(values [][]byte) {
 		row.err = fmt.Errorf("%w: it is recorded, but its answer cannot be read: %w", sale.ErrOutcomeUnknown, row.err)
 	}
 }
-
-// errKeyless is met where a site's own tables are adopted: the sale's key is
-// stored with it for each row that its INSERT returns.
-var errKeyless = fmt.Errorf("%w: the idempotency key is not stored with its sale: an INSTEAD OF INSERT trigger on hoko.sales must RETURN NEW", ErrSchema)
 
 // saleStatuses are all that the statement answers.
 var saleStatuses = []string{"ok", "exists", "replay", "mismatch", "unattributed", "busy", "raced", "new", "taken"}

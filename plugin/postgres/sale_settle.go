@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/google/uuid"
 
@@ -53,12 +54,22 @@ func (r *saleRunner) settleEarlier(sales []*pendingSale) {
 		switch {
 		case row.status != "exists" && row.status != "replay":
 		case err == nil:
+			r.mind(row)
 			p.answer(row.recorded, row.err)
 		case !lost:
 			p.answer(nil, fmt.Errorf("%w: it is recorded, but perhaps not on the standbys: %w", sale.ErrOutcomeUnknown, err))
 		case p.lose():
 			r.again = append(r.again, p)
 		}
+	}
+}
+
+// mind tells the operator of a sale whose retry will be another: a key is stored
+// with each row that the INSERT returns, which a site's own trigger may keep back.
+func (r *saleRunner) mind(row *saleRow) {
+	if row.keyless && r.store.keyless.now() {
+		r.store.options.Logger.Error("a sale is recorded without its idempotency key, and a retry will record it twice",
+			slog.String("remedy", "end the INSTEAD OF INSERT trigger on hoko.sales with RETURN NEW"))
 	}
 }
 

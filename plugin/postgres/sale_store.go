@@ -33,6 +33,7 @@ type SaleStore struct {
 	lost    seldom // a connection was
 	unset   seldom // its sessions lack settings
 	hasty   seldom // its commits are answered before they are safe
+	keyless seldom // it keeps sales, and not their idempotency keys
 
 	start    sync.Once
 	mu       sync.RWMutex // guards closed, and active against Close
