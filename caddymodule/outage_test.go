@@ -95,9 +95,10 @@ func TestACachedKeyOutlivesPostgresBeyondItsTTL(t *testing.T) {
 	}
 	e := newEdge(t, dsn, testenv.Redis(t))
 	e.hoko, e.routes = "key_cache {\nttl 1s\n}", "api_key_auth\nrespond ok"
+	key := bearer(e.key("linksRead").Key) // before anybody listens: news of it would drop it from the cache
 	e.mustLoad()
-	key := bearer(e.key("linksRead").Key)
 	e.send("GET", "/", key, "")
+	eventually(t, "the key is cached", func() bool { return metric(t, "hoko_key_cache_entries") == 1 })
 	server.Kill()
 	eventually(t, "the use of a stale key", func() bool {
 		if got := e.send("GET", "/", key, ""); got.status != 200 {
