@@ -67,7 +67,7 @@ func TestEveryLookupOverASiteIsAnIndexProbe(t *testing.T) {
 			nothing := " (" + strings.Repeat("'{}', ", 16) + "true)"
 			wantProbes(t, d, "EXECUTE sale"+nothing, of.sale)
 			wantProbes(t, d, "EXECUTE waiting_sale"+nothing, of.sale)
-			wantProbes(t, d, "EXECUTE key ('')", map[string]int{"tokens": 1, "teams": 1})
+			wantProbes(t, d, "EXECUTE key ('{}')", map[string]int{"tokens": 1, "teams": 1})
 			if of.edit == nil {
 				d.exec(a.flag) // which changes a view under the prepared statements
 				wantProbes(t, d, "EXECUTE sale"+nothing, of.sale)
