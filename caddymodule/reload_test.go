@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/jackc/pgx/v5"
 )
 
 // pool lists the backends in use.
@@ -178,45 +177,4 @@ func TestAFailedReloadLeavesTheRunningConfigAlone(t *testing.T) {
 
 func TestHandlersOfOneNameMayShareALimit(t *testing.T) {
 	startEdge(t, "redis_rate_limit /a {\nlimit 1/s\n}\nredis_rate_limit /b {\nlimit 1/1s burst 1\non_error deny\n}")
-}
-
-func TestClosingAnswersTheSalesThatWereAccepted(t *testing.T) {
-	e := startEdge(t, strings.Replace(saleRoutes, "3/1h", "1000000/1h", 1))
-	key := e.key("conversionsWrite")
-	e.sql(`INSERT INTO hoko.links (id, workspace_id, url, short_url) VALUES ('link', $1, 'https://example.com', 'https://hoko.to/abc')`, key.WorkspaceID)
-	e.sql(`INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('click', $1, 'link')`, key.WorkspaceID)
-	e.sql(`INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ($1, 'customer_123', 'Somebody')`, key.WorkspaceID)
-	renaming := strings.Replace(validSale, "{", `{"clickId":"click",`, 1)
-
-	somebodyElse, err := pgx.Connect(t.Context(), e.dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer somebodyElse.Close(t.Context())
-	if _, err := somebodyElse.Exec(t.Context(), "BEGIN; SELECT FROM hoko.customers FOR UPDATE"); err != nil {
-		t.Fatal(err)
-	}
-	answered := make(chan answer, 1)
-	go func() {
-		got, err := e.try("POST", "/api/track/sale", bearer(key.Key), renaming)
-		if err != nil {
-			t.Error(err)
-		}
-		answered <- got
-	}()
-	b := onlyBackend(t)
-	eventually(t, "a sale that waits", func() bool { return b.saleStore.Stats().Active == 1 })
-
-	closed := make(chan struct{})
-	go func() { defer close(closed); b.close() }()
-	eventually(t, "closed doors", func() bool {
-		return e.send("POST", "/api/track/sale", bearer(key.Key), validSale).status == 503
-	})
-	if _, err := somebodyElse.Exec(t.Context(), "COMMIT"); err != nil {
-		t.Fatal(err)
-	}
-	if got := <-answered; got.status != 201 {
-		t.Errorf("status %d: %s", got.status, got.body)
-	}
-	<-closed
 }

@@ -1,0 +1,73 @@
+package caddymodule
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// heldSale is a sale that waits, as somebody else has locked its customer.
+type heldSale struct {
+	*testEdge
+	key      string
+	holder   *pgx.Conn
+	answered chan answer
+}
+
+func holdSale(t *testing.T) *heldSale {
+	t.Helper()
+	e := startEdge(t, strings.Replace(saleRoutes, "3/1h", "1000000/1h", 1))
+	key := e.key("conversionsWrite")
+	e.sql(`INSERT INTO hoko.links (id, workspace_id, url, short_url) VALUES ('link', $1, 'https://example.com', 'https://hoko.to/abc')`, key.WorkspaceID)
+	e.sql(`INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('click', $1, 'link')`, key.WorkspaceID)
+	e.sql(`INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ($1, 'customer_123', 'Somebody')`, key.WorkspaceID)
+	holder, err := pgx.Connect(t.Context(), e.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { holder.Close(context.Background()) })
+	if _, err := holder.Exec(t.Context(), "BEGIN; SELECT FROM hoko.customers FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	s := &heldSale{e, key.Key, holder, make(chan answer, 1)}
+	renaming := strings.Replace(validSale, "{", `{"clickId":"click",`, 1)
+	go func() {
+		got, err := e.try("POST", "/api/track/sale", bearer(s.key), renaming)
+		if err != nil {
+			t.Error(err)
+		}
+		s.answered <- got
+	}()
+	eventually(t, "a sale that waits", func() bool { return onlyBackend(t).saleStore.Stats().SlowCustomers == 1 })
+	return s
+}
+
+func TestClosingAnswersTheSalesThatWereAccepted(t *testing.T) {
+	s := holdSale(t)
+	closed := make(chan struct{})
+	b := onlyBackend(t)
+	go func() { defer close(closed); b.close() }()
+	eventually(t, "closed doors", func() bool {
+		return s.send("POST", "/api/track/sale", bearer(s.key), validSale).status == 503
+	})
+	if _, err := s.holder.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-s.answered; got.status != 201 {
+		t.Errorf("status %d: %s", got.status, got.body)
+	}
+	<-closed
+}
+
+func TestSalesThatOutlastTheirTimeAreCutOffAndTheLogSaysSo(t *testing.T) {
+	s := holdSale(t)
+	b := onlyBackend(t)
+	b.settings.saleTimeout = -drainMargin // its time is over; that of the sale is not
+	b.close()
+	written.await(t, "sales were cut off", "level", "error")
+	if got := <-s.answered; got.status != 503 && got.status != 504 {
+		t.Errorf("status %d: %s", got.status, got.body)
+	}
+}
