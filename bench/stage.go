@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"hoko.to/edge/bench/measure"
-	"hoko.to/edge/plugin/devserver"
+	"hoko.to/edge/internal/devserver"
 )
 
 // postgresSettings are what differs from Postgres's defaults, for all sides alike.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"hoko.to/edge/plugin/devserver"
+	"hoko.to/edge/internal/devserver"
 )
 
 func devCommand() *cobra.Command {

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"hoko.to/edge/plugin/devserver"
+	"hoko.to/edge/internal/devserver"
 	"hoko.to/edge/plugin/postgres"
 )
 

@@ -21,7 +21,7 @@ func ownGoroutines() string {
 	var own []string
 	for stack := range strings.SplitSeq(dump.String(), "\n\n") {
 		for _, sign := range []string{"hoko.to/edge/plugin/", "ristretto", "pgxpool", "go-redis", "caddymodule.(*backend)"} {
-			if strings.Contains(stack, sign) && !strings.Contains(stack, "testing.tRunner") && !strings.Contains(stack, "plugin/devserver") {
+			if strings.Contains(stack, sign) && !strings.Contains(stack, "testing.tRunner") && !strings.Contains(stack, "internal/devserver") {
 				own = append(own, stack)
 				break
 			}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"hoko.to/edge/plugin/devserver"
+	"hoko.to/edge/internal/devserver"
 )
 
 // ledgerRedis is a Redis on a loopback port, so that a proxy may stand before it.

@@ -23,16 +23,16 @@ const (
 // mayImport is, by directory, which packages of this module its files may
 // import, tests aside. A directory speaks for those below it, but for the root.
 var mayImport = map[string][]string{
-	"cmd":              {"caddymodule"},
-	"caddymodule":      {"plugin", "."},
-	"plugin/apikey":    {},
-	"plugin/ratelimit": {},
-	"plugin/apierror":  {},
-	"plugin/devserver": {},
-	"plugin/sale":      {"plugin/apikey", "plugin/apierror"},
-	"plugin/postgres":  {"plugin/apikey", "plugin/sale"},
-	"internal/testenv": {"plugin/devserver", "plugin/postgres"},
-	"bench":            {"bench", "plugin/devserver", "plugin/postgres", "."},
+	"cmd":                {"caddymodule"},
+	"caddymodule":        {"plugin", "internal/devserver", "."},
+	"plugin/apikey":      {},
+	"plugin/ratelimit":   {},
+	"plugin/apierror":    {},
+	"plugin/sale":        {"plugin/apikey", "plugin/apierror"},
+	"plugin/postgres":    {"plugin/apikey", "plugin/sale"},
+	"internal/devserver": {},
+	"internal/testenv":   {"internal/devserver", "plugin/postgres"},
+	"bench":              {"bench", "internal/devserver", "plugin/postgres", "."},
 }
 
 // mayUse is, by library, which directories may import it. Where tests is true,
@@ -44,7 +44,7 @@ var mayUse = []struct {
 }{
 	{"github.com/caddyserver", []string{"cmd", "caddymodule", "e2e"}, false},
 	{"go.uber.org/zap", []string{"cmd", "caddymodule", "e2e"}, false},
-	{"github.com/jackc", []string{"plugin/postgres", "plugin/devserver", "internal/testenv", "bench"}, true},
+	{"github.com/jackc", []string{"plugin/postgres", "internal/devserver", "internal/testenv", "bench"}, true},
 	{"github.com/redis/go-redis", []string{"plugin/ratelimit"}, true},
 	{"github.com/go-redis/redis_rate", []string{"plugin/ratelimit"}, true},
 }

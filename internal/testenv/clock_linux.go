@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"hoko.to/edge/plugin/devserver"
+	"hoko.to/edge/internal/devserver"
 )
 
 // RedisOff is a RedisServer whose clock is off by so much: ahead, or behind where it is negative.

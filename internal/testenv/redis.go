@@ -3,7 +3,7 @@ package testenv
 import (
 	"testing"
 
-	"hoko.to/edge/plugin/devserver"
+	"hoko.to/edge/internal/devserver"
 )
 
 // Redis is the URL of a Redis of the test's own, empty, with its own counters.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"hoko.to/edge/plugin/devserver"
+	"hoko.to/edge/internal/devserver"
 )
 
 // clusterNode is one master of a real Cluster.
