@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"hoko.to/edge/plugin/apikey"
-	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/ratelimit"
 )
 
@@ -35,10 +35,10 @@ func (s adminState) Routes() []caddy.AdminRoute {
 type backendState struct {
 	Since time.Time `json:"since"`
 	// Configs that have a share in it, those that have just ended included.
-	Configs int                `json:"configs"`
-	Keys    apikey.Stats       `json:"keys"`
-	Limits  ratelimit.Stats    `json:"limits"`
-	Sales   postgres.SaleStats `json:"sales"`
+	Configs int             `json:"configs"`
+	Keys    apikey.Stats    `json:"keys"`
+	Limits  ratelimit.Stats `json:"limits"`
+	Sales   sales.Stats     `json:"sales"`
 }
 
 func (adminState) serve(w http.ResponseWriter, r *http.Request) error {

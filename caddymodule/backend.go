@@ -10,7 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hoko.to/edge/plugin/apikey"
-	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/keys"
+	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/ratelimit"
 	"hoko.to/edge/plugin/sale"
 )
@@ -23,9 +24,9 @@ type backend struct {
 	log      relay
 	metrics  *prometheus.Registry
 
-	keyStore  *postgres.KeyStore
-	saleStore *postgres.SaleStore
-	listener  *postgres.Listener
+	keyStore  *keys.Store
+	saleStore *sales.Store
+	listener  *keys.Listener
 	keys      *apikey.Authenticator
 	limiter   *ratelimit.Limiter
 	recorder  *sale.Recorder
@@ -47,10 +48,10 @@ func newBackend(s settings) (*backend, error) {
 // assemble makes the parts. None of them connects or starts anything.
 func (b *backend) assemble(logger *slog.Logger) (err error) {
 	s, options := b.settings, b.settings.postgres(logger, b.metrics)
-	if b.keyStore, err = postgres.NewKeyStore(options); err != nil {
+	if b.keyStore, err = keys.NewStore(options); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
-	if b.saleStore, err = postgres.NewSaleStore(options); err != nil {
+	if b.saleStore, err = sales.NewStore(options); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
 	b.keys, err = apikey.New(b.keyStore, apikey.Options{
@@ -64,7 +65,7 @@ func (b *backend) assemble(logger *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("key_cache: %w", err)
 	}
-	if b.listener, err = postgres.NewListener(options, b.keyStore, b.keys); err != nil {
+	if b.listener, err = keys.NewListener(options, b.keyStore, b.keys); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
 	b.limiter, err = ratelimit.New(ratelimit.Options{

@@ -13,6 +13,7 @@ import (
 
 	"hoko.to/edge/internal/devserver"
 	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/admin"
 )
 
 // server is a Postgres or Redis that dev has started.
@@ -78,7 +79,7 @@ func (b *backing) prepare(ctx context.Context, keyFile string, progress io.Write
 	logger := slog.New(slog.DiscardHandler)
 	if !b.ownDatabase {
 		fmt.Fprintf(progress, "DATABASE_URL is set: the schema hoko of that database is brought up to date, and workspace %s is added where it is missing.\n",
-			postgres.DemoWorkspace)
+			admin.DemoWorkspace)
 		logger = slog.New(slog.NewTextHandler(progress, nil))
 	}
 	if err := postgres.Migrate(ctx, b.databaseURL, logger); err != nil {
@@ -88,7 +89,7 @@ func (b *backing) prepare(ctx context.Context, keyFile string, progress io.Write
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	key, err = postgres.SeedDemo(ctx, b.databaseURL, strings.TrimSpace(string(kept)))
+	key, err = admin.SeedDemo(ctx, b.databaseURL, strings.TrimSpace(string(kept)))
 	if err != nil {
 		return "", err
 	}

@@ -5,10 +5,10 @@ import (
 	"io"
 	"strings"
 
-	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/admin"
 )
 
-// demoSale is the body of the published example, for the customer that postgres.SeedDemo makes.
+// demoSale is the body of the published example, for the customer that admin.SeedDemo makes.
 const demoSale = `{"customerExternalId":"customer_123","amount":12900,"currency":"usd","eventName":"Invoice paid","customerName":"John Doe","customerEmail":"john@example.com"}`
 
 // writeBanner says where everything is, and how to record a sale.
@@ -16,7 +16,7 @@ func writeBanner(w io.Writer, e *devEdge, b *backing, key, upstream string) erro
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nHoko Edge serves %s, with the site at %s behind it.\n\n", e.url(), upstream)
 	fmt.Fprintf(&text, "  data      %s\n", e.dir)
-	fmt.Fprintf(&text, "  Postgres  %s\n", orGiven(b.ownDatabase, "psql "+shellQuoted(b.databaseURL), "that of DATABASE_URL, workspace "+postgres.DemoWorkspace))
+	fmt.Fprintf(&text, "  Postgres  %s\n", orGiven(b.ownDatabase, "psql "+shellQuoted(b.databaseURL), "that of DATABASE_URL, workspace "+admin.DemoWorkspace))
 	fmt.Fprintf(&text, "  Redis     %s\n", orGiven(b.ownRedis, b.redisURL, "that of REDIS_URL"))
 	if socket := e.adminSocket(); socket != "" {
 		fmt.Fprintf(&text, "  state     curl --unix-socket %s http://localhost/hoko/\n", shellQuoted(socket))

@@ -11,6 +11,9 @@ import (
 
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/admin"
+	"hoko.to/edge/plugin/postgres/keys"
+	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/ratelimit"
 	"hoko.to/edge/plugin/sale"
 )
@@ -24,7 +27,7 @@ func (e *examination) postgres(ctx context.Context) (reachable bool) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	before := time.Now()
-	server, err := postgres.AskServer(ctx, e.dsn)
+	server, err := admin.AskServer(ctx, e.dsn)
 	if err != nil {
 		e.fail("postgres", err, addressFix)
 		return false
@@ -70,7 +73,7 @@ func (e *examination) schema(ctx context.Context) (usable bool) {
 // sales asks for the very statement that records sales, with a sale that
 // nothing attributes: rights are checked before anything else.
 func (e *examination) sales(ctx context.Context) {
-	store, err := postgres.NewSaleStore(postgres.Options{DSN: e.dsn, SaleTimeout: patience})
+	store, err := sales.NewStore(postgres.Options{DSN: e.dsn, SaleTimeout: patience})
 	if err != nil {
 		e.fail("sales", err, addressFix)
 		return
@@ -89,7 +92,7 @@ func (e *examination) sales(ctx context.Context) {
 }
 
 func (e *examination) keys(ctx context.Context) {
-	store, err := postgres.NewKeyStore(postgres.Options{DSN: e.dsn})
+	store, err := keys.NewStore(postgres.Options{DSN: e.dsn})
 	if err != nil {
 		e.fail("keys", err, addressFix)
 		return
@@ -108,14 +111,14 @@ func (e *examination) listener(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if e.listenDSN != "" {
-		if _, err := postgres.AskServer(ctx, e.listenDSN); err != nil {
+		if _, err := admin.AskServer(ctx, e.listenDSN); err != nil {
 			e.fail("listener", err, "check listen_dsn")
 			return
 		}
 	}
-	err := postgres.CheckListener(ctx, postgres.Options{DSN: e.dsn, ListenDSN: e.listenDSN})
+	err := keys.CheckListener(ctx, postgres.Options{DSN: e.dsn, ListenDSN: e.listenDSN})
 	switch {
-	case errors.Is(err, postgres.ErrUnheard):
+	case errors.Is(err, keys.ErrUnheard):
 		e.fail("listener", err, "set listen_dsn to Postgres itself, not a PgBouncer in transaction mode, and to the same database")
 	case err != nil:
 		e.fail("listener", fmt.Errorf("LISTEN does not work: %w", err), "check listen_dsn; the role needs pg_notify, on the primary")

@@ -5,8 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
-
-	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/admin"
 )
 
 func idempotencyCommand() *cobra.Command {
@@ -44,7 +43,7 @@ func cleanKeys(cmd *cobra.Command, _ []string) error {
 	}
 	ctx, cancel := interruptible(cmd)
 	defer cancel()
-	deleted, err := postgres.CleanIdempotencyKeys(ctx, dsn, age)
+	deleted, err := admin.CleanIdempotencyKeys(ctx, dsn, age)
 	if err != nil && deleted > 0 {
 		return fmt.Errorf("%w (%d keys were deleted before)", err, deleted)
 	}
@@ -83,7 +82,7 @@ func eraseAnswers(cmd *cobra.Command, _ []string) error {
 	defer cancel()
 	workspace, _ := cmd.Flags().GetString("workspace")
 	customer, _ := cmd.Flags().GetString("customer")
-	erased, err := postgres.EraseAnswers(ctx, dsn, workspace, customer)
+	erased, err := admin.EraseAnswers(ctx, dsn, workspace, customer)
 	if err != nil && erased > 0 {
 		return fmt.Errorf("%w (the customer is erased from %d answers so far: run it again)", err, erased)
 	}

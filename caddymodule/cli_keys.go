@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hoko.to/edge/plugin/apikey"
-	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/admin"
 	"hoko.to/edge/plugin/ratelimit"
 )
 
@@ -55,7 +55,7 @@ func createKey(cmd *cobra.Command, _ []string) error {
 	}
 	ctx, cancel := interruptible(cmd)
 	defer cancel()
-	created, err := postgres.CreateKey(ctx, dsn, wanted)
+	created, err := admin.CreateKey(ctx, dsn, wanted)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func createKey(cmd *cobra.Command, _ []string) error {
 }
 
 // newKey is what the flags ask for.
-func newKey(cmd *cobra.Command, now time.Time) (wanted postgres.NewKey, err error) {
+func newKey(cmd *cobra.Command, now time.Time) (wanted admin.NewKey, err error) {
 	flags := cmd.Flags()
 	wanted.Workspace, _ = flags.GetString("workspace")
 	wanted.CreateWorkspace, _ = flags.GetBool("create-workspace")
@@ -133,14 +133,14 @@ func listKeys(cmd *cobra.Command, _ []string) error {
 	ctx, cancel := interruptible(cmd)
 	defer cancel()
 	workspace, _ := cmd.Flags().GetString("workspace")
-	keys, err := postgres.ListKeys(ctx, dsn, workspace)
+	keys, err := admin.ListKeys(ctx, dsn, workspace)
 	if err != nil {
 		return err
 	}
 	return printKeys(cmd.OutOrStdout(), keys, time.Now())
 }
 
-func printKeys(w io.Writer, keys []postgres.KeyInfo, now time.Time) error {
+func printKeys(w io.Writer, keys []admin.KeyInfo, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tSTARTS\tWORKSPACE\tNAME\tSTATE\tLIMIT\tSCOPES\tHOSTNAMES")
 	for _, key := range keys {
@@ -151,7 +151,7 @@ func printKeys(w io.Writer, keys []postgres.KeyInfo, now time.Time) error {
 	return table.Flush()
 }
 
-func keyState(key postgres.KeyInfo, now time.Time) string {
+func keyState(key admin.KeyInfo, now time.Time) string {
 	switch {
 	case !key.RevokedAt.IsZero():
 		return "revoked " + key.RevokedAt.UTC().Format(time.RFC3339)
@@ -202,7 +202,7 @@ func revokeKey(cmd *cobra.Command, args []string) error {
 	}
 	ctx, cancel := interruptible(cmd)
 	defer cancel()
-	revoked, err := postgres.RevokeKey(ctx, dsn, args[0])
+	revoked, err := admin.RevokeKey(ctx, dsn, args[0])
 	if err != nil {
 		return err
 	}

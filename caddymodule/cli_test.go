@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hoko.to/edge/internal/testenv"
-	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/admin"
 )
 
 // hoko runs `caddy hoko` with these arguments.
@@ -56,7 +56,7 @@ func TestAKeyIsCreatedListedAndRevoked(t *testing.T) {
 	database := "--database-url=" + testenv.Database(t)
 	key := strings.TrimSpace(mustHoko(t, "keys", "create", database, "--workspace", "Acme", "--create-workspace", "--name", "billing",
 		"--scopes", "conversionsWrite,linksRead", "--hostnames", "example.com", "--limit", "10/1s", "--burst", "5", "--expires", "90d"))
-	if !postgres.ValidKey(key) {
+	if !admin.ValidKey(key) {
 		t.Fatalf("it printed %q", key)
 	}
 	list := mustHoko(t, "keys", "list", database, "--workspace", "Acme")
@@ -217,7 +217,7 @@ func TestDoctorWarnsOfClocksThatDiffer(t *testing.T) {
 func TestTheStateOfAKeySaysWhyItIsRefused(t *testing.T) {
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	before, after := now.Add(-time.Hour), now.Add(time.Hour)
-	for want, key := range map[string]postgres.KeyInfo{
+	for want, key := range map[string]admin.KeyInfo{
 		"valid":                            {},
 		"valid until 2030-01-01T01:00:00Z": {ExpiresAt: after},
 		"expired 2029-12-31T23:00:00Z":     {ExpiresAt: before, WorkspaceDisabled: true},

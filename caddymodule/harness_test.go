@@ -20,7 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hoko.to/edge/internal/testenv"
-	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/admin"
 )
 
 func TestMain(m *testing.M) {
@@ -121,9 +121,9 @@ func (e *testEdge) mustLoad() {
 }
 
 // key makes an API key of the workspace Acme.
-func (e *testEdge) key(scopes ...string) postgres.CreatedKey {
+func (e *testEdge) key(scopes ...string) admin.CreatedKey {
 	e.t.Helper()
-	created, err := postgres.CreateKey(e.t.Context(), e.dsn, postgres.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes})
+	created, err := admin.CreateKey(e.t.Context(), e.dsn, admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes})
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func TestEveryLookupOverASiteIsAnIndexProbe(t *testing.T) {
 			d := a.apply(t, testenv.Database(t), of.edit)
 			d.exec(growthSQL)
 			d.exec("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off")
-			sale, key := readQuery(t, "sale.sql"), readQuery(t, "key.sql")
+			sale, key := readQuery(t, "sales/query/sale.sql"), readQuery(t, "keys/query/key.sql")
 			d.exec("PREPARE sale AS " + sale)
 			d.exec("PREPARE waiting_sale AS " + strings.Replace(sale, " SKIP LOCKED", "", 1))
 			d.exec("PREPARE key AS " + key)
@@ -78,7 +78,7 @@ func TestEveryLookupOverASiteIsAnIndexProbe(t *testing.T) {
 
 func readQuery(t testing.TB, name string) string {
 	t.Helper()
-	text, err := os.ReadFile("../plugin/postgres/query/" + name)
+	text, err := os.ReadFile("../plugin/postgres/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,16 +23,18 @@ const (
 // mayImport is, by directory, which packages of this module its files may
 // import, tests aside. A directory speaks for those below it, but for the root.
 var mayImport = map[string][]string{
-	"cmd":                {"caddymodule"},
-	"caddymodule":        {"plugin", "internal/devserver", "."},
-	"plugin/apikey":      {},
-	"plugin/ratelimit":   {},
-	"plugin/apierror":    {},
-	"plugin/sale":        {"plugin/apikey", "plugin/apierror"},
-	"plugin/postgres":    {"plugin/apikey", "plugin/sale"},
-	"internal/devserver": {},
-	"internal/testenv":   {"internal/devserver", "plugin/postgres"},
-	"bench":              {"bench", "internal/devserver", "plugin/postgres", "."},
+	"cmd":              {"caddymodule"},
+	"caddymodule":      {"plugin", "internal/devserver", "."},
+	"plugin/apikey":    {},
+	"plugin/ratelimit": {},
+	"plugin/apierror":  {},
+	"plugin/sale":      {"plugin/apikey", "plugin/apierror"},
+	"plugin/postgres":  {"plugin/apikey", "plugin/sale", "plugin/postgres"},
+
+	"plugin/postgres/internal/pgtest": {"plugin", "internal/testenv"},
+	"internal/devserver":              {},
+	"internal/testenv":                {"internal/devserver", "plugin/postgres"},
+	"bench":                           {"bench", "internal/devserver", "plugin/postgres", "."},
 }
 
 // mayUse is, by library, which directories may import it. Where tests is true,

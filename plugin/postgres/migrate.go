@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/tern/v2/migrate"
@@ -30,11 +29,11 @@ var migrationFiles embed.FS
 func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
 	logger = orDiscard(logger)
 	// The role may have the timeouts of the edge's sessions; waiting for another migration exceeds them.
-	conn, err := connect(ctx, dsn, map[string]string{"lock_timeout": "0", "statement_timeout": "0"})
+	conn, err := Connect(ctx, dsn, map[string]string{"lock_timeout": "0", "statement_timeout": "0"})
 	if err != nil {
 		return err
 	}
-	defer closeConn(conn) // ends the session, and with it the lock
+	defer CloseConn(conn) // ends the session, and with it the lock
 
 	if err := lockMigrations(ctx, conn, logger); err != nil {
 		return err
@@ -63,11 +62,11 @@ func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
 // MigrationStatus is the version of the schema in the database, 0 where there
 // is none, and the one that this binary migrates to. It changes nothing.
 func MigrationStatus(ctx context.Context, dsn string) (current, latest int32, err error) {
-	conn, err := connect(ctx, dsn, nil)
+	conn, err := Connect(ctx, dsn, nil)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer closeConn(conn)
+	defer CloseConn(conn)
 	current, err = schemaVersion(ctx, conn)
 	return current, latestVersion(), err
 }
@@ -133,24 +132,4 @@ func latestVersion() int32 {
 		panic(err) // the files are part of the binary
 	}
 	return int32(len(names))
-}
-
-// connect opens a session of its own for an administrator's command.
-func connect(ctx context.Context, dsn string, settings map[string]string) (*pgx.Conn, error) {
-	config, err := poolConfig(dsn, settings)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
-	if err != nil {
-		return nil, fmt.Errorf("connect to postgres: %w", err)
-	}
-	return conn, nil
-}
-
-// closeConn says good-bye also after ctx ended, but not for long.
-func closeConn(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
 }

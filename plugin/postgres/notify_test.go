@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
 
 var (
@@ -19,10 +20,10 @@ var (
 
 func TestWhatNotifies(t *testing.T) {
 	dsn := testenv.Database(t)
-	db, listener := connect(t, dsn), connect(t, dsn)
-	db.exec(`INSERT INTO hoko.workspaces (id, name, rate_limit, rate_period, rate_burst) VALUES ('w1', 'one', 1, '1 day', 1), ('w2', 'two', NULL, NULL, NULL)`)
-	db.exec(`INSERT INTO hoko.api_keys (id, workspace_id, key_hash, scopes, rate_limit, rate_period) VALUES ('k1', 'w1', $1, '{linksRead}', 1, '1 day')`, firstHash[:])
-	listener.exec("LISTEN hoko_keys")
+	db, listener := pgtest.Connect(t, dsn), pgtest.Connect(t, dsn)
+	db.Exec(`INSERT INTO hoko.workspaces (id, name, rate_limit, rate_period, rate_burst) VALUES ('w1', 'one', 1, '1 day', 1), ('w2', 'two', NULL, NULL, NULL)`)
+	db.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, key_hash, scopes, rate_limit, rate_period) VALUES ('k1', 'w1', $1, '{linksRead}', 1, '1 day')`, firstHash[:])
+	listener.Exec("LISTEN hoko_keys")
 
 	long := strings.Repeat("ä", 4_000)
 	for _, c := range []struct {
@@ -69,29 +70,29 @@ func TestWhatNotifies(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// Rows and notifications are those of a transaction; undone by what was saved before.
-			db := database{t, db.conn}
-			db.exec("CREATE TABLE public.saved_workspaces AS TABLE hoko.workspaces")
-			db.exec("CREATE TABLE public.saved_keys AS TABLE hoko.api_keys")
-			db.exec(c.sql)
-			db.exec("NOTIFY hoko_keys, 'end of test'")
+			db := pgtest.DB{T: t, Conn: db.Conn}
+			db.Exec("CREATE TABLE public.saved_workspaces AS TABLE hoko.workspaces")
+			db.Exec("CREATE TABLE public.saved_keys AS TABLE hoko.api_keys")
+			db.Exec(c.sql)
+			db.Exec("NOTIFY hoko_keys, 'end of test'")
 			got := notifications(t, listener, "end of test")
 			if !slices.Equal(got, c.want) {
 				t.Errorf("notified %.200q, want %.200q", got, c.want)
 			}
-			db.exec(`DROP FUNCTION IF EXISTS public.encode(bytea, text)`)
-			db.exec(`TRUNCATE hoko.workspaces, hoko.api_keys; INSERT INTO hoko.workspaces TABLE public.saved_workspaces; INSERT INTO hoko.api_keys TABLE public.saved_keys`)
-			db.exec(`DROP TABLE public.saved_workspaces, public.saved_keys; NOTIFY hoko_keys, 'restored'`)
+			db.Exec(`DROP FUNCTION IF EXISTS public.encode(bytea, text)`)
+			db.Exec(`TRUNCATE hoko.workspaces, hoko.api_keys; INSERT INTO hoko.workspaces TABLE public.saved_workspaces; INSERT INTO hoko.api_keys TABLE public.saved_keys`)
+			db.Exec(`DROP TABLE public.saved_workspaces, public.saved_keys; NOTIFY hoko_keys, 'restored'`)
 			notifications(t, listener, "restored")
 		})
 	}
 }
 
 // notifications are those that arrived before the one with the last payload.
-func notifications(t *testing.T, listener database, last string) []string {
+func notifications(t *testing.T, listener pgtest.DB, last string) []string {
 	t.Helper()
 	var payloads []string
 	for {
-		n, err := listener.conn.WaitForNotification(guarded(t))
+		n, err := listener.Conn.WaitForNotification(pgtest.Guarded(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,13 +47,13 @@ type Options struct {
 }
 
 const (
-	slowLaneConns = 2
+	SlowLaneConns = 2
 	listenerConns = 1
 	maxKeyConns   = 8
 )
 
-// withDefaults fills what was left out and refuses what cannot work.
-func (o Options) withDefaults() (Options, error) {
+// WithDefaults fills what was left out and refuses what cannot work.
+func (o Options) WithDefaults() (Options, error) {
 	if o.DSN == "" {
 		return o, errors.New("no connection string for postgres")
 	}
@@ -69,15 +69,15 @@ func (o Options) withDefaults() (Options, error) {
 	if min(o.Writers, o.Batch, o.Queue) < 1 || o.SaleTimeout < 0 {
 		return o, errors.New("writers, batch, queue and timeout must not be negative")
 	}
-	if least := o.Writers + slowLaneConns + listenerConns + 1; o.MaxConns < least {
+	if least := o.Writers + SlowLaneConns + listenerConns + 1; o.MaxConns < least {
 		return o, fmt.Errorf("max_conns must be at least %d for %d writers, not %d", least, o.Writers, o.MaxConns)
 	}
 	return o, nil
 }
 
-// keyConns is how many connections are left for key lookups.
-func (o Options) keyConns() int {
-	return min(maxKeyConns, o.MaxConns-o.Writers-slowLaneConns-listenerConns)
+// KeyConns is how many connections are left for key lookups.
+func (o Options) KeyConns() int {
+	return min(maxKeyConns, o.MaxConns-o.Writers-SlowLaneConns-listenerConns)
 }
 
 func orDefault[T int | time.Duration](value, def T) T {

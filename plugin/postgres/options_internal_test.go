@@ -22,7 +22,7 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 		"too few for twenty": {Options{DSN: "x", Writers: 20}, "at least 24"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := c.o.withDefaults(); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := c.o.WithDefaults(); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want something of %q", err, c.want)
 			}
 		})
@@ -30,7 +30,7 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	o, err := Options{DSN: "x"}.withDefaults()
+	o, err := Options{DSN: "x"}.WithDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +42,11 @@ func TestDefaults(t *testing.T) {
 func TestConnectionsNeverExceedTheirBound(t *testing.T) {
 	for maxConns := range 64 {
 		for writers := range 32 {
-			o, err := Options{DSN: "x", MaxConns: maxConns, Writers: writers}.withDefaults()
+			o, err := Options{DSN: "x", MaxConns: maxConns, Writers: writers}.WithDefaults()
 			if err != nil {
 				continue
 			}
-			if n := o.keyConns(); n < 1 || n > 8 || n+o.Writers+slowLaneConns+listenerConns > o.MaxConns {
+			if n := o.KeyConns(); n < 1 || n > 8 || n+o.Writers+SlowLaneConns+listenerConns > o.MaxConns {
 				t.Errorf("max_conns %d, writers %d: %d for keys", o.MaxConns, o.Writers, n)
 			}
 		}

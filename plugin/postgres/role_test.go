@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/keys"
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -17,41 +19,43 @@ func TestRoleHasWhatTheEdgeNeedsAndNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openShop(t)
-	s.exec(string(script))
-	s.exec(string(script))
+	s := pgtest.OpenShop(t)
+	s.Exec(string(script))
+	s.Exec(string(script))
 	hash := seedRoleKey(s)
-	o := postgres.Options{DSN: s.dsn + "&role=hoko_edge"}
-	edge := connect(t, o.DSN)
+	o := postgres.Options{DSN: s.DSN + "&role=hoko_edge"}
+	edge := pgtest.Connect(t, o.DSN)
 
 	t.Run("looks up a key", func(t *testing.T) {
-		if _, err := newKeyStore(t, o).Key(guarded(t), hash); err != nil {
+		if _, err := pgtest.OpenKeys(t, o).Key(pgtest.Guarded(t), hash); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("checks the schema", func(t *testing.T) {
-		if err := postgres.CheckSchema(guarded(t), edge.conn, nil); err != nil {
+		if err := postgres.CheckSchema(pgtest.Guarded(t), edge.Conn, nil); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("listens", func(t *testing.T) {
-		heard, _ := listen(t, o)
-		heard.expect(t, "listening")
+		if err := keys.CheckListener(pgtest.Guarded(t), o); err != nil {
+			t.Error(err)
+		}
 	})
 	t.Run("records sales", func(t *testing.T) {
-		store := openStore(t, o.DSN)
+		store := pgtest.OpenStore(t, o.DSN)
 		for _, name := range []string{"new customer", "changed customer"} {
-			mustRecord(t, store, sell("somebody", named(name), mailing(set("a@example.com")), keyed("once: "+name)))
+			pgtest.MustRecord(t, store, pgtest.Sell("somebody", pgtest.Named(name), pgtest.Mailing(pgtest.Set("a@example.com")), pgtest.Keyed("once: "+name)))
 		}
-		if got := record(t, store, sell("somebody", named("new customer"), mailing(set("a@example.com")), keyed("once: new customer"))); got.err != nil || !got.Replayed {
-			t.Errorf("%+v, %v", got.Recorded, got.err)
+		replay := pgtest.Sell("somebody", pgtest.Named("new customer"), pgtest.Mailing(pgtest.Set("a@example.com")), pgtest.Keyed("once: new customer"))
+		if got := pgtest.MustRecord(t, store, replay); !got.Replayed {
+			t.Errorf("%+v", got)
 		}
-		if got := record(t, store, sell("somebody else", byClick(""))); !errors.Is(got.err, sale.ErrUnattributed) {
-			t.Error(got.err)
+		if _, err := store.Record(pgtest.Guarded(t), pgtest.Sell("somebody else", pgtest.ByClick(""))); !errors.Is(err, sale.ErrUnattributed) {
+			t.Error(err)
 		}
 	})
 	t.Run("waits for standbys", func(t *testing.T) {
-		edge.exec(`SELECT pg_logical_emit_message(true, 'hoko', '')`)
+		edge.Exec(`SELECT pg_logical_emit_message(true, 'hoko', '')`)
 	})
 	for name, sql := range map[string]string{
 		"deletes a sale":          `DELETE FROM hoko.sales`,
@@ -68,7 +72,7 @@ func TestRoleHasWhatTheEdgeNeedsAndNoMore(t *testing.T) {
 		"empties the idempotency": `TRUNCATE hoko.idempotency_keys`,
 	} {
 		t.Run("never "+name, func(t *testing.T) {
-			_, err := edge.conn.Exec(guarded(t), sql)
+			_, err := edge.Conn.Exec(pgtest.Guarded(t), sql)
 			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" {
 				t.Errorf("got %v, want insufficient_privilege", err)
 			}
@@ -76,9 +80,9 @@ func TestRoleHasWhatTheEdgeNeedsAndNoMore(t *testing.T) {
 	}
 }
 
-func seedRoleKey(s *shop) (hash [32]byte) {
-	s.t.Helper()
+func seedRoleKey(s *pgtest.Shop) (hash [32]byte) {
+	s.T.Helper()
 	hash[0] = 1
-	s.exec(`INSERT INTO hoko.api_keys (workspace_id, key_hash) VALUES ('w1', $1)`, hash[:])
+	s.Exec(`INSERT INTO hoko.api_keys (workspace_id, key_hash) VALUES ('w1', $1)`, hash[:])
 	return hash
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -59,9 +60,9 @@ func schemaVersion(ctx context.Context, q Querier) (version int32, err error) {
 	return version, nil
 }
 
-// schemaError makes an ErrSchema of an error that a missing or older schema
+// SchemaError makes an ErrSchema of an error that a missing or older schema
 // explains, and leaves any other as it is.
-func schemaError(err error) error {
+func SchemaError(err error) error {
 	if !lacksSchema(err) {
 		return err
 	}
@@ -74,7 +75,7 @@ func lacksSchema(err error) bool {
 		return false
 	}
 	switch refused.Code {
-	case "3F000", "42P01", "42703": // invalid_schema_name, undefined_table, undefined_column
+	case pgerrcode.InvalidSchemaName, pgerrcode.UndefinedTable, pgerrcode.UndefinedColumn:
 		return true
 	}
 	return false

@@ -16,6 +16,7 @@ import (
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -85,9 +86,9 @@ func value[T any](s *shop, sql string, args ...any) T {
 }
 
 // store is an edge's over this database.
-func (s *shop) store() *postgres.SaleStore {
+func (s *shop) store() *sales.Store {
 	s.t.Helper()
-	store, err := postgres.NewSaleStore(postgres.Options{DSN: s.dsn, SaleTimeout: hangGuard})
+	store, err := sales.NewStore(postgres.Options{DSN: s.dsn, SaleTimeout: hangGuard})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func (s *shop) store() *postgres.SaleStore {
 }
 
 // record is the edge's answer; nil where it refuses the sale.
-func (s *shop) record(store *postgres.SaleStore, asked *sale.Sale) *sale.Recorded {
+func (s *shop) record(store *sales.Store, asked *sale.Sale) *sale.Recorded {
 	s.t.Helper()
 	recorded, err := store.Record(guarded(s.t), asked)
 	if err != nil && !errors.Is(err, sale.ErrUnattributed) && !errors.Is(err, sale.ErrIdempotencyMismatch) {

@@ -1,0 +1,262 @@
+package admin_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/admin"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+)
+
+func createKey(t *testing.T, dsn string, wanted admin.NewKey) admin.CreatedKey {
+	t.Helper()
+	created, err := admin.CreateKey(pgtest.Guarded(t), dsn, wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created
+}
+
+func TestCreatedKeyIsFoundAsItWasWanted(t *testing.T) {
+	dsn := testenv.Database(t)
+	pgtest.Connect(t, dsn).Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w1', 'Acme')`)
+	expires := time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
+	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
+	conversions, _ := apikey.ParseScope("conversionsWrite")
+	for name, c := range map[string]struct {
+		wanted admin.NewKey
+		want   apikey.Key
+	}{
+		"the least": {
+			admin.NewKey{Workspace: "w1", Scopes: []string{"conversionsWrite"}},
+			apikey.Key{Scopes: conversions},
+		},
+		"all": {
+			admin.NewKey{Workspace: "Acme", Name: "billing", Scopes: []string{"conversionsWrite"}, Hostnames: []string{"example.com", "*.example.com"},
+				Limit: apikey.Limit{Rate: 5, Period: time.Hour, Burst: 7}, ExpiresAt: expires},
+			apikey.Key{Scopes: conversions, AllowedHostnames: []string{"example.com", "*.example.com"},
+				Limit: apikey.Limit{Rate: 5, Period: time.Hour, Burst: 7}, ExpiresAt: expires},
+		},
+		"a rate alone": {
+			admin.NewKey{Workspace: "w1", Scopes: []string{"conversionsWrite"}, Limit: apikey.Limit{Rate: 5}},
+			apikey.Key{Scopes: conversions, Limit: apikey.Limit{Rate: 5, Period: time.Minute, Burst: 5}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			created := createKey(t, dsn, c.wanted)
+			if !admin.ValidKey(created.Key) || !strings.HasPrefix(created.Key, created.Start) || len(created.Start) != 9 {
+				t.Errorf("created %+v", created)
+			}
+			hash := sha256.Sum256([]byte(created.Key))
+			got, err := store.Key(pgtest.Guarded(t), hash)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.want.ID, c.want.WorkspaceID, c.want.Hash = created.ID, "w1", hash
+			if !reflect.DeepEqual(*got, c.want) {
+				t.Errorf("got  %+v\nwant %+v", *got, c.want)
+			}
+		})
+	}
+}
+
+func TestKeyItselfIsStoredNowhere(t *testing.T) {
+	dsn := testenv.Database(t)
+	created := createKey(t, dsn, admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: []string{"conversionsWrite"}})
+	row := pgtest.Value[string](pgtest.Connect(t, dsn), `SELECT (SELECT to_json(k)::text FROM hoko.api_keys k) || (SELECT to_json(w)::text FROM hoko.workspaces w)`)
+	if strings.Contains(row, created.Key[:len(created.Start)+1]) {
+		t.Errorf("more than its start is in %s", row)
+	}
+}
+
+func TestWorkspaceOfANewKey(t *testing.T) {
+	dsn := testenv.Database(t)
+	db := pgtest.Connect(t, dsn)
+	wanted := func(workspace string, create bool) admin.NewKey {
+		return admin.NewKey{Workspace: workspace, CreateWorkspace: create, Scopes: []string{"conversionsWrite"}}
+	}
+	refused := func(workspace string, of ...string) {
+		t.Helper()
+		_, err := admin.CreateKey(pgtest.Guarded(t), dsn, wanted(workspace, false))
+		for _, text := range of {
+			if err == nil || !strings.Contains(err.Error(), text) {
+				t.Errorf("got %v, want something of %q", err, text)
+			}
+		}
+	}
+	refused("Acme", "none yet", "--create-workspace")
+	first := createKey(t, dsn, wanted("Acme", true))
+	if again := createKey(t, dsn, wanted("Acme", true)); again.WorkspaceID != first.WorkspaceID {
+		t.Error("the workspace was created twice")
+	}
+	refused("Bcme", first.WorkspaceID+" (Acme)", "--create-workspace")
+	db.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w2', 'Acme'), ('Acme2', 'x')`)
+	refused("Acme", "w2 (Acme)", first.WorkspaceID)
+	db.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w3', 'w2')`)
+	if created := createKey(t, dsn, wanted("w2", false)); created.WorkspaceID != "w2" {
+		t.Errorf("an id comes before a name: %s", created.WorkspaceID)
+	}
+	if n := pgtest.Value[int](db, `SELECT count(*) FROM hoko.api_keys`); n != 3 {
+		t.Errorf("%d keys", n)
+	}
+}
+
+func TestKeysThatTheEdgeWouldNotHonourAreNotCreated(t *testing.T) {
+	dsn := testenv.Database(t)
+	pgtest.Connect(t, dsn).Exec(`INSERT INTO hoko.workspaces (id) VALUES ('w1')`)
+	for name, c := range map[string]struct {
+		change func(*admin.NewKey)
+		want   string
+	}{
+		"no workspace":  {func(k *admin.NewKey) { k.Workspace = "" }, "workspace"},
+		"no scope":      {func(k *admin.NewKey) { k.Scopes = nil }, "conversionsWrite"},
+		"unknown scope": {func(k *admin.NewKey) { k.Scopes = []string{"conversionswrite"} }, `"conversionswrite"`},
+		"URL":           {func(k *admin.NewKey) { k.Hostnames = []string{"https://example.com"} }, "hostname"},
+		"no host":       {func(k *admin.NewKey) { k.Hostnames = []string{"*."} }, "hostname"},
+		"any host":      {func(k *admin.NewKey) { k.Hostnames = []string{"*"} }, "hostname"},
+		"two hosts":     {func(k *admin.NewKey) { k.Hostnames = []string{"a.example,b.example"} }, "hostname"},
+		"expired":       {func(k *admin.NewKey) { k.ExpiresAt = time.Now().Add(-time.Minute) }, "expired"},
+		"no rate":       {func(k *admin.NewKey) { k.Limit.Burst = 5 }, "rate"},
+		"absurd rate":   {func(k *admin.NewKey) { k.Limit.Rate = 2e9 }, "rate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wanted := admin.NewKey{Workspace: "w1", Scopes: []string{"conversionsWrite"}}
+			c.change(&wanted)
+			if _, err := admin.CreateKey(pgtest.Guarded(t), dsn, wanted); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want something of %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestKeysAreListedNewestFirst(t *testing.T) {
+	dsn := testenv.Database(t)
+	db := pgtest.Connect(t, dsn)
+	db.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w1', 'one'), ('w2', 'two')`)
+	db.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, name, key_hash, key_start, scopes, allowed_hostnames, rate_limit, expires_at, revoked_at, created_at) VALUES
+		('k1', 'w1', 'old', sha256('1'), 'hoko_1', '{linksRead}', '{example.com}', 5, '2031-01-01Z', '2030-01-01Z', '2026-01-01Z'),
+		('k2', 'w2', '', sha256('2'), 'hoko_2', '{}', '{}', 0, NULL, NULL, '2026-01-02Z'),
+		('k3', 'w1', '', sha256('3'), 'hoko_3', '{}', '{}', NULL, NULL, NULL, '2026-01-03Z')`)
+	ids := func(workspace string) (ids []string) {
+		t.Helper()
+		keys, err := admin.ListKeys(pgtest.Guarded(t), dsn, workspace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range keys {
+			ids = append(ids, key.ID)
+		}
+		return ids
+	}
+	for workspace, want := range map[string][]string{"": {"k3", "k2", "k1"}, "w1": {"k3", "k1"}, "two": {"k2"}} {
+		if got := ids(workspace); !reflect.DeepEqual(got, want) {
+			t.Errorf("of %q: %v, want %v", workspace, got, want)
+		}
+	}
+	if _, err := admin.ListKeys(pgtest.Guarded(t), dsn, "three"); err == nil || !strings.Contains(err.Error(), "w1 (one), w2 (two)") {
+		t.Error(err)
+	}
+	keys, err := admin.ListKeys(pgtest.Guarded(t), dsn, "w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(year int) time.Time { return time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC) }
+	want := admin.KeyInfo{
+		ID: "k1", WorkspaceID: "w1", WorkspaceName: "one", Name: "old", Start: "hoko_1", Scopes: []string{"linksRead"}, Hostnames: []string{"example.com"},
+		Limit: apikey.Limit{Rate: 5, Period: time.Minute, Burst: 5}, ExpiresAt: at(2031), RevokedAt: at(2030), CreatedAt: at(2026),
+	}
+	if !reflect.DeepEqual(keys[1], want) {
+		t.Errorf("got  %+v\nwant %+v", keys[1], want)
+	}
+	pgtest.Connect(t, dsn).Exec(`UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'w1'`)
+	if keys, err = admin.ListKeys(pgtest.Guarded(t), dsn, "w1"); err != nil || !keys[0].WorkspaceDisabled {
+		t.Errorf("a key of a disabled workspace: %+v, %v", keys, err)
+	}
+}
+
+func TestRevoking(t *testing.T) {
+	dsn := testenv.Database(t)
+	db := pgtest.Connect(t, dsn)
+	wanted := admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: []string{"conversionsWrite"}}
+	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
+	for name, text := range map[string]func(admin.CreatedKey) string{
+		"by id":          func(k admin.CreatedKey) string { return k.ID },
+		"by its start":   func(k admin.CreatedKey) string { return k.Start },
+		"by the key":     func(k admin.CreatedKey) string { return k.Key },
+		"by its SHA-256": func(k admin.CreatedKey) string { h := sha256.Sum256([]byte(k.Key)); return hex.EncodeToString(h[:]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			created, other := createKey(t, dsn, wanted), createKey(t, dsn, wanted)
+			info, err := admin.RevokeKey(pgtest.Guarded(t), dsn, text(created))
+			if err != nil || info.ID != created.ID || info.RevokedAt.IsZero() {
+				t.Fatalf("%+v, %v", info, err)
+			}
+			again, err := admin.RevokeKey(pgtest.Guarded(t), dsn, text(created))
+			if err != nil || !again.RevokedAt.Equal(info.RevokedAt) {
+				t.Errorf("revoked again at %v, %v", again.RevokedAt, err)
+			}
+			for key, want := range map[string]bool{created.Key: true, other.Key: false} {
+				got, err := store.Key(pgtest.Guarded(t), sha256.Sum256([]byte(key)))
+				if err != nil || got.Revoked != want {
+					t.Errorf("%+v, %v", got, err)
+				}
+			}
+			db.Exec(`TRUNCATE hoko.api_keys`)
+		})
+	}
+	created, other := createKey(t, dsn, wanted), createKey(t, dsn, wanted)
+	db.Exec(`UPDATE hoko.api_keys SET key_start = 'hoko_same'`)
+	for name, c := range map[string]struct{ which, want string }{
+		"nothing":        {"", "no key was named"},
+		"unknown":        {"somebody", "no such key"},
+		"mistyped":       {created.Key[:47] + "_", "no such key"},
+		"not whole":      {created.Key[:20], "checksum"},
+		"another's form": {admin.GenerateKey(), "no such key"},
+		"several":        {"hoko_same", created.ID},
+		"several others": {"hoko_same", other.ID},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := admin.RevokeKey(pgtest.Guarded(t), dsn, c.which)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want something of %q", err, c.want)
+			}
+			if err != nil && len(c.which) > 9 && strings.Contains(err.Error(), c.which) {
+				t.Errorf("repeats what may be a key: %v", err)
+			}
+		})
+	}
+	if n := pgtest.Value[int](db, `SELECT count(revoked_at) FROM hoko.api_keys`); n != 0 {
+		t.Errorf("%d keys were revoked nevertheless", n)
+	}
+	db.Exec(`UPDATE hoko.api_keys SET id = 'hoko_same' WHERE id = $1`, created.ID)
+	if info, err := admin.RevokeKey(pgtest.Guarded(t), dsn, "hoko_same"); err != nil || info.ID != "hoko_same" {
+		t.Errorf("an id comes before the start of others: %+v, %v", info, err)
+	}
+}
+
+func TestAdministrationWithoutSchemaNamesTheRemedy(t *testing.T) {
+	dsn := testenv.EmptyDatabase(t)
+	for name, do := range map[string]func(context.Context) error{
+		"create": func(ctx context.Context) error {
+			_, err := admin.CreateKey(ctx, dsn, admin.NewKey{Workspace: "w", Scopes: []string{"linksRead"}})
+			return err
+		},
+		"list":   func(ctx context.Context) error { _, err := admin.ListKeys(ctx, dsn, ""); return err },
+		"revoke": func(ctx context.Context) error { _, err := admin.RevokeKey(ctx, dsn, "k"); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := do(pgtest.Guarded(t)); !errors.Is(err, postgres.ErrSchema) {
+				t.Error(err)
+			}
+		})
+	}
+}

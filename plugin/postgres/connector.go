@@ -1,0 +1,196 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// connectTimeout bounds one attempt to connect if the connection string sets no connect_timeout.
+	connectTimeout = 5 * time.Second
+
+	// UnansweredAfter is how long a peer may leave sent data unacknowledged, or be silent on an
+	// idle connection, before the kernel gives the connection up.
+	UnansweredAfter = 10 * time.Second
+)
+
+// Connector opens connections whose sessions have certain settings. Behind a PgBouncer that
+// refuses startup parameters it opens them without; the role must then have the settings.
+type Connector struct {
+	config   *pgxpool.Config
+	settings map[string]string
+	refused  atomic.Bool // a pooler refuses the settings; only pools remember it
+}
+
+// NewConnector returns a Connector for a connection string. What the string sets itself takes
+// precedence over settings. It does not connect. Its error never repeats the string.
+func NewConnector(dsn string, settings map[string]string) (*Connector, error) {
+	config, err := poolConfig(dsn, settings)
+	if err != nil {
+		return nil, err
+	}
+	return &Connector{config: config, settings: settings}, nil
+}
+
+// Connect opens one connection. edit, if not nil, changes its configuration before.
+func (c *Connector) Connect(ctx context.Context, edit func(*pgx.ConnConfig)) (*pgx.Conn, error) {
+	config := c.config.ConnConfig.Copy()
+	if edit != nil {
+		edit(config)
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if settingsRefused(err) {
+		c.strip(config)
+		conn, err = pgx.ConnectConfig(ctx, config)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connect to postgres: %w", err)
+	}
+	return conn, nil
+}
+
+// Pool returns a pool of at most maxConns connections, which it opens when they are needed.
+func (c *Connector) Pool(maxConns int) (*pgxpool.Pool, error) {
+	config := c.config.Copy()
+	config.MaxConns = int32(maxConns)
+	config.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
+		if c.refused.Load() {
+			c.strip(config)
+		}
+		return nil
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, fmt.Errorf("make connection pool: %w", err)
+	}
+	return pool, nil
+}
+
+// SettingsRefused reports whether a pool's connection failed because a pooler refused the
+// settings. The pool does without them from then on, so that trying again helps.
+func (c *Connector) SettingsRefused(err error) bool {
+	if !settingsRefused(err) {
+		return false
+	}
+	c.refused.Store(true)
+	return true
+}
+
+func (c *Connector) strip(config *pgx.ConnConfig) {
+	maps.DeleteFunc(config.RuntimeParams, func(name, value string) bool { return c.settings[name] == value })
+}
+
+// settingsRefused recognizes PgBouncer's refusal, which has no SQLSTATE of its own.
+func settingsRefused(err error) bool {
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && strings.Contains(refusal.Message, "startup parameter")
+}
+
+// Connect opens a session for an administrator's command.
+func Connect(ctx context.Context, dsn string, settings map[string]string) (*pgx.Conn, error) {
+	c, err := NewConnector(dsn, settings)
+	if err != nil {
+		return nil, err
+	}
+	return c.Connect(ctx, nil)
+}
+
+// CloseConn closes a connection in good order, even after the context of its use has ended, but
+// waits for at most a second.
+func CloseConn(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+// Pause waits between half of d and d, so that edges that lost the same server spread out. It
+// returns false if ctx ended first.
+func Pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d/2 + rand.N(d/2))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// poolConfig returns the configuration of a pool, whose ConnConfig serves single connections too.
+func poolConfig(dsn string, settings map[string]string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, invalidDSN(err)
+	}
+	conn := config.ConnConfig
+	if conn.ConnectTimeout <= 0 {
+		conn.ConnectTimeout = connectTimeout
+	}
+	conn.DialFunc = dialer(conn.ConnectTimeout).DialContext
+	if conn.ValidateConnect == nil && severalHosts(conn.Config) {
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	// pgx queues notifications that are not consumed, and behind a pooler a session may still
+	// listen for its previous user.
+	conn.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
+	setDefault(conn.RuntimeParams, "application_name", "hoko-edge")
+	setDefault(conn.RuntimeParams, "client_encoding", "UTF8") // what we send, whatever the database's encoding is
+	for name, value := range settings {
+		setDefault(conn.RuntimeParams, name, value)
+	}
+	config.PingTimeout = 2 * time.Second
+	return config, nil
+}
+
+// dialer notices a peer that vanished: otherwise a query waits for the kernel's retransmissions,
+// a quarter of an hour.
+func dialer(timeout time.Duration) *net.Dialer {
+	return &net.Dialer{
+		Timeout: timeout,
+		KeepAliveConfig: net.KeepAliveConfig{
+			Enable:   true,
+			Idle:     UnansweredAfter / 2,
+			Interval: UnansweredAfter / 4,
+			Count:    2,
+		},
+		Control: giveUpUnanswered,
+	}
+}
+
+// severalHosts distinguishes a list of servers from the two attempts, with and without TLS, at one.
+func severalHosts(config pgconn.Config) bool {
+	for _, fallback := range config.Fallbacks {
+		if fallback.Host != config.Host || fallback.Port != config.Port {
+			return true
+		}
+	}
+	return false
+}
+
+// invalidDSN says what is wrong with a connection string without repeating any of it: in a
+// malformed one, the end of the password is unknown.
+func invalidDSN(err error) error {
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("connection string names a file: %w", file)
+	}
+	return errors.New("connection string cannot be parsed: it must be postgres://user:password@host:5432/database " +
+		"or key=value pairs, and in the former a password's special characters must be percent-encoded")
+}
+
+func setDefault(params map[string]string, name, value string) {
+	if _, set := params[name]; !set {
+		params[name] = value
+	}
+}

@@ -1,0 +1,118 @@
+package pgtest
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"time"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/keys"
+	"hoko.to/edge/plugin/postgres/sales"
+)
+
+// Catalogue is what the sales of these tests can be attributed to: in workspace
+// w1 the links l1 (all columns) and l2 (none but the necessary), the clicks c1
+// and c2 on them, and c3 on a link that does not exist; in w2 the link x1 and
+// the click y1.
+const Catalogue = `
+INSERT INTO hoko.workspaces (id) VALUES ('w1'), ('w2');
+INSERT INTO hoko.links (id, workspace_id, url, short_url, title, description, image, utm, collection_id, partner_id, tenant_id, external_id, created_at) VALUES
+	('l1', 'w1', 'https://example.com/?a=1&b=<ä>', 'https://hoko.to/abc', 'Tïtle', 'Descr', 'https://example.com/i.png',
+	 '{"source": "s", "medium": "m"}', 'col', 'par', 'ten', 'ext', '2024-01-02T03:04:05.678901Z');
+INSERT INTO hoko.links (id, workspace_id, url, short_url, created_at) VALUES
+	('l2', 'w1', 'https://example.com/2', 'https://hoko.to/2', '2024-01-01T00:00:00Z'),
+	('x1', 'w2', 'https://example.com/x', 'https://hoko.to/x', '2024-01-01T00:00:00Z');
+INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('c1', 'w1', 'l1'), ('c2', 'w1', 'l2'), ('c3', 'w1', 'none'), ('c4', 'w1', 'x1'), ('y1', 'w2', 'x1');
+`
+
+// Shop is a database with the catalogue, and what its tests look at.
+type Shop struct {
+	DB
+	DSN string
+}
+
+// OpenShop creates a database with the catalogue.
+func OpenShop(t testing.TB) *Shop {
+	t.Helper()
+	dsn := testenv.Database(t)
+	s := &Shop{Connect(t, dsn), dsn}
+	s.Exec(Catalogue)
+	return s
+}
+
+// Store opens a store over the shop's database; change alters its options.
+func (s *Shop) Store(change ...func(*postgres.Options)) *sales.Store {
+	s.T.Helper()
+	return OpenStore(s.T, s.DSN, change...)
+}
+
+// OpenStore opens a store that closes with the test.
+func OpenStore(t testing.TB, dsn string, change ...func(*postgres.Options)) *sales.Store {
+	t.Helper()
+	options := postgres.Options{DSN: dsn, SaleTimeout: HangGuard}
+	for _, c := range change {
+		c(&options)
+	}
+	store, err := sales.NewStore(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), HangGuard)
+		defer cancel()
+		if err := store.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+// Another opens another session on the shop's database.
+func (s *Shop) Another() DB {
+	s.T.Helper()
+	return Connect(s.T, s.DSN)
+}
+
+// Lock executes sql in another session's transaction that stays open.
+func (s *Shop) Lock(sql string, args ...any) DB {
+	s.T.Helper()
+	stranger := s.Another()
+	stranger.Exec("BEGIN")
+	stranger.Exec(sql, args...)
+	return stranger
+}
+
+// Sales returns how many of the shop's sales meet the condition.
+func (s *Shop) Sales(condition string, args ...any) int {
+	s.T.Helper()
+	return Value[int](s.DB, "SELECT count(*) FROM hoko.sales WHERE "+condition, args...)
+}
+
+// Rows returns all of a query's rows as text, a line each.
+func (s *Shop) Rows(query string, args ...any) string {
+	s.T.Helper()
+	return Value[string](s.DB, "SELECT coalesce(string_agg(q::text, E'\\n'), '') FROM ("+query+") q", args...)
+}
+
+// Until returns once ok does, for what sends no signal.
+func Until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for give := time.Now().Add(HangGuard); !ok(); runtime.Gosched() {
+		if time.Now().After(give) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// OpenKeys returns a key store that closes with the test.
+func OpenKeys(t testing.TB, o postgres.Options) *keys.Store {
+	t.Helper()
+	store, err := keys.NewStore(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	return store
+}

@@ -1,0 +1,270 @@
+package sales
+
+import (
+	"context"
+	_ "embed"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/sale"
+)
+
+const paramCount = 17
+
+// paramFormats: all binary.
+var paramFormats = []int16{1}
+
+// columnFormats: what is not text is binary. The columns are those of the
+// statement's last SELECT, in its order.
+var columnFormats = []int16{
+	colOrd: 1, colStatus: 0, colSaleID: 1, colAttribution: 0, colClickID: 0, colCustomerID: 0, colEmail: 0, colPhone: 0, colAvatar: 0,
+	colLinkID: 0, colURL: 0, colShortURL: 0, colTitle: 0, colDescription: 0, colImage: 0, colUTM: 0, colCollectionID: 0, colPartnerID: 0,
+	colTenantID: 0, colLinkExternalID: 0, colLinkCreatedAt: 1, colResponse: 0,
+}
+
+const (
+	colOrd = iota
+	colStatus
+	colSaleID
+	colAttribution
+	colClickID
+	colCustomerID
+	colEmail
+	colPhone
+	colAvatar
+	colLinkID
+	colURL
+	colShortURL
+	colTitle
+	colDescription
+	colImage
+	colUTM
+	colCollectionID
+	colPartnerID
+	colTenantID
+	colLinkExternalID
+	colLinkCreatedAt
+	colResponse
+)
+
+// checkColumns refuses a view over an adopted table that would be misread.
+func checkColumns(fields []pgconn.FieldDescription) error {
+	switch fields[colLinkCreatedAt].DataTypeOID {
+	case pgtype.TimestamptzOID, pgtype.TimestampOID:
+		return nil
+	}
+	return fmt.Errorf("%w: hoko.links.created_at must be a timestamp with time zone", postgres.ErrSchema)
+}
+
+// batch is the parameters of one execution and the rows that it answers.
+// Its memory is used again for the next.
+type batch struct {
+	sales  []*pendingSale
+	buffer []byte
+	params [paramCount][]byte
+	rows   []row
+}
+
+// row is what the statement says of one sale.
+type row struct {
+	status   status
+	recorded *sale.Recorded // of a status that means recorded
+	err      error          // what kept recorded from being read
+	keyless  bool           // it is recorded without its idempotency key
+}
+
+// encode lays the arrays out in the binary format, one after the other in one
+// buffer.
+func (b *batch) encode(sales []*pendingSale, create bool) {
+	b.begin(sales)
+	var ends [paramCount]int
+	for i, column := range parameters {
+		b.array(column)
+		ends[i] = len(b.buffer)
+	}
+	b.buffer = append(b.buffer, boolByte(create))
+	ends[paramCount-1] = len(b.buffer)
+	start := 0
+	for i, end := range ends { // only now: the buffer may have moved while it grew
+		b.params[i] = b.buffer[start:end:end]
+		start = end
+	}
+}
+
+func (b *batch) begin(sales []*pendingSale) {
+	b.sales = sales
+	b.buffer = b.buffer[:0]
+	b.rows = append(b.rows[:0], make([]row, len(sales))...)
+}
+
+// parameter is one of the statement's arrays: its elements' type, and how one
+// is appended to a buffer; false for a null.
+type parameter struct {
+	element uint32
+	append  func(dst []byte, p *pendingSale) ([]byte, bool)
+}
+
+// array appends a one-dimensional array.
+func (b *batch) array(column parameter) {
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 1) // dimensions
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 1) // may have nulls
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, column.element)
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, uint32(len(b.sales)))
+	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 1) // lower bound
+	for _, p := range b.sales {
+		length := len(b.buffer)
+		b.buffer = binary.BigEndian.AppendUint32(b.buffer, ^uint32(0)) // null
+		var present bool
+		if b.buffer, present = column.append(b.buffer, p); present {
+			binary.BigEndian.PutUint32(b.buffer[length:], uint32(len(b.buffer)-length-4))
+		}
+	}
+}
+
+// parameters are $1 to $16.
+var parameters = [paramCount - 1]parameter{
+	textArray(func(p *pendingSale) string { return p.WorkspaceID }),
+	textArray(func(p *pendingSale) string { return p.Request.CustomerExternalID }),
+	textArray(func(p *pendingSale) string { return p.Request.CustomerName }),
+	optionalArray(func(p *pendingSale) *string { return p.Request.CustomerEmail.Value }),
+	boolArray(func(p *pendingSale) bool { return !p.Request.CustomerEmail.Given }),
+	optionalArray(func(p *pendingSale) *string { return p.Request.CustomerAvatar.Value }),
+	boolArray(func(p *pendingSale) bool { return !p.Request.CustomerAvatar.Given }),
+	givenArray(func(p *pendingSale) string { return p.Request.LeadEventName }),
+	givenArray(func(p *pendingSale) string { return p.Request.ClickID }),
+	{pgtype.UUIDOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, p.id[:]...), true }},
+	{pgtype.Int8OID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		return binary.BigEndian.AppendUint64(dst, uint64(p.Request.Amount)), true
+	}},
+	textArray(func(p *pendingSale) string { return p.Request.Currency }),
+	textArray(func(p *pendingSale) string { return p.Request.EventName }),
+	{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		return append(dst, p.Request.Metadata...), p.Request.Metadata != nil
+	}},
+	givenArray(func(p *pendingSale) string { return p.IdempotencyKey }),
+	{pgtype.ByteaOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, p.Fingerprint[:]...), true }},
+}
+
+func textArray(of func(*pendingSale) string) parameter {
+	return parameter{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, of(p)...), true }}
+}
+
+// givenArray has a null where the member was not given.
+func givenArray(of func(*pendingSale) string) parameter {
+	return parameter{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		value := of(p)
+		return append(dst, value...), value != ""
+	}}
+}
+
+func optionalArray(of func(*pendingSale) *string) parameter {
+	return parameter{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		value := of(p)
+		if value == nil {
+			return dst, false
+		}
+		return append(dst, *value...), true
+	}}
+}
+
+func boolArray(of func(*pendingSale) bool) parameter {
+	return parameter{pgtype.BoolOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, boolByte(of(p))), true }}
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// scan reads all rows, and the commit after them.
+func (b *batch) scan(rows *pgconn.ResultReader) error {
+	for rows.NextRow() {
+		b.scanRow(rows.Values())
+	}
+	_, err := rows.Close()
+	return err
+}
+
+func (b *batch) scanRow(values [][]byte) {
+	i := int(binary.BigEndian.Uint32(values[colOrd])) - 1
+	row, p := &b.rows[i], b.sales[i]
+	row.status = parseStatus(values[colStatus])
+	if row.status == statusReplay || row.status == statusExists {
+		p.name(uuid.UUID(values[colSaleID]))
+	}
+	switch {
+	case row.status == statusReplay || row.status == statusExists && values[colResponse] != nil:
+		row.recorded, row.err = readResponse(values[colResponse])
+	case row.status == statusOK || row.status == statusExists:
+		row.recorded, row.err = readColumns(values, p.Request)
+	}
+	row.keyless = row.status == statusExists && p.IdempotencyKey != "" && values[colResponse] == nil
+	if row.recorded != nil {
+		row.recorded.SaleID = uuid.UUID(values[colSaleID])
+		row.recorded.Replayed = row.status == statusReplay
+	}
+	if row.err != nil {
+		row.err = fmt.Errorf("%w: it is recorded, but its answer cannot be read: %w", sale.ErrOutcomeUnknown, row.err)
+	}
+}
+
+//go:embed query/sale_single.sql
+var singleSQL string
+
+const (
+	singleStatement = "hoko_sale_alone"
+	singleParams    = 14
+)
+
+// alone is true of a sale that may be one of those that singleSQL records:
+// the first try of one that has no company and no idempotency key.
+func (a attempt) single() bool {
+	if len(a.sales) != 1 || a.existing || a.tries > 0 {
+		return false
+	}
+	p := a.sales[0]
+	return p.IdempotencyKey == "" && !p.unknown && p.misses == 0
+}
+
+// encodeSingle lays the values of one sale out in the binary format.
+func (b *batch) encodeSingle(sales []*pendingSale) {
+	b.begin(sales)
+	var ends [singleParams]int
+	var present [singleParams]bool
+	for i, column := range parameters[:singleParams] {
+		b.buffer, present[i] = column.append(b.buffer, sales[0])
+		ends[i] = len(b.buffer)
+	}
+	start := 0
+	for i, end := range ends { // only now: the buffer may have moved while it grew
+		b.params[i] = nil
+		if present[i] {
+			b.params[i] = b.buffer[start:end:end]
+		}
+		start = end
+	}
+}
+
+// executeSingle runs singleSQL. Where it has recorded nothing, saleSQL is to decide.
+func (s *session) executeSingle(ctx context.Context, b *batch) (recorded bool, err error) {
+	rows := s.conn.PgConn().ExecStatement(ctx, s.single, b.params[:singleParams], paramFormats, columnFormats)
+	if err := s.awaited(b.scan(rows)); err != nil {
+		return false, err
+	}
+	return b.rows[0].status != "", nil
+}
+
+func (s *session) prepareSingle(ctx context.Context) (err error) {
+	s.single, err = s.conn.PgConn().Prepare(ctx, singleStatement, singleSQL, nil)
+	if err != nil {
+		return fmt.Errorf("prepare the statement of a sale alone: %w", postgres.SchemaError(err))
+	}
+	return nil
+}

@@ -1,0 +1,302 @@
+package sales_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/sale"
+)
+
+func TestSaleThatPostgresRefusesFailsAlone(t *testing.T) {
+	shop := openShop(t)
+	wire := pgtest.Tap(t, shop.DSN)
+	store := openStore(t, wire.DSN, oneWriter)
+	var sales []*sale.Sale
+	for i := range 20 {
+		sales = append(sales, sell(fmt.Sprint("k", i%7), named(fmt.Sprint(i))))
+	}
+	sales[3].Request.CustomerName = "not UTF-8: \xff"
+	sales[11].Request.Amount = -1
+	sales[19].Request.Metadata = []byte(`{"n":1e999999}`)
+	outcomes := queue(t, store, sales...)
+	wire.Open()
+	for i, o := range outcomes {
+		got := wait(t, o)
+		bad := i == 3 || i == 11 || i == 19
+		if bad != (got.err != nil) {
+			t.Errorf("sale %d: %v", i, got.err)
+		}
+		if errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, sale.ErrOutcomeUnknown) {
+			t.Errorf("sale %d: %v, want an error of its own", i, got.err)
+		}
+	}
+	if n := shop.Sales("true"); n != 17 {
+		t.Errorf("%d sales, want 17", n)
+	}
+}
+
+// raising makes the first n sales of the event "bad" raise a SQLSTATE; 57P01 ends the session.
+func (s *shop) raising(sqlstate string, n int) {
+	s.T.Helper()
+	raise := "RAISE 'raised' USING ERRCODE = '" + sqlstate + "'"
+	if sqlstate == "57P01" {
+		raise = "PERFORM pg_terminate_backend(pg_backend_pid())"
+	}
+	s.Exec("CREATE SEQUENCE public.raised")
+	s.Exec(fmt.Sprintf(`CREATE FUNCTION public.raise() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.event_name = 'bad' AND nextval('public.raised') <= %d THEN
+				%s;
+			END IF;
+			RETURN NEW;
+		END $$`, n, raise))
+	s.Exec("CREATE TRIGGER raise BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.raise()")
+}
+
+func TestErrorsOfTheStatement(t *testing.T) {
+	const always = 1_000_000
+	for _, c := range []struct {
+		name, sqlstate, class string
+		times                 int
+		want, others          error // nil: recorded
+	}{
+		{"a deadlock that does not come again", "40P01", "40", 2, nil, nil},
+		{"a serialization failure that does not come again", "40001", "40", 2, nil, nil},
+		{"a deadlock each time", "40P01", "40", always, sale.ErrNotRecorded, nil},
+		{"a duplicate that is gone", "23505", "23", 2, nil, nil},
+		{"a duplicate each time", "23505", "23", always, sale.ErrNotRecorded, nil},
+		{"a lock that is gone", "55P03", "55", 5, nil, nil},
+		{"a lost statement", "26000", "26", 1, nil, nil},
+		{"a character that the database cannot keep", "0A000", "other", always, errAny, nil},
+		{"an end of the session", "57P01", "08", 2, nil, nil},
+		{"a full disk", "53100", "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a timeout", "57014", "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a lack of privilege", "42501", "42", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a lost table", "42P01", "42", always, postgres.ErrSchema, sale.ErrNotRecorded},
+		{"a read-only server", "25006", "25", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a trigger's objection", "P0001", "other", always, errAny, nil},
+		{"a violated constraint", "23514", "23", always, errAny, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			shop := openShop(t)
+			shop.raising(c.sqlstate, c.times)
+			wire := pgtest.Tap(t, shop.DSN)
+			metrics := prometheus.NewRegistry()
+			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
+			bad := sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" })
+			outcomes := queue(t, store, sell("one"), bad, sell("two"), sell("three"))
+			wire.Open()
+			for i, o := range outcomes {
+				want := c.others
+				if i == 1 {
+					want = c.want
+				}
+				if got := wait(t, o); !meets(got.err, want) {
+					t.Errorf("sale %d: %v, want %v", i, got.err, want)
+				}
+			}
+			if n, _ := statements(t, metrics); c.times <= 2 && n != uint64(c.times)+1 {
+				t.Errorf("%d statements for %d errors: the batch was taken apart", n, c.times)
+			}
+			if n := failures(t, metrics, c.class); n == 0 || n != float64(c.times) && c.times != always {
+				t.Errorf("%v failures of the class %s for %d errors", n, c.class, c.times)
+			}
+			shop.Exec("DROP TRIGGER raise ON hoko.sales")
+			mustRecord(t, store, sell("afterwards"))
+			if n := shop.Sales("event_name = 'bad'"); (n == 1) != (c.want == nil) {
+				t.Errorf("the bad one is there %d times", n)
+			}
+		})
+	}
+}
+
+// errAny stands for an error of the database itself.
+var errAny = errors.New("the database's own")
+
+func meets(err, want error) bool {
+	if want == errAny {
+		return err != nil && !errors.Is(err, sale.ErrNotRecorded) && !errors.Is(err, sale.ErrOutcomeUnknown)
+	}
+	return errors.Is(err, want) && (err == nil) == (want == nil)
+}
+
+// The rows of a statement come before its commit, which can fail.
+func TestObjectionAtTheCommit(t *testing.T) {
+	shop := openShop(t)
+	shop.Exec(`CREATE FUNCTION public.object() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.event_name = 'bad' THEN RAISE 'raised'; END IF;
+			RETURN NULL;
+		END $$`)
+	shop.Exec("CREATE CONSTRAINT TRIGGER object AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.object()")
+	wire := pgtest.Tap(t, shop.DSN)
+	store := openStore(t, wire.DSN, oneWriter)
+	outcomes := queue(t, store, sell("one"), sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" }), sell("two"))
+	wire.Open()
+	for i, o := range outcomes {
+		if got := wait(t, o); i == 1 && !meets(got.err, errAny) || i != 1 && got.err != nil {
+			t.Errorf("sale %d: %v", i, got.err)
+		}
+	}
+	if n := shop.Sales("true"); n != 2 {
+		t.Errorf("%d sales, want 2", n)
+	}
+}
+
+func TestStatementWhoseAnswerIsLostIsAskedForAgain(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		t.Run(fmt.Sprint("before it reached the server: ", before), func(t *testing.T) {
+			shop := openShop(t)
+			wire := pgtest.Tap(t, shop.DSN)
+			var log pgtest.Log
+			metrics := prometheus.NewRegistry()
+			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Logger = log.Logger() })
+			lost := wire.Next(pgtest.Cut{Before: before})
+			outcomes := queue(t, store, sell("k", keyed("one"), named("one")), sell("k", named("two")), sell("j", keyed("two")), sell("u", byClick("none")))
+			wire.Open()
+			for i, o := range outcomes {
+				got := wait(t, o)
+				if i == 3 {
+					// It cannot be proved that the lost statement did not see the click.
+					if !errors.Is(got.err, sale.ErrOutcomeUnknown) || errors.Is(got.err, sale.ErrUnattributed) {
+						t.Errorf("unattributed: %v", got.err)
+					}
+					continue
+				}
+				if got.err != nil {
+					t.Fatal(got.err)
+				}
+				if got.Replayed {
+					t.Errorf("sale %d is a replay", i)
+				}
+			}
+			<-lost
+			if n := shop.Sales("true"); n != 3 {
+				t.Errorf("%d sales, want 3", n)
+			}
+			if n, _ := statements(t, metrics); n != 2 {
+				t.Errorf("%d statements, want 2", n)
+			}
+			if n := failures(t, metrics, "08"); n != 1 {
+				t.Errorf("%v failures of the class 08, want 1", n)
+			}
+			if log.Count("connection was lost") != 1 {
+				t.Errorf("logged %s", log.String())
+			}
+		})
+	}
+}
+
+func TestOutcomeThatCannotBeAskedForIsUnknown(t *testing.T) {
+	shop := openShop(t)
+	wire := pgtest.Tap(t, shop.DSN)
+	store := openStore(t, wire.DSN, oneWriter)
+	lost := wire.Next(pgtest.Cut{})
+	s := sell("k", keyed("key"))
+	done := beginWithin(t, store, s, 2*time.Second)
+	until(t, "it waits", func() bool { return store.Stats().Queued == 1 })
+	wire.Open()
+	<-lost
+	wire.HangUp()
+	// Others were never sent, and are told so at once.
+	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Errorf("never sent: %v", got.err)
+	}
+	if got := wait(t, done); !errors.Is(got.err, sale.ErrOutcomeUnknown) || errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Errorf("sent: %v", got.err)
+	}
+	// The same request finds out.
+	if got := mustRecord(t, shop.Store(), sell("k", keyed("key"))); !got.Replayed || got.SaleID != s.ID {
+		t.Errorf("asked again: %+v", got)
+	}
+}
+
+func TestMuteServerDelaysNoAnswerBeyondItsDeadline(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		t.Run(fmt.Sprint("before the statement reached it: ", before), func(t *testing.T) {
+			shop := openShop(t)
+			wire := pgtest.Tap(t, shop.DSN).Working()
+			store := openStore(t, wire.DSN, oneWriter)
+			mustRecord(t, store, sell("k"))
+			lost := wire.Next(pgtest.Cut{Before: before, Mute: true})
+			sent := beginWithin(t, store, sell("k", costing(1)), time.Second)
+			<-lost
+			queued := beginWithin(t, store, sell("k", costing(2)), 100*time.Millisecond)
+			patient := begin(t, store, sell("k", costing(3)))
+			if got := wait(t, queued); !errors.Is(got.err, sale.ErrNotRecorded) {
+				t.Errorf("queued behind it: %v", got.err)
+			}
+			if got := wait(t, sent); !errors.Is(got.err, sale.ErrOutcomeUnknown) {
+				t.Errorf("sent: %v", got.err)
+			}
+			if got := wait(t, patient); got.err != nil {
+				t.Errorf("queued until the connection was given up: %v", got.err)
+			}
+			if n := shop.Sales("amount = 2"); n != 0 {
+				t.Error("what was not recorded was recorded after all")
+			}
+		})
+	}
+}
+
+func TestKilledServer(t *testing.T) {
+	server := testenv.Postgres(t)
+	dsn := server.DSN("postgres")
+	if err := postgres.Migrate(pgtest.Guarded(t), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Connect(t, dsn).Exec(pgtest.Catalogue)
+	store := openStore(t, dsn, withTimeout(5*time.Second))
+	mustRecord(t, store, sell("k"))
+
+	server.Kill()
+	s := sell("k", keyed("key"), costing(7))
+	// A backend may outlive its server long enough to record it still.
+	got := wait(t, beginWithin(t, store, s, 2*time.Second))
+	if got.err != nil && !errors.Is(got.err, sale.ErrNotRecorded) && !errors.Is(got.err, sale.ErrOutcomeUnknown) {
+		t.Errorf("without a server: %v", got.err)
+	}
+	until(t, "sales are no longer sent", func() bool {
+		return errors.Is(wait(t, beginWithin(t, store, sell("k"), 2*time.Second)).err, sale.ErrNotRecorded)
+	})
+
+	server.Start(t)
+	db := pgtest.Connect(t, dsn)
+	var again outcome
+	until(t, "the store has found the server again", func() bool {
+		again = record(t, store, sell("k", keyed("key"), costing(7)))
+		return again.err == nil
+	})
+	if got.err == nil && !again.Replayed {
+		t.Error("a sale that was answered was lost")
+	}
+	if n := pgtest.Value[int](db, "SELECT count(*) FROM hoko.sales WHERE amount = 7"); n != 1 {
+		t.Errorf("%d sales, want 1", n)
+	}
+}
+
+func TestMetricsAreNamedOnce(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	shop := openShop(t)
+	mustRecord(t, shop.Store(withMetrics(registry)), sell("k"))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range families {
+		names = append(names, f.GetName())
+	}
+	want := "hoko_sale_batch_size hoko_sale_queue_depth hoko_sale_shed_total hoko_sale_statement_failures_total hoko_sale_statement_seconds"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("metrics %s, want %s", got, want)
+	}
+}

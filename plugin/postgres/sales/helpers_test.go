@@ -1,0 +1,159 @@
+package sales_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/sales"
+	"hoko.to/edge/plugin/sale"
+)
+
+// shop is a pgtest.Shop with what only these tests look at.
+type shop struct{ *pgtest.Shop }
+
+func openShop(t testing.TB) *shop {
+	t.Helper()
+	return &shop{pgtest.OpenShop(t)}
+}
+
+// The words of these tests.
+var (
+	openStore   = pgtest.OpenStore
+	sell        = pgtest.Sell
+	keyed       = pgtest.Keyed
+	named       = pgtest.Named
+	costing     = pgtest.Costing
+	byClick     = pgtest.ByClick
+	byLead      = pgtest.ByLead
+	inWorkspace = pgtest.InWorkspace
+	as          = pgtest.As
+	noting      = pgtest.Noting
+	mailing     = pgtest.Mailing
+	pictured    = pgtest.Pictured
+	keep        = pgtest.Keep
+	clear       = pgtest.Clear
+	set         = pgtest.Set
+	mustRecord  = pgtest.MustRecord
+	until       = pgtest.Until
+)
+
+func oneWriter(o *postgres.Options) { o.Writers = 1 }
+
+func withTimeout(d time.Duration) func(*postgres.Options) {
+	return func(o *postgres.Options) { o.SaleTimeout = d }
+}
+
+func withMetrics(r *prometheus.Registry) func(*postgres.Options) {
+	return func(o *postgres.Options) { o.Metrics = r }
+}
+
+// outcome is what Record returned.
+type outcome struct {
+	*sale.Recorded
+	err error
+}
+
+// record records and waits.
+func record(t testing.TB, store *sales.Store, s *sale.Sale) outcome {
+	t.Helper()
+	recorded, err := store.Record(pgtest.Guarded(t), s)
+	return outcome{recorded, err}
+}
+
+// begin records in the background.
+func begin(t testing.TB, store *sales.Store, s *sale.Sale) <-chan outcome {
+	return beginWithin(t, store, s, pgtest.HangGuard)
+}
+
+func beginWithin(t testing.TB, store *sales.Store, s *sale.Sale, timeout time.Duration) <-chan outcome {
+	t.Helper()
+	done := make(chan outcome, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		recorded, err := store.Record(ctx, s)
+		done <- outcome{recorded, err}
+	}()
+	return done
+}
+
+// queue begins sales whose order in the queue is theirs here; the store must not be able to send them.
+func queue(t testing.TB, store *sales.Store, sales ...*sale.Sale) []<-chan outcome {
+	t.Helper()
+	var outcomes []<-chan outcome
+	for _, s := range sales {
+		before := store.Stats().Queued
+		outcomes = append(outcomes, begin(t, store, s))
+		until(t, "the sale is in the queue", func() bool { return store.Stats().Queued > before })
+	}
+	return outcomes
+}
+
+func wait(t testing.TB, done <-chan outcome) outcome {
+	t.Helper()
+	select {
+	case got := <-done:
+		return got
+	case <-time.After(pgtest.HangGuard):
+		t.Fatal("no answer")
+		return outcome{}
+	}
+}
+
+// untilBlocked returns once a session of an edge waits for a lock.
+func (s *shop) untilBlocked() {
+	s.T.Helper()
+	until(s.T, "the edge waits for a lock", func() bool { return s.blocked() > 0 })
+}
+
+func (s *shop) blocked() int {
+	return pgtest.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "+edges)
+}
+
+// edges is where pg_stat_activity shows a connection of an edge to this database.
+const edges = "datname = current_database() AND application_name = 'hoko-edge'"
+
+func (s *shop) connections() int {
+	return pgtest.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE "+edges)
+}
+
+// statements is how many statements a store with these metrics has executed, and how many sales were in them.
+func statements(t testing.TB, r *prometheus.Registry) (count uint64, sales float64) {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "hoko_sale_batch_size" {
+			h := f.GetMetric()[0].GetHistogram()
+			return h.GetSampleCount(), h.GetSampleSum()
+		}
+	}
+	t.Fatal("no batch size")
+	return 0, 0
+}
+
+// metric is the value of a counter or gauge without labels.
+func metric(t testing.TB, r *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if m := f.GetMetric(); f.GetName() == name {
+			return m[0].GetCounter().GetValue() + m[0].GetGauge().GetValue() // it is one of them
+		}
+	}
+	t.Fatalf("no %s", name)
+	return 0
+}
+
+func lines(text ...string) string { return strings.Join(text, "\n") }

@@ -1,0 +1,160 @@
+package sales_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/sale"
+)
+
+// edgesOf are several edges over the shop's database.
+func (s *shop) edgesOf(n int) (all []edge) {
+	s.T.Helper()
+	for range n {
+		all = append(all, s.edge())
+	}
+	return all
+}
+
+// rush has so many tills on each edge sell at once. A till's next sale comes after the answer to its last; nil ends it.
+func rush(t *testing.T, edges []edge, tills int, next func(edge, till, n int) *sale.Sale) (sold []outcome) {
+	t.Helper()
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	open := make(chan struct{})
+	for e := range edges {
+		for till := range tills {
+			work.Go(func() {
+				<-open
+				for n := 0; ; n++ {
+					s := next(e, till, n)
+					if s == nil {
+						return
+					}
+					got := record(t, edges[e].Store, s)
+					if got.err != nil {
+						t.Error(got.err)
+						return
+					}
+					if got.SaleID != s.ID || got.Customer.ExternalID != s.Request.CustomerExternalID || got.Customer.Name != s.Request.CustomerName {
+						t.Errorf("answered %+v to %+v", got, s.Request)
+					}
+					mu.Lock()
+					sold = append(sold, got)
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	close(open)
+	work.Wait()
+	return sold
+}
+
+// expectSold checks that each sale is stored once, for the customer that its answer names, and the only one of that name.
+func (s *shop) expectSold(sold []outcome, want, customers int) {
+	s.T.Helper()
+	if len(sold) != want {
+		s.T.Errorf("%d sales are recorded, want %d", len(sold), want)
+	}
+	var ids, of []string
+	for _, got := range sold {
+		ids, of = append(ids, got.SaleID.String()), append(of, got.Customer.ID)
+	}
+	const stored = `SELECT count(*) FROM unnest($1::uuid[], $2::text[]) AS answered (id, customer_id)
+		JOIN hoko.sales USING (id, customer_id) JOIN hoko.customers c ON c.id = customer_id`
+	if n := pgtest.Value[int](s.DB, stored, ids, of); n != want {
+		s.T.Errorf("%d sales are stored as answered, want %d", n, want)
+	}
+	if n := s.Sales("true"); n != want {
+		s.T.Errorf("%d sales are stored, want %d", n, want)
+	}
+	if n := pgtest.Value[int](s.DB, "SELECT count(*) FROM hoko.customers"); n != customers {
+		s.T.Errorf("%d customers are stored, want %d", n, customers)
+	}
+}
+
+func TestOneCustomerOnManyEdges(t *testing.T) {
+	const edges, tills, sales = 4, 200, 3 // more at once than a batch holds
+	for _, c := range []struct {
+		name    string
+		changes func(n int) bool
+	}{
+		{"that no sale changes", func(int) bool { return false }},
+		{"that some sales change", func(n int) bool { return n%3 == 0 }},
+		{"that each sale changes", func(int) bool { return true }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			shop := openShop(t)
+			shop.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, avatar) VALUES ('hot', 'w1', 'hot', 'hot', 'hot', 'hot')")
+			all := shop.edgesOf(edges)
+			sold := rush(t, all, tills, func(edge, till, n int) *sale.Sale {
+				if n == sales {
+					return nil
+				}
+				name := "hot"
+				if c.changes(n) {
+					name = fmt.Sprint(edge, "-", till, "-", n)
+				}
+				return sell("hot", named(name), mailing(set(name)), pictured(set(name)))
+			})
+			shop.expectSold(sold, edges*tills*sales, 1)
+			for _, got := range sold {
+				if got.Customer.ID != "hot" || text(got.Customer.Email) != got.Customer.Name || text(got.Customer.Avatar) != got.Customer.Name {
+					t.Errorf("answered %+v", got.Customer)
+				}
+			}
+			if torn := shop.Rows("SELECT name, email, avatar FROM hoko.customers WHERE (email, avatar) <> (name, name)"); torn != "" {
+				t.Errorf("stored %s, which no sale has left so", torn)
+			}
+			shop.expectNoDeadlock(all...)
+		})
+	}
+}
+
+func TestEachSaleANewCustomer(t *testing.T) {
+	const edges, tills, sales = 4, 16, 10
+	shop := openShop(t)
+	all := shop.edgesOf(edges)
+	sold := rush(t, all, tills, func(edge, till, n int) *sale.Sale {
+		if n == sales {
+			return nil
+		}
+		return sell(fmt.Sprint("new", edge, "-", till, "-", n))
+	})
+	shop.expectSold(sold, edges*tills*sales, edges*tills*sales)
+	shop.expectNoDeadlock(all...)
+}
+
+// Every till of every edge sells to all of them, in an order of its own.
+func TestSameNewCustomersFromEveryEdgeAtOnce(t *testing.T) {
+	const edges, tills = 6, 8
+	for _, customers := range []int{1, 20} {
+		t.Run(fmt.Sprint(customers, " of them"), func(t *testing.T) {
+			shop := openShop(t)
+			all := shop.edgesOf(edges)
+			var orders [edges][tills][]int
+			for e := range orders {
+				for till := range orders[e] {
+					orders[e][till] = rand.New(rand.NewPCG(uint64(e), uint64(till))).Perm(customers)
+				}
+			}
+			sold := rush(t, all, tills, func(edge, till, n int) *sale.Sale {
+				if n == customers {
+					return nil
+				}
+				return sell(fmt.Sprint("new", orders[edge][till][n]))
+			})
+			shop.expectSold(sold, edges*tills*customers, customers)
+			for _, e := range all { // one that comes second is no error, which would cost its whole batch another try
+				if n := failures(t, e.metrics, "23"); n != 0 {
+					t.Errorf("%v statements failed for a duplicate", n)
+				}
+			}
+			shop.expectNoDeadlock(all...)
+		})
+	}
+}

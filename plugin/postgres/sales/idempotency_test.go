@@ -1,0 +1,349 @@
+package sales_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/sales"
+	"hoko.to/edge/plugin/sale"
+)
+
+func TestReplayIsTheFirstAnswer(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store()
+	shop.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name, phone) VALUES ('k1', 'w1', 'k', 'old', '123')")
+	shop.Exec(`INSERT INTO hoko.leads (workspace_id, customer_id, link_id, event_name) VALUES ('w1', 'k1', 'l2', 'Signup')`)
+	for name, request := range map[string]func() *sale.Sale{
+		"all members": func() *sale.Sale {
+			return sell("k", keyed("k1"), named("N"), mailing(set("ä@example.com")), pictured(clear), noting(`{"z":1,"a":1.0}`), costing(0))
+		},
+		"as few as possible": func() *sale.Sale { return sell("k", keyed("k2"), byClick("")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := mustRecord(t, store, request())
+			if first.Replayed {
+				t.Error("the first answer is a replay")
+			}
+			before := shop.Sales("true")
+			mustRecord(t, store, sell("k", named("later"), mailing(set("later@example.com")), pictured(set("https://example.com/later"))))
+			shop.Exec("UPDATE hoko.links SET url = 'later', title = 'later', utm = NULL")
+			again := mustRecord(t, store, request())
+			if !again.Replayed || again.SaleID != first.SaleID || again.Attribution != first.Attribution {
+				t.Errorf("replayed %v, sale %v of %v, want %v of %v", again.Replayed, again.SaleID, again.Attribution, first.SaleID, first.Attribution)
+			}
+			if a, b := sale.AppendResponse(nil, first), sale.AppendResponse(nil, again); !bytes.Equal(a, b) {
+				t.Errorf("answered\n%s\nand then\n%s", a, b)
+			}
+			if n := shop.Sales("true"); n != before+1 {
+				t.Errorf("%d sales, want %d", n, before+1)
+			}
+			if name := pgtest.Value[string](shop.DB, "SELECT name FROM hoko.customers"); name != "later" {
+				t.Errorf("the replay changed the customer: %s", name)
+			}
+		})
+	}
+}
+
+func TestKeyOfAnotherRequestIsAMismatch(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store()
+	mustRecord(t, store, sell("k", keyed("key")))
+	before := shop.Rows("SELECT * FROM hoko.customers") + shop.Rows("SELECT * FROM hoko.sales") + shop.Rows("SELECT * FROM hoko.idempotency_keys")
+	for name, other := range map[string]*sale.Sale{
+		"another amount":            sell("k", keyed("key"), costing(101)),
+		"another customer":          sell("another", keyed("key")),
+		"one that nothing earns":    sell("k", keyed("key"), byClick("none")),
+		"one that renames":          sell("k", keyed("key"), named("new")),
+		"one that clears the email": sell("k", keyed("key"), mailing(clear)),
+	} {
+		if got := record(t, store, other); !errors.Is(got.err, sale.ErrIdempotencyMismatch) {
+			t.Errorf("%s: %v", name, got.err)
+		}
+	}
+	after := shop.Rows("SELECT * FROM hoko.customers") + shop.Rows("SELECT * FROM hoko.sales") + shop.Rows("SELECT * FROM hoko.idempotency_keys")
+	if after != before {
+		t.Errorf("stored\n%s\nand then\n%s", before, after)
+	}
+	other := mustRecord(t, store, sell("k", keyed("key"), inWorkspace("w2"), byClick("y1")))
+	if other.Replayed {
+		t.Error("the key of another workspace was replayed")
+	}
+}
+
+func TestOnlyRecordedSalesAreRemembered(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store()
+	if got := record(t, store, sell("k", keyed("key"), byClick("later"))); !errors.Is(got.err, sale.ErrUnattributed) {
+		t.Fatal(got.err)
+	}
+	shop.Exec("INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('later', 'w1', 'l1')")
+	if got := mustRecord(t, store, sell("k", keyed("key"), byClick("later"))); got.Replayed {
+		t.Error("a replay of nothing")
+	}
+}
+
+// The twins wait while the store connects, so that they could be one batch.
+func TestTwinsInOneQueueAreOneSale(t *testing.T) {
+	shop := openShop(t)
+	wire := pgtest.Tap(t, shop.DSN)
+	metrics := prometheus.NewRegistry()
+	store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
+	outcomes := queue(t, store,
+		sell("k", keyed("key")), sell("k", keyed("key")), sell("k", keyed("key"), costing(1)), sell("k", keyed("other key")), sell("k", keyed("key")))
+	wire.Open()
+	first := wait(t, outcomes[0])
+	if first.err != nil || first.Replayed {
+		t.Fatalf("the first: %+v", first)
+	}
+	for _, i := range []int{1, 4} {
+		twin := wait(t, outcomes[i])
+		if twin.err != nil || !twin.Replayed || twin.SaleID != first.SaleID {
+			t.Errorf("twin: %+v", twin)
+		}
+	}
+	if got := wait(t, outcomes[2]); !errors.Is(got.err, sale.ErrIdempotencyMismatch) {
+		t.Errorf("a different request: %v", got.err)
+	}
+	if got := wait(t, outcomes[3]); got.err != nil || got.Replayed {
+		t.Errorf("another key: %+v", got)
+	}
+	if n := shop.Sales("true"); n != 2 {
+		t.Errorf("%d sales, want 2", n)
+	}
+	if count, sales := statements(t, metrics); count != 4 || sales != 5 {
+		t.Errorf("%d statements of %v sales, want 4 of 5: each twin one of its own", count, sales)
+	}
+}
+
+func TestTwinsOnTwoEdgesAreOneSale(t *testing.T) {
+	shop := openShop(t)
+	one, two := shop.Store(), shop.Store()
+	const keys = 200
+	var outcomes [2][keys]<-chan outcome
+	for i := range keys {
+		key, customer := keyed(fmt.Sprint("key", i)), fmt.Sprint("k", i%7)
+		outcomes[0][i] = begin(t, one, sell(customer, key, named(fmt.Sprint(i))))
+		outcomes[1][i] = begin(t, two, sell(customer, key, named(fmt.Sprint(i))))
+	}
+	for i := range keys {
+		a, b := wait(t, outcomes[0][i]), wait(t, outcomes[1][i])
+		if a.err != nil || b.err != nil {
+			t.Fatal(a.err, b.err)
+		}
+		if a.Replayed == b.Replayed || a.SaleID != b.SaleID {
+			t.Errorf("key %d: replayed %v and %v, sales %v and %v", i, a.Replayed, b.Replayed, a.SaleID, b.SaleID)
+		}
+		if x, y := sale.AppendResponse(nil, a.Recorded), sale.AppendResponse(nil, b.Recorded); !bytes.Equal(x, y) {
+			t.Errorf("answered\n%s\nand\n%s", x, y)
+		}
+	}
+	if n := shop.Sales("true"); n != keys {
+		t.Errorf("%d sales, want %d", n, keys)
+	}
+}
+
+func TestOneKeyForTwoRequestsOnTwoEdgesIsOneSaleAndOneMismatch(t *testing.T) {
+	shop := openShop(t)
+	edges := []*sales.Store{shop.Store(), shop.Store()}
+	const keys = 100
+	var outcomes [keys][2]<-chan outcome
+	var neighbours []<-chan outcome
+	for i := range keys {
+		for e, edge := range edges {
+			outcomes[i][e] = begin(t, edge, sell("k", keyed(fmt.Sprint("key", i)), costing(int64(e))))
+			neighbours = append(neighbours, begin(t, edge, sell("k", costing(2))))
+		}
+	}
+	for i := range keys {
+		a, b := wait(t, outcomes[i][0]), wait(t, outcomes[i][1])
+		if a.err != nil {
+			a, b = b, a
+		}
+		if a.err != nil || a.Replayed || !errors.Is(b.err, sale.ErrIdempotencyMismatch) {
+			t.Errorf("key %d: %+v and %+v", i, a, b)
+		}
+	}
+	for _, o := range neighbours {
+		if got := wait(t, o); got.err != nil {
+			t.Errorf("a neighbour: %v", got.err)
+		}
+	}
+	if keyed, others := shop.Sales("amount < 2"), shop.Sales("amount = 2"); keyed != keys || others != len(neighbours) {
+		t.Errorf("%d sales with a key and %d of neighbours, want %d and %d", keyed, others, keys, len(neighbours))
+	}
+}
+
+// conflicting makes Postgres refuse the next n statements with a key of the
+// workspace, as if a twin on another edge had just committed.
+func (s *shop) conflicting(workspace string, n int) {
+	s.Exec("CREATE SEQUENCE public.conflicts")
+	s.Exec(fmt.Sprintf(`CREATE FUNCTION public.conflict() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.workspace_id = '%s' AND nextval('public.conflicts') <= %d THEN
+				RAISE unique_violation USING SCHEMA = 'hoko', TABLE = 'idempotency_keys', CONSTRAINT = 'idempotency_keys_pkey',
+					DETAIL = format('Key (workspace_id, key)=(%%s, %%s) already exists.', NEW.workspace_id, NEW.key);
+			END IF;
+			RETURN NEW;
+		END $$`, workspace, n))
+	s.Exec("CREATE TRIGGER conflict BEFORE INSERT ON hoko.idempotency_keys FOR EACH ROW EXECUTE FUNCTION public.conflict()")
+}
+
+// counting counts the runs of a workspace's sales, rolled back ones too, by their amounts of 1 to n.
+func (s *shop) counting(workspace string, n int) (runs func() string) {
+	for i := range n {
+		s.Exec(fmt.Sprintf("CREATE SEQUENCE public.runs_%d", i+1))
+	}
+	s.Exec(fmt.Sprintf(`CREATE FUNCTION public.count_run() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.workspace_id = '%s' THEN
+				PERFORM nextval('public.runs_' || NEW.amount);
+			END IF;
+			RETURN NEW;
+		END $$`, workspace))
+	s.Exec("CREATE TRIGGER count_run BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.count_run()")
+	return func() string {
+		return s.Rows("SELECT substr(sequencename, 6)::int AS amount, last_value FROM pg_sequences WHERE sequencename LIKE 'runs_%' AND last_value IS NOT NULL ORDER BY 1")
+	}
+}
+
+func TestTwinsOfATenantCostTheirNeighboursOneMoreRun(t *testing.T) {
+	shop := openShop(t)
+	wire := pgtest.Tap(t, shop.DSN)
+	store := openStore(t, wire.DSN, oneWriter)
+	shop.conflicting("w2", 3)
+	runs := shop.counting("w1", 3)
+	twin := func(key string) *sale.Sale { return sell("twins", keyed(key), inWorkspace("w2"), byClick("y1")) }
+	sales := []*sale.Sale{twin("a"), sell("k", costing(1)), twin("b"), sell("k", costing(2), named("changed"), keyed("a")), twin("c"), sell("new", costing(3))}
+	outcomes := queue(t, store, sales...)
+	wire.Open()
+	for i, o := range outcomes {
+		if got := wait(t, o); got.err != nil {
+			t.Errorf("sale %d: %v", i, got.err)
+		}
+	}
+	if got, want := runs(), "(1,2)\n(2,2)\n(3,2)"; got != want {
+		t.Errorf("the neighbours ran\n%s\nwant\n%s", got, want)
+	}
+	if n := shop.Sales("true"); n != len(sales) {
+		t.Errorf("%d sales, want %d", n, len(sales))
+	}
+}
+
+// Its twin on another edge has been sent, and has not committed.
+func TestWaitForATwinCostsItsNeighboursOneMoreRun(t *testing.T) {
+	shop := openShop(t)
+	wire := pgtest.Tap(t, shop.DSN)
+	store := openStore(t, wire.DSN, oneWriter)
+	runs := shop.counting("w1", 3)
+	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'twins', 'twins'), ('w1', 'k', 'k'), ('w1', 'l', 'l')")
+	stranger := shop.Lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
+		VALUES ('w2', 'twin', '', gen_random_uuid(), '{}')`)
+	outcomes := queue(t, store, sell("twins", keyed("twin"), inWorkspace("w2"), byClick("y1")),
+		sell("k", costing(1)), sell("l", costing(2)), sell("k", named("changed"), costing(3)))
+	wire.Open()
+	for _, o := range outcomes[1:] {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+	if got, want := runs(), "(1,2)\n(2,2)\n(3,2)"; got != want {
+		t.Errorf("the neighbours ran\n%s\nwant\n%s", got, want)
+	}
+	stranger.Exec("ROLLBACK")
+	if got := wait(t, outcomes[0]); got.err != nil || got.Replayed {
+		t.Errorf("the twin: %+v", got)
+	}
+}
+
+// As before, but the neighbours have keys too: which of all the keys is waited for, Postgres does not say.
+func TestWaitForATwinCostsNeighboursWithKeysOneMoreRun(t *testing.T) {
+	const neighbours = 40
+	shop := openShop(t)
+	wire := pgtest.Tap(t, shop.DSN)
+	store := openStore(t, wire.DSN, oneWriter)
+	runs := shop.counting("w1", neighbours)
+	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'twins', 'twins')")
+	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'k' || i, 'k' || i FROM generate_series(1, $1) i", neighbours)
+	stranger := shop.Lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
+		VALUES ('w2', 'twin', '', gen_random_uuid(), '{}')`)
+	sales := []*sale.Sale{sell("twins", keyed("twin"), inWorkspace("w2"), byClick("y1"))}
+	for i := 1; i <= neighbours; i++ {
+		sales = append(sales, sell(fmt.Sprint("k", i), keyed(fmt.Sprint(i)), costing(int64(i))))
+	}
+	outcomes := queue(t, store, sales...)
+	wire.Open()
+	for _, o := range outcomes[1:] {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+	for run := range strings.Lines(runs()) {
+		if run = strings.TrimSpace(run); !strings.HasSuffix(run, ",2)") {
+			t.Errorf("(neighbour, runs) = %s", run)
+		}
+	}
+	stranger.Exec("ROLLBACK")
+	if got := wait(t, outcomes[0]); got.err != nil || got.Replayed {
+		t.Errorf("the twin: %+v", got)
+	}
+}
+
+// The twins come from three edges, at the same time, all the time; the neighbours have keys too.
+func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *testing.T) {
+	const edges, twins, tills, each = 3, 8, 4, 25
+	const neighbours = edges * tills * each
+	shop := openShop(t)
+	all := shop.edgesOf(edges)
+	runs := shop.counting("w1", neighbours)
+	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'twins', 'twins')")
+	stop := make(chan struct{})
+	var keys atomic.Int64
+	var attackers sync.WaitGroup
+	for e := range edges {
+		for range twins {
+			attackers.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					key := fmt.Sprint(keys.Add(1) / edges) // about as many of each as there are edges
+					all[e].Record(t.Context(), sell("twins", keyed(key), inWorkspace("w2"), byClick("y1")))
+				}
+			})
+		}
+	}
+	sold := rush(t, all, tills, func(edge, till, n int) *sale.Sale {
+		if n == each {
+			return nil
+		}
+		number := (edge*tills+till)*each + n + 1
+		return sell(fmt.Sprint("neighbour", edge, till), costing(int64(number)), keyed(fmt.Sprint(number)))
+	})
+	close(stop)
+	attackers.Wait()
+	var conflicts float64
+	for _, e := range all {
+		conflicts += failures(t, e.metrics, "23")
+	}
+	if conflicts == 0 {
+		t.Error("no twins have met")
+	}
+	if len(sold) != neighbours {
+		t.Errorf("%d neighbours are answered, want %d", len(sold), neighbours)
+	}
+	for run := range strings.Lines(runs()) {
+		if run = strings.TrimSpace(run); !strings.HasSuffix(run, ",1)") && !strings.HasSuffix(run, ",2)") {
+			t.Errorf("(neighbour, runs) = %s", run)
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package sales_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/sales"
+	"hoko.to/edge/plugin/sale"
+)
+
+// crowd is how many customers share the load: of each three, one is known and stays as it is, one is known and
+// changes with each sale, and one is new.
+const crowd = 1000
+
+func (s *shop) admitCrowd() {
+	s.T.Helper()
+	s.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'known' || i, 'known' || i FROM generate_series(1, $1) i WHERE i % 3 > 0", crowd)
+}
+
+// crowdSale is the nth sale to the ith customer.
+func crowdSale(i, n int) *sale.Sale {
+	switch i % 3 {
+	case 0:
+		return sell(fmt.Sprint("new", i))
+	case 1:
+		return sell(fmt.Sprint("known", i))
+	default:
+		return sell(fmt.Sprint("known", i), named(fmt.Sprint("name", n)))
+	}
+}
+
+// serveCrowd sells twice to each of the crowd, many at a time, and calls during now and then.
+func serveCrowd(t *testing.T, edge edge, during func()) {
+	t.Helper()
+	const tills, sales = 64, 2 * crowd
+	var next atomic.Int64
+	var work sync.WaitGroup
+	for range tills {
+		work.Go(func() {
+			for n := int(next.Add(1)); n <= sales; n = int(next.Add(1)) {
+				if n%(sales/10) == 0 {
+					during()
+				}
+				if got := record(t, edge.Store, crowdSale(n%crowd, n)); got.err != nil {
+					t.Errorf("sale %d of the load: %v", n, got.err)
+					return
+				}
+			}
+		})
+	}
+	work.Wait()
+}
+
+// held are sales that wait for somebody else's lock, each with its deadline.
+type held struct {
+	t       *testing.T
+	store   *sales.Store
+	timeout time.Duration
+
+	mu    sync.Mutex
+	began []heldSale
+}
+
+type heldSale struct {
+	*sale.Sale
+	done <-chan timed
+}
+
+type timed struct {
+	outcome
+	took time.Duration
+}
+
+func (h *held) begin(s *sale.Sale) {
+	done, start := make(chan timed, 1), time.Now()
+	answer := beginWithin(h.t, h.store, s, h.timeout)
+	go func() { done <- timed{<-answer, time.Since(start)} }()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.began = append(h.began, heldSale{s, done})
+}
+
+// answered waits for all answers, each of which must have come by its deadline.
+func (h *held) answered(each func(*sale.Sale, outcome)) {
+	h.t.Helper()
+	const busy = 2 * time.Second // for a machine that has other things to do
+	for _, s := range h.began {
+		select {
+		case got := <-s.done:
+			if got.took > h.timeout+busy {
+				h.t.Errorf("%s: answered after %v, its deadline was %v", s.Request.CustomerExternalID, got.took, h.timeout)
+			}
+			each(s.Sale, got.outcome)
+		case <-time.After(pgtest.HangGuard):
+			h.t.Fatalf("%s: no answer", s.Request.CustomerExternalID)
+		}
+	}
+}
+
+// givenUp tells the answers to a sale whose customer was not released by its deadline. On a busy machine the end of the
+// wait can be noticed too late to prove that nothing was recorded.
+func givenUp(err error) bool {
+	return errors.Is(err, sale.ErrNotRecorded) || errors.Is(err, sale.ErrOutcomeUnknown)
+}
+
+// unanswered fails the test where one has been answered.
+func (h *held) unanswered() {
+	h.t.Helper()
+	for _, s := range h.began {
+		select {
+		case got := <-s.done:
+			h.t.Errorf("%s: answered while it is held: %+v", s.Request.CustomerExternalID, got.outcome)
+		default:
+		}
+	}
+}
+
+// edge is a store that counts.
+type edge struct {
+	*sales.Store
+	metrics *prometheus.Registry
+}
+
+func (s *shop) edge(change ...func(*postgres.Options)) edge {
+	s.T.Helper()
+	metrics := prometheus.NewRegistry()
+	return edge{s.Store(append(change, withMetrics(metrics))...), metrics}
+}
+
+// expectNoDeadlock closes the edges, as a session reports what it has met at its end at the latest.
+func (s *shop) expectNoDeadlock(of ...edge) {
+	s.T.Helper()
+	for _, e := range of {
+		if err := e.Close(pgtest.Guarded(s.T)); err != nil {
+			s.T.Error(err)
+		}
+		if n := failures(s.T, e.metrics, "40"); n != 0 {
+			s.T.Errorf("%v statements failed for a deadlock", n)
+		}
+	}
+	until(s.T, "the edges' sessions have ended", func() bool { return s.connections() == 0 })
+	if n := pgtest.Value[int](s.DB, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
+		s.T.Errorf("%d deadlocks", n)
+	}
+}
+
+// failures is how many statements of a store with these metrics have failed with this class of SQLSTATE.
+func failures(t testing.TB, r *prometheus.Registry, class string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "hoko_sale_statement_failures_total" && m.GetLabel()[0].GetValue() == class {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatalf("no failures of the class %s", class)
+	return 0
+}
+
+func TestLoadIsAnsweredWhileACustomerIsLockedAndOneIsInCreation(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		timeout  time.Duration // of the sales that wait
+		released bool
+	}{
+		{"and the locks are released", pgtest.HangGuard, true},
+		{"and the locks stay", 1500 * time.Millisecond, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			shop := openShop(t)
+			shop.admitCrowd()
+			edge := shop.edge()
+			before := mustRecord(t, edge.Store, sell("locked"))
+			locker := shop.Lock(lockCustomer, "locked")
+			creator := shop.Lock("INSERT INTO hoko.customers (id, workspace_id, external_id) VALUES ('created', 'w1', 'in creation')")
+
+			waiting := &held{t: t, store: edge.Store, timeout: c.timeout}
+			hold := func() {
+				waiting.begin(sell("locked", named("changed"), costing(7)))
+				waiting.begin(sell("in creation", costing(7)))
+			}
+			hold()
+			until(t, "the slow lane has both", func() bool { return edge.Stats().SlowCustomers == 2 })
+			serveCrowd(t, edge, hold)
+			if n := shop.Sales("customer_id <> $1", before.Customer.ID); n != 2*crowd {
+				t.Errorf("%d sales of the load, want %d", n, 2*crowd)
+			}
+			if c.released {
+				waiting.unanswered()
+				locker.Exec("COMMIT")
+				creator.Exec("COMMIT")
+			}
+			ids := map[string]string{"locked": before.Customer.ID, "in creation": "created"}
+			waiting.answered(func(s *sale.Sale, got outcome) {
+				customer := s.Request.CustomerExternalID
+				switch {
+				case got.err == nil != c.released || !c.released && !givenUp(got.err):
+					t.Errorf("%s: %v", customer, got.err)
+				case got.err == nil && got.Customer.ID != ids[customer]:
+					t.Errorf("%s: answered the customer %s, want %s", customer, got.Customer.ID, ids[customer])
+				}
+			})
+			stored := 0
+			if c.released {
+				stored = len(waiting.began)
+			}
+			if n := shop.Sales("amount = 7"); n != stored {
+				t.Errorf("%d of the sales that waited are stored, want %d", n, stored)
+			}
+			shop.expectNoDeadlock(edge)
+		})
+	}
+}

@@ -1,0 +1,314 @@
+package sales_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/sale"
+)
+
+const lockCustomer = "SELECT FROM hoko.customers WHERE external_id = $1 FOR UPDATE"
+
+func TestLockedCustomerHoldsUpNobodyElse(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store(oneWriter)
+	mustRecord(t, store, sell("held"))
+	mustRecord(t, store, sell("free"))
+	stranger := shop.Lock(lockCustomer, "held")
+
+	held := begin(t, store, sell("held", named("changed"), costing(1)))
+	shop.untilBlocked()
+	mustRecord(t, store, sell("free", named("changed")))
+	mustRecord(t, store, sell("new"))
+	mustRecord(t, store, sell("held", costing(2))) // changes nothing, so it need not lock
+	select {
+	case got := <-held:
+		t.Fatalf("answered while the customer is locked: %+v", got)
+	default:
+	}
+
+	stranger.Exec("UPDATE hoko.customers SET email = 'stranger@example.com' WHERE external_id = 'held'")
+	stranger.Exec("COMMIT")
+	got := wait(t, held)
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	if text(got.Customer.Email) != "stranger@example.com" {
+		t.Errorf("answered the e-mail %s, want the newest one", text(got.Customer.Email))
+	}
+	if name := pgtest.Value[string](shop.DB, "SELECT name FROM hoko.customers WHERE external_id = 'held'"); name != "changed" {
+		t.Errorf("stored %s", name)
+	}
+}
+
+// A batch must not make a sale that changes nothing wait for its neighbours that do.
+func TestSaleThatChangesNothingDoesNotWaitWithItsBatch(t *testing.T) {
+	shop := openShop(t)
+	wire := pgtest.Tap(t, shop.DSN)
+	store := openStore(t, wire.DSN, oneWriter)
+	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name, email) VALUES ('w1', 'held', 'name', 'e@example.com')")
+	stranger := shop.Lock(lockCustomer, "held")
+	unchanged := func(amount int64) *sale.Sale { return sell("held", named("name"), costing(amount)) }
+	outcomes := queue(t, store,
+		unchanged(1), sell("held", named("changed"), mailing(set("c@example.com"))), unchanged(2), sell("held", named("again")))
+	wire.Open()
+	for _, i := range []int{0, 2} {
+		if got := wait(t, outcomes[i]); got.err != nil || text(got.Customer.Email) != "e@example.com" {
+			t.Fatalf("answered %+v, want the customer as it is stored", got)
+		}
+	}
+	shop.untilBlocked()
+	stranger.Exec("COMMIT")
+	for _, i := range []int{1, 3} {
+		if got := wait(t, outcomes[i]); got.err != nil || text(got.Customer.Email) != "c@example.com" {
+			t.Errorf("answered %+v", got)
+		}
+	}
+	if customer := shop.Rows("SELECT name, email FROM hoko.customers WHERE external_id = 'held'"); customer != "(again,c@example.com)" {
+		t.Errorf("stored %s", customer)
+	}
+}
+
+func TestSessionTerminatedWhileItWaits(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store()
+	mustRecord(t, store, sell("held"))
+	stranger := shop.Lock(lockCustomer, "held")
+	held := begin(t, store, sell("held", named("changed")))
+	until(t, "the waiting session is terminated", func() bool {
+		return pgtest.Value[int](shop.DB, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "+edges) > 0
+	})
+	shop.untilBlocked() // by the next session
+	stranger.Exec("COMMIT")
+	if got := wait(t, held); got.err != nil {
+		t.Error(got.err)
+	}
+	if n := shop.Sales("true"); n != 2 {
+		t.Errorf("%d sales, want 2", n)
+	}
+}
+
+func TestSaleOfALockedCustomerIsNotRecordedByItsDeadline(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store()
+	mustRecord(t, store, sell("held"))
+	stranger := shop.Lock(lockCustomer, "held")
+	got := wait(t, beginWithin(t, store, sell("held", named("changed"), costing(1)), time.Second))
+	if !errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, sale.ErrOutcomeUnknown) {
+		t.Fatalf("error %v, want not recorded", got.err)
+	}
+	stranger.Exec("COMMIT")
+	mustRecord(t, store, sell("held", named("third"))) // what had been left behind would have been recorded by now
+	if n := shop.Sales("amount = 1"); n != 0 {
+		t.Error("the sale was recorded after all")
+	}
+}
+
+// More customers are locked for good than the slow lane has connections.
+func TestCustomersLockedForGoodLeaveRoomInTheSlowLane(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store()
+	var outcomes []<-chan outcome
+	for i := range 4 {
+		mustRecord(t, store, sell(fmt.Sprint("held", i)))
+		shop.Lock(lockCustomer, fmt.Sprint("held", i))
+		outcomes = append(outcomes, beginWithin(t, store, sell(fmt.Sprint("held", i), named("changed")), 4*time.Second))
+	}
+	mustRecord(t, store, sell("freed"))
+	stranger := shop.Lock(lockCustomer, "freed")
+	until(t, "the slow lane has them", func() bool { return store.Stats().SlowCustomers >= 4 })
+	freed := begin(t, store, sell("freed", named("changed")))
+	until(t, "the slow lane has it too", func() bool { return store.Stats().SlowCustomers == 5 })
+	stranger.Exec("COMMIT")
+	if got := wait(t, freed); got.err != nil {
+		t.Error(got.err)
+	}
+	for _, o := range outcomes {
+		select {
+		case got := <-o:
+			t.Errorf("answered before: %+v", got)
+		default:
+		}
+	}
+	for _, o := range outcomes {
+		if got := wait(t, o); !errors.Is(got.err, sale.ErrNotRecorded) {
+			t.Errorf("error %v, want not recorded", got.err)
+		}
+	}
+}
+
+// A site's transaction holds all customers of w1: a turn of a quarter of a second for each would take half a minute.
+func TestManyLockedCustomersOfATenantLeaveTimeForAnothers(t *testing.T) {
+	const many = 200
+	shop := openShop(t)
+	store := shop.Store()
+	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'held' || i, 'x' FROM generate_series(1, $1::int) i", many)
+	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'mine', 'x')")
+	stranger := shop.Lock("UPDATE hoko.customers SET phone = '1' WHERE workspace_id = 'w1'")
+	var held []<-chan outcome
+	for i := range many {
+		held = append(held, begin(t, store, sell(fmt.Sprint("held", i+1))))
+	}
+	until(t, "the slow lane has them", func() bool { return store.Stats().SlowCustomers == many })
+	brief := shop.Lock(lockCustomer, "mine")
+	mine := beginWithin(t, store, sell("mine", inWorkspace("w2"), byClick("y1")), 10*time.Second)
+	until(t, "the slow lane has it too", func() bool { return store.Stats().SlowCustomers == many+1 })
+	brief.Exec("COMMIT")
+	if got := wait(t, mine); got.err != nil {
+		t.Error(got.err)
+	}
+	stranger.Exec("ROLLBACK")
+	for _, o := range held {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+}
+
+func TestLineOfALockedCustomerIsBounded(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store(oneWriter, func(o *postgres.Options) { o.Batch, o.Queue = 3, 12 })
+	mustRecord(t, store, sell("held"))
+	stranger := shop.Lock(lockCustomer, "held")
+	var outcomes []<-chan outcome
+	begun := func(n int) {
+		for range n {
+			outcomes = append(outcomes, begin(t, store, sell("held", named(fmt.Sprint(len(outcomes))))))
+		}
+	}
+	// One is on the way, three wait, and the fifth is one too many.
+	begun(1)
+	shop.untilBlocked()
+	begun(3)
+	until(t, "they wait", func() bool { return store.Stats().SlowSales >= 3 })
+	if got := record(t, store, sell("held", named("one too many"))); !errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Errorf("error %v, want not recorded", got.err)
+	}
+	stranger.Exec("COMMIT")
+	for _, o := range outcomes {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+}
+
+// As with a hot customer whom several edges change: a nearly empty queue is no reason to shed its sales.
+func TestLineOfALockedCustomerMayHoldMoreThanABatch(t *testing.T) {
+	const sales = 12
+	shop := openShop(t)
+	store := shop.Store(oneWriter, func(o *postgres.Options) { o.Batch, o.Queue = 3, 4*sales })
+	mustRecord(t, store, sell("held"))
+	stranger := shop.Lock(lockCustomer, "held")
+	outcomes := []<-chan outcome{begin(t, store, sell("held", named("0")))}
+	shop.untilBlocked()
+	for n := 1; n < sales; n++ {
+		outcomes = append(outcomes, begin(t, store, sell("held", named(fmt.Sprint(n)))))
+	}
+	until(t, "more than a batch waits", func() bool { return store.Stats().SlowSales > 3 })
+	stranger.Exec("COMMIT")
+	for _, o := range outcomes {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+}
+
+func TestCustomerThatSomebodyElseCreates(t *testing.T) {
+	for _, end := range []string{"COMMIT", "ROLLBACK"} {
+		t.Run(end, func(t *testing.T) {
+			shop := openShop(t)
+			store := shop.Store(oneWriter)
+			stranger := shop.Lock("INSERT INTO hoko.customers (id, workspace_id, external_id, name, phone) VALUES ('stranger', 'w1', 'held', 'x', '123')")
+			held := []<-chan outcome{begin(t, store, sell("held", named("one"))), begin(t, store, sell("held", named("one")))}
+			until(t, "the slow lane has them", func() bool { return store.Stats().SlowCustomers == 1 })
+			for i := range 20 {
+				mustRecord(t, store, sell(fmt.Sprint("new", i)))
+			}
+			held = append(held, begin(t, store, sell("held", named("one"))))
+			stranger.Exec(end)
+			for _, h := range held {
+				got := wait(t, h)
+				if got.err != nil {
+					t.Fatal(got.err)
+				}
+				if (got.Customer.ID == "stranger") != (end == "COMMIT") || (text(got.Customer.Phone) == "123") != (end == "COMMIT") {
+					t.Errorf("answered %+v", got.Customer)
+				}
+			}
+			if customers := shop.Rows("SELECT name FROM hoko.customers WHERE external_id = 'held'"); customers != "(one)" {
+				t.Errorf("customers %s", customers)
+			}
+		})
+	}
+}
+
+// They are of one batch, which the customer in creation must not take apart.
+func TestKnownCustomersBesideOneInCreation(t *testing.T) {
+	shop := openShop(t)
+	wire := pgtest.Tap(t, shop.DSN)
+	metrics := prometheus.NewRegistry()
+	store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
+	sales := []*sale.Sale{sell("held")}
+	for i := range 15 {
+		shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', $1)", fmt.Sprint("k", i))
+		sales = append(sales, sell(fmt.Sprint("k", i)))
+	}
+	stranger := shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
+	outcomes := queue(t, store, sales...)
+	wire.Open()
+	for _, o := range outcomes[1:] {
+		if got := wait(t, o); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+	// One that could not wait, one without creating customers, and perhaps the slow lane's first.
+	if n, _ := statements(t, metrics); n > 3 {
+		t.Errorf("%d statements", n)
+	}
+	stranger.Exec("COMMIT")
+	if got := wait(t, outcomes[0]); got.err != nil {
+		t.Error(got.err)
+	}
+}
+
+func TestSaleOfACustomerInCreationIsNotRecordedByItsDeadline(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store()
+	stranger := shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
+	got := wait(t, beginWithin(t, store, sell("held"), time.Second))
+	if !errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Fatalf("error %v, want not recorded", got.err)
+	}
+	stranger.Exec("COMMIT")
+	mustRecord(t, store, sell("held", costing(2)))
+	if n := shop.Sales("true"); n != 1 {
+		t.Errorf("%d sales, want 1", n)
+	}
+}
+
+// An earlier run of the same sale may be under way still when it is asked for again.
+func TestSaleUnderWayElsewhereIsAwaited(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store()
+	mustRecord(t, store, sell("k"))
+	s := sell("k", costing(7))
+	stranger := shop.Lock(`INSERT INTO hoko.sales (id, workspace_id, customer_id, click_id, link_id, attribution, amount, currency, event_name)
+		SELECT $1, 'w1', id, 'c2', 'l2', 'latest-lead', 7, 'usd', 'Purchase' FROM hoko.customers`, s.ID)
+	again := begin(t, store, s)
+	until(t, "the slow lane has it", func() bool { return store.Stats().SlowCustomers == 1 })
+	mustRecord(t, store, sell("somebody else"))
+	stranger.Exec("COMMIT")
+	got := wait(t, again)
+	if got.err != nil || got.Attribution != sale.LatestLead || text(got.ClickID) != "c2" || got.Link.ID != "l2" {
+		t.Errorf("answered %+v, want what was stored", got)
+	}
+	if n := shop.Sales("amount = 7"); n != 1 {
+		t.Errorf("%d sales, want 1", n)
+	}
+}

@@ -1,0 +1,255 @@
+package sales_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/keys"
+)
+
+// A session keeps its plan while the database grows under it, until the next ANALYZE; so that of a small one must serve
+// a large one as well.
+func TestPlansProbeIndexesHoweverManyRowsThereAre(t *testing.T) {
+	statements := hotStatements(t)
+	for _, state := range []struct {
+		name    string
+		rows    int // of each table
+		analyze string
+	}{
+		{"freshly migrated", 0, ""},
+		{"vacuumed while empty", 0, "VACUUM ANALYZE"},
+		{"of 5 rows", 5, "ANALYZE"},
+		{"of 200,000 rows", 200_000, "ANALYZE"},
+	} {
+		t.Run("database "+state.name, func(t *testing.T) {
+			dsn := testenv.Database(t)
+			db := pgtest.Connect(t, dsn)
+			db.Fill(1, state.rows)
+			if state.analyze != "" {
+				db.Exec(state.analyze)
+			}
+			var sessions []plannedStatement
+			for _, statement := range statements {
+				planned := statement.plan(t, dsn)
+				planned.expectProbes()
+				sessions = append(sessions, planned)
+			}
+			if grown := 1000; state.rows < grown {
+				db.Fill(state.rows+1, grown)
+			}
+			for _, planned := range sessions {
+				planned.expectFewPages()
+			}
+		})
+	}
+}
+
+// hotStatement is one that an edge prepares, and the parameters of its session.
+type hotStatement struct {
+	name, sql  string
+	parameters map[string]string
+}
+
+// hotStatements are all that the stores really send.
+func hotStatements(t *testing.T) (all []hotStatement) {
+	t.Helper()
+	shop := openShop(t)
+	wire := pgtest.Tap(t, shop.DSN)
+	var mu sync.Mutex
+	heard := map[string]map[string]string{}
+	wire.Hears = func(parameters map[string]string, statement string) {
+		mu.Lock()
+		defer mu.Unlock()
+		heard[statement] = parameters
+	}
+	wire.Open()
+
+	store := openStore(t, wire.DSN)
+	mustRecord(t, store, sell("k", keyed("key")))
+	mustRecord(t, store, sell("k", keyed("key"))) // a replay
+	stranger := shop.Lock(lockCustomer, "k")
+	slow := begin(t, store, sell("k", named("changed")))
+	shop.untilBlocked()
+	stranger.Exec("COMMIT")
+	if got := wait(t, slow); got.err != nil {
+		t.Fatal(got.err)
+	}
+	o := postgres.Options{DSN: wire.DSN, ListenDSN: shop.DSN}
+	_, _ = pgtest.OpenKeys(t, o).Key(pgtest.Guarded(t), apikey.Hash{})
+	if err := keys.CheckListener(pgtest.Guarded(t), o); err != nil {
+		t.Fatal(err)
+	}
+
+	mu.Lock()
+	defer mu.Unlock()
+	named := map[string]bool{}
+	for sql, parameters := range heard {
+		all = append(all, hotStatement{statementName(sql), sql, parameters})
+		named[statementName(sql)] = true
+	}
+	for _, name := range []string{"sale", "sale in the slow lane", "sale alone", "key", "heartbeat"} {
+		if !named[name] {
+			t.Fatalf("%s was not heard among %v", name, named)
+		}
+	}
+	return all
+}
+
+func statementName(sql string) string {
+	for _, known := range [][2]string{
+		{"FOR NO KEY UPDATE SKIP LOCKED", "sale"}, {"FOR NO KEY UPDATE", "sale in the slow lane"},
+		{"customer.same", "sale alone"}, {"hoko.api_keys", "key"}, {"pg_notify", "heartbeat"},
+	} {
+		if strings.Contains(sql, known[0]) {
+			return known[1]
+		}
+	}
+	return sql
+}
+
+// plannedStatement is one with the plan that its session will keep.
+type plannedStatement struct {
+	hotStatement
+	session pgtest.DB
+}
+
+func (s hotStatement) plan(t *testing.T, dsn string) plannedStatement {
+	t.Helper()
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(config.RuntimeParams, s.parameters)
+	delete(config.RuntimeParams, "user")
+	delete(config.RuntimeParams, "database")
+	conn, err := pgx.ConnectConfig(pgtest.Guarded(t), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(pgtest.Guarded(t)) })
+	p := plannedStatement{s, pgtest.DB{T: t, Conn: conn}}
+	p.session.Exec("PREPARE hot AS " + s.sql)
+	return p
+}
+
+// expectProbes checks that each scan of a table is told by an index where to begin and to end.
+func (p plannedStatement) expectProbes() {
+	t := p.session.T
+	t.Helper()
+	parameters := pgtest.Value[int](p.session, "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'hot'")
+	arguments := ""
+	if parameters > 0 {
+		arguments = "(" + strings.Repeat("NULL, ", parameters-1) + "NULL)"
+	}
+	read := map[string]int{}
+	p.explain("EXPLAIN (FORMAT JSON) EXECUTE hot " + arguments).walk(func(n planNode) {
+		if n.Relation == "" || n.Kind == "ModifyTable" || n.Relation == "schema_version" { // which has one row and no index
+			return
+		}
+		read[n.Relation]++
+		read[n.Index]++
+		if n.IndexCondition == "" {
+			t.Errorf("%s: %s of %s without an index condition", p.name, n.Kind, n.Relation)
+		}
+	})
+	for name, times := range probes[p.name] {
+		if read[name] != times {
+			t.Errorf("%s: %s is read %d times, want %d", p.name, name, read[name], times)
+		}
+	}
+}
+
+// probes of tables, and of indexes that could stand in for one another.
+var probes = map[string]map[string]int{
+	"key":                   {"api_keys": 1, "workspaces": 1, "api_keys_key_hash_key": 1},
+	"sale":                  {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
+	"sale alone":            {"customers": 1, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
+	"sale in the slow lane": {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
+}
+
+// expectFewPages executes the statement with all that it can be asked for.
+func (p plannedStatement) expectFewPages() {
+	switch p.name {
+	case "sale", "sale in the slow lane":
+		for _, b := range batches {
+			p.expectFewPagesOf(b.name, b.execution(p.session), fullBatch)
+		}
+	case "sale alone":
+		for _, b := range batches {
+			if execute := b.executionAlone(p.session); execute != "" {
+				p.expectFewPagesOf(b.name, execute, 1)
+			}
+		}
+	case "key":
+		const most = 1000 // or so: see apikey
+		hashes := pgtest.Value[string](p.session, fmt.Sprintf("SELECT array_agg(sha256(i::text::bytea))::text FROM generate_series(1, %d) i", most))
+		p.expectFewPagesOf("a key", "EXECUTE hot (ARRAY[sha256('7')])", 1)
+		p.expectFewPagesOf("a batch of keys", "EXECUTE hot ('"+hashes+"')", most)
+	}
+}
+
+// expectFewPagesOf executes it for so many sales or keys. No step of the plan may look at more rows than that, nor the
+// whole at more pages of each than a few probes and inserts do.
+func (p plannedStatement) expectFewPagesOf(what, execute string, n int) {
+	t := p.session.T
+	t.Helper()
+	const enough = 60 // measured: 41 at most
+	p.session.Exec("BEGIN")
+	plan := p.explain("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + execute)
+	p.session.Exec("ROLLBACK")
+	pages := 0
+	plan.walk(func(node planNode) {
+		if rows := node.Loops * (node.Rows + node.Filtered + node.JoinFiltered); rows > float64(2*n) {
+			t.Errorf("%s, %s: %s of %s looks at %v rows", p.name, what, node.Kind, node.Relation, rows)
+		}
+		if node.Relation != "" || node.Kind == "LockRows" {
+			pages += node.Hit + node.Read
+			for _, child := range node.Plans { // whose pages are in its own
+				pages -= child.Hit + child.Read
+			}
+		}
+	})
+	if pages > enough*(n+1) {
+		t.Errorf("%s, %s: %d pages each", p.name, what, pages/n)
+	}
+}
+
+func (p plannedStatement) explain(sql string) planNode {
+	p.session.T.Helper()
+	var plans []struct{ Plan planNode }
+	if err := json.Unmarshal([]byte(pgtest.Value[string](p.session, sql)), &plans); err != nil {
+		p.session.T.Fatal(err)
+	}
+	return plans[0].Plan
+}
+
+type planNode struct {
+	Kind           string  `json:"Node Type"`
+	Relation       string  `json:"Relation Name"`
+	Index          string  `json:"Index Name"`
+	IndexCondition string  `json:"Index Cond"`
+	Loops          float64 `json:"Actual Loops"`
+	Rows           float64 `json:"Actual Rows"`
+	Filtered       float64 `json:"Rows Removed by Filter"`
+	JoinFiltered   float64 `json:"Rows Removed by Join Filter"`
+	Hit            int     `json:"Shared Hit Blocks"`
+	Read           int     `json:"Shared Read Blocks"`
+	Plans          []planNode
+}
+
+func (n planNode) walk(visit func(planNode)) {
+	visit(n)
+	for _, child := range n.Plans {
+		child.walk(visit)
+	}
+}

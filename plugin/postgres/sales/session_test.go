@@ -1,0 +1,194 @@
+package sales_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/sale"
+)
+
+func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
+	shop := openShop(t)
+	metrics := prometheus.NewRegistry()
+	store := shop.Store(oneWriter, withMetrics(metrics))
+	mustRecord(t, store, sell("k"))
+	shop.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " + edges)
+	until(t, "it is closed", func() bool { return shop.connections() == 0 })
+	// Had it been sent, it could not be proved that nothing was recorded.
+	if got := record(t, store, sell("k", byClick("none"))); !errors.Is(got.err, sale.ErrUnattributed) {
+		t.Errorf("error %v, want unattributed", got.err)
+	}
+	if n, _ := statements(t, metrics); n != 2 {
+		t.Errorf("%d statements, want 2", n)
+	}
+}
+
+func TestUnreachableServerIsSaidAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	var log pgtest.Log
+	store := openStore(t, "host="+dir+" user=u password=hunter2 dbname=d", func(o *postgres.Options) { o.Logger = log.Logger() })
+	got := record(t, store, sell("k"))
+	if !errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want not recorded", got.err)
+	}
+	if log.Count("no database to record sales") != 1 || strings.Contains(log.String()+got.err.Error(), "hunter2") {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+func TestMissingSchemaIsNamedUntilItIsThere(t *testing.T) {
+	dsn := testenv.EmptyDatabase(t)
+	var log pgtest.Log
+	store := openStore(t, dsn, func(o *postgres.Options) { o.Logger = log.Logger() })
+	for range 3 {
+		if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
+			t.Fatalf("error %v, want the schema", got.err)
+		}
+	}
+	if log.Count("hoko migrate") != 1 {
+		t.Errorf("logged %s", log.String())
+	}
+	if err := postgres.Migrate(pgtest.Guarded(t), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Connect(t, dsn).Exec(pgtest.Catalogue)
+	mustRecord(t, store, sell("k"))
+}
+
+func TestViewWhoseTimesWouldBeMisreadIsRefused(t *testing.T) {
+	shop := openShop(t)
+	shop.Exec("ALTER TABLE hoko.links ALTER created_at DROP DEFAULT, ALTER created_at TYPE date")
+	if got := record(t, shop.Store(), sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
+		t.Errorf("error %v, want the schema", got.err)
+	}
+}
+
+func TestStandbyIsNotWrittenTo(t *testing.T) {
+	shop := openShop(t)
+	shop.Exec("ALTER DATABASE " + shop.Conn.Config().Database + " SET default_transaction_read_only = on")
+	metrics := prometheus.NewRegistry()
+	store := shop.Store(withMetrics(metrics))
+	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
+		t.Errorf("error %v, want not recorded", got.err)
+	}
+	if n, _ := statements(t, metrics); n != 0 {
+		t.Errorf("%d statements were sent to it", n)
+	}
+	shop.Exec("BEGIN READ WRITE")
+	shop.Exec("ALTER DATABASE " + shop.Conn.Config().Database + " RESET default_transaction_read_only")
+	shop.Exec("COMMIT")
+	mustRecord(t, store, sell("k"))
+}
+
+func TestPoolerThatRefusesSettings(t *testing.T) {
+	shop := openShop(t)
+	wire := pgtest.Tap(t, shop.DSN).Working()
+	wire.Refuses = func(parameters map[string]string) string {
+		if _, set := parameters["plan_cache_mode"]; set {
+			return "unsupported startup parameter: plan_cache_mode"
+		}
+		return ""
+	}
+	var log pgtest.Log
+	store := openStore(t, wire.DSN, oneWriter, func(o *postgres.Options) { o.Logger = log.Logger() })
+	mustRecord(t, store, sell("k"))
+	if log.Count("ALTER ROLE") != 1 {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+func TestSettingsOfASession(t *testing.T) {
+	shop := openShop(t)
+	shop.Exec(`CREATE TABLE public.seen AS SELECT name, setting FROM pg_settings WHERE false`)
+	shop.Exec(`CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			INSERT INTO public.seen SELECT name, setting FROM pg_settings WHERE name IN ('plan_cache_mode', 'enable_seqscan', 'enable_bitmapscan', 'jit',
+				'lock_timeout', 'statement_timeout', 'default_transaction_isolation', 'tcp_user_timeout', 'client_min_messages');
+			RETURN NEW;
+		END $$`)
+	shop.Exec("CREATE TRIGGER look BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.look()")
+	var log pgtest.Log
+	store := shop.Store(withTimeout(8*time.Second), func(o *postgres.Options) { o.Logger = log.Logger() })
+	mustRecord(t, store, sell("k"))
+	got := shop.Rows("SELECT * FROM public.seen ORDER BY name")
+	want := lines("(client_min_messages,warning)", `(default_transaction_isolation,"read committed")`, "(enable_bitmapscan,off)", "(enable_seqscan,off)", "(jit,off)", "(lock_timeout,50)",
+		"(plan_cache_mode,force_generic_plan)", "(statement_timeout,4000)", "(tcp_user_timeout,0)") // 0: a socket of this machine has none
+	if got != want {
+		t.Errorf("settings\n%s\nwant\n%s", got, want)
+	}
+	if log.Count("ALTER ROLE") != 0 {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+func TestCommitsThatAreAnsweredBeforeTheyAreSafeAreWarnedOf(t *testing.T) {
+	shop := openShop(t)
+	shop.Exec("ALTER DATABASE " + shop.Conn.Config().Database + " SET synchronous_commit = off")
+	var log pgtest.Log
+	store := shop.Store(oneWriter, func(o *postgres.Options) { o.Logger = log.Logger() })
+	mustRecord(t, store, sell("k"))
+	if log.Count("synchronous_commit = on") != 1 {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+// A server that waits for a standby which never comes shows its own rows all the same.
+func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
+	_, dsn, _ := pgtest.OwnServer(t)
+	store := openStore(t, dsn)
+	s := sell("k", keyed("key"))
+	mustRecord(t, store, s)
+	configure := pgtest.Synchronizing(t, dsn)
+	configure("nobody")
+	for name, again := range map[string]*sale.Sale{"the same sale": s, "the same key": sell("k", keyed("key")), "a new sale": sell("k")} {
+		if got := wait(t, beginWithin(t, store, again, time.Second)); !errors.Is(got.err, sale.ErrOutcomeUnknown) {
+			t.Errorf("%s: %v", name, got.err)
+		}
+	}
+	configure("")
+	if got := mustRecord(t, store, sell("k", keyed("key"))); !got.Replayed {
+		t.Errorf("afterwards: %+v", got)
+	}
+}
+
+// Whoever cancels the wait of a commit for the standbys makes a success of it, with a warning, which a role may not want to hear.
+func TestSaleWhoseWaitForTheStandbysIsCancelledIsNotConfirmed(t *testing.T) {
+	_, dsn, db := pgtest.OwnServer(t)
+	db.Exec("ALTER ROLE postgres SET client_min_messages = error")
+	store := openStore(t, dsn)
+	mustRecord(t, store, sell("k"))
+	configure := pgtest.Synchronizing(t, dsn)
+	waiting := func(forStandbysOnly bool) string {
+		return fmt.Sprintf("FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND (query ~ 'pg_logical_emit_message') = %v", forStandbysOnly)
+	}
+	for name, s := range map[string]*sale.Sale{"alone": sell("k"), "with a key": sell("k", keyed("key")), "that changes": sell("k", named("changed"))} {
+		t.Run(name, func(t *testing.T) {
+			configure("nobody")
+			sold := begin(t, store, s)
+			until(t, "its commit waits", func() bool { return pgtest.Value[int](db, "SELECT count(*) "+waiting(false)) == 1 })
+			db.Exec("SELECT pg_cancel_backend(pid) " + waiting(false))
+			until(t, "it is asked for again, and that waits", func() bool { return pgtest.Value[int](db, "SELECT count(*) "+waiting(true)) == 1 })
+			select {
+			case got := <-sold:
+				t.Errorf("answered while no standby has it: %+v", got)
+			default:
+			}
+			configure("")
+			if got := wait(t, sold); got.err != nil {
+				t.Error(got.err)
+			}
+		})
+	}
+	if n := pgtest.Value[int](db, "SELECT count(*) FROM hoko.sales"); n != 4 {
+		t.Errorf("%d sales, want 4", n)
+	}
+}

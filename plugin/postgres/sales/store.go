@@ -1,0 +1,209 @@
+package sales
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/sale"
+)
+
+var (
+	errClosed = errors.New("the sale store is closed")
+	errFull   = errors.New("too many sales wait")
+	errLate   = errors.New("its time was up")
+)
+
+// Store records sales by group commit: a writer takes all sales that wait for it, has one statement
+// record them, and answers each. No timer is involved: a batch gathers while the one before it
+// commits, so a lone sale is not delayed and a busy edge amortizes its commits.
+//
+// Sales whose customer another session has locked go to a slow lane with connections of its own, so
+// that no other sale waits for that lock.
+type Store struct {
+	*shared
+	writers *writers
+	slow    *slowLane
+
+	start    sync.Once
+	mu       sync.RWMutex // guards closed, and active against Close
+	closed   bool
+	active   sync.WaitGroup // calls of Record
+	accepted atomic.Int64   // how many of them
+	workers  sync.WaitGroup // goroutines of writers and slow lane
+	cut      context.CancelFunc
+}
+
+// shared is what the parts of a store have in common.
+type shared struct {
+	options postgres.Options
+	metrics *metrics
+	ctx     context.Context // canceled when Close stops waiting; pending sales then fail
+	notices notices
+}
+
+// noticeInterval is at least between two log lines about the same trouble.
+const noticeInterval = 10 * time.Second
+
+// notices throttles the log lines that could repeat with every batch.
+type notices struct {
+	trouble rate.Sometimes // the database cannot record sales
+	lost    rate.Sometimes // a connection was lost
+	unset   rate.Sometimes // its sessions lack settings
+	hasty   rate.Sometimes // its commits are answered before they are safe
+	keyless rate.Sometimes // it keeps sales, but not their idempotency keys
+}
+
+var _ sale.Store = (*Store)(nil)
+
+// NewStore returns a Store that connects, and starts its writers, with its first sale. Close ends it.
+func NewStore(o postgres.Options) (*Store, error) {
+	o, err := o.WithDefaults()
+	if err != nil {
+		return nil, err
+	}
+	// Half of a sale's time leaves the other half for a second try, and for a 503 where a stuck statement would mean 504.
+	fast, err := postgres.NewConnector(o.DSN, sessionSettings(o.SaleTimeout/2))
+	if err != nil {
+		return nil, err
+	}
+	slow, err := postgres.NewConnector(o.DSN, sessionSettings(o.SaleTimeout))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cut := context.WithCancel(context.Background())
+	s := &Store{cut: cut}
+	s.shared = &shared{options: o, metrics: newMetrics(o.Metrics, s.waiting), ctx: ctx, notices: notices{
+		trouble: rate.Sometimes{Interval: noticeInterval},
+		lost:    rate.Sometimes{Interval: noticeInterval},
+		unset:   rate.Sometimes{Interval: noticeInterval},
+		hasty:   rate.Sometimes{Interval: noticeInterval},
+		keyless: rate.Sometimes{Interval: noticeInterval},
+	}}
+	s.slow = newSlowLane(s.shared, slow)
+	s.writers = newWriters(s.shared, s.slow, fast)
+	return s, nil
+}
+
+// Record commits the sale; see sale.Store. Without a deadline in ctx it takes
+// postgres.Options.SaleTimeout at most.
+func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, error) {
+	if !s.enter() {
+		return nil, notRecorded(errClosed)
+	}
+	defer s.leave()
+	s.start.Do(s.startWorkers)
+
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.options.SaleTimeout)
+		defer cancel()
+		deadline, _ = ctx.Deadline()
+	}
+	p := newPendingSale(wanted, deadline)
+	writer, slot := s.writers.enter(p.customer)
+	defer s.writers.leave(slot)
+	if !s.submit(p, writer) {
+		s.metrics.shed.Inc()
+		return nil, notRecorded(errFull)
+	}
+	return p.wait(ctx, s.ctx)
+}
+
+// submit hands the sale to the writer, or to the slow lane where that is known
+// to be creating the customer: a writer would only run into the same lock.
+func (s *Store) submit(p *pendingSale, w *writer) bool {
+	if s.slow.creates(p.customer) {
+		return s.slow.add(p, true)
+	}
+	return w.queue.push(p)
+}
+
+func (s *Store) enter() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return false
+	}
+	s.active.Add(1)
+	s.accepted.Add(1)
+	return true
+}
+
+func (s *Store) leave() {
+	s.accepted.Add(-1)
+	s.active.Done()
+}
+
+// startWorkers starts what Close ends.
+func (s *Store) startWorkers() {
+	for _, w := range s.writers.all {
+		s.workers.Go(w.run)
+	}
+	for range postgres.SlowLaneConns {
+		s.workers.Go(s.slow.run)
+	}
+}
+
+// Close refuses new sales, waits until those that were accepted are answered,
+// and closes the connections. Where ctx ends before that, it answers the rest
+// (not recorded where they were never sent, unknown else), closes all the same,
+// and returns ctx's error.
+func (s *Store) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+
+	answered := make(chan struct{})
+	go func() { // ends with the last call of Record, which the cut ends too
+		s.active.Wait()
+		close(answered)
+	}()
+	var err error
+	select {
+	case <-answered:
+	case <-ctx.Done():
+		err = fmt.Errorf("close sale store: %w", ctx.Err())
+		s.cut()
+		<-answered
+	}
+	// Nobody waits any more, so whatever still runs, runs for nobody.
+	s.cut()
+	for _, w := range s.writers.all {
+		w.queue.close()
+	}
+	s.slow.close()
+	s.workers.Wait()
+	return err
+}
+
+// Stats is a snapshot of a Store for an operator.
+type Stats struct {
+	Writers       int   `json:"writers"`        // connections for batches
+	Active        int64 `json:"active"`         // sales accepted and not yet answered
+	Queued        int   `json:"queued"`         // of those, not yet taken by a writer
+	SlowCustomers int   `json:"slow_customers"` // customers in the slow lane
+	SlowSales     int   `json:"slow_sales"`     // sales that wait for them
+}
+
+// Stats of this moment.
+func (s *Store) Stats() Stats {
+	stats := Stats{Writers: len(s.writers.all), Active: s.accepted.Load()}
+	for _, w := range s.writers.all {
+		stats.Queued += w.queue.len()
+	}
+	stats.SlowCustomers, stats.SlowSales = s.slow.len()
+	return stats
+}
+
+// waiting is how many sales are not on their way.
+func (s *Store) waiting() int {
+	stats := s.Stats()
+	return stats.Queued + stats.SlowSales
+}

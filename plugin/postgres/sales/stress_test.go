@@ -1,0 +1,135 @@
+package sales_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/sales"
+	"hoko.to/edge/plugin/sale"
+)
+
+// Each of these customers has one till, which sells to it on one edge after the other and so knows what must be
+// stored; all tills at once share some further customers, of whom only the sales can be foretold.
+func TestManyTillsOnTwoEdges(t *testing.T) {
+	shop := openShop(t)
+	edges := []*sales.Store{shop.Store(), shop.Store()}
+	const tills, rounds, shared = 48, 40, 5
+	ends := make([]till, tills)
+	var work sync.WaitGroup
+	for i := range tills {
+		ends[i] = till{t: t, customer: fmt.Sprint("own", i), random: rand.New(rand.NewPCG(1, uint64(i)))}
+		work.Go(func() {
+			for round := range rounds {
+				ends[i].sell(edges[round%len(edges)])
+				ends[i].share(edges[round%len(edges)], fmt.Sprint("shared", (i+round)%shared))
+			}
+		})
+	}
+	work.Wait()
+
+	var total int64
+	for _, end := range ends {
+		total += end.total
+		if len(end.ids) != 2*rounds {
+			t.Errorf("%s: %d sales answered, want %d", end.customer, len(end.ids), 2*rounds)
+		}
+		if n := shop.Sales("id = ANY ($1)", end.ids); n != len(end.ids) {
+			t.Errorf("%s: %d of %d sales stored", end.customer, n, len(end.ids))
+		}
+		stored := shop.Rows("SELECT name, coalesce(email, 'null'), coalesce(avatar, 'null') FROM hoko.customers WHERE external_id = $1", end.customer)
+		if want := fmt.Sprintf("(%s,%s,%s)", end.name, text(end.email), text(end.avatar)); stored != want {
+			t.Errorf("%s: stored %s, want %s", end.customer, stored, want)
+		}
+	}
+	if n := shop.Sales("true"); n != 2*tills*rounds {
+		t.Errorf("%d sales, want %d", n, 2*tills*rounds)
+	}
+	if sum := pgtest.Value[int64](shop.DB, "SELECT sum(amount)::bigint FROM hoko.sales"); sum != total {
+		t.Errorf("sold for %d, want %d", sum, total)
+	}
+	if n := pgtest.Value[int](shop.DB, "SELECT count(*) FROM hoko.customers"); n != tills+shared {
+		t.Errorf("%d customers, want %d", n, tills+shared)
+	}
+	if n := pgtest.Value[int](shop.DB, "SELECT count(*) FROM hoko.sales s LEFT JOIN hoko.customers c ON c.id = s.customer_id WHERE c.id IS NULL"); n != 0 {
+		t.Errorf("%d sales have no customer", n)
+	}
+}
+
+// till sells to its customer, one sale at a time.
+type till struct {
+	t             *testing.T
+	customer      string
+	random        *rand.Rand
+	name          string
+	email, avatar *string
+	ids           []uuid.UUID
+	total         int64
+}
+
+func (c *till) sell(edge *sales.Store) {
+	s := c.next(c.customer)
+	c.name = s.Request.CustomerName
+	if s.Request.CustomerEmail.Given {
+		c.email = s.Request.CustomerEmail.Value
+	}
+	if s.Request.CustomerAvatar.Given {
+		c.avatar = s.Request.CustomerAvatar.Value
+	}
+	got := c.record(edge, s)
+	if got == nil {
+		return
+	}
+	if text(got.Customer.Email) != text(c.email) || text(got.Customer.Avatar) != text(c.avatar) || got.Customer.Name != c.name {
+		c.t.Errorf("%s: answered %+v", c.customer, got.Customer)
+	}
+	if s.IdempotencyKey == "" {
+		return
+	}
+	if replay, err := edge.Record(pgtest.Guarded(c.t), c.copy(s)); err != nil || !replay.Replayed || replay.SaleID != got.SaleID {
+		c.t.Errorf("%s: replayed %+v, %v", c.customer, replay, err)
+	}
+}
+
+func (c *till) share(edge *sales.Store, customer string) { c.record(edge, c.next(customer)) }
+
+func (c *till) record(edge *sales.Store, s *sale.Sale) *sale.Recorded {
+	if c.random.IntN(10) == 0 {
+		if _, err := edge.Record(pgtest.Guarded(c.t), sell(s.Request.CustomerExternalID, byClick("none"), named("nobody"))); !errors.Is(err, sale.ErrUnattributed) {
+			c.t.Errorf("%s: %v, want unattributed", c.customer, err)
+		}
+	}
+	got, err := edge.Record(pgtest.Guarded(c.t), s)
+	if err != nil {
+		c.t.Error(err)
+		return nil
+	}
+	c.ids = append(c.ids, got.SaleID)
+	c.total += got.Amount
+	return got
+}
+
+// next is a sale of anything.
+func (c *till) next(customer string) *sale.Sale {
+	optional := func() sale.Optional {
+		return []sale.Optional{keep, keep, clear, set(fmt.Sprint("v", c.random.IntN(3)))}[c.random.IntN(4)]
+	}
+	key := ""
+	if c.random.IntN(3) == 0 {
+		key = uuid.NewString()
+	}
+	return sell(customer, named(fmt.Sprint("n", c.random.IntN(3))), costing(c.random.Int64N(1000)),
+		mailing(optional()), pictured(optional()), keyed(key))
+}
+
+// copy is the same request once more.
+func (c *till) copy(s *sale.Sale) *sale.Sale {
+	again := *s
+	again.ID = uuid.Must(uuid.NewV7())
+	return &again
+}
