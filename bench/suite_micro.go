@@ -1,12 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"math"
+	"path"
 	"regexp"
 	"strconv"
+
+	"golang.org/x/perf/benchfmt"
 )
 
 // benchmarked are the packages with benchmarks of the hot path.
@@ -20,9 +24,9 @@ func micro(ctx context.Context, b *bench) error {
 	if err != nil {
 		return fmt.Errorf("go test -bench: %w\n%s", err, out)
 	}
-	found := parseBenchmarks(out)
-	if len(found) == 0 {
-		return fmt.Errorf("go test -bench: no result in\n%s", out)
+	found, err := parseBenchmarks(bytes.NewReader(out))
+	if err != nil || len(found) == 0 {
+		return fmt.Errorf("go test -bench: no result (%v) in\n%s", err, out)
 	}
 	t := table{title: "micro", note: "Go's benchmarks of the hot path, each on its own.", head: []string{"", "a run", "spread", "bytes", "allocations"}}
 	for _, m := range found {
@@ -46,51 +50,29 @@ type benchmark struct {
 	bytes, allocs float64
 }
 
-var (
-	benchmarkLine = regexp.MustCompile(`^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op(.*)$`)
-	packageLine   = regexp.MustCompile(`^pkg: \S*/(\S+)$`)
-	measuredUnit  = regexp.MustCompile(`([\d.]+) (B/op|allocs/op)`)
-)
-
 // parseBenchmarks reads what go test prints, in its order.
-func parseBenchmarks(out []byte) (all []*benchmark) {
+func parseBenchmarks(out io.Reader) (all []*benchmark, err error) {
 	byName := map[string]*benchmark{}
-	pkg := ""
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-		if m := packageLine.FindStringSubmatch(lines.Text()); m != nil {
-			pkg = m[1]
-		}
-		m := benchmarkLine.FindStringSubmatch(lines.Text())
-		if m == nil {
+	results := benchfmt.NewReader(out, "go test -bench")
+	for results.Scan() {
+		r, ok := results.Result().(*benchfmt.Result)
+		if !ok {
 			continue
 		}
-		name := pkg + "." + m[1]
-		if byName[name] == nil {
-			byName[name] = &benchmark{name: name}
-			all = append(all, byName[name])
+		name := path.Base(r.GetConfig("pkg")) + "." + procs.ReplaceAllString(r.Name.String(), "")
+		b := byName[name]
+		if b == nil {
+			b = &benchmark{name: name}
+			byName[name], all = b, append(all, b)
 		}
-		byName[name].add(m[2], m[3])
+		seconds, _ := r.Value("sec/op")
+		bytes, _ := r.Value("B/op")
+		allocs, _ := r.Value("allocs/op")
+		b.nanos = append(b.nanos, math.Round(seconds*1e12)/1e3)
+		b.bytes, b.allocs = max(b.bytes, bytes), max(b.allocs, allocs)
 	}
-	return all
+	return all, results.Err()
 }
 
-func (b *benchmark) add(took, rest string) {
-	b.nanos = append(b.nanos, number(took))
-	for _, m := range measuredUnit.FindAllStringSubmatch(rest, -1) {
-		switch m[2] {
-		case "B/op":
-			b.bytes = max(b.bytes, number(m[1]))
-		case "allocs/op":
-			b.allocs = max(b.allocs, number(m[1]))
-		}
-	}
-}
-
-// number of digits and points, as the expressions above match.
-func number(text string) float64 {
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		panic(err)
-	}
-	return n
-}
+// procs is the GOMAXPROCS that go test appends to a name.
+var procs = regexp.MustCompile(`-\d+$`)

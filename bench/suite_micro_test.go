@@ -2,6 +2,7 @@ package main
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -16,7 +17,7 @@ BenchmarkDecode/published 	  100000	      3000 ns/op	  55.00 MB/s	    1328 B/op	
 ok  	hoko.to/edge/plugin/sale	1.2s
 `
 	want := []*benchmark{{"apikey.CachedKey", []float64{201.5, 199}, 1, 0}, {"sale.Decode/published", []float64{3000}, 1328, 20}}
-	if got := parseBenchmarks([]byte(out)); !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v", got)
+	if got, err := parseBenchmarks(strings.NewReader(out)); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
