@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"strings"
 
@@ -32,16 +30,8 @@ func (s *sender) try(ctx context.Context) error {
 func (s *sender) longer() { s.Duration *= 2 }
 
 func (s *sender) drive(ctx context.Context, begin, end func() error) (outcome, error) {
-	child, err := load.Start(ctx, s.Spec)
+	result, err := load.Run(ctx, s.Spec, begin, end)
 	if err != nil {
-		return outcome{}, err
-	}
-	<-child.Measuring()
-	err = begin()
-	<-child.Done()
-	err = errors.Join(err, end())
-	result, broken := child.Wait()
-	if err = cmp.Or(broken, err); err != nil {
 		return outcome{}, err
 	}
 	return outcome{result.Requests, result.Seconds, result.Latency, result.Errors, generator, result.CPU}, nil

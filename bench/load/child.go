@@ -11,10 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"sync"
 )
 
-// What a child says on its standard output before its Result.
+// What the process says on its standard output before its Result.
 const saysMeasuring, saysDone = "measuring", "done"
 
 // Main reads a Spec as JSON, runs it, and writes a line when the warm-up ends,
@@ -36,87 +35,55 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 	return json.NewEncoder(stdout).Encode(result)
 }
 
-// Child is a generator in a process of its own.
-type Child struct {
-	cmd                    *exec.Cmd
-	stderr                 bytes.Buffer
-	measuring, done, ended chan struct{}
-	result                 *Result
-	err                    error
-}
-
-// Start runs this executable with the argument "load", at which it has to call
-// Main. The child is killed when ctx ends.
-func Start(ctx context.Context, s Spec) (*Child, error) {
+// Run runs s in a process of its own: this executable with the argument "load", at which it has to
+// call Main. It calls begin when the warm-up has ended and end when the measured time has. The
+// process is killed when ctx ends.
+func Run(ctx context.Context, s Spec, begin, end func() error) (Result, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return Result{}, err
 	}
 	spec, err := json.Marshal(s)
 	if err != nil {
-		return nil, err
+		return Result{}, err
 	}
-	c := &Child{cmd: exec.CommandContext(ctx, self, "load"), measuring: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{})}
-	c.cmd.Stdin, c.cmd.Stderr = bytes.NewReader(spec), &c.stderr
-	stdout, err := c.cmd.StdoutPipe()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, self, "load")
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(spec), &stderr
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return Result{}, err
 	}
-	if err := c.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the load generator: %w", err)
+	if err := cmd.Start(); err != nil {
+		return Result{}, fmt.Errorf("start the load generator: %w", err)
 	}
-	go func() {
-		defer close(c.ended)
-		c.err = c.follow(ctx, stdout)
-	}()
-	return c, nil
+	result, err := follow(stdout, begin, end)
+	ended := cmd.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return Result{}, context.Cause(ctx)
+	case ended != nil:
+		return Result{}, fmt.Errorf("load generator: %w: %s", ended, bytes.TrimSpace(stderr.Bytes()))
+	case err == nil && result == nil:
+		err = errors.New("load generator: ended without a result")
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return *result, nil
 }
 
-// follow also opens both channels when the child ends before its time.
-func (c *Child) follow(ctx context.Context, stdout io.Reader) error {
-	measuring := sync.OnceFunc(func() { close(c.measuring) })
-	done := sync.OnceFunc(func() { close(c.done) })
-	defer done()
-	defer measuring()
-	var broken error
+// follow reads what the process says until it ends.
+func follow(stdout io.Reader, begin, end func() error) (result *Result, err error) {
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		switch line := lines.Bytes(); string(line) {
 		case saysMeasuring:
-			measuring()
+			err = errors.Join(err, begin())
 		case saysDone:
-			done()
+			err = errors.Join(err, end())
 		default:
-			broken = json.Unmarshal(line, &c.result)
+			err = errors.Join(err, json.Unmarshal(line, &result))
 		}
 	}
-	err := c.cmd.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case err != nil:
-		return fmt.Errorf("load generator: %w: %s", err, bytes.TrimSpace(c.stderr.Bytes()))
-	case broken != nil:
-		return fmt.Errorf("load generator: read its result: %w", broken)
-	case c.result == nil:
-		return errors.New("load generator: ended without a result")
-	}
-	return nil
-}
-
-// Measuring is closed when the warm-up ended, or the child did.
-func (c *Child) Measuring() <-chan struct{} { return c.measuring }
-
-// Done is closed when the measured time ended, or the child did.
-func (c *Child) Done() <-chan struct{} { return c.done }
-
-// PID is the child's.
-func (c *Child) PID() int { return c.cmd.Process.Pid }
-
-// Wait returns once the child has ended.
-func (c *Child) Wait() (Result, error) {
-	<-c.ended
-	if c.err != nil {
-		return Result{}, c.err
-	}
-	return *c.result, nil
+	return result, err
 }

@@ -18,13 +18,15 @@ const (
 	buckets    = (40-8)*subBuckets + 2*subBuckets
 )
 
-// histogram is log-linear: exact below 256 ns, in steps of less than 1 % above.
-type histogram struct {
+// Histogram is log-linear: exact below 256 ns, in steps of less than 1 % above. It is safe for
+// concurrent use.
+type Histogram struct {
 	counts         [buckets]atomic.Uint32
 	total, longest atomic.Int64
 }
 
-func (h *histogram) record(d time.Duration) {
+// Record counts d.
+func (h *Histogram) Record(d time.Duration) {
 	ns := int64(min(max(d, 0), longest-1))
 	h.counts[bucket(uint64(ns))].Add(1)
 	h.total.Add(ns)
@@ -49,7 +51,8 @@ func ceiling(b int) int64 {
 	return int64(b-shift*subBuckets+1)<<shift - 1
 }
 
-func (h *histogram) latency() Latency {
+// Latency sums up what was recorded.
+func (h *Histogram) Latency() Latency {
 	l := Latency{Max: time.Duration(h.longest.Load())}
 	for b := range h.counts {
 		l.Count += int(h.counts[b].Load())
@@ -63,7 +66,7 @@ func (h *histogram) latency() Latency {
 }
 
 // quantile is a time that the fraction q of all is not above.
-func (h *histogram) quantile(l Latency, q float64) time.Duration {
+func (h *Histogram) quantile(l Latency, q float64) time.Duration {
 	seen := 0
 	for b := range h.counts {
 		seen += int(h.counts[b].Load())

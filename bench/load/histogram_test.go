@@ -26,11 +26,11 @@ func TestBucketsAreWithinOnePercent(t *testing.T) {
 }
 
 func TestQuantilesAreThoseOfWhatWasRecorded(t *testing.T) {
-	var h histogram
+	var h Histogram
 	for i := range 1000 {
-		h.record(time.Duration(1000-i) * time.Millisecond)
+		h.Record(time.Duration(1000-i) * time.Millisecond)
 	}
-	l := h.latency()
+	l := h.Latency()
 	if l.Count != 1000 || l.Max != time.Second || l.Mean != 500500*time.Microsecond {
 		t.Errorf("%+v", l)
 	}
@@ -42,13 +42,13 @@ func TestQuantilesAreThoseOfWhatWasRecorded(t *testing.T) {
 }
 
 func TestLatenciesOutOfRangeCount(t *testing.T) {
-	var h histogram
-	h.record(-time.Second)
-	h.record(24 * time.Hour)
-	if l := h.latency(); l.Count != 2 || l.P50 != 0 || l.Max != longest-1 {
+	var h Histogram
+	h.Record(-time.Second)
+	h.Record(24 * time.Hour)
+	if l := h.Latency(); l.Count != 2 || l.P50 != 0 || l.Max != longest-1 {
 		t.Errorf("%+v", l)
 	}
-	if l := new(histogram).latency(); l != (Latency{}) {
+	if l := new(Histogram).Latency(); l != (Latency{}) {
 		t.Errorf("nothing recorded: %+v", l)
 	}
 }

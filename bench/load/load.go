@@ -19,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // grace is how long the last answers are waited for after the measured time.
@@ -91,12 +93,8 @@ func (s *Spec) check() error {
 	return nil
 }
 
-// Run sends what s says and returns when the last answer is there.
-func Run(ctx context.Context, s Spec) (Result, error) {
-	return run(ctx, s, func() {}, func() {})
-}
-
-// run calls measuring when the warm-up ends and done when the measured time does.
+// run sends what s says and returns when the last answer is there. It calls measuring when the warm-up
+// ends and done when the measured time does.
 func run(ctx context.Context, s Spec, measuring, done func()) (Result, error) {
 	if err := s.check(); err != nil {
 		return Result{}, err
@@ -145,41 +143,34 @@ func run(ctx context.Context, s Spec, measuring, done func()) (Result, error) {
 
 // connect opens all connections, some at a time.
 func connect(ctx context.Context, clients []client) error {
-	failed := make(chan error, len(clients))
-	tokens := make(chan struct{}, 16)
+	var all errgroup.Group
+	all.SetLimit(16)
 	for _, c := range clients {
-		tokens <- struct{}{}
-		go func() {
-			failed <- c.connect(ctx)
-			<-tokens
-		}()
+		all.Go(func() error { return c.connect(ctx) })
 	}
-	var all error
-	for range clients {
-		if err := <-failed; err != nil && all == nil {
-			all = fmt.Errorf("connect: %w", err)
-		}
+	if err := all.Wait(); err != nil {
+		return fmt.Errorf("connect: %w", err)
 	}
-	return all
+	return nil
 }
 
 func cpuBetween(ctx context.Context, from, to time.Time, measuring, done func()) time.Duration {
 	if !wait(ctx, time.Until(from)) {
 		return 0
 	}
-	before := cpu()
+	before := cpu(syscall.RUSAGE_SELF)
 	measuring()
 	if !wait(ctx, time.Until(to)) {
 		return 0
 	}
-	used := cpu() - before
+	used := cpu(syscall.RUSAGE_SELF) - before
 	done()
 	return used
 }
 
-func cpu() time.Duration {
+func cpu(who int) time.Duration {
 	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+	if err := syscall.Getrusage(who, &u); err != nil {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())

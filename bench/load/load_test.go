@@ -35,7 +35,7 @@ func runSpec(t *testing.T, s Spec) Result {
 	if s.Duration == 0 {
 		s.Duration = 300 * time.Millisecond
 	}
-	r, err := Run(t.Context(), s)
+	r, err := run(t.Context(), s, func() {}, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 			})
 			defer close(forever)
 			spec.URL, spec.Duration, spec.Connections = s.URL, time.Hour, 4
-			if _, err := Run(ctx, spec); !errors.Is(err, over) {
+			if _, err := run(ctx, spec, func() {}, func() {}); !errors.Is(err, over) {
 				t.Error(err)
 			}
 		})
@@ -251,7 +251,7 @@ func TestSpecIsChecked(t *testing.T) {
 	} {
 		s := good
 		spoil(&s)
-		if _, err := Run(t.Context(), s); err == nil {
+		if _, err := run(t.Context(), s, func() {}, func() {}); err == nil {
 			t.Error(name)
 		}
 	}

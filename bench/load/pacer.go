@@ -38,7 +38,7 @@ func (p *pacer) run(ctx context.Context) {
 			}
 			p.alarm.sleep(early)
 			if p.recorder.measured(due) {
-				p.recorder.late.record(p.recorder.now() - due)
+				p.recorder.late.Record(p.recorder.now() - due)
 			}
 		}
 		select {

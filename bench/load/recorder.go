@@ -21,7 +21,7 @@ type recorder struct {
 
 	seq                  atomic.Uint64
 	requests, reconnects atomic.Int64
-	latency, late        histogram
+	latency, late        Histogram
 	used                 time.Duration
 
 	mu     sync.Mutex
@@ -47,7 +47,7 @@ func (r *recorder) record(since, now time.Duration, status int, err error) {
 			r.requests.Add(1)
 		}
 		if r.open && r.measured(since) || !r.open && r.measured(now) {
-			r.latency.record(now - since)
+			r.latency.Record(now - since)
 		}
 		return
 	}
@@ -79,8 +79,7 @@ func (r *recorder) fail(kind string) {
 
 // kind leaves out what differs from connection to connection, such as ports.
 func kind(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
 	}
 	for {
@@ -100,8 +99,8 @@ func (r *recorder) result() Result {
 		Seconds:    (r.to - r.from).Seconds(),
 		Errors:     r.errors,
 		Reconnects: int(r.reconnects.Load()),
-		Latency:    r.latency.latency(),
-		Late:       r.late.latency(),
+		Latency:    r.latency.Latency(),
+		Late:       r.late.Latency(),
 		CPU:        r.used,
 		Next:       r.seq.Load(),
 	}
