@@ -112,7 +112,7 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 const statusClientClosedRequest = 499
 
 func setGuessHeaders(header http.Header, spent *apikey.GuessesSpent, now time.Time) {
-	header.Set("X-RateLimit-Limit", strconv.Itoa(spent.Limit))
+	header.Set("X-RateLimit-Limit", strconv.Itoa(spent.Limit.Burst))
 	header.Set("X-RateLimit-Remaining", "0")
 	header.Set("X-RateLimit-Reset", strconv.FormatInt(now.Add(spent.ResetAfter+time.Second-1).Unix(), 10))
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"hoko.to/edge/plugin/ratelimit"
+	"hoko.to/edge/plugin/limit"
 )
 
 // App is what the edge's handlers share: where keys, limits and sales live.
@@ -37,7 +37,7 @@ type App struct {
 	lease  *lease
 	logger *slog.Logger
 	// limits by handler name: handlers of one name share buckets.
-	limits map[string]ratelimit.Limit
+	limits map[string]limit.Limit
 	// longestBody is how long the slowest body of a sale may take.
 	longestBody time.Duration
 }
@@ -54,7 +54,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // `caddy validate` too, so it connects to nothing.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Slogger()
-	a.limits = make(map[string]ratelimit.Limit)
+	a.limits = make(map[string]limit.Limit)
 	effective, err := a.effective()
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (a *App) Cleanup() error {
 func (a *App) backend() *backend { return a.lease.use() }
 
 // claimLimit registers the limit of a handler name.
-func (a *App) claimLimit(name string, limit ratelimit.Limit) error {
+func (a *App) claimLimit(name string, limit limit.Limit) error {
 	if claimed, ok := a.limits[name]; ok && claimed != limit {
 		return fmt.Errorf("handlers of one name share their buckets, but two of name %q have different limits: give one another name", name)
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
-	"hoko.to/edge/plugin/ratelimit"
+	"hoko.to/edge/plugin/limit"
 )
 
 // parseApp sets the app up from the global option `hoko`.
@@ -125,7 +125,7 @@ func (a *App) unmarshalGuesses(d *caddyfile.Dispenser) error {
 	if err := stringArg(d, &text); err != nil {
 		return err
 	}
-	budget, err := ratelimit.ParseLimit(text)
+	budget, err := limit.Parse(text)
 	if err != nil {
 		return d.WrapErr(err)
 	}

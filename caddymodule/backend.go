@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres/keys"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/ratelimit"
@@ -58,7 +59,7 @@ func (b *backend) assemble(logger *slog.Logger) (err error) {
 		Size:    s.cacheSize,
 		TTL:     s.cacheTTL,
 		Stale:   s.cacheStale,
-		Guesses: apikey.GuessLimit{Rate: s.guessRate, Period: s.guessPeriod},
+		Guesses: limit.Limit{Rate: s.guessRate, Period: s.guessPeriod, Burst: s.guessRate},
 		Logger:  logger,
 		Metrics: b.metrics,
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/admin"
 	"hoko.to/edge/plugin/postgres/keys"
@@ -145,7 +146,7 @@ func (e *examination) limits(ctx context.Context) {
 		return
 	}
 	e.clock("redis", server.Clock, before)
-	request := ratelimit.Request{Name: "doctor", Limit: ratelimit.Limit{Rate: 1000, Period: time.Second, Burst: 1000}, OnError: ratelimit.Deny}
+	request := ratelimit.Request{Name: "doctor", Limit: limit.Limit{Rate: 1000, Period: time.Second, Burst: 1000}, OnError: ratelimit.Deny}
 	rand.Read(request.Bucket[:])
 	if _, err := limiter.Allow(ctx, request); err != nil {
 		e.fail("redis", err, "the user needs EVALSHA, EVAL and the commands of the script on the keys rate:*; memory and replicas must admit writes")

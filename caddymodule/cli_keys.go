@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres/admin"
-	"hoko.to/edge/plugin/ratelimit"
 )
 
 func keysCommand() *cobra.Command {
@@ -82,21 +82,21 @@ func newKey(cmd *cobra.Command, now time.Time) (wanted admin.NewKey, err error) 
 	return wanted, err
 }
 
-func keyLimit(text string, burst int) (apikey.Limit, error) {
+func keyLimit(text string, burst int) (limit.Limit, error) {
 	if text == "" {
 		if burst != 0 {
-			return apikey.Limit{}, fmt.Errorf("--burst needs a --limit")
+			return limit.Limit{}, fmt.Errorf("--burst needs a --limit")
 		}
-		return apikey.Limit{}, nil
+		return limit.Limit{}, nil
 	}
-	limit, err := ratelimit.ParseLimit(text)
+	l, err := limit.Parse(text)
 	if err != nil {
-		return apikey.Limit{}, err
+		return limit.Limit{}, err
 	}
 	if burst != 0 {
-		limit.Burst = burst
+		l.Burst = burst
 	}
-	return apikey.Limit(limit), limit.Validate()
+	return l, l.Validate()
 }
 
 // expiry is a time, or a duration from now on; zero for "".
@@ -166,7 +166,7 @@ func keyState(key admin.KeyInfo, now time.Time) string {
 	}
 }
 
-func limitText(limit apikey.Limit) string {
+func limitText(limit limit.Limit) string {
 	switch limit.Burst {
 	case 0:
 		return "-"

@@ -7,7 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"hoko.to/edge/plugin/ratelimit"
+	"hoko.to/edge/plugin/limit"
 )
 
 // Postgres is the database of keys and sales.
@@ -117,7 +117,7 @@ func (g *Guesses) check() error {
 	if g == nil {
 		return nil
 	}
-	if err := (ratelimit.Limit{Rate: g.Rate, Period: time.Duration(g.Period), Burst: g.Rate}).Validate(); err != nil {
+	if err := (limit.Limit{Rate: g.Rate, Period: time.Duration(g.Period), Burst: g.Rate}).Validate(); err != nil {
 		return fmt.Errorf("guesses: %w", err)
 	}
 	return nil

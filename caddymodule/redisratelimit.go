@@ -13,6 +13,7 @@ import (
 
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/ratelimit"
 )
 
@@ -36,7 +37,7 @@ type RedisRateLimit struct {
 
 	app    *App
 	logger *zap.Logger
-	limit  ratelimit.Limit
+	limit  limit.Limit
 }
 
 // RateLimit is how often a key may call.
@@ -74,7 +75,7 @@ func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
 	if _, err := ratelimit.ParseOnError(string(l.OnError)); err != nil {
 		return fmt.Errorf("on_error: %w", err)
 	}
-	l.limit = ratelimit.Limit{
+	l.limit = limit.Limit{
 		Rate:   l.Limit.Rate,
 		Period: time.Duration(l.Limit.Period),
 		Burst:  cmp.Or(l.Limit.Burst, l.Limit.Rate),
@@ -115,11 +116,11 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 }
 
 // limitOf is the key's own limit, else the route's.
-func (l *RedisRateLimit) limitOf(key *apikey.Key) ratelimit.Limit {
-	if key.Limit == (apikey.Limit{}) {
+func (l *RedisRateLimit) limitOf(key *apikey.Key) limit.Limit {
+	if key.Limit == (limit.Limit{}) {
 		return l.limit
 	}
-	return ratelimit.Limit(key.Limit)
+	return key.Limit
 }
 
 // Interface guards

@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/ratelimit"
 )
 
@@ -59,7 +60,7 @@ func (l *RateLimit) unmarshal(d *caddyfile.Dispenser) error {
 	if len(args) != 1 && !withBurst {
 		return d.Err("limit must be <rate>/<period> [burst <number>]")
 	}
-	limit, err := ratelimit.ParseLimit(args[0])
+	limit, err := limit.Parse(args[0])
 	if err != nil {
 		return d.WrapErr(err)
 	}

@@ -25,16 +25,18 @@ const (
 var mayImport = map[string][]string{
 	"cmd":              {"caddymodule"},
 	"caddymodule":      {"plugin", "internal/devserver", "."},
-	"plugin/apikey":    {},
-	"plugin/ratelimit": {},
+	"plugin/limit":     {},
 	"plugin/apierror":  {},
+	"plugin/apikey":    {"plugin/limit", "plugin/apierror"},
+	"plugin/ratelimit": {"plugin/limit", "plugin/apierror"},
 	"plugin/sale":      {"plugin/apikey", "plugin/apierror"},
-	"plugin/postgres":  {"plugin/apikey", "plugin/sale", "plugin/postgres"},
+	"plugin/postgres":  {"plugin/apikey", "plugin/sale", "plugin/limit", "plugin/postgres"},
 
 	"plugin/postgres/internal/pgtest": {"plugin", "internal/testenv"},
-	"internal/devserver":              {},
-	"internal/testenv":                {"internal/devserver", "plugin/postgres"},
-	"bench":                           {"bench", "internal/devserver", "plugin/postgres", "."},
+
+	"internal/devserver": {},
+	"internal/testenv":   {"internal/devserver", "plugin/postgres"},
+	"bench":              {"bench", "internal/devserver", "plugin/postgres", "."},
 }
 
 // mayUse is, by library, which directories may import it. Where tests is true,
@@ -86,7 +88,9 @@ func TestADirectionIsEnforced(t *testing.T) {
 		{"plugin/sale/handler.go", "hoko.to/edge/plugin/apikey", true},
 		{"plugin/sale/handler.go", "hoko.to/edge/plugin/postgres", false},
 		{"plugin/sale/handler_test.go", "hoko.to/edge/plugin/postgres", true},
-		{"plugin/apikey/cache.go", "hoko.to/edge/plugin/apierror", false},
+		{"plugin/apikey/cache.go", "hoko.to/edge/plugin/limit", true},
+		{"plugin/apikey/cache.go", "hoko.to/edge/plugin/ratelimit", false},
+		{"plugin/limit/limit.go", "hoko.to/edge/plugin/apierror", false},
 		{"plugin/postgres/store.go", "hoko.to/edge/plugin/sale", true},
 		{"plugin/postgres/store.go", "hoko.to/edge/plugin/apierror", false},
 		{"plugin/postgres/store.go", "github.com/jackc/tern/v2/migrate", true},

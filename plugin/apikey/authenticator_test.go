@@ -96,7 +96,7 @@ func TestKeyThatWasFoundIsNoGuess(t *testing.T) {
 		b.wantLookups(3)
 		b.wantCause("unknown", CauseUnknown)
 		wantSpent(t, b.call("another"))
-	}, func(o *Options) { o.Guesses = GuessLimit{1, time.Hour} })
+	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
 }
 
 func TestHostnamesAreCheckedOnCachedKeysToo(t *testing.T) {
@@ -227,7 +227,7 @@ func TestEdgeThatNeverListenedIsDeaf(t *testing.T) {
 			t.Error("it listens")
 		}
 
-		never, err := New(b.store, Options{Size: 1, TTL: time.Minute, Guesses: GuessLimit{1, time.Second}})
+		never, err := New(b.store, Options{Size: 1, TTL: time.Minute, Guesses: limitOf(1, time.Second)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -435,7 +435,7 @@ func TestOutageIsForgottenWhenNobodyAsks(t *testing.T) {
 }
 
 func TestImpossibleOptionsAreRefused(t *testing.T) {
-	good := Options{Size: 1, TTL: time.Second, Guesses: GuessLimit{1, time.Second}}
+	good := Options{Size: 1, TTL: time.Second, Guesses: limitOf(1, time.Second)}
 	if _, err := New(&fakeStore{}, good); err != nil {
 		t.Fatal(err)
 	}
@@ -445,7 +445,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		"stale":   func(o *Options) { o.Stale = -1 },
 		"guesses": func(o *Options) { o.Guesses.Rate = 0 },
 		"period":  func(o *Options) { o.Guesses.Period = 0 },
-		"rate":    func(o *Options) { o.Guesses = GuessLimit{2_000_000_000, time.Second} },
+		"rate":    func(o *Options) { o.Guesses = limitOf(2_000_000_000, time.Second) },
 	} {
 		bad := good
 		change(&bad)

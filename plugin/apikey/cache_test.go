@@ -14,7 +14,7 @@ import (
 
 func TestAuthenticatorStartsNothingBeforeItsFirstUse(t *testing.T) {
 	before := runtime.NumGoroutine()
-	a, err := New(&fakeStore{}, Options{Size: 10, TTL: time.Second, Guesses: GuessLimit{1, time.Second}})
+	a, err := New(&fakeStore{}, Options{Size: 10, TTL: time.Second, Guesses: limitOf(1, time.Second)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestGuessesDoNotPushAKeyOut(t *testing.T) {
 		if stats := b.Stats(); stats.Keys != 1 || stats.Unknown != unknownSize {
 			t.Errorf("%+v", stats)
 		}
-	}, func(o *Options) { o.Size = 1; o.Guesses = GuessLimit{1_000_000, time.Second} })
+	}, func(o *Options) { o.Size = 1; o.Guesses = limitOf(100_000, time.Second) })
 }
 
 // stopped is a clock for entries that do not age.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 // guessers is how many client addresses are remembered.
@@ -16,8 +18,8 @@ const guessers = 65_536
 // it runs, so that concurrent ones cannot overspend it, and pays or gives it
 // back when it ends.
 type guesses struct {
-	limit    int
-	interval time.Duration // emission interval: a guess comes back each
+	limit    limit.Limit
+	interval time.Duration // emission interval: one guess comes back in it
 
 	mu      sync.Mutex
 	budgets *simplelru.LRU[netip.Addr, *budget]
@@ -30,9 +32,9 @@ type budget struct {
 	held int
 }
 
-func newGuesses(limit GuessLimit) (*guesses, error) {
+func newGuesses(l limit.Limit) (*guesses, error) {
 	budgets, err := simplelru.NewLRU[netip.Addr, *budget](guessers, nil)
-	return &guesses{limit: limit.Rate, interval: limit.Period / time.Duration(limit.Rate), budgets: budgets}, err
+	return &guesses{limit: l, interval: l.Cost(1), budgets: budgets}, err
 }
 
 // check refuses an address whose budget is spent.
@@ -74,7 +76,7 @@ func (g *guesses) settle(b *budget, guessed bool, now time.Duration) {
 // spent says how long to wait where the budget does not hold one guess more.
 func (g *guesses) spent(b *budget, now time.Duration) error {
 	reset := max(b.full-now, 0) + time.Duration(b.held)*g.interval
-	retry := reset - time.Duration(g.limit-1)*g.interval
+	retry := reset - time.Duration(g.limit.Burst-1)*g.interval
 	if retry <= 0 {
 		return nil
 	}

@@ -33,7 +33,7 @@ func TestAddressHasSixtyGuessesAMinute(t *testing.T) {
 			b.wantCause(fmt.Sprint("guess", i), CauseUnknown)
 		}
 		spent := wantSpent(t, b.call("one-more"))
-		if *spent != (GuessesSpent{Limit: 60, ResetAfter: time.Minute, RetryAfter: time.Second}) {
+		if *spent != (GuessesSpent{Limit: limitOf(60, time.Minute), ResetAfter: time.Minute, RetryAfter: time.Second}) {
 			t.Errorf("%+v", *spent)
 		}
 		b.wantLookups(60)
@@ -68,7 +68,7 @@ func TestKeyThatIsCachedIsNotSubjectToTheBudget(t *testing.T) {
 		time.Sleep(time.Minute)
 		b.wantOK(testToken)
 		b.wantLookups(4)
-	}, func(o *Options) { o.Guesses = GuessLimit{1, time.Hour} })
+	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
 }
 
 func TestConcurrentGuessesCannotOverspend(t *testing.T) {
@@ -92,7 +92,7 @@ func TestConcurrentGuessesCannotOverspend(t *testing.T) {
 			t.Errorf("%d unknown and %d refused", unknown.Load(), spent.Load())
 		}
 		b.wantLookups(60)
-	}, func(o *Options) { o.Guesses = GuessLimit{60, time.Hour} })
+	}, func(o *Options) { o.Guesses = limitOf(60, time.Hour) })
 }
 
 func TestOnlyLookupsThatFoundNothingCost(t *testing.T) {
@@ -116,7 +116,7 @@ func TestOnlyLookupsThatFoundNothingCost(t *testing.T) {
 }
 
 func TestRefusalCountsTheGuessesUnderWay(t *testing.T) {
-	g, err := newGuesses(GuessLimit{2, 2 * time.Second})
+	g, err := newGuesses(limitOf(2, 2*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestRefusalCountsTheGuessesUnderWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if spent := wantSpent(t, g.check(client, 0)); *spent != (GuessesSpent{2, 2 * time.Second, time.Second}) {
+	if spent := wantSpent(t, g.check(client, 0)); *spent != (GuessesSpent{limitOf(2, 2*time.Second), 2 * time.Second, time.Second}) {
 		t.Errorf("%+v", *spent)
 	}
 	g.settle(first, false, 0)
@@ -170,7 +170,7 @@ func TestClientsAreToldApartByAddressAndIPv6ByItsNetwork(t *testing.T) {
 }
 
 func TestMillionAddressesAreNotAllRemembered(t *testing.T) {
-	g, err := newGuesses(GuessLimit{60, time.Minute})
+	g, err := newGuesses(limitOf(60, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,10 @@
 package apikey
 
-import "time"
+import (
+	"time"
+
+	"hoko.to/edge/plugin/limit"
+)
 
 // Key is what is known of an API key. Keys are immutable and shared between
 // requests. They hold the key's hash, never the key.
@@ -14,19 +18,11 @@ type Key struct {
 	AllowedHostnames []string
 	// Limit is the override that counts for this key: its own row's, else its
 	// workspace's; the zero Limit where there is none.
-	Limit Limit
+	Limit limit.Limit
 	// ExpiresAt is zero for a key that does not expire.
 	ExpiresAt time.Time
 	Scopes    Scopes
 	Revoked   bool
 	// WorkspaceDisabled: all keys of the workspace are refused.
 	WorkspaceDisabled bool
-}
-
-// Limit overrides the route's rate limit: Rate requests each Period, and at
-// most Burst at once.
-type Limit struct {
-	Rate   int
-	Period time.Duration
-	Burst  int
 }

@@ -243,7 +243,7 @@ func TestAddressWithoutABudgetIsRefusedBeforeItWaits(t *testing.T) {
 		}
 		release()
 		requests.Wait()
-	}, func(o *Options) { o.Guesses = GuessLimit{1, time.Hour} })
+	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
 }
 
 func TestStrangersDoNotKeepAKnownKeyFromBeingVerified(t *testing.T) {
@@ -311,7 +311,7 @@ func TestFollowerIsNotRefusedForTheBudgetOfItsLeader(t *testing.T) {
 		}
 		requests.Wait()
 		b.wantLookups(strangersAtOnce + 1)
-	}, func(o *Options) { o.Guesses = GuessLimit{1, time.Hour} })
+	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
 }
 
 func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
@@ -357,7 +357,7 @@ func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
 }
 
 func TestCloseRacesWithRequests(t *testing.T) {
-	b := setup(t, func(o *Options) { o.Guesses = GuessLimit{1_000_000, time.Second} })
+	b := setup(t, func(o *Options) { o.Guesses = limitOf(100_000, time.Second) })
 	var started, requests sync.WaitGroup
 	for i := range 8 {
 		started.Add(1)

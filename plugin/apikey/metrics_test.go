@@ -63,7 +63,7 @@ func TestMetricsCountEveryOutcome(t *testing.T) {
 		if want := `{"keys":5,"size":1000,"unknown":1,"clients":2,"listening":true,"outage":true}`; string(encoded) != want {
 			t.Errorf("got %s, want %s", encoded, want)
 		}
-	}, func(o *Options) { o.Metrics = registry; o.Guesses = GuessLimit{1, time.Hour} })
+	}, func(o *Options) { o.Metrics = registry; o.Guesses = limitOf(1, time.Hour) })
 }
 
 // gather reads every metric by its name and the value of its label.
@@ -88,7 +88,7 @@ func gather(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 
 func TestTwoAuthenticatorsCannotShareARegistry(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	o := Options{Size: 1, TTL: time.Second, Guesses: GuessLimit{1, time.Second}, Metrics: registry}
+	o := Options{Size: 1, TTL: time.Second, Guesses: limitOf(1, time.Second), Metrics: registry}
 	if _, err := New(&fakeStore{}, o); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestOutageIsLoggedOnceAMinuteAndNamesNoKey(t *testing.T) {
 		}
 	}, func(o *Options) {
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		o.Guesses = GuessLimit{1000, time.Second}
+		o.Guesses = limitOf(1000, time.Second)
 	})
 	if lines := strings.Count(log.String(), "\n"); lines != 2 {
 		t.Errorf("%d lines", lines)

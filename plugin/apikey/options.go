@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 // Defaults of the settings.
@@ -29,17 +31,11 @@ type Options struct {
 	// store cannot answer. 0 refuses service then.
 	Stale time.Duration
 	// Guesses is what each client address may spend on keys that do not exist.
-	Guesses GuessLimit
+	Guesses limit.Limit
 	// Logger hears of outages of the store; nil discards.
 	Logger *slog.Logger
 	// Metrics registers the collectors; nil leaves them unregistered.
 	Metrics prometheus.Registerer
-}
-
-// GuessLimit is Rate guesses each Period, all of which may come at once.
-type GuessLimit struct {
-	Rate   int
-	Period time.Duration
 }
 
 func (o Options) validate() error {
@@ -50,10 +46,9 @@ func (o Options) validate() error {
 		return fmt.Errorf("the key cache's ttl must be positive, not %s", o.TTL)
 	case o.Stale < 0:
 		return fmt.Errorf("the key cache's stale must not be negative: %s", o.Stale)
-	case o.Guesses.Rate < 1:
-		return fmt.Errorf("guesses must be at least 1, not %d", o.Guesses.Rate)
-	case o.Guesses.Period < time.Duration(o.Guesses.Rate):
-		return fmt.Errorf("guesses: %d in %s is more than one a nanosecond", o.Guesses.Rate, o.Guesses.Period)
+	}
+	if err := o.Guesses.Validate(); err != nil {
+		return fmt.Errorf("guesses: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 // Cause says why a key was refused. It belongs into the log and the metrics,
@@ -45,8 +47,8 @@ var (
 // GuessesSpent is a 429: the client's address spent its budget of lookups that
 // found nothing, and the key is not one that the edge knows.
 type GuessesSpent struct {
-	// Limit is how many guesses the budget holds.
-	Limit int
+	// Limit is the budget.
+	Limit limit.Limit
 	// ResetAfter is the time until the budget is full again, RetryAfter the
 	// time until it holds one guess.
 	ResetAfter, RetryAfter time.Duration

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 // fakeStore is a Store that a test can change, break and hold up.
@@ -105,7 +107,7 @@ type bundle struct {
 
 func setup(t testing.TB, change ...func(*Options)) *bundle {
 	t.Helper()
-	o := Options{Size: 1000, TTL: time.Minute, Stale: 5 * time.Minute, Guesses: GuessLimit{60, time.Minute}}
+	o := Options{Size: 1000, TTL: time.Minute, Stale: 5 * time.Minute, Guesses: limitOf(60, time.Minute)}
 	for _, f := range change {
 		f(&o)
 	}
@@ -192,4 +194,9 @@ func wantSpent(t testing.TB, err error) *GuessesSpent {
 		t.Fatalf("got %v, want GuessesSpent", err)
 	}
 	return spent
+}
+
+// limitOf is n guesses a period, all of which may come together.
+func limitOf(n int, period time.Duration) limit.Limit {
+	return limit.Limit{Rate: n, Period: period, Burst: n}
 }

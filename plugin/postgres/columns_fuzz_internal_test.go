@@ -4,8 +4,6 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgtype"
-
-	"hoko.to/edge/plugin/ratelimit"
 )
 
 // A row's limit is one that the limiter takes, or an error.
@@ -24,7 +22,7 @@ func FuzzLimitColumns(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := ratelimit.Limit(limit).Validate(); err != nil {
+		if err := limit.Validate(); err != nil {
 			t.Errorf("%+v: %v", limit, err)
 		}
 	})

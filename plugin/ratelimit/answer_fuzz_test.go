@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 // answering stands where a client would write to its connection.
@@ -58,14 +60,14 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(uint8(0), int64(0), int64(0), "1.0999999046326", "60.999999904633", 600, int64(time.Minute), 600)
 	f.Add(uint8(0), int64(0), int64(0), "687818966.13609", "687819026.03609", 600, int64(time.Minute), 600)
 	f.Add(uint8(0), int64(1), int64(-1<<63), "-1", "nan", 10, int64(time.Second), 10)
-	f.Add(uint8(0), int64(-1), int64(0), "-1", "1", 1, int64(MaxPeriod), 1)
+	f.Add(uint8(0), int64(-1), int64(0), "-1", "1", 1, int64(limit.MaxPeriod), 1)
 	f.Add(uint8(0), int64(1), int64(0), "-1", "1e308", 1, int64(time.Hour), 1)
 	f.Add(uint8(0), int64(0), int64(0), "0x1p-2", "inf", 1, int64(time.Hour), 5)
 	for i := range mangled {
 		f.Add(uint8(i), int64(1), int64(1), "-1", "0.1", 10, int64(time.Second), 10)
 	}
 	f.Fuzz(func(t *testing.T, mangle uint8, allowed, left int64, retry, reset string, rate int, period int64, burst int) {
-		limit := Limit{Rate: rate, Period: time.Duration(period), Burst: burst}
+		limit := limit.Limit{Rate: rate, Period: time.Duration(period), Burst: burst}
 		if limit.Validate() != nil {
 			return
 		}
@@ -84,12 +86,12 @@ func FuzzAnswer(f *testing.F) {
 			}
 			return
 		}
-		longest := limit.fill() + maxSetBack
+		longest := limit.Fill() + maxSetBack
 		switch {
 		case i != 0 || allowed != 0 && allowed != 1 || d.Allowed != (allowed == 1):
 			t.Errorf("took it for an answer: %+v", d)
 		case d.ResetAfter <= 0 || d.ResetAfter > longest || d.Remaining < 0 || d.Remaining > burst:
-			t.Errorf("got %+v of a bucket that is full after %s", d, limit.fill())
+			t.Errorf("got %+v of a bucket that is full after %s", d, limit.Fill())
 		case d.Allowed && d.RetryAfter != 0, !d.Allowed && (d.Remaining != 0 || d.RetryAfter < time.Second || d.RetryAfter >= longest+time.Second):
 			t.Errorf("got %+v", d)
 		}

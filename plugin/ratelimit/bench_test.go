@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/limit"
 )
 
 // plenty is a limit that no benchmark spends.
-var plenty = Limit{Rate: 100_000, Period: time.Second, Burst: 1_000_000}
+var plenty = limit.Limit{Rate: 100_000, Period: time.Second, Burst: 1_000_000}
 
 func BenchmarkAllow(b *testing.B) {
 	limiter := newLimiter(b, Options{URL: testenv.Redis(b), Timeout: patience})
@@ -48,7 +49,7 @@ func BenchmarkAllowWithoutRedis(b *testing.B) {
 
 func BenchmarkAllowRemembersADenial(b *testing.B) {
 	limiter := newLimiter(b, Options{URL: testenv.Redis(b), Timeout: patience})
-	request := Request{Name: "default", Limit: Limit{Rate: 1, Period: time.Hour, Burst: 1}}
+	request := Request{Name: "default", Limit: limit.Limit{Rate: 1, Period: time.Hour, Burst: 1}}
 	limiter.Allow(b.Context(), request)
 	b.ReportAllocs()
 	for b.Loop() {

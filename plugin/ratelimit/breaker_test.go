@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 // outageSuite is a limiter in a bubble, with a fake Redis that a test may break.
@@ -33,7 +35,11 @@ func inOutageWith(t *testing.T, o Options, test func(s *outageSuite)) {
 	})
 }
 
-var perMinute = Limit{Rate: 600, Period: time.Minute, Burst: 600}
+var perMinute = limitOf(600, time.Minute, 600)
+
+func limitOf(rate int, period time.Duration, burst int) limit.Limit {
+	return limit.Limit{Rate: rate, Period: period, Burst: burst}
+}
 
 // decide asks once and says how long that took.
 func (s *outageSuite) decide() (Decision, time.Duration) {

@@ -3,6 +3,8 @@ package ratelimit
 import (
 	"encoding/base64"
 	"strconv"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 // bucket is what is counted. The limit is part of it: a bucket whose limit
@@ -13,7 +15,7 @@ import (
 type bucket struct {
 	name  string
 	owner [32]byte
-	limit Limit
+	limit limit.Limit
 }
 
 // key is the bucket's Redis key, but for what redis_rate puts before it. The braces

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 // Source says who decided.
@@ -25,7 +27,7 @@ type Decision struct {
 	// away and the limit says Allow), what follows means nothing.
 	Evaluated bool
 
-	Limit      Limit
+	Limit      limit.Limit
 	Remaining  int           // requests that would pass if they came now
 	ResetAfter time.Duration // until the bucket is full again
 	RetryAfter time.Duration // 0 where allowed; else in whole seconds, rounded up, at least one: whoever waits that long is admitted
@@ -39,7 +41,7 @@ type verdict struct {
 	retry   time.Duration // until the next request is admitted, if this one is not
 }
 
-func (v verdict) decision(l Limit, from Source) Decision {
+func (v verdict) decision(l limit.Limit, from Source) Decision {
 	d := Decision{Allowed: v.allowed, Evaluated: true, Limit: l, ResetAfter: max(0, v.reset), Source: from}
 	if v.allowed {
 		d.Remaining = remaining(l, d.ResetAfter)
@@ -51,8 +53,8 @@ func (v verdict) decision(l Limit, from Source) Decision {
 
 // remaining counts the requests that a bucket still holds. The microsecond is
 // what Redis's doubles may be off: without it a fresh bucket of 600 says 598.
-func remaining(l Limit, reset time.Duration) int {
-	held := math.Floor((float64(l.fill()-reset) + float64(time.Microsecond)) / l.interval())
+func remaining(l limit.Limit, reset time.Duration) int {
+	held := math.Floor((float64(l.Fill()-reset) + float64(time.Microsecond)) / l.Interval())
 	return int(max(0, min(held, float64(l.Burst))))
 }
 
@@ -91,7 +93,7 @@ func (d Decision) SetHeaders(h http.Header, name string, now time.Time) {
 	ends[1] = len(b)
 	b = strconv.AppendInt(b, ceilUnix(now.Add(d.ResetAfter)), 10)
 	ends[2] = len(b)
-	b = appendItem(b, name, ";q=", int64(d.Limit.Burst), ";w=", ceilSeconds(d.Limit.fill()))
+	b = appendItem(b, name, ";q=", int64(d.Limit.Burst), ";w=", ceilSeconds(d.Limit.Fill()))
 	ends[3] = len(b)
 	b = appendItem(b, name, ";r=", int64(d.Remaining), ";t=", ceilSeconds(d.ResetAfter))
 	ends[4] = len(b)

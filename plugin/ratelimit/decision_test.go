@@ -6,26 +6,28 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 func TestRemaining(t *testing.T) {
 	tests := []struct {
-		limit Limit
+		limit limit.Limit
 		reset time.Duration
 		want  int
 	}{
-		{Limit{600, time.Minute, 600}, 100 * time.Millisecond, 599},
-		{Limit{600, time.Minute, 600}, 100*time.Millisecond + 60, 599}, // as a double of Redis may say
-		{Limit{600, time.Minute, 600}, 100*time.Millisecond - 60, 599},
-		{Limit{600, time.Minute, 600}, 0, 600},
-		{Limit{600, time.Minute, 600}, 150 * time.Millisecond, 598},
-		{Limit{600, time.Minute, 600}, time.Minute, 0},
-		{Limit{600, time.Minute, 600}, time.Hour, 0}, // the limit was lowered
-		{Limit{600, time.Minute, 10}, 100 * time.Millisecond, 9},
-		{Limit{3, time.Second, 3}, 333333333, 2}, // an interval that is no whole number of nanoseconds
-		{Limit{7, time.Minute, 100}, 8571428572, 99},
-		{Limit{100_000, time.Second, 100_000}, 10 * time.Microsecond, 99_999},
-		{Limit{1, MaxPeriod, 1}, MaxPeriod, 0},
+		{limitOf(600, time.Minute, 600), 100 * time.Millisecond, 599},
+		{limitOf(600, time.Minute, 600), 100*time.Millisecond + 60, 599}, // as a double of Redis may say
+		{limitOf(600, time.Minute, 600), 100*time.Millisecond - 60, 599},
+		{limitOf(600, time.Minute, 600), 0, 600},
+		{limitOf(600, time.Minute, 600), 150 * time.Millisecond, 598},
+		{limitOf(600, time.Minute, 600), time.Minute, 0},
+		{limitOf(600, time.Minute, 600), time.Hour, 0}, // the limit was lowered
+		{limitOf(600, time.Minute, 10), 100 * time.Millisecond, 9},
+		{limitOf(3, time.Second, 3), 333333333, 2}, // an interval that is no whole number of nanoseconds
+		{limitOf(7, time.Minute, 100), 8571428572, 99},
+		{limitOf(100_000, time.Second, 100_000), 10 * time.Microsecond, 99_999},
+		{limitOf(1, limit.MaxPeriod, 1), limit.MaxPeriod, 0},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%+v after %s", tt.limit, tt.reset), func(t *testing.T) {
@@ -48,7 +50,7 @@ func TestRetryAfterIsWholeSecondsRoundedUpAndAtLeastOne(t *testing.T) {
 	}
 	for retry, want := range tests {
 		t.Run(retry.String(), func(t *testing.T) {
-			d := verdict{retry: retry}.decision(Limit{600, time.Minute, 600}, FromRedis)
+			d := verdict{retry: retry}.decision(limitOf(600, time.Minute, 600), FromRedis)
 			if d.RetryAfter != want || d.Allowed || d.Remaining != 0 {
 				t.Fatalf("got %+v, want RetryAfter %s", d, want)
 			}
@@ -66,32 +68,32 @@ func TestSetHeaders(t *testing.T) {
 	}{
 		{
 			"a fresh bucket",
-			verdict{allowed: true, reset: 100 * time.Millisecond}.decision(Limit{600, time.Minute, 600}, FromRedis), second,
+			verdict{allowed: true, reset: 100 * time.Millisecond}.decision(limitOf(600, time.Minute, 600), FromRedis), second,
 			[5]string{"600", "599", "1700000001", `"default";q=600;w=60`, `"default";r=599;t=1`},
 		},
 		{
 			"a denial",
-			verdict{reset: time.Minute, retry: 100 * time.Millisecond}.decision(Limit{600, time.Minute, 600}, FromRedis), second,
+			verdict{reset: time.Minute, retry: 100 * time.Millisecond}.decision(limitOf(600, time.Minute, 600), FromRedis), second,
 			[5]string{"600", "0", "1700000060", `"default";q=600;w=60`, `"default";r=0;t=60`},
 		},
 		{
 			"fractions of a second round up",
-			verdict{allowed: true, reset: 1900 * time.Millisecond}.decision(Limit{10, 3 * time.Second, 11}, FromLocal), second.Add(200 * time.Millisecond),
+			verdict{allowed: true, reset: 1900 * time.Millisecond}.decision(limitOf(10, 3*time.Second, 11), FromLocal), second.Add(200 * time.Millisecond),
 			[5]string{"11", "4", "1700000003", `"default";q=11;w=4`, `"default";r=4;t=2`},
 		},
 		{
 			"whole seconds stay",
-			verdict{allowed: true, reset: 2 * time.Second}.decision(Limit{1, time.Second, 3}, FromRedis), second,
+			verdict{allowed: true, reset: 2 * time.Second}.decision(limitOf(1, time.Second, 3), FromRedis), second,
 			[5]string{"3", "1", "1700000002", `"default";q=3;w=3`, `"default";r=1;t=2`},
 		},
 		{
 			"a burst other than the rate is what the bucket holds",
-			verdict{allowed: true, reset: 100 * time.Millisecond}.decision(Limit{600, time.Minute, 50}, FromRedis), second,
+			verdict{allowed: true, reset: 100 * time.Millisecond}.decision(limitOf(600, time.Minute, 50), FromRedis), second,
 			[5]string{"50", "49", "1700000001", `"default";q=50;w=5`, `"default";r=49;t=1`},
 		},
 		{
 			"the longest values",
-			verdict{allowed: true, reset: MaxPeriod}.decision(Limit{MaxRate, MaxPeriod, MaxRate}, FromRedis), second,
+			verdict{allowed: true, reset: limit.MaxPeriod}.decision(limitOf(limit.MaxRate, limit.MaxPeriod, limit.MaxRate), FromRedis), second,
 			[5]string{"1000000000", "0", "1731622400", `"default";q=1000000000;w=31622400`, `"default";r=0;t=31622400`},
 		},
 	}
@@ -122,7 +124,7 @@ func TestSetHeadersSaysNothingWhereNothingWasEvaluated(t *testing.T) {
 
 func TestHeadersOfOneAnswerDoNotGrowIntoEachOther(t *testing.T) {
 	h := http.Header{}
-	verdict{allowed: true}.decision(Limit{600, time.Minute, 600}, FromRedis).SetHeaders(h, "default", time.Now())
+	verdict{allowed: true}.decision(limitOf(600, time.Minute, 600), FromRedis).SetHeaders(h, "default", time.Now())
 	h.Add("X-RateLimit-Limit", "another")
 	if got := h.Get("X-RateLimit-Remaining"); got != "600" {
 		t.Fatalf("appending to one value changed another: %q", got)

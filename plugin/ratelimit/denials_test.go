@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"testing"
 	"time"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 func (s *outageSuite) ask1(r Request) Decision {
@@ -111,7 +113,7 @@ func TestDenialOfOneBucketConcernsNoOther(t *testing.T) {
 		others := map[string]Request{
 			"another key":     {Name: r.Name, Limit: r.Limit, Bucket: [32]byte{31: 1}},
 			"another handler": {Name: "other", Limit: r.Limit},
-			"a raised limit":  {Name: r.Name, Limit: Limit{Rate: 601, Period: time.Minute, Burst: 600}},
+			"a raised limit":  {Name: r.Name, Limit: limit.Limit{Rate: 601, Period: time.Minute, Burst: 600}},
 		}
 		for name, other := range others {
 			if d := s.ask1(other); d.Source != FromRedis {
@@ -158,7 +160,7 @@ func TestDenialsAreBoundedAndGoAway(t *testing.T) {
 
 func TestLocalBucketsAreBounded(t *testing.T) {
 	l := newLocal()
-	b := bucket{limit: Limit{Rate: 1, Period: time.Hour, Burst: 1}}
+	b := bucket{limit: limit.Limit{Rate: 1, Period: time.Hour, Burst: 1}}
 	l.take(b)
 	if l.take(b).allowed {
 		t.Fatal("the bucket is not kept")

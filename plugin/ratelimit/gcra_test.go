@@ -12,6 +12,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/limit"
 )
 
 // implementations are the two of GCRA that must behave alike.
@@ -49,7 +50,7 @@ func both(t *testing.T, test func(t *testing.T, g gcra)) {
 
 func TestFreshBucketHoldsOneLessThanItsBurst(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
-		limit := Limit{Rate: 600, Period: time.Minute, Burst: 600}
+		limit := limit.Limit{Rate: 600, Period: time.Minute, Burst: 600}
 		d := g.take(bucket{limit: limit}).decision(limit, FromRedis)
 		if !d.Allowed || d.Remaining != 599 || d.RetryAfter != 0 {
 			t.Fatalf("got %+v, want 599 remaining", d)
@@ -62,7 +63,7 @@ func TestFreshBucketHoldsOneLessThanItsBurst(t *testing.T) {
 
 func TestBurstIsAdmittedAndThenDenied(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
-		limit := Limit{Rate: 1, Period: time.Hour, Burst: 5}
+		limit := limit.Limit{Rate: 1, Period: time.Hour, Burst: 5}
 		for i := range 5 {
 			if d := g.take(bucket{limit: limit}).decision(limit, FromRedis); !d.Allowed || d.Remaining != 4-i {
 				t.Fatalf("request %d: got %+v, want %d remaining", i+1, d, 4-i)
@@ -82,7 +83,7 @@ func TestBurstIsAdmittedAndThenDenied(t *testing.T) {
 
 func TestBucketsAreApart(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
-		limit := Limit{Rate: 1, Period: time.Hour, Burst: 1}
+		limit := limit.Limit{Rate: 1, Period: time.Hour, Burst: 1}
 		for _, b := range []bucket{
 			{"a", [32]byte{}, limit}, {"b", [32]byte{}, limit}, {"a", [32]byte{1}, limit}, {"a", [32]byte{15: 1}, limit},
 		} {
@@ -98,12 +99,12 @@ func TestBucketsAreApart(t *testing.T) {
 
 func TestChangedLimitBeginsWithFullBucket(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
-		limits := []Limit{
-			{10, time.Hour, 10},
-			{20, time.Hour, 10}, // a raised rate, and only that
-			{20, time.Hour, 5},  // a lowered burst
-			{20, 2 * time.Hour, 5},
-			{1000, time.Minute, 1000},
+		limits := []limit.Limit{
+			limitOf(10, time.Hour, 10),
+			limitOf(20, time.Hour, 10), // a raised rate, and only that
+			limitOf(20, time.Hour, 5),  // a lowered burst
+			limitOf(20, 2*time.Hour, 5),
+			limitOf(1000, time.Minute, 1000),
 		}
 		for _, limit := range limits {
 			for i := range limit.Burst {
@@ -120,7 +121,7 @@ func TestChangedLimitBeginsWithFullBucket(t *testing.T) {
 
 func TestConcurrentRequestsShareOneBurst(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
-		limit := Limit{Rate: 1, Period: time.Hour, Burst: 50}
+		limit := limit.Limit{Rate: 1, Period: time.Hour, Burst: 50}
 		var admitted atomic.Int64
 		var wg sync.WaitGroup
 		for range 16 {
@@ -161,7 +162,7 @@ func newMiniLimiter(t *testing.T) *Limiter {
 
 func TestBucketFillsAtItsRate(t *testing.T) {
 	inBubble(t, func(t *testing.T, g gcra) {
-		limit := Limit{Rate: 60, Period: time.Minute, Burst: 10}
+		limit := limit.Limit{Rate: 60, Period: time.Minute, Burst: 10}
 		drain := func() (admitted int) {
 			for g.take(bucket{limit: limit}).allowed {
 				admitted++
@@ -181,9 +182,9 @@ func TestBucketFillsAtItsRate(t *testing.T) {
 }
 
 func TestClientThatWaitsRetryAfterIsAdmitted(t *testing.T) {
-	limits := []Limit{
-		{600, time.Minute, 600}, {1, time.Second, 1}, {7, time.Minute, 3}, {3, time.Second, 2},
-		{1000, 24 * time.Hour, 5}, {13, 7 * time.Second, 1},
+	limits := []limit.Limit{
+		limitOf(600, time.Minute, 600), limitOf(1, time.Second, 1), limitOf(7, time.Minute, 3), limitOf(3, time.Second, 2),
+		limitOf(1000, 24*time.Hour, 5), limitOf(13, 7*time.Second, 1),
 	}
 	inBubble(t, func(t *testing.T, g gcra) {
 		for _, limit := range limits {
@@ -209,7 +210,7 @@ func TestClientThatWaitsRetryAfterIsAdmitted(t *testing.T) {
 func TestClientThatWaitsIsAdmittedPastARememberedDenial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limiter := newMiniLimiter(t)
-		request := Request{Name: "default", Limit: Limit{Rate: 7, Period: 10 * time.Second, Burst: 2}}
+		request := Request{Name: "default", Limit: limit.Limit{Rate: 7, Period: 10 * time.Second, Burst: 2}}
 		ask := func() Decision {
 			d, err := limiter.Allow(t.Context(), request)
 			if err != nil {
@@ -233,7 +234,7 @@ func TestClientThatWaitsIsAdmittedPastARememberedDenial(t *testing.T) {
 
 func TestAdmissionsNeverExceedBurstAndRate(t *testing.T) {
 	inBubble(t, func(t *testing.T, g gcra) {
-		limit := Limit{Rate: 50, Period: time.Second, Burst: 20}
+		limit := limit.Limit{Rate: 50, Period: time.Second, Burst: 20}
 		admitted, start := 0, time.Now()
 		for i := range 1000 {
 			if g.take(bucket{limit: limit}).allowed {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/limit"
 )
 
 // herdOf has many callers ask many times at once, and checks each decision.
@@ -68,7 +69,7 @@ func TestManyCallersShareOneBurstAndFewRoundTrips(t *testing.T) {
 	url := testenv.Redis(t)
 	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
 	admin := control(t, url)
-	limit := Limit{Rate: 1000, Period: time.Second, Burst: 3000}
+	limit := limit.Limit{Rate: 1000, Period: time.Second, Burst: 3000}
 	request := func(int) Request { return Request{Name: "default", Limit: limit} }
 	var admitted atomic.Int64
 	start := time.Now()

@@ -1,3 +1,5 @@
+// Package ratelimit says how often: GCRA on Redis's clock, one bucket a
+// verified key, and what is done while Redis is away. See docs/limits.md.
 package ratelimit
 
 import (
@@ -12,6 +14,8 @@ import (
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 // Defaults of Options.
@@ -78,7 +82,7 @@ var ErrUnavailable = errors.New("rate limit unavailable")
 type Request struct {
 	Name    string   // which limit; ValidateName says what it may be
 	Bucket  [32]byte // whose: a hash
-	Limit   Limit
+	Limit   limit.Limit
 	OnError OnError
 }
 
@@ -148,7 +152,7 @@ func (l *Limiter) Allow(ctx context.Context, r Request) (Decision, error) {
 	return l.decide(v, r.Limit, FromRedis), nil
 }
 
-func (l *Limiter) decide(v verdict, limit Limit, from Source) Decision {
+func (l *Limiter) decide(v verdict, limit limit.Limit, from Source) Decision {
 	d := v.decision(limit, from)
 	l.metrics.decided(d)
 	return d
@@ -169,10 +173,10 @@ func (l *Limiter) ask(ctx context.Context, b bucket, now time.Time) (verdict, er
 // verdictOf reads an answer. One that the limit never leads to is an error: somebody
 // wrote a number of his own into the key, or Redis's clock was set back. Believed, it
 // could deny for as long as it says, and that may be for ever.
-func verdictOf(res *redis_rate.Result, limit Limit) (verdict, error) {
+func verdictOf(res *redis_rate.Result, limit limit.Limit) (verdict, error) {
 	v := verdict{allowed: res.Allowed == 1, reset: res.ResetAfter, retry: res.RetryAfter}
 	possible := (v.allowed || res.Allowed == 0 && v.retry > 0) &&
-		v.reset > 0 && max(v.reset, v.retry) <= limit.fill()+maxSetBack
+		v.reset > 0 && max(v.reset, v.retry) <= limit.Fill()+maxSetBack
 	if !possible {
 		return verdict{}, errAnswer
 	}

@@ -11,13 +11,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/limit"
 )
 
 func TestEveryKeyHasItsPrefixAndItsEnd(t *testing.T) {
 	url := testenv.Redis(t)
 	redis := control(t, url)
 	limiter := newLimiter(t, Options{URL: url, Prefix: "staging:", Timeout: patience})
-	limit := Limit{Rate: 600, Period: time.Hour, Burst: 100}
+	limit := limit.Limit{Rate: 600, Period: time.Hour, Burst: 100}
 	for i := range 3 {
 		if _, err := limiter.Allow(t.Context(), Request{Name: "sales", Bucket: [32]byte{byte(i)}, Limit: limit}); err != nil {
 			t.Fatal(err)
@@ -39,7 +40,7 @@ func TestEveryKeyHasItsPrefixAndItsEnd(t *testing.T) {
 
 func TestLimitersOfOneRedisShareTheirBuckets(t *testing.T) {
 	url := testenv.Redis(t)
-	limit := Limit{Rate: 200, Period: time.Second, Burst: 40}
+	limit := limit.Limit{Rate: 200, Period: time.Second, Burst: 40}
 	var admitted atomic.Int64
 	var wg sync.WaitGroup
 	start := time.Now()
@@ -69,7 +70,7 @@ func TestLimitersOfOneRedisShareTheirBuckets(t *testing.T) {
 
 func TestNamesAndPrefixesHaveBucketsOfTheirOwn(t *testing.T) {
 	url := testenv.Redis(t)
-	limit := Limit{Rate: 1, Period: time.Hour, Burst: 1}
+	limit := limit.Limit{Rate: 1, Period: time.Hour, Burst: 1}
 	for _, prefix := range []string{"", "staging:"} {
 		limiter := newLimiter(t, Options{URL: url, Prefix: prefix, Timeout: patience})
 		for _, name := range []string{"default", "other"} {
@@ -83,7 +84,7 @@ func TestNamesAndPrefixesHaveBucketsOfTheirOwn(t *testing.T) {
 
 func TestUnusableLimitIsAnError(t *testing.T) {
 	limiter := newLimiter(t, Options{URL: testenv.Redis(t), Timeout: patience})
-	for _, limit := range []Limit{{}, {Rate: 1, Period: time.Second}, {Rate: -1, Period: time.Second, Burst: 1}} {
+	for _, limit := range []limit.Limit{{}, {Rate: 1, Period: time.Second}, {Rate: -1, Period: time.Second, Burst: 1}} {
 		if d, err := limiter.Allow(t.Context(), Request{Limit: limit, OnError: Allow}); err == nil {
 			t.Errorf("%+v: got %+v", limit, d)
 		}

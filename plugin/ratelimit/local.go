@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"math"
 	"sync"
 	"time"
 
@@ -33,15 +32,15 @@ func (l *local) take(b bucket) verdict {
 	defer l.mu.Unlock()
 	held, ok := l.buckets.Get(b)
 	if !ok {
-		held = rate.NewLimiter(b.limit.perSecond(), b.limit.Burst)
+		held = rate.NewLimiter(rate.Limit(float64(b.limit.Rate)/b.limit.Period.Seconds()), b.limit.Burst)
 		l.buckets.Add(b, held)
 	}
 	now := time.Now()
 	allowed := held.AllowN(now, 1)
 	tokens := held.TokensAt(now)
-	v := verdict{allowed: allowed, reset: b.limit.cost(float64(b.limit.Burst) - tokens)}
+	v := verdict{allowed: allowed, reset: b.limit.Cost(float64(b.limit.Burst) - tokens)}
 	if !allowed {
-		v.retry = b.limit.cost(1 - tokens)
+		v.retry = b.limit.Cost(1 - tokens)
 	}
 	return v
 }
@@ -58,8 +57,3 @@ func (l *local) len() int {
 	defer l.mu.Unlock()
 	return l.buckets.Len()
 }
-
-func (l Limit) perSecond() rate.Limit { return rate.Limit(float64(l.Rate) / l.Period.Seconds()) }
-
-// cost is the time that n requests cost, rounded up.
-func (l Limit) cost(n float64) time.Duration { return time.Duration(math.Ceil(n * l.interval())) }

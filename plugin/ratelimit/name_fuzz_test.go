@@ -6,9 +6,24 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 var structuredString = regexp.MustCompile(`^"[ !#-\[\]-~]*";q=\d+;w=\d+$`)
+
+func TestValidateName(t *testing.T) {
+	for _, name := range []string{"default", "a", "v1.sale_track-EU", strings.Repeat("a", 64)} {
+		if err := ValidateName(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"", strings.Repeat("a", 65), "a b", `a"b`, `a\b`, "a:b", "{a}", "é", "a\nb", "@", "`", "["} {
+		if err := ValidateName(name); err == nil {
+			t.Errorf("%q passes", name)
+		}
+	}
+}
 
 // A name that passes can stand in a header and in a Redis key.
 func FuzzName(f *testing.F) {
@@ -19,7 +34,7 @@ func FuzzName(f *testing.F) {
 		if ValidateName(name) != nil {
 			return
 		}
-		limit := Limit{Rate: 600, Period: time.Minute, Burst: 600}
+		limit := limit.Limit{Rate: 600, Period: time.Minute, Burst: 600}
 		header := http.Header{}
 		Decision{Evaluated: true, Limit: limit}.SetHeaders(header, name, time.Now())
 		if policy := header.Get("RateLimit-Policy"); !structuredString.MatchString(policy) || !strings.HasPrefix(policy, `"`+name+`";`) {

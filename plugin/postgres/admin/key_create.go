@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 )
 
@@ -31,7 +32,7 @@ type NewKey struct {
 	Hostnames []string
 	// Limit overrides the route's; zero does not. A zero Period is a minute, a
 	// zero Burst equals the Rate.
-	Limit apikey.Limit
+	Limit limit.Limit
 	// ExpiresAt is zero for a key that does not expire.
 	ExpiresAt time.Time
 }
@@ -115,20 +116,20 @@ func (k NewKey) normal() (NewKey, error) {
 	if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(time.Now()) {
 		return k, fmt.Errorf("the key would have expired already, at %s", k.ExpiresAt.Format(time.RFC3339))
 	}
-	if k.Limit == (apikey.Limit{}) {
+	if k.Limit == (limit.Limit{}) {
 		return k, nil
 	}
 	k.Limit.Period = cmp.Or(k.Limit.Period, time.Minute)
 	k.Limit.Burst = cmp.Or(k.Limit.Burst, k.Limit.Rate)
-	if err := postgres.CheckLimit(int64(k.Limit.Rate), k.Limit.Period, int64(k.Limit.Burst)); err != nil {
+	if err := k.Limit.Validate(); err != nil {
 		return k, fmt.Errorf("limit: %w", err)
 	}
 	return k, nil
 }
 
 // limitParameters are null for the zero limit.
-func limitParameters(l apikey.Limit) (rate *int, period pgtype.Interval, burst *int) {
-	if l == (apikey.Limit{}) {
+func limitParameters(l limit.Limit) (rate *int, period pgtype.Interval, burst *int) {
+	if l == (limit.Limit{}) {
 		return nil, pgtype.Interval{}, nil
 	}
 	return &l.Rate, pgtype.Interval{Microseconds: l.Period.Microseconds(), Valid: true}, &l.Burst

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 )
 
@@ -28,8 +29,8 @@ type KeyInfo struct {
 	Name          string
 	Start         string // its first characters
 	Scopes        []string
-	Hostnames     []string     // empty allows any
-	Limit         apikey.Limit // its own; zero where it has none or an invalid one
+	Hostnames     []string    // empty allows any
+	Limit         limit.Limit // its own; zero where it has none or an invalid one
 	ExpiresAt     time.Time
 	RevokedAt     time.Time
 	CreatedAt     time.Time

@@ -12,6 +12,7 @@ import (
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/admin"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
@@ -42,13 +43,13 @@ func TestCreatedKeyIsFoundAsItWasWanted(t *testing.T) {
 		},
 		"all": {
 			admin.NewKey{Workspace: "Acme", Name: "billing", Scopes: []string{"conversionsWrite"}, Hostnames: []string{"example.com", "*.example.com"},
-				Limit: apikey.Limit{Rate: 5, Period: time.Hour, Burst: 7}, ExpiresAt: expires},
+				Limit: limit.Limit{Rate: 5, Period: time.Hour, Burst: 7}, ExpiresAt: expires},
 			apikey.Key{Scopes: conversions, AllowedHostnames: []string{"example.com", "*.example.com"},
-				Limit: apikey.Limit{Rate: 5, Period: time.Hour, Burst: 7}, ExpiresAt: expires},
+				Limit: limit.Limit{Rate: 5, Period: time.Hour, Burst: 7}, ExpiresAt: expires},
 		},
 		"a rate alone": {
-			admin.NewKey{Workspace: "w1", Scopes: []string{"conversionsWrite"}, Limit: apikey.Limit{Rate: 5}},
-			apikey.Key{Scopes: conversions, Limit: apikey.Limit{Rate: 5, Period: time.Minute, Burst: 5}},
+			admin.NewKey{Workspace: "w1", Scopes: []string{"conversionsWrite"}, Limit: limit.Limit{Rate: 5}},
+			apikey.Key{Scopes: conversions, Limit: limit.Limit{Rate: 5, Period: time.Minute, Burst: 5}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +173,7 @@ func TestKeysAreListedNewestFirst(t *testing.T) {
 	at := func(year int) time.Time { return time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC) }
 	want := admin.KeyInfo{
 		ID: "k1", WorkspaceID: "w1", WorkspaceName: "one", Name: "old", Start: "hoko_1", Scopes: []string{"linksRead"}, Hostnames: []string{"example.com"},
-		Limit: apikey.Limit{Rate: 5, Period: time.Minute, Burst: 5}, ExpiresAt: at(2031), RevokedAt: at(2030), CreatedAt: at(2026),
+		Limit: limit.Limit{Rate: 5, Period: time.Minute, Burst: 5}, ExpiresAt: at(2031), RevokedAt: at(2030), CreatedAt: at(2026),
 	}
 	if !reflect.DeepEqual(keys[1], want) {
 		t.Errorf("got  %+v\nwant %+v", keys[1], want)

@@ -10,6 +10,7 @@ import (
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
@@ -30,8 +31,8 @@ func TestKeysLookedUpTogetherAreAnsweredAsEachAlone(t *testing.T) {
 		{"revoked", "open", "revoked_at", "now()", &apikey.Key{Revoked: true}},
 		{"expired", "open", "expires_at", "'2001-02-03 04:05:06Z'", &apikey.Key{ExpiresAt: past}},
 		{"of a disabled workspace", "disabled", "name", "'n'", &apikey.Key{WorkspaceDisabled: true}},
-		{"with its workspace's limit", "limited", "name", "'n'", &apikey.Key{Limit: apikey.Limit{Rate: 20, Period: time.Minute, Burst: 20}}},
-		{"with a limit of its own", "limited", "rate_limit", "30", &apikey.Key{Limit: apikey.Limit{Rate: 30, Period: time.Minute, Burst: 30}}},
+		{"with its workspace's limit", "limited", "name", "'n'", &apikey.Key{Limit: limit.Limit{Rate: 20, Period: time.Minute, Burst: 20}}},
+		{"with a limit of its own", "limited", "rate_limit", "30", &apikey.Key{Limit: limit.Limit{Rate: 30, Period: time.Minute, Burst: 30}}},
 		{"unknown as well", "", "", "", nil},
 	}
 	var hashes []apikey.Hash

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 )
 
@@ -56,20 +57,20 @@ func (r row) key(hash apikey.Hash, logger *slog.Logger) *apikey.Key {
 }
 
 // countingLimit is the key's own, else its workspace's default, else zero.
-func (r row) countingLimit(logger *slog.Logger) apikey.Limit {
+func (r row) countingLimit(logger *slog.Logger) limit.Limit {
 	for _, from := range []struct {
 		relation string
 		columns  postgres.LimitColumns
 	}{{"hoko.api_keys", r.limit}, {"hoko.workspaces", r.workspaceLimit}} {
-		limit, err := from.columns.Limit()
+		l, err := from.columns.Limit()
 		if err != nil {
 			logger.Warn("invalid rate limit is passed over", slog.String("relation", from.relation),
 				slog.String("key_id", r.id), slog.String("workspace_id", r.workspaceID), slog.Any("error", err))
 			continue
 		}
-		if limit != (apikey.Limit{}) {
-			return limit
+		if l != (limit.Limit{}) {
+			return l
 		}
 	}
-	return apikey.Limit{}
+	return limit.Limit{}
 }

@@ -12,6 +12,7 @@ import (
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
@@ -91,7 +92,7 @@ func TestKeysOverAdoptersViews(t *testing.T) {
 	links, _ := apikey.ParseScope("linksRead")
 	want := apikey.Key{
 		ID: "01890a5d-ac96-774b-bcce-b302099a8058", WorkspaceID: "01890a5d-ac96-774b-bcce-b302099a8057", Hash: hash, Scopes: links,
-		Limit: apikey.Limit{Rate: 50, Period: time.Minute, Burst: 50}, ExpiresAt: time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC),
+		Limit: limit.Limit{Rate: 50, Period: time.Minute, Burst: 50}, ExpiresAt: time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC),
 	}
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("got  %+v\nwant %+v", *got, want)

@@ -1,0 +1,116 @@
+// Package limit holds the one type for a rate per period with burst, such as 600 requests a minute:
+// its parsing, validation, JSON and arithmetic. See docs/limits.md.
+package limit
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Limit admits Rate requests each Period, and at most Burst at the same time. GCRA admits the burst
+// and the rate: 600 a minute with a burst of 600 admits up to 1,199 in the minute that begins with a
+// full bucket. The zero Limit stands for no limit and is not valid.
+type Limit struct {
+	Rate   int
+	Period time.Duration
+	Burst  int
+}
+
+// Bounds of a valid limit: what GCRA counts exactly in the doubles of a Redis script, whose clock
+// ticks in microseconds.
+const (
+	MaxRate   = 1_000_000_000
+	MinPeriod = time.Millisecond
+	MaxPeriod = 366 * 24 * time.Hour
+
+	minInterval = 10 * time.Microsecond
+)
+
+// Parse reads RATE/PERIOD, such as 600/1m, 10/s, 5000/1h30m or 100000/1d: the requests that a period
+// admits, and the period as a duration in the units ms, s, m, h and d (days come first). The period's
+// first number may be omitted if it is 1. The burst equals the rate.
+func Parse(text string) (Limit, error) {
+	const form = "limit %q: want RATE/PERIOD, such as 600/1m or 10/s"
+	rate, each, ok := strings.Cut(text, "/")
+	if !ok {
+		return Limit{}, fmt.Errorf(form, text)
+	}
+	requests, err := strconv.ParseUint(rate, 10, 31)
+	if err != nil {
+		return Limit{}, fmt.Errorf(form+": %q is not a number of requests", text, rate)
+	}
+	period, err := parsePeriod(each)
+	if err != nil {
+		return Limit{}, fmt.Errorf(form+": %q is not a duration", text, each)
+	}
+	l := Limit{Rate: int(requests), Period: period, Burst: int(requests)}
+	if err := l.Validate(); err != nil {
+		return Limit{}, fmt.Errorf("limit %q: %w", text, err)
+	}
+	return l, nil
+}
+
+// parsePeriod reads a duration that may begin with days and with a number that is left out.
+func parsePeriod(text string) (time.Duration, error) {
+	if text != "" && 'a' <= text[0] && text[0] <= 'z' {
+		text = "1" + text
+	}
+	days, rest, ok := strings.Cut(text, "d")
+	if !ok {
+		return time.ParseDuration(text)
+	}
+	period, err := time.ParseDuration(days + "h")
+	if err != nil {
+		return 0, err
+	}
+	if period.Abs() > MaxPeriod/24 {
+		return 0, fmt.Errorf("more than %s", MaxPeriod)
+	}
+	period *= 24
+	if rest == "" {
+		return period, nil
+	}
+	more, err := time.ParseDuration(rest)
+	return period + more, err
+}
+
+// Validate returns an error that says why the limit cannot be used.
+func (l Limit) Validate() error {
+	switch {
+	case l.Rate < 1 || l.Rate > MaxRate:
+		return fmt.Errorf("rate must be 1 … %d requests, not %d", MaxRate, l.Rate)
+	case l.Burst < 1 || l.Burst > MaxRate:
+		return fmt.Errorf("burst must be 1 … %d requests, not %d", MaxRate, l.Burst)
+	case l.Period < MinPeriod || l.Period > MaxPeriod:
+		return fmt.Errorf("period must be %s … %s, not %s", MinPeriod, MaxPeriod, l.Period)
+	case l.Period/time.Duration(l.Rate) < minInterval:
+		return fmt.Errorf("%d requests in %s are more than one in %s", l.Rate, l.Period, minInterval)
+	case l.Fill() > MaxPeriod:
+		return fmt.Errorf("a burst of %d takes more than %s to come back", l.Burst, MaxPeriod)
+	}
+	return nil
+}
+
+// Interval returns the emission interval of GCRA, which is what one request costs, in nanoseconds.
+func (l Limit) Interval() float64 { return float64(l.Period) / float64(l.Rate) }
+
+// Cost returns the time that n requests cost, rounded up.
+func (l Limit) Cost(n float64) time.Duration { return time.Duration(math.Ceil(n * l.Interval())) }
+
+// Fill returns how long an empty bucket takes to fill, rounded up. It is exact although the product
+// has more than 64 bits, so that it rounds whole seconds to themselves.
+func (l Limit) Fill() time.Duration {
+	hi, lo := bits.Mul64(uint64(l.Burst), uint64(l.Period))
+	if hi >= uint64(l.Rate) {
+		return math.MaxInt64
+	}
+	quo, rem := bits.Div64(hi, lo, uint64(l.Rate))
+	if rem > 0 {
+		quo++
+	}
+	return time.Duration(min(quo, math.MaxInt64))
+}
