@@ -9,9 +9,6 @@ import (
 // ContentType is that of every JSON answer of the edge.
 const ContentType = "application/json; charset=utf-8"
 
-// unavailableRetryAfter is what a 503 asks its caller to wait where nothing better is known, in seconds.
-const unavailableRetryAfter = "1"
-
 // Reason names, in the Hoko-Reason header and the log, which member was wrong
 // and why. ASCII, and never a value of the client's.
 const Reason = "Hoko-Reason"
@@ -35,10 +32,9 @@ func WriteMissingScopes(w http.ResponseWriter, missing []string) {
 	write(w, MissingScopes.Status, append(body, `]}`...))
 }
 
-// WriteRateLimitExceeded answers 429. The wait is given in whole seconds,
-// rounded up, at least 1, in the body and in Retry-After alike.
+// WriteRateLimitExceeded writes a 429. Body and Retry-After say when to retry, as RetryAfter rounds it.
 func WriteRateLimitExceeded(w http.ResponseWriter, retryAfter time.Duration) {
-	seconds := max(1, int64((retryAfter+time.Second-1)/time.Second))
+	seconds := RetryAfter(retryAfter)
 	w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 	body := append(make([]byte, 0, 128), RateLimitExceeded.body[:len(RateLimitExceeded.body)-1]...)
 	body = append(body, `,"retryAfter":`...)
@@ -50,10 +46,8 @@ func write(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", ContentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
-		h.Set("Retry-After", unavailableRetryAfter)
-	}
+	NoStore(h)
+	SetRetryAfter(h, status)
 	w.WriteHeader(status)
 	w.Write(body) // the client is gone if this fails, and its request is over either way
 }
