@@ -62,3 +62,36 @@ func parseAmount(number []byte) (amount int64, fault string) {
 	}
 	return amount, ""
 }
+
+// maxExponent is where the exponents that cutExponent reads end. It is far
+// beyond what the digits of any body could make up for.
+const maxExponent = 1 << 40
+
+// cutExponent splits the text of a JSON number before its exponent, which is 0
+// where none is written and ±maxExponent where a larger one is. A number is
+// never expanded: 1e999999999 costs as much as its eleven bytes.
+func cutExponent(number []byte) (mantissa []byte, exponent int64) {
+	e := bytes.IndexAny(number, "eE")
+	if e < 0 {
+		return number, 0
+	}
+	for _, digit := range bytes.TrimLeft(number[e+1:], "+-") {
+		exponent = min(exponent*10+int64(digit-'0'), maxExponent)
+	}
+	if number[e+1] == '-' {
+		exponent = -exponent
+	}
+	return number[:e], exponent
+}
+
+// power is that of ten which the digit at i of a mantissa counts.
+func power(mantissa []byte, i int) int64 {
+	point := bytes.IndexByte(mantissa, '.')
+	if point < 0 {
+		point = len(mantissa)
+	}
+	if i < point {
+		return int64(point - i - 1)
+	}
+	return int64(point - i)
+}

@@ -148,3 +148,32 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, key *apike
 		return &apierror.Failure{Err: apierror.Internal, Cause: err}
 	}
 }
+
+// refusal is a 4xx: what is answered, and for a 400 also why.
+type refusal struct {
+	err    *apierror.Error
+	cause  string
+	reason string // of the Hoko-Reason header: ASCII, and no value of the client's
+}
+
+// invalidRequest is the 400 whose reason is this error's text.
+func invalidRequest(err error) *refusal {
+	return &refusal{err: apierror.InvalidRequest, cause: causeInvalid, reason: err.Error()}
+}
+
+// refuse answers, counts and logs a refusal. Members and reasons are logged, values never.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, key *apikey.Key, refused *refusal) {
+	h.refusals.WithLabelValues(refused.cause).Inc()
+	attrs := []slog.Attr{
+		slog.Int("status", refused.err.Status),
+		slog.String("cause", refused.cause),
+		slog.String("workspace_id", key.WorkspaceID),
+		slog.String("key_id", key.ID),
+	}
+	if refused.reason != "" {
+		w.Header().Set(apierror.Reason, refused.reason)
+		attrs = append(attrs, slog.String("reason", refused.reason))
+	}
+	h.logger.LogAttrs(r.Context(), slog.LevelInfo, "sale refused", attrs...)
+	apierror.Refuse(w, r, func() { apierror.Write(w, refused.err) })
+}

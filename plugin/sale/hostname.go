@@ -1,6 +1,12 @@
 package sale
 
-import "strings"
+import (
+	"slices"
+	"strings"
+	"unicode"
+
+	"golang.org/x/net/idna"
+)
 
 // Bounds of a host name in the form that DNS sees (RFC 1035, 2.3.4).
 const (
@@ -61,4 +67,108 @@ func isASCII(s string) bool {
 		}
 	}
 	return true
+}
+
+const acePrefix = "xn--"
+
+// registrable checks what a registry does (RFC 5891, 4): normalisation, joiners,
+// a leading mark, the Bidi rule and lengths. It knows UTS 46 and not which code
+// points IDNA2008 itself allows (permittedLabel does), and its hyphen rule
+// would refuse plain labels such as r3---sn.
+var registrable = idna.New(idna.ValidateForRegistration(), idna.StrictDomainName(false), idna.CheckHyphens(false))
+
+// validIDN reports whether name is one of IDNA2008: each of its labels that is
+// not plain ASCII a valid U-label, or the A-label of one. Upper case is taken
+// for its lower case, as DNS does.
+func validIDN(name string) bool {
+	unicodeForm, err := registrable.ToUnicode(strings.Map(lowerCase, name))
+	if err != nil {
+		return false
+	}
+	for label := range strings.SplitSeq(unicodeForm, ".") {
+		if !isASCII(label) && !permittedLabel(label) {
+			return false
+		}
+	}
+	_, err = registrable.ToASCII(unicodeForm) // knows the lengths
+	return err == nil
+}
+
+// lowerCase maps only what is its own upper case again: İ or the Kelvin sign
+// are no letters of a host name in any case.
+func lowerCase(r rune) rune {
+	if lower := unicode.ToLower(r); unicode.ToUpper(lower) == r {
+		return lower
+	}
+	return r
+}
+
+// permittedLabel reports whether a U-label has its hyphens where RFC 5891,
+// 4.2.3.1 allows them, and only code points that RFC 5892 permits where they
+// stand. What normalisation would change is left to registrable.
+func permittedLabel(label string) bool {
+	runes := []rune(label)
+	if runes[0] == '-' || runes[len(runes)-1] == '-' || len(runes) > 3 && runes[2] == '-' && runes[3] == '-' {
+		return false
+	}
+	for i, r := range runes {
+		if !permitted(r) && !permittedInContext(runes, i) {
+			return false
+		}
+	}
+	return true
+}
+
+// letterDigits are RFC 5892's category A; exceptions (F) and what is ignored
+// (D, I) come before them.
+var letterDigits = []*unicode.RangeTable{unicode.Ll, unicode.Lu, unicode.Lo, unicode.Nd, unicode.Lm, unicode.Mn, unicode.Mc}
+
+// disallowed: exceptions (2.6), combining marks for symbols and musical symbols
+// (2.4), and the Hangul Jamo of old syllables (2.9).
+var disallowed = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{0x0640, 0x0640, 1}, {0x07fa, 0x07fa, 1},
+		{0x1100, 0x11ff, 1}, {0x20d0, 0x20ff, 1},
+		{0x302e, 0x302f, 1}, {0x3031, 0x3035, 1}, {0x303b, 0x303b, 1},
+		{0xa960, 0xa97c, 1}, {0xd7b0, 0xd7c6, 1}, {0xd7cb, 0xd7fb, 1},
+	},
+	R32: []unicode.Range32{{0x1d100, 0x1d1ff, 1}, {0x1d200, 0x1d24f, 1}},
+}
+
+// permitted reports whether r may stand anywhere (PVALID).
+func permitted(r rune) bool {
+	switch {
+	case r < 0x80:
+		return r == '-' || isAlphanumeric(byte(r))
+	case slices.Contains([]rune{0x06fd, 0x06fe, 0x0f0b, 0x3007}, r):
+		return true
+	}
+	return !unicode.Is(disallowed, r) && unicode.In(r, letterDigits...)
+}
+
+// permittedInContext holds the contextual rules of RFC 5892, appendix A, but
+// for those that registrable applies: joiners, and Arabic digits of two kinds,
+// which the Bidi rule does not let into one label.
+func permittedInContext(label []rune, i int) bool {
+	at := func(i int) rune {
+		if i < 0 || i >= len(label) {
+			return -1
+		}
+		return label[i]
+	}
+	switch r := label[i]; {
+	case r == 0x200c, r == 0x200d:
+		return true
+	case r == 0x00b7: // middle dot, as in l·l
+		return at(i-1) == 'l' && at(i+1) == 'l'
+	case r == 0x0375: // Greek keraia
+		return unicode.Is(unicode.Greek, at(i+1))
+	case r == 0x05f3, r == 0x05f4: // Hebrew geresh and gershayim
+		return unicode.Is(unicode.Hebrew, at(i-1))
+	case r == 0x30fb: // Katakana middle dot
+		return slices.ContainsFunc(label, func(r rune) bool {
+			return unicode.In(r, unicode.Hiragana, unicode.Katakana, unicode.Han)
+		})
+	}
+	return false
 }

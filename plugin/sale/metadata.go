@@ -2,6 +2,7 @@ package sale
 
 import (
 	"bytes"
+	"math/big"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -87,18 +88,41 @@ func (d *decoder) appendSeparator(compact []byte, next jsontext.Kind) []byte {
 	return append(compact, ',')
 }
 
-// hasNUL reports whether a JSON string stands for text with a NUL in it, which
-// Postgres stores neither in text nor in jsonb.
-func hasNUL(quoted []byte) bool {
-	for {
-		escape := bytes.IndexByte(quoted, '\\')
-		if escape < 0 {
-			return false
-		}
-		quoted = quoted[escape+1:]
-		if bytes.HasPrefix(quoted, []byte("u0000")) {
-			return true
-		}
-		quoted = quoted[1:] // it may be a backslash itself
+// maxWrittenExponent bounds the exponents in metadata. A few bytes would
+// otherwise become megabytes in Postgres, whose numeric writes its zeros out.
+const maxWrittenExponent = 400
+
+// The decimal digits at which doubles end (IEEE 754, round to nearest, ties to
+// even): from 2^1024 − 2^970 = 1.797…e308 on a number becomes infinity, and up
+// to 2^-1075 = 2.470…e-324, which has the digits of 5^1075, zero.
+var (
+	infinityDigits = new(big.Int).Lsh(big.NewInt(1<<54-1), 970).String()
+	zeroDigits     = new(big.Int).Exp(big.NewInt(5), big.NewInt(1075), nil).String()
+)
+
+// numberFault says why a number cannot be metadata, "" if it can: what a
+// double does not hold, readers of the metadata would silently see as infinity
+// or zero. The digits are compared as text, as converting the smallest of
+// doubles takes a hundred times longer than reading them.
+func numberFault(number []byte) string {
+	mantissa, exponent := cutExponent(number)
+	if max(exponent, -exponent) > maxWrittenExponent {
+		return "has a number with an exponent beyond 400"
 	}
+	first := bytes.IndexAny(mantissa, "123456789")
+	if first < 0 {
+		return ""
+	}
+	magnitude := exponent + power(mantissa, first)
+	if -324 < magnitude && magnitude < 308 {
+		return ""
+	}
+	digits := string(bytes.TrimRight(bytes.Replace(mantissa[first:], []byte("."), nil, 1), "0"))
+	switch {
+	case magnitude > 308 || magnitude == 308 && digits >= infinityDigits:
+		return "has a number too large for a double"
+	case magnitude < -324 || magnitude == -324 && digits <= zeroDigits:
+		return "has a number too small for a double"
+	}
+	return ""
 }

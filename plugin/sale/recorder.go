@@ -11,6 +11,44 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// What recording can end with besides a committed sale. Each may be wrapped
+// around its cause; any other error says that the database refused this sale
+// and that nothing was written.
+var (
+	// ErrUnattributed: nothing attributes the sale; nothing was written.
+	ErrUnattributed = errors.New("nothing attributes the sale")
+	// ErrIdempotencyMismatch: the idempotency key belongs to a different request; nothing was written.
+	ErrIdempotencyMismatch = errors.New("idempotency key was used with a different request")
+	// ErrNotRecorded: nothing was written and nothing will be; the caller may safely try again.
+	ErrNotRecorded = errors.New("sale was not recorded")
+	// ErrOutcomeUnknown: the sale may or may not be, or become, recorded.
+	ErrOutcomeUnknown = errors.New("outcome of the sale is unknown")
+)
+
+// Store records sales.
+type Store interface {
+	// Record commits the sale and returns it as committed, or one of the errors
+	// above: an unknown outcome as an *UnknownOutcomeError where the id to name
+	// is not the sale's own. It returns by ctx's deadline; a sale that has been
+	// sent to the database is not aborted by it.
+	Record(ctx context.Context, s *Sale) (*Recorded, error)
+}
+
+// UnknownOutcomeError is the Recorder's ErrOutcomeUnknown: it names the sale
+// that may have been recorded.
+type UnknownOutcomeError struct {
+	SaleID uuid.UUID
+	Cause  error // wraps ErrOutcomeUnknown
+}
+
+// Error names the sale and tells the cause.
+func (e *UnknownOutcomeError) Error() string {
+	return "sale " + e.SaleID.String() + ": " + e.Cause.Error()
+}
+
+// Unwrap is the cause.
+func (e *UnknownOutcomeError) Unwrap() error { return e.Cause }
+
 // RecorderOptions are a Recorder's settings.
 type RecorderOptions struct {
 	// Timeout is the time in which a sale is answered, waiting included. Default: 10 s.
@@ -83,4 +121,95 @@ func (r *Recorder) record(ctx context.Context, workspaceID string, req *Request,
 		return nil, &UnknownOutcomeError{s.ID, err}
 	}
 	return recorded, err
+}
+
+// The outcomes of a sale: the closed set of hoko_sales_total's label.
+const (
+	outcomeRecorded     = "recorded"
+	outcomeReplayed     = "replayed"
+	outcomeUnattributed = "unattributed"
+	outcomeMismatch     = "idempotency_mismatch"
+	outcomeNotRecorded  = "not_recorded"
+	outcomeUnknown      = "unknown"
+	outcomeFailed       = "failed"
+)
+
+// outcomes counts sales.
+type outcomes map[string]prometheus.Counter
+
+func newOutcomes(metrics prometheus.Registerer) outcomes {
+	counters := register(metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "hoko_sales_total",
+		Help: "Valid sales that were asked for, by outcome.",
+	}, []string{"outcome"}))
+	each := outcomes{}
+	for _, name := range []string{
+		outcomeRecorded, outcomeReplayed, outcomeUnattributed, outcomeMismatch, outcomeNotRecorded, outcomeUnknown, outcomeFailed,
+	} {
+		each[name] = counters.WithLabelValues(name) // at once: a rate needs the zero before the first
+	}
+	return each
+}
+
+func newDuration(metrics prometheus.Registerer) prometheus.Histogram {
+	return register(metrics, prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "hoko_sale_duration_seconds",
+		Help:    "Time from a valid sale to its outcome, waiting included.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+	}))
+}
+
+func outcome(recorded *Recorded, err error) string {
+	switch {
+	case errors.Is(err, ErrUnattributed):
+		return outcomeUnattributed
+	case errors.Is(err, ErrIdempotencyMismatch):
+		return outcomeMismatch
+	case errors.Is(err, ErrOutcomeUnknown):
+		return outcomeUnknown
+	case errors.Is(err, ErrNotRecorded):
+		return outcomeNotRecorded
+	case err != nil:
+		return outcomeFailed
+	case recorded.Replayed:
+		return outcomeReplayed
+	default:
+		return outcomeRecorded
+	}
+}
+
+// The causes of refusals: the closed set of hoko_sale_refusals_total's label.
+const (
+	causeEncoding = "encoding"
+	causeTooLarge = "too_large"
+	causeTimeout  = "timeout"
+	causeAborted  = "aborted"
+	causeInvalid  = "invalid"
+	causeMismatch = "idempotency_mismatch"
+)
+
+func newRefusals(metrics prometheus.Registerer) *prometheus.CounterVec {
+	refusals := register(metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "hoko_sale_refusals_total",
+		Help: "Requests for a sale that were answered with a 4xx by track_sale, by cause.",
+	}, []string{"cause"}))
+	for _, cause := range []string{causeEncoding, causeTooLarge, causeTimeout, causeAborted, causeInvalid, causeMismatch} {
+		refusals.WithLabelValues(cause) // a rate needs the zero before the first
+	}
+	return refusals
+}
+
+// register registers a collector and returns it, or the one that is there
+// already: several handlers of one edge count together.
+func register[C prometheus.Collector](metrics prometheus.Registerer, collector C) C {
+	if metrics == nil {
+		return collector
+	}
+	var registered prometheus.AlreadyRegisteredError
+	if errors.As(metrics.Register(collector), &registered) {
+		if existing, ok := registered.ExistingCollector.(C); ok {
+			return existing
+		}
+	}
+	return collector
 }

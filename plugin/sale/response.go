@@ -1,7 +1,11 @@
 package sale
 
 import (
+	"bytes"
+	"encoding/json"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -95,4 +99,165 @@ func appendNullable(dst []byte, text *string) []byte {
 func appendString[T string | []byte](dst []byte, text T) []byte {
 	dst, _ = jsontext.AppendQuote(dst, text) // an error is invalid UTF-8, and its bytes became U+FFFD
 	return dst
+}
+
+// appendQRCodeURL appends the address of a short link's QR code. Its text is
+// the short link with qr=1 in its query, so that a scan can be told from a click.
+func appendQRCodeURL(dst []byte, shortURL string) []byte {
+	dst = append(dst, origin(shortURL)...)
+	dst = append(dst, "/qrcode?text="...)
+	dst = appendURIComponent(dst, withQR(shortURL))
+	return append(dst, "&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg"...)
+}
+
+// origin is the scheme, host and port of an address, as a browser writes them
+// (RFC 6454): in lower case, without the scheme's own port or a user name.
+func origin(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		scheme, rest = "", address
+	}
+	scheme = strings.ToLower(scheme)
+	if end := strings.IndexAny(rest, `/?#\`); end >= 0 {
+		rest = rest[:end]
+	}
+	host := strings.ToLower(rest[strings.LastIndexByte(rest, '@')+1:])
+	switch scheme {
+	case "":
+		return host
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return scheme + "://" + host
+}
+
+// withQR adds qr=1 to an address's query, before its fragment.
+func withQR(address string) string {
+	fragment := ""
+	if at := strings.IndexByte(address, '#'); at >= 0 {
+		address, fragment = address[:at], address[at:]
+	}
+	_, query, _ := strings.Cut(address, "?")
+	switch {
+	case query != "":
+		address += "&"
+	case !strings.HasSuffix(address, "?"):
+		address += "?"
+	}
+	return address + "qr=1" + fragment
+}
+
+// appendURIComponent escapes as ECMA-262's encodeURIComponent does: all but
+// letters, digits and -_.!~*'() as UTF-8 bytes in upper-case hex.
+func appendURIComponent(dst []byte, text string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(text) {
+		if c := text[i]; isUnescaped(c) {
+			dst = append(dst, c)
+		} else {
+			dst = append(dst, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return dst
+}
+
+func isUnescaped(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.!~*'()", c) >= 0
+}
+
+// utmKeys are the members of an answered utm, in their order.
+var utmKeys = [...]string{"source", "medium", "campaign", "term", "content", "referral"}
+
+// utms lend their memory from one answer to the next.
+var utms = sync.Pool{New: func() any { return new(utm) }}
+
+// utm reads what is stored of a link's UTM parameters.
+type utm struct {
+	json   jsontext.Decoder
+	source bytes.Buffer // jsontext reads a bytes.Buffer in place
+	// values in the order of utmKeys, as JSON strings; nil where there is none.
+	values [len(utmKeys)]jsontext.Value
+}
+
+// appendUTM appends the known keys whose values are non-empty strings, or null
+// where that leaves nothing.
+func appendUTM(dst []byte, stored json.RawMessage) []byte {
+	if len(stored) == 0 {
+		return append(dst, "null"...)
+	}
+	u := utms.Get().(*utm)
+	defer u.release()
+	if !u.read(stored) {
+		return append(dst, "null"...)
+	}
+	return u.append(dst)
+}
+
+func (u *utm) release() {
+	*u = utm{json: u.json}
+	u.json.Reset(&u.source) // forgets what it has read
+	utms.Put(u)
+}
+
+// read reports whether stored is a JSON object. Whatever its other members
+// hold, they do not cost the known ones.
+func (u *utm) read(stored []byte) bool {
+	u.source = *bytes.NewBuffer(stored)
+	u.json.Reset(&u.source, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if u.json.PeekKind() != jsontext.KindBeginObject {
+		return false
+	}
+	if _, err := u.json.ReadToken(); err != nil {
+		return false
+	}
+	for u.json.PeekKind() != jsontext.KindEndObject {
+		name, err := u.json.ReadValue()
+		if err != nil {
+			return false
+		}
+		at := utmIndex(name)
+		value, err := u.json.ReadValue()
+		if err != nil {
+			return false
+		}
+		if at >= 0 { // what a Decoder returns is gone with the next it reads
+			end := u.json.InputOffset()
+			u.values[at] = stored[end-int64(len(value)) : end]
+		}
+	}
+	return true
+}
+
+// utmIndex is the place of a member's name in utmKeys, -1 if it is not there.
+func utmIndex(quoted jsontext.Value) int {
+	var text [32]byte
+	name, _ := jsontext.AppendUnquote(text[:0], quoted)
+	for i, key := range utmKeys {
+		if string(name) == key {
+			return i
+		}
+	}
+	return -1
+}
+
+func (u *utm) append(dst []byte) []byte {
+	separator := byte('{')
+	var text [256]byte
+	for i, value := range u.values {
+		if value.Kind() != jsontext.KindString || len(value) == len(`""`) {
+			continue
+		}
+		dst = append(dst, separator, '"')
+		dst = append(dst, utmKeys[i]...)
+		dst = append(dst, `":`...)
+		unquoted, _ := jsontext.AppendUnquote(text[:0], value)
+		dst = appendString(dst, unquoted)
+		separator = ','
+	}
+	if separator == '{' {
+		return append(dst, "null"...)
+	}
+	return append(dst, '}')
 }

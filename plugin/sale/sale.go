@@ -1,3 +1,7 @@
+// Package sale says what is recorded: it decodes and validates
+// POST /api/track/sale (Decode), records each sale exactly once in a Store
+// (Recorder) and renders the answer (AppendResponse). Handler is all of it for
+// net/http. The rules are those of docs/api.md.
 package sale
 
 import (
@@ -6,6 +10,29 @@ import (
 
 	"github.com/google/uuid"
 )
+
+
+
+// Request is a decoded and valid POST /api/track/sale, defaults filled in.
+type Request struct {
+	CustomerExternalID string
+	Amount             int64  // in the currency's minor unit, 0 … 2^53−1
+	Currency           string // three lower-case letters
+	EventName          string
+	Metadata           []byte // compact JSON as it was sent; nil where there is none
+	LeadEventName      string // "" is not given
+	ClickID            string // "" is not given
+	CustomerName       string
+	CustomerEmail      Optional
+	CustomerAvatar     Optional
+}
+
+// Optional is a tri-state member: absent keeps what is stored, null clears it,
+// a string replaces it.
+type Optional struct {
+	Given bool    // the member is present
+	Value *string // nil clears
+}
 
 // Sale is a request on its way to the store.
 type Sale struct {

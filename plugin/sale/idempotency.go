@@ -1,11 +1,42 @@
 package sale
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"strconv"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
+
+// maxIdempotencyKey is the longest Idempotency-Key, in bytes.
+const maxIdempotencyKey = 255
+
+// parseIdempotencyKey is the key of the request's Idempotency-Key lines: "" if
+// there is none. It is opaque: quotes and commas are part of it.
+func parseIdempotencyKey(lines []string) (string, error) {
+	if len(lines) == 0 {
+		return "", nil
+	}
+	if len(lines) > 1 {
+		return "", invalid("Idempotency-Key", "must be sent once")
+	}
+	key := lines[0]
+	if len(key) < 1 || len(key) > maxIdempotencyKey || !isPrintableASCII(key) {
+		return "", invalid("Idempotency-Key", "must be 1 to "+strconv.Itoa(maxIdempotencyKey)+" printable ASCII characters")
+	}
+	return key, nil
+}
+
+func isPrintableASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
 
 // fingerprintVersion comes first in what is hashed. Fingerprints are kept with
 // their idempotency keys: one that is made in another way needs another
@@ -68,4 +99,55 @@ func appendCanonical(b []byte, metadata []byte) []byte {
 	text, _ := jsontext.AppendFormat(nil, metadata, canonical...)
 	b = binary.BigEndian.AppendUint32(append(b, value), uint32(len(text)))
 	return append(b, text...)
+}
+
+// turns lets the requests of one idempotency key through one at a time, in the
+// order in which they came. A twin that ran beside the first would only find,
+// once both are in the database, that it has to start again.
+type turns struct {
+	mu      sync.Mutex
+	waiting map[turnKey]*turn
+}
+
+type turnKey struct{ workspaceID, idempotencyKey string }
+
+// turn is what the requests in flight of one key share. It goes with the last of them.
+type turn struct {
+	taken chan struct{} // holds one element while a request runs
+	users int
+}
+
+// take waits for the key's turn. The caller gives it back by done.
+func (t *turns) take(ctx context.Context, key turnKey) (done func(), err error) {
+	turn := t.join(key)
+	select {
+	case turn.taken <- struct{}{}:
+		return func() { <-turn.taken; t.leave(key, turn) }, nil
+	case <-ctx.Done():
+		t.leave(key, turn)
+		return nil, ctx.Err()
+	}
+}
+
+func (t *turns) join(key turnKey) *turn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	shared := t.waiting[key]
+	if shared == nil {
+		if t.waiting == nil {
+			t.waiting = map[turnKey]*turn{}
+		}
+		shared = &turn{taken: make(chan struct{}, 1)}
+		t.waiting[key] = shared
+	}
+	shared.users++
+	return shared
+}
+
+func (t *turns) leave(key turnKey, shared *turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if shared.users--; shared.users == 0 {
+		delete(t.waiting, key)
+	}
 }

@@ -11,6 +11,36 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// wholeBody is the Member of an InvalidError that concerns no single member.
+const wholeBody = "body"
+
+// InvalidError says which member of a request is wrong, and why. Its text is
+// that of the Hoko-Reason header: ASCII, and nothing of the client's in it, so
+// that neither a header nor a log repeats what was sent.
+type InvalidError struct {
+	Member string // a member that docs/api.md names, or "body"
+	Reason string
+}
+
+func (e *InvalidError) Error() string { return e.Member + ": " + e.Reason }
+
+func invalid(member, reason string) error { return &InvalidError{member, reason} }
+
+// unattributed says which of the three attributions the request lacked. A lead
+// or click whose link is gone earns nothing either.
+func unattributed(req *Request) error {
+	switch {
+	case req.LeadEventName != "" && req.ClickID != "":
+		return invalid("clickId", "no such click and no lead of that leadEventName, or the link is gone")
+	case req.LeadEventName != "":
+		return invalid("leadEventName", "the customer has no such lead and no other, or its link is gone")
+	case req.ClickID != "":
+		return invalid("clickId", "no such click, or its link is gone")
+	default:
+		return invalid("clickId", "missing, and the customer has no lead, or its link is gone")
+	}
+}
+
 // members are those that docs/api.md names: what may be repeated to the client.
 var members = []string{
 	"customerExternalId", "amount", "currency", "eventName", "metadata",
