@@ -2,8 +2,11 @@ package sale
 
 import (
 	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 )
 
 // quote is text as JSON.
@@ -85,4 +88,39 @@ func TestAvatarFaultsSayWhatIsWrong(t *testing.T) {
 			t.Errorf("%q %s, want %s", avatar, got, want)
 		}
 	}
+}
+
+func FuzzAvatar(f *testing.F) {
+	for _, avatar := range append(goodAvatars, badAvatars...) {
+		f.Add(avatar)
+	}
+	f.Fuzz(func(t *testing.T, avatar string) {
+		if !utf8.ValidString(avatar) || avatarFault(avatar) != "" {
+			return
+		}
+		if len(avatar) > maxAvatar || strings.ContainsFunc(avatar, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) || strings.ContainsAny(avatar, "\"<>\\^`{|}") {
+			t.Errorf("%q is taken", avatar)
+		}
+		parsed, err := url.Parse(withoutForeignUserinfo(avatar))
+		if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+			t.Fatalf("%q is taken, net/url reads %+v, %v", avatar, parsed, err)
+		}
+		if host := parsed.Hostname(); !strings.Contains(host, ":") {
+			checkHost(t, strings.TrimSuffix(host, "."), 1)
+		}
+	})
+}
+
+// withoutForeignUserinfo drops a userinfo with non-ASCII characters, which
+// net/url does not know.
+func withoutForeignUserinfo(avatar string) string {
+	scheme, rest, _ := strings.Cut(avatar, "://")
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 && !isASCII(rest[:at]) {
+		return scheme + "://" + rest[at+1:]
+	}
+	return avatar
 }

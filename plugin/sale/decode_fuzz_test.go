@@ -3,15 +3,9 @@ package sale
 import (
 	"bytes"
 	"encoding/json"
-	"net/mail"
-	"net/url"
 	"reflect"
 	"strings"
 	"testing"
-	"unicode"
-	"unicode/utf8"
-
-	"golang.org/x/net/idna"
 )
 
 // What Decode takes, encoding/json takes too, and reads the same values from it.
@@ -114,83 +108,4 @@ func encode(t *testing.T, r *Request) string {
 		t.Fatal(err)
 	}
 	return body.String()
-}
-
-func FuzzEmail(f *testing.F) {
-	for _, email := range append(goodEmails, badEmails...) {
-		f.Add(email)
-	}
-	f.Fuzz(func(t *testing.T, email string) {
-		if !utf8.ValidString(email) || emailFault(email) != "" {
-			return
-		}
-		local, host, _ := strings.Cut(email, "@")
-		if len(email) > maxEmail || local == "" || len(local) > maxEmailName || strings.ContainsAny(email, " \"(),:;<>[\\]\r\n\x00") {
-			t.Errorf("%q is taken", email)
-		}
-		checkHost(t, host, 2)
-		if parsed, err := mail.ParseAddress(email); err != nil || parsed.Address != email {
-			t.Errorf("%q is taken, net/mail reads %+v, %v", email, parsed, err)
-		}
-		if fault := emailFault(local + "@" + strings.ToUpper(host)); isASCII(host) && fault != "" {
-			t.Errorf("%q %s in upper case", email, fault)
-		}
-	})
-}
-
-func FuzzAvatar(f *testing.F) {
-	for _, avatar := range append(goodAvatars, badAvatars...) {
-		f.Add(avatar)
-	}
-	f.Fuzz(func(t *testing.T, avatar string) {
-		if !utf8.ValidString(avatar) || avatarFault(avatar) != "" {
-			return
-		}
-		if len(avatar) > maxAvatar || strings.ContainsFunc(avatar, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) || strings.ContainsAny(avatar, "\"<>\\^`{|}") {
-			t.Errorf("%q is taken", avatar)
-		}
-		parsed, err := url.Parse(withoutForeignUserinfo(avatar))
-		if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-			t.Fatalf("%q is taken, net/url reads %+v, %v", avatar, parsed, err)
-		}
-		if host := parsed.Hostname(); !strings.Contains(host, ":") {
-			checkHost(t, strings.TrimSuffix(host, "."), 1)
-		}
-	})
-}
-
-// withoutForeignUserinfo drops a userinfo with non-ASCII characters, which
-// net/url does not know.
-func withoutForeignUserinfo(avatar string) string {
-	scheme, rest, _ := strings.Cut(avatar, "://")
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
-	}
-	if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 && !isASCII(rest[:at]) {
-		return scheme + "://" + rest[at+1:]
-	}
-	return avatar
-}
-
-// checkHost wants labels that DNS could hold.
-func checkHost(t *testing.T, host string, least int) {
-	t.Helper()
-	labels := strings.Split(host, ".")
-	if len(labels) < least || len(host) > 1000 {
-		t.Errorf("%q is taken", host)
-	}
-	for _, label := range labels {
-		if label == "" || isASCII(label) && len(label) > maxLabel || label[0] == '-' || strings.HasSuffix(label, "-") || strings.ContainsAny(label, " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~\x7f") {
-			t.Errorf("%q is taken", host)
-		}
-		if !isACE(label) {
-			continue
-		}
-		if decoded, err := idna.Punycode.ToUnicode(strings.ToLower(label)); err != nil || isASCII(decoded) {
-			t.Errorf("%q is taken, punycode decodes %q: %v", host, decoded, err)
-		} else if encoded, err := idna.Punycode.ToASCII(decoded); err != nil || encoded != strings.ToLower(label) {
-			t.Errorf("%q is taken, punycode encodes %q: %v", host, encoded, err)
-		}
-	}
 }

@@ -1,8 +1,12 @@
 package sale
 
 import (
+	"net/mail"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // longHost is a host name of n bytes in labels of at most 63.
@@ -87,6 +91,50 @@ func TestEmailFaultsSayWhatIsWrong(t *testing.T) {
 	} {
 		if got := emailFault(email); got != want {
 			t.Errorf("%q %s, want %s", email, got, want)
+		}
+	}
+}
+
+func FuzzEmail(f *testing.F) {
+	for _, email := range append(goodEmails, badEmails...) {
+		f.Add(email)
+	}
+	f.Fuzz(func(t *testing.T, email string) {
+		if !utf8.ValidString(email) || emailFault(email) != "" {
+			return
+		}
+		local, host, _ := strings.Cut(email, "@")
+		if len(email) > maxEmail || local == "" || len(local) > maxEmailName || strings.ContainsAny(email, " \"(),:;<>[\\]\r\n\x00") {
+			t.Errorf("%q is taken", email)
+		}
+		checkHost(t, host, 2)
+		if parsed, err := mail.ParseAddress(email); err != nil || parsed.Address != email {
+			t.Errorf("%q is taken, net/mail reads %+v, %v", email, parsed, err)
+		}
+		if fault := emailFault(local + "@" + strings.ToUpper(host)); isASCII(host) && fault != "" {
+			t.Errorf("%q %s in upper case", email, fault)
+		}
+	})
+}
+
+// checkHost wants labels that DNS could hold.
+func checkHost(t *testing.T, host string, least int) {
+	t.Helper()
+	labels := strings.Split(host, ".")
+	if len(labels) < least || len(host) > 1000 {
+		t.Errorf("%q is taken", host)
+	}
+	for _, label := range labels {
+		if label == "" || isASCII(label) && len(label) > maxLabel || label[0] == '-' || strings.HasSuffix(label, "-") || strings.ContainsAny(label, " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~\x7f") {
+			t.Errorf("%q is taken", host)
+		}
+		if !isACE(label) {
+			continue
+		}
+		if decoded, err := idna.Punycode.ToUnicode(strings.ToLower(label)); err != nil || isASCII(decoded) {
+			t.Errorf("%q is taken, punycode decodes %q: %v", host, decoded, err)
+		} else if encoded, err := idna.Punycode.ToASCII(decoded); err != nil || encoded != strings.ToLower(label) {
+			t.Errorf("%q is taken, punycode encodes %q: %v", host, encoded, err)
 		}
 	}
 }

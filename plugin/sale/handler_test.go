@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -217,4 +218,103 @@ func TestHandler_CountsWithItsKind(t *testing.T) {
 	if n := counters(t, metrics, "hoko_sale_refusals_total")[causeInvalid]; n != 2 {
 		t.Errorf("%v refusals of two handlers, want 2", n)
 	}
+}
+
+func Test201_AnswersTheRecordedSale(t *testing.T) {
+	f := newFixture(recording, 0)
+	w := f.post(aBody, nil)
+	expect(t, w, 201, string(AppendResponse(nil, publishedSale())))
+
+	sales := f.sales()
+	if len(sales) != 1 {
+		t.Fatalf("%d sales", len(sales))
+	}
+	s := sales[0]
+	if s.WorkspaceID != "ws_1" || s.IdempotencyKey != "" || s.Request.CustomerExternalID != "customer_123" || s.Request.Amount != 12900 {
+		t.Errorf("the store got %+v of %+v", s.Request, s)
+	}
+	for name, want := range map[string]string{
+		"Content-Length":       strconv.Itoa(w.Body.Len()),
+		"Hoko-Sale-Id":         s.ID.String(),
+		"Hoko-Attribution":     "latest-lead",
+		"Idempotency-Replayed": "",
+		"Hoko-Reason":          "",
+	} {
+		if got := w.Header().Get(name); got != want {
+			t.Errorf("%s %q, want %q", name, got, want)
+		}
+	}
+}
+
+func Test201_NamesTheAttribution(t *testing.T) {
+	for _, attribution := range []Attribution{LeadEvent, Click, LatestLead} {
+		w := newFixture(func(context.Context, *Sale) (*Recorded, error) {
+			recorded := publishedSale()
+			recorded.Attribution = attribution
+			return recorded, nil
+		}, 0).post(aBody, nil)
+		if got := w.Header().Get("Hoko-Attribution"); got != string(attribution) {
+			t.Errorf("Hoko-Attribution %q, want %q", got, attribution)
+		}
+	}
+}
+
+func Test201_SaysThatItIsAReplay(t *testing.T) {
+	first := publishedSale()
+	first.Replayed = true
+	f := newFixture(func(context.Context, *Sale) (*Recorded, error) { return first, nil }, 0)
+	w := f.post(aBody, http.Header{"Idempotency-Key": {"once"}})
+	expect(t, w, 201, string(AppendResponse(nil, first)))
+	if got := w.Header().Get("Idempotency-Replayed"); got != "true" {
+		t.Errorf("Idempotency-Replayed %q", got)
+	}
+	if got := w.Header().Get("Hoko-Sale-Id"); got != first.SaleID.String() {
+		t.Errorf("Hoko-Sale-Id %q, want the first sale's", got)
+	}
+}
+
+func Test201_TakesEveryIdempotencyKeyAsItIs(t *testing.T) {
+	for _, key := range []string{"a", `"8e03978e-40d5-43e8-bc93-6894a57f9324"`, "a, b", "a b", "~!", strings.Repeat("k", 255)} {
+		f := newFixture(recording, 0)
+		if w := f.post(aBody, http.Header{"Idempotency-Key": {key}}); w.Code != 201 {
+			t.Errorf("%q: %d", key, w.Code)
+			continue
+		}
+		if got := f.sales()[0].IdempotencyKey; got != key {
+			t.Errorf("the store got %q, want %q", got, key)
+		}
+	}
+}
+
+func TestHandler_FinishesASaleWhoseClientHungUp(t *testing.T) {
+	started, gone, outcome := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	f := newFixture(func(ctx context.Context, s *Sale) (*Recorded, error) {
+		close(started)
+		<-gone
+		outcome <- ctx.Err()
+		return recording(ctx, s)
+	}, 0)
+	answered := make(chan struct{})
+	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		context.AfterFunc(r.Context(), func() { close(gone) })
+		f.ServeHTTP(w, r)
+		close(answered)
+	}))()
+	c.send("Content-Length: 78", aBody)
+	await(t, started)
+	c.conn.Close()
+	if err := await(t, outcome); err != nil {
+		t.Errorf("the sale was aborted: %v", err)
+	}
+	await(t, answered)
+}
+
+func await[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(hangGuard):
+		t.Fatal("nothing happens")
+	}
+	return v
 }

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -128,4 +131,151 @@ func BenchmarkAppendResponse(b *testing.B) {
 	for b.Loop() {
 		buffer = AppendResponse(buffer[:0], recorded)
 	}
+}
+
+func TestAppendQRCodeURL_IsThePublishedOne(t *testing.T) {
+	const want = "https://hoko.to/qrcode?text=https%3A%2F%2Fhoko.to%2Fabc123%3Fqr%3D1&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg"
+	if got := appendQRCodeURL(nil, "https://hoko.to/abc123"); string(got) != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+}
+
+func TestOrigin_IsThatOfABrowser(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://hoko.to/a":         "https://hoko.to",
+		"https://hoko.to":           "https://hoko.to",
+		"https://hoko.to?x=1":       "https://hoko.to",
+		"https://hoko.to#f":         "https://hoko.to",
+		"HTTPS://Hoko.TO/A":         "https://hoko.to",
+		"https://hoko.to:443/a":     "https://hoko.to",
+		"https://hoko.to:8443/a":    "https://hoko.to:8443",
+		"http://hoko.to:80/a":       "http://hoko.to",
+		"http://hoko.to:443/a":      "http://hoko.to:443",
+		"https://hoko.to:80/a":      "https://hoko.to:80",
+		"https://me:pw@hoko.to/a":   "https://hoko.to",
+		"https://hoko.to/@me":       "https://hoko.to",
+		"https://[::1]:8080/a":      "https://[::1]:8080",
+		"https://hoko.to/a://b/c":   "https://hoko.to",
+		"hoko.to/a":                 "hoko.to",
+		"/a":                        "",
+		"":                          "",
+		"https://روابط.example/عرض": "https://روابط.example",
+	} {
+		if got := origin(address); got != want {
+			t.Errorf("origin(%q) = %q, want %q", address, got, want)
+		}
+	}
+}
+
+func TestWithQR_AddsToTheQuery(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://hoko.to/a":            "https://hoko.to/a?qr=1",
+		"https://hoko.to":              "https://hoko.to?qr=1",
+		"https://hoko.to/a?":           "https://hoko.to/a?qr=1",
+		"https://hoko.to/a?x=1":        "https://hoko.to/a?x=1&qr=1",
+		"https://hoko.to/a?x=1&y=?":    "https://hoko.to/a?x=1&y=?&qr=1",
+		"https://hoko.to/a#f":          "https://hoko.to/a?qr=1#f",
+		"https://hoko.to/a?#f":         "https://hoko.to/a?qr=1#f",
+		"https://hoko.to/a?x=1#f?g#h":  "https://hoko.to/a?x=1&qr=1#f?g#h",
+		"https://hoko.to/a#f?no=query": "https://hoko.to/a?qr=1#f?no=query",
+		"":                             "?qr=1",
+	} {
+		if got := withQR(address); got != want {
+			t.Errorf("withQR(%q) = %q, want %q", address, got, want)
+		}
+	}
+}
+
+// The right side is what a browser's encodeURIComponent gives.
+func TestAppendURIComponent_IsThatOfABrowser(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                            "",
+		"https://hoko.to/abc123?qr=1": "https%3A%2F%2Fhoko.to%2Fabc123%3Fqr%3D1",
+		"AZaz09-_.!~*'()":             "AZaz09-_.!~*'()",
+		"a b+c&d=e/f?g#h%i":           "a%20b%2Bc%26d%3De%2Ff%3Fg%23h%25i",
+		"\"<>\\^`{|}[]@:;,$":          "%22%3C%3E%5C%5E%60%7B%7C%7D%5B%5D%40%3A%3B%2C%24",
+		"مثال":                        "%D9%85%D8%AB%D8%A7%D9%84",
+		"🛒":                           "%F0%9F%9B%92",
+		"é":                           "%C3%A9",
+		"中文":                          "%E4%B8%AD%E6%96%87",
+		"\x00\x1f\x7f\u2028":          "%00%1F%7F%E2%80%A8",
+	} {
+		if got := appendURIComponent(nil, text); string(got) != want {
+			t.Errorf("encodeURIComponent(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Whatever a link's row holds, its address comes back from the QR code's.
+func FuzzQRCode(f *testing.F) {
+	for _, short := range []string{"https://hoko.to/abc123", "HTTPS://Hoko.TO:443/a?x=1#f", "https://u:p@hoko.to/", "//hoko.to", "", "https://روابط.example/عرض?a=%20", "a\x00\"<&>", "https://[::1]:8080/?#", "https://a/-_.!~*'();/?:@&=+$,[]^`{|}"} {
+		f.Add(short)
+	}
+	f.Fuzz(func(t *testing.T, short string) {
+		got := string(appendQRCodeURL([]byte("kept "), short))
+		got, kept := strings.CutPrefix(got, "kept "+origin(short)+"/qrcode?text=")
+		text, found := strings.CutSuffix(got, "&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg")
+		if !kept || !found {
+			t.Fatalf("%q gives %q", short, got)
+		}
+		if strings.Trim(text, "%-_.!~*'()0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != "" {
+			t.Errorf("%q is not escaped", text)
+		}
+		if again, err := url.PathUnescape(text); err != nil || again != withQR(short) {
+			t.Errorf("%q comes back as %q, %v", withQR(short), again, err)
+		}
+		address, fragment, _ := strings.Cut(short, "#")
+		marked, ofMarked, _ := strings.Cut(withQR(short), "#")
+		if fragment != ofMarked || !strings.HasPrefix(marked, address) || !strings.HasSuffix(marked, "qr=1") || !strings.Contains(marked, "?") {
+			t.Errorf("%q became %q", short, withQR(short))
+		}
+	})
+}
+
+// Whatever a row's columns hold, the answer is JSON that says the same.
+func FuzzResponse(f *testing.F) {
+	f.Add("click_abc123", "https://hoko.to/abc123", `{"source":"a","medium":"","x":1}`, "John Doe", `{"a":1}`, int64(12900))
+	f.Add("", "", "", "\x00\u2028\"\\\xff", "", int64(0))
+	f.Add("<&>", "مرحبا", `{"source":"\ud800","campaign":null,"term":{"source":"b"},"source":"b"}`, "😀", `{"😀":[]}`, int64(maxAmount))
+	f.Add("a", "b", `["source"]`, "c", `{}`, int64(1))
+	f.Add("a", "b", `{"source":"a"`, "c", `{}`, int64(1))
+	f.Fuzz(func(t *testing.T, id, short, utm, name, metadata string, amount int64) {
+		r := &Recorded{ClickID: &id, Link: Link{ID: id, URL: short, ShortURL: short, Title: &name, UTM: json.RawMessage(utm), CreatedAt: time.Unix(amount%1e9, amount%1e9)},
+			Customer: Customer{ID: id, Name: name, Email: &name, ExternalID: id}, Amount: amount, Currency: "usd", EventName: name}
+		if m, err := Decode([]byte(with("metadata", metadata))); err == nil { // what is not is stored nowhere
+			r.Metadata = m.Metadata
+		}
+		body := AppendResponse(nil, r)
+		if !utf8.Valid(body) {
+			t.Fatalf("no UTF-8: %q", body)
+		}
+		var got struct {
+			Click struct{ ID string }
+			Link  struct {
+				ShortURL string
+				UTM      map[string]string
+			}
+			Customer struct{ Name, Email string }
+			Sale     struct {
+				Amount   int64
+				Metadata json.RawMessage
+			}
+		}
+		if err := json.Unmarshal(body, &got); err != nil {
+			t.Fatalf("%v in %s", err, body)
+		}
+		valid := func(text string) string { return strings.ToValidUTF8(text, "") }
+		plain := func(text string) string { return strings.ReplaceAll(valid(text), "\ufffd", "") }
+		if plain(got.Click.ID) != plain(id) || plain(got.Link.ShortURL) != plain(short) || plain(got.Customer.Name) != plain(name) || plain(got.Customer.Email) != plain(name) || got.Sale.Amount != amount {
+			t.Errorf("%+v became %s", r, body)
+		}
+		if want := string(r.Metadata); want != "" && string(got.Sale.Metadata) != want {
+			t.Errorf("metadata %s became %s", want, got.Sale.Metadata)
+		}
+		for key, value := range got.Link.UTM {
+			if value == "" || !strings.Contains(" source medium campaign term content referral ", " "+key+" ") {
+				t.Errorf("utm %s has %q: %q", utm, key, value)
+			}
+		}
+	})
 }

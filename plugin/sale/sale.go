@@ -11,8 +11,6 @@ import (
 	"github.com/google/uuid"
 )
 
-
-
 // Request is a decoded and valid POST /api/track/sale, defaults filled in.
 type Request struct {
 	CustomerExternalID string

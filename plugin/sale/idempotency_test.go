@@ -1,10 +1,37 @@
 package sale
 
 import (
+	"bytes"
+	"context"
 	"encoding/hex"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
+
+func FuzzIdempotencyKey(f *testing.F) {
+	for _, key := range []string{"", "order 1", `"quoted"`, "a,b", "\x00", "ü", strings.Repeat("k", 255), strings.Repeat("k", 256), "\xff", "a\r\nb"} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		key, err := parseIdempotencyKey([]string{line})
+		good := line != "" && len(line) <= 255 && !strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' })
+		if good != (err == nil) || good && key != line {
+			t.Errorf("%q gives %q, %v", line, key, err)
+		}
+		if err != nil && (key != "" || err.Error() != "Idempotency-Key: must be 1 to 255 printable ASCII characters") {
+			t.Errorf("%q gives %q, %v", line, key, err)
+		}
+		if _, err := parseIdempotencyKey([]string{line, line}); err == nil {
+			t.Error("two are taken")
+		}
+	})
+}
 
 // Fingerprints are stored with their idempotency keys: where one of these
 // changes, a repeated request is answered 422 after an upgrade.
@@ -82,5 +109,137 @@ func TestFingerprintLeavesTheRequestAsItIs(t *testing.T) {
 	}
 	if r.Fingerprint() != first {
 		t.Error("a second fingerprint differs")
+	}
+}
+
+// White space, the order of members and the spelling of strings are no part of a request.
+func FuzzFingerprint(f *testing.F) {
+	for _, metadata := range acceptedMetadata {
+		f.Add([]byte(with("metadata", metadata)))
+	}
+	f.Add([]byte(with("customerEmail", `"a@example.com"`)))
+	f.Add([]byte(with("unknown", `[{"b":1,"a":"\u00e9"}]`)))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := Decode(body)
+		if err != nil {
+			return
+		}
+		other := jsontext.Value(bytes.Clone(body))
+		if err := other.Format(jsontext.ReorderRawObjects(true), jsontext.WithIndent("  ")); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Decode(other)
+		if err != nil {
+			t.Fatalf("%s is refused: %v", other, err)
+		}
+		if again.Fingerprint() != r.Fingerprint() {
+			t.Errorf("%s and %s differ", body, other)
+		}
+		changed := *r
+		changed.Amount++
+		if changed.Fingerprint() == r.Fingerprint() {
+			t.Error("another amount is the same request")
+		}
+	})
+}
+
+func TestRecord_LetsTwinsThroughOneAtATimeInTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		running := 0
+		var order []int64
+		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+			running++
+			if running != 1 {
+				t.Errorf("%d twins run at once", running)
+			}
+			time.Sleep(time.Second)
+			running--
+			order = append(order, s.Request.Amount)
+			return recording(ctx, s)
+		})
+		for i := range int64(5) {
+			go recorder.Record(t.Context(), "ws_1", &Request{Amount: i}, "once")
+			synctest.Wait()
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if want := []int64{0, 1, 2, 3, 4}; !slices.Equal(order, want) {
+			t.Errorf("order %v, want %v", order, want)
+		}
+		if n := len(recorder.turns.waiting); n != 0 {
+			t.Errorf("%d turns are kept", n)
+		}
+	})
+}
+
+func TestRecord_MakesOnlyTwinsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		started := 0
+		release := make(chan struct{})
+		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+			started++
+			<-release
+			return recording(ctx, s)
+		})
+		for _, request := range [][2]string{{"ws_1", "a"}, {"ws_1", "b"}, {"ws_2", "a"}, {"ws_1", ""}, {"ws_1", ""}} {
+			go recorder.Record(t.Context(), request[0], aRequest, request[1])
+			synctest.Wait()
+		}
+		if started != 5 {
+			t.Errorf("%d of 5 sales that are no twins run at once", started)
+		}
+		close(release)
+	})
+}
+
+func TestRecord_GivesUpOnATurnAtTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stored := 0
+		release := make(chan struct{})
+		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+			stored++
+			<-release // a store that breaks its promise
+			return recording(ctx, s)
+		})
+		go recorder.Record(t.Context(), "ws_1", aRequest, "once")
+		synctest.Wait()
+
+		start := time.Now()
+		_, err := recorder.Record(t.Context(), "ws_1", aRequest, "once")
+		if !errors.Is(err, ErrNotRecorded) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, want ErrNotRecorded", err)
+		}
+		if waited := time.Since(start); waited != 10*time.Second {
+			t.Errorf("waited %v", waited)
+		}
+		if stored != 1 {
+			t.Errorf("the store was asked %d times", stored)
+		}
+		close(release)
+		synctest.Wait()
+		if _, err := recorder.Record(t.Context(), "ws_1", aRequest, "once"); err != nil {
+			t.Errorf("the next twin: %v", err)
+		}
+		if n := len(recorder.turns.waiting); n != 0 {
+			t.Errorf("%d turns are kept", n)
+		}
+	})
+}
+
+func TestRecord_PassesTheTurnOnAfterAPanic(t *testing.T) {
+	panics := true
+	recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+		if panics {
+			panic("store")
+		}
+		return recording(ctx, s)
+	})
+	func() {
+		defer func() { recover() }()
+		recorder.Record(t.Context(), "ws_1", aRequest, "once")
+	}()
+	panics = false
+	if _, err := recorder.Record(t.Context(), "ws_1", aRequest, "once"); err != nil {
+		t.Error(err)
 	}
 }
