@@ -130,7 +130,7 @@ func answer(w http.ResponseWriter, recorded *Recorded) {
 
 // answerError answers what the caller can mend and returns everything else.
 func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, key *apikey.Key, req *Request, err error) error {
-	var unknown *UnknownOutcomeError
+	unknown, isUnknown := errors.AsType[*UnknownOutcomeError](err)
 	switch {
 	case errors.Is(err, ErrUnattributed):
 		h.refuse(w, r, key, invalidRequest(unattributed(req)))
@@ -138,7 +138,7 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, key *apike
 	case errors.Is(err, ErrIdempotencyMismatch):
 		h.refuse(w, r, key, &refusal{err: apierror.IdempotencyMismatch, cause: causeMismatch})
 		return nil
-	case errors.As(err, &unknown):
+	case isUnknown:
 		w.Header().Set("Hoko-Sale-Id", unknown.SaleID.String())
 		return &apierror.Failure{Err: apierror.GatewayTimeout, Cause: err}
 	case errors.Is(err, ErrNotRecorded):

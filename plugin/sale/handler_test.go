@@ -87,11 +87,14 @@ func expect(t *testing.T, w *httptest.ResponseRecorder, status int, body string)
 	if w.Code != status || w.Body.String() != body {
 		t.Errorf("%d %s\nwant %d %s", w.Code, w.Body, status, body)
 	}
-	if got := w.Header().Get("Content-Type"); got != "application/json; charset=utf-8" {
-		t.Errorf("Content-Type %q", got)
-	}
-	if got := w.Header().Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control %q", got)
+	expectHeader(t, w, "Content-Type", "application/json; charset=utf-8")
+	expectHeader(t, w, "Cache-Control", "no-store")
+}
+
+func expectHeader(t *testing.T, w *httptest.ResponseRecorder, name, want string) {
+	t.Helper()
+	if got := w.Header().Get(name); got != want {
+		t.Errorf("%s %q, want %q", name, got, want)
 	}
 }
 

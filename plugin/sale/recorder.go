@@ -11,9 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What recording can end with besides a committed sale. Each may be wrapped
-// around its cause; any other error says that the database refused this sale
-// and that nothing was written.
+// Errors of a Store besides *UnknownOutcomeError. Each may wrap its cause. Any other error says that
+// the database rejected this sale and that nothing was written.
 var (
 	// ErrUnattributed: nothing attributes the sale; nothing was written.
 	ErrUnattributed = errors.New("nothing attributes the sale")
@@ -21,32 +20,28 @@ var (
 	ErrIdempotencyMismatch = errors.New("idempotency key was used with a different request")
 	// ErrNotRecorded: nothing was written and nothing will be; the caller may safely try again.
 	ErrNotRecorded = errors.New("sale was not recorded")
-	// ErrOutcomeUnknown: the sale may or may not be, or become, recorded.
-	ErrOutcomeUnknown = errors.New("outcome of the sale is unknown")
 )
 
 // Store records sales.
 type Store interface {
-	// Record commits the sale and returns it as committed, or one of the errors
-	// above: an unknown outcome as an *UnknownOutcomeError where the id to name
-	// is not the sale's own. It returns by ctx's deadline; a sale that has been
-	// sent to the database is not aborted by it.
+	// Record commits the sale and returns it as committed, or one of the errors above. It returns by
+	// ctx's deadline, which does not abort a sale that has been sent to the database.
 	Record(ctx context.Context, s *Sale) (*Recorded, error)
 }
 
-// UnknownOutcomeError is the Recorder's ErrOutcomeUnknown: it names the sale
-// that may have been recorded.
+// UnknownOutcomeError is the error of a sale that may or may not be, or become, recorded. It names
+// the sale to ask for: another one's ID if the idempotency key is already that sale's.
 type UnknownOutcomeError struct {
 	SaleID uuid.UUID
-	Cause  error // wraps ErrOutcomeUnknown
+	Cause  error
 }
 
-// Error names the sale and tells the cause.
+// Error returns the sale's ID and the cause.
 func (e *UnknownOutcomeError) Error() string {
-	return "sale " + e.SaleID.String() + ": " + e.Cause.Error()
+	return "sale " + e.SaleID.String() + ": outcome of the sale is unknown: " + e.Cause.Error()
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *UnknownOutcomeError) Unwrap() error { return e.Cause }
 
 // RecorderOptions are a Recorder's settings.
@@ -89,8 +84,7 @@ func NewRecorder(store Store, o RecorderOptions) *Recorder {
 
 // Record makes a sale of the request and records it. A caller who goes away
 // does not stop it: it is answered within the Recorder's timeout, and only by
-// that. Its errors are those of a Store; ErrOutcomeUnknown comes in an
-// *UnknownOutcomeError. idempotencyKey is "" where the caller sent none.
+// that. Its errors are those of a Store. idempotencyKey is "" if the caller sent none.
 func (r *Recorder) Record(ctx context.Context, workspaceID string, req *Request, idempotencyKey string) (*Recorded, error) {
 	start := time.Now()
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
@@ -116,11 +110,7 @@ func (r *Recorder) record(ctx context.Context, workspaceID string, req *Request,
 		}
 		defer done()
 	}
-	recorded, err := r.store.Record(ctx, s)
-	if _, named := errors.AsType[*UnknownOutcomeError](err); !named && errors.Is(err, ErrOutcomeUnknown) {
-		return nil, &UnknownOutcomeError{s.ID, err}
-	}
-	return recorded, err
+	return r.store.Record(ctx, s)
 }
 
 // The outcomes of a sale: the closed set of hoko_sales_total's label.
@@ -160,12 +150,13 @@ func newDuration(metrics prometheus.Registerer) prometheus.Histogram {
 }
 
 func outcome(recorded *Recorded, err error) string {
+	_, unknown := errors.AsType[*UnknownOutcomeError](err)
 	switch {
 	case errors.Is(err, ErrUnattributed):
 		return outcomeUnattributed
 	case errors.Is(err, ErrIdempotencyMismatch):
 		return outcomeMismatch
-	case errors.Is(err, ErrOutcomeUnknown):
+	case unknown:
 		return outcomeUnknown
 	case errors.Is(err, ErrNotRecorded):
 		return outcomeNotRecorded

@@ -91,19 +91,14 @@ func TestRecord_OutlivesItsCallerUntilTheTimeout(t *testing.T) {
 	})
 }
 
-func TestRecord_NamesTheSaleWhoseOutcomeIsUnknown(t *testing.T) {
-	var id uuid.UUID
-	recorder := newTestRecorder(func(_ context.Context, s *Sale) (*Recorded, error) {
-		id = s.ID
-		return nil, fmt.Errorf("%w: connection lost", ErrOutcomeUnknown)
-	})
-	_, err := recorder.Record(t.Context(), "ws_1", aRequest, "")
-	var unknown *UnknownOutcomeError
-	if !errors.As(err, &unknown) || unknown.SaleID != id || !errors.Is(err, ErrOutcomeUnknown) {
-		t.Errorf("%v does not name %s", err, id)
-	}
-	if want := "sale " + id.String() + ": outcome of the sale is unknown: connection lost"; err.Error() != want {
+func TestUnknownOutcomeError_NamesTheSale(t *testing.T) {
+	id := uuid.Must(uuid.NewV7())
+	err := &UnknownOutcomeError{id, context.Canceled}
+	if want := "sale " + id.String() + ": outcome of the sale is unknown: context canceled"; err.Error() != want {
 		t.Errorf("%q, want %q", err, want)
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v lacks its cause", err)
 	}
 }
 
@@ -119,7 +114,7 @@ func TestRecord_CountsEachOutcome(t *testing.T) {
 		"unattributed":         {nil, ErrUnattributed},
 		"idempotency_mismatch": {nil, ErrIdempotencyMismatch},
 		"not_recorded":         {nil, fmt.Errorf("%w: queue is full", ErrNotRecorded)},
-		"unknown":              {nil, fmt.Errorf("%w: connection lost", ErrOutcomeUnknown)},
+		"unknown":              {nil, &UnknownOutcomeError{Cause: errors.New("connection lost")}},
 		"failed":               {nil, errors.New("value too long")},
 	} {
 		t.Run(want, func(t *testing.T) {

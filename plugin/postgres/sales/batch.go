@@ -211,7 +211,7 @@ func (b *batch) scanRow(values [][]byte) {
 		row.recorded.Replayed = row.status == statusReplay
 	}
 	if row.err != nil {
-		row.err = fmt.Errorf("%w: it is recorded, but its answer cannot be read: %w", sale.ErrOutcomeUnknown, row.err)
+		row.err = p.outcomeUnknown(fmt.Errorf("it is recorded, but its answer cannot be read: %w", row.err))
 	}
 }
 

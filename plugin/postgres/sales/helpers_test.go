@@ -2,6 +2,7 @@ package sales_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,11 @@ func record(t testing.TB, store *sales.Store, s *sale.Sale) outcome {
 	t.Helper()
 	recorded, err := store.Record(pgtest.Guarded(t), s)
 	return outcome{recorded, err}
+}
+
+func isUnknown(err error) bool {
+	_, unknown := errors.AsType[*sale.UnknownOutcomeError](err)
+	return unknown
 }
 
 // begin records in the background.

@@ -46,7 +46,7 @@ func told(r *sale.Recorded, err error) answer {
 		return answer{result: wasUnattributed}
 	case errors.Is(err, sale.ErrIdempotencyMismatch):
 		return answer{result: wasMismatch}
-	case errors.Is(err, sale.ErrOutcomeUnknown):
+	case isUnknown(err):
 		return answer{result: wasUnknown}
 	case errors.Is(err, sale.ErrNotRecorded) && strings.Contains(err.Error(), "too many sales wait"):
 		return answer{result: wasShed}

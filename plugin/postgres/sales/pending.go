@@ -28,7 +28,7 @@ type pendingSale struct {
 	customer customerKey
 	deadline time.Time
 	state    atomic.Int32
-	named    atomic.Pointer[uuid.UUID] // the id under which it is recorded, where that is not the Sale's
+	named    atomic.Pointer[uuid.UUID] // the ID that an unknown outcome names: where it is, or may be, recorded
 	done     chan answer
 
 	// The rest belongs to the goroutine that runs the sale.
@@ -48,13 +48,15 @@ type answer struct {
 }
 
 func newPendingSale(s *sale.Sale, deadline time.Time) *pendingSale {
-	return &pendingSale{
+	p := &pendingSale{
 		Sale:     s,
 		id:       s.ID,
 		customer: customerKey{s.WorkspaceID, s.Request.CustomerExternalID},
 		deadline: deadline,
 		done:     make(chan answer, 1),
 	}
+	p.named.Store(&s.ID)
+	return p
 }
 
 // wait returns the answer, or by ctx's end what can be said without one.
@@ -70,7 +72,7 @@ func (p *pendingSale) wait(ctx, cut context.Context) (*sale.Recorded, error) {
 		answer := <-p.done
 		return answer.recorded, answer.err
 	case stateSent:
-		return nil, p.naming(fmt.Errorf("%w: the database has not answered in time", sale.ErrOutcomeUnknown))
+		return nil, p.outcomeUnknown(errors.New("the database has not answered in time"))
 	default:
 		return nil, notRecorded(errLate)
 	}
@@ -101,7 +103,7 @@ func (p *pendingSale) hasLeft() bool { return p.state.Load() == stateLeft }
 // answer is called once at most.
 func (p *pendingSale) answer(recorded *sale.Recorded, err error) {
 	if p.state.Swap(stateAnswered) != stateLeft {
-		p.done <- answer{recorded, p.naming(err)}
+		p.done <- answer{recorded, err}
 	}
 }
 
@@ -112,12 +114,9 @@ func (p *pendingSale) name(id uuid.UUID) {
 	}
 }
 
-// naming has an unknown outcome name the right sale.
-func (p *pendingSale) naming(err error) error {
-	if id := p.named.Load(); id != nil && errors.Is(err, sale.ErrOutcomeUnknown) {
-		return &sale.UnknownOutcomeError{SaleID: *id, Cause: err}
-	}
-	return err
+// outcomeUnknown returns the error that names the sale which may be recorded.
+func (p *pendingSale) outcomeUnknown(cause error) error {
+	return &sale.UnknownOutcomeError{SaleID: *p.named.Load(), Cause: cause}
 }
 
 // fail answers that this sale was not recorded, and why; which is no proof
@@ -125,7 +124,7 @@ func (p *pendingSale) naming(err error) error {
 func (p *pendingSale) fail(err error) {
 	if p.unknown {
 		// Not %w: err must not say that nothing was written.
-		err = fmt.Errorf("%w: a connection was lost, and since then: %v", sale.ErrOutcomeUnknown, err)
+		err = p.outcomeUnknown(fmt.Errorf("a connection was lost, and since then: %v", err))
 	}
 	p.answer(nil, err)
 }

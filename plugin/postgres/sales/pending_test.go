@@ -6,11 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"hoko.to/edge/plugin/sale"
 )
 
 func TestCallerThatLeavesIsToldWhatIsTrue(t *testing.T) {
 	recorded := new(sale.Recorded)
+	outcomeUnknown := error(&sale.UnknownOutcomeError{Cause: errLate})
 	claim := func(p *pendingSale) bool { return p.claim() }
 	release := func(p *pendingSale) bool { return p.release() }
 	lose := func(p *pendingSale) bool { return p.lose() }
@@ -22,18 +25,18 @@ func TestCallerThatLeavesIsToldWhatIsTrue(t *testing.T) {
 		want  error
 	}{
 		{"never sent", nil, sale.ErrNotRecorded},
-		{"sent", steps(claim), sale.ErrOutcomeUnknown},
+		{"sent", steps(claim), outcomeUnknown},
 		{"sent and rolled back", steps(claim, release), sale.ErrNotRecorded},
-		{"sent, rolled back and sent", steps(claim, release, claim), sale.ErrOutcomeUnknown},
-		{"sent and lost", steps(claim, lose), sale.ErrOutcomeUnknown},
-		{"sent, lost, and sent and rolled back", steps(claim, lose, claim, release), sale.ErrOutcomeUnknown},
-		{"sent, lost and given up", steps(claim, lose, fail), sale.ErrOutcomeUnknown},
+		{"sent, rolled back and sent", steps(claim, release, claim), outcomeUnknown},
+		{"sent and lost", steps(claim, lose), outcomeUnknown},
+		{"sent, lost, and sent and rolled back", steps(claim, lose, claim, release), outcomeUnknown},
+		{"sent, lost and given up", steps(claim, lose, fail), outcomeUnknown},
 		{"given up", steps(fail), sale.ErrNotRecorded},
 		{"sent and answered", steps(claim, succeed), nil},
 		{"sent, lost, sent and answered", steps(claim, lose, claim, succeed), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := newPendingSale(&sale.Sale{Request: &sale.Request{}}, time.Time{})
+			p := newPendingSale(&sale.Sale{ID: uuid.New(), Request: &sale.Request{}}, time.Time{})
 			for i, step := range c.steps {
 				if !step(p) {
 					t.Fatalf("step %d does not go on though the caller is there", i)
@@ -48,7 +51,8 @@ func TestCallerThatLeavesIsToldWhatIsTrue(t *testing.T) {
 				}
 				return
 			}
-			if !errors.Is(err, c.want) || errors.Is(err, sale.ErrNotRecorded) == errors.Is(err, sale.ErrOutcomeUnknown) {
+			named, unknown := errors.AsType[*sale.UnknownOutcomeError](err)
+			if want := c.want == outcomeUnknown; unknown != want || errors.Is(err, sale.ErrNotRecorded) == want || unknown && named.SaleID != p.ID {
 				t.Errorf("told %v, want only %v", err, c.want)
 			}
 			if p.state.Load() == stateLeft && (p.claim() || p.release()) {

@@ -2,6 +2,7 @@ package sales
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -212,7 +213,7 @@ func (r *runner) answer(sales []*pendingSale) {
 		case statusTaken:
 			r.rename(p)
 		default:
-			p.answer(nil, fmt.Errorf("%w: the database has not said what became of it", sale.ErrOutcomeUnknown))
+			p.answer(nil, p.outcomeUnknown(errors.New("the database has not said what became of it")))
 		}
 	}
 	if earlier {
@@ -238,7 +239,7 @@ func (r *runner) answerEarlier(sales []*pendingSale) {
 			r.warnKeyless(row)
 			p.answer(row.recorded, row.err)
 		case !lost:
-			p.answer(nil, fmt.Errorf("%w: it is recorded, but perhaps not on the standbys: %w", sale.ErrOutcomeUnknown, err))
+			p.answer(nil, p.outcomeUnknown(fmt.Errorf("it is recorded, but perhaps not on the standbys: %w", err)))
 		case p.lose():
 			r.again = append(r.again, p)
 		}
