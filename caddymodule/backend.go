@@ -79,8 +79,8 @@ func (b *backend) assemble(logger *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	b.recorder = sale.NewRecorder(b.saleStore, sale.RecorderOptions{Timeout: s.saleTimeout, Logger: logger, Metrics: b.metrics})
-	return nil
+	b.recorder, err = sale.NewRecorder(b.saleStore, sale.RecorderOptions{Timeout: s.saleTimeout, Logger: logger, Metrics: b.metrics})
+	return err
 }
 
 // start begins to listen for changed keys. The goroutine ends with close.

@@ -58,13 +58,12 @@ func (t *TrackSale) Provision(ctx caddy.Context) error {
 	}
 	app.longestBody = max(app.longestBody, bodyTimeout)
 	shared := app.lease.backend // used where the key was verified, not yet here
-	t.handler = sale.NewHandler(sale.HandlerOptions{
+	t.handler, err = sale.NewHandler(sale.HandlerOptions{
 		Recorder:    shared.recorder,
 		BodyTimeout: bodyTimeout,
 		Logger:      ctx.Slogger(), // unlike the backend's, it knows the request
-		Metrics:     shared.metrics,
 	})
-	return nil
+	return err
 }
 
 func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {

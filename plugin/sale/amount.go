@@ -6,7 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxAmount is 2^53−1, the largest integer up to which a double holds every one.
+// maxAmount is 2^53−1: a double holds every integer up to it.
 const maxAmount = 1<<53 - 1
 
 const (
@@ -14,7 +14,7 @@ const (
 	amountTooLarge = "must be at most 9007199254740991"
 )
 
-// amount reads a number with an integer value.
+// amount reads a number with an integer value, 0 to maxAmount.
 func (d *decoder) amount() (int64, error) {
 	kind, err := d.kind()
 	if err != nil {
@@ -34,9 +34,8 @@ func (d *decoder) amount() (int64, error) {
 	return amount, nil
 }
 
-// parseAmount is the exact value of a JSON number, however it is written:
-// 12900, 12900.0 and 1.29e4 are the same integer, -0 is 0. Only the digits
-// between the first and the last that are not zero are ever multiplied.
+// parseAmount returns the exact value of a JSON number: 12900, 12900.0 and 1.29e4 are the same
+// integer, and -0 is 0. It multiplies only the digits from the first to the last nonzero one.
 func parseAmount(number []byte) (amount int64, fault string) {
 	mantissa, exponent := cutExponent(number)
 	first := bytes.IndexAny(mantissa, "123456789")
@@ -63,13 +62,11 @@ func parseAmount(number []byte) (amount int64, fault string) {
 	return amount, ""
 }
 
-// maxExponent is where the exponents that cutExponent reads end. It is far
-// beyond what the digits of any body could make up for.
+// maxExponent bounds the result of cutExponent. The digits of no body can make up for it.
 const maxExponent = 1 << 40
 
-// cutExponent splits the text of a JSON number before its exponent, which is 0
-// where none is written and ±maxExponent where a larger one is. A number is
-// never expanded: 1e999999999 costs as much as its eleven bytes.
+// cutExponent splits the text of a JSON number into mantissa and exponent, 0 if none is written and
+// at most ±maxExponent. It never expands a number: 1e999999999 costs as much as its eleven bytes.
 func cutExponent(number []byte) (mantissa []byte, exponent int64) {
 	e := bytes.IndexAny(number, "eE")
 	if e < 0 {
@@ -84,7 +81,7 @@ func cutExponent(number []byte) (mantissa []byte, exponent int64) {
 	return number[:e], exponent
 }
 
-// power is that of ten which the digit at i of a mantissa counts.
+// power returns the power of ten of the digit at i of a mantissa.
 func power(mantissa []byte, i int) int64 {
 	point := bytes.IndexByte(mantissa, '.')
 	if point < 0 {

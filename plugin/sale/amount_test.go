@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-func TestAmountIsAnExactIntegerHoweverItIsWritten(t *testing.T) {
+func TestAmount_IsExact(t *testing.T) {
 	zeros := strings.Repeat("0", 30_000)
 	for _, c := range []struct {
 		raw  string
@@ -28,20 +28,20 @@ func TestAmountIsAnExactIntegerHoweverItIsWritten(t *testing.T) {
 	}
 }
 
-func TestAmountThatIsNoNonNegativeIntegerIsRefused(t *testing.T) {
+func TestAmount_RejectsAllButIntegers(t *testing.T) {
 	nines := strings.Repeat("9", 60_000)
 	for _, raw := range []string{
 		"-1", "-100", "-0.1", "-1e-400", "-9007199254740992", "-1e999999999", "0.5", "12900.5", "1e-1", "1e-999999999", "129e-1", "1.5e0", "0." + nines, nines + "e-1",
 		"9007199254740991.5", "9007199254740990.9999999999999999999999", "0.1e-99999999999999999999", "10e-18446744073709551615", "1.29e1",
 		`"12900"`, `""`, "null", "true", "false", "[]", "[1]", "{}", `{"value":1}`,
 	} {
-		mustRefuse(t, with("amount", raw), "amount: must be a non-negative integer")
+		mustReject(t, with("amount", raw), "amount: must be a non-negative integer")
 	}
 	for _, raw := range []string{
 		"9007199254740992", "9007199254740992.0", "9007199254740993", "9.007199254740992e15", "1e16", "1e400", "1e999999999", "1e99999999999999999999", "1e18446744073709551616",
 		"9223372036854775808", "18446744073709551616", "18446744073709551617", "1.5e308", nines, "9" + nines + ".0",
 	} {
-		mustRefuse(t, with("amount", raw), "amount: must be at most 9007199254740991")
+		mustReject(t, with("amount", raw), "amount: must be at most 9007199254740991")
 	}
 }
 

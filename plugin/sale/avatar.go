@@ -11,22 +11,21 @@ import (
 // maxAvatar is the longest address of an avatar, in bytes.
 const maxAvatar = 2048
 
-// Characters besides letters and digits in the parts of a URL (RFC 3986,
-// appendix A), beside which docs/api.md lets non-ASCII stand unescaped.
+// ASCII besides letters and digits in the parts of a URL (RFC 3986, appendix A).
 const (
 	inUserinfo = "-._~!$&'()*+,;=:"
 	inPath     = inUserinfo + "@/"
 	inQuery    = inPath + "?"
 )
 
-// avatarFault says why text is not the absolute http or https URL that
-// docs/api.md asks for, "" if it is. net/url is no judge: it takes http://a<b.
+// avatarFault returns why text is not an absolute http or https URL by the rules of docs/api.md, ""
+// if it is. net/url is too lenient: it accepts http://a<b.
 func avatarFault(text string) string {
 	if len(text) > maxAvatar {
 		return "must be at most 2048 bytes"
 	}
 	scheme, rest, found := strings.Cut(text, "://")
-	// Not strings.EqualFold: it takes the long s of httpſ for an s.
+	// Not strings.EqualFold, which treats the long s of httpſ as an s.
 	if lower := strings.ToLower(scheme); !found || lower != "http" && lower != "https" {
 		return "must be an absolute http or https URL"
 	}
@@ -35,7 +34,8 @@ func avatarFault(text string) string {
 	authority, path, _ := strings.Cut(rest, "/")
 	userinfo, hostport := cutUserinfo(authority)
 	switch {
-	case !isURLText(userinfo, inUserinfo), !isURLText(path, inPath), !isURLText(query, inQuery), !isURLText(fragment, inQuery):
+	case !isURLText(userinfo, inUserinfo), !isURLText(path, inPath), !isURLText(query, inQuery),
+		!isURLText(fragment, inQuery):
 		return "has a character that a URL must escape, or an escape that is none"
 	case !validHostport(hostport):
 		return "must have a valid host, and a port of at most 65535 if any"
@@ -43,15 +43,15 @@ func avatarFault(text string) string {
 	return ""
 }
 
-// cutUserinfo splits an authority at its last @: any other is found in the
-// user's name, where it may not stand.
+// cutUserinfo splits an authority at its last @. Any other @ is then an invalid character of
+// userinfo.
 func cutUserinfo(authority string) (userinfo, hostport string) {
 	at := strings.LastIndexByte(authority, '@')
 	return authority[:max(at, 0)], authority[at+1:]
 }
 
-// isURLText reports whether text is of these characters, letters, digits,
-// percent-escapes and visible non-ASCII.
+// isURLText reports whether text has only allowed characters, letters, digits, percent-escapes and
+// visible non-ASCII, which docs/api.md allows unescaped.
 func isURLText(text, allowed string) bool {
 	for i, r := range text {
 		switch {
@@ -74,9 +74,9 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }
 
-// validHostport takes a host name of one label or more, with or without the
-// dot of the root, or the literal of an IPv4 or IPv6 address; and a port, which
-// may be empty (RFC 3986, 3.2.3).
+// validHostport reports whether hostport is a hostname of at least one label, with or without a
+// trailing dot, or an IPv4 or IPv6 literal, with an optional port (RFC 3986, 3.2.3: it may be
+// empty).
 func validHostport(hostport string) bool {
 	if strings.HasPrefix(hostport, "[") {
 		literal, port, found := strings.Cut(hostport[1:], "]")
@@ -89,18 +89,18 @@ func validHostport(hostport string) bool {
 	if _, err := netip.ParseAddr(host); err == nil { // IPv4: there is no colon left
 		return true
 	}
-	// An underscore is in no host name (RFC 1123), but in names that DNS resolves
-	// and browsers open, such as a bucket's.
+	// RFC 1123 allows no underscore, but DNS resolves such names and browsers open them: buckets,
+	// say.
 	return validHostname(strings.ReplaceAll(strings.TrimSuffix(host, "."), "_", "x"))
 }
 
-// validIPv6 takes no zone, which means something on one machine only.
+// validIPv6 rejects zones, because they are local to one machine.
 func validIPv6(literal string) bool {
 	address, err := netip.ParseAddr(literal)
 	return err == nil && address.Is6() && address.Zone() == ""
 }
 
-// validPort takes digits of a value up to 65535, or none.
+// validPort reports whether port is empty or digits of a value up to 65535.
 func validPort(port string) bool {
 	if port == "" {
 		return true

@@ -48,46 +48,20 @@ var badAvatars = []string{
 	"https://example.com/" + strings.Repeat("a", maxAvatar+1-len("https://example.com/")), "https://example.com/" + strings.Repeat("é", 1014) + "a", "https://" + strings.Repeat("a", 64) + ".com/", "https://" + longHost(254) + "/", "https://" + strings.Repeat("a.", 500) + "com/",
 }
 
-func TestAvatarsThatAreGoodAreKeptAsSent(t *testing.T) {
-	for _, avatar := range goodAvatars {
-		if fault := avatarFault(avatar); fault != "" {
-			t.Errorf("%q %s", avatar, fault)
-			continue
-		}
-		if got := mustDecode(t, with("customerAvatar", quote(t, avatar))).CustomerAvatar; !got.Given || got.Value == nil || *got.Value != avatar {
-			t.Errorf("%q became %+v", avatar, got)
-		}
-	}
+func TestAvatar_KeepsGoodOnesAndRejectsBadOnes(t *testing.T) {
+	field := func(r *Request) Optional { return r.CustomerAvatar }
+	checkMember(t, "customerAvatar", avatarFault, field, goodAvatars, badAvatars)
 }
 
-func TestAvatarsThatAreBadAreRefused(t *testing.T) {
-	for _, avatar := range badAvatars {
-		if avatarFault(avatar) == "" {
-			t.Errorf("%q is taken", avatar)
-			continue
-		}
-		_, err := Decode([]byte(with("customerAvatar", quote(t, avatar))))
-		if err == nil || !strings.HasPrefix(err.Error(), "customerAvatar: ") {
-			t.Errorf("%q gives %v", avatar, err)
-			continue
-		}
-		checkReason(t, err)
-	}
-}
-
-func TestAvatarFaultsSayWhatIsWrong(t *testing.T) {
-	for avatar, want := range map[string]string{
+func TestAvatar_SaysWhatIsWrong(t *testing.T) {
+	expectEach(t, avatarFault, map[string]string{
 		"https://example.com/" + strings.Repeat("a", maxAvatar): "must be at most 2048 bytes",
 		"example.com/a.png":         "must be an absolute http or https URL",
 		"https://example.com/a b":   "has a character that a URL must escape, or an escape that is none",
 		"https://example.com/%":     "has a character that a URL must escape, or an escape that is none",
 		"https://exa$mple.com/":     "must have a valid host, and a port of at most 65535 if any",
 		"https://example.com:65536": "must have a valid host, and a port of at most 65535 if any",
-	} {
-		if got := avatarFault(avatar); got != want {
-			t.Errorf("%q %s, want %s", avatar, got, want)
-		}
-	}
+	})
 }
 
 func FuzzAvatar(f *testing.F) {

@@ -16,41 +16,41 @@ import (
 // maxBody is the longest body that is read.
 const maxBody = 64 << 10
 
-// bodies lend their buffers from one request to the next.
+// bodies holds buffers for the bodies of requests and responses.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func freeBody(body *bytes.Buffer) {
-	if body.Cap() > maxLent {
+	if body.Cap() > maxPooled {
 		return
 	}
 	body.Reset()
 	bodies.Put(body)
 }
 
-// readBody reads the whole body, of at most 64 KiB, within the body timeout. A
-// length that is declared too long is refused unread.
-func (h *Handler) readBody(body *bytes.Buffer, w http.ResponseWriter, r *http.Request) *refusal {
+// readBody reads the whole body, of at most 64 KiB, within the body timeout. It rejects a declared
+// length that is larger without reading.
+func (h *Handler) readBody(body *bytes.Buffer, w http.ResponseWriter, r *http.Request) *rejection {
 	if r.ContentLength > maxBody {
-		return &refusal{err: apierror.BodyTooLarge, cause: causeTooLarge}
+		return &rejection{err: apierror.BodyTooLarge, cause: causeTooLarge}
 	}
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(h.bodyTimeout)) // a writer without deadlines is a test's
+	_ = rc.SetReadDeadline(time.Now().Add(h.bodyTimeout)) // only a test's writer has no deadlines
 	_, err := body.ReadFrom(io.LimitReader(r.Body, maxBody+1))
-	var tooLarge *http.MaxBytesError // where a middleware's bound is lower
+	_, overLimit := errors.AsType[*http.MaxBytesError](err) // a middleware's lower limit
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &refusal{err: apierror.RequestTimeout, cause: causeTimeout}
-	case errors.As(err, &tooLarge), err == nil && body.Len() > maxBody:
-		return &refusal{err: apierror.BodyTooLarge, cause: causeTooLarge}
+		return &rejection{err: apierror.RequestTimeout, cause: causeTimeout}
+	case overLimit, err == nil && body.Len() > maxBody:
+		return &rejection{err: apierror.BodyTooLarge, cause: causeTooLarge}
 	case err != nil:
-		return &refusal{err: apierror.InvalidRequest, cause: causeAborted, reason: invalid(wholeBody, "could not be read").Error()}
+		reason := invalid(wholeBody, "could not be read").Error()
+		return &rejection{err: apierror.InvalidRequest, cause: causeAborted, reason: reason}
 	}
 	_ = rc.SetReadDeadline(time.Time{}) // the connection lives on
 	return nil
 }
 
-// isIdentity reports whether a body is sent as it is: the codings of all
-// Content-Encoding lines are identity, in any case.
+// isIdentity reports whether all codings of the Content-Encoding lines are identity, in any case.
 func isIdentity(contentEncoding []string) bool {
 	for _, line := range contentEncoding {
 		for coding := range strings.SplitSeq(line, ",") {

@@ -16,7 +16,7 @@ import (
 
 const body415 = `{"error":{"en":"Unsupported content encoding","ar":"ترميز المحتوى غير مدعوم"}}`
 
-func Test415_RefusesEveryOtherCoding(t *testing.T) {
+func Test415_RejectsEveryOtherCoding(t *testing.T) {
 	for _, lines := range [][]string{
 		{"gzip"}, {"GZIP"}, {"br"}, {"deflate"}, {"zstd"}, {"identity, gzip"}, {"gzip,identity"}, {"identity", "gzip"}, {"identity;q=1"}, {"identit"},
 	} {
@@ -29,7 +29,7 @@ func Test415_RefusesEveryOtherCoding(t *testing.T) {
 		if n := len(f.sales()); n != 0 {
 			t.Errorf("%q: %d sales reached the store", lines, n)
 		}
-		f.expectRefusal(t, "encoding")
+		f.expectRejection(t, "encoding")
 	}
 }
 
@@ -80,7 +80,7 @@ func Test201_SendsThe100ThatAClientExpects(t *testing.T) {
 
 const body413 = `{"error":{"en":"Request body too large","ar":"حجم الطلب كبير جدًا"}}`
 
-func Test413_RefusesMoreThan65536Bytes(t *testing.T) {
+func Test413_RejectsMoreThan65536Bytes(t *testing.T) {
 	long := strings.Repeat(" ", maxBody+1)
 	for name, request := range map[string][2]string{
 		"declared":            {"Content-Length: 65537", ""},
@@ -100,12 +100,12 @@ func Test413_RefusesMoreThan65536Bytes(t *testing.T) {
 			if n := len(f.sales()); n != 0 {
 				t.Errorf("%d sales reached the store", n)
 			}
-			f.expectRefusal(t, "too_large")
+			f.expectRejection(t, "too_large")
 		})
 	}
 }
 
-func Test413_HeedsALowerBoundBeforeIt(t *testing.T) {
+func Test413_HonorsALowerLimitBeforeIt(t *testing.T) {
 	f := newFixture(recording, 0)
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/", strings.NewReader(aBody))
@@ -150,7 +150,7 @@ func Test408_EndsABodyThatDoesNotArrive(t *testing.T) {
 			if n := len(f.sales()); n != 0 {
 				t.Errorf("%d sales reached the store", n)
 			}
-			f.expectRefusal(t, "timeout")
+			f.expectRejection(t, "timeout")
 		})
 	}
 }
@@ -270,7 +270,7 @@ func Test400_AnswersACorruptBody(t *testing.T) {
 	if res.StatusCode != 400 || body != body400 || res.Header.Get("Hoko-Reason") != "body: could not be read" || !res.Close {
 		t.Errorf("%d (closes: %v) %q %s", res.StatusCode, res.Close, res.Header.Get("Hoko-Reason"), body)
 	}
-	f.expectRefusal(t, "aborted")
+	f.expectRejection(t, "aborted")
 }
 
 func TestHandler_RecordsNothingOfAClientThatHungUpMidway(t *testing.T) {
@@ -286,7 +286,7 @@ func TestHandler_RecordsNothingOfAClientThatHungUpMidway(t *testing.T) {
 	if n := len(f.sales()); n != 0 {
 		t.Errorf("%d sales reached the store", n)
 	}
-	f.expectRefusal(t, "aborted")
+	f.expectRejection(t, "aborted")
 }
 
 // What passes as sent as it is names no coding, however it is written.

@@ -4,22 +4,22 @@ import (
 	"bytes"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// What a request that does not name them is recorded with.
+// Defaults of members that are absent or null.
 const (
 	defaultCurrency  = "usd"
 	defaultEventName = "Purchase"
 )
 
-// Decode reads the body of POST /api/track/sale by the rules of docs/api.md: a
-// single JSON object (RFC 8259) in UTF-8, in which no object, unknown members'
-// included, has a member twice. Unknown members are read and ignored. Every
-// error is an *InvalidError. The body is neither changed nor kept.
+// Decode reads the body of POST /api/track/sale by the rules of docs/api.md: a single JSON object
+// (RFC 8259, UTF-8) without duplicate members at any depth. Unknown members are ignored. Every
+// error is an *InvalidError. Decode neither changes nor keeps the body.
 func Decode(body []byte) (*Request, error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
@@ -27,11 +27,11 @@ func Decode(body []byte) (*Request, error) {
 	return d.request()
 }
 
-// decoders lend their buffers from one request to the next.
+// decoders holds decoders and their buffers for reuse.
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// decoder reads one body, token by token: jsontext says what is JSON, and the
-// methods here which JSON is a sale.
+// decoder reads one body, token by token: jsontext knows JSON, and the methods here know the
+// members.
 type decoder struct {
 	json    jsontext.Decoder
 	source  bytes.Buffer // jsontext reads a bytes.Buffer in place
@@ -46,12 +46,13 @@ func (d *decoder) reset(body []byte) {
 	d.json.Reset(&d.source)
 }
 
-// maxLent keeps what a few large bodies needed from being held for good.
-const maxLent = 16 << 10
+// maxPooled bounds the buffers that a pool keeps, so that a few large bodies do not hold memory
+// forever.
+const maxPooled = 16 << 10
 
 func (d *decoder) release() {
 	d.reset(nil) // forgets the body
-	if cap(d.text)+cap(d.compact) > maxLent {
+	if cap(d.text)+cap(d.compact) > maxPooled {
 		d.text, d.compact = nil, nil
 	}
 	decoders.Put(d)
@@ -89,10 +90,10 @@ func (d *decoder) request() (*Request, error) {
 	return r, nil
 }
 
-// required remembers which of the members that have no default were sent.
+// required records which of the members without a default were sent.
 type required struct{ customerExternalID, amount, customerName bool }
 
-// missing names the first that was not sent, "" if all were.
+// missing returns the first member that was not sent, "" if all were.
 func (g required) missing() string {
 	switch {
 	case !g.customerExternalID:
@@ -105,7 +106,7 @@ func (g required) missing() string {
 	return ""
 }
 
-// member reads the value of the member of this name, which is case-sensitive.
+// member reads the value of the member with this name, which is case-sensitive.
 func (d *decoder) member(r *Request, given *required, name []byte) (err error) {
 	switch string(name) {
 	case "customerExternalId":
@@ -139,7 +140,7 @@ func (d *decoder) member(r *Request, given *required, name []byte) (err error) {
 	return err
 }
 
-// kind is that of the value which comes next.
+// kind returns the kind of the next value.
 func (d *decoder) kind() (jsontext.Kind, error) {
 	switch kind := d.json.PeekKind(); kind {
 	case jsontext.KindNull, jsontext.KindTrue, jsontext.KindFalse, jsontext.KindString, jsontext.KindNumber,
@@ -150,7 +151,7 @@ func (d *decoder) kind() (jsontext.Kind, error) {
 	return jsontext.KindInvalid, d.malformed(err)
 }
 
-// null reads past a null.
+// null skips a null.
 func (d *decoder) null() error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return d.malformed(err)
@@ -158,26 +159,25 @@ func (d *decoder) null() error {
 	return nil
 }
 
-// optionalText reads a string of at most so many characters; null is missing.
-func (d *decoder) optionalText(member string, most int, missing string) (string, error) {
-	text, given, err := d.boundedText(member, 0, most)
+// optionalText reads a string of at most max characters. It returns missing for null.
+func (d *decoder) optionalText(member string, max int, missing string) (string, error) {
+	text, given, err := d.boundedText(member, 0, max)
 	if err != nil || !given {
 		return missing, err
 	}
 	return text, nil
 }
 
-// requiredText reads a string of so many characters, which null is not.
-func (d *decoder) requiredText(member string, least, most int) (string, error) {
-	text, given, err := d.boundedText(member, least, most)
+// requiredText reads a string of min to max characters. Null is an error.
+func (d *decoder) requiredText(member string, min, max int) (string, error) {
+	text, given, err := d.boundedText(member, min, max)
 	if err == nil && !given {
 		return "", invalid(member, "must not be null")
 	}
 	return text, err
 }
 
-// clearable reads a string in which fault finds nothing wrong, or the null
-// that clears what is stored.
+// clearable reads a string that fault accepts, or the null that clears the stored value.
 func (d *decoder) clearable(member string, fault func(string) string) (Optional, error) {
 	text, given, err := d.anyText(member)
 	if err != nil {
@@ -192,45 +192,36 @@ func (d *decoder) clearable(member string, fault func(string) string) (Optional,
 	return Optional{Given: true, Value: &text}, nil
 }
 
-// currency reads three ASCII letters.
+// currency reads three ASCII letters and returns them in lowercase.
 func (d *decoder) currency() (string, error) {
 	text, given, err := d.anyText("currency")
 	if err != nil || !given {
 		return defaultCurrency, err
 	}
-	if len(text) != 3 {
+	lower := strings.ToLower(text) // of other letters, such as the Kelvin sign, the length changes
+	if len(text) != 3 || len(lower) != 3 || strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz") != "" {
 		return "", invalid("currency", "must be three ASCII letters")
 	}
-	var lower [3]byte
-	for i := range lower {
-		lower[i] = text[i] | 0x20
-		if lower[i] < 'a' || lower[i] > 'z' {
-			return "", invalid("currency", "must be three ASCII letters")
-		}
-	}
-	if string(lower[:]) == text {
-		return text, nil
-	}
-	return string(lower[:]), nil
+	return lower, nil
 }
 
-// boundedText reads a string of so many characters, which are Unicode code points;
-// not given is null.
-func (d *decoder) boundedText(member string, least, most int) (text string, given bool, err error) {
+// boundedText reads a string of min to max characters (Unicode code points). given is false for
+// null.
+func (d *decoder) boundedText(member string, min, max int) (text string, given bool, err error) {
 	text, given, err = d.anyText(member)
 	if err != nil || !given {
 		return "", given, err
 	}
 	switch characters := utf8.RuneCountInString(text); {
-	case characters < least:
+	case characters < min:
 		return "", true, invalid(member, "must not be empty")
-	case characters > most:
-		return "", true, invalid(member, "must be at most "+strconv.Itoa(most)+" characters")
+	case characters > max:
+		return "", true, invalid(member, "must be at most "+strconv.Itoa(max)+" characters")
 	}
 	return text, true, nil
 }
 
-// anyText reads a string that Postgres can store, as it was sent; not given is null.
+// anyText reads a string without NUL, as it was sent. given is false for null.
 func (d *decoder) anyText(member string) (text string, given bool, err error) {
 	kind, err := d.kind()
 	if err != nil {
@@ -253,7 +244,7 @@ func (d *decoder) anyText(member string) (text string, given bool, err error) {
 	return string(d.unescape(raw)), true, nil
 }
 
-// unescape is the text of a JSON string, valid until the next one is read.
+// unescape returns the text of a JSON string. It is valid until the next call.
 func (d *decoder) unescape(quoted jsontext.Value) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
@@ -263,8 +254,7 @@ func (d *decoder) unescape(quoted jsontext.Value) []byte {
 	return d.text
 }
 
-// hasNUL reports whether a JSON string stands for text with a NUL in it, which
-// Postgres stores neither in text nor in jsonb.
+// hasNUL reports whether a JSON string has an escaped NUL. Postgres can store none.
 func hasNUL(quoted []byte) bool {
 	for {
 		escape := bytes.IndexByte(quoted, '\\')

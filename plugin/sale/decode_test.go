@@ -32,18 +32,18 @@ func mustDecode(t testing.TB, body string) *Request {
 	t.Helper()
 	r, err := Decode([]byte(body))
 	if err != nil {
-		t.Fatalf("%.300q is refused: %v", body, err)
+		t.Fatalf("%.300q is rejected: %v", body, err)
 	}
 	return r
 }
 
-// mustRefuse wants an error of exactly this text, none where it is "".
-func mustRefuse(t testing.TB, body, want string) {
+// mustReject wants an error of exactly this text, none where it is "".
+func mustReject(t testing.TB, body, want string) {
 	t.Helper()
 	r, err := Decode([]byte(body))
 	if want == "" {
 		if err != nil {
-			t.Errorf("%.300q is refused: %v", body, err)
+			t.Errorf("%.300q is rejected: %v", body, err)
 		}
 		return
 	}
@@ -51,11 +51,11 @@ func mustRefuse(t testing.TB, body, want string) {
 	if !errors.As(err, &fault) || r != nil {
 		t.Errorf("%.300q gives %+v, %v, want %q", body, r, err, want)
 	} else if err.Error() != want {
-		t.Errorf("%.300q is refused with %q, want %q", body, err, want)
+		t.Errorf("%.300q is rejected with %q, want %q", body, err, want)
 	}
 }
 
-func TestDecodeReadsThePublishedExample(t *testing.T) {
+func TestDecode_ReadsThePublishedExample(t *testing.T) {
 	got := mustDecode(t, `{
 		"customerExternalId": "customer_123",
 		"amount": 12900,
@@ -74,7 +74,7 @@ func TestDecodeReadsThePublishedExample(t *testing.T) {
 	}
 }
 
-func TestDecodeReadsEveryMember(t *testing.T) {
+func TestDecode_ReadsEveryMember(t *testing.T) {
 	got := mustDecode(t, `{"clickId":"click_abc123","leadEventName":"Sign up","metadata":{ "invoiceId" : "inv_123" },
 		"customerAvatar":"https://example.com/a.png","customerEmail":null,"customerName":"\u062d\u0633\u0646 😀",
 		"eventName":"","currency":"sAr","amount":1.29e4,"customerExternalId":"c","\u0061mounts":[1,{"a":null}]}`)
@@ -89,7 +89,7 @@ func TestDecodeReadsEveryMember(t *testing.T) {
 	}
 }
 
-func TestDecodeFillsDefaultsIn(t *testing.T) {
+func TestDecode_FillsInDefaults(t *testing.T) {
 	want := &Request{CustomerExternalID: "customer_123", Amount: 12900, Currency: "usd", EventName: "Purchase", CustomerName: "John Doe"}
 	for _, body := range []string{
 		with("", ""),
@@ -104,7 +104,7 @@ func TestDecodeFillsDefaultsIn(t *testing.T) {
 	}
 }
 
-func TestDecodeTellsAbsentFromNull(t *testing.T) {
+func TestDecode_DistinguishesAbsentFromNull(t *testing.T) {
 	for _, member := range []string{"customerEmail", "customerAvatar"} {
 		field := func(r *Request) Optional {
 			if member == "customerEmail" {
@@ -121,7 +121,7 @@ func TestDecodeTellsAbsentFromNull(t *testing.T) {
 	}
 }
 
-func TestDecodeRequiresWhatHasNoDefault(t *testing.T) {
+func TestDecode_RequiresMembersWithoutDefault(t *testing.T) {
 	for _, c := range []struct{ body, want string }{
 		{"{}", "customerExternalId: is required"},
 		{with("customerExternalId", ""), "customerExternalId: is required"},
@@ -134,11 +134,11 @@ func TestDecodeRequiresWhatHasNoDefault(t *testing.T) {
 		{`{"customerExternalId":"c","Amount":1,"customerName":"n"}`, "amount: is required"},
 		{`{"customerExternalId":"c","amount":1,"customername":"n"}`, "customerName: is required"},
 	} {
-		mustRefuse(t, c.body, c.want)
+		mustReject(t, c.body, c.want)
 	}
 }
 
-func TestDecodeKeepsNothingOfTheBody(t *testing.T) {
+func TestDecode_KeepsNothingOfTheBody(t *testing.T) {
 	body := []byte(with("metadata", `{"a":"b"}`))
 	sent := string(body)
 	r, err := Decode(body)
@@ -156,7 +156,7 @@ func TestDecodeKeepsNothingOfTheBody(t *testing.T) {
 	}
 }
 
-func TestDecodeKeepsNothingForTheNextRequest(t *testing.T) {
+func TestDecode_KeepsNothingForTheNextRequest(t *testing.T) {
 	first := mustDecode(t, `{"metadata":{"a":"b"},"customerExternalId":"\u0041\u0042","amount":1,"customerName":"\u0043"}`)
 	second := mustDecode(t, `{"metadata":{"x":"y"},"customerExternalId":"\u0058\u0059","amount":1,"customerName":"\u005a"}`)
 	if first.CustomerExternalID+first.CustomerName+string(first.Metadata) != `ABC{"a":"b"}` {
@@ -167,7 +167,7 @@ func TestDecodeKeepsNothingForTheNextRequest(t *testing.T) {
 	}
 }
 
-func TestDecodeServesManyAtOnce(t *testing.T) {
+func TestDecode_IsConcurrent(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
@@ -200,7 +200,7 @@ var texts = []struct {
 	{"clickId", 0, 255, true, func(r *Request) string { return r.ClickID }},
 }
 
-func TestTextsAreCountedInCodePoints(t *testing.T) {
+func TestDecode_CountsCodePoints(t *testing.T) {
 	for _, text := range texts {
 		for _, character := range []string{"a", " ", "é", "ع", "漢", "😀", "\u0301", "\u200d", "\u202e", "\ufeff", "\uffff", "\u007f", "\u0085"} {
 			for _, n := range []int{text.least - 1, text.least, text.most, text.most + 1} {
@@ -216,7 +216,7 @@ func TestTextsAreCountedInCodePoints(t *testing.T) {
 				}
 				for _, raw := range []string{`"` + value + `"`, escaped(value)} {
 					body := with(text.member, raw)
-					mustRefuse(t, body, want)
+					mustReject(t, body, want)
 					if want == "" {
 						if got := text.field(mustDecode(t, body)); got != value {
 							t.Errorf("%s %q became %q", text.member, value, got)
@@ -242,7 +242,7 @@ func escaped(text string) string {
 	return `"` + b.String() + `"`
 }
 
-func TestTextsAreTakenAsSent(t *testing.T) {
+func TestDecode_KeepsTextsAsSent(t *testing.T) {
 	for _, text := range texts {
 		for _, value := range []string{
 			"  padded\t\n ", "e\u0301", "\u00e9", "ﬁ Å Å", "مرحبا بالعالم", "שלום\u200f", "👩‍👩‍👧‍👦", `"\/<>&'`, "\u2028\u2029", `\u0000`, "\x01\x1f", "null",
@@ -258,21 +258,21 @@ func TestTextsAreTakenAsSent(t *testing.T) {
 	}
 }
 
-func TestTextsThatAreNoStringsAreRefused(t *testing.T) {
+func TestDecode_RejectsAllButStrings(t *testing.T) {
 	all := []string{"currency", "customerEmail", "customerAvatar"}
 	for _, text := range texts {
 		all = append(all, text.member)
 	}
 	for _, member := range all {
 		for _, raw := range []string{"1", "-0.5e3", "true", "false", "{}", "[]", `["a"]`, `{"a":"b"}`} {
-			mustRefuse(t, with(member, raw), member+": must be a string")
+			mustReject(t, with(member, raw), member+": must be a string")
 		}
-		mustRefuse(t, with(member, `"\u0000"`), member+": must not contain NUL (U+0000)")
-		mustRefuse(t, with(member, `"a\\\u0000b"`), member+": must not contain NUL (U+0000)")
+		mustReject(t, with(member, `"\u0000"`), member+": must not contain NUL (U+0000)")
+		mustReject(t, with(member, `"a\\\u0000b"`), member+": must not contain NUL (U+0000)")
 	}
 }
 
-func TestCurrencyIsThreeLettersInAnyCase(t *testing.T) {
+func TestDecode_LowercasesTheCurrency(t *testing.T) {
 	for raw, want := range map[string]string{
 		`"usd"`: "usd", `"USD"`: "usd", `"eUr"`: "eur", `"SAR"`: "sar", `"\u0055SD"`: "usd", `"zzz"`: "zzz", `"AAZ"`: "aaz", `null`: "usd",
 	} {
@@ -283,7 +283,7 @@ func TestCurrencyIsThreeLettersInAnyCase(t *testing.T) {
 	for _, raw := range []string{
 		`""`, `"us"`, `"usdt"`, `"us "`, `" usd"`, `"u$d"`, `"us1"`, `"us@"`, `"us["`, `"us` + "`" + `"`, `"us{"`, `"€"`, `"é1"`, `"ﬀd"`, `"usб"`, `"ＵＳＤ"`, `"u\ns"`, `"ſsd"`,
 	} {
-		mustRefuse(t, with("currency", raw), "currency: must be three ASCII letters")
+		mustReject(t, with("currency", raw), "currency: must be three ASCII letters")
 	}
 }
 

@@ -6,16 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds in bytes of an e-mail address (RFC 5321, 4.5.3.1, less the brackets
-// of its path) and of the part before the @.
+// Max bytes of an e-mail address and of its part before the @ (RFC 5321, 4.5.3.1, without
+// brackets).
 const (
 	maxEmail     = 254
 	maxEmailName = 64
 )
 
-// emailFault says why text is not the address that docs/api.md asks for: a
-// dot-atom (RFC 5322, with the UTF-8 of RFC 6532), @ and a host name of two
-// labels or more. "" if it is.
+// emailFault returns why text is not an e-mail address by the rules of docs/api.md, "" if it is
+// one: dot-atom (RFC 5322, with UTF-8 as in RFC 6532), @, hostname of at least two labels.
 func emailFault(text string) string {
 	if len(text) > maxEmail {
 		return "must be at most 254 bytes"
@@ -34,7 +33,7 @@ func emailFault(text string) string {
 	return ""
 }
 
-// isDotAtom reports whether text is atoms with single dots between them.
+// isDotAtom reports whether text consists of atoms with single dots between them.
 func isDotAtom(text string) bool {
 	for atom := range strings.SplitSeq(text, ".") {
 		if atom == "" || strings.ContainsFunc(atom, func(r rune) bool { return !isAtomText(r) }) {

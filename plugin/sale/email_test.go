@@ -52,35 +52,34 @@ var badEmails = []string{
 	"a@" + strings.Repeat("ü", 60) + ".com", "a@xn--" + strings.Repeat("a", 60) + ".com",
 }
 
-func TestEmailsThatAreGoodAreKeptAsSent(t *testing.T) {
-	for _, email := range goodEmails {
-		if fault := emailFault(email); fault != "" {
-			t.Errorf("%q (%+[1]q) %s", email, fault)
-			continue
+func TestEmail_KeepsGoodOnesAndRejectsBadOnes(t *testing.T) {
+	field := func(r *Request) Optional { return r.CustomerEmail }
+	checkMember(t, "customerEmail", emailFault, field, goodEmails, badEmails)
+}
+
+// checkMember wants the good values of a member kept as sent and the bad ones rejected.
+func checkMember(t *testing.T, member string, fault func(string) string, field func(*Request) Optional, good, bad []string) {
+	t.Helper()
+	for _, text := range good {
+		if fault := fault(text); fault != "" {
+			t.Errorf("%q (%+[1]q) %s", text, fault)
+		} else if got := field(mustDecode(t, with(member, quote(t, text)))); !got.Given || got.Value == nil || *got.Value != text {
+			t.Errorf("%q became %+v", text, got)
 		}
-		if got := mustDecode(t, with("customerEmail", quote(t, email))).CustomerEmail; !got.Given || got.Value == nil || *got.Value != email {
-			t.Errorf("%q became %+v", email, got)
+	}
+	for _, text := range bad {
+		if fault(text) == "" {
+			t.Errorf("%q (%+[1]q) is taken", text)
+		} else if _, err := Decode([]byte(with(member, quote(t, text)))); err == nil || !strings.HasPrefix(err.Error(), member+": ") {
+			t.Errorf("%q gives %v", text, err)
+		} else {
+			checkReason(t, err)
 		}
 	}
 }
 
-func TestEmailsThatAreBadAreRefused(t *testing.T) {
-	for _, email := range badEmails {
-		if emailFault(email) == "" {
-			t.Errorf("%q (%+[1]q) is taken", email)
-			continue
-		}
-		_, err := Decode([]byte(with("customerEmail", quote(t, email))))
-		if err == nil || !strings.HasPrefix(err.Error(), "customerEmail: ") {
-			t.Errorf("%q gives %v", email, err)
-			continue
-		}
-		checkReason(t, err)
-	}
-}
-
-func TestEmailFaultsSayWhatIsWrong(t *testing.T) {
-	for email, want := range map[string]string{
+func TestEmail_SaysWhatIsWrong(t *testing.T) {
+	expectEach(t, emailFault, map[string]string{
 		"a@" + longHost(253):             "must be at most 254 bytes",
 		"john":                           "must be an e-mail address",
 		"@example.com":                   "must have 1 to 64 bytes before the @",
@@ -88,9 +87,15 @@ func TestEmailFaultsSayWhatIsWrong(t *testing.T) {
 		`"john doe"@example.com`:         "must have only letters, digits, single dots and !#$%&'*+-/=?^_`{|}~ before the @",
 		"john@localhost":                 "must have a domain name of two labels or more after the @",
 		"john@example.com.":              "must have a domain name of two labels or more after the @",
-	} {
-		if got := emailFault(email); got != want {
-			t.Errorf("%q %s, want %s", email, got, want)
+	})
+}
+
+// expectEach wants these results of f.
+func expectEach(t *testing.T, f func(string) string, want map[string]string) {
+	t.Helper()
+	for text, want := range want {
+		if got := f(text); got != want {
+			t.Errorf("%q gives %q, want %q", text, got, want)
 		}
 	}
 }

@@ -2,78 +2,77 @@ package sale
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
 )
 
-// HandlerOptions are a Handler's settings.
+// HandlerOptions are a Handler's settings. The zero value of a field means its default.
 type HandlerOptions struct {
-	// Recorder of the sales. Required.
+	// Recorder records the sales and counts the rejections. Required. Handlers may share it.
 	Recorder *Recorder
 	// BodyTimeout is the time in which a body must arrive; after it: 408. Default: 10 s.
 	BodyTimeout time.Duration
-	// Logger; default: none.
+	// Logger is told of rejections and failures. Default: none.
 	Logger *slog.Logger
-	// Metrics is where hoko_sale_refusals_total is registered; default: nowhere.
-	Metrics prometheus.Registerer
 }
 
-// Handler answers POST /api/track/sale for a verified key. It looks at neither
-// method nor path. Handlers may share Recorder and Metrics.
+// WithDefaults returns the options with defaults filled in, or an error if they are invalid.
+func (o HandlerOptions) WithDefaults() (HandlerOptions, error) {
+	o.BodyTimeout = cmp.Or(o.BodyTimeout, 10*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	switch {
+	case o.Recorder == nil:
+		return o, errors.New("the handler of sales needs a recorder")
+	case o.BodyTimeout < 0:
+		return o, errors.New("the body timeout must be positive, not " + o.BodyTimeout.String())
+	}
+	return o, nil
+}
+
+// Handler answers POST /api/track/sale for a verified key. It looks at neither method nor path.
 type Handler struct {
 	recorder    *Recorder
 	bodyTimeout time.Duration
 	logger      *slog.Logger
-	refusals    *prometheus.CounterVec
 }
 
-// NewHandler is a Handler with these settings.
-func NewHandler(o HandlerOptions) *Handler {
-	if o.BodyTimeout <= 0 {
-		o.BodyTimeout = 10 * time.Second
+// NewHandler returns a Handler with these settings.
+func NewHandler(o HandlerOptions) (*Handler, error) {
+	o, err := o.WithDefaults()
+	if err != nil {
+		return nil, err
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	return &Handler{
-		recorder:    o.Recorder,
-		bodyTimeout: o.BodyTimeout,
-		logger:      o.Logger,
-		refusals:    newRefusals(o.Metrics),
-	}
+	return &Handler{recorder: o.Recorder, bodyTimeout: o.BodyTimeout, logger: o.Logger}, nil
 }
 
 var errNoKey = errors.New("no verified key in the request: api_key_auth must come before track_sale")
 
-// ServeHTTP is Serve, its failures logged and answered.
+// ServeHTTP calls Serve, and logs and answers its failures.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var failure *apierror.Failure
-	if err := h.Serve(w, r); errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*apierror.Failure](h.Serve(w, r)); ok {
 		h.logger.LogAttrs(r.Context(), slog.LevelError, "sale failed",
 			slog.Int("status", failure.Err.Status), slog.Any("error", failure.Cause))
 		apierror.Refuse(w, r, func() { apierror.Write(w, failure.Err) })
 	}
 }
 
-// Serve records the sale and answers 201, or says in a 4xx what is wrong with
-// the request. A 5xx is not answered but returned, as an *apierror.Failure; its
-// headers are set.
+// Serve records the sale and answers 201, or 4xx if something is wrong with the request. It does
+// not answer a 5xx but returns it as an *apierror.Failure, with its Hoko-Sale-Id set.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 	key, ok := apikey.FromContext(r.Context())
 	if !ok {
 		return &apierror.Failure{Err: apierror.Internal, Cause: errNoKey}
 	}
-	req, idempotencyKey, refused := h.read(w, r)
-	if refused != nil {
-		h.refuse(w, r, key, refused)
+	req, idempotencyKey, rejected := h.read(w, r)
+	if rejected != nil {
+		h.reject(w, r, key, rejected)
 		return nil
 	}
 	recorded, err := h.recorder.Record(r.Context(), key.WorkspaceID, req, idempotencyKey)
@@ -84,16 +83,16 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// read takes the request apart, in the order in which docs/api.md decides.
-func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*Request, string, *refusal) {
+// read reads the request in the order of docs/api.md: encoding, length, members, idempotency key.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*Request, string, *rejection) {
 	if !isIdentity(r.Header["Content-Encoding"]) {
 		w.Header().Set("Accept-Encoding", "identity")
-		return nil, "", &refusal{err: apierror.UnsupportedEncoding, cause: causeEncoding}
+		return nil, "", &rejection{err: apierror.UnsupportedEncoding, cause: causeEncoding}
 	}
 	body := bodies.Get().(*bytes.Buffer)
 	defer freeBody(body)
-	if refused := h.readBody(body, w, r); refused != nil {
-		return nil, "", refused
+	if rejected := h.readBody(body, w, r); rejected != nil {
+		return nil, "", rejected
 	}
 	req, err := Decode(body.Bytes())
 	if err != nil {
@@ -106,15 +105,18 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*Request, string
 	return req, idempotencyKey, nil
 }
 
-// answer is the 201.
+// answer writes the 201.
 func answer(w http.ResponseWriter, recorded *Recorded) {
 	buffer := bodies.Get().(*bytes.Buffer)
 	defer freeBody(buffer)
 	body := AppendResponse(buffer.AvailableBuffer(), recorded)
 	buffer.Write(body) // in place, unless it had to grow
 
-	// One array for all values: an allocation, and not one each.
-	values := [...]string{apierror.ContentType, strconv.Itoa(len(body)), "no-store", recorded.SaleID.String(), string(recorded.Attribution)}
+	// One array for all values: one allocation instead of one each.
+	values := [...]string{
+		apierror.ContentType, strconv.Itoa(len(body)), "no-store",
+		recorded.SaleID.String(), string(recorded.Attribution),
+	}
 	header := w.Header()
 	header["Content-Type"] = values[0:1:1]
 	header["Content-Length"] = values[1:2:2]
@@ -125,55 +127,54 @@ func answer(w http.ResponseWriter, recorded *Recorded) {
 		header.Set("Idempotency-Replayed", "true")
 	}
 	w.WriteHeader(http.StatusCreated)
-	_, _ = w.Write(body) // the sale is committed; a caller who is gone asks again with its Idempotency-Key
+	_, _ = w.Write(body) // the sale is committed; a caller that is gone retries with its Idempotency-Key
 }
 
-// answerError answers what the caller can mend and returns everything else.
+// answerError rejects the request if the caller can fix it and returns every other error.
 func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, key *apikey.Key, req *Request, err error) error {
 	unknown, isUnknown := errors.AsType[*UnknownOutcomeError](err)
 	switch {
 	case errors.Is(err, ErrUnattributed):
-		h.refuse(w, r, key, invalidRequest(unattributed(req)))
+		h.reject(w, r, key, invalidRequest(unattributed(req)))
 		return nil
 	case errors.Is(err, ErrIdempotencyMismatch):
-		h.refuse(w, r, key, &refusal{err: apierror.IdempotencyMismatch, cause: causeMismatch})
+		h.reject(w, r, key, &rejection{err: apierror.IdempotencyMismatch, cause: causeMismatch})
 		return nil
 	case isUnknown:
 		w.Header().Set("Hoko-Sale-Id", unknown.SaleID.String())
 		return &apierror.Failure{Err: apierror.GatewayTimeout, Cause: err}
 	case errors.Is(err, ErrNotRecorded):
-		w.Header().Set("Retry-After", "1")
 		return &apierror.Failure{Err: apierror.Unavailable, Cause: err}
 	default:
 		return &apierror.Failure{Err: apierror.Internal, Cause: err}
 	}
 }
 
-// refusal is a 4xx: what is answered, and for a 400 also why.
-type refusal struct {
+// rejection is a 4xx: what is answered, and for a 400 also why.
+type rejection struct {
 	err    *apierror.Error
 	cause  string
-	reason string // of the Hoko-Reason header: ASCII, and no value of the client's
+	reason string // of the Hoko-Reason header: ASCII, without any value of the client's
 }
 
-// invalidRequest is the 400 whose reason is this error's text.
-func invalidRequest(err error) *refusal {
-	return &refusal{err: apierror.InvalidRequest, cause: causeInvalid, reason: err.Error()}
+// invalidRequest returns the 400 whose reason is err's text.
+func invalidRequest(err error) *rejection {
+	return &rejection{err: apierror.InvalidRequest, cause: causeInvalid, reason: err.Error()}
 }
 
-// refuse answers, counts and logs a refusal. Members and reasons are logged, values never.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, key *apikey.Key, refused *refusal) {
-	h.refusals.WithLabelValues(refused.cause).Inc()
+// reject answers, counts and logs a rejection. It logs members and reasons, but no values.
+func (h *Handler) reject(w http.ResponseWriter, r *http.Request, key *apikey.Key, rejected *rejection) {
+	h.recorder.metrics.rejections[rejected.cause].Inc()
 	attrs := []slog.Attr{
-		slog.Int("status", refused.err.Status),
-		slog.String("cause", refused.cause),
+		slog.Int("status", rejected.err.Status),
+		slog.String("cause", rejected.cause),
 		slog.String("workspace_id", key.WorkspaceID),
 		slog.String("key_id", key.ID),
 	}
-	if refused.reason != "" {
-		w.Header().Set(apierror.Reason, refused.reason)
-		attrs = append(attrs, slog.String("reason", refused.reason))
+	if rejected.reason != "" {
+		w.Header().Set(apierror.Reason, rejected.reason)
+		attrs = append(attrs, slog.String("reason", rejected.reason))
 	}
-	h.logger.LogAttrs(r.Context(), slog.LevelInfo, "sale refused", attrs...)
-	apierror.Refuse(w, r, func() { apierror.Write(w, refused.err) })
+	h.logger.LogAttrs(r.Context(), slog.LevelInfo, "sale rejected", attrs...)
+	apierror.Refuse(w, r, func() { apierror.Write(w, rejected.err) })
 }

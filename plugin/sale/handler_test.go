@@ -45,18 +45,24 @@ func newFixture(store storeFunc, bodyTimeout time.Duration) *fixture {
 	var sales []*Sale
 	f := &fixture{metrics: prometheus.NewRegistry(), log: &syncBuffer{}}
 	f.sales = func() []*Sale { mu.Lock(); defer mu.Unlock(); return sales }
-	f.Handler = NewHandler(HandlerOptions{
-		Recorder: newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
-			mu.Lock()
-			sales = append(sales, s)
-			mu.Unlock()
-			return store(ctx, s)
-		}),
-		BodyTimeout: bodyTimeout,
-		Logger:      slog.New(slog.NewTextHandler(f.log, nil)),
-		Metrics:     f.metrics,
+	recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
+		mu.Lock()
+		sales = append(sales, s)
+		mu.Unlock()
+		return store(ctx, s)
+	}, RecorderOptions{Metrics: f.metrics})
+	f.Handler = newTestHandler(HandlerOptions{
+		Recorder: recorder, BodyTimeout: bodyTimeout, Logger: slog.New(slog.NewTextHandler(f.log, nil)),
 	})
 	return f
+}
+
+func newTestHandler(o HandlerOptions) *Handler {
+	handler, err := NewHandler(o)
+	if err != nil {
+		panic(err)
+	}
+	return handler
 }
 
 // ServeHTTP serves with a verified key, as behind api_key_auth.
@@ -73,11 +79,11 @@ func (f *fixture) post(body string, header http.Header) *httptest.ResponseRecord
 	return w
 }
 
-func (f *fixture) expectRefusal(t *testing.T, cause string) {
+func (f *fixture) expectRejection(t *testing.T, cause string) {
 	t.Helper()
-	for each, n := range counters(t, f.metrics, "hoko_sale_refusals_total") {
+	for each, n := range counterValues(t, f.metrics, "hoko_sale_refusals_total") {
 		if (each == cause) != (n == 1) {
-			t.Errorf("refusals by %s: %v", each, n)
+			t.Errorf("rejections by %s: %v", each, n)
 		}
 	}
 }
@@ -213,13 +219,25 @@ func TestHandler_KeepsTheConnectionOfAClientThatErred(t *testing.T) {
 	}
 }
 
-func TestHandler_CountsWithItsKind(t *testing.T) {
-	metrics := prometheus.NewRegistry()
-	for range 2 {
-		NewHandler(HandlerOptions{Metrics: metrics}).refusals.WithLabelValues(causeInvalid).Inc()
+func TestHandler_CountsWithThoseOfItsRecorder(t *testing.T) {
+	f := newFixture(recording, 0)
+	f.post("", nil)
+	f.Handler = newTestHandler(HandlerOptions{Recorder: f.recorder})
+	f.post("", nil)
+	if n := counterValues(t, f.metrics, "hoko_sale_refusals_total")[causeInvalid]; n != 2 {
+		t.Errorf("%v rejections by two handlers, want 2", n)
 	}
-	if n := counters(t, metrics, "hoko_sale_refusals_total")[causeInvalid]; n != 2 {
-		t.Errorf("%v refusals of two handlers, want 2", n)
+}
+
+func TestOptions_AreValidated(t *testing.T) {
+	if _, err := NewRecorder(nil, RecorderOptions{Timeout: -1}); err == nil {
+		t.Error("a recorder without time")
+	}
+	if _, err := NewHandler(HandlerOptions{}); err == nil {
+		t.Error("a handler without recorder")
+	}
+	if _, err := NewHandler(HandlerOptions{Recorder: new(Recorder), BodyTimeout: -1}); err == nil {
+		t.Error("a handler without time for bodies")
 	}
 }
 

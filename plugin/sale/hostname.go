@@ -8,16 +8,15 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Bounds of a host name in the form that DNS sees (RFC 1035, 2.3.4).
+// Max bytes of a hostname and of each label, as DNS sees them (RFC 1035, 2.3.4).
 const (
 	maxHostname = 253
 	maxLabel    = 63
 )
 
-// validHostname reports whether name is a host name without a trailing dot:
-// labels of letters, digits and inner hyphens (RFC 1123), or of IDNA2008 as
-// U-labels or A-labels, in any case. The last label is not all digits, or the
-// name could be taken for an IPv4 address.
+// validHostname reports whether name is a hostname without a trailing dot. Labels are letters,
+// digits and inner hyphens (RFC 1123), or U-labels or A-labels of IDNA2008, in any case. The last
+// label must not be all digits, so that no name looks like an IPv4 address.
 func validHostname(name string) bool {
 	plain := true
 	last := ""
@@ -38,7 +37,7 @@ func validHostname(name string) bool {
 	return validIDN(name)
 }
 
-// isLDH reports whether a label is one of ASCII letters, digits and hyphens.
+// isLDH reports whether a label consists of ASCII letters, digits and inner hyphens.
 func isLDH(label string) bool {
 	if label == "" || len(label) > maxLabel || label[0] == '-' || label[len(label)-1] == '-' {
 		return false
@@ -71,15 +70,13 @@ func isASCII(s string) bool {
 
 const acePrefix = "xn--"
 
-// registrable checks what a registry does (RFC 5891, 4): normalisation, joiners,
-// a leading mark, the Bidi rule and lengths. It knows UTS 46 and not which code
-// points IDNA2008 itself allows (permittedLabel does), and its hyphen rule
-// would refuse plain labels such as r3---sn.
+// registrable checks what a registry checks (RFC 5891, 4): normalization, joiners, a leading mark,
+// the Bidi rule and lengths. It implements UTS 46, so permittedLabel checks the code points of
+// IDNA2008. Its hyphen rule is off, because it rejects plain labels such as r3---sn.
 var registrable = idna.New(idna.ValidateForRegistration(), idna.StrictDomainName(false), idna.CheckHyphens(false))
 
-// validIDN reports whether name is one of IDNA2008: each of its labels that is
-// not plain ASCII a valid U-label, or the A-label of one. Upper case is taken
-// for its lower case, as DNS does.
+// validIDN reports whether each label of name is plain ASCII, a valid U-label or the A-label of
+// one. Case does not matter, as in DNS.
 func validIDN(name string) bool {
 	unicodeForm, err := registrable.ToUnicode(strings.Map(lowerCase, name))
 	if err != nil {
@@ -90,12 +87,12 @@ func validIDN(name string) bool {
 			return false
 		}
 	}
-	_, err = registrable.ToASCII(unicodeForm) // knows the lengths
+	_, err = registrable.ToASCII(unicodeForm) // checks the lengths
 	return err == nil
 }
 
-// lowerCase maps only what is its own upper case again: İ or the Kelvin sign
-// are no letters of a host name in any case.
+// lowerCase maps only letters that are their lowercase's uppercase. İ and the Kelvin sign are not,
+// and stay invalid.
 func lowerCase(r rune) rune {
 	if lower := unicode.ToLower(r); unicode.ToUpper(lower) == r {
 		return lower
@@ -103,9 +100,8 @@ func lowerCase(r rune) rune {
 	return r
 }
 
-// permittedLabel reports whether a U-label has its hyphens where RFC 5891,
-// 4.2.3.1 allows them, and only code points that RFC 5892 permits where they
-// stand. What normalisation would change is left to registrable.
+// permittedLabel reports whether the hyphens of a U-label are where RFC 5891, 4.2.3.1 allows them,
+// and its code points where RFC 5892 does. registrable checks normalization.
 func permittedLabel(label string) bool {
 	runes := []rune(label)
 	if runes[0] == '-' || runes[len(runes)-1] == '-' || len(runes) > 3 && runes[2] == '-' && runes[3] == '-' {
@@ -119,12 +115,14 @@ func permittedLabel(label string) bool {
 	return true
 }
 
-// letterDigits are RFC 5892's category A; exceptions (F) and what is ignored
-// (D, I) come before them.
-var letterDigits = []*unicode.RangeTable{unicode.Ll, unicode.Lu, unicode.Lo, unicode.Nd, unicode.Lm, unicode.Mn, unicode.Mc}
+// letterDigits is RFC 5892's category A. Exceptions (F) and ignored code points (D, I) take
+// precedence.
+var letterDigits = []*unicode.RangeTable{
+	unicode.Ll, unicode.Lu, unicode.Lo, unicode.Nd, unicode.Lm, unicode.Mn, unicode.Mc,
+}
 
-// disallowed: exceptions (2.6), combining marks for symbols and musical symbols
-// (2.4), and the Hangul Jamo of old syllables (2.9).
+// disallowed holds exceptions (2.6), combining marks for symbols and musical symbols (2.4), and the
+// Hangul Jamo of old syllables (2.9).
 var disallowed = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{0x0640, 0x0640, 1}, {0x07fa, 0x07fa, 1},
@@ -135,7 +133,7 @@ var disallowed = &unicode.RangeTable{
 	R32: []unicode.Range32{{0x1d100, 0x1d1ff, 1}, {0x1d200, 0x1d24f, 1}},
 }
 
-// permitted reports whether r may stand anywhere (PVALID).
+// permitted reports whether r is allowed anywhere (PVALID).
 func permitted(r rune) bool {
 	switch {
 	case r < 0x80:
@@ -146,9 +144,8 @@ func permitted(r rune) bool {
 	return !unicode.Is(disallowed, r) && unicode.In(r, letterDigits...)
 }
 
-// permittedInContext holds the contextual rules of RFC 5892, appendix A, but
-// for those that registrable applies: joiners, and Arabic digits of two kinds,
-// which the Bidi rule does not let into one label.
+// permittedInContext implements the contextual rules of RFC 5892, appendix A, except those that
+// registrable checks: joiners, and the two kinds of Arabic digits, which the Bidi rule keeps apart.
 func permittedInContext(label []rune, i int) bool {
 	at := func(i int) rune {
 		if i < 0 || i >= len(label) {

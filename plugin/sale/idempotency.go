@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -13,8 +13,8 @@ import (
 // maxIdempotencyKey is the longest Idempotency-Key, in bytes.
 const maxIdempotencyKey = 255
 
-// parseIdempotencyKey is the key of the request's Idempotency-Key lines: "" if
-// there is none. It is opaque: quotes and commas are part of it.
+// parseIdempotencyKey returns the key of the request's Idempotency-Key lines, "" if there are none.
+// The key is opaque: quotes and commas are part of it.
 func parseIdempotencyKey(lines []string) (string, error) {
 	if len(lines) == 0 {
 		return "", nil
@@ -23,38 +23,28 @@ func parseIdempotencyKey(lines []string) (string, error) {
 		return "", invalid("Idempotency-Key", "must be sent once")
 	}
 	key := lines[0]
-	if len(key) < 1 || len(key) > maxIdempotencyKey || !isPrintableASCII(key) {
-		return "", invalid("Idempotency-Key", "must be 1 to "+strconv.Itoa(maxIdempotencyKey)+" printable ASCII characters")
+	if key == "" || len(key) > maxIdempotencyKey || strings.ContainsFunc(key, isUnprintable) {
+		return "", invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
 	}
 	return key, nil
 }
 
-func isPrintableASCII(text string) bool {
-	for i := range len(text) {
-		if text[i] < ' ' || text[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
+func isUnprintable(r rune) bool { return r < ' ' || r > '~' }
 
-// fingerprintVersion comes first in what is hashed. Fingerprints are kept with
-// their idempotency keys: one that is made in another way needs another
-// version, and matches no key that was used before.
+// fingerprintVersion is the first hashed byte. Fingerprints are stored with their idempotency keys:
+// a change of what is hashed needs another version, which matches no key that was used before.
 const fingerprintVersion = 1
 
-// How an optional value is told apart from every other.
+// States of an optional value.
 const (
 	absent = iota
 	null
 	value
 )
 
-// Fingerprint identifies what is asked for: requests that are the same after
-// defaults have the same one, and no others do. White space, the order of
-// members and unknown members do not matter. An e-mail address or avatar that
-// is absent differs from null; metadata is compared by value, its numbers by
-// their text.
+// Fingerprint returns a hash that is equal for equal requests only. Requests are compared after
+// defaults: white space, member order and unknown members do not matter. An absent e-mail address
+// or avatar differs from null. Metadata is compared by value, and its numbers by their text.
 func (r *Request) Fingerprint() [sha256.Size]byte {
 	b := make([]byte, 0, 512+len(r.Metadata))
 	b = append(b, fingerprintVersion)
@@ -71,7 +61,7 @@ func (r *Request) Fingerprint() [sha256.Size]byte {
 	return sha256.Sum256(b)
 }
 
-// appendText puts the length first, so that no two requests are one sequence of bytes.
+// appendText appends the length before the text, so that different requests never hash equal bytes.
 func appendText(b []byte, text string) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(text)))
 	return append(b, text...)
@@ -87,67 +77,66 @@ func appendOptional(b []byte, o Optional) []byte {
 	return appendText(append(b, value), *o.Value)
 }
 
-// canonical is RFC 8785 except for numbers, which keep their text: members
-// sorted, strings in their shortest form.
+// canonical is RFC 8785 (sorted members, shortest strings), except that numbers keep their text.
 var canonical = []jsontext.Options{jsontext.ReorderRawObjects(true)}
 
 func appendCanonical(b []byte, metadata []byte) []byte {
 	if metadata == nil {
 		return append(b, null)
 	}
-	// It cannot fail: Decode has read this very object. If it did, the text itself would follow.
+	// It cannot fail: Decode has read this object. If it did, the text itself would follow.
 	text, _ := jsontext.AppendFormat(nil, metadata, canonical...)
 	b = binary.BigEndian.AppendUint32(append(b, value), uint32(len(text)))
 	return append(b, text...)
 }
 
-// turns lets the requests of one idempotency key through one at a time, in the
-// order in which they came. A twin that ran beside the first would only find,
-// once both are in the database, that it has to start again.
-type turns struct {
-	mu      sync.Mutex
-	waiting map[turnKey]*turn
+// keyLocks lets the requests of one idempotency key through one at a time, in the order in which
+// they came. Duplicates that ran at the same time would conflict in the database, and one would run
+// again.
+type keyLocks struct {
+	mu    sync.Mutex
+	locks map[lockKey]*keyLock
 }
 
-type turnKey struct{ workspaceID, idempotencyKey string }
+type lockKey struct{ workspaceID, idempotencyKey string }
 
-// turn is what the requests in flight of one key share. It goes with the last of them.
-type turn struct {
-	taken chan struct{} // holds one element while a request runs
+// keyLock is shared by the requests in flight of one key. It goes with the last of them.
+type keyLock struct {
+	held  chan struct{} // holds one element while a request runs
 	users int
 }
 
-// take waits for the key's turn. The caller gives it back by done.
-func (t *turns) take(ctx context.Context, key turnKey) (done func(), err error) {
-	turn := t.join(key)
+// lock waits until no other request of this key runs. It returns an error if ctx ends first.
+func (l *keyLocks) lock(ctx context.Context, key lockKey) (unlock func(), err error) {
+	lock := l.join(key)
 	select {
-	case turn.taken <- struct{}{}:
-		return func() { <-turn.taken; t.leave(key, turn) }, nil
+	case lock.held <- struct{}{}:
+		return func() { <-lock.held; l.leave(key, lock) }, nil
 	case <-ctx.Done():
-		t.leave(key, turn)
+		l.leave(key, lock)
 		return nil, ctx.Err()
 	}
 }
 
-func (t *turns) join(key turnKey) *turn {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	shared := t.waiting[key]
-	if shared == nil {
-		if t.waiting == nil {
-			t.waiting = map[turnKey]*turn{}
-		}
-		shared = &turn{taken: make(chan struct{}, 1)}
-		t.waiting[key] = shared
+func (l *keyLocks) join(key lockKey) *keyLock {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.locks == nil {
+		l.locks = map[lockKey]*keyLock{}
 	}
-	shared.users++
-	return shared
+	lock := l.locks[key]
+	if lock == nil {
+		lock = &keyLock{held: make(chan struct{}, 1)}
+		l.locks[key] = lock
+	}
+	lock.users++
+	return lock
 }
 
-func (t *turns) leave(key turnKey, shared *turn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if shared.users--; shared.users == 0 {
-		delete(t.waiting, key)
+func (l *keyLocks) leave(key lockKey, lock *keyLock) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lock.users--; lock.users == 0 {
+		delete(l.locks, key)
 	}
 }

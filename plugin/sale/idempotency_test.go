@@ -35,7 +35,7 @@ func FuzzIdempotencyKey(f *testing.F) {
 
 // Fingerprints are stored with their idempotency keys: where one of these
 // changes, a repeated request is answered 422 after an upgrade.
-func TestFingerprintNeverChanges(t *testing.T) {
+func TestFingerprint_NeverChanges(t *testing.T) {
 	for _, c := range []struct{ body, want string }{
 		{with("", ""), "fe2a6f5dcbe3482bd5396a7d64d575e6c5267791f566a48680d543325d1f3d64"},
 		{`{"customerExternalId":"customer_123","amount":12900,"currency":"usd","eventName":"Invoice paid",
@@ -52,7 +52,7 @@ func TestFingerprintNeverChanges(t *testing.T) {
 	}
 }
 
-func TestFingerprintIsThatOfTheDecodedRequest(t *testing.T) {
+func TestFingerprint_EqualsForEqualRequests(t *testing.T) {
 	for _, same := range [][]string{
 		{
 			with("", ""), " " + strings.ReplaceAll(with("", ""), ":", " : ") + "\n", with("unknown", `[1]`), with("currency", `"usd"`), with("currency", `"USD"`), with("currency", "null"),
@@ -75,7 +75,7 @@ func TestFingerprintIsThatOfTheDecodedRequest(t *testing.T) {
 	}
 }
 
-func TestFingerprintTellsRequestsApart(t *testing.T) {
+func TestFingerprint_DiffersForOtherRequests(t *testing.T) {
 	different := []string{
 		with("", ""), with("customerExternalId", `"customer_124"`), with("customerExternalId", `"Customer_123"`), with("amount", "0"), with("amount", "12901"),
 		with("currency", `"eur"`), with("eventName", `""`), with("eventName", `"purchase"`), with("customerName", `""`), with("customerName", `"John Doe "`),
@@ -100,7 +100,7 @@ func TestFingerprintTellsRequestsApart(t *testing.T) {
 	}
 }
 
-func TestFingerprintLeavesTheRequestAsItIs(t *testing.T) {
+func TestFingerprint_KeepsTheRequest(t *testing.T) {
 	const metadata = `{"b":"\u0041","a":[{"d":1,"c":2}]}`
 	r := mustDecode(t, with("metadata", metadata))
 	first := r.Fingerprint()
@@ -130,7 +130,7 @@ func FuzzFingerprint(f *testing.F) {
 		}
 		again, err := Decode(other)
 		if err != nil {
-			t.Fatalf("%s is refused: %v", other, err)
+			t.Fatalf("%s is rejected: %v", other, err)
 		}
 		if again.Fingerprint() != r.Fingerprint() {
 			t.Errorf("%s and %s differ", body, other)
@@ -143,20 +143,20 @@ func FuzzFingerprint(f *testing.F) {
 	})
 }
 
-func TestRecord_LetsTwinsThroughOneAtATimeInTheirOrder(t *testing.T) {
+func TestRecord_RunsDuplicatesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		running := 0
 		var order []int64
 		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
 			running++
 			if running != 1 {
-				t.Errorf("%d twins run at once", running)
+				t.Errorf("%d duplicates run at the same time", running)
 			}
 			time.Sleep(time.Second)
 			running--
 			order = append(order, s.Request.Amount)
 			return recording(ctx, s)
-		})
+		}, RecorderOptions{})
 		for i := range int64(5) {
 			go recorder.Record(t.Context(), "ws_1", &Request{Amount: i}, "once")
 			synctest.Wait()
@@ -166,13 +166,13 @@ func TestRecord_LetsTwinsThroughOneAtATimeInTheirOrder(t *testing.T) {
 		if want := []int64{0, 1, 2, 3, 4}; !slices.Equal(order, want) {
 			t.Errorf("order %v, want %v", order, want)
 		}
-		if n := len(recorder.turns.waiting); n != 0 {
-			t.Errorf("%d turns are kept", n)
+		if n := len(recorder.locks.locks); n != 0 {
+			t.Errorf("%d locks are kept", n)
 		}
 	})
 }
 
-func TestRecord_MakesOnlyTwinsWait(t *testing.T) {
+func TestRecord_MakesOnlyDuplicatesWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		started := 0
 		release := make(chan struct{})
@@ -180,19 +180,19 @@ func TestRecord_MakesOnlyTwinsWait(t *testing.T) {
 			started++
 			<-release
 			return recording(ctx, s)
-		})
+		}, RecorderOptions{})
 		for _, request := range [][2]string{{"ws_1", "a"}, {"ws_1", "b"}, {"ws_2", "a"}, {"ws_1", ""}, {"ws_1", ""}} {
 			go recorder.Record(t.Context(), request[0], aRequest, request[1])
 			synctest.Wait()
 		}
 		if started != 5 {
-			t.Errorf("%d of 5 sales that are no twins run at once", started)
+			t.Errorf("%d of 5 sales that are no duplicates run at the same time", started)
 		}
 		close(release)
 	})
 }
 
-func TestRecord_GivesUpOnATurnAtTheDeadline(t *testing.T) {
+func TestRecord_StopsWaitingAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stored := 0
 		release := make(chan struct{})
@@ -200,7 +200,7 @@ func TestRecord_GivesUpOnATurnAtTheDeadline(t *testing.T) {
 			stored++
 			<-release // a store that breaks its promise
 			return recording(ctx, s)
-		})
+		}, RecorderOptions{})
 		go recorder.Record(t.Context(), "ws_1", aRequest, "once")
 		synctest.Wait()
 
@@ -218,22 +218,22 @@ func TestRecord_GivesUpOnATurnAtTheDeadline(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		if _, err := recorder.Record(t.Context(), "ws_1", aRequest, "once"); err != nil {
-			t.Errorf("the next twin: %v", err)
+			t.Errorf("the next duplicate: %v", err)
 		}
-		if n := len(recorder.turns.waiting); n != 0 {
-			t.Errorf("%d turns are kept", n)
+		if n := len(recorder.locks.locks); n != 0 {
+			t.Errorf("%d locks are kept", n)
 		}
 	})
 }
 
-func TestRecord_PassesTheTurnOnAfterAPanic(t *testing.T) {
+func TestRecord_UnlocksAfterAPanic(t *testing.T) {
 	panics := true
 	recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
 		if panics {
 			panic("store")
 		}
 		return recording(ctx, s)
-	})
+	}, RecorderOptions{})
 	func() {
 		defer func() { recover() }()
 		recorder.Record(t.Context(), "ws_1", aRequest, "once")

@@ -7,15 +7,15 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds of metadata: bytes as compact JSON, and levels of objects and arrays,
-// the metadata object itself being level 1.
+// Bounds of metadata: bytes as compact JSON, and levels of objects and arrays, with the metadata
+// object at level 1.
 const (
 	maxMetadata      = 10_000
 	maxMetadataDepth = 32
 )
 
-// metadata reads an object that Postgres can store as jsonb, and returns it as
-// it was sent but for the white space between its tokens; nil is null.
+// metadata reads an object that Postgres can store as jsonb, and returns it as sent but without
+// white space between its tokens. It returns nil for null.
 func (d *decoder) metadata() ([]byte, error) {
 	kind, err := d.kind()
 	if err != nil {
@@ -42,7 +42,7 @@ func (d *decoder) metadata() ([]byte, error) {
 	}
 }
 
-// metadataToken moves the next token, and the comma or colon before it, to d.compact.
+// metadataToken appends the next token, and the comma or colon before it, to d.compact.
 func (d *decoder) metadataToken(next jsontext.Kind) error {
 	d.compact = d.appendSeparator(d.compact, next)
 	switch next {
@@ -76,7 +76,7 @@ func (d *decoder) metadataToken(next jsontext.Kind) error {
 	return nil
 }
 
-// appendSeparator appends what JSON wants between the token before and the next one.
+// appendSeparator appends the comma or colon between the previous token and the next.
 func (d *decoder) appendSeparator(compact []byte, next jsontext.Kind) []byte {
 	container, tokens := d.json.StackIndex(d.json.StackDepth())
 	switch {
@@ -88,22 +88,21 @@ func (d *decoder) appendSeparator(compact []byte, next jsontext.Kind) []byte {
 	return append(compact, ',')
 }
 
-// maxWrittenExponent bounds the exponents in metadata. A few bytes would
-// otherwise become megabytes in Postgres, whose numeric writes its zeros out.
+// maxWrittenExponent bounds the exponents in metadata. Otherwise, a few bytes would become
+// megabytes in Postgres, whose numeric writes out its zeros.
 const maxWrittenExponent = 400
 
-// The decimal digits at which doubles end (IEEE 754, round to nearest, ties to
-// even): from 2^1024 − 2^970 = 1.797…e308 on a number becomes infinity, and up
-// to 2^-1075 = 2.470…e-324, which has the digits of 5^1075, zero.
+// The decimal digits of the bounds of doubles (IEEE 754, round to nearest, ties to even): a number
+// of at least 2^1024 − 2^970 = 1.797…e308 becomes infinity, and one of at most 2^-1075 =
+// 2.470…e-324, which has the digits of 5^1075, becomes zero.
 var (
 	infinityDigits = new(big.Int).Lsh(big.NewInt(1<<54-1), 970).String()
 	zeroDigits     = new(big.Int).Exp(big.NewInt(5), big.NewInt(1075), nil).String()
 )
 
-// numberFault says why a number cannot be metadata, "" if it can: what a
-// double does not hold, readers of the metadata would silently see as infinity
-// or zero. The digits are compared as text, as converting the smallest of
-// doubles takes a hundred times longer than reading them.
+// numberFault returns why a number cannot be in metadata, "" if it can: readers with doubles must
+// not see infinity or zero instead. It compares digits as text, because converting the smallest
+// doubles takes a hundred times longer.
 func numberFault(number []byte) string {
 	mantissa, exponent := cutExponent(number)
 	if max(exponent, -exponent) > maxWrittenExponent {

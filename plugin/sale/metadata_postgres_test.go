@@ -18,7 +18,7 @@ import (
 
 // Whatever Decode takes as metadata, Postgres stores as jsonb; and it does not
 // swell: a few bytes of exponent are megabytes of zeros to Postgres.
-func TestPostgresStoresAllMetadataThatDecodeTakes(t *testing.T) {
+func TestMetadata_IsStoredByPostgres(t *testing.T) {
 	conn, err := pgx.Connect(t.Context(), testenv.EmptyDatabase(t))
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func TestPostgresStoresAllMetadataThatDecodeTakes(t *testing.T) {
 		body := `{"customerExternalId":"c","amount":1,"customerName":"n","metadata":` + object + `}`
 		r, err := sale.Decode([]byte(body))
 		if err != nil {
-			t.Fatalf("%.200s is refused: %v", object, err)
+			t.Fatalf("%.200s is rejected: %v", object, err)
 		}
 		var stored string
 		if err := conn.QueryRow(t.Context(), "SELECT $1::text::jsonb::text", string(r.Metadata)).Scan(&stored); err != nil {

@@ -43,7 +43,7 @@ var storableNumbers = []string{
 	"1" + strings.Repeat("0", 600) + "e-400", "1." + strings.Repeat("3", 3000), strings.Repeat("1", 300) + "." + strings.Repeat("7", 700),
 }
 
-func TestMetadataIsTakenAsSentButForWhiteSpace(t *testing.T) {
+func TestMetadata_KeepsAllButWhiteSpace(t *testing.T) {
 	for _, sent := range acceptedMetadata {
 		if got := mustDecode(t, with("metadata", sent)).Metadata; string(got) != sent {
 			t.Errorf("%.200s became %.200s", sent, got)
@@ -58,16 +58,16 @@ func TestMetadataIsTakenAsSentButForWhiteSpace(t *testing.T) {
 	}
 }
 
-func TestMetadataOfNoObjectIsRefused(t *testing.T) {
+func TestMetadata_RejectsAllButObjects(t *testing.T) {
 	for _, raw := range []string{`""`, `"{}"`, `1`, `true`, `false`, `[]`, `[{}]`} {
-		mustRefuse(t, with("metadata", raw), "metadata: must be an object")
+		mustReject(t, with("metadata", raw), "metadata: must be an object")
 	}
 	if got := mustDecode(t, with("metadata", "{}")).Metadata; string(got) != "{}" {
 		t.Errorf("an empty object became %q", got)
 	}
 }
 
-func TestMetadataIsMeasuredCompact(t *testing.T) {
+func TestMetadata_IsMeasuredCompact(t *testing.T) {
 	const tooLarge = "metadata: must be at most 10000 bytes as compact JSON"
 	full := `"` + strings.Repeat("x", maxMetadata-len(`{"":""}`)) + `"`
 	wide := `"` + strings.Repeat("é", (maxMetadata-len(`{"":""}`))/2) + `"`
@@ -87,25 +87,25 @@ func TestMetadataIsMeasuredCompact(t *testing.T) {
 		{`{"":[` + strings.Repeat("1,", 4997) + `1]}`, tooLarge},
 		{`{"":[` + strings.Repeat("1 , ", 4996) + `1]}`, ""},
 	} {
-		mustRefuse(t, with("metadata", c.raw), c.want)
+		mustReject(t, with("metadata", c.raw), c.want)
 	}
 }
 
-func TestMetadataIsAtMostThirtyTwoLevelsDeep(t *testing.T) {
+func TestMetadata_IsAtMost32LevelsDeep(t *testing.T) {
 	const tooDeep = "metadata: is nested more than 32 deep"
 	for _, open := range []string{`{"":`, `[`} {
 		shut := map[string]string{`{"":`: "}", `[`: "]"}[open]
 		for _, inner := range []string{"{}", "[]"} {
-			mustRefuse(t, with("metadata", `{"":`+strings.Repeat(open, 30)+inner+strings.Repeat(shut, 30)+`}`), "")
-			mustRefuse(t, with("metadata", `{"":`+strings.Repeat(open, 31)+inner+strings.Repeat(shut, 31)+`}`), tooDeep)
+			mustReject(t, with("metadata", `{"":`+strings.Repeat(open, 30)+inner+strings.Repeat(shut, 30)+`}`), "")
+			mustReject(t, with("metadata", `{"":`+strings.Repeat(open, 31)+inner+strings.Repeat(shut, 31)+`}`), tooDeep)
 		}
-		mustRefuse(t, with("metadata", `{"":`+strings.Repeat(open, 31)+"0"+strings.Repeat(shut, 31)+`}`), "")
+		mustReject(t, with("metadata", `{"":`+strings.Repeat(open, 31)+"0"+strings.Repeat(shut, 31)+`}`), "")
 	}
-	mustRefuse(t, with("metadata", `{"a":`+strings.Repeat("[", 31)+strings.Repeat("]", 31)+`,"b":[[]]}`), "")
-	mustRefuse(t, with("metadata", `{"":`+strings.Repeat("[", 60_000)), tooDeep)
+	mustReject(t, with("metadata", `{"a":`+strings.Repeat("[", 31)+strings.Repeat("]", 31)+`,"b":[[]]}`), "")
+	mustReject(t, with("metadata", `{"":`+strings.Repeat("[", 60_000)), tooDeep)
 }
 
-func TestMetadataNumbersThatADoubleDoesNotHoldAreRefused(t *testing.T) {
+func TestMetadata_RejectsNumbersBeyondDoubles(t *testing.T) {
 	const large, small, exponent = "metadata: has a number too large for a double",
 		"metadata: has a number too small for a double", "metadata: has a number with an exponent beyond 400"
 	for _, c := range []struct{ number, want string }{
@@ -118,9 +118,9 @@ func TestMetadataNumbersThatADoubleDoesNotHoldAreRefused(t *testing.T) {
 		{"1e131072", exponent}, {"1e-16384", exponent}, {"1e999999999", exponent}, {"0e99999999999999999999", exponent}, {"1e18446744073709551616", exponent}, {"1e-18446744073709551616", exponent},
 		{"0.1e00000000000000000000401", exponent}, {"0." + strings.Repeat("0", 401) + "1e401", exponent},
 	} {
-		mustRefuse(t, with("metadata", `{"a":`+c.number+`}`), c.want)
-		mustRefuse(t, with("metadata", `{"a":{"b":[0,`+c.number+`]}}`), c.want)
-		mustRefuse(t, with("unknown", c.number), "")
+		mustReject(t, with("metadata", `{"a":`+c.number+`}`), c.want)
+		mustReject(t, with("metadata", `{"a":{"b":[0,`+c.number+`]}}`), c.want)
+		mustReject(t, with("unknown", c.number), "")
 	}
 	for _, number := range storableNumbers {
 		if f, err := strconv.ParseFloat(number, 64); err != nil || f == 0 && strings.ContainsAny(strings.FieldsFunc(number, isExponentMark)[0], "123456789") {
@@ -131,26 +131,26 @@ func TestMetadataNumbersThatADoubleDoesNotHoldAreRefused(t *testing.T) {
 
 func isExponentMark(r rune) bool { return r == 'e' || r == 'E' }
 
-func TestMetadataWithNULIsRefusedAtAnyDepth(t *testing.T) {
+func TestMetadata_RejectsNULAtAnyDepth(t *testing.T) {
 	for _, raw := range []string{
 		`{"a":"\u0000"}`, `{"\u0000":1}`, `{"a":"x\u0000y"}`, `{"a":["b",["\u0000"]]}`, `{"a":{"b":{"c\u0000":[]}}}`, `{"a":"\\\u0000"}`, `{"a":"\"\u0000"}`, `{"a":"\\\\\\\u0000"}`,
 	} {
-		mustRefuse(t, with("metadata", raw), "metadata: must not contain NUL (U+0000)")
-		mustRefuse(t, with("unknown", raw), "")
+		mustReject(t, with("metadata", raw), "metadata: must not contain NUL (U+0000)")
+		mustReject(t, with("unknown", raw), "")
 	}
-	mustRefuse(t, with("metadata", `{"a":"\\u0000","b\\\\u0000":"\\\\\\u0000u0000","c":"u0000\u0001"}`), "")
+	mustReject(t, with("metadata", `{"a":"\\u0000","b\\\\u0000":"\\\\\\u0000u0000","c":"u0000\u0001"}`), "")
 }
 
-func TestMetadataIsReadToItsOwnEnd(t *testing.T) {
+func TestMetadata_IsReadToItsOwnEnd(t *testing.T) {
 	r := mustDecode(t, `{"metadata":{"amount":"x","customerName":{"metadata":{}}},"customerExternalId":"c","amount":1,"customerName":"n"}`)
 	if string(r.Metadata) != `{"amount":"x","customerName":{"metadata":{}}}` || r.Amount != 1 || r.CustomerName != "n" {
 		t.Errorf("got %+v", r)
 	}
 	for _, raw := range []string{`{`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":[1`, `{"a":"`} {
-		mustRefuse(t, `{"metadata":`+raw, "body: ends before the JSON object does")
+		mustReject(t, `{"metadata":`+raw, "body: ends before the JSON object does")
 	}
 	for raw, at := range map[string]int{`{"a":1]`: 18, `{"a":[1}`: 19, `{"a":}`: 17, `{"a" 1}`: 17, `{1:1}`: 13, `{"a":1,}`: 18, `{"a":1 "b":1}`: 19, `{"a":+1}`: 17} {
-		mustRefuse(t, `{"metadata":`+raw+`}`, fmt.Sprintf("body: is not valid JSON (at byte %d)", at))
+		mustReject(t, `{"metadata":`+raw+`}`, fmt.Sprintf("body: is not valid JSON (at byte %d)", at))
 	}
 }
 
@@ -159,7 +159,7 @@ var (
 	halfOfSmallest    = zeroDigits[:1] + "." + zeroDigits[1:] + "e-324"
 )
 
-func TestNumberBoundsAreThoseOfADouble(t *testing.T) {
+func TestMetadata_HasTheBoundsOfADouble(t *testing.T) {
 	largest, smallest := strings.TrimSuffix(halfBeyondLargest, "e308"), strings.TrimSuffix(halfOfSmallest, "e-324")
 	below := func(digits string) string { // neither ends in 0
 		return digits[:len(digits)-1] + string(digits[len(digits)-1]-1)

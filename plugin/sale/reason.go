@@ -11,23 +11,23 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// wholeBody is the Member of an InvalidError that concerns no single member.
+// wholeBody is the Member of an InvalidError about no single member.
 const wholeBody = "body"
 
-// InvalidError says which member of a request is wrong, and why. Its text is
-// that of the Hoko-Reason header: ASCII, and nothing of the client's in it, so
-// that neither a header nor a log repeats what was sent.
+// InvalidError reports which member of a request is wrong and why. Its text is the Hoko-Reason
+// header: ASCII, and without any value that the client sent, because it also goes to the log.
 type InvalidError struct {
-	Member string // a member that docs/api.md names, or "body"
+	Member string // a member in docs/api.md, "Idempotency-Key" or "body"
 	Reason string
 }
 
+// Error returns the member and the reason.
 func (e *InvalidError) Error() string { return e.Member + ": " + e.Reason }
 
 func invalid(member, reason string) error { return &InvalidError{member, reason} }
 
-// unattributed says which of the three attributions the request lacked. A lead
-// or click whose link is gone earns nothing either.
+// unattributed returns the error of a request that no lead or click attributes, or only one whose
+// link is gone.
 func unattributed(req *Request) error {
 	switch {
 	case req.LeadEventName != "" && req.ClickID != "":
@@ -41,20 +41,20 @@ func unattributed(req *Request) error {
 	}
 }
 
-// members are those that docs/api.md names: what may be repeated to the client.
+// members are the members in docs/api.md. Only these may appear in a reason.
 var members = []string{
 	"customerExternalId", "amount", "currency", "eventName", "metadata",
 	"leadEventName", "clickId", "customerName", "customerEmail", "customerAvatar",
 }
 
-// maxNesting is how deep objects and arrays may be nested, the outermost being
-// level 1. It is jsontext's own limit, and encoding/json's.
+// maxNesting is the max depth of objects and arrays, with the outermost at level 1. jsontext has
+// the same limit.
 const maxNesting = 10_000
 
 var byteOrderMark = []byte("\uFEFF")
 
-// malformed says in words of our own why the body is not the JSON that we take:
-// jsontext's errors quote what was sent.
+// malformed returns an error without the client's values for an error of jsontext, which quotes
+// them.
 func (d *decoder) malformed(err error) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		return duplicate(err)
@@ -87,21 +87,19 @@ func (d *decoder) malformed(err error) error {
 	return invalid(wholeBody, "is not valid JSON"+at)
 }
 
-// duplicate names the member that was sent twice, or in which one was, where
-// it is one of ours.
+// duplicate returns the error of a duplicate member. It names the member in docs/api.md that was
+// sent twice or that has the duplicate inside, if there is one.
 func duplicate(err error) error {
-	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
-	if !ok {
-		return invalid(wholeBody, "has a duplicate member")
-	}
-	for name := range syntax.JSONPointer.Tokens() {
-		switch {
-		case !slices.Contains(members, name):
-			return invalid(wholeBody, "has a duplicate member")
-		case syntax.JSONPointer.Parent() == "":
-			return invalid(name, "must not be sent twice")
-		default:
-			return invalid(name, "has a duplicate member")
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		for name := range syntax.JSONPointer.Tokens() {
+			switch {
+			case !slices.Contains(members, name):
+			case syntax.JSONPointer.Parent() == "":
+				return invalid(name, "must not be sent twice")
+			default:
+				return invalid(name, "has a duplicate member")
+			}
+			break // only the first token is a member of the body
 		}
 	}
 	return invalid(wholeBody, "has a duplicate member")

@@ -15,7 +15,7 @@ import (
 	"hoko.to/edge/plugin/apikey"
 )
 
-func TestDecodeRefusesWhatIsNotOneObject(t *testing.T) {
+func TestDecode_RejectsAllButOneObject(t *testing.T) {
 	valid := with("", "")
 	for _, c := range []struct{ name, body, want string }{
 		{"empty", "", "body: must not be empty"},
@@ -75,11 +75,11 @@ func TestDecodeRefusesWhatIsNotOneObject(t *testing.T) {
 		{"invalid UTF-8 in an unknown member", with("x", "\"\xff\""), "body: is not valid UTF-8"},
 		{"invalid UTF-8 in a name", with("", "")[:1] + "\"\xff\":1," + valid[1:], "body: is not valid UTF-8"},
 	} {
-		t.Run(c.name, func(t *testing.T) { mustRefuse(t, c.body, c.want) })
+		t.Run(c.name, func(t *testing.T) { mustReject(t, c.body, c.want) })
 	}
 }
 
-func TestDecodeRefusesLoneSurrogatesAnywhere(t *testing.T) {
+func TestDecode_RejectsLoneSurrogates(t *testing.T) {
 	for _, lone := range []string{`\ud83d`, `\ude00`, `\ud83dx`, `\ud83d\n`, `\ud83d\u0041`, `\ud83d\ud83d`, `\ude00\ud83d`, `\uDBFF`} {
 		for _, body := range []string{
 			with("customerName", `"`+lone+`"`), with("metadata", `{"a":["`+lone+`"]}`), with("metadata", `{"`+lone+`":1}`),
@@ -96,7 +96,7 @@ func TestDecodeRefusesLoneSurrogatesAnywhere(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesDuplicateMembersAtAnyDepth(t *testing.T) {
+func TestDecode_RejectsDuplicateMembers(t *testing.T) {
 	for _, c := range []struct{ body, want string }{
 		{`{"amount":1,"amount":1}`, "amount: must not be sent twice"},
 		{`{"amount":1,"\u0061mount":1}`, "amount: must not be sent twice"},
@@ -117,37 +117,37 @@ func TestDecodeRefusesDuplicateMembersAtAnyDepth(t *testing.T) {
 		{with("metadata", `{"a":{"a":{"a":1}},"A":1,"á":1,"a\u0301":1,"":[{"a":1},{"a":1}]}`), ""},
 		{with("Amount", `12900`), ""},
 	} {
-		mustRefuse(t, c.body, c.want)
+		mustReject(t, c.body, c.want)
 	}
 }
 
-func TestDecodeFindsADuplicateAmongManyMembers(t *testing.T) {
+func TestDecode_FindsADuplicateAmongMany(t *testing.T) {
 	var object strings.Builder
 	for i := range 5000 {
 		fmt.Fprintf(&object, `"k%d":0,`, i)
 	}
 	many := object.String()
-	mustRefuse(t, with("unknown", "{"+many+`"last":0}`), "")
-	mustRefuse(t, with("unknown", "{"+many+`"k17":0}`), "body: has a duplicate member")
-	mustRefuse(t, "{"+many+`"k\u0034999":0}`, "body: has a duplicate member")
-	mustRefuse(t, "{"+many+with("", "")[1:], "")
+	mustReject(t, with("unknown", "{"+many+`"last":0}`), "")
+	mustReject(t, with("unknown", "{"+many+`"k17":0}`), "body: has a duplicate member")
+	mustReject(t, "{"+many+`"k\u0034999":0}`, "body: has a duplicate member")
+	mustReject(t, "{"+many+with("", "")[1:], "")
 }
 
-func TestDecodeTakesUnknownMembersTenThousandLevelsDeep(t *testing.T) {
+func TestDecode_BoundsNesting(t *testing.T) {
 	nested := func(levels int, open, shut string) string {
 		return strings.Repeat(open, levels) + "0" + strings.Repeat(shut, levels)
 	}
 	for _, c := range []struct{ open, shut string }{{"[", "]"}, {`{"":`, "}"}, {`[{"a":[`, "]}]"}} {
 		levels := strings.Count(c.open, "[") + strings.Count(c.open, "{")
-		mustRefuse(t, with("unknown", nested(9999/levels, c.open, c.shut)), "")
-		mustRefuse(t, with("unknown", nested(9999/levels+1, c.open, c.shut)), "body: is nested more than 10000 deep")
+		mustReject(t, with("unknown", nested(9999/levels, c.open, c.shut)), "")
+		mustReject(t, with("unknown", nested(9999/levels+1, c.open, c.shut)), "body: is nested more than 10000 deep")
 	}
-	mustRefuse(t, nested(10_000, "[", "]"), "body: must be a JSON object")
-	mustRefuse(t, with("unknown", strings.Repeat("[", 60_000)), "body: is nested more than 10000 deep")
-	mustRefuse(t, `{"":`+strings.Repeat("[", 9999)+"x", "body: is not valid JSON (at byte 10003)")
+	mustReject(t, nested(10_000, "[", "]"), "body: must be a JSON object")
+	mustReject(t, with("unknown", strings.Repeat("[", 60_000)), "body: is nested more than 10000 deep")
+	mustReject(t, `{"":`+strings.Repeat("[", 9999)+"x", "body: is not valid JSON (at byte 10003)")
 }
 
-func TestErrorsRepeatNothingThatWasSent(t *testing.T) {
+func TestDecode_RepeatsNothingInErrors(t *testing.T) {
 	const sent = "s3cr3t"
 	bodies := []string{
 		sent, `{"` + sent, `{"` + sent + `":1,"` + sent + `":1}`, `{"metadata":{"` + sent + `":1,"` + sent + `":2}}`,
@@ -167,11 +167,11 @@ func TestErrorsRepeatNothingThatWasSent(t *testing.T) {
 		refused++
 		checkReason(t, err)
 		if strings.Contains(err.Error(), sent) {
-			t.Errorf("%.100q is refused with %q", body, err)
+			t.Errorf("%.100q is rejected with %q", body, err)
 		}
 	}
 	if refused < len(bodies)-5 {
-		t.Errorf("only %d of %d bodies were refused", refused, len(bodies))
+		t.Errorf("only %d of %d bodies were rejected", refused, len(bodies))
 	}
 }
 
@@ -212,10 +212,10 @@ func Test400_NamesTheMemberInHeaderAndLog(t *testing.T) {
 	if n := len(f.sales()); n != 0 {
 		t.Errorf("%d sales reached the store", n)
 	}
-	f.expectRefusal(t, "invalid")
+	f.expectRejection(t, "invalid")
 }
 
-func Test400_RefusesAMalformedIdempotencyKey(t *testing.T) {
+func Test400_RejectsAMalformedIdempotencyKey(t *testing.T) {
 	const shape, twice = "Idempotency-Key: must be 1 to 255 printable ASCII characters", "Idempotency-Key: must be sent once"
 	for reason, keys := range map[string][][]string{
 		shape: {{""}, {strings.Repeat("k", 256)}, {"a\tb"}, {"a\x7f"}, {"مفتاح"}, {"a\x80"}},
@@ -251,7 +251,7 @@ func Test400_SaysWhatFailedToAttribute(t *testing.T) {
 		if got := w.Header().Get("Hoko-Reason"); got != want {
 			t.Errorf("%s: Hoko-Reason %q, want %q", members, got, want)
 		}
-		f.expectRefusal(t, "invalid")
+		f.expectRejection(t, "invalid")
 	}
 }
 
@@ -261,10 +261,10 @@ func Test422_AnswersAnotherRequestWithTheSameKey(t *testing.T) {
 	}, 0)
 	w := f.post(aBody, http.Header{"Idempotency-Key": {"once"}})
 	expect(t, w, 422, `{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب مختلف"}}`)
-	f.expectRefusal(t, "idempotency_mismatch")
+	f.expectRejection(t, "idempotency_mismatch")
 }
 
-func Test5xx_AreReturnedWithTheirCauseAndAnsweredByRow(t *testing.T) {
+func Test5xx_AreReturnedThenAnswered(t *testing.T) {
 	unknown := uuid.MustParse("018cc251-f400-7000-8000-000000000002")
 	for name, failure := range map[string]struct {
 		err        error

@@ -27,8 +27,12 @@ func recording(_ context.Context, s *Sale) (*Recorded, error) {
 	return recorded, nil
 }
 
-func newTestRecorder(store storeFunc) *Recorder {
-	return NewRecorder(store, RecorderOptions{})
+func newTestRecorder(store storeFunc, o RecorderOptions) *Recorder {
+	recorder, err := NewRecorder(store, o)
+	if err != nil {
+		panic(err)
+	}
+	return recorder
 }
 
 var aRequest = &Request{CustomerExternalID: "customer_123", Amount: 12900, Currency: "usd", EventName: "Purchase"}
@@ -38,7 +42,7 @@ func TestRecord_HandsTheStoreAWholeSale(t *testing.T) {
 	recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
 		sales = append(sales, s)
 		return recording(ctx, s)
-	})
+	}, RecorderOptions{})
 	for _, key := range []string{"", "once"} {
 		if _, err := recorder.Record(t.Context(), "ws_1", aRequest, key); err != nil {
 			t.Fatal(err)
@@ -69,7 +73,7 @@ func TestRecord_OutlivesItsCallerUntilTheTimeout(t *testing.T) {
 		var log bytes.Buffer
 		caller, hangUp := context.WithCancel(t.Context())
 		start := time.Now()
-		recorder := NewRecorder(storeFunc(func(ctx context.Context, s *Sale) (*Recorded, error) {
+		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
 			hangUp()
 			synctest.Wait()
 			if ctx.Err() != nil {
@@ -79,7 +83,7 @@ func TestRecord_OutlivesItsCallerUntilTheTimeout(t *testing.T) {
 				t.Errorf("deadline after %v, want the timeout", deadline.Sub(start))
 			}
 			return recording(ctx, s)
-		}), RecorderOptions{Timeout: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		}, RecorderOptions{Timeout: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 
 		recorded, err := recorder.Record(caller, "ws_1", aRequest, "")
 		if err != nil {
@@ -119,11 +123,11 @@ func TestRecord_CountsEachOutcome(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			metrics := prometheus.NewRegistry()
-			recorder := NewRecorder(storeFunc(func(context.Context, *Sale) (*Recorded, error) {
+			recorder := newTestRecorder(func(context.Context, *Sale) (*Recorded, error) {
 				return result.recorded, result.err
-			}), RecorderOptions{Metrics: metrics})
+			}, RecorderOptions{Metrics: metrics})
 			recorder.Record(t.Context(), "ws_1", aRequest, "")
-			for outcome, n := range counters(t, metrics, "hoko_sales_total") {
+			for outcome, n := range counterValues(t, metrics, "hoko_sales_total") {
 				if (outcome == want) != (n == 1) {
 					t.Errorf("%s is %v", outcome, n)
 				}
@@ -135,8 +139,8 @@ func TestRecord_CountsEachOutcome(t *testing.T) {
 	}
 }
 
-// counters are the values of a counter by its only label.
-func counters(t *testing.T, metrics prometheus.Gatherer, name string) map[string]float64 {
+// counterValues returns the values of a counter by its only label.
+func counterValues(t *testing.T, metrics prometheus.Gatherer, name string) map[string]float64 {
 	t.Helper()
 	families, err := metrics.Gather()
 	if err != nil {

@@ -11,9 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// AppendResponse appends the body of a sale's 201. It is the only renderer, and
-// replays are rendered anew: its bytes are frozen, for every version must
-// answer a replay with the bytes of the first answer.
+// AppendResponse appends the body of a sale's 201. Its bytes are frozen: replays are rendered
+// again, and every version must answer them with the bytes of the first response.
 func AppendResponse(dst []byte, r *Recorded) []byte {
 	dst = append(dst, `{"click":`...)
 	if r.ClickID == nil {
@@ -94,15 +93,14 @@ func appendNullable(dst []byte, text *string) []byte {
 	return appendString(dst, *text)
 }
 
-// appendString escapes only what JSON requires: `&`, `<`, `>` and all that is
-// not ASCII stand raw.
+// appendString escapes only what JSON requires: not `&`, `<`, `>` and non-ASCII.
 func appendString[T string | []byte](dst []byte, text T) []byte {
 	dst, _ = jsontext.AppendQuote(dst, text) // an error is invalid UTF-8, and its bytes became U+FFFD
 	return dst
 }
 
-// appendQRCodeURL appends the address of a short link's QR code. Its text is
-// the short link with qr=1 in its query, so that a scan can be told from a click.
+// appendQRCodeURL appends the URL of a short link's QR code. Its text is the short link with qr=1
+// in its query, which distinguishes scans from clicks.
 func appendQRCodeURL(dst []byte, shortURL string) []byte {
 	dst = append(dst, origin(shortURL)...)
 	dst = append(dst, "/qrcode?text="...)
@@ -110,8 +108,8 @@ func appendQRCodeURL(dst []byte, shortURL string) []byte {
 	return append(dst, "&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg"...)
 }
 
-// origin is the scheme, host and port of an address, as a browser writes them
-// (RFC 6454): in lower case, without the scheme's own port or a user name.
+// origin returns the scheme, host and port of a URL as a browser does (RFC 6454): in lowercase,
+// without userinfo and default port.
 func origin(address string) string {
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {
@@ -133,7 +131,7 @@ func origin(address string) string {
 	return scheme + "://" + host
 }
 
-// withQR adds qr=1 to an address's query, before its fragment.
+// withQR adds qr=1 to the query of a URL, before its fragment.
 func withQR(address string) string {
 	fragment := ""
 	if at := strings.IndexByte(address, '#'); at >= 0 {
@@ -149,8 +147,8 @@ func withQR(address string) string {
 	return address + "qr=1" + fragment
 }
 
-// appendURIComponent escapes as ECMA-262's encodeURIComponent does: all but
-// letters, digits and -_.!~*'() as UTF-8 bytes in upper-case hex.
+// appendURIComponent escapes text like ECMA-262's encodeURIComponent: all but letters, digits and
+// -_.!~*'() as UTF-8 bytes in uppercase hex.
 func appendURIComponent(dst []byte, text string) []byte {
 	const hex = "0123456789ABCDEF"
 	for i := range len(text) {
@@ -164,25 +162,25 @@ func appendURIComponent(dst []byte, text string) []byte {
 }
 
 func isUnescaped(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.!~*'()", c) >= 0
+	return isAlphanumeric(c) || strings.IndexByte("-_.!~*'()", c) >= 0
 }
 
-// utmKeys are the members of an answered utm, in their order.
+// utmKeys are the members of utm in a response, in order.
 var utmKeys = [...]string{"source", "medium", "campaign", "term", "content", "referral"}
 
-// utms lend their memory from one answer to the next.
+// utms holds readers for reuse.
 var utms = sync.Pool{New: func() any { return new(utm) }}
 
-// utm reads what is stored of a link's UTM parameters.
+// utm reads the stored UTM parameters of a link.
 type utm struct {
 	json   jsontext.Decoder
 	source bytes.Buffer // jsontext reads a bytes.Buffer in place
-	// values in the order of utmKeys, as JSON strings; nil where there is none.
+	// values in the order of utmKeys, as JSON; nil if missing.
 	values [len(utmKeys)]jsontext.Value
 }
 
-// appendUTM appends the known keys whose values are non-empty strings, or null
-// where that leaves nothing.
+// appendUTM appends an object of the known keys whose values are non-empty strings, or null if
+// there are none.
 func appendUTM(dst []byte, stored json.RawMessage) []byte {
 	if len(stored) == 0 {
 		return append(dst, "null"...)
@@ -201,8 +199,8 @@ func (u *utm) release() {
 	utms.Put(u)
 }
 
-// read reports whether stored is a JSON object. Whatever its other members
-// hold, they do not cost the known ones.
+// read reads the known keys and reports whether stored is a JSON object. It tolerates any other
+// member.
 func (u *utm) read(stored []byte) bool {
 	u.source = *bytes.NewBuffer(stored)
 	u.json.Reset(&u.source, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -222,7 +220,7 @@ func (u *utm) read(stored []byte) bool {
 		if err != nil {
 			return false
 		}
-		if at >= 0 { // what a Decoder returns is gone with the next it reads
+		if at >= 0 { // value itself is valid only until the next read
 			end := u.json.InputOffset()
 			u.values[at] = stored[end-int64(len(value)) : end]
 		}
@@ -230,7 +228,7 @@ func (u *utm) read(stored []byte) bool {
 	return true
 }
 
-// utmIndex is the place of a member's name in utmKeys, -1 if it is not there.
+// utmIndex returns the index of a member's name in utmKeys, -1 if it is not there.
 func utmIndex(quoted jsontext.Value) int {
 	var text [32]byte
 	name, _ := jsontext.AppendUnquote(text[:0], quoted)

@@ -84,8 +84,8 @@ func TestAppendResponse_IsFrozen(t *testing.T) {
 	}
 }
 
-func TestAppendResponse_AnswersOnlyUTMsThatSaySomething(t *testing.T) {
-	for stored, want := range map[string]string{
+func TestAppendResponse_OmitsEmptyUTM(t *testing.T) {
+	expectEach(t, func(stored string) string { return string(appendUTM(nil, json.RawMessage(stored))) }, map[string]string{
 		``:                  `null`,
 		`null`:              `null`,
 		`{}`:                `null`,
@@ -101,14 +101,10 @@ func TestAppendResponse_AnswersOnlyUTMsThatSaySomething(t *testing.T) {
 		`{"s\u006furce": "a", "source": {"source": ["b"]}, "source": "c", "medium": "\ud800"} `:         `{"source":"c","medium":"�"}`,
 		`{"source": "a"`:                        `null`,
 		`{"term": "\u0041\"", "source": 1e999}`: `{"term":"A\""}`,
-	} {
-		if got := appendUTM(nil, json.RawMessage(stored)); string(got) != want {
-			t.Errorf("utm %s\n got %s\nwant %s", stored, got, want)
-		}
-	}
+	})
 }
 
-func TestAppendResponse_WritesAsMuchOfASecondAsThereIs(t *testing.T) {
+func TestAppendResponse_OmitsTrailingZeros(t *testing.T) {
 	for nanoseconds, want := range map[int]string{
 		0:           `"2024-01-01T00:00:00Z"`,
 		500_000_000: `"2024-01-01T00:00:00.5Z"`,
@@ -141,7 +137,7 @@ func TestAppendQRCodeURL_IsThePublishedOne(t *testing.T) {
 }
 
 func TestOrigin_IsThatOfABrowser(t *testing.T) {
-	for address, want := range map[string]string{
+	expectEach(t, origin, map[string]string{
 		"https://hoko.to/a":         "https://hoko.to",
 		"https://hoko.to":           "https://hoko.to",
 		"https://hoko.to?x=1":       "https://hoko.to",
@@ -160,15 +156,11 @@ func TestOrigin_IsThatOfABrowser(t *testing.T) {
 		"/a":                        "",
 		"":                          "",
 		"https://روابط.example/عرض": "https://روابط.example",
-	} {
-		if got := origin(address); got != want {
-			t.Errorf("origin(%q) = %q, want %q", address, got, want)
-		}
-	}
+	})
 }
 
 func TestWithQR_AddsToTheQuery(t *testing.T) {
-	for address, want := range map[string]string{
+	expectEach(t, withQR, map[string]string{
 		"https://hoko.to/a":            "https://hoko.to/a?qr=1",
 		"https://hoko.to":              "https://hoko.to?qr=1",
 		"https://hoko.to/a?":           "https://hoko.to/a?qr=1",
@@ -179,16 +171,12 @@ func TestWithQR_AddsToTheQuery(t *testing.T) {
 		"https://hoko.to/a?x=1#f?g#h":  "https://hoko.to/a?x=1&qr=1#f?g#h",
 		"https://hoko.to/a#f?no=query": "https://hoko.to/a?qr=1#f?no=query",
 		"":                             "?qr=1",
-	} {
-		if got := withQR(address); got != want {
-			t.Errorf("withQR(%q) = %q, want %q", address, got, want)
-		}
-	}
+	})
 }
 
 // The right side is what a browser's encodeURIComponent gives.
 func TestAppendURIComponent_IsThatOfABrowser(t *testing.T) {
-	for text, want := range map[string]string{
+	expectEach(t, func(text string) string { return string(appendURIComponent(nil, text)) }, map[string]string{
 		"":                            "",
 		"https://hoko.to/abc123?qr=1": "https%3A%2F%2Fhoko.to%2Fabc123%3Fqr%3D1",
 		"AZaz09-_.!~*'()":             "AZaz09-_.!~*'()",
@@ -199,11 +187,7 @@ func TestAppendURIComponent_IsThatOfABrowser(t *testing.T) {
 		"é":                           "%C3%A9",
 		"中文":                          "%E4%B8%AD%E6%96%87",
 		"\x00\x1f\x7f\u2028":          "%00%1F%7F%E2%80%A8",
-	} {
-		if got := appendURIComponent(nil, text); string(got) != want {
-			t.Errorf("encodeURIComponent(%q) = %q, want %q", text, got, want)
-		}
-	}
+	})
 }
 
 // Whatever a link's row holds, its address comes back from the QR code's.

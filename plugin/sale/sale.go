@@ -1,7 +1,6 @@
-// Package sale says what is recorded: it decodes and validates
-// POST /api/track/sale (Decode), records each sale exactly once in a Store
-// (Recorder) and renders the answer (AppendResponse). Handler is all of it for
-// net/http. The rules are those of docs/api.md.
+// Package sale decodes and validates POST /api/track/sale (Decode), records each sale exactly once
+// in a Store (Recorder), and renders the response (AppendResponse). Handler combines them for
+// net/http. The rules are in docs/api.md.
 package sale
 
 import (
@@ -11,22 +10,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// Request is a decoded and valid POST /api/track/sale, defaults filled in.
+// Request is a decoded and valid POST /api/track/sale with defaults filled in.
 type Request struct {
 	CustomerExternalID string
 	Amount             int64  // in the currency's minor unit, 0 … 2^53−1
-	Currency           string // three lower-case letters
+	Currency           string // three lowercase letters
 	EventName          string
-	Metadata           []byte // compact JSON as it was sent; nil where there is none
-	LeadEventName      string // "" is not given
-	ClickID            string // "" is not given
+	Metadata           []byte // compact JSON as sent; nil if there is none
+	LeadEventName      string // "" if not given
+	ClickID            string // "" if not given
 	CustomerName       string
 	CustomerEmail      Optional
 	CustomerAvatar     Optional
 }
 
-// Optional is a tri-state member: absent keeps what is stored, null clears it,
-// a string replaces it.
+// Optional is a tri-state member: absent keeps the stored value, null clears it, a string replaces
+// it.
 type Optional struct {
 	Given bool    // the member is present
 	Value *string // nil clears
@@ -34,26 +33,26 @@ type Optional struct {
 
 // Sale is a request on its way to the store.
 type Sale struct {
-	ID          uuid.UUID // UUIDv7, made at the edge, so that an unknown outcome can be asked for again
+	ID          uuid.UUID // UUIDv7, made at the edge, so that it can ask for an unknown outcome again
 	WorkspaceID string
 	Request     *Request
-	// IdempotencyKey is "" where the caller sent none.
+	// IdempotencyKey is "" if the caller sent none.
 	IdempotencyKey string
-	// Fingerprint of Request, kept beside the idempotency key.
+	// Fingerprint of Request, stored with the idempotency key.
 	Fingerprint [32]byte
 }
 
-// Attribution says what earned a sale (the Hoko-Attribution header).
+// Attribution is the rule that attributed a sale (the Hoko-Attribution header).
 type Attribution string
 
-// The three attributions, in the order in which they are tried.
+// The attributions in the order in which they are tried.
 const (
 	LeadEvent  Attribution = "lead-event"
 	Click      Attribution = "click"
 	LatestLead Attribution = "latest-lead"
 )
 
-// Recorded is a committed sale as it is answered.
+// Recorded is a committed sale as returned to the caller.
 type Recorded struct {
 	SaleID      uuid.UUID
 	Attribution Attribution
@@ -64,7 +63,7 @@ type Recorded struct {
 	Currency    string
 	EventName   string
 	Metadata    []byte // compact JSON, nil for null
-	// Replayed: an earlier request with this idempotency key recorded it.
+	// Replayed is true if an earlier request with this idempotency key recorded it.
 	Replayed bool
 }
 
@@ -78,7 +77,7 @@ type Link struct {
 	CreatedAt                 time.Time
 }
 
-// Customer as the sale left it.
+// Customer is the customer as the sale left it.
 type Customer struct {
 	ID, Name             string
 	Email, Phone, Avatar *string
