@@ -198,11 +198,10 @@ func (d *decoder) currency() (string, error) {
 	if err != nil || !given {
 		return defaultCurrency, err
 	}
-	lower := strings.ToLower(text) // of other letters, such as the Kelvin sign, the length changes
-	if len(text) != 3 || len(lower) != 3 || strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz") != "" {
+	if len(text) != 3 || strings.ContainsFunc(text, func(r rune) bool { return r|0x20 < 'a' || r|0x20 > 'z' }) {
 		return "", invalid("currency", "must be three ASCII letters")
 	}
-	return lower, nil
+	return strings.ToLower(text), nil
 }
 
 // boundedText reads a string of min to max characters (Unicode code points). given is false for
