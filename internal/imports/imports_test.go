@@ -36,7 +36,9 @@ var mayImport = map[string][]string{
 
 	"internal/devserver": {},
 	"internal/testenv":   {"internal/devserver", "plugin/postgres"},
-	"bench":              {"bench", "internal/devserver", "plugin/postgres", "."},
+	"internal/relay":     {},
+	"e2e":                {"e2e", "internal"},
+	"bench":              {"bench", "internal/devserver", "internal/relay", "plugin/postgres", "."},
 }
 
 // mayUse is, by library, which directories may import it. Where tests is true,
@@ -48,8 +50,8 @@ var mayUse = []struct {
 }{
 	{"github.com/caddyserver", []string{"cmd", "caddymodule", "e2e"}, false},
 	{"go.uber.org/zap", []string{"cmd", "caddymodule", "e2e"}, false},
-	{"github.com/jackc", []string{"plugin/postgres", "internal/devserver", "internal/testenv", "bench"}, true},
-	{"github.com/redis/go-redis", []string{"plugin/ratelimit"}, true},
+	{"github.com/jackc", []string{"plugin/postgres", "internal/devserver", "internal/testenv", "bench", "e2e"}, true},
+	{"github.com/redis/go-redis", []string{"plugin/ratelimit", "e2e"}, true},
 	{"github.com/go-redis/redis_rate", []string{"plugin/ratelimit"}, true},
 }
 

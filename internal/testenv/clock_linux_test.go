@@ -9,15 +9,13 @@ import (
 
 func TestAServersClockIsOff(t *testing.T) {
 	for _, by := range []time.Duration{time.Hour, -time.Hour} {
-		seen, err := strconv.ParseInt(value(t, connect(t, PostgresOff(t, by).DSN("postgres")), "SELECT extract(epoch FROM clock_timestamp())::bigint::text"), 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		seen := Value[int64](Connect(t, PostgresOff(t, by).DSN("postgres")), "SELECT extract(epoch FROM clock_timestamp())::bigint")
 		if off := time.Until(time.Unix(seen, 0)); (off - by).Abs() > 10*time.Minute {
 			t.Errorf("postgres is off by %s, not %s: is faketime installed?", off, by)
 		}
 		clock := strings.TrimPrefix(redis(t, RedisOff(t, by).URL(), `EVAL "return tonumber(redis.call('TIME')[1])" 0`), ":")
-		if seen, err = strconv.ParseInt(clock, 10, 64); err != nil {
+		seen, err := strconv.ParseInt(clock, 10, 64)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if off := time.Until(time.Unix(seen, 0)); (off - by).Abs() > 10*time.Minute {

@@ -3,12 +3,9 @@ package testenv
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 )
 
 func TestADatabaseIsDroppedHoweverSlowlyABackendEnds(t *testing.T) {
@@ -17,22 +14,15 @@ func TestADatabaseIsDroppedHoweverSlowlyABackendEnds(t *testing.T) {
 	if err := s.exec("CREATE DATABASE slow"); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), s.server.DSN("slow"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	log := filepath.Join(filepath.Dir(value(t, conn, "SHOW data_directory")), "log")
-	pid, err := strconv.Atoi(value(t, conn, "SELECT pg_backend_pid()::text"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := Connect(t, s.server.DSN("slow"))
+	log := filepath.Join(filepath.Dir(conn.Text("SHOW data_directory")), "log")
+	pid := conn.Count("SELECT pg_backend_pid()")
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	dropped := make(chan error, 1)
 	go func() { dropped <- s.drop("slow") }()
-	until(t, "the server has given up once", func() bool {
+	Until(t, "the server has given up once", func() bool {
 		text, err := os.ReadFile(log)
 		if err != nil {
 			t.Fatal(err)

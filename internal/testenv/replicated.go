@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"fmt"
 	"net/url"
@@ -10,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -180,17 +178,5 @@ func (p *Pair) ask(t testing.TB, sql string, value any) {
 // until asks the primary until it says yes.
 func (p *Pair) until(t testing.TB, what, sql string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
-	defer cancel()
-	for {
-		var yes bool
-		if p.ask(t, sql, &yes); yes {
-			return
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatalf("not yet: %s", what)
-		}
-	}
+	Until(t, what, func() (yes bool) { p.ask(t, sql, &yes); return yes })
 }

@@ -2,47 +2,35 @@ package testenv
 
 import (
 	"context"
-	"strconv"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// until polls until the condition holds.
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(hangGuard); !holds(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not yet: %s", what)
-		}
-	}
-}
-
 func TestAPair(t *testing.T) {
 	p := Replicated(t)
-	value(t, connect(t, p.DSN("postgres")), "CREATE TABLE kept (value text)")
+	Connect(t, p.DSN("postgres")).Exec("CREATE TABLE kept (value text)")
 
 	t.Run("its ports want a password", func(t *testing.T) {
 		_, err := pgx.Connect(t.Context(), "postgres://postgres@"+p.Primary().Address+"/postgres?sslmode=disable")
 		if _, refused := err.(*pgconn.ConnectError); !refused {
 			t.Errorf("without one: %v", err)
 		}
-		if got := value(t, connect(t, p.DSNAt("postgres", p.Primary().Address)), "SELECT 'in'"); got != "in" {
+		if got := Connect(t, p.DSNAt("postgres", p.Primary().Address)).Text("SELECT 'in'"); got != "in" {
 			t.Errorf("with it: %q", got)
 		}
 	})
 
 	t.Run("a commit waits for the standby", func(t *testing.T) {
-		conn := connect(t, p.DSN("postgres"))
+		conn := Connect(t, p.DSN("postgres")).Conn
 		p.Standby().Kill()
 		committed := make(chan error, 1)
 		go func() {
 			_, err := conn.Exec(context.Background(), "INSERT INTO kept VALUES ('yes')")
 			committed <- err
 		}()
-		until(t, "the commit waits", func() bool { return p.Waiting(t) == 1 })
+		Until(t, "the commit waits", func() bool { return p.Waiting(t) == 1 })
 		select {
 		case err := <-committed:
 			t.Fatalf("it waited for nobody: %v", err)
@@ -62,15 +50,15 @@ func TestAPair(t *testing.T) {
 		rows := 1
 		for _, dsn := range []string{p.DSN("postgres"), p.DSNAt("postgres")} {
 			before := p.Primary()
-			value(t, connect(t, dsn), "INSERT INTO kept VALUES ('yes')")
+			Connect(t, dsn).Exec("INSERT INTO kept VALUES ('yes')")
 			rows++
 			before.Kill()
 			p.Promote(t)
 			if p.Primary() == before {
 				t.Fatal("the primary has not changed")
 			}
-			if got := value(t, connect(t, dsn), "SELECT count(*)::text FROM kept"); got != strconv.Itoa(rows) {
-				t.Fatalf("%s rows, want %d", got, rows)
+			if got := Connect(t, dsn).Count("SELECT count(*) FROM kept"); got != rows {
+				t.Fatalf("%d rows, want %d", got, rows)
 			}
 			p.Rejoin(t)
 		}

@@ -8,18 +8,13 @@
 package testenv
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
-
-// hangGuard bounds what can only take long when something hangs.
-const hangGuard = 2 * time.Minute
 
 // Main runs a package's tests and returns when nothing is left of what they
 // started. Without it that takes a moment longer than the test binary.
@@ -79,9 +74,4 @@ func serverDir(t testing.TB) string {
 		}
 	})
 	return dir
-}
-
-// guarded is a context for one step of a test or its cleanup.
-func guarded() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), hangGuard)
 }

@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -42,43 +41,21 @@ func beOrphaned() {
 	os.Exit(1)
 }
 
-func connect(t *testing.T, dsn string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := guarded()
-		defer cancel()
-		conn.Close(ctx)
-	})
-	return conn
-}
-
-func value(t *testing.T, conn *pgx.Conn, sql string) (v string) {
-	t.Helper()
-	if err := conn.QueryRow(t.Context(), sql).Scan(&v); err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		t.Fatal(err)
-	}
-	return v
-}
-
 func TestADatabaseIsMigratedAndTheTestsOwn(t *testing.T) {
-	one, two := connect(t, Database(t)), connect(t, Database(t))
-	value(t, one, "INSERT INTO hoko.workspaces (id, name) VALUES ('w', 'mine')")
-	if got := value(t, one, "SELECT count(*)::text FROM hoko.workspaces"); got != "1" {
-		t.Errorf("rows where one was written: %s", got)
+	one, two := Connect(t, Database(t)), Connect(t, Database(t))
+	one.Exec("INSERT INTO hoko.workspaces (id, name) VALUES ('w', 'mine')")
+	if got := one.Count("SELECT count(*) FROM hoko.workspaces"); got != 1 {
+		t.Errorf("rows where one was written: %d", got)
 	}
-	if got := value(t, two, "SELECT count(*)::text FROM hoko.workspaces"); got != "0" {
-		t.Errorf("rows elsewhere: %s", got)
+	if got := two.Count("SELECT count(*) FROM hoko.workspaces"); got != 0 {
+		t.Errorf("rows elsewhere: %d", got)
 	}
 }
 
 func TestAnEmptyDatabaseHasNoSchema(t *testing.T) {
-	conn := connect(t, EmptyDatabase(t))
-	if got := value(t, conn, "SELECT nspname::text FROM pg_namespace WHERE nspname = 'hoko'"); got != "" {
-		t.Errorf("it has a schema %s", got)
+	conn := Connect(t, EmptyDatabase(t))
+	if conn.Count("SELECT count(*) FROM pg_namespace WHERE nspname = 'hoko'") != 0 {
+		t.Error("it has a schema")
 	}
 }
 
@@ -92,22 +69,22 @@ func TestADatabaseIsDroppedWithItsTest(t *testing.T) {
 		}
 		name = conn.Config().Database
 	})
-	admin := connect(t, sharedPostgres.server.DSN("postgres"))
-	if got := value(t, admin, "SELECT datname::text FROM pg_database WHERE datname = '"+name+"'"); name == "" || got != "" {
+	admin := Connect(t, sharedPostgres.server.DSN("postgres"))
+	if name == "" || admin.Count("SELECT count(*) FROM pg_database WHERE datname = $1", name) != 0 {
 		t.Errorf("%q is still there", name)
 	}
 }
 
 func TestAPostgresOfOnesOwnStartsAgain(t *testing.T) {
 	s := Postgres(t)
-	value(t, connect(t, s.DSN("postgres")), "CREATE TABLE kept AS SELECT 'yes' AS value")
+	Connect(t, s.DSN("postgres")).Exec("CREATE TABLE kept AS SELECT 'yes' AS value")
 	address := s.DSN("postgres")
 	s.Kill()
 	if _, err := pgx.Connect(t.Context(), address); err == nil {
 		t.Error("it answers after its end")
 	}
 	s.Start(t)
-	if got := value(t, connect(t, address), "SELECT value FROM kept"); got != "yes" {
+	if got := Connect(t, address).Text("SELECT value FROM kept"); got != "yes" {
 		t.Errorf("data: %q", got)
 	}
 }
@@ -186,7 +163,7 @@ func TestNothingIsLeftOfAKilledTestBinary(t *testing.T) {
 	}
 	orphan.Wait() // it was killed, and says so
 
-	if err := inherited.SetReadDeadline(time.Now().Add(hangGuard)); err != nil {
+	if err := inherited.SetReadDeadline(time.Now().Add(HangGuard)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadAll(inherited); err != nil { // ends with the last of them

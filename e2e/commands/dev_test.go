@@ -1,0 +1,261 @@
+package commands
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// devRun is a running `caddy hoko dev`.
+type devRun struct {
+	*harness.Process
+	t           testing.TB
+	port        int
+	out, errOut *testenv.Log
+}
+
+// stateHome is a directory below which `hoko dev` keeps its state. Under root its servers are another user's, who has to get there.
+func stateHome(t testing.TB) string {
+	t.Helper()
+	dir := filepath.Join(testenv.ShortDir(t), "it's state")
+	if err := os.Mkdir(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// devCommand is `caddy hoko dev` in an environment without servers; more is added to that.
+func devCommand(ctx context.Context, state string, port int, environment ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, harness.Binary, "hoko", "dev", "--port", strconv.Itoa(port))
+	cmd.Env = append(os.Environ(), "HOME="+state, "XDG_STATE_HOME="+state, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=",
+		"DATABASE_URL=", "REDIS_URL=", "UPSTREAM=", "SITE_ADDRESS=")
+	cmd.Env = append(cmd.Env, environment...)
+	return cmd
+}
+
+// startDev returns when it has said how to record a sale.
+func startDev(t testing.TB, state string, port int, environment ...string) *devRun {
+	t.Helper()
+	d := &devRun{t: t, port: port, out: new(testenv.Log), errOut: new(testenv.Log)}
+	cmd := devCommand(context.Background(), state, port, environment...)
+	cmd.Stdout, cmd.Stderr = d.out, d.errOut
+	d.Process = harness.StartProcess(t, cmd, d.out, d.errOut)
+	t.Cleanup(func() {
+		d.stop(syscall.SIGTERM)
+		if t.Failed() {
+			t.Logf("hoko dev printed\n%s\n%s", d.out, d.errOut)
+		}
+	})
+	d.out.Wait(t, "Ctrl-C stops everything")
+	return d
+}
+
+// refusedDev is what it says where it does not start.
+func refusedDev(t testing.TB, state string, port int) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), harness.HangGuard)
+	defer cancel()
+	out, err := devCommand(ctx, state, port).CombinedOutput()
+	if err == nil || ctx.Err() != nil {
+		t.Errorf("it was not refused: %v", err)
+	}
+	return string(out)
+}
+
+// stop sends a signal and returns the exit code.
+func (d *devRun) stop(signal syscall.Signal) (code int) {
+	d.t.Helper()
+	d.Signal(signal)
+	return d.AwaitEnd(d.t)
+}
+
+func (d *devRun) printed(pattern string) string {
+	d.t.Helper()
+	found := regexp.MustCompile("(?m)" + pattern).FindString(d.out.String())
+	if found == "" {
+		d.t.Fatalf("it did not print %s", pattern)
+	}
+	return found
+}
+
+func (d *devRun) curlLine() string { d.t.Helper(); return d.printed(`^curl .*$`) }
+
+// paste runs the printed line, with more arguments.
+func (d *devRun) paste(more string) string {
+	d.t.Helper()
+	out, err := exec.CommandContext(d.t.Context(), "bash", "-c", d.curlLine()+" "+more).Output()
+	if err != nil {
+		d.t.Fatalf("%s: %v", d.curlLine(), err)
+	}
+	return string(out)
+}
+
+// wantSale fails unless this is the answer to a recorded sale, and returns its id.
+func (d *devRun) wantSale(answer string) string {
+	d.t.Helper()
+	id := regexp.MustCompile(`(?m)^hoko-sale-id: (\S+)`).FindStringSubmatch(answer)
+	if !strings.HasPrefix(answer, "HTTP/2 201 ") || !strings.Contains(answer, `"sale":{"amount":12900,`) || id == nil {
+		d.t.Fatalf("the printed line answers\n%s", answer)
+	}
+	return id[1]
+}
+
+// get fetches a page with the printed authority.
+func (d *devRun) get(path string) string {
+	d.t.Helper()
+	e := &harness.Edge{Port: d.port, Host: "localhost"}
+	quoted := regexp.MustCompile(`--cacert '(.*?root\.crt)'`).FindStringSubmatch(d.curlLine())
+	root, err := os.ReadFile(strings.ReplaceAll(quoted[1], `'\''`, "'"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(root)
+	client := &http.Client{Timeout: harness.HangGuard, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
+	answer := e.Call(d.t, client, "GET", path, "")
+	if answer.StatusCode != http.StatusOK {
+		d.t.Fatalf("%s: %s", path, answer.Status)
+	}
+	return answer.Text
+}
+
+// connectToServers connects to the private Postgres and Redis.
+func (d *devRun) connectToServers() (postgres, redis net.Conn) {
+	d.t.Helper()
+	conn, err := pgx.Connect(d.t.Context(), d.printed(`postgres://\S+$`))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	address, err := url.Parse(d.printed(`unix://\S+$`))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	redis, err = net.Dial("unix", address.Path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	postgres = conn.PgConn().Conn()
+	d.t.Cleanup(func() { postgres.Close(); redis.Close() })
+	return postgres, redis
+}
+
+// awaitHangUp returns when the server at the other end has ended.
+func awaitHangUp(t testing.TB, conn net.Conn) {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(harness.HangGuard))
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("a server lives on")
+	}
+}
+
+func TestDevPrintsALineThatRecordsASale(t *testing.T) {
+	d := startDev(t, stateHome(t), testenv.FreePort(t))
+	d.wantSale(d.paste(""))
+	if page := d.get("/"); !strings.Contains(page, "the demo site behind the edge") || !strings.Contains(page, "X-Forwarded-Proto: https") {
+		t.Errorf("the site answers\n%s", page)
+	}
+}
+
+func TestDevStopsEverythingWhenAskedTo(t *testing.T) {
+	state := stateHome(t)
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		d := startDev(t, state, testenv.FreePort(t))
+		postgres, redis := d.connectToServers()
+		code := d.stop(signal)
+		awaitHangUp(t, postgres)
+		awaitHangUp(t, redis)
+		if code != 0 || strings.Contains(d.errOut.String(), "Error") {
+			t.Errorf("after %s its exit code is %d", signal, code)
+		}
+	}
+}
+
+func TestDevThatWasKilledTakesItsServersWithItAndKeepsItsData(t *testing.T) {
+	state, port := stateHome(t), testenv.FreePort(t)
+	d := startDev(t, state, port)
+	id := d.wantSale(d.paste("-H 'Idempotency-Key: before'"))
+	postgres, redis := d.connectToServers()
+	d.stop(syscall.SIGKILL)
+	awaitHangUp(t, postgres)
+	awaitHangUp(t, redis)
+
+	again := startDev(t, state, port)
+	if again.curlLine() != d.curlLine() {
+		t.Errorf("the line was\n%s\nand is\n%s", d.curlLine(), again.curlLine())
+	}
+	replayed := again.paste("-H 'Idempotency-Key: before'")
+	if again.wantSale(replayed) != id || !strings.Contains(replayed, "idempotency-replayed: true") {
+		t.Errorf("sale %s is not remembered:\n%s", id, replayed)
+	}
+}
+
+func TestASecondDevSaysThatTheFirstRuns(t *testing.T) {
+	state := stateHome(t)
+	d := startDev(t, state, testenv.FreePort(t))
+	said := refusedDev(t, state, testenv.FreePort(t))
+	if !strings.Contains(said, "hoko dev is running already") || !strings.Contains(said, "process "+strconv.Itoa(d.PID())) {
+		t.Errorf("it said %s", said)
+	}
+	d.wantSale(d.paste("")) // the first one does not mind
+}
+
+func TestDevRefusesAPortInUse(t *testing.T) {
+	e := harness.StartStack(t, nil) // another Caddy, with which it could share the port
+	said := refusedDev(t, stateHome(t), e.Port)
+	if !strings.Contains(said, "port "+strconv.Itoa(e.Port)+" is in use: choose another one with --port") {
+		t.Errorf("it said %s", said)
+	}
+}
+
+func TestDevEndsWithAServerOfItsOwn(t *testing.T) {
+	d := startDev(t, stateHome(t), testenv.FreePort(t))
+	_, redis := d.connectToServers()
+	if _, err := redis.Write([]byte("SHUTDOWN\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if code := d.AwaitEnd(t); code == 0 || !strings.Contains(d.errOut.String(), "redis-server exited") && !strings.Contains(d.errOut.String(), "valkey-server exited") {
+		t.Errorf("exit code %d:\n%s", code, d.errOut)
+	}
+}
+
+func TestDevUsesTheServersOfItsEnvironment(t *testing.T) {
+	dsn, site, state := testenv.EmptyDatabase(t), harness.StartSite(t, nil), stateHome(t)
+	d := startDev(t, state, testenv.FreePort(t), "DATABASE_URL="+dsn, "REDIS_URL="+testenv.Redis(t), "UPSTREAM="+site.Upstream())
+	id := d.wantSale(d.paste(""))
+	if page := d.get("/page"); page != "site GET /page" {
+		t.Errorf("the site answers %s", page)
+	}
+	if n := harness.Connect(t, dsn).Count("SELECT count(*) FROM hoko.sales WHERE id = $1", id); n != 1 {
+		t.Errorf("the sale is there %d times", n)
+	}
+	if strings.Contains(d.out.String(), dsn) || !strings.Contains(d.errOut.String(), "workspace hoko_dev is added") {
+		t.Errorf("it printed\n%s\n%s", d.out, d.errOut)
+	}
+	for _, own := range []string{"postgres", "redis"} {
+		if _, err := os.Stat(filepath.Join(state, "hoko-edge", own)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("it made a %s of its own: %v", own, err)
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package contract
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"hoko.to/edge/e2e/harness"
+)
+
+// The lines that docs/browsers.md gives, put where it says.
+func TestThePagesOfAnAllowedOriginMayCall(t *testing.T) {
+	doc := harness.ReadRoot(t, "docs/browsers.md")
+	lines := regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindStringSubmatch(doc)[1]
+	s := harness.StartStack(t, harness.Replace("\t\tapi_key_auth @sale {", lines+"\n\t\tapi_key_auth @sale {"))
+	c := s.Client(t, "HTTP/2.0")
+	const shop = "https://shop.example.com"
+
+	preflight := s.Call(t, c, "OPTIONS", "/api/track/sale", "", "Origin", shop, "Access-Control-Request-Method", "POST",
+		"Access-Control-Request-Headers", "authorization,content-type,idempotency-key")
+	if preflight.StatusCode != 204 {
+		t.Fatalf("the preflight got %d %s", preflight.StatusCode, preflight.Text)
+	}
+	harness.WantHeader(t, preflight, "Access-Control-Allow-Origin", shop)
+	harness.WantHeader(t, preflight, "Access-Control-Allow-Methods", "POST")
+	harness.WantHeader(t, preflight, "Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key")
+
+	sold := s.Sell(t, c, harness.ValidSale, "Origin", shop)
+	harness.WantAnswer(t, sold, 201, harness.PublishedOK)
+	refused := s.Sell(t, c, "{}", "Origin", shop)
+	harness.WantAnswer(t, refused, 400, harness.Body400)
+	for _, got := range []harness.Answer{sold, refused} {
+		harness.WantHeader(t, got, "Access-Control-Allow-Origin", shop)
+		exposed := got.Header.Get("Access-Control-Expose-Headers")
+		for name := range got.Header {
+			if (strings.HasPrefix(name, "Hoko-") || strings.Contains(name, "Ratelimit")) && !strings.Contains(strings.ToLower(exposed), strings.ToLower(name)) {
+				t.Errorf("%s is not exposed", name)
+			}
+		}
+	}
+	if got := s.Sell(t, c, harness.ValidSale, "Origin", "https://evil.example"); got.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("another origin is allowed")
+	}
+}

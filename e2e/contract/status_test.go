@@ -1,0 +1,191 @@
+package contract
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"hoko.to/edge/e2e/harness"
+)
+
+func TestContractByStatus(t *testing.T) {
+	s := harness.StartStack(t, nil)
+	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
+		t.Run("201 a sale is recorded, committed and answered as published", func(t *testing.T) {
+			before := s.DB.Sales()
+			got := s.Sell(t, c, harness.ValidSale, "X-Request-Id", "mine")
+			harness.WantAnswer(t, got, 201, harness.PublishedOK)
+			harness.WantEdgeHeaders(t, got)
+			harness.WantHeader(t, got, "Hoko-Attribution", "latest-lead")
+			id := got.Header.Get("Hoko-Sale-Id")
+			if !harness.UUIDv7.MatchString(id) {
+				t.Fatalf("Hoko-Sale-Id is %q", id)
+			}
+			if n := s.DB.Count("SELECT count(*) FROM hoko.sales WHERE id = $1 AND amount = 12900", id); n != 1 || s.DB.Sales() != before+1 {
+				t.Fatalf("%d rows of that id, %d sales after %d", n, s.DB.Sales(), before)
+			}
+			for _, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy"} {
+				if got.Header.Get(name) == "" {
+					t.Errorf("no %s", name)
+				}
+			}
+			harness.WantHeader(t, got, "RateLimit-Policy", `"default";q=600;w=60`)
+		})
+
+		refused := func(name string, status int, body string, send func() harness.Answer, also func(t *testing.T, got harness.Answer)) {
+			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
+				before := s.DB.Sales()
+				got := send()
+				harness.WantAnswer(t, got, status, body)
+				harness.WantEdgeHeaders(t, got)
+				if also != nil {
+					also(t, got)
+				}
+				if after := s.DB.Sales(); after != before {
+					t.Fatalf("%d sales after %d", after, before)
+				}
+				harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK) // the next request works
+			})
+		}
+		header := func(name, value string) func(*testing.T, harness.Answer) {
+			return func(t *testing.T, got harness.Answer) { t.Helper(); harness.WantHeader(t, got, name, value) }
+		}
+		post := func(body string, headers ...string) func() harness.Answer {
+			return func() harness.Answer { return s.Call(t, c, "POST", "/api/track/sale", body, headers...) }
+		}
+		authorised := func(body string, headers ...string) func() harness.Answer {
+			return post(body, append([]string{"Authorization", "Bearer " + harness.FullKey}, headers...)...)
+		}
+
+		refused("negative amount", 400, harness.Body400, authorised(strings.Replace(harness.ValidSale, "12900", "-100", 1)),
+			header("Hoko-Reason", "amount: must be a non-negative integer"))
+		refused("no lead and no click", 400, harness.Body400, authorised(strings.Replace(harness.ValidSale, "customer_123", "stranger "+t.Name(), 1)), nil)
+		refused("another workspace's click", 400, harness.Body400, authorised(strings.Replace(harness.ValidSale, `{`, `{"clickId":"click_two",`, 1)), nil)
+		refused("malformed idempotency key", 400, harness.Body400, authorised(harness.ValidSale, "Idempotency-Key", "a", "Idempotency-Key", "b"), nil)
+		refused("no key", 401, harness.Body401, post(harness.ValidSale), header("WWW-Authenticate", "Bearer"))
+		refused("another scheme", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Basic aGVsbG86d29ybGQ="), header("WWW-Authenticate", "Bearer"))
+		refused("unknown key", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Bearer invalid_key"), header("WWW-Authenticate", `Bearer error="invalid_token"`))
+		refused("missing scope", 403, harness.Body403, post(harness.ValidSale, "Authorization", "Bearer "+harness.ReadOnlyKey),
+			header("WWW-Authenticate", `Bearer error="insufficient_scope", scope="conversionsWrite"`))
+		refused("compressed body", 415, harness.Body415, authorised(harness.ValidSale, "Content-Encoding", "gzip"), nil)
+		refused("large body", 413, harness.Body413, authorised(harness.ValidSale+strings.Repeat(" ", 64<<10)), nil)
+		refused("early data", 425, harness.Body425, authorised(harness.ValidSale, "Early-Data", "1"), nil)
+
+		t.Run("201 64 KiB exactly", func(t *testing.T) {
+			harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale+strings.Repeat(" ", 64<<10-len(harness.ValidSale))), 201, harness.PublishedOK)
+		})
+		t.Run("201 bare key, and a scheme in any case", func(t *testing.T) {
+			for _, value := range []string{harness.FullKey, "bearer " + harness.FullKey, "BEARER   " + harness.FullKey} {
+				harness.WantAnswer(t, s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", value), 201, harness.PublishedOK)
+			}
+		})
+		t.Run("201 again and 422 by idempotency key", func(t *testing.T) {
+			key := "order of " + t.Name()
+			first := s.Sell(t, c, harness.ValidSale, "Idempotency-Key", key)
+			harness.WantAnswer(t, first, 201, harness.PublishedOK)
+			before := s.DB.Sales()
+			again := s.Sell(t, c, " "+harness.ValidSale, "Idempotency-Key", key)
+			harness.WantAnswer(t, again, 201, first.Text)
+			harness.WantHeader(t, again, "Idempotency-Replayed", "true")
+			harness.WantHeader(t, again, "Hoko-Sale-Id", first.Header.Get("Hoko-Sale-Id"))
+			other := s.Sell(t, c, strings.Replace(harness.ValidSale, "12900", "12901", 1), "Idempotency-Key", key)
+			harness.WantAnswer(t, other, 422, harness.Body422)
+			harness.WantHeader(t, other, "RateLimit-Policy", `"default";q=600;w=60`)
+			if after := s.DB.Sales(); after != before {
+				t.Fatalf("%d sales after %d", after, before)
+			}
+		})
+	})
+}
+
+func TestEveryErrorOfTheSiteUnderAPIIsInTheEnvelope(t *testing.T) {
+	s := harness.StartStack(t, nil)
+	c := s.Client(t, "HTTP/2.0")
+	s.Site.Close()
+	got := s.Call(t, c, "GET", "/API/links", "")
+	harness.WantAnswer(t, got, 502, harness.Body502)
+	harness.WantEdgeHeaders(t, got)
+	if page := s.Call(t, c, "GET", "/page", ""); page.StatusCode != 502 || strings.Contains(page.Text, "error") {
+		t.Fatalf("a page got %d %q", page.StatusCode, page.Text)
+	}
+}
+
+func TestRateLimitIsPublished429(t *testing.T) {
+	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1/1m"))
+	c := s.Client(t, "HTTP/1.1")
+	first := s.Sell(t, c, harness.ValidSale)
+	harness.WantAnswer(t, first, 201, harness.PublishedOK)
+	harness.WantHeader(t, first, "X-RateLimit-Limit", "1")
+	harness.WantHeader(t, first, "X-RateLimit-Remaining", "0")
+	denied := s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", harness.FullKey) // the same bucket
+	harness.WantEdgeHeaders(t, denied)
+	retryAfter := denied.Header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(retryAfter); err != nil || seconds < 1 || seconds > 60 {
+		t.Fatalf("Retry-After is %q", retryAfter)
+	}
+	harness.WantAnswer(t, denied, 429, `{"error":{"en":"Rate limit exceeded","ar":"تم تجاوز حد المعدل"},"retryAfter":`+retryAfter+`}`)
+	harness.WantHeader(t, denied, "RateLimit-Policy", `"default";q=1;w=60`)
+	if sales := s.DB.Sales(); sales != 1 {
+		t.Fatalf("%d sales", sales)
+	}
+	// a 403 costs no quota and has no limit headers
+	forbidden := s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", harness.ReadOnlyKey)
+	harness.WantAnswer(t, forbidden, 403, harness.Body403)
+	if forbidden.Header.Get("X-RateLimit-Limit") != "" {
+		t.Fatal("a 403 has limit headers")
+	}
+}
+
+func TestASaleThatTheDatabaseCannotTakeIs503AndTheLogNamesTheCommand(t *testing.T) {
+	s := harness.StartStack(t, nil)
+	c := s.Client(t, "HTTP/2.0")
+	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
+	s.DB.Exec("ALTER TABLE hoko.sales RENAME TO gone")
+	got := s.Sell(t, c, harness.ValidSale)
+	harness.WantAnswer(t, got, 503, harness.Body503)
+	harness.WantEdgeHeaders(t, got)
+	harness.WantHeader(t, got, "Retry-After", "1")
+	harness.WantHeader(t, got, "RateLimit-Policy", `"default";q=600;w=60`)
+	s.Log.Wait(t, got.Header.Get("X-Request-Id"), "caddy hoko migrate")
+	if page := s.Call(t, c, "GET", "/page", ""); page.StatusCode != 200 {
+		t.Errorf("a page got %d", page.StatusCode)
+	}
+	s.DB.Exec("ALTER TABLE hoko.gone RENAME TO sales")
+	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
+}
+
+func TestKeysAppearInNoLogAndNoAdminAnswer(t *testing.T) {
+	s := harness.StartStack(t, func(config string) string { return strings.Replace(config, "{\n", "{\n\tdebug\n", 1) })
+	c := s.Client(t, "HTTP/1.1")
+	s.Sell(t, c, harness.ValidSale)
+	s.Sell(t, c, `{"customerName":"a value of the client's"}`)
+	unknown := "hoko_unknown_key_of_somebody"
+	s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", "Bearer "+unknown)
+	s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", unknown)
+	s.Call(t, c, "POST", "/elsewhere", harness.ValidSale, "Authorization", "Bearer "+unknown)
+	all := s.Log.String() + s.AdminGet(t, "/config/") + s.AdminGet(t, "/hoko/") + s.AdminGet(t, "/metrics")
+	for _, secret := range []string{harness.FullKey, unknown, s.DSN, "a value of the client's", "john@example.com"} {
+		if i := strings.Index(all, secret); i >= 0 {
+			t.Errorf("%q appears: …%s…", secret, all[max(0, i-300):min(len(all), i+100)])
+		}
+	}
+	if !strings.Contains(s.Log.String(), "customerExternalId") {
+		t.Error("the log does not name the wrong member")
+	}
+}
+
+func TestTheRequestIDOfAnAnswerLeadsToItsCauseInTheLog(t *testing.T) {
+	s := harness.StartStack(t, nil)
+	c := s.Client(t, "HTTP/2.0")
+	for _, wrong := range []struct{ key, body, cause string }{
+		{"unknown", harness.ValidSale, `"cause":"unknown"`},
+		{harness.ReadOnlyKey, harness.ValidSale, `"cause":"missing_scopes"`},
+		{harness.FullKey, `{"customerExternalId":"a","amount":-5,"customerName":"x"}`, `"reason":"amount: must be a non-negative integer"`},
+		{harness.FullKey, harness.ValidSale + strings.Repeat(" ", 64<<10), `"cause":"too_large"`},
+	} {
+		got := s.Call(t, c, "POST", "/api/track/sale", wrong.body, "Authorization", wrong.key)
+		s.Log.Wait(t, got.Header.Get("X-Request-Id"), wrong.cause)
+	}
+}

@@ -1,0 +1,82 @@
+package failure
+
+import (
+	"testing"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+func TestWithoutPostgresAndRedisTheSiteIsServedAndBothAreFoundAgain(t *testing.T) {
+	server, limits := testenv.Postgres(t), testenv.RedisServer(t)
+	dsn := server.DSN("postgres")
+	migrateAndSeed(t, dsn)
+	s := startOutageStack(t, dsn, limits.URL(), harness.Replace("timeout 1s", "timeout 10s")) // before the outage redis is to decide
+	answers := asked{}
+	if got := s.askInOutage(answers); got.StatusCode != 201 {
+		t.Fatalf("before: %d %s", got.StatusCode, got.Text)
+	}
+	server.Stop()
+	limits.Kill()
+	for range outageBurst {
+		got := s.askInOutage(answers)
+		if got.StatusCode != 503 {
+			t.Errorf("got %d %s", got.StatusCode, got.Text)
+		}
+		harness.WantHeader(t, got, "X-RateLimit-Limit", "10")
+	}
+	if got := s.ask(1); got.StatusCode != 429 { // the limit holds in an outage of both
+		t.Errorf("beyond the limit: %d %s", got.StatusCode, got.Text)
+	}
+	s.wantSite()
+	server.Start(t)
+	limits.Start(t)
+	s.logs("redis answers again")
+	d := harness.Connect(t, dsn)
+	d.Exec("UPDATE hoko.api_keys SET rate_limit = 100000 WHERE id = $1", harness.KeyID(harness.FullKey)) // room to ask for all again
+	s.until("the new limit holds", func() bool { return s.ask(1).Header.Get("X-RateLimit-Limit") == "100000" })
+	s.settle(d, answers)
+}
+
+func TestAnEdgeThatStartsWithoutItsServersFindsThemLater(t *testing.T) {
+	for name, away := range map[string]struct{ postgres, redis bool }{
+		"postgres": {true, false}, "redis": {false, true}, "both": {true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, limits := testenv.Postgres(t), testenv.RedisServer(t)
+			dsn := server.DSN("postgres")
+			migrateAndSeed(t, dsn)
+			if away.postgres {
+				server.Stop()
+			}
+			if away.redis {
+				limits.Kill()
+			}
+			s := startOutageStack(t, dsn, limits.URL(), manyCalls)
+			s.wantSite()
+			want := 201
+			if away.postgres {
+				want = 503
+				s.logs("not listening for changed keys")
+			}
+			answers := asked{}
+			if got := s.askInOutage(answers); got.StatusCode != want {
+				t.Errorf("got %d %s, want %d", got.StatusCode, got.Text, want)
+			}
+			if away.redis && !away.postgres { // without a key there is no limit to ask for
+				s.wantMetric(allowedLocally, 1)
+				s.wantMetric(breakersOpen, 1)
+			}
+			if away.postgres {
+				server.Start(t)
+			}
+			if away.redis {
+				limits.Start(t)
+			}
+			s.settle(harness.Connect(t, dsn), answers)
+			s.until("redis decides", func() bool { s.link(harness.FullKey); s.ask(1); return s.metric(decidedByRedis) > 0 })
+			s.until("revocations are heard of", func() bool { return s.metric("hoko_key_listener_up") == 1 })
+		})
+	}
+}

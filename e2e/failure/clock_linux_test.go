@@ -1,0 +1,105 @@
+package failure
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// skews are how far a server's clock is off the edge's.
+var skews = []time.Duration{time.Hour, -time.Hour}
+
+func TestLimitsAreExactWhateverRedissClockSays(t *testing.T) {
+	for _, skew := range skews {
+		t.Run(skew.String(), func(t *testing.T) {
+			dsn := testenv.Database(t)
+			harness.Seed(t, dsn)
+			redisURL := testenv.RedisOff(t, skew).URL()
+			harness.WantClockOff(t, redisURL, skew)
+			// The one that counts is Redis, which must not be given up on.
+			s := startOutageStack(t, dsn, redisURL, harness.Replace("timeout 1s", "timeout 10s"))
+			const costs = 24 * time.Hour / outageBurst // what one request takes to flow in again
+			for i := range outageBurst + 3 {
+				before := time.Now().Unix()
+				got := s.Sell(t, s.client, harness.ValidSale)
+				after := time.Now().Unix()
+				if admitted := i < outageBurst; admitted != (got.StatusCode == 201) || !admitted && got.StatusCode != 429 {
+					t.Fatalf("request %d got %d", i, got.StatusCode)
+				}
+				reset, err := strconv.ParseInt(got.Header.Get("X-RateLimit-Reset"), 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				// By the edge's clock, to which answers are dated, and not by Redis's. Earlier requests have flowed in a little.
+				filled := int64(min(i+1, outageBurst)) * int64(costs.Seconds())
+				if reset > after+filled+1 || reset < before+filled-int64(harness.HangGuard.Seconds()) {
+					t.Errorf("request %d: X-RateLimit-Reset is %d s away, want %d", i, reset-after, filled)
+				}
+				if wait, err := strconv.Atoi(got.Header.Get("Retry-After")); got.StatusCode == 429 && (err != nil || wait > int(costs.Seconds())) {
+					t.Errorf("Retry-After is %q", got.Header.Get("Retry-After"))
+				}
+			}
+			if n := s.metric(decidedByRedis); n != outageBurst {
+				t.Errorf("redis admitted %v", n)
+			}
+		})
+	}
+}
+
+func TestSalesAreRecordedAndKeysExpireByTheEdgesClockWhateverPostgressSays(t *testing.T) {
+	for _, skew := range skews {
+		t.Run(skew.String(), func(t *testing.T) {
+			dsn := testenv.PostgresOff(t, skew).DSN("postgres")
+			d := migrateAndSeed(t, dsn)
+			for key, expires := range map[string]time.Duration{"expires_in_half_an_hour": 30 * time.Minute, "expired_half_an_hour_ago": -30 * time.Minute} {
+				d.AddKey(key, "conversionsWrite")
+				d.Exec("UPDATE hoko.api_keys SET expires_at = $1 WHERE id = $2", time.Now().Add(expires), harness.KeyID(key))
+			}
+			s := startOutageStack(t, dsn, testenv.Redis(t), manyCalls)
+			sell := func(key string) harness.Answer {
+				return s.Call(t, s.client, "POST", "/api/track/sale", harness.ValidSale, "Authorization", key, "Idempotency-Key", "a key")
+			}
+			sold := sell("expires_in_half_an_hour")
+			harness.WantAnswer(t, sold, 201, harness.PublishedOK)
+			harness.WantAnswer(t, sell("expired_half_an_hour_ago"), 401, harness.Body401)
+			s.wantMetric(`hoko_auth_total{outcome="expired"}`, 1)
+
+			// The sale's row is dated by Postgres, its id by the edge.
+			id := sold.Header.Get("Hoko-Sale-Id")
+			made := time.Unix(uuid.MustParse(id).Time().UnixTime())
+			if off := time.Since(made); off.Abs() > 10*time.Minute {
+				t.Errorf("the sale's id is %s old", off)
+			}
+			created, err := strconv.ParseInt(d.Text("SELECT extract(epoch FROM created_at)::bigint::text FROM hoko.sales WHERE id = $1", id), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if off := time.Until(time.Unix(created, 0)); (off - skew).Abs() > 10*time.Minute {
+				t.Errorf("the sale's row is %s ahead, want %s", off, skew)
+			}
+			again := sell("expires_in_half_an_hour")
+			harness.WantAnswer(t, again, 201, sold.Text)
+			harness.WantHeader(t, again, "Idempotency-Replayed", "true")
+			s.wantSite()
+		})
+	}
+}
+
+func TestDoctorWarnsOfServersWhoseClockIsOff(t *testing.T) {
+	doctor := exec.Command(harness.Binary, "hoko", "doctor")
+	doctor.Env = append(os.Environ(), "DATABASE_URL="+testenv.PostgresOff(t, time.Hour).DSN("postgres"), "REDIS_URL="+testenv.RedisOff(t, -time.Hour).URL())
+	said, _ := doctor.CombinedOutput() // it also misses the schema
+	for _, server := range []string{"postgres", "redis"} {
+		if want := server + ": its clock and this machine's are "; !strings.Contains(string(said), want) {
+			t.Errorf("%q is not in\n%s", want, said)
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package failure
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// coldKey is valid, and no edge has seen it before the outage.
+const coldKey = "cold_key_that_no_edge_has_seen"
+
+// postgresOutages are the ways in which a Postgres fails. A strike returns what mends it.
+var postgresOutages = []struct {
+	name    string
+	strike  func(t *testing.T, p *brokenPostgres) (mend func())
+	lookups bool   // keys cannot be looked up
+	first   int    // what the first sale is answered; 0: anything that an outage may be
+	counted string // of the sales, besides their outcome
+	logged  string
+}{
+	{"refused", func(t *testing.T, p *brokenPostgres) func() {
+		p.Stop()
+		return func() { p.Start(t) }
+	}, true, 503, "", "no database to record sales"},
+	{"killed", func(t *testing.T, p *brokenPostgres) func() {
+		p.Kill()
+		return func() { p.Start(t) }
+	}, true, 0, "", "no database to record sales"},
+	{"mute", func(t *testing.T, p *brokenPostgres) func() {
+		return p.Freeze(t)
+	}, true, 504, "", "a database connection was lost with sales on it"},
+	{"slow", func(t *testing.T, p *brokenPostgres) func() {
+		p.Exec(raising("PERFORM pg_sleep(60)"))
+		lock := harness.Connect(t, p.dsn)
+		lock.Exec("BEGIN; LOCK hoko.api_keys")
+		return func() {
+			lock.Exec("ROLLBACK")
+			p.Exec("DROP FUNCTION public.fail CASCADE")
+		}
+	}, true, 503, `hoko_sale_statement_failures_total{class="53"}`, "sales cannot be recorded"},
+	{"disk full", func(t *testing.T, p *brokenPostgres) func() {
+		return p.fillDisk(t)
+	}, false, 503, `hoko_sale_statement_failures_total{class="53"}`, "sales cannot be recorded"},
+	{"out of connections", func(t *testing.T, p *brokenPostgres) func() {
+		return p.fill(t)
+	}, true, 503, "", "no database to record sales"},
+}
+
+// raising is a trigger on the sales that does this.
+func raising(what string) string {
+	return `CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ` + what + `; RETURN NEW; END $$;
+		CREATE TRIGGER fail BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.fail()`
+}
+
+type brokenPostgres struct {
+	*testenv.OwnPostgres
+	harness.DB
+	dsn string
+}
+
+// postgresRoom is how many connections a brokenPostgres has: enough for an edge.
+const postgresRoom = 30
+
+func breakablePostgres(t *testing.T) *brokenPostgres {
+	t.Helper()
+	server := testenv.SmallPostgres(t, postgresRoom)
+	dsn := server.DSN("postgres")
+	return &brokenPostgres{server, migrateAndSeed(t, dsn), dsn}
+}
+
+// fillDisk puts the sales on a disk that is full to the last byte; where the
+// machine lets nobody mount one, a trigger says what Postgres would.
+func (p *brokenPostgres) fillDisk(t *testing.T) (mend func()) {
+	t.Helper()
+	disk, ok := p.SmallDisk(t, 1<<20)
+	if !ok {
+		t.Log("no right to mount a small disk: a trigger raises 53100 instead")
+		p.Exec(raising("RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'"))
+		return func() { p.Exec("DROP FUNCTION public.fail CASCADE") }
+	}
+	p.Exec("CREATE TABLESPACE small LOCATION '" + disk + "'")
+	p.Exec("ALTER TABLE hoko.sales SET TABLESPACE small")
+	rest := filepath.Join(disk, "rest")
+	if err := os.WriteFile(rest, make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	// The last page has room yet: what rolls back here takes it, as nothing vacuums it so soon.
+	_, err := p.Conn.Exec(t.Context(), `INSERT INTO hoko.sales (id, workspace_id, customer_id, link_id, attribution, amount, currency, event_name)
+		SELECT gen_random_uuid(), 'ws_1', 'c', 'l', 'click', 1, 'usd', 'e' FROM generate_series(1, 10000)`)
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != "53100" {
+		t.Fatalf("the table is not full: %v", err)
+	}
+	return func() {
+		if err := os.Remove(rest); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fill takes all of the server's connections, those of the edge included.
+func (p *brokenPostgres) fill(t *testing.T) (empty func()) {
+	t.Helper()
+	var held []*pgx.Conn
+	for guard := time.Now().Add(harness.HangGuard); len(held) < postgresRoom-1; { // one is p's own
+		if time.Now().After(guard) {
+			t.Fatalf("%d connections are taken", len(held))
+		}
+		p.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hoko-edge'")
+		for {
+			conn, err := pgx.Connect(t.Context(), p.dsn)
+			if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "53300" {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, conn)
+		}
+	}
+	return func() {
+		for _, conn := range held {
+			conn.Close(t.Context())
+		}
+	}
+}
+
+func TestAPostgresOutageIs503NeverTheCallersFaultAndEndsByItself(t *testing.T) {
+	for _, outage := range postgresOutages {
+		t.Run(outage.name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
+			p := breakablePostgres(t)
+			p.AddKey(coldKey, "conversionsWrite")
+			s := startOutageStack(t, p.dsn, testenv.Redis(t), manyCalls)
+			answers := asked{}
+			if got := s.askInOutage(answers); got.StatusCode != 201 {
+				t.Fatalf("before: %d %s", got.StatusCode, got.Text)
+			}
+			mend := outage.strike(t, p)
+			for i := range 2 {
+				if got := s.askInOutage(answers); got.StatusCode == 201 || i == 0 && outage.first != 0 && got.StatusCode != outage.first {
+					t.Errorf("sale %d of the outage: %d %s", i, got.StatusCode, got.Text)
+				}
+			}
+			s.want503(s.Call(t, s.client, "POST", "/api/track/sale", harness.ValidSale, "Authorization", coldKey))
+			if outage.lookups {
+				s.want503(s.link("unknown_key"))
+				s.until("a key is used stale", func() bool {
+					if got := s.link(harness.FullKey); got.StatusCode != 200 {
+						t.Fatalf("a cached key got %d %s", got.StatusCode, got.Text)
+					}
+					return s.metric("hoko_key_stale_total") > 0
+				})
+				s.wantMetric(`hoko_auth_total{outcome="unavailable"}`, 2)
+				s.wantMetric(`hoko_key_lookups_total{result="error"}`, 1)
+				s.logs("keys cannot be looked up; cached ones are served while they may be")
+			}
+			s.wantSite()
+			s.wantMetric(`hoko_sales_total{outcome="not_recorded"}`, 1)
+			if outage.first == 504 {
+				s.wantMetric(`hoko_sales_total{outcome="unknown"}`, 1)
+			}
+			if outage.counted != "" {
+				s.wantMetric(outage.counted, 1)
+			}
+			s.logs(outage.logged)
+
+			mend()
+			s.settle(harness.Connect(t, p.dsn), answers)
+			if got := s.Call(t, s.client, "POST", "/api/track/sale", harness.ValidSale, "Authorization", coldKey); got.StatusCode != 201 {
+				t.Errorf("the key that was not cached: %d %s", got.StatusCode, got.Text)
+			}
+			s.until("revocations are heard of again", func() bool { return s.metric("hoko_key_listener_up") == 1 })
+		})
+	}
+}
+
+func TestARestartOfPostgresCostsSalesNoMoreThanAnotherTry(t *testing.T) {
+	server := testenv.Postgres(t)
+	dsn := server.DSN("postgres")
+	migrateAndSeed(t, dsn)
+	s := startOutageStack(t, dsn, testenv.Redis(t), manyCalls)
+	answers := asked{}
+	for i := range 3 {
+		s.until("a sale is recorded", func() bool { return s.askInOutage(answers).StatusCode == 201 })
+		if i == 2 {
+			break
+		}
+		server.Stop()
+		server.Start(t)
+	}
+	s.settle(harness.Connect(t, dsn), answers)
+}
+
+func TestAFailoverLosesNoSaleThatWasAnswered(t *testing.T) {
+	pair := testenv.Replicated(t)
+	dsn := pair.DSN("postgres")
+	migrateAndSeed(t, dsn)
+	s := startOutageStack(t, dsn, testenv.Redis(t), manyCalls)
+	answers := asked{}
+	for range 3 {
+		if got := s.askInOutage(answers); got.StatusCode != 201 {
+			t.Fatalf("before: %d %s", got.StatusCode, got.Text)
+		}
+	}
+	pair.Standby().Kill()
+	if got := s.askInOutage(answers); got.StatusCode != 504 {
+		t.Errorf("a sale that no standby has: %d %s", got.StatusCode, got.Text)
+	}
+
+	// One that is committed, but on no standby, when the primary dies and returns: it is there.
+	s.until("the sale before no longer waits", func() bool { return pair.Waiting(t) == 0 })
+	late := make(chan harness.Answer, 1)
+	go func() { late <- s.ask(500) }()
+	s.until("it waits for the standby", func() bool { return pair.Waiting(t) == 1 })
+	pair.Primary().Kill()
+	pair.Primary().Start(t)
+	pair.Standby().Start(t)
+	pair.AwaitStandby(t)
+	if answers[500] = (<-late).StatusCode; answers[500] == 503 {
+		t.Error("a sale that is recorded was answered 503")
+	}
+	s.until("sales are recorded with the standby", func() bool { return s.askInOutage(answers).StatusCode == 201 })
+
+	pair.Primary().Kill()
+	for range 2 {
+		if got := s.askInOutage(answers); got.StatusCode == 201 {
+			t.Error("a sale was recorded without a primary")
+		}
+	}
+	pair.Promote(t)
+	d := harness.Connect(t, dsn)
+	s.settle(d, answers)
+	s.until("the new primary is listened to", func() bool { return s.metric("hoko_key_listener_up") == 1 })
+	d.Exec("UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", harness.KeyID(harness.FullKey))
+	s.until("the key is refused", func() bool { return s.link(harness.FullKey).StatusCode == 401 })
+}

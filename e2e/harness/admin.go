@@ -1,0 +1,119 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// AdminGet returns the body that the admin endpoint answers a path with.
+func (e *Edge) AdminGet(t testing.TB, path string) string {
+	t.Helper()
+	client := http.Client{Timeout: HangGuard, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", e.Admin)
+		},
+	}}
+	res, err := client.Get("http://localhost" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// Backend is what the admin endpoint says of one of the edge's backends.
+type Backend struct {
+	Since time.Time
+	Sales struct {
+		SlowCustomers int `json:"slow_customers"`
+	}
+}
+
+// Backends returns the backends that the edge holds, those of former settings included.
+func (e *Edge) Backends(t testing.TB) []Backend {
+	t.Helper()
+	var state struct{ Backends []Backend }
+	body := e.AdminGet(t, "/hoko/")
+	if err := json.Unmarshal([]byte(body), &state); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	return state.Backends
+}
+
+// Listening reports whether the edge says that it hears of changed keys, or that it does not.
+func (e *Edge) Listening(t testing.TB, want bool) bool {
+	t.Helper()
+	return strings.Contains(e.AdminGet(t, "/hoko/"), fmt.Sprintf(`"listening":%t`, want))
+}
+
+// Metric returns the value of a series, written as on the admin endpoint.
+func (e *Edge) Metric(t testing.TB, series string) float64 {
+	t.Helper()
+	for line := range strings.Lines(e.AdminGet(t, "/metrics")) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("no metric %s", series)
+	return 0
+}
+
+// Descriptors returns how many files and connections the edge has open.
+func (e *Edge) Descriptors(t testing.TB) int {
+	t.Helper()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", e.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(open)
+}
+
+// Memory returns, in MiB, what is on the heap after a collection and what the process holds.
+func (e *Edge) Memory(t testing.TB) (heap, resident int) {
+	t.Helper()
+	e.AdminGet(t, "/debug/pprof/heap?gc=1")
+	allocated := Number(t, `(?m)^# HeapAlloc = (\d+)$`, e.AdminGet(t, "/debug/pprof/heap?gc=1&debug=1"))
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", e.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.Atoi(string(bytes.Fields(statm)[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return allocated >> 20, pages * os.Getpagesize() >> 20
+}
+
+// Number returns the number that a pattern's group matches in a text.
+func Number(t testing.TB, pattern, text string) int {
+	t.Helper()
+	found := regexp.MustCompile(pattern).FindStringSubmatch(text)
+	if found == nil {
+		t.Fatalf("no %s in %.300s", pattern, text)
+	}
+	n, err := strconv.Atoi(found[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,55 @@
+package harness
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// CaddyfilePath is where the edge reads its Caddyfile.
+func (e *Edge) CaddyfilePath() string { return filepath.Join(e.Dir, "Caddyfile") }
+
+// WriteCaddyfile writes the shipped Caddyfile, with the edge's own ports and as edit changes it, to where
+// the edge reads it.
+func (e *Edge) WriteCaddyfile(t testing.TB, edit func(string) string) {
+	t.Helper()
+	head := fmt.Sprintf("{\n\thttp_port %d\n\thttps_port %d\n\tadmin unix/%s\n\tskip_install_trust\n\tlocal_certs\n\tpersist_config off\n",
+		e.HTTPPort, e.Port, e.Admin)
+	config := strings.Replace(ReadRoot(t, "Caddyfile"), "{\n", head, 1)
+	// A busy machine may take longer to answer than a Redis that is worth waiting for.
+	config = strings.Replace(config, "redis {env.REDIS_URL}\n", "redis {env.REDIS_URL} {\n\t\t\ttimeout 10s\n\t\t}\n", 1)
+	if edit != nil {
+		changed := edit(config)
+		if changed == config {
+			t.Fatal("the edit changed nothing")
+		}
+		config = changed
+	}
+	if err := os.WriteFile(e.CaddyfilePath(), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Replace is an edit that replaces one text of the Caddyfile.
+func Replace(from, to string) func(string) string {
+	return func(config string) string { return strings.Replace(config, from, to, 1) }
+}
+
+// keepCaddyFromCleaning: a cleaning at start can remove a certificate's folder that is just being written.
+func keepCaddyFromCleaning(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(dir, "caddy"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	stamp, err := json.Marshal(map[string]any{"tls": map[string]any{"timestamp": time.Now()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "caddy", "last_clean.json"), stamp, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,130 @@
+package harness
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go/http3"
+)
+
+// Protocols are those that a client may speak.
+var Protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
+
+// Client returns a client that speaks exactly one version of HTTP to the edge and follows no redirect.
+func (e *Edge) Client(t testing.TB, protocol string) *http.Client {
+	t.Helper()
+	c := &http.Client{Timeout: HangGuard, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	switch protocol {
+	case "HTTP/1.1":
+		c.Transport = &http.Transport{TLSClientConfig: e.TLS(t), TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}
+	case "HTTP/2.0":
+		c.Transport = &http.Transport{TLSClientConfig: e.TLS(t), ForceAttemptHTTP2: true}
+	case "HTTP/3.0":
+		transport := &http3.Transport{TLSClientConfig: e.TLS(t)}
+		t.Cleanup(func() { transport.Close() })
+		c.Transport = transport
+	}
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// Answer is a response with its body read.
+type Answer struct {
+	*http.Response
+	Text string
+}
+
+// Call sends one request; headers come in pairs.
+func (e *Edge) Call(t testing.TB, c *http.Client, method, path, body string, headers ...string) Answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, e.URL(path), strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	return Do(t, c, req)
+}
+
+// Do sends a request and reads the answer.
+func Do(t testing.TB, c *http.Client, req *http.Request) Answer {
+	t.Helper()
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Answer{res, string(body)}
+}
+
+// Sell posts a sale with the full key.
+func (e *Edge) Sell(t testing.TB, c *http.Client, body string, headers ...string) Answer {
+	t.Helper()
+	return e.Call(t, c, "POST", "/api/track/sale", body, append([]string{"Authorization", "Bearer " + FullKey}, headers...)...)
+}
+
+// Dial opens a raw HTTP/1.1 connection.
+func (e *Edge) Dial(t testing.TB) *tls.Conn {
+	t.Helper()
+	return e.DialWith(t, new(net.Dialer), "http/1.1")
+}
+
+// DialWith opens a raw connection for a protocol, as ALPN names it.
+func (e *Edge) DialWith(t testing.TB, dialer *net.Dialer, protocol string) *tls.Conn {
+	t.Helper()
+	config := e.TLS(t)
+	config.NextProtos = []string{protocol}
+	conn, err := tls.DialWithDialer(dialer, "tcp", e.Address(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(HangGuard))
+	return conn
+}
+
+// ReadAnswer reads the final answer of a raw connection; an interim one fails the test.
+func ReadAnswer(t testing.TB, r *bufio.Reader) Answer {
+	t.Helper()
+	res, err := http.ReadResponse(r, &http.Request{Method: "POST"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode < 200 {
+		t.Fatalf("an interim %d came first", res.StatusCode)
+	}
+	return Answer{res, string(body)}
+}
+
+// Zeros is a body that never ends.
+type Zeros struct{}
+
+func (Zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// EachProtocol runs a test over HTTP/1.1, HTTP/2 and HTTP/3 against one edge.
+func EachProtocol(t *testing.T, e *Edge, test func(t *testing.T, c *http.Client)) {
+	for _, protocol := range Protocols {
+		t.Run(protocol, func(t *testing.T) {
+			c := e.Client(t, protocol)
+			if got := e.Call(t, c, "GET", "/protocol", "").Proto; got != protocol {
+				t.Fatalf("spoke %s, not %s", got, protocol)
+			}
+			test(t, c)
+		})
+	}
+}

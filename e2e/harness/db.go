@@ -1,0 +1,65 @@
+package harness
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"testing"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+// The keys that tests call with, of the published example's workspace.
+const (
+	FullKey     = "hoko_key_with_conversions_write"
+	ReadOnlyKey = "hoko_key_without_conversions_write"
+)
+
+// seedSQL is the rows of the published example, and another workspace's.
+const seedSQL = `
+INSERT INTO hoko.workspaces (id, name) VALUES ('ws_1', 'One'), ('ws_2', 'Two');
+INSERT INTO hoko.links (id, workspace_id, url, short_url, collection_id, partner_id, tenant_id, external_id, created_at)
+VALUES ('link_xyz', 'ws_1', 'https://example.com', 'https://hoko.to/abc123', '550e8400-e29b-41d4-a716-446655440000',
+        'partner_123', 'tenant_456', 'ext_789', '2024-01-01T00:00:00Z'),
+       ('link_two', 'ws_2', 'https://example.org', 'https://hoko.to/two', NULL, NULL, NULL, NULL, '2024-01-01T00:00:00Z');
+INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('click_abc123', 'ws_1', 'link_xyz'), ('click_two', 'ws_2', 'link_two');
+INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES ('customer_123', 'ws_1', 'customer_123', 'John Doe');
+INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_name)
+VALUES ('lead_1', 'ws_1', 'customer_123', 'click_abc123', 'link_xyz', 'Sign up');
+`
+
+// DB is a test's own connection to the database of an edge.
+type DB struct{ testenv.DB }
+
+// Connect opens a DB that is closed when the test ends.
+func Connect(t testing.TB, dsn string) DB {
+	t.Helper()
+	return DB{testenv.Connect(t, dsn)}
+}
+
+// Seed fills a database with the published example and two keys, and returns a connection to it.
+func Seed(t testing.TB, dsn string) DB {
+	t.Helper()
+	d := Connect(t, dsn)
+	d.Exec(seedSQL)
+	d.AddKey(FullKey, "conversionsWrite")
+	d.AddKey(ReadOnlyKey, "linksRead")
+	return d
+}
+
+// AddKey gives workspace ws_1 a key.
+func (d DB) AddKey(key string, scopes ...string) {
+	d.T.Helper()
+	hash := sha256.Sum256([]byte(key))
+	d.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, name, key_hash, key_start, scopes)
+		VALUES ($1, 'ws_1', 'a key', $2, $3, $4)`, KeyID(key), hash[:], key[:8], scopes)
+}
+
+// Sales returns how many sales are recorded.
+func (d DB) Sales() int { d.T.Helper(); return d.Count("SELECT count(*) FROM hoko.sales") }
+
+// KeyID is the id under which a key is stored. It does not hold the key, so that a test can look
+// for that where it must not be.
+func KeyID(key string) string {
+	hash := sha256.Sum256([]byte(key))
+	return "key_" + hex.EncodeToString(hash[:4])
+}

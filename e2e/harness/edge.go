@@ -1,0 +1,140 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+// Edge is one running binary.
+type Edge struct {
+	*Process
+	Port     int    // of https, on every loopback address
+	HTTPPort int    // of plain http
+	Host     string // the name that it serves
+	Admin    string // path of the admin socket
+	Dir      string // its storage, configuration and logs
+	Log      *testenv.Log
+	env      []string
+}
+
+// Settings of an edge that differ from the shipped ones.
+type Settings struct {
+	DatabaseURL, RedisURL, Upstream string
+	Host                            string              // SITE_ADDRESS; by default localhost
+	Edit                            func(string) string // changes the shipped Caddyfile, unless it is nil
+}
+
+// Start runs the shipped Caddyfile on ports of its own until the test ends.
+func Start(t testing.TB, s Settings) *Edge {
+	t.Helper()
+	e := launch(t, s)
+	e.waitReady(t)
+	return e
+}
+
+// launch starts an edge and does not wait until it is ready.
+func launch(t testing.TB, s Settings) *Edge {
+	t.Helper()
+	e := &Edge{Port: testenv.FreePort(t), HTTPPort: testenv.FreePort(t), Host: cmp.Or(s.Host, "localhost"), Dir: testenv.ShortDir(t)}
+	e.Admin = filepath.Join(e.Dir, "admin.sock")
+	e.env = append(os.Environ(), "DATABASE_URL="+s.DatabaseURL, "REDIS_URL="+s.RedisURL, "UPSTREAM="+s.Upstream, "SITE_ADDRESS="+e.Host,
+		"HOME="+e.Dir, "XDG_DATA_HOME="+e.Dir, "XDG_CONFIG_HOME="+e.Dir)
+	e.WriteCaddyfile(t, s.Edit)
+	keepCaddyFromCleaning(t, e.Dir)
+	e.run(t)
+	t.Cleanup(func() {
+		e.Signal(syscall.SIGTERM)
+		e.AwaitEnd(t)
+		if t.Failed() {
+			t.Logf("log of the edge:\n%s", e.Log)
+		}
+	})
+	return e
+}
+
+func (e *Edge) run(t testing.TB) {
+	t.Helper()
+	e.Log = new(testenv.Log)
+	cmd := exec.Command(Binary, "run", "--config", e.CaddyfilePath())
+	cmd.Env, cmd.Stdout, cmd.Stderr = e.env, e.Log, e.Log
+	e.Process = StartProcess(t, cmd, e.Log)
+}
+
+// Restart starts an edge again, once it has ended.
+func (e *Edge) Restart(t testing.TB) {
+	t.Helper()
+	e.AwaitEnd(t)
+	e.run(t)
+	e.waitReady(t)
+}
+
+// waitReady returns when the edge completes a TLS handshake: it listens before it has a certificate.
+func (e *Edge) waitReady(t testing.TB) {
+	t.Helper()
+	dialer := tls.Dialer{Config: &tls.Config{ServerName: e.Host, InsecureSkipVerify: true}} // every later request checks the certificate
+	testenv.Until(t, "the edge is ready", func() bool {
+		conn, err := dialer.DialContext(t.Context(), "tcp", e.Address())
+		if err == nil {
+			conn.Close()
+			return true
+		}
+		select {
+		case <-e.Ended:
+			t.Fatalf("the edge ended before it was ready:\n%s", e.Log)
+		default:
+		}
+		return false
+	})
+}
+
+// Caddy runs a command of the binary against this edge.
+func (e *Edge) Caddy(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), HangGuard)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Binary, args...)
+	cmd.Env = e.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// Reload makes the edge read its Caddyfile again.
+func (e *Edge) Reload(t testing.TB) {
+	t.Helper()
+	if out, err := e.Caddy(t, "reload", "--config", e.CaddyfilePath(), "--address", "unix/"+e.Admin, "--force"); err != nil {
+		t.Fatalf("reload: %v\n%s", err, out)
+	}
+}
+
+// CAFile is the certificate of the edge's own authority.
+func (e *Edge) CAFile() string {
+	return filepath.Join(e.Dir, "caddy", "pki", "authorities", "local", "root.crt")
+}
+
+// TLS returns a configuration that trusts the edge's authority and no other.
+func (e *Edge) TLS(t testing.TB) *tls.Config {
+	t.Helper()
+	pem, err := os.ReadFile(e.CAFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return &tls.Config{RootCAs: pool, ServerName: e.Host}
+}
+
+// Address is the host and port of https.
+func (e *Edge) Address() string { return fmt.Sprintf("127.0.0.1:%d", e.Port) }
+
+// URL is the address of a path.
+func (e *Edge) URL(path string) string { return fmt.Sprintf("https://localhost:%d%s", e.Port, path) }

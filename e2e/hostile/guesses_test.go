@@ -1,0 +1,202 @@
+package hostile
+
+import (
+	"context"
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+var guessedKeys = flag.Int("hostile.keys", 10_000, "random keys that are tried from one address, and again from many")
+
+// clientFrom is a client whose requests come from this address.
+func clientFrom(t testing.TB, e *harness.Edge, address string) *http.Client {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	c := &http.Client{Timeout: harness.HangGuard, Transport: &http.Transport{
+		TLSClientConfig: e.TLS(t),
+		TLSNextProto:    map[string]func(string, *tls.Conn) http.RoundTripper{},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, e.Address())
+		},
+	}}
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// loopback is the n-th of the addresses that are this machine's, the one that other tests use aside.
+func loopback(n int) string {
+	return net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n)).String()
+}
+
+// try sends a key and returns the status; headers come in pairs.
+func try(ctx context.Context, e *harness.Edge, c *http.Client, key string, headers ...string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, "POST", e.URL("/api/track/sale"), strings.NewReader(harness.ValidSale))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", key)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, err
+}
+
+// guess tries as many random keys as the flag says, from each client in turn,
+// and counts the answers. Any but 401, 429 and 503 fail the test.
+func guess(t *testing.T, e *harness.Edge, clients []*http.Client) map[int]int {
+	t.Helper()
+	var next atomic.Int64
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	statuses := map[int]int{}
+	for range 32 {
+		group.Go(func() {
+			for {
+				n := int(next.Add(1))
+				if n > *guessedKeys {
+					return
+				}
+				status, err := try(t.Context(), e, clients[n%len(clients)], fmt.Sprint("hoko_guess_", n, "_", t.Name()), "X-Forwarded-For", loopback(n))
+				if err != nil || status != 401 && status != 429 && status != 503 {
+					t.Errorf("status %d %v", status, err)
+					return
+				}
+				mu.Lock()
+				statuses[status]++
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	return statuses
+}
+
+// lookups is how often Postgres was asked for a key that it did not have, and for any.
+func lookups(t testing.TB, e *harness.Edge) (unknown, all int) {
+	t.Helper()
+	for _, sample := range regexp.MustCompile(`(?m)^hoko_key_lookups_total{result="(\w+)"} (\d+)$`).FindAllStringSubmatch(e.AdminGet(t, "/metrics"), -1) {
+		n, err := strconv.Atoi(sample[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all += n; sample[1] == "not_found" {
+			unknown = n
+		}
+	}
+	return unknown, all
+}
+
+func TestAFloodOfGuessesReachesPostgresAsATrickleAndKeysGoOnWorking(t *testing.T) {
+	for _, flood := range []struct {
+		name            string
+		clients, budget int
+	}{{"from one address", 1, 60}, {"from many addresses", 500, 3}} {
+		t.Run(flood.name, func(t *testing.T) {
+			s := harness.StartStack(t, func(config string) string {
+				return strings.NewReplacer("limit 600/1m", "limit 1000000/1m", "\tlog\n", "\tlog {\n\t\toutput discard\n\t}\n",
+					"guesses 60/1m", fmt.Sprintf("guesses %d/24h", flood.budget)).Replace(config)
+			})
+			clients := make([]*http.Client, flood.clients)
+			for i := range clients {
+				clients[i] = clientFrom(t, s.Edge, loopback(i))
+			}
+			guesser, fresh := clients[0], make([]string, 50)
+			for i := range fresh {
+				fresh[i] = fmt.Sprint("hoko_real_key_", i)
+				s.DB.AddKey(fresh[i], "conversionsWrite")
+			}
+			wantStatus(t, s, 201, guesser, harness.FullKey)
+			heap, resident := s.Memory(t)
+
+			flooded := make(chan map[int]int, 1)
+			go func() { flooded <- guess(t, s.Edge, clients) }()
+			real, busy, statuses := 0, 0, map[int]int(nil)
+			for ; statuses == nil || real < len(fresh); real++ {
+				wantStatus(t, s, 201, guesser, harness.FullKey) // cached: its address may guess as it likes
+				if real < len(fresh) {
+					busy += getsThrough(t, s, clientFrom(t, s.Edge, loopback(100_000+real)), fresh[real])
+				}
+				select {
+				case statuses = <-flooded:
+				default:
+				}
+			}
+			wantStatus(t, s, 429, guesser, "hoko_one_guess_more")
+			unknown, all := lookups(t, s.Edge)
+			for _, c := range clients {
+				c.CloseIdleConnections()
+			}
+			heapAfter, residentAfter := s.Memory(t)
+			t.Logf("%d keys: answers %v, %d lookups that found nothing of %d; %d rounds of real keys meanwhile, %d 503s of fresh ones; heap %d to %d MiB, process %d to %d MiB",
+				*guessedKeys, statuses, unknown, all, real, busy, heap, heapAfter, resident, residentAfter)
+			if most := flood.budget * flood.clients; unknown > most {
+				t.Errorf("%d lookups found nothing, all budgets together hold %d", unknown, most)
+			}
+			if heapAfter-heap > 32 || residentAfter-resident > 256 {
+				t.Errorf("the heap grew from %d to %d MiB, the process from %d to %d MiB", heap, heapAfter, resident, residentAfter)
+			}
+			wantIndexProbes(t, s, all)
+		})
+	}
+}
+
+// wantStatus sends a key, once.
+func wantStatus(t *testing.T, s *harness.Stack, want int, c *http.Client, key string) {
+	t.Helper()
+	if status, err := try(t.Context(), s.Edge, c, key); err != nil || status != want {
+		t.Fatalf("%.15s…: got %d, want %d, %v", key, status, want, err)
+	}
+}
+
+// getsThrough sends a key that the edge has not seen yet until it is admitted, and returns how
+// many 503s came before that: where there was no place for its lookup in half a second, a client
+// asks again. Places are given in turn, so that no more than a machine that stalls keeps it waiting.
+func getsThrough(t *testing.T, s *harness.Stack, c *http.Client, key string) (busy int) {
+	t.Helper()
+	const tries = 5
+	for ; busy < tries; busy++ {
+		switch status, err := try(t.Context(), s.Edge, c, key); {
+		case err == nil && status == 201:
+			return busy
+		case err != nil || status != 503:
+			t.Fatalf("%.15s…: got %d %v", key, status, err)
+		}
+	}
+	t.Fatalf("%.15s…: %d tries, and each got 503", key, tries)
+	return busy
+}
+
+// wantIndexProbes asks Postgres itself how often the index of keys was read.
+// Its sessions report that when they end, at the latest.
+func wantIndexProbes(t *testing.T, s *harness.Stack, most int) {
+	t.Helper()
+	s.Signal(syscall.SIGTERM)
+	<-s.Ended
+	testenv.Until(t, "the edge's sessions have ended", func() bool {
+		return s.DB.Count("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hoko-edge' AND datname = current_database()") == 0
+	})
+	probes := s.DB.Count("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'api_keys_key_hash_key'")
+	if probes == 0 || probes > most {
+		t.Errorf("Postgres counted %d probes of the index, the edge %d lookups", probes, most)
+	}
+}

@@ -1,0 +1,151 @@
+package hostile
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"golang.org/x/net/http2"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// Over HTTP/2 a head that does not end is no request yet, so its connection is an idle one: for Caddy five minutes, here three seconds.
+func TestAHeadThatDoesNotEndLeavesItsHTTP2ConnectionIdle(t *testing.T) {
+	s := harness.StartStack(t, harness.Replace("0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tidle 3s\n\t\t}"))
+	var clients sync.WaitGroup
+	for i := range 20 {
+		f, ended := openFrames(t, s.Edge), make(chan struct{})
+		head := bytes.Clone(f.encode(post("/api/track/sale", "authorization", harness.FullKey)))
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head[:10], EndStream: true})
+		if i%2 == 0 {
+			clients.Go(func() { f.drip(ended, head[10:]) })
+		}
+		clients.Go(func() {
+			defer close(ended)
+			for {
+				if frame, err := f.ReadFrame(); isTimeout(err) {
+					t.Error("the edge still waits for the rest of a head")
+					return
+				} else if err != nil {
+					return
+				} else if frame.Header().Type == http2.FrameHeaders {
+					t.Error("answered")
+				}
+			}
+		})
+	}
+	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/2.0"), harness.ValidSale), 201, harness.PublishedOK)
+	clients.Wait()
+	if seen := s.Site.Requests(); len(seen) != 0 {
+		t.Errorf("the site saw %v", seen)
+	}
+}
+
+// drip goes on with a head, a byte a frame each 20 ms, and never ends it.
+func (f *frames) drip(ended <-chan struct{}, head []byte) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			f.WriteContinuation(1, false, head[min(i, len(head)):min(i+1, len(head))]) // an empty one is allowed
+		}
+	}
+}
+
+// quicConn speaks QUIC to the edge, and on it what a test wants.
+func quicConn(t testing.TB, e *harness.Edge) *quic.Conn {
+	t.Helper()
+	config := e.TLS(t)
+	config.NextProtos = []string{"h3"}
+	conn, err := quic.DialAddr(t.Context(), e.Address(), config, &quic.Config{MaxIdleTimeout: 10 * harness.HangGuard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.CloseWithError(0, "") })
+	return conn
+}
+
+// Over HTTP/3 nothing bounds the time of a head. It ends with its connection, which
+// QUIC gives up after half a minute without a word from the client.
+func TestAHeadThatDoesNotEndEndsWithItsHTTP3Connection(t *testing.T) {
+	t.Parallel() // it waits
+	s := harness.StartStack(t, nil)
+	conn := quicConn(t, s.Edge)
+	heap, _ := s.Memory(t)
+	const streams = 100 // as many as the edge lets a connection open
+	for range streams {
+		stream, err := conn.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Write([]byte{1, 0x7f, 0xff, 0, 0}); err != nil { // HEADERS, nearly as long as the edge takes them, and two bytes of it
+			t.Fatal(err)
+		}
+	}
+	if _, err := conn.OpenStream(); err == nil {
+		t.Errorf("more than %d heads at a time", streams)
+	}
+	testenv.Until(t, "the edge waits for all heads", func() bool { return heads(t, s.Edge) == streams })
+	if waiting, _ := s.Memory(t); waiting-heap > 8 {
+		t.Errorf("%d heads take %d MiB", streams, waiting-heap)
+	}
+	c := s.Client(t, "HTTP/3.0")
+	for range 20 {
+		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
+	}
+	testenv.Until(t, "the edge waits for no head", func() bool { return heads(t, s.Edge) == 0 })
+	if seen := s.Site.Requests(); len(seen) != 0 {
+		t.Errorf("the site saw %v", seen)
+	}
+}
+
+// heads is how many heads of HTTP/3 the edge is reading.
+func heads(t testing.TB, e *harness.Edge) int {
+	t.Helper()
+	all := e.AdminGet(t, "/debug/pprof/goroutine?debug=2")
+	reading := 0
+	for stack := range strings.SplitSeq(all, "\n\n") {
+		if strings.Contains(stack, "handleRequestStream") && !strings.Contains(stack, "ServeHTTP") {
+			reading++
+		}
+	}
+	return reading
+}
+
+func TestAClientThatReadsNoAnswerOverHTTP3IsGivenUp(t *testing.T) {
+	const clients, whole = 10, 16 << 20 // more than the windows of a client hold
+	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
+	s := harness.StartStackBefore(t, site, impatient)
+	deaf := make([]*http.Response, clients)
+	for i := range deaf {
+		req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), "GET", s.URL("/large"), strings.NewReader(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if deaf[i], err = s.Client(t, "HTTP/3.0").Transport.RoundTrip(req); err != nil {
+			t.Fatal(err)
+		}
+		defer deaf[i].Body.Close()
+	}
+	c := s.Client(t, "HTTP/3.0")
+	for range 20 {
+		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
+	}
+	untilNobodyWaits(t, s.Edge)
+	for _, answer := range deaf {
+		if n, err := io.Copy(io.Discard, answer.Body); err == nil || isTimeout(err) || n >= whole {
+			t.Errorf("read %d bytes, %v: want less than the whole, and an error", n, err)
+		}
+	}
+}

@@ -1,0 +1,244 @@
+package hostile
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// impatient has Caddy's timeouts be as short as a busy machine lets them be. The
+// shipped configuration leaves them at Caddy's minute.
+func impatient(config string) string {
+	config = strings.Replace(config, "0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tread_header 3s\n\t\t\twrite_idle 3s\n\t\t}", 1)
+	config = strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1)
+	return strings.Replace(config, "track_sale @sale", "track_sale @sale {\n\t\t\tbody_timeout 2s\n\t\t}", 1)
+}
+
+// drip begins a head, and goes on with a byte each 20 ms until the edge has had enough. It
+// hangs up, and calls the head bad where it is cut off within a line. A connection that is
+// still there at its deadline fails the test.
+func drip(t *testing.T, conn net.Conn) {
+	t.Helper()
+	fmt.Fprint(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\n")
+	const more = "X-A: b\r\n"
+	type reading struct {
+		all string
+		err error
+	}
+	ended := make(chan reading, 1)
+	go func() {
+		all, err := io.ReadAll(conn)
+		ended <- reading{string(all), err}
+	}()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case r := <-ended:
+			if isTimeout(r.err) {
+				t.Error("the edge still waits for a head that drips")
+			}
+			if r.all != "" && !strings.HasPrefix(r.all, "HTTP/1.1 400 ") {
+				t.Errorf("answered %q", r.all)
+			}
+			return
+		case <-tick.C:
+			conn.Write([]byte{more[i%len(more)]}) // fails where the edge has hung up, which the reader sees
+		}
+	}
+}
+
+func TestAClientThatDripsItsHeadIsCutOff(t *testing.T) {
+	s := harness.StartStack(t, impatient)
+	var clients sync.WaitGroup
+	for range 20 {
+		conn := s.Dial(t)
+		clients.Go(func() { drip(t, conn) })
+	}
+	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/1.1"), harness.ValidSale), 201, harness.PublishedOK)
+	clients.Wait() // none of them is served for ever
+	if seen := s.Site.Requests(); len(seen) != 0 {
+		t.Errorf("the site saw %v", seen)
+	}
+}
+
+func TestAClientThatDripsItsBodyIs408AndHoldsUpNobody(t *testing.T) {
+	s := harness.StartStack(t, impatient)
+	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
+		before := s.DB.Sales()
+		var clients sync.WaitGroup
+		for range 50 {
+			body, sent := io.Pipe()
+			req, err := http.NewRequestWithContext(t.Context(), "POST", s.URL("/api/track/sale"), body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.ContentLength = int64(len(harness.ValidSale))
+			req.Header.Set("Authorization", harness.FullKey)
+			ended := make(chan struct{})
+			clients.Go(func() {
+				defer close(ended)
+				res, err := c.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res.Body.Close()
+				if res.StatusCode != 408 {
+					t.Errorf("status %d", res.StatusCode)
+				}
+			})
+			clients.Go(func() {
+				tick := time.NewTicker(20 * time.Millisecond)
+				defer tick.Stop()
+				for i := range harness.ValidSale {
+					select {
+					case <-tick.C:
+						if _, err := io.WriteString(sent, harness.ValidSale[i:i+1]); err != nil {
+							return
+						}
+					case <-ended:
+						sent.Close()
+						return
+					}
+				}
+			})
+		}
+		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
+		clients.Wait()
+		if n := s.DB.Sales() - before; n != 1 {
+			t.Errorf("%d sales", n)
+		}
+	})
+}
+
+// dialDeaf is dial with so little room for answers that a client which does not
+// read soon keeps the edge from writing.
+func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
+	t.Helper()
+	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		return raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 2048) })
+	}}
+	config := e.TLS(t)
+	config.NextProtos = []string{"http/1.1"}
+	conn, err := tls.DialWithDialer(&dialer, "tcp", e.Address(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(harness.HangGuard))
+	return conn
+}
+
+// A client that sends and never reads has its sales recorded as far as its
+// answers fit into the kernel; then the edge gives it up.
+func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
+	const clients, each, whole = 10, 20, 16 << 20 // more than the kernel holds for a client
+	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
+	s := harness.StartStackBefore(t, site, impatient)
+	sale := fmt.Sprintf("POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n%s", harness.FullKey, len(harness.ValidSale), harness.ValidSale)
+	page := "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	var deaf sync.WaitGroup
+	for range clients {
+		conn := dialDeaf(t, s.Edge)
+		deaf.Go(func() {
+			io.WriteString(conn, strings.Repeat(sale, each)+page)
+			for { // the edge stops reading when it cannot write, and then closes
+				if _, err := io.WriteString(conn, sale); err != nil {
+					if isTimeout(err) {
+						t.Error("the edge still waits for a client that does not read")
+					}
+					return
+				}
+			}
+		})
+	}
+	c := s.Client(t, "HTTP/2.0")
+	for range each { // no writer and no batch is held meanwhile
+		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
+	}
+	deaf.Wait()
+	untilNobodyWaits(t, s.Edge)
+	if n := s.DB.Sales(); n != (clients+1)*each {
+		t.Errorf("%d sales", n)
+	}
+}
+
+// untilNobodyWaits returns when no request is under way.
+func untilNobodyWaits(t testing.TB, e *harness.Edge) {
+	t.Helper()
+	testenv.Until(t, "no request is under way", func() bool {
+		return !strings.Contains(e.AdminGet(t, "/debug/pprof/goroutine?debug=2"), "caddyhttp.(*Server).ServeHTTP")
+	})
+}
+
+// Over HTTP/2 a client can refuse every byte of its answers without closing its window to the others.
+func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
+	s := harness.StartStack(t, impatient)
+	f := openFrames(t, s.Edge, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	const streams = 100
+	go func() {
+		for range streams {
+			f.request(post("/api/track/sale", "authorization", harness.FullKey), harness.ValidSale, nil)
+		}
+	}()
+	c := s.Client(t, "HTTP/2.0")
+	for range 20 {
+		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
+	}
+	for reset := 0; reset < streams; {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			t.Fatalf("%d of %d streams were reset: %v", reset, streams, err)
+		}
+		if frame.Header().Type == http2.FrameRSTStream {
+			reset++
+		}
+	}
+	untilNobodyWaits(t, s.Edge)
+	if n := s.DB.Sales(); n != streams+20 {
+		t.Errorf("%d sales", n) // they were whole, and are recorded although nobody wants to hear of it
+	}
+}
+
+// With the timeouts as shipped, which are Caddy's: a minute each.
+func TestTheShippedTimeoutsBoundSlowClients(t *testing.T) {
+	t.Parallel() // it waits
+	s := harness.StartStack(t, nil)
+	patient := time.Now().Add(3 * harness.HangGuard)
+	head, upload, deaf := s.Dial(t), s.Dial(t), dialDeaf(t, s.Edge)
+	for _, conn := range []net.Conn{head, upload, deaf} {
+		conn.SetDeadline(patient)
+	}
+	var clients sync.WaitGroup
+	clients.Go(func() { drip(t, head) })
+	fmt.Fprint(upload, "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n")
+	clients.Go(func() {
+		if _, err := io.ReadAll(upload); isTimeout(err) {
+			t.Error("the edge still waits for an upload that stopped")
+		}
+	})
+	clients.Go(func() {
+		for {
+			if _, err := io.WriteString(deaf, "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+				if isTimeout(err) {
+					t.Error("the edge still waits for a client that does not read")
+				}
+				return
+			}
+		}
+	})
+	clients.Wait()
+}

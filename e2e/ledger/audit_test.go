@@ -1,0 +1,285 @@
+package ledger
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// discrepancy is what journals and tables disagree about.
+type discrepancy struct {
+	what string
+	sale *ledgerSale // nil where it is nobody's
+}
+
+func (d discrepancy) String() string {
+	if d.sale == nil {
+		return d.what
+	}
+	return d.what + "\n" + d.sale.String()
+}
+
+// ledgerAudit compares what clients were told with what the tables hold.
+type ledgerAudit struct {
+	sales     map[string]*ledgerSale // by id
+	rows      map[string][]saleRow   // by the journal's id
+	byID      map[string]saleRow
+	remembers map[[2]string]string // sale ids by workspace and idempotency key
+	tables    ledgerTables
+	found     []discrepancy
+}
+
+// audit is every discrepancy there is.
+func audit(sales []*ledgerSale, tables ledgerTables) []discrepancy {
+	a := &ledgerAudit{
+		sales: map[string]*ledgerSale{}, rows: map[string][]saleRow{}, byID: map[string]saleRow{}, remembers: map[[2]string]string{}, tables: tables,
+	}
+	for _, s := range sales {
+		a.sales[s.id] = s
+	}
+	for _, row := range tables.sales {
+		a.rows[row.journal] = append(a.rows[row.journal], row)
+		a.byID[row.id] = row
+	}
+	for _, row := range tables.keys {
+		a.remembers[[2]string{row.workspace, row.key}] = row.saleID
+	}
+	for _, s := range sales {
+		a.statuses(s)
+		a.number(s)
+		a.answers(s)
+		a.replays(s)
+		a.timeouts(s)
+		a.fields(s)
+	}
+	a.strangers()
+	a.customers()
+	a.keys()
+	return a.found
+}
+
+func (a *ledgerAudit) report(s *ledgerSale, format string, args ...any) {
+	a.found = append(a.found, discrepancy{fmt.Sprintf(format, args...), s})
+}
+
+// statuses: no answer is one that this sale cannot have.
+func (a *ledgerAudit) statuses(s *ledgerSale) {
+	allowed := []int{0, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+	switch s.fate {
+	case toBeRecorded:
+		allowed = append(allowed, http.StatusCreated)
+	case unattributed, malformed:
+		allowed = append(allowed, http.StatusBadRequest)
+	case mismatched:
+		allowed = append(allowed, http.StatusUnprocessableEntity)
+	}
+	for _, try := range s.tries() {
+		if !slices.Contains(allowed, try.status) {
+			a.report(s, "it was answered %d", try.status)
+		}
+		if (try.status == http.StatusTooManyRequests || try.status == http.StatusServiceUnavailable) && try.wait < time.Second {
+			a.report(s, "it was answered %d without Retry-After", try.status)
+		}
+	}
+}
+
+// number: what was refused is not there, what was answered is there once, and everything else at most once.
+func (a *ledgerAudit) number(s *ledgerSale) {
+	rows := a.rows[s.id]
+	switch {
+	case s.fate != toBeRecorded:
+		if len(rows) > 0 {
+			a.report(s, "it had to be refused and is recorded: %v", rows)
+		}
+	case s.key == "":
+		for i, try := range s.tries() {
+			a.numberOf(s, []*ledgerAttempt{try}, slices.DeleteFunc(slices.Clone(rows), func(row saleRow) bool { return row.attempt != i }))
+		}
+	default:
+		a.numberOf(s, s.tries(), rows)
+		if s.mayExist() && len(s.answers()) == 0 {
+			a.report(s, "its client never learned what became of it")
+		}
+	}
+}
+
+func (a *ledgerAudit) numberOf(s *ledgerSale, tries []*ledgerAttempt, rows []saleRow) {
+	answered := slices.ContainsFunc(tries, (*ledgerAttempt).recorded)
+	absent := !slices.ContainsFunc(tries, func(try *ledgerAttempt) bool { return !try.absent() })
+	switch {
+	case len(rows) > 1:
+		a.report(s, "it is recorded %d times: %v", len(rows), rows)
+	case answered && len(rows) == 0:
+		a.report(s, "it was answered 201 and is lost")
+	case absent && len(rows) > 0:
+		a.report(s, "no answer leaves room for it, and it is recorded: %v", rows)
+	}
+}
+
+// answers: a 201 names the sale, and shows what was sent and what is stored.
+func (a *ledgerAudit) answers(s *ledgerSale) {
+	for i, try := range s.tries() {
+		if !try.recorded() {
+			continue
+		}
+		row, ok := a.byID[try.saleID]
+		if !ok || row.journal != s.id {
+			a.report(s, "attempt %d was answered with sale %s, which is not it: %v", i, try.saleID, row)
+			continue
+		}
+		var shown shownSale
+		if err := json.Unmarshal([]byte(try.body), &shown); err != nil {
+			a.report(s, "attempt %d: %v", i, err)
+			continue
+		}
+		if want := s.shown(row, i); shown != want || try.earned != row.attribution {
+			a.report(s, "attempt %d shows %+v by %s\nwant %+v by %s", i, shown, try.earned, want, row.attribution)
+		}
+	}
+}
+
+// shownSale is what a 201 says that depends on the sale.
+type shownSale struct {
+	Click, Link struct{ ID string }
+	Customer    struct{ ID, Name, Email, Avatar, ExternalID string }
+	Sale        struct {
+		Amount              int64
+		Currency, EventName string
+		Metadata            rawText
+	}
+}
+
+// rawText is JSON as it was sent.
+type rawText string
+
+func (r *rawText) UnmarshalJSON(text []byte) error { *r = rawText(text); return nil }
+
+func (s *ledgerSale) shown(row saleRow, attempt int) (want shownSale) {
+	want.Click.ID, want.Link.ID = row.clickID, row.linkID
+	want.Customer.ID, want.Customer.ExternalID = row.customerID, s.customer
+	want.Customer.Name, want.Customer.Email, want.Customer.Avatar = nameOf(s.version), emailOf(s.version), avatarOf(s.version)
+	want.Sale.Amount, want.Sale.Currency, want.Sale.EventName = s.amount, s.currency, s.event
+	want.Sale.Metadata = rawText(s.metadata(attempt))
+	return want
+}
+
+// replays: all 201 of a sale are the same, and only one of them is the first.
+func (a *ledgerAudit) replays(s *ledgerSale) {
+	var firsts int
+	answers := s.answers()
+	for _, answer := range answers {
+		first := answers[0]
+		if answer.body != first.body || answer.saleID != first.saleID || answer.earned != first.earned {
+			a.report(s, "its answers differ")
+		}
+		if !answer.replied {
+			firsts++
+		} else if !slices.ContainsFunc(s.tries(), func(other *ledgerAttempt) bool { return other != answer && other.before(answer.end) && !other.absent() }) {
+			a.report(s, "a replay of nothing: all attempts before it were answered that they recorded nothing")
+		}
+	}
+	if firsts > 1 {
+		a.report(s, "%d of its answers say that they are no replay", firsts)
+	}
+}
+
+func (a *ledgerAttempt) before(end time.Time) bool { return a.start.Before(end) }
+
+// timeouts: the sale that a 504 names is this one, if it is there at all.
+func (a *ledgerAudit) timeouts(s *ledgerSale) {
+	for i, try := range s.tries() {
+		if try.status != http.StatusGatewayTimeout {
+			continue
+		}
+		if row, ok := a.byID[try.saleID]; try.saleID == "" || ok && row.journal != s.id {
+			a.report(s, "attempt %d was answered 504 with sale %q, which is not it: %v", i, try.saleID, row)
+		}
+		for _, row := range a.rows[s.id] {
+			if s.key == "" && row.attempt == i && row.id != try.saleID {
+				a.report(s, "attempt %d was answered 504 with sale %s, and is recorded as %s", i, try.saleID, row.id)
+			}
+		}
+	}
+}
+
+// fields: a row holds what was sent.
+func (a *ledgerAudit) fields(s *ledgerSale) {
+	if s.fate != toBeRecorded {
+		return
+	}
+	for _, row := range a.rows[s.id] {
+		want := row // but for what only the database knows
+		want.workspace, want.customer = s.tenant.workspace, s.customer
+		want.clickID, want.leadID, want.linkID, want.attribution = s.earner.clickID, s.earner.leadID, s.tenant.link(), s.earner.attribution
+		want.amount, want.currency, want.event = s.amount, s.currency, s.event
+		if row != want {
+			a.report(s, "it is recorded as %+v\nwant %+v", row, want)
+		}
+	}
+}
+
+// strangers: each row is somebody's.
+func (a *ledgerAudit) strangers() {
+	for _, row := range a.tables.sales {
+		if s := a.sales[row.journal]; s == nil || row.attempt >= len(s.tries()) {
+			a.report(s, "nobody has sent %+v", row)
+		}
+	}
+}
+
+// customers: each is as one sale of its own left it, and none is there without one.
+func (a *ledgerAudit) customers() {
+	versions := map[[2]string]map[string]bool{}
+	for _, row := range a.tables.sales {
+		if s := a.sales[row.journal]; s != nil {
+			customer := [2]string{row.workspace, row.customer}
+			if versions[customer] == nil {
+				versions[customer] = map[string]bool{}
+			}
+			versions[customer][s.version] = true
+		}
+	}
+	for _, row := range a.tables.customers {
+		known := versions[[2]string{row.workspace, row.external}]
+		if known == nil {
+			if !isSeeded(row.external) {
+				a.report(nil, "no sale made this customer: %+v", row)
+				continue
+			}
+			known = map[string]bool{seededVersion: true}
+		}
+		if !slices.ContainsFunc(keysOf(known), row.is) {
+			a.report(nil, "customer torn: %+v is what none of its sales left behind, which are %v", row, keysOf(known))
+		}
+	}
+}
+
+func (c customerRow) is(version string) bool {
+	return c.name == nameOf(version) && c.email == emailOf(version) && c.avatar == avatarOf(version)
+}
+
+func keysOf(set map[string]bool) []string {
+	var keys []string
+	for key := range set {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// keys: an idempotency key is remembered for each sale that was sent with one, and for nothing else.
+func (a *ledgerAudit) keys() {
+	for _, row := range a.tables.keys {
+		recorded, ok := a.byID[row.saleID]
+		if s := a.sales[recorded.journal]; !ok || s == nil || s.key != row.key || s.tenant.workspace != row.workspace {
+			a.report(s, "idempotency key %+v belongs to no sale that was sent with it", row)
+		}
+	}
+	for _, row := range a.tables.sales {
+		if s := a.sales[row.journal]; s != nil && s.key != "" && a.remembers[[2]string{row.workspace, s.key}] != row.id {
+			a.report(s, "the idempotency key of %+v is not remembered", row)
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package ledger
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hoko.to/edge/e2e/harness"
+)
+
+const (
+	ledgerClientCount = 16
+	scarceClients     = 2 // of them, whose tenant may not call often
+)
+
+// ledgerClients send sales and keep the journal of it.
+type ledgerClients struct {
+	w        *ledgerWorld
+	flights  flights
+	slow     atomic.Bool  // bodies are sent slowly
+	held     atomic.Bool  // nothing is sent but what was sent before
+	recorded atomic.Int64 // answers 201
+	fresh    atomic.Int64 // customers that were unknown, each sold to twice or so
+	stopping chan struct{}
+	lost     atomic.Bool // the run has failed: nothing needs to be known any more
+	group    sync.WaitGroup
+
+	mu    sync.Mutex
+	sales []*ledgerSale // the journal
+}
+
+// ledgerClient sends one sale after the other, and each until it knows what became of it.
+type ledgerClient struct {
+	*ledgerClients
+	name   string
+	orders string // what its idempotency keys begin with
+	tenant *ledgerTenant
+	rand   *rand.Rand
+	count  int
+}
+
+func startLedgerClients(w *ledgerWorld, seed uint64) *ledgerClients {
+	clients := &ledgerClients{w: w, stopping: make(chan struct{})}
+	for i := range ledgerClientCount {
+		c := &ledgerClient{ledgerClients: clients, name: fmt.Sprint("c", i), orders: fmt.Sprint("order ", i), tenant: ledgerTenants[0], rand: rand.New(rand.NewPCG(seed, uint64(i)+1))}
+		if i < scarceClients {
+			c.tenant, c.orders = ledgerTenants[1], fmt.Sprint("order ", i+scarceClients) // as a client of the other tenant's
+		}
+		clients.group.Go(c.run)
+	}
+	return clients
+}
+
+// stop returns when each client knows what became of each of its sales that has an idempotency key.
+func (c *ledgerClients) stop() []*ledgerSale {
+	if !c.hasStopped() {
+		close(c.stopping)
+	}
+	c.group.Wait()
+	return c.sales
+}
+
+func (c *ledgerClients) hasStopped() bool {
+	select {
+	case <-c.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *ledgerClient) run() {
+	for !c.hasStopped() {
+		if !c.held.Load() {
+			s := c.compose()
+			c.pursue(s)
+			c.abuse(s)
+		}
+		c.pause(time.Duration(c.rand.IntN(40)) * time.Millisecond)
+	}
+}
+
+// compose draws the next sale.
+func (c *ledgerClient) compose() *ledgerSale {
+	s := c.newSale()
+	switch n := c.rand.IntN(100); {
+	case n < 35:
+		s.customer, s.version = hotCustomer(c.rand.IntN(hotCustomers)), fmt.Sprint("v", c.rand.IntN(8))
+		s.earner = c.known(s.customer)
+	case n < 65:
+		s.customer, s.version = steadyCustomer(c.rand.IntN(steadyCustomers)), seededVersion
+		s.earner = c.known(s.customer)
+	case n < 90:
+		s.customer, s.version = fmt.Sprint("fresh-", c.fresh.Add(1)/2), fmt.Sprint("v", c.rand.IntN(3))
+		s.earner = []earner{c.tenant.byClick(), c.tenant.byMissingLead()}[c.rand.IntN(2)]
+	case n < 95:
+		s.fate, s.customer, s.version = unattributed, "ghost-"+s.id, seededVersion
+		s.earner.click = []string{"", "click_of_nobody", c.tenant.other().click("ad")}[c.rand.IntN(3)]
+	default:
+		s.fate, s.customer, s.version = malformed, "ghost-"+s.id, "v1"
+		s.earner = c.tenant.byClick()
+	}
+	if c.rand.IntN(4) > 0 {
+		s.key = fmt.Sprintf("%s/%d", c.orders, c.count)
+	}
+	c.enter(s)
+	return s
+}
+
+func (c *ledgerClient) newSale() *ledgerSale {
+	c.count++
+	return &ledgerSale{
+		id:       fmt.Sprintf("%s-%d", c.name, c.count),
+		tenant:   c.tenant,
+		amount:   c.rand.Int64N(1_000_000),
+		currency: []string{"usd", "eur", "sar"}[c.rand.IntN(3)],
+		event:    []string{"Purchase", "Renewal"}[c.rand.IntN(2)],
+	}
+}
+
+// known draws what earns a sale to a customer that has leads.
+func (c *ledgerClient) known(customer string) earner {
+	return []earner{c.tenant.byClick(), c.tenant.byMissingLead(), c.tenant.byLead(customer), c.tenant.byLatestLead(customer)}[c.rand.IntN(4)]
+}
+
+func (c *ledgerClients) enter(s *ledgerSale) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sales = append(c.sales, s)
+}
+
+// pursue sends a sale until its client knows enough of it: for good what became
+// of it, or that nothing did, when it may give up. Without an idempotency key it
+// is sent again only if it certainly was not recorded.
+func (c *ledgerClient) pursue(s *ledgerSale) {
+	for guard := time.Now().Add(3 * harness.HangGuard); time.Now().Before(guard) && !c.lost.Load(); {
+		if s.key != "" && s.fate == toBeRecorded && c.rand.IntN(10) == 0 {
+			c.twins(s)
+		} else {
+			c.send(s)
+		}
+		mayGiveUp := s.fate != toBeRecorded || !s.mayExist()
+		switch {
+		case s.settled(), s.key == "" && s.mayExist():
+			return
+		case mayGiveUp && (c.hasStopped() || c.rand.IntN(4) == 0):
+			return
+		}
+		c.pause(s.pauseAfter(c.rand))
+	}
+}
+
+// twins sends it through two edges at once.
+func (c *ledgerClient) twins(s *ledgerSale) {
+	var both sync.WaitGroup
+	for range 2 {
+		f := c.flight(s)
+		both.Go(f.run)
+	}
+	both.Wait()
+}
+
+func (c *ledgerClient) send(s *ledgerSale) { c.flight(s).run() }
+
+// abuse sends the idempotency key of a recorded sale again: for the same sale,
+// which is a replay, or for another one, which is refused.
+func (c *ledgerClient) abuse(s *ledgerSale) {
+	if s.key == "" || len(s.answers()) == 0 {
+		return
+	}
+	switch n := c.rand.IntN(100); {
+	case n < 10:
+		c.send(s)
+	case n < 15:
+		other := c.newSale()
+		other.fate, other.key, other.customer, other.version, other.earner = mismatched, s.key, s.customer, s.version, s.earner
+		c.enter(other)
+		c.pursue(other)
+	}
+}
+
+// pauseAfter is what the last answer asks to wait, where it was a 429, else a moment.
+func (s *ledgerSale) pauseAfter(r *rand.Rand) time.Duration {
+	tries := s.tries()
+	if last := tries[len(tries)-1]; last.status == http.StatusTooManyRequests {
+		return last.wait
+	}
+	return time.Duration(20+r.IntN(60*min(len(tries), 5))) * time.Millisecond
+}
+
+// pause is shorter once all is to end.
+func (c *ledgerClient) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.stopping:
+		time.Sleep(min(d, 50*time.Millisecond))
+	}
+}
+
+// replay sends again a sample of what was recorded with an idempotency key, at the very end.
+func (c *ledgerClients) replay(sales []*ledgerSale, count int, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 1000))
+	client := &ledgerClient{ledgerClients: c, name: "replays", rand: r}
+	for _, i := range r.Perm(len(sales)) {
+		s := sales[i]
+		if s.key == "" || len(s.answers()) == 0 {
+			continue
+		}
+		client.tenant = s.tenant
+		client.send(s)
+		if count--; count == 0 {
+			return
+		}
+	}
+}

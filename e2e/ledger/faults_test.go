@@ -1,0 +1,166 @@
+package ledger
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"syscall"
+	"time"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+// ledgerFaults are all that a ledger is run against.
+var ledgerFaults = []ledgerFault{
+	{on: "edge", name: "kill -9", max: time.Second, strike: killEdge},
+	{on: "edge", name: "SIGTERM", max: time.Second, strike: terminateEdge},
+	{on: "edge", name: "caddy stop", max: time.Second, strike: stopEdge},
+	{on: "edge", name: "reload", strike: reloadEdge},
+	{on: "edge", name: "reload with another DSN", strike: reloadEdgeElsewhere},
+
+	{on: "Postgres", name: "kill -9 of a backend that commits", alone: true, strike: killCommitting},
+	{on: "Postgres", name: "immediate shutdown", max: time.Second, strike: crashPostgres},
+	{on: "Postgres", name: "every connection terminated", strike: terminateConnections},
+	{on: "Postgres", name: "a hot customer locked", min: 100 * time.Millisecond, max: 4 * time.Second, strike: lockHotCustomer},
+	{on: "Postgres", name: "no connection left", min: 100 * time.Millisecond, max: 2 * time.Second, strike: fillConnections},
+	{on: "Postgres", name: "failover", max: 2 * time.Second, strike: failOver},
+	{on: "Postgres", name: "failover to a standby that lags", max: 2 * time.Second, alone: true, strike: failOverLagging},
+	{on: "Postgres", name: "the standby is mute", max: 5 * time.Second, strike: muteStandby},
+
+	{on: "Redis", name: "kill -9", max: time.Second, strike: killRedis},
+	{on: "Redis", name: "SIGSTOP", min: 50 * time.Millisecond, max: 2 * time.Second, strike: stopRedis},
+	{on: "Redis", name: "restarted empty", strike: emptyRedis},
+	{on: "Redis", name: "SCRIPT FLUSH", strike: flushScripts},
+	{on: "Redis", name: "-OOM", min: 50 * time.Millisecond, max: 2 * time.Second, strike: fillRedis},
+	{on: "Redis", name: "-READONLY", min: 50 * time.Millisecond, max: 2 * time.Second, strike: demoteRedis},
+	{on: "Redis", name: "latency", min: 50 * time.Millisecond, max: 2 * time.Second, strike: redisToxic("latency", `{"latency": 60, "jitter": 50}`)},
+	{on: "Redis", name: "resets", min: 50 * time.Millisecond, max: 2 * time.Second, strike: redisToxic("reset_peer", `{}`)},
+	{on: "Redis", name: "half-open connections", min: 50 * time.Millisecond, max: 2 * time.Second, strike: redisToxic("timeout", `{}`)},
+
+	{on: "clients", name: "hang up before the answer", strike: hangUp},
+	{on: "clients", name: "send slowly", min: 100 * time.Millisecond, max: 2 * time.Second, strike: sendSlowly},
+
+	{on: "network", name: "Postgres cut after the statement was sent", max: time.Second, strike: postgresToxic("limit_data", "downstream", `{"bytes": 0}`)},
+	{on: "network", name: "Postgres cut within the statement", max: time.Second, strike: postgresToxic("limit_data", "upstream", `{"bytes": 1500}`)},
+	{on: "network", name: "Postgres far away", min: 50 * time.Millisecond, max: 2 * time.Second, strike: postgresToxic("latency", "downstream", `{"latency": 80, "jitter": 70}`)},
+	{on: "network", name: "Postgres resets", min: 50 * time.Millisecond, max: time.Second, strike: postgresToxic("reset_peer", "downstream", `{}`)},
+	{on: "network", name: "Postgres does not hear", min: 50 * time.Millisecond, max: 5 * time.Second, strike: postgresToxic("timeout", "upstream", `{}`)},
+	{on: "network", name: "Postgres is not heard", min: 50 * time.Millisecond, max: 5 * time.Second, strike: postgresToxic("timeout", "downstream", `{}`)},
+}
+
+type mend = func()
+
+func killEdge(w *ledgerWorld, e *ledgerEdge, _ *rand.Rand) mend {
+	e.Signal(os.Kill)
+	return func() { e.Restart(w.t) }
+}
+
+func terminateEdge(w *ledgerWorld, e *ledgerEdge, _ *rand.Rand) mend {
+	e.Signal(syscall.SIGTERM)
+	return func() { e.Restart(w.t) }
+}
+
+func stopEdge(w *ledgerWorld, e *ledgerEdge, _ *rand.Rand) mend {
+	if out, err := e.Caddy(w.t, "stop", "--address", "unix/"+e.Admin); err != nil {
+		w.t.Fatalf("caddy stop: %v\n%s", err, out)
+	}
+	return func() { e.Restart(w.t) }
+}
+
+// reloadEdge loads the same settings, or others, which means caches and connections of their own.
+func reloadEdge(w *ledgerWorld, e *ledgerEdge, r *rand.Rand) mend {
+	e.other = r.IntN(2) == 0
+	e.WriteCaddyfile(w.t, e.settings)
+	e.Reload(w.t)
+	return nil
+}
+
+func reloadEdgeElsewhere(w *ledgerWorld, e *ledgerEdge, _ *rand.Rand) mend {
+	e.otherDSN = !e.otherDSN
+	e.WriteCaddyfile(w.t, e.settings)
+	e.Reload(w.t)
+	return nil
+}
+
+func hangUp(w *ledgerWorld, _ *ledgerEdge, r *rand.Rand) mend {
+	w.clients.flights.hangUp(r)
+	return nil
+}
+
+func sendSlowly(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+	w.clients.slow.Store(true)
+	return func() { w.clients.slow.Store(false) }
+}
+
+func killRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+	w.redis.Kill()
+	return func() { w.redis.start(w.t) }
+}
+
+func emptyRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+	w.redis.Stop()
+	w.redis.start(w.t)
+	return nil
+}
+
+func stopRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+	pid := w.redis.PID()
+	w.signal(pid, syscall.SIGSTOP)
+	return func() { w.signal(pid, syscall.SIGCONT) }
+}
+
+func flushScripts(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+	w.redis.command(w.t, "SCRIPT", "FLUSH")
+	return nil
+}
+
+func fillRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+	w.redis.command(w.t, "CONFIG", "SET", "maxmemory", "1")
+	return func() { w.redis.command(w.t, "CONFIG", "SET", "maxmemory", "0") }
+}
+
+// demoteRedis makes it the replica of a server that does not exist.
+func demoteRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+	w.redis.command(w.t, "REPLICAOF", "127.0.0.1", fmt.Sprint(testenv.FreePort(w.t)))
+	return func() { w.redis.command(w.t, "REPLICAOF", "NO", "ONE") }
+}
+
+// redisToxic poisons what lies between Redis and one edge, or all of them.
+func redisToxic(toxic, attributes string) func(*ledgerWorld, *ledgerEdge, *rand.Rand) mend {
+	return func(w *ledgerWorld, e *ledgerEdge, r *rand.Rand) mend {
+		var proxies []*ledgerProxy
+		for _, e := range w.oneOrAll(e, r) {
+			proxies = append(proxies, e.redis)
+		}
+		return w.poison(proxies, toxic, []string{"downstream", "upstream"}[r.IntN(2)], attributes)
+	}
+}
+
+// postgresToxic poisons what lies between Postgres and one edge, or all of them.
+func postgresToxic(toxic, stream, attributes string) func(*ledgerWorld, *ledgerEdge, *rand.Rand) mend {
+	return func(w *ledgerWorld, e *ledgerEdge, r *rand.Rand) mend {
+		var proxies []*ledgerProxy
+		for _, e := range w.oneOrAll(e, r) {
+			proxies = append(proxies, e.postgres...)
+		}
+		return w.poison(proxies, toxic, stream, attributes)
+	}
+}
+
+func (w *ledgerWorld) oneOrAll(e *ledgerEdge, r *rand.Rand) []*ledgerEdge {
+	if r.IntN(2) == 0 {
+		return w.edges
+	}
+	return []*ledgerEdge{e}
+}
+
+func (w *ledgerWorld) poison(proxies []*ledgerProxy, toxic, stream, attributes string) mend {
+	for _, p := range proxies {
+		p.poison(w.t, toxic, stream, attributes)
+	}
+	return func() {
+		for _, p := range proxies {
+			p.cure(w.t)
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// patience of a client, who hangs up then. It is longer than an edge's.
+const patience = 10 * time.Second
+
+// flight is an attempt on its way.
+type flight struct {
+	*ledgerClients
+	sale     *ledgerSale
+	edge     *ledgerEdge
+	protocol string
+	hangsUp  time.Duration // after which the client hangs up
+	pause    time.Duration // within the body
+}
+
+// flight draws the way that the next attempt takes.
+func (c *ledgerClient) flight(s *ledgerSale) *flight {
+	f := &flight{
+		ledgerClients: c.ledgerClients,
+		sale:          s,
+		edge:          c.w.edges[c.rand.IntN(len(c.w.edges))],
+		protocol:      []string{"HTTP/1.1", "HTTP/2.0"}[c.rand.IntN(2)],
+		hangsUp:       patience,
+	}
+	if c.rand.IntN(100) == 0 {
+		f.hangsUp = time.Duration(c.rand.IntN(20)) * time.Millisecond
+	}
+	if c.slow.Load() {
+		f.pause = time.Duration(c.rand.IntN(1500)) * time.Millisecond // the edge waits a second
+	}
+	return f
+}
+
+// run sends the attempt, and notes its answer.
+func (f *flight) run() {
+	ctx, cancel := context.WithTimeout(context.Background(), f.hangsUp)
+	defer cancel()
+	defer f.flights.enter(cancel)()
+	attempt, body := f.sale.begin(f.edge.name, f.protocol)
+	res, text, err := f.do(ctx, body)
+	f.sale.end(attempt, func(a *ledgerAttempt) {
+		if err != nil {
+			a.err, a.unsent = err, isUnsent(err)
+			return
+		}
+		a.status, a.body = res.StatusCode, string(text)
+		a.saleID, a.earned = res.Header.Get("Hoko-Sale-Id"), res.Header.Get("Hoko-Attribution")
+		a.replied = res.Header.Get("Idempotency-Replayed") == "true"
+		if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
+			a.wait = time.Duration(seconds) * time.Second
+		}
+	})
+	if attempt.recorded() {
+		f.recorded.Add(1)
+	}
+}
+
+func (f *flight) do(ctx context.Context, body string) (*http.Response, []byte, error) {
+	var sent sync.Once
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Do(func() { f.edge.inFlight.Add(1) }) }}
+	defer func() {
+		landed := true
+		sent.Do(func() { landed = false })
+		if landed {
+			f.edge.inFlight.Add(-1)
+		}
+	}()
+	// The transport can read it once only, and so sends no request twice of its own accord.
+	once := io.NopCloser(&slowBody{ctx: ctx, rest: bytes.NewReader([]byte(body)), half: len(body) / 2, pause: f.pause})
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), "POST", f.edge.URL("/api/track/sale"), once)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.ContentLength = int64(len(body))
+	req.Header.Set("Authorization", "Bearer "+f.sale.tenant.apiKey)
+	if f.sale.key != "" {
+		req.Header.Set("Idempotency-Key", f.sale.key)
+	}
+	res, err := f.edge.clients[f.protocol].Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return res, text, err
+}
+
+// isUnsent is true of an error that came before there was a connection.
+func isUnsent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// slowBody is a body that pauses in its middle.
+type slowBody struct {
+	ctx   context.Context
+	rest  *bytes.Reader
+	half  int
+	pause time.Duration
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	if b.pause == 0 {
+		return b.rest.Read(p)
+	}
+	if b.half > 0 {
+		n, err := b.rest.Read(p[:min(len(p), b.half)])
+		b.half -= n
+		return n, err
+	}
+	timer := time.NewTimer(b.pause)
+	defer timer.Stop()
+	b.pause = 0
+	select {
+	case <-timer.C:
+		return b.rest.Read(p)
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	}
+}
+
+// flights are the attempts on their way.
+type flights struct {
+	mu     sync.Mutex
+	next   int
+	cancel map[int]context.CancelFunc
+}
+
+func (f *flights) enter(cancel context.CancelFunc) (leave func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cancel == nil {
+		f.cancel = map[int]context.CancelFunc{}
+	}
+	f.next++
+	id := f.next
+	f.cancel[id] = cancel
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.cancel, id)
+	}
+}
+
+// hangUp ends about half of them, at least one.
+func (f *flights) hangUp(r *rand.Rand) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var hungUp bool
+	for _, cancel := range f.cancel {
+		if !hungUp || r.IntN(2) == 0 {
+			cancel()
+			hungUp = true
+		}
+	}
+}

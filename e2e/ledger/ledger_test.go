@@ -1,0 +1,144 @@
+package ledger
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	ledgerSeed     = flag.Uint64("ledger.seed", 0, "run the ledger test with the schedule of this seed only")
+	ledgerStrikes  = flag.Int("ledger.faults", len(ledgerFaults), "faults that one seed's schedule holds")
+	ledgerOnly     = flag.String("ledger.only", "", "of the ledger test's faults, those whose names hold this text")
+	ledgerDuration = flag.Duration("ledger.for", 0, "run the ledger test with one random seed after the other for so long")
+)
+
+// Clients that keep a journal sell through three edges, while these, Postgres,
+// Redis and the network fail. Afterwards journals and tables must agree.
+func TestLedgerAgreesWithTheTablesWhateverFails(t *testing.T) {
+	total := newLedgerTotal()
+	defer func() { t.Logf("in all:\n%s", total) }()
+	switch {
+	case *ledgerSeed != 0:
+		total.run(t, *ledgerSeed)
+	case *ledgerDuration > 0:
+		for end := time.Now().Add(*ledgerDuration); time.Now().Before(end); {
+			total.run(t, rand.Uint64())
+		}
+	default:
+		for _, seed := range []uint64{1, 2} {
+			total.run(t, seed)
+		}
+	}
+}
+
+func (total *ledgerTotal) run(t *testing.T, seed uint64) {
+	t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+		w := newLedgerWorld(t)
+		w.clients = startLedgerClients(w, seed)
+		t.Cleanup(func() { w.clients.lost.Store(true); w.clients.stop() })
+		run := &ledgerRun{w: w}
+		run.run(newLedgerSchedule(seed, *ledgerStrikes, *ledgerOnly))
+		sales := w.clients.stop()
+		w.clients.replay(sales, 200, seed)
+
+		d := w.connect("hoko")
+		tables := readTables(d)
+		d.Conn.Close(t.Context())
+		found := audit(sales, tables)
+		for _, discrepancy := range found[:min(len(found), 20)] {
+			t.Errorf("discrepancy: %s", discrepancy)
+		}
+		one := newLedgerTotal()
+		one.add(run.strikes, sales, tables, found)
+		total.add(run.strikes, sales, tables, found)
+		t.Logf("-ledger.seed=%d -ledger.faults=%d -ledger.only=%q\n%s", seed, *ledgerStrikes, *ledgerOnly, one)
+		one.mustCount(t)
+	})
+}
+
+// ledgerTotal is what happened in one run, or in several.
+type ledgerTotal struct {
+	runs, sales, rows, replays, unknown, unsent, discrepancies int
+	answers                                                    map[int]int    // by status, 0 for none
+	strikes                                                    map[string]int // by fault
+	least                                                      map[string]int // sales in flight at a strike, by fault
+	longest                                                    time.Duration  // from request to answer
+}
+
+func newLedgerTotal() *ledgerTotal {
+	return &ledgerTotal{answers: map[int]int{}, strikes: map[string]int{}, least: map[string]int{}}
+}
+
+func (total *ledgerTotal) add(strikes []ledgerStrike, sales []*ledgerSale, tables ledgerTables, found []discrepancy) {
+	total.runs++
+	total.sales += len(sales)
+	total.rows += len(tables.sales)
+	total.discrepancies += len(found)
+	for _, s := range strikes {
+		fault, inFlight := s.String(), s.inFlight(sales)
+		if least, struck := total.least[fault]; !struck || inFlight < least {
+			total.least[fault] = inFlight
+		}
+		total.strikes[fault]++
+	}
+	for _, s := range sales {
+		for _, a := range s.tries() {
+			total.attempt(a)
+		}
+	}
+}
+
+func (total *ledgerTotal) attempt(a *ledgerAttempt) {
+	total.answers[a.status]++
+	if a.unknown() {
+		total.unknown++
+	}
+	if a.unsent {
+		total.unsent++
+	}
+	if a.replied {
+		total.replays++
+	}
+	if a.status != 0 {
+		total.longest = max(total.longest, a.end.Sub(a.start))
+	}
+}
+
+// mustCount fails a run that proves nothing.
+func (total *ledgerTotal) mustCount(t *testing.T) {
+	t.Helper()
+	if total.unknown == 0 {
+		t.Error("no outcome was unknown to its client")
+	}
+	for fault, least := range total.least {
+		if least == 0 {
+			t.Errorf("%s struck while no sale was in flight", fault)
+		}
+	}
+	if *ledgerOnly == "" && len(total.strikes) < len(ledgerFaults) {
+		t.Errorf("only %d of %d faults have struck: -ledger.faults is too low", len(total.strikes), len(ledgerFaults))
+	}
+}
+
+func (total *ledgerTotal) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "\t%d runs, %d sales wanted, %d recorded, %d replays, %d outcomes unknown, longest answer %v, %d discrepancies\n",
+		total.runs, total.sales, total.rows, total.replays, total.unknown, total.longest.Round(time.Millisecond), total.discrepancies)
+	fmt.Fprintf(&text, "\t%8d requests without an answer, %d of them without a connection\n", total.answers[0], total.unsent)
+	for _, status := range slices.Sorted(maps.Keys(total.answers)) {
+		if status == 0 {
+			continue
+		}
+		fmt.Fprintf(&text, "\t%8d answers %d\n", total.answers[status], status)
+	}
+	for _, fault := range slices.Sorted(maps.Keys(total.strikes)) {
+		fmt.Fprintf(&text, "\t%8d strikes, %d sales in flight at least: %s\n", total.strikes[fault], total.least[fault], fault)
+	}
+	return text.String()
+}

@@ -1,0 +1,62 @@
+package ledger
+
+import (
+	"hoko.to/edge/e2e/harness"
+)
+
+// ledgerTables is what the database holds after all.
+type ledgerTables struct {
+	sales     []saleRow
+	customers []customerRow
+	keys      []keyRow
+}
+
+// saleRow is a row of hoko.sales; null is "".
+type saleRow struct {
+	id, workspace, customer               string // the customer by its external id
+	customerID, clickID, linkID, leadID   string
+	attribution, currency, event, journal string
+	amount                                int64
+	attempt                               int // of the metadata, as journal is
+}
+
+type customerRow struct{ id, workspace, external, name, email, avatar string }
+
+type keyRow struct{ workspace, key, saleID string }
+
+// readTables is all that the database holds.
+func readTables(d harness.DB) (tables ledgerTables) {
+	d.T.Helper()
+	read(d, &tables.sales, `SELECT s.id::text, s.workspace_id, coalesce(c.external_id, ''), s.customer_id, coalesce(s.click_id, ''), s.link_id, coalesce(s.lead_id, ''),
+			s.attribution, s.currency, s.event_name, coalesce(s.metadata->>'journal', ''), s.amount, coalesce((s.metadata->>'attempt')::int, 0)
+		FROM hoko.sales s LEFT JOIN hoko.customers c ON c.id = s.customer_id AND c.workspace_id = s.workspace_id`,
+		func(r *saleRow) []any {
+			return []any{&r.id, &r.workspace, &r.customer, &r.customerID, &r.clickID, &r.linkID, &r.leadID, &r.attribution, &r.currency, &r.event, &r.journal, &r.amount, &r.attempt}
+		})
+	read(d, &tables.customers, `SELECT id, workspace_id, external_id, coalesce(name, ''), coalesce(email, ''), coalesce(avatar, '') FROM hoko.customers`,
+		func(r *customerRow) []any {
+			return []any{&r.id, &r.workspace, &r.external, &r.name, &r.email, &r.avatar}
+		})
+	read(d, &tables.keys, `SELECT workspace_id, key, sale_id::text FROM hoko.idempotency_keys`,
+		func(r *keyRow) []any { return []any{&r.workspace, &r.key, &r.saleID} })
+	return tables
+}
+
+func read[Row any](d harness.DB, rows *[]Row, sql string, columns func(*Row) []any) {
+	d.T.Helper()
+	found, err := d.Conn.Query(d.T.Context(), sql)
+	if err != nil {
+		d.T.Fatal(err)
+	}
+	defer found.Close()
+	for found.Next() {
+		var row Row
+		if err := found.Scan(columns(&row)...); err != nil {
+			d.T.Fatal(err)
+		}
+		*rows = append(*rows, row)
+	}
+	if err := found.Err(); err != nil {
+		d.T.Fatal(err)
+	}
+}

@@ -1,0 +1,55 @@
+package limits
+
+import (
+	"fmt"
+	"testing"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+func TestAllSpellingsOfAKeyShareOneBucketOnEveryEdge(t *testing.T) {
+	f := harness.StartFleet(t, testenv.Redis(t))
+	key := f.NewKey(harness.PerKey(12, "1 day", 12))
+	left := 12
+	for _, spelling := range []string{"Bearer " + key, "bearer " + key, key, "BEARER   " + key} {
+		for i := range f.Edges {
+			left--
+			got := f.Look(t, i, spelling)
+			if got.StatusCode != 200 {
+				t.Fatalf("%q: got %d %s", spelling, got.StatusCode, got.Text)
+			}
+			harness.WantHeader(t, got, "X-RateLimit-Remaining", fmt.Sprint(left))
+		}
+	}
+	for i := range f.Edges {
+		for _, spelling := range []string{"Bearer " + key, key} {
+			if got := f.Sell(t, i, spelling); got.StatusCode != 429 {
+				t.Errorf("edge %d, %q: got %d", i, spelling, got.StatusCode)
+			}
+		}
+	}
+}
+
+func TestAnotherKeysTrafficNeverChangesMine(t *testing.T) {
+	f := harness.StartFleet(t, testenv.Redis(t))
+	const burst = 30
+	mine := f.NewKey(harness.PerKey(burst, "1 day", burst))
+	c := f.Gather(t, f.NewKey(harness.PerKey(burst, "1 day", burst))) // a neighbour in the same workspace, who is denied before long
+	c.UntilEach(t, "the neighbour calls", 1, func(harness.Call) bool { return true })
+	for i := range burst {
+		if i == burst/2 {
+			c.UntilEach(t, "the neighbour is denied", 1, harness.Call.Denied)
+		}
+		got := f.Look(t, i%len(f.Edges), mine)
+		if got.StatusCode != 200 {
+			t.Fatalf("call %d: got %d %s", i, got.StatusCode, got.Text)
+		}
+		harness.WantHeader(t, got, "X-RateLimit-Limit", fmt.Sprint(burst))
+		harness.WantHeader(t, got, "X-RateLimit-Remaining", fmt.Sprint(burst-1-i))
+	}
+	if got := f.Look(t, 0, mine); got.StatusCode != 429 {
+		t.Errorf("got %d beyond the burst", got.StatusCode)
+	}
+	c.End()
+}

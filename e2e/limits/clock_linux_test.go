@@ -1,0 +1,20 @@
+package limits
+
+import (
+	"testing"
+	"time"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// Redis's clock decides, so it does not matter what the edges take for the time.
+func TestALimitIsExactWhateverRedisTakesForTheTime(t *testing.T) {
+	for name, off := range map[string]time.Duration{"a day ahead": 25 * time.Hour, "a day behind": -25 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			url := testenv.RedisOff(t, off).URL()
+			harness.WantClockOff(t, url, off)
+			limitIsExact(t, url)
+		})
+	}
+}

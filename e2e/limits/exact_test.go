@@ -1,0 +1,159 @@
+package limits
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// Three edges and twelve clients against one bucket at a time.
+func TestALimitIsExactOverThreeEdges(t *testing.T) { limitIsExact(t, testenv.Redis(t)) }
+
+func limitIsExact(t *testing.T, redisURL string) {
+	f := harness.StartFleet(t, redisURL)
+	t.Run("a burst", func(t *testing.T) { admitsItsBurst(t, f) })
+	t.Run("a burst and a rate", func(t *testing.T) { admitsBurstAndRate(t, f) })
+	t.Run("after retryAfter", func(t *testing.T) { admitsAfterRetryAfter(t, f) })
+}
+
+// Where nothing flows in meanwhile, each request of the burst is admitted exactly once, and no denial costs anything.
+func admitsItsBurst(t *testing.T, f *harness.Fleet) {
+	const burst = 60
+	started := time.Now()
+	key := f.NewKey(harness.PerKey(burst, "1 day", burst))
+	c := f.Gather(t, key)
+	c.UntilEach(t, "everybody is denied", 20, harness.Call.Denied)
+	c.End()
+	var remaining []int
+	for _, one := range c.All() {
+		if one.Admitted() {
+			remaining = append(remaining, atoi(t, one.Remaining))
+		} else if !one.Denied() {
+			t.Fatalf("got %v", one)
+		}
+	}
+	slices.Sort(remaining)
+	for i, n := range remaining {
+		if n != i {
+			t.Fatalf("%d admitted, with %d remaining, want each from 0 to %d once", len(remaining), remaining, burst-1)
+		}
+	}
+	if len(remaining) != burst {
+		t.Fatalf("%d admitted, want %d", len(remaining), burst)
+	}
+	// Were denials charged, it would be full again hours later; and whatever Redis's clock says, clients read theirs.
+	day := started.Add(24 * time.Hour).Unix()
+	for i := range f.Edges {
+		if reset := atoi(t, f.Look(t, i, key).Header.Get("X-RateLimit-Reset")); int64(reset) < day || int64(reset) > time.Now().Add(24*time.Hour).Unix()+1 {
+			t.Errorf("edge %d says that the bucket is full at %d, want a day after it was emptied, %d", i, reset, day)
+		}
+	}
+}
+
+// A bucket that is drawn from all the time admits what it holds and what flows in, and nothing else.
+func admitsBurstAndRate(t *testing.T, f *harness.Fleet) {
+	const burst, rate, enough = 200, 20, 240 // a second; it takes ten to fill, so it does not while it is drawn from
+	c := f.Gather(t, f.NewKey(harness.PerKey(10*rate, "10 seconds", burst)))
+	c.Until(t, "it has admitted enough", func(calls [][]harness.Call) bool {
+		admitted := 0
+		for _, own := range calls {
+			for _, one := range own {
+				if one.Admitted() {
+					admitted++
+				}
+			}
+		}
+		return admitted >= enough
+	})
+	c.End()
+	if err := exact(c.All(), burst, rate); err != nil {
+		t.Error(err)
+	}
+}
+
+// slop is the part of a request that two clocks may differ by over a few seconds.
+const slop = 0.05
+
+// exact looks at all calls of a bucket that was full before. A call was decided at
+// some moment between its sending and its answer, so both bounds are strict.
+func exact(calls []harness.Call, burst, rate float64) error {
+	var admitted, denied []harness.Call
+	for _, one := range calls {
+		switch {
+		case one.Admitted():
+			admitted = append(admitted, one)
+		case one.Denied():
+			denied = append(denied, one)
+		default:
+			return fmt.Errorf("got %v", one)
+		}
+	}
+	slices.SortFunc(admitted, func(a, b harness.Call) int { return a.Answered.Compare(b.Answered) })
+	for _, first := range admitted { // in no span of time were there too many
+		within := 0.0
+		for _, last := range admitted {
+			if last.Sent.Before(first.Sent) {
+				continue
+			}
+			within++
+			if span := last.Answered.Sub(first.Sent).Seconds(); within > burst+rate*span+slop {
+				return fmt.Errorf("%v admitted within %.3f s", within, span)
+			}
+		}
+	}
+	begun := admitted[0].Answered // at the latest
+	for _, one := range denied {  // and none was denied while the bucket held a request
+		before := 0.0
+		for _, other := range admitted {
+			if !other.Sent.After(one.Answered) {
+				before++
+			}
+		}
+		if span := one.Sent.Sub(begun).Seconds(); before < burst+rate*span-1-slop {
+			return fmt.Errorf("a call was denied although at most %v had been admitted within %.3f s", before, span)
+		}
+	}
+	return nil
+}
+
+// Buckets of several sizes, each with a lone client that goes from edge to edge
+// and, now and then, asks too often.
+func admitsAfterRetryAfter(t *testing.T, f *harness.Fleet) {
+	limits := []harness.KeyLimit{
+		harness.PerKey(1, "1 second", 1), harness.PerKey(2, "3 seconds", 1), harness.PerKey(1, "2 seconds", 2), harness.PerKey(3, "10 seconds", 3),
+	}
+	for _, limit := range limits {
+		key := f.NewKey(limit)
+		t.Run(fmt.Sprintf("of %d in %s", limit.Rate, limit.Period), func(t *testing.T) {
+			t.Parallel()
+			for round := range 2 {
+				var denial harness.Answer
+				for asked, denials := 0, 0; denials < 10; asked++ {
+					if got := f.Look(t, asked%len(f.Edges), key); got.StatusCode == 429 {
+						denial = got
+						denials++
+					}
+				}
+				seconds := atoi(t, denial.Header.Get("Retry-After"))
+				<-time.After(time.Duration(seconds) * time.Second)
+				if got := f.Look(t, round, key); got.StatusCode != 200 {
+					t.Errorf("round %d: got %d %s after a wait of %d s", round, got.StatusCode, got.Text, seconds)
+				}
+			}
+		})
+	}
+}
+
+func atoi(t testing.TB, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,114 @@
+package reload
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// footprint is what an edge holds at a quiet moment, memory in MiB.
+type footprint struct {
+	goroutines, descriptors, postgres, redis, heap, resident int
+}
+
+func (f footprint) String() string {
+	return fmt.Sprintf("%d goroutines, %d descriptors, %d sessions in Postgres, %d in Redis, heap %d MiB, process %d MiB",
+		f.goroutines, f.descriptors, f.postgres, f.redis, f.heap, f.resident)
+}
+
+// within: nothing is there once for each of a hundred reloads, or of those that changed the settings.
+func (f footprint) within(before footprint) bool {
+	return f.goroutines <= before.goroutines+20 && f.descriptors <= before.descriptors+20 && f.postgres <= before.postgres+5 &&
+		f.redis <= before.redis+5 && f.heap <= before.heap+8 && f.resident <= before.resident+128
+}
+
+// footprint counts now; requests that are under way count, too.
+func takeFootprint(t *testing.T, s *harness.Stack, redisServer *redis.Client) footprint {
+	t.Helper()
+	var f footprint
+	f.heap, f.resident = s.Memory(t)
+	f.goroutines = harness.Number(t, `^goroutine profile: total (\d+)`, s.AdminGet(t, "/debug/pprof/goroutine?debug=1"))
+	f.descriptors = s.Descriptors(t)
+	f.postgres = s.DB.Count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	clients, err := redisServer.Info(t.Context(), "clients").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.redis = harness.Number(t, `connected_clients:(\d+)`, clients) - 1 // the test's own
+	return f
+}
+
+// keepSelling sends sales and pages over each protocol until it is stopped, and counts
+// the sales. It leaves no connection behind.
+func keepSelling(t *testing.T, s *harness.Stack) (stop func() int64) {
+	var (
+		done  atomic.Bool
+		sold  atomic.Int64
+		group sync.WaitGroup
+	)
+	for _, protocol := range harness.Protocols {
+		c := s.Client(t, protocol)
+		group.Go(func() {
+			defer c.CloseIdleConnections()
+			for !done.Load() {
+				if err := sellAndLook(s, c, &sold); err != nil {
+					t.Errorf("%s: %v", protocol, err)
+					return
+				}
+			}
+		})
+	}
+	return func() int64 { done.Store(true); group.Wait(); return sold.Load() }
+}
+
+func TestAHundredReloadsLeaveNothingBehind(t *testing.T) {
+	t.Parallel() // it waits for the backends of old settings, which outlive the longest request of theirs
+	dsn, site, redisURL := testenv.Database(t), harness.StartSite(t, nil), testenv.Redis(t)
+	redisServer := harness.RedisClient(t, redisURL)
+	roomy := func(config string) string { return strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1) }
+	s := &harness.Stack{
+		DB: harness.Seed(t, dsn), Site: site, DSN: dsn,
+		Edge: harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: redisURL, Upstream: site.Upstream(), Edit: roomy}),
+	}
+
+	stop := keepSelling(t, s)
+	for s.DB.Sales() < 500 && !t.Failed() { // every pool has been needed
+	}
+	sold := stop()
+	before := takeFootprint(t, s, redisServer)
+
+	stop = keepSelling(t, s)
+	for i := range 100 {
+		s.WriteCaddyfile(t, func(config string) string {
+			// Of five reloads two have other settings, which none has had before.
+			return strings.Replace(roomy(config), "ttl 60s", fmt.Sprintf("ttl %ds", 60+(i+1)*2/5), 1)
+		})
+		s.Reload(t)
+	}
+	sold += stop()
+	if int64(s.DB.Sales()) != sold {
+		t.Errorf("%d sales in the table, %d were answered 201", s.DB.Sales(), sold)
+	}
+	most := takeFootprint(t, s, redisServer)
+
+	poll := time.NewTicker(time.Second)
+	defer poll.Stop()
+	for guard := time.Now().Add(5 * harness.HangGuard); ; <-poll.C {
+		after, backends := takeFootprint(t, s, redisServer), len(s.Backends(t))
+		if backends == 1 && after.within(before) {
+			t.Logf("before: %s\nwith the backends of old settings: %s\nafter:  %s", before, most, after)
+			return
+		}
+		if time.Now().After(guard) {
+			t.Fatalf("before: %s\nafter:  %s, and %d backends\n%s", before, after, backends, s.AdminGet(t, "/debug/pprof/goroutine?debug=1"))
+		}
+	}
+}

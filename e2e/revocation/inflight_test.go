@@ -1,0 +1,125 @@
+package revocation
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/apikey"
+)
+
+// hold keeps lookups of keys from ending. Once it has begun, and every edge waits
+// for a lookup, no edge can have an answer before release.
+type hold struct {
+	begin           func(t *testing.T)
+	revokeAndHearOf func(t *testing.T, f *harness.Fleet, key string)
+	release         func(t *testing.T)
+}
+
+// A lookup that is under way when its key is revoked may have read what was true
+// before. Whatever it brings, nobody is admitted with it.
+func TestRevocationOvertakesLookupsInFlight(t *testing.T) {
+	f := harness.StartFleet(t, testenv.Redis(t))
+	f.UntilListening(t, true)
+	c := f.Gather(t, f.NewKey(harness.Unlimited))
+	for _, held := range []struct {
+		name string
+		hold hold
+	}{
+		{"that wait for the table", holdTable(t, f)},
+		{"that have read the key", holdAnswer(t, f)},
+	} {
+		t.Run(held.name, func(t *testing.T) {
+			t.Run("of a key that was cached", func(t *testing.T) {
+				key := f.NewKey(harness.Unlimited)
+				c.Use(key)
+				c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
+				held.hold.begin(t)
+				f.DB.Exec("SELECT pg_notify('hoko_keys', 'key:' || $1)", apikey.HashOf(key).String()) // so that all look it up again
+				untilHeld(t, f)
+				now := time.Now()
+				revokeHeld(t, f, c, held.hold, key, now)
+			})
+			t.Run("of a key that was not", func(t *testing.T) {
+				key := f.NewKey(harness.Unlimited)
+				held.hold.begin(t)
+				c.Use(key)
+				untilHeld(t, f)
+				revokeHeld(t, f, c, held.hold, key, time.Time{})
+			})
+		})
+	}
+	c.Stop(t)
+}
+
+// untilHeld waits until every edge looks a key up.
+func untilHeld(t *testing.T, f *harness.Fleet) {
+	t.Helper()
+	const waiting = "SELECT count(DISTINCT application_name) FROM pg_stat_activity WHERE datname = current_database() AND wait_event IN ('relation', 'advisory') AND application_name LIKE 'edge-%'"
+	testenv.Until(t, "every edge looks the key up", func() bool { return f.DB.Count(waiting) == len(f.Edges) })
+}
+
+// revokeHeld revokes a key that every edge looks up at this moment: no call that
+// was sent since is admitted. A lookup gives up after three seconds, so on a slow
+// machine some calls are answered 503.
+func revokeHeld(t *testing.T, f *harness.Fleet, c *harness.Crowd, h hold, key string, since time.Time) {
+	t.Helper()
+	h.revokeAndHearOf(t, f, key)
+	h.release(t)
+	c.UntilEach(t, "the key is refused", 3, func(last harness.Call) bool { return last.Status == 401 })
+	for _, one := range c.All() {
+		if one.Sent.After(since) && one.Status != 401 && one.Status != 503 {
+			t.Errorf("while the key was looked up a call was sent: %v", one)
+		}
+	}
+}
+
+// holdTable locks the table of keys, so that a lookup has read nothing when it is revoked.
+func holdTable(t *testing.T, f *harness.Fleet) hold {
+	lock := harness.Connect(t, f.DSN)
+	return hold{
+		begin: func(t *testing.T) { lock.Exec("BEGIN; LOCK TABLE hoko.api_keys IN ACCESS EXCLUSIVE MODE") },
+		revokeAndHearOf: func(_ *testing.T, _ *harness.Fleet, key string) {
+			lock.Exec("UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", harness.KeyID(key))
+		},
+		release: func(t *testing.T) { lock.Exec("COMMIT") }, // of which the edges hear now
+	}
+}
+
+// holdAnswer has a lookup wait after it has read the key, and before it returns
+// it; and it lets another key pass, on which the edges show what they have heard.
+func holdAnswer(t *testing.T, f *harness.Fleet) hold {
+	f.DB.Exec(`
+CREATE FUNCTION hoko.hold(workspace text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  IF workspace = 'ws_1' THEN
+    PERFORM pg_advisory_lock_shared(1);
+    PERFORM pg_advisory_unlock_shared(1);
+  END IF;
+  RETURN true;
+END $$;
+ALTER TABLE hoko.workspaces RENAME TO workspaces_held;
+CREATE VIEW hoko.workspaces AS SELECT * FROM hoko.workspaces_held WHERE hoko.hold(id)`)
+	lock := harness.Connect(t, f.DSN)
+	var canary string
+	return hold{
+		begin: func(t *testing.T) {
+			canary = f.NewKey(harness.Unlimited)
+			f.DB.Exec("UPDATE hoko.api_keys SET workspace_id = 'ws_2' WHERE id = $1", harness.KeyID(canary))
+			for i := range f.Edges {
+				harness.WantAnswer(t, f.Look(t, i, canary), 200, "")
+			}
+			lock.Exec("SELECT pg_advisory_lock(1)")
+		},
+		revokeAndHearOf: func(t *testing.T, f *harness.Fleet, key string) {
+			const revoke = "UPDATE hoko.api_keys SET revoked_at = now() WHERE id = '%s';"
+			f.DB.Exec(fmt.Sprintf("BEGIN;"+revoke+revoke+"COMMIT", harness.KeyID(key), harness.KeyID(canary)))
+			for i := range f.Edges {
+				testenv.Until(t, "the edge has heard of it", func() bool { return f.Look(t, i, canary).StatusCode == 401 })
+			}
+		},
+		release: func(t *testing.T) { lock.Exec("SELECT pg_advisory_unlock(1)") },
+	}
+}

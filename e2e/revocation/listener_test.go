@@ -1,0 +1,83 @@
+package revocation
+
+import (
+	"testing"
+	"time"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// A key that is revoked while no edge can hear of it is refused all the same: the
+// listener is back before long, and until then nothing cached is trusted for long.
+func TestRevocationIsNotMissedWhileTheListenerIsAway(t *testing.T) {
+	f := harness.StartFleet(t, testenv.Redis(t))
+	c := f.Gather(t, f.NewKey(harness.Unlimited))
+	for _, way := range []struct {
+		name   string
+		beside func(t *testing.T, f *harness.Fleet) func() (after func())
+	}{
+		{"terminated at that moment", terminated},
+		{"connecting again", connecting},
+		{"cut", cut},
+		{"mute", mute},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			var took lags
+			f.UntilListening(t, true)
+			for i := range max(1, *revocationRounds/8) {
+				took.add(revoke(t, f, c, revocations[i%len(revocations)], way.beside(t, f))...)
+			}
+			f.Relay.Mend(t)
+			f.Relay.Speak()
+			f.UntilListening(t, true)
+			took.report(t, "the listener is "+way.name, harness.Bar{P99: 5 * time.Second, Max: 5 * time.Second})
+		})
+	}
+	c.Stop(t)
+}
+
+// terminated: Postgres ends the listeners' sessions, which takes effect while the
+// revocation commits.
+func terminated(t *testing.T, f *harness.Fleet) func() func() {
+	return func() func() {
+		f.UntilListening(t, true)
+		const listeners = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()"
+		if f.DB.Count(listeners, harness.ListenerName) == 0 {
+			t.Error("no listener was terminated")
+		}
+		return func() {}
+	}
+}
+
+// connecting: every edge has dialled again and waits for the server's greeting, so
+// that it listens only after the commit.
+func connecting(t *testing.T, f *harness.Fleet) func() func() {
+	return func() func() {
+		f.UntilListening(t, true)
+		f.Relay.Cut()
+		f.Relay.Silence()
+		f.Relay.Mend(t)
+		testenv.Until(t, "every edge has dialled again", func() bool { return f.Relay.Accepts() >= len(f.Edges) })
+		return f.Relay.Speak
+	}
+}
+
+// cut: there is no connection to be had, and every edge knows.
+func cut(t *testing.T, f *harness.Fleet) func() func() {
+	return func() func() {
+		f.Relay.Cut()
+		f.UntilListening(t, false)
+		return func() {}
+	}
+}
+
+// mute: the connections are there, and no edge knows yet that nothing arrives.
+func mute(t *testing.T, f *harness.Fleet) func() func() {
+	f.Relay.Speak()
+	f.UntilListening(t, true)
+	return func() func() {
+		f.Relay.Silence()
+		return func() {}
+	}
+}

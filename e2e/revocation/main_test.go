@@ -1,0 +1,10 @@
+package revocation
+
+import (
+	"os"
+	"testing"
+
+	"hoko.to/edge/e2e/harness"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }

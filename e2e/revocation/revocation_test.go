@@ -1,0 +1,131 @@
+package revocation
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+var (
+	revocationRounds  = flag.Int("revocation.rounds", 1, "revocations of each kind, and an eighth as many for each way in which the listener is lost")
+	revocationFigures = flag.Bool("revocation.figures", false, "print what revocation took, and fail where that is more than docs/keys.md says")
+)
+
+// revocation is a statement that takes a key's access, and what its callers get from then on.
+type revocation struct {
+	name, sql     string
+	status        int
+	sale, proxied string // the body, by route
+}
+
+var revocations = []revocation{
+	{"revoked", "UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", 401, harness.Body401, harness.Body401},
+	{"deleted", "DELETE FROM hoko.api_keys WHERE id = $1", 401, harness.Body401, harness.Body401},
+	{"expired", "UPDATE hoko.api_keys SET expires_at = now() WHERE id = $1", 401, harness.Body401, harness.Body401},
+	{"scopes taken", "UPDATE hoko.api_keys SET scopes = '{linksWrite}' WHERE id = $1", 403, harness.Body403,
+		`{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":["linksRead"]}`},
+	{"workspace disabled", "UPDATE hoko.workspaces SET disabled_at = now() WHERE id = (SELECT workspace_id FROM hoko.api_keys WHERE id = $1)",
+		401, harness.Body401, harness.Body401},
+}
+
+func TestRevocationReachesEveryEdgeUnderLoad(t *testing.T) {
+	f := harness.StartFleet(t, testenv.Redis(t))
+	f.UntilListening(t, true)
+	c := f.Gather(t, f.NewKey(harness.Unlimited))
+	var took lags
+	for _, r := range revocations {
+		t.Run(r.name, func(t *testing.T) {
+			for range *revocationRounds {
+				took.add(revoke(t, f, c, r, nothingElse)...)
+			}
+		})
+	}
+	t.Run("expires by itself", func(t *testing.T) { expire(t, f, c) })
+	c.Stop(t)
+	took.report(t, "the listener is up", harness.Bar{P99: 100 * time.Millisecond, Max: time.Second})
+}
+
+// nothingElse happens beside the revocation.
+func nothingElse() (after func()) { return func() {} }
+
+// revoke gives the crowd a new key, takes its access once every caller is
+// admitted, and waits until every caller is refused. beside begins just before the
+// revocation, and what it returns follows at once. The result is by edge.
+func revoke(t *testing.T, f *harness.Fleet, c *harness.Crowd, r revocation, beside func() (after func())) []lag {
+	t.Helper()
+	key := f.NewKey(harness.Unlimited)
+	c.Use(key)
+	c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
+	after := beside()
+	began := time.Now()
+	f.DB.Exec(r.sql, harness.KeyID(key))
+	committed := time.Now()
+	after()
+	c.UntilEach(t, "the key is refused: "+r.name, 20, func(last harness.Call) bool { return last.Status == r.status })
+	took := make([]lag, len(f.Edges))
+	for i := range f.Edges {
+		last, err := judge(harness.CallsOf(i, c.All()), began, committed, r.status)
+		if err != nil {
+			t.Errorf("%s, edge %d: %v", r.name, i, err)
+		}
+		took[i] = last
+		harness.WantAnswer(t, f.Sell(t, i, key), r.status, r.sale)
+		harness.WantAnswer(t, f.Look(t, i, key), r.status, r.proxied)
+	}
+	return took
+}
+
+// judge looks at one edge's calls with a key whose revocation was begun and, as
+// its commit returned, done. The key holds until it is refused for the first time,
+// which is not before the revocation has begun, and from then on never again.
+func judge(calls []harness.Call, began, committed time.Time, refusal int) (last lag, err error) {
+	var refused time.Time // the earliest answer
+	for _, one := range calls {
+		switch {
+		case one.Status == refusal && one.Answered.Before(began):
+			return lag{}, fmt.Errorf("refused %s before the revocation", began.Sub(one.Answered))
+		case one.Status == refusal:
+			if refused.IsZero() || one.Answered.Before(refused) {
+				refused = one.Answered
+			}
+		case !one.Admitted():
+			return lag{}, fmt.Errorf("answered %d", one.Status)
+		}
+	}
+	for _, one := range calls {
+		if !one.Admitted() {
+			continue
+		}
+		if after := one.Sent.Sub(refused); after > 0 {
+			return lag{}, fmt.Errorf("admitted a call that was sent %s after it had refused one", after)
+		}
+		last.sent = max(last.sent, one.Sent.Sub(committed))
+		last.answered = max(last.answered, one.Answered.Sub(committed))
+	}
+	return last, nil
+}
+
+// expire has a key expire while it is in use, of which no edge is told. One
+// clock dates the key and the calls, so the moment is exact.
+func expire(t *testing.T, f *harness.Fleet, c *harness.Crowd) {
+	t.Helper()
+	key := f.NewKey(harness.Unlimited)
+	c.Use(key)
+	c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
+	var expires time.Time
+	err := f.DB.Conn.QueryRow(t.Context(), "UPDATE hoko.api_keys SET expires_at = clock_timestamp() + interval '1 second' WHERE id = $1 RETURNING expires_at",
+		harness.KeyID(key)).Scan(&expires)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.UntilEach(t, "the key has expired", 3, func(last harness.Call) bool { return last.Status == 401 })
+	for _, one := range c.All() {
+		if one.Admitted() && one.Sent.After(expires) || one.Status == 401 && one.Answered.Before(expires) {
+			t.Fatalf("expires at %s, %v", expires, one)
+		}
+	}
+}

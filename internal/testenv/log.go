@@ -1,0 +1,102 @@
+package testenv
+
+import (
+	"bytes"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Log keeps what a logger or a process prints, for a test that reads it or waits for it. Its zero
+// value is empty and ready to use.
+type Log struct {
+	mu      sync.Mutex
+	text    bytes.Buffer
+	closed  bool
+	changed chan struct{} // closed at the next change; nil if no Wait is under way
+}
+
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wake()
+	return l.text.Write(p)
+}
+
+// Close says that nothing more will be printed: a Wait fails at once then.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.wake()
+	return nil
+}
+
+func (l *Log) wake() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Logger returns a logger that prints to the log.
+func (l *Log) Logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// Count returns how often a text has been printed.
+func (l *Log) Count(text string) int { return strings.Count(l.String(), text) }
+
+// HasLine reports whether a line with all of the texts has been printed.
+func (l *Log) HasLine(texts ...string) bool {
+	found, _, _, _ := l.look(0, texts)
+	return found
+}
+
+// Wait returns once a line with all of the texts has been printed.
+func (l *Log) Wait(t testing.TB, texts ...string) {
+	t.Helper()
+	guard := time.After(HangGuard)
+	for from := 0; ; {
+		found, next, closed, changed := l.look(from, texts)
+		if found {
+			return
+		}
+		if closed {
+			t.Fatalf("the process ended before it printed %q:\n%s", texts, l)
+		}
+		select {
+		case <-changed:
+			from = next
+		case <-guard:
+			t.Fatalf("the process did not print %q:\n%s", texts, l)
+		}
+	}
+}
+
+// look searches the lines from an offset on. next is the offset of a line that is not whole yet.
+func (l *Log) look(from int, texts []string) (found bool, next int, closed bool, changed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next = from
+	for line := range bytes.Lines(l.text.Bytes()[from:]) {
+		lacks := func(text string) bool { return !bytes.Contains(line, []byte(text)) }
+		if !slices.ContainsFunc(texts, lacks) {
+			return true, next, l.closed, nil
+		}
+		if line[len(line)-1] == '\n' {
+			next += len(line)
+		}
+	}
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+	}
+	return false, next, l.closed, l.changed
+}
