@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"hoko.to/edge/plugin/apierror"
@@ -45,5 +46,21 @@ func rowOf(err error) *apierror.Error {
 	return &row
 }
 
-// Interface guard
-var _ caddyhttp.MiddlewareHandler = (*APIErrors)(nil)
+// UnmarshalCaddyfile sets the handler up from its directive. Syntax:
+//
+//	api_errors [<matcher>]
+//
+// It belongs into handle_errors.
+func (*APIErrors) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive's name
+	if d.CountRemainingArgs() > 0 || d.NextBlock(0) {
+		return d.ArgErr()
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddyhttp.MiddlewareHandler = (*APIErrors)(nil)
+	_ caddyfile.Unmarshaler       = (*APIErrors)(nil)
+)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
@@ -125,8 +126,33 @@ func refuseScopes(w http.ResponseWriter, r *http.Request, missing []string) {
 	})
 }
 
+// UnmarshalCaddyfile sets the handler up from its directive. Syntax:
+//
+//	api_key_auth [<matcher>] {
+//		scopes <scope...>
+//	}
+//
+// Without scopes any valid key passes.
+func (a *APIKeyAuth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive's name
+	if err := noMoreArgs(d); err != nil {
+		return err
+	}
+	return block(d, func(name string) error {
+		if name != "scopes" {
+			return unknown(d, "api_key_auth", "scopes")
+		}
+		if a.Scopes = d.RemainingArgs(); len(a.Scopes) == 0 {
+			return d.ArgErr()
+		}
+		_, err := apikey.ParseRequired(a.Scopes)
+		return at(d, err)
+	})
+}
+
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*APIKeyAuth)(nil)
 	_ caddyhttp.MiddlewareHandler = (*APIKeyAuth)(nil)
+	_ caddyfile.Unmarshaler       = (*APIKeyAuth)(nil)
 )

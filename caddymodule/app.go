@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"hoko.to/edge/plugin/limit"
 )
@@ -126,9 +129,73 @@ func configuredApp(ctx caddy.Context) (*App, error) {
 	return app.(*App), nil
 }
 
+// parseApp sets the app up from the global option `hoko`.
+func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		d.Next()
+		return nil, d.Err("there is a hoko block already")
+	}
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: "hoko", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile sets the app up from the global option. Syntax:
+//
+//	hoko {
+//		postgres <dsn> {
+//			listen_dsn <dsn>
+//			max_conns  <number>
+//		}
+//		redis <url> {
+//			prefix  <text>
+//			timeout <duration>
+//		}
+//		key_cache {
+//			size  <number>
+//			ttl   <duration>
+//			stale <duration>
+//		}
+//		guesses <rate>/<period>
+//		sales {
+//			writers <number>
+//			batch   <number>
+//			queue   <number>
+//			timeout <duration>
+//		}
+//	}
+//
+// Only postgres and redis are required. Write their addresses as {env.*} or
+// {file.*} placeholders: those are expanded when the config is loaded, while
+// what stands here, or comes from {$*}, is shown by the admin endpoint.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the option's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	return block(d, func(name string) error {
+		switch name {
+		case "postgres":
+			return a.Postgres.unmarshal(d)
+		case "redis":
+			return a.Redis.unmarshal(d)
+		case "key_cache":
+			return a.KeyCache.unmarshal(d)
+		case "guesses":
+			return a.unmarshalGuesses(d)
+		case "sales":
+			return a.Sales.unmarshal(d)
+		}
+		return unknown(d, "hoko", "postgres, redis, key_cache, guesses and sales")
+	})
+}
+
 // Interface guards
 var (
-	_ caddy.App          = (*App)(nil)
-	_ caddy.Provisioner  = (*App)(nil)
-	_ caddy.CleanerUpper = (*App)(nil)
+	_ caddy.App             = (*App)(nil)
+	_ caddy.Provisioner     = (*App)(nil)
+	_ caddy.CleanerUpper    = (*App)(nil)
+	_ caddyfile.Unmarshaler = (*App)(nil)
 )

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"hoko.to/edge/plugin/limit"
 )
@@ -28,6 +29,21 @@ type Postgres struct {
 	MaxConns int `json:"max_conns,omitempty"`
 }
 
+func (p *Postgres) unmarshal(d *caddyfile.Dispenser) error {
+	if err := stringArg(d, &p.DSN); err != nil {
+		return err
+	}
+	return block(d, func(name string) error {
+		switch name {
+		case "listen_dsn":
+			return stringArg(d, &p.ListenDSN)
+		case "max_conns":
+			return intArg(d, maxConnsBounds, &p.MaxConns)
+		}
+		return unknown(d, "postgres", "listen_dsn and max_conns")
+	})
+}
+
 // Redis holds the buckets of the rate limits.
 type Redis struct {
 	// Address: redis://host:6379/0, rediss:// with TLS, unix:///run/redis.sock;
@@ -46,6 +62,21 @@ type Redis struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 
+func (r *Redis) unmarshal(d *caddyfile.Dispenser) error {
+	if err := stringArg(d, &r.URL); err != nil {
+		return err
+	}
+	return block(d, func(name string) error {
+		switch name {
+		case "prefix":
+			return stringArg(d, &r.Prefix)
+		case "timeout":
+			return durationArg(d, redisTimeoutBounds, &r.Timeout)
+		}
+		return unknown(d, "redis", "prefix and timeout")
+	})
+}
+
 // KeyCache keeps verified keys in memory.
 type KeyCache struct {
 	// How many keys. About 300 bytes each. Default: 100000.
@@ -60,7 +91,39 @@ type KeyCache struct {
 	Stale *caddy.Duration `json:"stale,omitempty"`
 }
 
+func (c *KeyCache) unmarshal(d *caddyfile.Dispenser) error {
+	if err := noMoreArgs(d); err != nil {
+		return err
+	}
+	return block(d, func(name string) error {
+		switch name {
+		case "size":
+			return intArg(d, cacheSizeBounds, &c.Size)
+		case "ttl":
+			return durationArg(d, ttlBounds, &c.TTL)
+		case "stale":
+			c.Stale = new(caddy.Duration)
+			return durationArg(d, staleBounds, c.Stale)
+		}
+		return unknown(d, "key_cache", "size, ttl and stale")
+	})
+}
+
 // Guesses is a budget of lookups that find no key, for each client address (an
+
+func (a *App) unmarshalGuesses(d *caddyfile.Dispenser) error {
+	var text string
+	if err := stringArg(d, &text); err != nil {
+		return err
+	}
+	budget, err := limit.Parse(text)
+	if err != nil {
+		return d.WrapErr(err)
+	}
+	a.Guesses = &Guesses{Rate: budget.Rate, Period: caddy.Duration(budget.Period)}
+	return nil
+}
+
 // IPv6 client's /64) and each edge.
 type Guesses struct {
 	// Lookups in each period, all of which may come at once.
@@ -88,6 +151,25 @@ type Sales struct {
 	// the body has arrived, so `grace_period` should not be less than
 	// `body_timeout` and this together. Default: 10s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
+}
+
+func (s *Sales) unmarshal(d *caddyfile.Dispenser) error {
+	if err := noMoreArgs(d); err != nil {
+		return err
+	}
+	return block(d, func(name string) error {
+		switch name {
+		case "writers":
+			return intArg(d, writersBounds, &s.Writers)
+		case "batch":
+			return intArg(d, batchBounds, &s.Batch)
+		case "queue":
+			return intArg(d, queueBounds, &s.Queue)
+		case "timeout":
+			return durationArg(d, saleTimeoutBounds, &s.Timeout)
+		}
+		return unknown(d, "sales", "writers, batch, queue and timeout")
+	})
 }
 
 // validate refuses what a JSON config can hold and a Caddyfile cannot.

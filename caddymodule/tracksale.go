@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
@@ -83,8 +84,27 @@ func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 	return err
 }
 
+// UnmarshalCaddyfile sets the handler up from its directive. Syntax:
+//
+//	track_sale [<matcher>] {
+//		body_timeout <duration>
+//	}
+func (t *TrackSale) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive's name
+	if err := noMoreArgs(d); err != nil {
+		return err
+	}
+	return block(d, func(name string) error {
+		if name != "body_timeout" {
+			return unknown(d, "track_sale", "body_timeout")
+		}
+		return durationArg(d, bodyTimeoutBounds, &t.BodyTimeout)
+	})
+}
+
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*TrackSale)(nil)
 	_ caddyhttp.MiddlewareHandler = (*TrackSale)(nil)
+	_ caddyfile.Unmarshaler       = (*TrackSale)(nil)
 )
