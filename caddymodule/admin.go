@@ -4,14 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
-	"hoko.to/edge/plugin/apikey"
-	"hoko.to/edge/plugin/postgres/sales"
-	"hoko.to/edge/plugin/ratelimit"
+	"hoko.to/edge/caddymodule/backend"
 )
 
 // adminState is the admin endpoint's GET /hoko/: how the edge's backends are.
@@ -30,17 +26,6 @@ func (s adminState) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{{Pattern: "/hoko/", Handler: caddy.AdminHandlerFunc(s.serve)}}
 }
 
-// backendState is how one of them is. After a reload with other settings there
-// are several, until the requests of the old config have ended.
-type backendState struct {
-	Since time.Time `json:"since"`
-	// Configs that have a share in it, those that have just ended included.
-	Configs int             `json:"configs"`
-	Keys    apikey.Stats    `json:"keys"`
-	Limits  ratelimit.Stats `json:"limits"`
-	Sales   sales.Stats     `json:"sales"`
-}
-
 func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("method not allowed")}
@@ -50,24 +35,8 @@ func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(struct {
-		Backends []backendState `json:"backends"`
-	}{states()})
-}
-
-// states are those of all backends, the oldest first.
-func states() []backendState {
-	running := make(map[any]*backend)
-	backends.Range(func(hash, value any) bool {
-		running[hash] = value.(*backend)
-		return true
-	})
-	all := []backendState{}
-	for hash, b := range running {
-		configs, _ := backends.References(hash)
-		all = append(all, backendState{b.since, configs, b.keys.Stats(), b.limiter.Stats(), b.saleStore.Stats()})
-	}
-	slices.SortFunc(all, func(a, b backendState) int { return a.Since.Compare(b.Since) })
-	return all
+		Backends []backend.State `json:"backends"`
+	}{backend.States()})
 }
 
 // Interface guard

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"hoko.to/edge/caddymodule/backend"
 )
 
 func TestTheAdminEndpointShowsTheState(t *testing.T) {
@@ -50,8 +52,8 @@ func TestTheAdminEndpointShowsTheOldestFirst(t *testing.T) {
 		e.mustLoad()
 	}
 	for range 50 { // maps are walked in an order of their own each time
-		all := states()
-		if len(all) != 6 || !slices.IsSortedFunc(all, func(a, b backendState) int { return a.Since.Compare(b.Since) }) {
+		all := backend.States()
+		if len(all) != 6 || !slices.IsSortedFunc(all, func(a, b backend.State) int { return a.Since.Compare(b.Since) }) {
 			t.Fatalf("%d backends: %+v", len(all), all)
 		}
 	}

@@ -61,7 +61,7 @@ func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		return nil
 	}
 	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	key, err := a.app.backend().keys.Authenticate(r.Context(), r.Header, client)
+	key, err := a.app.lease.Use().Keys.Authenticate(r.Context(), r.Header, client)
 	if err != nil {
 		return a.reject(w, r, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/plugin/limit"
 )
 
@@ -37,7 +38,7 @@ type App struct {
 	// How sales are written.
 	Sales Sales `json:"sales,omitzero"`
 
-	lease  *lease
+	lease  *backend.Lease
 	logger *slog.Logger
 	// limits by handler name: handlers of one name share buckets.
 	limits map[string]limit.Limit
@@ -63,11 +64,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.warnOfLiteralPasswords()
-	a.lease, err = newLease(effective, a.logger.Handler())
+	a.lease, err = backend.NewLease(effective, a.logger.Handler())
 	if err != nil {
 		return err
 	}
-	return ctx.GetMetricsRegistry().Register(collector{a.lease.backend.metrics})
+	return ctx.GetMetricsRegistry().Register(backend.Collector{Backend: a.lease.Backend})
 }
 
 func (a *App) warnOfLiteralPasswords() {
@@ -85,7 +86,7 @@ func (a *App) warnOfLiteralPasswords() {
 
 // Start begins to listen for changed keys. It waits for nobody.
 func (a *App) Start() error {
-	a.lease.use()
+	a.lease.Use()
 	tendGarbage()
 	return nil
 }
@@ -100,13 +101,9 @@ func (a *App) Cleanup() error {
 	if a.lease == nil {
 		return nil
 	}
-	a.lease.release(longestHead + a.longestBody + a.lease.backend.settings.saleTimeout)
+	a.lease.Release(a.longestBody)
 	return nil
 }
-
-// backend is what the handlers work with. It also works where a request comes
-// before Start, as Caddy starts apps in any order.
-func (a *App) backend() *backend { return a.lease.use() }
 
 // claimLimit registers the limit of a handler name.
 func (a *App) claimLimit(name string, limit limit.Limit) error {

@@ -11,6 +11,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/caddymodule/cli"
 )
 
 func init() {
@@ -33,11 +36,11 @@ func init() {
 		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.After, "request_header")
 	}
 
-	registerCommand()
+	cli.Register()
 
 	// Requests have ended by then, those of earlier configs too, or have used
 	// up their grace period.
-	caddy.OnExit(func(context.Context) { lingering.dropAll() })
+	caddy.OnExit(func(context.Context) { backend.DropExpiring() })
 }
 
 // parseHandler sets a handler of type T up from its directive.

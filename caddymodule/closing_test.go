@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"hoko.to/edge/caddymodule/backend"
 )
 
 // heldSale is a sale that waits, as somebody else has locked its customer.
@@ -40,7 +42,7 @@ func holdSale(t *testing.T) *heldSale {
 		}
 		s.answered <- got
 	}()
-	eventually(t, "a sale that waits", func() bool { return onlyBackend(t).saleStore.Stats().SlowCustomers == 1 })
+	eventually(t, "a sale that waits", func() bool { return backend.States()[0].Sales.SlowCustomers == 1 })
 	return s
 }
 
@@ -48,7 +50,7 @@ func TestClosingAnswersTheSalesThatWereAccepted(t *testing.T) {
 	s := holdSale(t)
 	closed := make(chan struct{})
 	b := onlyBackend(t)
-	go func() { defer close(closed); b.close() }()
+	go func() { defer close(closed); _ = b.Destruct() }()
 	eventually(t, "closed doors", func() bool {
 		return s.send("POST", "/api/track/sale", bearer(s.key), validSale).status == 503
 	})
@@ -64,8 +66,9 @@ func TestClosingAnswersTheSalesThatWereAccepted(t *testing.T) {
 func TestSalesThatOutlastTheirTimeAreCutOffAndTheLogSaysSo(t *testing.T) {
 	s := holdSale(t)
 	b := onlyBackend(t)
-	b.settings.saleTimeout = -drainMargin // its time is over; that of the sale is not
-	b.close()
+	over, cancel := context.WithCancel(t.Context())
+	cancel() // the backend's time is over; that of the sale is not
+	b.Close(over)
 	written.await(t, "sales were cut off", "level", "error")
 	if got := <-s.answered; got.status != 503 && got.status != 504 {
 		t.Errorf("status %d: %s", got.status, got.body)

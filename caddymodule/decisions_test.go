@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"hoko.to/edge/internal/testenv"
+
+	"hoko.to/edge/caddymodule/backend"
 )
 
 const saleRoutes = `
@@ -143,7 +145,7 @@ func TestA403CostsNoRedisCall(t *testing.T) {
 	if got := e.send("POST", "/api/track/sale", bearer(e.key("linksRead").Key), ""); got.status != 403 {
 		t.Fatalf("status %d", got.status)
 	}
-	for _, node := range states()[0].Limits.Nodes {
+	for _, node := range backend.States()[0].Limits.Nodes {
 		if node.Open {
 			t.Error("the breaker opened: Redis was asked")
 		}
@@ -151,7 +153,7 @@ func TestA403CostsNoRedisCall(t *testing.T) {
 	if got := e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), ""); got.status != 400 {
 		t.Fatalf("status %d", got.status)
 	}
-	for _, node := range states()[0].Limits.Nodes {
+	for _, node := range backend.States()[0].Limits.Nodes {
 		if !node.Open {
 			t.Error("the breaker is closed: this test does not see whether Redis is asked")
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/jackc/pgx/v5"
 
+	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/admin"
 )
@@ -62,7 +63,7 @@ func newEdge(t *testing.T, dsn, redis string) *testEdge {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
 		}
-		lingering.dropAll()
+		backend.DropExpiring()
 	})
 	return e
 }

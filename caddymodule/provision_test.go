@@ -4,14 +4,23 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
+	"reflect"
 	"runtime/pprof"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/ratelimit"
+	"hoko.to/edge/plugin/sale"
 )
 
 // ownGoroutines are the stacks of those that run our code, this test's excepted.
@@ -20,7 +29,7 @@ func ownGoroutines() string {
 	_ = pprof.Lookup("goroutine").WriteTo(&dump, 2)
 	var own []string
 	for stack := range strings.SplitSeq(dump.String(), "\n\n") {
-		for _, sign := range []string{"hoko.to/edge/plugin/", "ristretto", "pgxpool", "go-redis", "caddymodule.(*backend)"} {
+		for _, sign := range []string{"hoko.to/edge/plugin/", "ristretto", "pgxpool", "go-redis", "backend.(*Backend)"} {
 			if strings.Contains(stack, sign) && !strings.Contains(stack, "testing.tRunner") && !strings.Contains(stack, "internal/devserver") {
 				own = append(own, stack)
 				break
@@ -65,7 +74,7 @@ func TestProvisionConnectsToNothingAndStartsNothing(t *testing.T) {
 	if err := app.Cleanup(); err != nil {
 		t.Fatal(err)
 	}
-	if left := pool(); len(left) != 0 {
+	if left := backend.States(); len(left) != 0 {
 		t.Errorf("%d backends are left", len(left))
 	}
 }
@@ -115,7 +124,7 @@ func TestUnusableSettingsAreRefusedByProvision(t *testing.T) {
 			if err := app.Cleanup(); err != nil {
 				t.Error(err)
 			}
-			if left := pool(); len(left) != 0 {
+			if left := backend.States(); len(left) != 0 {
 				t.Errorf("%d backends are left", len(left))
 			}
 		})
@@ -171,21 +180,24 @@ func TestSettingsReachTheirParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := settings{
-		dsn: "postgres://a@127.0.0.1:1/site", listenDSN: "postgres://b@127.0.0.1:1/site", maxConns: 20,
-		redisURL: "redis://127.0.0.1:1", redisPrefix: "staging:", redisTimeout: time.Second,
-		cacheSize: 5000, cacheTTL: time.Hour, guessRate: 7, guessPeriod: time.Minute,
-		writers: 2, batch: 3, queue: 4, saleTimeout: 5 * time.Second,
+	want := backend.Settings{
+		Postgres: postgres.Options{
+			DSN: "postgres://a@127.0.0.1:1/site", ListenDSN: "postgres://b@127.0.0.1:1/site", MaxConns: 20,
+			Writers: 2, Batch: 3, Queue: 4, SaleTimeout: 5 * time.Second,
+		},
+		Keys:   apikey.Options{Size: 5000, TTL: time.Hour, Guesses: limit.Limit{Rate: 7, Period: time.Minute, Burst: 7}},
+		Limits: ratelimit.Options{URL: "redis://127.0.0.1:1", Prefix: "staging:", Timeout: time.Second},
+		Sales:  sale.RecorderOptions{Timeout: 5 * time.Second},
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("settings %+v, want %+v", got, want)
 	}
-	b, err := newBackend(got)
+	lease, err := backend.NewLease(got, slog.DiscardHandler)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.close()
-	if keys, sales := b.keys.Stats(), b.saleStore.Stats(); keys.Size != 5000 || sales.Writers != 2 {
-		t.Errorf("%+v %+v", keys, sales)
+	defer lease.Release(0)
+	if state := backend.States()[0]; state.Keys.Size != 5000 || state.Sales.Writers != 2 {
+		t.Errorf("%+v", state)
 	}
 }

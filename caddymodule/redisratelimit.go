@@ -98,7 +98,7 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 	if !verified {
 		return fail(w, r, l.logger, http.StatusInternalServerError, errUnverified)
 	}
-	decision, err := l.app.backend().limiter.Allow(r.Context(), ratelimit.Request{
+	decision, err := l.app.lease.Use().Limiter.Allow(r.Context(), ratelimit.Request{
 		Name:    l.Name,
 		Bucket:  key.Hash,
 		Limit:   l.limitOf(key),

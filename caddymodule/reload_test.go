@@ -10,24 +10,26 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"hoko.to/edge/caddymodule/backend"
 )
 
-// pool lists the backends in use.
-func pool() (all []*backend) {
-	backends.Range(func(_, value any) bool {
-		all = append(all, value.(*backend))
-		return true
-	})
-	return all
+// onlyBackend returns the running config's backend and fails the test if there are others.
+func onlyBackend(t *testing.T) *backend.Backend {
+	t.Helper()
+	if n := len(backend.States()); n != 1 {
+		t.Fatalf("there are %d backends", n)
+	}
+	return activeBackend(t)
 }
 
-func onlyBackend(t *testing.T) *backend {
+func activeBackend(t *testing.T) *backend.Backend {
 	t.Helper()
-	all := pool()
-	if len(all) != 1 {
-		t.Fatalf("there are %d backends", len(all))
+	app, err := caddy.ActiveContext().AppIfConfigured("hoko")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return all[0]
+	return app.(*App).lease.Backend
 }
 
 // metric is the sum of a metric's samples in the running config's registry.
@@ -69,11 +71,8 @@ func TestAReloadThatChangesNoSettingKeepsTheBackend(t *testing.T) {
 	if now := metric(t, "hoko_auth_total"); now != counted+1 {
 		t.Errorf("the counter went from %v to %v", counted, now)
 	}
-	if writers := len(before.log.holders.handlers); writers != 1 {
-		t.Errorf("it logs through %d configs", writers)
-	}
-	lingering.dropAll()
-	if configs := states()[0].Configs; configs != 1 {
+	backend.DropExpiring()
+	if configs := backend.States()[0].Configs; configs != 1 {
 		t.Errorf("%d configs have a share", configs)
 	}
 	if got := e.send("POST", "/api/track/sale", key, ""); got.status != 400 {
@@ -86,17 +85,16 @@ func TestAReloadWithOtherSettingsSwapsTheBackend(t *testing.T) {
 	old := onlyBackend(t)
 	e.hoko = "guesses 50/1m"
 	e.mustLoad()
-	if all := states(); len(all) != 2 {
+	if all := backend.States(); len(all) != 2 {
 		t.Fatalf("backends %+v", all)
 	}
 	if got := e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), ""); got.status != 400 {
 		t.Errorf("status %d", got.status)
 	}
-	lingering.dropAll()
+	backend.DropExpiring()
 	if onlyBackend(t) == old {
 		t.Error("the old backend stayed")
 	}
-	<-old.listened
 }
 
 func TestAReloadBackFindsItsBackendAgain(t *testing.T) {
@@ -106,7 +104,7 @@ func TestAReloadBackFindsItsBackendAgain(t *testing.T) {
 	e.mustLoad()
 	e.hoko = ""
 	e.mustLoad()
-	lingering.dropAll()
+	backend.DropExpiring()
 	if onlyBackend(t) != first {
 		t.Error("a second backend of the same settings was made while the first was still there")
 	}
@@ -148,11 +146,11 @@ func TestNothingIsLeftWhenCaddyHasStopped(t *testing.T) {
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if len(pool()) != 1 {
+	if len(backend.States()) != 1 {
 		t.Error("the backend closed under requests that may be under way")
 	}
-	lingering.dropAll()
-	if left := pool(); len(left) != 0 {
+	backend.DropExpiring()
+	if left := backend.States(); len(left) != 0 {
 		t.Errorf("%d backends are left", len(left))
 	}
 	eventually(t, "the end of all goroutines", func() bool { return ownGoroutines() == "" })

@@ -2,74 +2,56 @@ package caddymodule
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/prometheus/client_golang/prometheus"
 
+	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/ratelimit"
+	"hoko.to/edge/plugin/sale"
 )
 
-// settings are what a backend is made of: defaults filled in and placeholders
-// expanded. They hold passwords, so they are never logged or marshalled.
-type settings struct {
-	dsn, listenDSN string
-	maxConns       int
-
-	redisURL, redisPrefix string
-	redisTimeout          time.Duration
-
-	cacheSize            int
-	cacheTTL, cacheStale time.Duration
-	guessRate            int
-	guessPeriod          time.Duration
-
-	writers, batch, queue int
-	saleTimeout           time.Duration
-}
-
-// hash tells settings apart without keeping them.
-func (s settings) hash() [sha256.Size]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "%#v", s))
-}
-
-// effective is what the app's config comes to.
-func (a *App) effective() (settings, error) {
+// effective returns the settings that the app's config amounts to.
+func (a *App) effective() (backend.Settings, error) {
 	if err := a.validate(); err != nil {
-		return settings{}, err
+		return backend.Settings{}, err
 	}
-	s := settings{
-		maxConns:     cmp.Or(a.Postgres.MaxConns, 16),
-		redisTimeout: cmp.Or(time.Duration(a.Redis.Timeout), ratelimit.DefaultTimeout),
-		cacheSize:    cmp.Or(a.KeyCache.Size, apikey.DefaultSize),
-		cacheTTL:     cmp.Or(time.Duration(a.KeyCache.TTL), apikey.DefaultTTL),
-		cacheStale:   apikey.DefaultStale,
-		guessRate:    apikey.DefaultGuesses,
-		guessPeriod:  apikey.DefaultGuessesPeriod,
-		writers:      cmp.Or(a.Sales.Writers, 4),
-		batch:        cmp.Or(a.Sales.Batch, 128),
-		queue:        cmp.Or(a.Sales.Queue, 4096),
-		saleTimeout:  cmp.Or(time.Duration(a.Sales.Timeout), 10*time.Second),
+	saleTimeout := cmp.Or(time.Duration(a.Sales.Timeout), 10*time.Second)
+	s := backend.Settings{
+		Postgres: postgres.Options{
+			MaxConns:    cmp.Or(a.Postgres.MaxConns, 16),
+			Writers:     cmp.Or(a.Sales.Writers, 4),
+			Batch:       cmp.Or(a.Sales.Batch, 128),
+			Queue:       cmp.Or(a.Sales.Queue, 4096),
+			SaleTimeout: saleTimeout,
+		},
+		Keys: apikey.Options{
+			Size:    cmp.Or(a.KeyCache.Size, apikey.DefaultSize),
+			TTL:     cmp.Or(time.Duration(a.KeyCache.TTL), apikey.DefaultTTL),
+			Stale:   apikey.DefaultStale,
+			Guesses: limit.Limit{Rate: apikey.DefaultGuesses, Period: apikey.DefaultGuessesPeriod, Burst: apikey.DefaultGuesses},
+		},
+		Limits: ratelimit.Options{Timeout: cmp.Or(time.Duration(a.Redis.Timeout), ratelimit.DefaultTimeout)},
+		Sales:  sale.RecorderOptions{Timeout: saleTimeout},
 	}
 	if a.KeyCache.Stale != nil {
-		s.cacheStale = time.Duration(*a.KeyCache.Stale)
+		s.Keys.Stale = time.Duration(*a.KeyCache.Stale)
 	}
 	if a.Guesses != nil {
-		s.guessRate, s.guessPeriod = a.Guesses.Rate, time.Duration(a.Guesses.Period)
+		s.Keys.Guesses = limit.Limit{Rate: a.Guesses.Rate, Period: time.Duration(a.Guesses.Period), Burst: a.Guesses.Rate}
 	}
-	return s, s.expand(a)
+	return s, a.expand(&s)
 }
 
 // expand takes the secrets from where the config says they are.
-func (s *settings) expand(a *App) error {
+func (a *App) expand(s *backend.Settings) error {
 	if a.Postgres.DSN == "" {
 		return errors.New("postgres: no address: write postgres {env.DATABASE_URL} into the hoko block")
 	}
@@ -80,10 +62,10 @@ func (s *settings) expand(a *App) error {
 		to                   *string
 		name, value, example string
 	}{
-		{&s.dsn, "postgres", a.Postgres.DSN, "postgres://user:password@host:5432/database"},
-		{&s.listenDSN, "postgres: listen_dsn", a.Postgres.ListenDSN, "postgres://user:password@host:5432/database"},
-		{&s.redisURL, "redis", a.Redis.URL, "redis://host:6379/0"},
-		{&s.redisPrefix, "redis: prefix", a.Redis.Prefix, "staging:"},
+		{&s.Postgres.DSN, "postgres", a.Postgres.DSN, "postgres://user:password@host:5432/database"},
+		{&s.Postgres.ListenDSN, "postgres: listen_dsn", a.Postgres.ListenDSN, "postgres://user:password@host:5432/database"},
+		{&s.Limits.URL, "redis", a.Redis.URL, "redis://host:6379/0"},
+		{&s.Limits.Prefix, "redis: prefix", a.Redis.Prefix, "staging:"},
 	} {
 		value, err := expand(secret.value, secret.example)
 		if err != nil {
@@ -91,23 +73,8 @@ func (s *settings) expand(a *App) error {
 		}
 		*secret.to = value
 	}
-	s.redisPrefix = cmp.Or(s.redisPrefix, ratelimit.DefaultPrefix)
+	s.Limits.Prefix = cmp.Or(s.Limits.Prefix, ratelimit.DefaultPrefix)
 	return nil
-}
-
-// postgres is what the settings mean to the stores.
-func (s settings) postgres(logger *slog.Logger, metrics prometheus.Registerer) postgres.Options {
-	return postgres.Options{
-		DSN:         s.dsn,
-		ListenDSN:   s.listenDSN,
-		MaxConns:    s.maxConns,
-		Writers:     s.writers,
-		Batch:       s.batch,
-		Queue:       s.queue,
-		SaleTimeout: s.saleTimeout,
-		Logger:      logger,
-		Metrics:     metrics,
-	}
 }
 
 // expand replaces {env.*} and {file.*}, and says which of them is empty.

@@ -58,9 +58,8 @@ func (t *TrackSale) Provision(ctx caddy.Context) error {
 		return err
 	}
 	app.longestBody = max(app.longestBody, bodyTimeout)
-	shared := app.lease.backend // used where the key was verified, not yet here
 	t.handler, err = sale.NewHandler(sale.HandlerOptions{
-		Recorder:    shared.recorder,
+		Recorder:    app.lease.Backend.Recorder, // a verified key has started it before Serve uses it
 		BodyTimeout: bodyTimeout,
 		Logger:      ctx.Slogger(), // unlike the backend's, it knows the request
 	})

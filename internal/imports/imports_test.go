@@ -23,14 +23,16 @@ const (
 // mayImport is, by directory, which packages of this module its files may
 // import, tests aside. A directory speaks for those below it, but for the root.
 var mayImport = map[string][]string{
-	"cmd":              {"caddymodule"},
-	"caddymodule":      {"plugin", "internal/devserver", "."},
-	"plugin/limit":     {},
-	"plugin/apierror":  {},
-	"plugin/apikey":    {"plugin/limit", "plugin/apierror"},
-	"plugin/ratelimit": {"plugin/limit", "plugin/apierror"},
-	"plugin/sale":      {"plugin/apikey", "plugin/apierror"},
-	"plugin/postgres":  {"plugin/apikey", "plugin/sale", "plugin/limit", "plugin/postgres"},
+	"cmd":                 {"caddymodule"},
+	"caddymodule":         {"caddymodule", "plugin"},
+	"caddymodule/backend": {"plugin"},
+	"caddymodule/cli":     {"caddymodule/backend", "plugin", "internal/devserver", "."},
+	"plugin/limit":        {},
+	"plugin/apierror":     {},
+	"plugin/apikey":       {"plugin/limit", "plugin/apierror"},
+	"plugin/ratelimit":    {"plugin/limit", "plugin/apierror"},
+	"plugin/sale":         {"plugin/apikey", "plugin/apierror"},
+	"plugin/postgres":     {"plugin/apikey", "plugin/sale", "plugin/limit", "plugin/postgres"},
 
 	"plugin/postgres/internal/pgtest": {"plugin", "internal/testenv"},
 
@@ -82,7 +84,12 @@ func TestADirectionIsEnforced(t *testing.T) {
 		{"cmd/caddy/main.go", "hoko.to/edge/plugin/sale", false},
 		{"caddymodule/sale.go", "hoko.to/edge/plugin/sale", true},
 		{"caddymodule/sale.go", "hoko.to/edge/internal/testenv", false},
-		{"caddymodule/sale.go", "hoko.to/edge", true},
+		{"caddymodule/sale.go", "hoko.to/edge/caddymodule/cli", true},
+		{"caddymodule/sale.go", "hoko.to/edge/internal/devserver", false},
+		{"caddymodule/backend/lease.go", "hoko.to/edge/caddymodule", false},
+		{"caddymodule/backend/lease.go", "hoko.to/edge/internal/devserver", false},
+		{"caddymodule/cli/dev.go", "hoko.to/edge/internal/devserver", true},
+		{"caddymodule/cli/dev.go", "hoko.to/edge", true},
 		{"plugin/sale/handler.go", "hoko.to/edge", false},
 		{"edge.go", "hoko.to/edge/plugin/sale", false},
 		{"caddymodule/sale_test.go", "hoko.to/edge/internal/testenv", true},

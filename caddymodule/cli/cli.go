@@ -1,4 +1,5 @@
-package caddymodule
+// Package cli provides the `caddy hoko` commands.
+package cli
 
 import (
 	"context"
@@ -11,7 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func registerCommand() {
+// Register adds the command `caddy hoko` to Caddy.
+func Register() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "hoko",
 		Short:     "Commands of Hoko Edge",

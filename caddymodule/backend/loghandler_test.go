@@ -1,14 +1,17 @@
-package caddymodule
+package backend
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	_ "github.com/caddyserver/caddy/v2/modules/logging"
 )
 
 // plain writes a record's level, message and attributes.
@@ -23,12 +26,12 @@ func plain(w io.Writer) slog.Handler {
 
 func TestRecordsGoToTheConfigThatCameLast(t *testing.T) {
 	var first, second bytes.Buffer
-	r := newRelay()
-	logger := slog.New(r).With("part", "listener").WithGroup("inner")
+	l := newLogHandler()
+	logger := slog.New(l).With("part", "listener").WithGroup("inner")
 
-	endFirst := r.holders.add(plain(&first))
+	endFirst := l.holders.add(plain(&first))
 	logger.Info("one", "n", 1)
-	endSecond := r.holders.add(plain(&second))
+	endSecond := l.holders.add(plain(&second))
 	logger.Info("two", "n", 2)
 	endFirst()
 	logger.Info("three", "n", 3)
@@ -39,7 +42,7 @@ func TestRecordsGoToTheConfigThatCameLast(t *testing.T) {
 		t.Errorf("the second config's log is %q, want %q", got, want)
 	}
 
-	endThird := r.holders.add(plain(&first)) // a config that fails to start
+	endThird := l.holders.add(plain(&first)) // a config that fails to start
 	endThird()
 	logger.Info("four")
 	if !strings.Contains(second.String(), "msg=four") {
@@ -53,18 +56,43 @@ func TestRecordsGoToTheConfigThatCameLast(t *testing.T) {
 	}
 }
 
+// ownLog is what Caddy has written to its own log.
+var ownLog bytes.Buffer
+
+type ownLogWriter struct{}
+
+func (ownLogWriter) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "caddy.logging.writers.hoko_test",
+		New: func() caddy.Module { return new(ownLogWriter) },
+	}
+}
+
+func (ownLogWriter) String() string                      { return "memory" }
+func (ownLogWriter) WriterKey() string                   { return "memory" }
+func (ownLogWriter) OpenWriter() (io.WriteCloser, error) { return ownLogWriter{}, nil }
+func (ownLogWriter) Write(line []byte) (int, error)      { return ownLog.Write(line) }
+func (ownLogWriter) Close() error                        { return nil }
+
 func TestRecordsOfABackendWithoutConfigGoToCaddysOwnLog(t *testing.T) {
-	e := newEdge(t, "", "")
-	e.routes = "respond 404"
-	config := bytes.ReplaceAll(e.config(), []byte("{env.DATABASE_URL}"), []byte("postgres://127.0.0.1:1/site"))
-	config = bytes.ReplaceAll(config, []byte("{env.REDIS_URL}"), []byte("redis://127.0.0.1:1"))
-	mustRun(t, config)
-	r := newRelay()
-	slog.New(r).Warn("nobody holds this backend")
-	if line := written.await(t, "nobody holds this backend", "level", "warn"); line["logger"] != "hoko" {
+	caddy.RegisterModule(ownLogWriter{})
+	const config = `{"admin": {"disabled": true}, "logging": {"logs": {"default":
+		{"writer": {"output": "hoko_test"}, "encoder": {"format": "json"}}}}}`
+	if err := caddy.Load([]byte(config), true); err != nil {
+		t.Fatal(err)
+	}
+	defer caddy.Stop()
+	l := newLogHandler()
+	slog.New(l).Warn("nobody holds this backend")
+	var line struct{ Level, Logger, Msg string }
+	lines := strings.Split(strings.TrimSpace(ownLog.String()), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line.Level != "warn" || line.Logger != "hoko" || line.Msg != "nobody holds this backend" {
 		t.Errorf("logged %v", line)
 	}
-	if r.Enabled(context.Background(), slog.LevelDebug) {
+	if l.Enabled(context.Background(), slog.LevelDebug) {
 		t.Error("it does not know Caddy's level")
 	}
 }
@@ -82,10 +110,10 @@ func (c *contexts) Handle(ctx context.Context, _ slog.Record) error {
 
 func TestRecordsLeaveTheirRequestsContextBehind(t *testing.T) {
 	handler := &contexts{Handler: slog.DiscardHandler}
-	r := newRelay()
-	r.holders.add(handler)
+	l := newLogHandler()
+	l.holders.add(handler)
 	fields := new(caddyhttp.ExtraLogFields)
-	err := r.Handle(context.WithValue(t.Context(), caddyhttp.ExtraLogFieldsCtxKey, fields), slog.Record{})
+	err := l.Handle(context.WithValue(t.Context(), caddyhttp.ExtraLogFieldsCtxKey, fields), slog.Record{})
 	if err != nil || len(handler.seen) != 1 || handler.seen[0].Value(caddyhttp.ExtraLogFieldsCtxKey) != nil {
 		t.Errorf("%v %v: Caddy would read the fields of a request while its handlers write them", handler.seen, err)
 	}

@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"context"
@@ -101,14 +101,14 @@ func (b *backing) prepare(ctx context.Context, keyFile string, progress io.Write
 
 // examine does what the doctor does, and shows what it finds wrong.
 func (b *backing) examine(ctx context.Context, findings io.Writer) error {
-	e := examination{dsn: b.databaseURL, redis: b.redisURL}
-	e.run(ctx)
-	for _, f := range e.findings {
+	r := report{dsn: b.databaseURL, redis: b.redisURL}
+	r.run(ctx)
+	for _, f := range r.findings {
 		if f.severity != well {
 			fmt.Fprintln(findings, f)
 		}
 	}
-	if e.unwell() {
+	if r.unwell() {
 		return errUnwell
 	}
 	return nil

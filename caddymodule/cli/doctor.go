@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"context"
@@ -42,12 +42,12 @@ func doctor(cmd *cobra.Command, _ []string) error {
 	}
 	ctx, cancel := interruptible(cmd)
 	defer cancel()
-	e := examination{dsn: dsn, listenDSN: listenDSN, redis: redis}
-	e.run(ctx)
-	for _, f := range e.findings {
+	r := report{dsn: dsn, listenDSN: listenDSN, redis: redis}
+	r.run(ctx)
+	for _, f := range r.findings {
 		fmt.Fprintln(cmd.OutOrStdout(), f)
 	}
-	if e.unwell() {
+	if r.unwell() {
 		return errUnwell
 	}
 	return nil
@@ -62,7 +62,7 @@ const (
 	failure severity = "FAIL"
 )
 
-// finding is a line of the doctor's report.
+// finding is one line of the report.
 type finding struct {
 	severity severity
 	about    string
@@ -78,26 +78,26 @@ func (f finding) String() string {
 	return line
 }
 
-// examination of what an edge with these addresses would find.
-type examination struct {
+// report of what an edge with these addresses would find.
+type report struct {
 	dsn, listenDSN, redis string
 	findings              []finding
 }
 
-func (e *examination) run(ctx context.Context) {
-	reachable := e.postgres(ctx)
-	if reachable && e.schema(ctx) {
-		e.sales(ctx)
-		e.keys(ctx)
+func (r *report) run(ctx context.Context) {
+	reachable := r.postgres(ctx)
+	if reachable && r.schema(ctx) {
+		r.sales(ctx)
+		r.keys(ctx)
 	}
-	if reachable || e.listenDSN != "" {
-		e.listener(ctx)
+	if reachable || r.listenDSN != "" {
+		r.listener(ctx)
 	}
-	e.limits(ctx)
+	r.limits(ctx)
 }
 
-func (e *examination) unwell() bool {
-	for _, f := range e.findings {
+func (r *report) unwell() bool {
+	for _, f := range r.findings {
 		if f.severity == failure {
 			return true
 		}
@@ -105,16 +105,16 @@ func (e *examination) unwell() bool {
 	return false
 }
 
-func (e *examination) ok(about, format string, args ...any) {
-	e.findings = append(e.findings, finding{well, about, fmt.Sprintf(format, args...), ""})
+func (r *report) ok(about, format string, args ...any) {
+	r.findings = append(r.findings, finding{well, about, fmt.Sprintf(format, args...), ""})
 }
 
-func (e *examination) warn(about, text, fix string) {
-	e.findings = append(e.findings, finding{warning, about, text, fix})
+func (r *report) warn(about, text, fix string) {
+	r.findings = append(r.findings, finding{warning, about, text, fix})
 }
 
-func (e *examination) fail(about string, err error, fix string) {
-	e.findings = append(e.findings, finding{failure, about, err.Error(), fix})
+func (r *report) fail(about string, err error, fix string) {
+	r.findings = append(r.findings, finding{failure, about, err.Error(), fix})
 }
 
 // patience of one question.
@@ -125,11 +125,11 @@ const patience = 5 * time.Second
 const tolerableSkew = 2 * time.Second
 
 // clock compares a server's clock, read between before and now, with ours.
-func (e *examination) clock(about string, clock, before time.Time) {
+func (r *report) clock(about string, clock, before time.Time) {
 	now := time.Now()
 	skew := max(before.Sub(clock), clock.Sub(now))
 	if skew > tolerableSkew {
-		e.warn(about, fmt.Sprintf("its clock and this machine's are %s apart", skew.Round(time.Millisecond)),
+		r.warn(about, fmt.Sprintf("its clock and this machine's are %s apart", skew.Round(time.Millisecond)),
 			"let NTP set both; keys expire by the edge's clock, and limits refill by Redis's")
 	}
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	moduleroot "hoko.to/edge"
+	"hoko.to/edge/caddymodule/backend"
 )
 
 // startPatience bounds the time that a new edge takes to serve.
@@ -134,7 +135,7 @@ func (e *devEdge) start(ctx context.Context, b *backing, upstream string) error 
 // stopEdge ends what start began, with all accepted sales answered.
 func stopEdge() {
 	caddy.Stop()
-	lingering.dropAll()
+	backend.DropExpiring()
 }
 
 // awaitServing returns when a client gets through to the edge: it listens

@@ -1,7 +1,8 @@
-package caddymodule
+package cli
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/admin"
 )
+
+func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 // hoko runs `caddy hoko` with these arguments.
 func hoko(t *testing.T, args ...string) (stdout, stderr string, err error) {
@@ -33,6 +36,19 @@ func mustHoko(t *testing.T, args ...string) string {
 		t.Fatalf("caddy hoko %s: %v\n%s", strings.Join(args, " "), err, stderr)
 	}
 	return stdout
+}
+
+// execute runs SQL without arguments.
+func execute(t *testing.T, dsn, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestMigrateCreatesTheSchema(t *testing.T) {
@@ -102,10 +118,10 @@ func TestFaultyCommandsAreRefused(t *testing.T) {
 }
 
 func TestIdempotencyKeysAreCleanedUpAndErased(t *testing.T) {
-	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
-	t.Setenv("DATABASE_URL", e.dsn)
-	e.sql(`INSERT INTO hoko.workspaces (id, name) VALUES ('ws_9', 'Nine')`)
-	e.sql(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response, created_at)
+	dsn := testenv.Database(t)
+	t.Setenv("DATABASE_URL", dsn)
+	execute(t, dsn, `INSERT INTO hoko.workspaces (id, name) VALUES ('ws_9', 'Nine')`)
+	execute(t, dsn, `INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response, created_at)
 		SELECT 'ws_9', age, '', gen_random_uuid(), '{"customer": {"externalId": "person", "name": "Ada"}, "sale": {"metadata": null}}', now() - age::interval
 		FROM unnest('{1 day,9 days}'::text[]) age`)
 	if got := mustHoko(t, "idempotency", "clean"); got != "1 idempotency keys older than 8d are deleted\n" {
@@ -146,11 +162,10 @@ func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
 
 func TestDoctorNamesWhatIsWrongAndItsFix(t *testing.T) {
 	redis, dsn := testenv.Redis(t), testenv.Database(t)
-	powerless := newEdge(t, dsn, redis)
-	powerless.sql(`DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'powerless') THEN CREATE ROLE powerless LOGIN; END IF; END $$`)
-	powerless.sql(`GRANT USAGE ON SCHEMA hoko TO powerless`)
-	powerless.sql(`GRANT SELECT ON hoko.schema_version, hoko.workspaces TO powerless`)
-	powerless.sql(`REVOKE EXECUTE ON FUNCTION pg_notify FROM PUBLIC`)
+	execute(t, dsn, `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'powerless') THEN CREATE ROLE powerless LOGIN; END IF; END $$;
+		GRANT USAGE ON SCHEMA hoko TO powerless;
+		GRANT SELECT ON hoko.schema_version, hoko.workspaces TO powerless;
+		REVOKE EXECUTE ON FUNCTION pg_notify FROM PUBLIC`)
 	t.Setenv("REDIS_URL", "")
 	for _, tc := range []struct {
 		name               string
@@ -186,14 +201,7 @@ func TestDoctorNamesWhatIsWrongAndItsFix(t *testing.T) {
 
 func TestDoctorWarnsOfADatabaseThatLacksCharacters(t *testing.T) {
 	server := testenv.Postgres(t)
-	conn, err := pgx.Connect(t.Context(), server.DSN("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, server.DSN("postgres"), "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
 	got, _, _ := hoko(t, "doctor", "--database-url", server.DSN("latin"))
 	if want := "warn  postgres: the database's encoding is LATIN1"; !strings.Contains(got, want) {
 		t.Errorf("it does not say %q:\n%s", want, got)
@@ -201,16 +209,16 @@ func TestDoctorWarnsOfADatabaseThatLacksCharacters(t *testing.T) {
 }
 
 func TestDoctorWarnsOfClocksThatDiffer(t *testing.T) {
-	var e examination
+	var r report
 	now := time.Now()
-	e.clock("postgres", now, now)
-	if len(e.findings) > 0 {
-		t.Errorf("it found %v", e.findings)
+	r.clock("postgres", now, now)
+	if len(r.findings) > 0 {
+		t.Errorf("it found %v", r.findings)
 	}
-	e.clock("postgres", now.Add(-time.Minute), now)
-	e.clock("redis", time.Now().Add(time.Minute), now)
-	if len(e.findings) != 2 || e.unwell() || !strings.Contains(e.findings[0].String(), "warn  postgres: its clock and this machine's are 1m0s apart") {
-		t.Errorf("it found %v", e.findings)
+	r.clock("postgres", now.Add(-time.Minute), now)
+	r.clock("redis", time.Now().Add(time.Minute), now)
+	if len(r.findings) != 2 || r.unwell() || !strings.Contains(r.findings[0].String(), "warn  postgres: its clock and this machine's are 1m0s apart") {
+		t.Errorf("it found %v", r.findings)
 	}
 }
 

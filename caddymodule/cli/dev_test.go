@@ -1,18 +1,34 @@
-package caddymodule
+package cli_test
 
 import (
 	"encoding/json"
 	"net"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
 	moduleroot "hoko.to/edge"
+	_ "hoko.to/edge/caddymodule"
+	"hoko.to/edge/caddymodule/cli"
 )
 
-// adapted is a Caddyfile as JSON.
+// adapt returns a Caddyfile as JSON.
+func adapt(t *testing.T, text string) []byte {
+	t.Helper()
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// adapted decodes the config of a Caddyfile.
 func adapted(t *testing.T, caddyfile string) (config struct {
 	Admin   struct{ Listen string }
 	Storage struct{ Root string }
@@ -24,18 +40,21 @@ func adapted(t *testing.T, caddyfile string) (config struct {
 	}
 }) {
 	t.Helper()
-	if err := json.Unmarshal(mustAdapt(t, caddyfile), &config); err != nil {
+	if err := json.Unmarshal(adapt(t, caddyfile), &config); err != nil {
 		t.Fatal(err)
 	}
 	return config
 }
 
 func TestDevRunsTheShippedRoutesOnLoopbackOnly(t *testing.T) {
-	unsetVariables(t)
+	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "UPSTREAM"} {
+		t.Setenv(name, "") // restores it afterwards
+		os.Unsetenv(name)
+	}
 	t.Setenv("SITE_ADDRESS", "https://localhost:8443")
 	shippedConfig := adapted(t, moduleroot.Caddyfile)
-	e := devEdge{dir: `/var/lib/a "state" directory`, port: 8443, hosts: []string{"127.0.0.1", "[::1]"}}
-	got := adapted(t, e.caddyfile())
+	const dir = `/var/lib/a "state" directory`
+	got := adapted(t, cli.DevCaddyfile(dir, 8443, "127.0.0.1", "[::1]"))
 
 	server := got.Apps.HTTP.Servers["srv0"]
 	if !reflect.DeepEqual(server["listen"], []any{"127.0.0.1:8443", "[::1]:8443"}) || len(got.Apps.HTTP.Servers) != 1 {
@@ -49,15 +68,15 @@ func TestDevRunsTheShippedRoutesOnLoopbackOnly(t *testing.T) {
 	if !reflect.DeepEqual(got.Apps.Hoko, shippedConfig.Apps.Hoko) {
 		t.Errorf("hoko is %v\nwant %v", got.Apps.Hoko, shippedConfig.Apps.Hoko)
 	}
-	if got.Storage.Root != filepath.Join(e.dir, "caddy") || got.Admin.Listen != "unix/"+filepath.Join(e.dir, "admin.sock") {
+	if got.Storage.Root != filepath.Join(dir, "caddy") || got.Admin.Listen != "unix/"+filepath.Join(dir, "admin.sock") {
 		t.Errorf("storage %q, admin %q", got.Storage.Root, got.Admin.Listen)
 	}
 }
 
 func TestDevHasNoAdminEndpointWhereItsSocketsPathIsTooLong(t *testing.T) {
-	e := devEdge{dir: "/" + strings.Repeat("d", maxSocketPath), port: 8443, hosts: []string{"127.0.0.1"}}
+	caddyfile := cli.DevCaddyfile("/"+strings.Repeat("d", cli.MaxSocketPath), 8443, "127.0.0.1")
 	var config struct{ Admin struct{ Disabled bool } }
-	if err := json.Unmarshal(mustAdapt(t, e.caddyfile()), &config); err != nil || !config.Admin.Disabled {
+	if err := json.Unmarshal(adapt(t, caddyfile), &config); err != nil || !config.Admin.Disabled {
 		t.Errorf("it has: %v", err)
 	}
 }
@@ -68,7 +87,7 @@ func TestDevRefusesAPortThatCaddyWouldShare(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := tcp.Addr().(*net.TCPAddr).Port
-	if _, err := freeLoopback(port); err == nil || !strings.Contains(err.Error(), "port "+strconv.Itoa(port)+" is in use: choose another one with --port") {
+	if _, err := cli.FreeLoopback(port); err == nil || !strings.Contains(err.Error(), "port "+strconv.Itoa(port)+" is in use: choose another one with --port") {
 		t.Errorf("for TCP: %v", err)
 	}
 	tcp.Close()
@@ -76,14 +95,14 @@ func TestDevRefusesAPortThatCaddyWouldShare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := freeLoopback(port); err == nil || !strings.Contains(err.Error(), "is in use") {
+	if _, err := cli.FreeLoopback(port); err == nil || !strings.Contains(err.Error(), "is in use") {
 		t.Errorf("for UDP: %v", err)
 	}
 	udp.Close()
-	if hosts, err := freeLoopback(port); err != nil || hosts[0] != "127.0.0.1" {
+	if hosts, err := cli.FreeLoopback(port); err != nil || hosts[0] != "127.0.0.1" {
 		t.Errorf("free: %v %v", hosts, err)
 	}
-	if _, err := freeLoopback(70000); err == nil || !strings.Contains(err.Error(), "--port") {
+	if _, err := cli.FreeLoopback(70000); err == nil || !strings.Contains(err.Error(), "--port") {
 		t.Errorf("no port: %v", err)
 	}
 }

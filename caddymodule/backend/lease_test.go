@@ -1,0 +1,52 @@
+package backend
+
+import (
+	"log/slog"
+	"testing"
+
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/ratelimit"
+)
+
+func newLease(t *testing.T, size int) *Lease {
+	t.Helper()
+	l, err := NewLease(Settings{
+		Postgres: postgres.Options{DSN: "postgres://hoko@127.0.0.1:1/site"},
+		Keys: apikey.Options{
+			Size: size, TTL: apikey.DefaultTTL,
+			Guesses: limit.Limit{Rate: 1, Period: apikey.DefaultGuessesPeriod, Burst: 1},
+		},
+		Limits: ratelimit.Options{URL: "redis://127.0.0.1:1"},
+	}, slog.DiscardHandler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestLease_OfTheSameSettingsSharesABackend(t *testing.T) {
+	first, second, other := newLease(t, 1), newLease(t, 1), newLease(t, 2)
+	if first.Backend != second.Backend || first.Backend == other.Backend {
+		t.Fatal("backends are not those of their settings")
+	}
+	for _, l := range []*Lease{first, second, other} {
+		l.Use()
+	}
+	first.Release(0)
+	if writers := len(second.Backend.log.holders.handlers); writers != 1 {
+		t.Errorf("it logs through %d configs", writers)
+	}
+	second.Release(0)
+	if n := len(States()); n != 2 {
+		t.Errorf("%d backends: one closed under requests that may be in flight", n)
+	}
+	DropExpiring()
+	<-first.Backend.listened
+	if n := len(States()); n != 1 {
+		t.Errorf("there are %d backends", n)
+	}
+	other.Release(0)
+	DropExpiring()
+}
