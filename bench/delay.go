@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"hoko.to/edge/bench/suite"
 )
 
 // delayed is how late everything arrives that goes through a delay, each way.
-const delayed = time.Millisecond
+const delayed = suite.Delay
 
 // serveDelays stands before a server's socket and passes everything on late:
 // args are the socket it listens on and the server's.

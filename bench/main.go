@@ -12,6 +12,10 @@ import (
 	"syscall"
 
 	"hoko.to/edge/bench/load"
+	"hoko.to/edge/bench/measure"
+	"hoko.to/edge/bench/report"
+	"hoko.to/edge/bench/stage"
+	"hoko.to/edge/bench/suite"
 )
 
 func main() {
@@ -23,15 +27,15 @@ func main() {
 	}
 }
 
-// dispatch: the parts of the measurement that are processes of their own, so
-// that their CPU is told apart, are this same binary.
+// dispatch: the parts of the measurement that are processes of their own, so that their CPU counts
+// apart, are this same binary.
 func dispatch(args []string) error {
 	if len(args) > 0 {
 		switch args[0] {
 		case "load":
 			return load.Main(os.Stdin, os.Stdout)
 		case "site":
-			return serveSite(os.Stdin, os.Stdout)
+			return stage.ServeSite(os.Stdin, os.Stdout)
 		case "delay":
 			return serveDelays(os.Stdin, os.Stdout, args[1:])
 		}
@@ -46,33 +50,36 @@ func dispatch(args []string) error {
 }
 
 // run measures the chosen suites and reports them.
-func run(ctx context.Context, o options) (err error) {
-	if o.machine, err = findMachine(); err != nil {
-		return err
+func run(ctx context.Context, o options) error {
+	for _, dir := range []string{o.out, o.profile, o.logs} {
+		if dir == "" {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
 	}
-	stage, err := openStage(ctx, o)
+	machine, err := measure.FindMachine()
 	if err != nil {
 		return err
 	}
-	defer stage.close()
-	b := &bench{mode: o.mode, options: o, stage: stage, report: &report{machine: o.machine.String(), mode: o.mode}}
-	failed := b.runAll(ctx)
-	if b.report.versions, err = stage.versions(ctx); err != nil {
+	so := stage.Options{Binary: o.binary, PGO: o.mode.Judged, Logs: o.logs, Customers: o.mode.Customers}
+	if o.scale {
+		so.SharedBuffers = machine.LargeCache()
+	}
+	s, err := stage.Open(ctx, so)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	r := &report.Report{Run: o.mode.String(), Judged: o.mode.Judged, Machine: machine.String(), Settings: s.Settings()}
+	b := &suite.Bench{Mode: o.mode, Stage: s, Report: r, Profile: o.profile}
+	failed := b.Run(ctx, o.suites)
+	if r.Versions, err = s.Versions(ctx); err != nil {
 		return errors.Join(failed, err)
 	}
-	b.report.settings = stage.settings()
 	if failed != nil {
-		b.options.out = "" // what was measured is printed, and that is all it is good for
+		o.out = "" // what was measured is printed, and that is all it is good for
 	}
-	return errors.Join(b.publish(), failed)
-}
-
-// runAll stops at the first suite that fails.
-func (b *bench) runAll(ctx context.Context) error {
-	for _, s := range b.options.suites {
-		if err := b.run(ctx, s); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
-	}
-	return nil
+	return errors.Join(r.Publish(o.out), failed)
 }

@@ -21,21 +21,21 @@ func TestOptionsChooseSuitesAndWhereResultsGo(t *testing.T) {
 		{[]string{"--suite", "proxy,sale"}, "full", []string{"proxy", "sale"}, ""},
 		{[]string{"--profile", dir}, "full", everyday, ""},
 	} {
-		o, err := readOptions(tc.args)
+		o, err := parseOptions(tc.args)
 		if err != nil {
 			t.Errorf("%q: %v", tc.args, err)
 			continue
 		}
 		var names []string
 		for _, s := range o.suites {
-			names = append(names, s.name)
+			names = append(names, s.Name)
 		}
-		if o.mode.name != tc.mode || !slices.Equal(names, tc.suites) || o.out != tc.out {
-			t.Errorf("%q: %s run of %q into %q, want %s, %q, %q", tc.args, o.mode.name, names, o.out, tc.mode, tc.suites, tc.out)
+		if o.mode.Name != tc.mode || !slices.Equal(names, tc.suites) || o.out != tc.out {
+			t.Errorf("%q: %s run of %q into %q, want %s, %q, %q", tc.args, o.mode.Name, names, o.out, tc.mode, tc.suites, tc.out)
 		}
 	}
 	for _, args := range [][]string{{"--quick", "--smoke"}, {"--suite", "nonesuch"}, {"--suite", "sale", "--scale"}, {"sale"}} {
-		if _, err := readOptions(args); err == nil {
+		if _, err := parseOptions(args); err == nil {
 			t.Errorf("%q: no error", args)
 		}
 	}

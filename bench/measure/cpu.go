@@ -1,5 +1,4 @@
-// Package measure reads what processes used, and sums up the rounds of a
-// benchmark.
+// Package measure reads what processes used, and what machine they ran on.
 package measure
 
 import (
@@ -27,14 +26,6 @@ func (c CPU) Sub(before CPU) CPU {
 		used[name] = time - before[name]
 	}
 	return used
-}
-
-// Total is that of all names.
-func (c CPU) Total() (total time.Duration) {
-	for _, time := range c {
-		total += time
-	}
-	return total
 }
 
 // Snapshot is the CPU time used so far by all processes, their descendants, and

@@ -58,23 +58,3 @@ func children() (map[int][]int, error) {
 	}
 	return children, nil
 }
-
-// Memory is what a process holds in RAM, without its descendants: rss with, pss
-// with its share of, what it shares with other processes; in bytes.
-func Memory(pid int) (rss, pss int64, err error) {
-	file := fmt.Sprintf("/proc/%d/smaps_rollup", pid)
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return 0, 0, err
-	}
-	kilobytes := map[string]int64{}
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[2] == "kB" {
-			kilobytes[fields[0]], err = strconv.ParseInt(fields[1], 10, 64)
-		}
-		if err != nil {
-			return 0, 0, fmt.Errorf("%s: %w", file, err)
-		}
-	}
-	return kilobytes["Rss:"] << 10, kilobytes["Pss:"] << 10, nil
-}

@@ -1,0 +1,73 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"hoko.to/edge/bench/stage"
+)
+
+// Delay is how late everything arrives that goes through a delay, each way.
+const Delay = time.Millisecond
+
+// delays shows what distance costs: sales while everything to and from Redis, or Postgres, arrives late.
+func delays(ctx context.Context, b *Bench) error {
+	direct := b.Stage.Backing(nil)
+	farRedis, farPostgres := direct, direct
+	redisDelay, err := b.startDelay(ctx, strings.TrimPrefix(direct.RedisURL, "unix://"))
+	if err != nil {
+		return err
+	}
+	farRedis.RedisURL = "unix://" + redisDelay.Address
+	dsn, err := url.Parse(direct.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	query := dsn.Query()
+	postgresDelay, err := b.startDelay(ctx, filepath.Join(query.Get("host"), ".s.PGSQL."+query.Get("port")))
+	if err != nil {
+		return err
+	}
+	query.Set("host", filepath.Dir(postgresDelay.Address))
+	dsn.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
+	farPostgres.DatabaseURL = dsn.String()
+
+	var all []*side
+	for _, far := range []struct {
+		name    string
+		backing stage.Backing
+		delay   *stage.Child
+	}{{"at once", direct, nil}, {"Redis 1 ms away", farRedis, redisDelay}, {"Postgres 1 ms away", farPostgres, postgresDelay}} {
+		e, err := b.Stage.StartEdge(ctx, stage.Shipped(), far.backing)
+		if err != nil {
+			return err
+		}
+		for _, n := range b.Mode.delayed() {
+			s := b.saleSide(far.name, e, n)
+			s.spec().Duration = b.Mode.brief
+			if far.delay != nil {
+				s.servers = append(s.servers, far.delay.Process())
+			}
+			all = append(all, s)
+		}
+	}
+	if err := b.alternate(ctx, b.Mode.reported, all...); err != nil {
+		return err
+	}
+	b.tabulate("Distance", fmt.Sprintf("Everything to and from Redis, or Postgres, %g ms late each way: "+
+		"a round trip takes %g ms more.", milliseconds(Delay), 2*milliseconds(Delay)), all...)
+	return nil
+}
+
+// startDelay starts a delay before a server's socket; its own has the same name.
+func (b *Bench) startDelay(ctx context.Context, socket string) (*stage.Child, error) {
+	dir, err := b.Stage.TempDir("far")
+	if err != nil {
+		return nil, err
+	}
+	return b.Stage.StartSelf(ctx, "delay", filepath.Join(dir, filepath.Base(socket)), socket)
+}
