@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"hoko.to/edge/internal/relay"
 	"hoko.to/edge/internal/testenv"
 )
 
@@ -17,11 +18,14 @@ type Fleet struct {
 	clients []*http.Client // one for each edge, for lone calls
 	DB      DB
 	DSN     string
-	Relay   *relay // between the edges' listeners and Postgres
-	keys    int    // made so far
+	Relay   *relay.Relay // between the edges' listeners and Postgres
+	keys    int          // made so far
 }
 
 const fleetSize = 3
+
+// ListenerName is what the edges' listeners call themselves to Postgres.
+const ListenerName = "a-listener"
 
 // linksRoute is what a fleet's Caddyfile has more than the shipped one.
 const linksRoute = `
@@ -39,9 +43,13 @@ func StartFleet(t testing.TB, redisURL string) *Fleet {
 	t.Helper()
 	dsn := testenv.Database(t)
 	site := StartSite(t, map[string]http.HandlerFunc{"/api/links": func(http.ResponseWriter, *http.Request) {}})
-	f := &Fleet{DB: Seed(t, dsn), DSN: dsn, Relay: startRelay(t, dsn)}
+	between, through := testenv.Relay(t, dsn)
+	if err := between.Open(); err != nil {
+		t.Fatal(err)
+	}
+	f := &Fleet{DB: Seed(t, dsn), DSN: dsn, Relay: between}
 	edit := strings.NewReplacer(
-		"postgres {env.DATABASE_URL}\n", "postgres {env.DATABASE_URL} {\n\t\t\tlisten_dsn \""+f.Relay.DSN+"\"\n\t\t}\n",
+		"postgres {env.DATABASE_URL}\n", "postgres {env.DATABASE_URL} {\n\t\t\tlisten_dsn \""+through+"&application_name="+ListenerName+"\"\n\t\t}\n",
 		"\t\ttrack_sale @sale\n", "\t\ttrack_sale @sale\n"+linksRoute,
 		"\tlog\n", "", // of a hundred thousand requests
 	).Replace

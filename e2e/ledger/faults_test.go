@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"hoko.to/edge/internal/relay"
 	"hoko.to/edge/internal/testenv"
 )
 
@@ -33,19 +34,20 @@ var ledgerFaults = []ledgerFault{
 	{on: "Redis", name: "SCRIPT FLUSH", strike: flushScripts},
 	{on: "Redis", name: "-OOM", min: 50 * time.Millisecond, max: 2 * time.Second, strike: fillRedis},
 	{on: "Redis", name: "-READONLY", min: 50 * time.Millisecond, max: 2 * time.Second, strike: demoteRedis},
-	{on: "Redis", name: "latency", min: 50 * time.Millisecond, max: 2 * time.Second, strike: redisToxic("latency", `{"latency": 60, "jitter": 50}`)},
-	{on: "Redis", name: "resets", min: 50 * time.Millisecond, max: 2 * time.Second, strike: redisToxic("reset_peer", `{}`)},
-	{on: "Redis", name: "half-open connections", min: 50 * time.Millisecond, max: 2 * time.Second, strike: redisToxic("timeout", `{}`)},
+	{on: "Redis", name: "latency", min: 50 * time.Millisecond, max: 2 * time.Second,
+		strike: relayFault(toRedis, late(60*time.Millisecond, 50*time.Millisecond), relay.ToServer, relay.ToClient)},
+	{on: "Redis", name: "resets", min: 50 * time.Millisecond, max: 2 * time.Second, strike: relayFault(toRedis, reset, relay.ToClient)},
+	{on: "Redis", name: "half-open connections", min: 50 * time.Millisecond, max: 2 * time.Second, strike: relayFault(toRedis, (*relay.Relay).Drop, relay.ToServer, relay.ToClient)},
 
 	{on: "clients", name: "hang up before the answer", strike: hangUp},
 	{on: "clients", name: "send slowly", min: 100 * time.Millisecond, max: 2 * time.Second, strike: sendSlowly},
 
-	{on: "network", name: "Postgres cut after the statement was sent", max: time.Second, strike: postgresToxic("limit_data", "downstream", `{"bytes": 0}`)},
-	{on: "network", name: "Postgres cut within the statement", max: time.Second, strike: postgresToxic("limit_data", "upstream", `{"bytes": 1500}`)},
-	{on: "network", name: "Postgres far away", min: 50 * time.Millisecond, max: 2 * time.Second, strike: postgresToxic("latency", "downstream", `{"latency": 80, "jitter": 70}`)},
-	{on: "network", name: "Postgres resets", min: 50 * time.Millisecond, max: time.Second, strike: postgresToxic("reset_peer", "downstream", `{}`)},
-	{on: "network", name: "Postgres does not hear", min: 50 * time.Millisecond, max: 5 * time.Second, strike: postgresToxic("timeout", "upstream", `{}`)},
-	{on: "network", name: "Postgres is not heard", min: 50 * time.Millisecond, max: 5 * time.Second, strike: postgresToxic("timeout", "downstream", `{}`)},
+	{on: "network", name: "Postgres cut after the statement was sent", max: time.Second, strike: relayFault(toPostgres, cutAfter(0), relay.ToClient)},
+	{on: "network", name: "Postgres cut within the statement", max: time.Second, strike: relayFault(toPostgres, cutAfter(1500), relay.ToServer)},
+	{on: "network", name: "Postgres far away", min: 50 * time.Millisecond, max: 2 * time.Second, strike: relayFault(toPostgres, late(80*time.Millisecond, 70*time.Millisecond), relay.ToClient)},
+	{on: "network", name: "Postgres resets", min: 50 * time.Millisecond, max: time.Second, strike: relayFault(toPostgres, reset, relay.ToClient)},
+	{on: "network", name: "Postgres does not hear", min: 50 * time.Millisecond, max: 5 * time.Second, strike: relayFault(toPostgres, (*relay.Relay).Drop, relay.ToServer)},
+	{on: "network", name: "Postgres is not heard", min: 50 * time.Millisecond, max: 5 * time.Second, strike: relayFault(toPostgres, (*relay.Relay).Drop, relay.ToClient)},
 }
 
 type mend = func()
@@ -125,42 +127,40 @@ func demoteRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
 	return func() { w.redis.command(w.t, "REPLICAOF", "NO", "ONE") }
 }
 
-// redisToxic poisons what lies between Redis and one edge, or all of them.
-func redisToxic(toxic, attributes string) func(*ledgerWorld, *ledgerEdge, *rand.Rand) mend {
+// relayFault strikes what lies between one edge, or all of them, and Postgres or Redis.
+func relayFault(of func(*ledgerEdge) []*relay.Relay, strike func(*relay.Relay, relay.Direction), ways ...relay.Direction) func(*ledgerWorld, *ledgerEdge, *rand.Rand) mend {
 	return func(w *ledgerWorld, e *ledgerEdge, r *rand.Rand) mend {
-		var proxies []*ledgerProxy
-		for _, e := range w.oneOrAll(e, r) {
-			proxies = append(proxies, e.redis)
+		edges := []*ledgerEdge{e}
+		if r.IntN(2) == 0 {
+			edges = w.edges
 		}
-		return w.poison(proxies, toxic, []string{"downstream", "upstream"}[r.IntN(2)], attributes)
-	}
-}
-
-// postgresToxic poisons what lies between Postgres and one edge, or all of them.
-func postgresToxic(toxic, stream, attributes string) func(*ledgerWorld, *ledgerEdge, *rand.Rand) mend {
-	return func(w *ledgerWorld, e *ledgerEdge, r *rand.Rand) mend {
-		var proxies []*ledgerProxy
-		for _, e := range w.oneOrAll(e, r) {
-			proxies = append(proxies, e.postgres...)
+		way := ways[r.IntN(len(ways))]
+		var struck []*relay.Relay
+		for _, e := range edges {
+			struck = append(struck, of(e)...)
 		}
-		return w.poison(proxies, toxic, stream, attributes)
-	}
-}
-
-func (w *ledgerWorld) oneOrAll(e *ledgerEdge, r *rand.Rand) []*ledgerEdge {
-	if r.IntN(2) == 0 {
-		return w.edges
-	}
-	return []*ledgerEdge{e}
-}
-
-func (w *ledgerWorld) poison(proxies []*ledgerProxy, toxic, stream, attributes string) mend {
-	for _, p := range proxies {
-		p.poison(w.t, toxic, stream, attributes)
-	}
-	return func() {
-		for _, p := range proxies {
-			p.cure(w.t)
+		for _, between := range struck {
+			strike(between, way)
+		}
+		return func() {
+			for _, between := range struck {
+				if err := between.Restore(); err != nil {
+					w.t.Error(err)
+				}
+			}
 		}
 	}
 }
+
+func toPostgres(e *ledgerEdge) []*relay.Relay { return e.postgres }
+func toRedis(e *ledgerEdge) []*relay.Relay    { return []*relay.Relay{e.redis} }
+
+func late(delay, jitter time.Duration) func(*relay.Relay, relay.Direction) {
+	return func(r *relay.Relay, way relay.Direction) { r.Delay(way, delay, jitter) }
+}
+
+func cutAfter(bytes int) func(*relay.Relay, relay.Direction) {
+	return func(r *relay.Relay, way relay.Direction) { r.CutAfter(way, bytes) }
+}
+
+func reset(r *relay.Relay, _ relay.Direction) { r.Reset() }

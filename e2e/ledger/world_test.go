@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/relay"
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 )
@@ -32,12 +33,12 @@ type ledgerWorld struct {
 	clients *ledgerClients
 }
 
-// ledgerEdge is an edge with proxies of its own before both Postgres servers and Redis.
+// ledgerEdge is an edge with relays of its own before both Postgres servers and Redis.
 type ledgerEdge struct {
 	*harness.Edge
 	name            string
-	postgres        []*ledgerProxy
-	redis           *ledgerProxy
+	postgres        []*relay.Relay
+	redis           *relay.Relay
 	clients         map[string]*http.Client // by protocol
 	inFlight        atomic.Int64            // sales on their way through it
 	otherDSN, other bool                    // what its Caddyfile says at present
@@ -97,11 +98,11 @@ func (w *ledgerWorld) edgeDSN() string {
 
 func (w *ledgerWorld) startEdge(name string) *ledgerEdge {
 	w.t.Helper()
-	e := &ledgerEdge{name: name, clients: map[string]*http.Client{}, redis: newLedgerProxy(w.t, w.redis.address)}
+	e := &ledgerEdge{name: name, clients: map[string]*http.Client{}, redis: startRelay(w.t, w.redis.address)}
 	for _, node := range []*testenv.Node{w.pair.Primary(), w.pair.Standby()} {
-		e.postgres = append(e.postgres, newLedgerProxy(w.t, node.Address))
+		e.postgres = append(e.postgres, startRelay(w.t, node.Address))
 	}
-	e.Edge = harness.Start(w.t, harness.Settings{DatabaseURL: e.dsn(), RedisURL: "redis://" + e.redis.listen, Upstream: "127.0.0.1:1", Edit: e.settings})
+	e.Edge = harness.Start(w.t, harness.Settings{DatabaseURL: e.dsn(), RedisURL: "redis://" + e.redis.Address(), Upstream: "127.0.0.1:1", Edit: e.settings})
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		c := e.Client(w.t, protocol)
 		c.Timeout = 0 // each attempt has its own
@@ -111,9 +112,19 @@ func (w *ledgerWorld) startEdge(name string) *ledgerEdge {
 	return e
 }
 
+func startRelay(t testing.TB, server string) *relay.Relay {
+	t.Helper()
+	r, err := relay.Start(fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t)), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
 // dsn names both servers, in one order or the other.
 func (e *ledgerEdge) dsn() string {
-	hosts := []string{e.postgres[0].listen, e.postgres[1].listen}
+	hosts := []string{e.postgres[0].Address(), e.postgres[1].Address()}
 	if e.otherDSN {
 		hosts[0], hosts[1] = hosts[1], hosts[0]
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/relay"
 	"hoko.to/edge/internal/testenv"
 )
 
@@ -28,8 +29,7 @@ func TestRevocationIsNotMissedWhileTheListenerIsAway(t *testing.T) {
 			for i := range max(1, *revocationRounds/8) {
 				took.add(revoke(t, f, c, revocations[i%len(revocations)], way.beside(t, f))...)
 			}
-			f.Relay.Mend(t)
-			f.Relay.Speak()
+			restore(t, f)
 			f.UntilListening(t, true)
 			took.report(t, "the listener is "+way.name, harness.Bar{P99: 5 * time.Second, Max: 5 * time.Second})
 		})
@@ -56,9 +56,11 @@ func connecting(t *testing.T, f *harness.Fleet) func() func() {
 	return func() func() {
 		f.UntilListening(t, true)
 		f.Relay.Cut()
-		f.Relay.Silence()
-		f.Relay.Mend(t)
-		testenv.Until(t, "every edge has dialled again", func() bool { return f.Relay.Accepts() >= len(f.Edges) })
+		silence(f)
+		if err := f.Relay.Open(); err != nil {
+			t.Fatal(err)
+		}
+		testenv.Until(t, "every edge has dialled again", func() bool { return f.Relay.Accepted() >= len(f.Edges) })
 		return f.Relay.Speak
 	}
 }
@@ -77,7 +79,20 @@ func mute(t *testing.T, f *harness.Fleet) func() func() {
 	f.Relay.Speak()
 	f.UntilListening(t, true)
 	return func() func() {
-		f.Relay.Silence()
+		silence(f)
 		return func() {}
+	}
+}
+
+// silence has nothing arrive either way.
+func silence(f *harness.Fleet) {
+	f.Relay.Silence(relay.ToServer)
+	f.Relay.Silence(relay.ToClient)
+}
+
+func restore(t *testing.T, f *harness.Fleet) {
+	t.Helper()
+	if err := f.Relay.Restore(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"plugin/postgres/internal/pgtest": {"plugin", "internal/testenv"},
 
 	"internal/devserver": {},
-	"internal/testenv":   {"internal/devserver", "plugin/postgres"},
+	"internal/testenv":   {"internal/devserver", "internal/relay", "plugin/postgres"},
 	"internal/relay":     {},
 	"e2e":                {"e2e", "internal"},
 	"bench":              {"bench", "internal/devserver", "internal/relay", "plugin/postgres", "."},

@@ -20,39 +20,24 @@ import (
 // hangGuard ends a test that waits for something that never comes.
 const hangGuard = 2 * time.Minute
 
-// edgeBinary is the edge that the service is compared with, built as e2e does.
+// edgeBinary is the edge that the service is compared with.
 var edgeBinary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "hoko-peer-")
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	err := install()
+	if err == nil {
+		err = readSources()
+	}
+	if err == nil {
+		edgeBinary, err = testenv.BuildEdge()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
-	code := 1
-	if err := build(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	} else {
-		code = testenv.Main(m)
-	}
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
-
-func build(dir string) error {
-	if err := install(); err != nil {
-		return err
-	}
-	if err := readSources(); err != nil {
-		return err
-	}
-	edgeBinary = filepath.Join(dir, "caddy")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-w -s", "-tags", "nobadger,nomysql,nopgx", "-o", edgeBinary, "hoko.to/edge/cmd/caddy")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the edge: %w\n%s", err, out)
-	}
-	return nil
+	return testenv.Main(m)
 }
 
 // install runs npm ci, unless the last one was for the same lock file.

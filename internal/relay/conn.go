@@ -1,0 +1,161 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// conn is one client's connection, and the one to the server that belongs to it. left and lossy are
+// guarded by the Relay's lock.
+type conn struct {
+	left  [2]int // bytes that it may pass on yet
+	lossy bool   // data was dropped
+
+	client net.Conn
+	ctx    context.Context // until it is closed
+	cancel context.CancelFunc
+	mu     sync.Mutex
+	server net.Conn // nil before it is dialed
+}
+
+// close closes both ends.
+func (c *conn) close(reset bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cancel()
+	for _, end := range []net.Conn{c.client, c.server} {
+		if end == nil {
+			continue
+		}
+		if tcp, ok := end.(*net.TCPConn); ok && reset {
+			tcp.SetLinger(0)
+		}
+		end.Close()
+	}
+}
+
+// dial connects to the server, unless the connection has been closed.
+func (c *conn) dial(address string) bool {
+	server, err := new(net.Dialer).DialContext(c.ctx, network(address), address)
+	if err != nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		server.Close()
+		return false
+	}
+	c.server = server
+	return true
+}
+
+// serve returns when both ends of a connection are closed.
+func (r *Relay) serve(c *conn) {
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.conns, c)
+		c.close(false)
+	}()
+	var hello []byte
+	if r.Answer != nil {
+		buf := make([]byte, 4096)
+		n, err := c.client.Read(buf)
+		if err != nil {
+			return
+		}
+		hello = buf[:n]
+		if answer := r.Answer(hello); len(answer) > 0 {
+			c.client.Write(answer)
+			return
+		}
+	}
+	if !c.dial(r.server) {
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() { r.pass(c, ToServer, c.server, c.client, hello) })
+	both.Go(func() { r.pass(c, ToClient, c.client, c.server, nil) })
+	both.Wait()
+}
+
+// chunk is what was received at one time, and when it is due.
+type chunk struct {
+	data []byte
+	due  time.Time
+}
+
+// pass passes on what one end sends until that ends or the connection is closed, and then closes
+// it. Chunks are late side by side, not one after the other.
+func (r *Relay) pass(c *conn, d Direction, to, from net.Conn, hello []byte) {
+	queue := make(chan chunk, 256)
+	var reading sync.WaitGroup
+	reading.Go(func() { r.receive(c, d, from, hello, queue) })
+	for next := range queue {
+		if !sleep(c.ctx, time.Until(next.due)) || !r.deliver(c, d, to, next.data) {
+			break
+		}
+	}
+	c.close(false)
+	reading.Wait()
+}
+
+// receive reads until the end of what is sent.
+func (r *Relay) receive(c *conn, d Direction, from net.Conn, hello []byte, queue chan<- chunk) {
+	defer close(queue)
+	buf := make([]byte, 16<<10)
+	for data, err := hello, error(nil); ; {
+		if len(data) > 0 {
+			select {
+			case queue <- chunk{bytes.Clone(data), r.due(d)}:
+			case <-c.ctx.Done():
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+		var n int
+		n, err = from.Read(buf)
+		data = buf[:n]
+	}
+}
+
+// deliver reports whether the connection goes on.
+func (r *Relay) deliver(c *conn, d Direction, to net.Conn, data []byte) bool {
+	for {
+		rest, ends, silent := r.admit(c, d, data)
+		if silent == nil {
+			if len(rest) > 0 {
+				if _, err := to.Write(rest); err != nil {
+					return false
+				}
+			}
+			return !ends
+		}
+		select {
+		case <-silent:
+		case <-c.ctx.Done():
+			return false
+		}
+	}
+}
+
+// sleep reports whether it has slept as long as asked.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
