@@ -112,17 +112,16 @@ func answer(w http.ResponseWriter, recorded *Recorded) {
 	body := AppendResponse(buffer.AvailableBuffer(), recorded)
 	buffer.Write(body) // in place, unless it had to grow
 
-	// One array for all values: one allocation instead of one each.
-	values := [...]string{
-		apierror.ContentType, strconv.Itoa(len(body)), "no-store",
-		recorded.SaleID.String(), string(recorded.Attribution),
-	}
 	header := w.Header()
+	apierror.NoStore(header)
+	// One array for the other values: one allocation instead of one each.
+	values := [...]string{
+		apierror.ContentType, strconv.Itoa(len(body)), recorded.SaleID.String(), string(recorded.Attribution),
+	}
 	header["Content-Type"] = values[0:1:1]
 	header["Content-Length"] = values[1:2:2]
-	header["Cache-Control"] = values[2:3:3]
-	header["Hoko-Sale-Id"] = values[3:4:4]
-	header["Hoko-Attribution"] = values[4:5:5]
+	header["Hoko-Sale-Id"] = values[2:3:3]
+	header["Hoko-Attribution"] = values[3:4:4]
 	if recorded.Replayed {
 		header.Set("Idempotency-Replayed", "true")
 	}
