@@ -23,12 +23,8 @@ func Test415_RejectsEveryOtherCoding(t *testing.T) {
 		f := newFixture(recording, 0)
 		w := f.post(aBody, http.Header{"Content-Encoding": lines})
 		expect(t, w, 415, body415)
-		if got := w.Header().Get("Accept-Encoding"); got != "identity" {
-			t.Errorf("Accept-Encoding %q, want what is accepted", got)
-		}
-		if n := len(f.sales()); n != 0 {
-			t.Errorf("%q: %d sales reached the store", lines, n)
-		}
+		expectHeader(t, w, "Accept-Encoding", "identity")
+		f.expectNoSale(t)
 		f.expectRejection(t, "encoding")
 	}
 }
@@ -97,9 +93,7 @@ func Test413_RejectsMoreThan65536Bytes(t *testing.T) {
 			if res, body := c.receive(); res.StatusCode != 413 || body != body413 {
 				t.Errorf("%d %s", res.StatusCode, body)
 			}
-			if n := len(f.sales()); n != 0 {
-				t.Errorf("%d sales reached the store", n)
-			}
+			f.expectNoSale(t)
 			f.expectRejection(t, "too_large")
 		})
 	}
@@ -147,9 +141,7 @@ func Test408_EndsABodyThatDoesNotArrive(t *testing.T) {
 			if res.StatusCode != 408 || body != body408 || !res.Close {
 				t.Errorf("%d (closes: %v) %s", res.StatusCode, res.Close, body)
 			}
-			if n := len(f.sales()); n != 0 {
-				t.Errorf("%d sales reached the store", n)
-			}
+			f.expectNoSale(t)
 			f.expectRejection(t, "timeout")
 		})
 	}
@@ -283,9 +275,7 @@ func TestHandler_RecordsNothingOfAClientThatHungUpMidway(t *testing.T) {
 	c.send("Content-Length: 79", aBody) // what arrives is a whole sale, and still a part of what was announced
 	c.conn.Close()
 	await(t, answered)
-	if n := len(f.sales()); n != 0 {
-		t.Errorf("%d sales reached the store", n)
-	}
+	f.expectNoSale(t)
 	f.expectRejection(t, "aborted")
 }
 

@@ -47,8 +47,7 @@ func mustReject(t testing.TB, body, want string) {
 		}
 		return
 	}
-	var fault *InvalidError
-	if !errors.As(err, &fault) || r != nil {
+	if _, ok := errors.AsType[*InvalidError](err); !ok || r != nil {
 		t.Errorf("%.300q gives %+v, %v, want %q", body, r, err, want)
 	} else if err.Error() != want {
 		t.Errorf("%.300q is rejected with %q, want %q", body, err, want)

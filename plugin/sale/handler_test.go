@@ -88,6 +88,13 @@ func (f *fixture) expectRejection(t *testing.T, cause string) {
 	}
 }
 
+func (f *fixture) expectNoSale(t *testing.T) {
+	t.Helper()
+	if n := len(f.sales()); n != 0 {
+		t.Errorf("%d sales reached the store", n)
+	}
+}
+
 func expect(t *testing.T, w *httptest.ResponseRecorder, status int, body string) {
 	t.Helper()
 	if w.Code != status || w.Body.String() != body {
@@ -185,9 +192,7 @@ func TestHandler_DecidesInOrder(t *testing.T) {
 			if reason := w.Header().Get("Hoko-Reason"); w.Code != request.status || reason != request.reason {
 				t.Errorf("%d %q, want %d %q", w.Code, reason, request.status, request.reason)
 			}
-			if n := len(f.sales()); n != 0 {
-				t.Errorf("%d sales reached the store", n)
-			}
+			f.expectNoSale(t)
 		})
 	}
 }
@@ -261,9 +266,7 @@ func Test201_AnswersTheRecordedSale(t *testing.T) {
 		"Idempotency-Replayed": "",
 		"Hoko-Reason":          "",
 	} {
-		if got := w.Header().Get(name); got != want {
-			t.Errorf("%s %q, want %q", name, got, want)
-		}
+		expectHeader(t, w, name, want)
 	}
 }
 
@@ -274,9 +277,7 @@ func Test201_NamesTheAttribution(t *testing.T) {
 			recorded.Attribution = attribution
 			return recorded, nil
 		}, 0).post(aBody, nil)
-		if got := w.Header().Get("Hoko-Attribution"); got != string(attribution) {
-			t.Errorf("Hoko-Attribution %q, want %q", got, attribution)
-		}
+		expectHeader(t, w, "Hoko-Attribution", string(attribution))
 	}
 }
 
@@ -286,12 +287,8 @@ func Test201_SaysThatItIsAReplay(t *testing.T) {
 	f := newFixture(func(context.Context, *Sale) (*Recorded, error) { return first, nil }, 0)
 	w := f.post(aBody, http.Header{"Idempotency-Key": {"once"}})
 	expect(t, w, 201, string(AppendResponse(nil, first)))
-	if got := w.Header().Get("Idempotency-Replayed"); got != "true" {
-		t.Errorf("Idempotency-Replayed %q", got)
-	}
-	if got := w.Header().Get("Hoko-Sale-Id"); got != first.SaleID.String() {
-		t.Errorf("Hoko-Sale-Id %q, want the first sale's", got)
-	}
+	expectHeader(t, w, "Idempotency-Replayed", "true")
+	expectHeader(t, w, "Hoko-Sale-Id", first.SaleID.String())
 }
 
 func Test201_TakesEveryIdempotencyKeyAsItIs(t *testing.T) {

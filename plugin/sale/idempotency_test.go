@@ -93,8 +93,8 @@ func TestFingerprint_DiffersForOtherRequests(t *testing.T) {
 	seen := map[[32]byte]string{}
 	for _, body := range different {
 		sum := mustDecode(t, body).Fingerprint()
-		if twin, ok := seen[sum]; ok {
-			t.Errorf("%s and %s have one fingerprint", twin, body)
+		if other, ok := seen[sum]; ok {
+			t.Errorf("%s and %s have one fingerprint", other, body)
 		}
 		seen[sum] = body
 	}

@@ -187,7 +187,7 @@ func heldByDouble(number string) bool {
 	return err == nil && (double != 0 || !strings.ContainsAny(mantissa, "123456789"))
 }
 
-// Comparing digits refuses exactly what strconv does.
+// FuzzNumber wants the comparison of digits to reject what strconv does.
 func FuzzNumber(f *testing.F) {
 	for _, number := range storableNumbers {
 		f.Add(number)

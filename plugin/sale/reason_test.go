@@ -158,28 +158,28 @@ func TestDecode_RepeatsNothingInErrors(t *testing.T) {
 			with(member, `"`+sent+strings.Repeat("é", 3000)+`"`), with(member, `"`+sent+`é"`))
 	}
 	bodies = append(bodies, with("metadata", `{"`+sent+`":"\u0000"}`), with("metadata", `{"`+sent+`":1e400}`))
-	refused := 0
+	rejected := 0
 	for _, body := range bodies {
 		_, err := Decode([]byte(body))
 		if err == nil {
 			continue
 		}
-		refused++
+		rejected++
 		checkReason(t, err)
 		if strings.Contains(err.Error(), sent) {
 			t.Errorf("%.100q is rejected with %q", body, err)
 		}
 	}
-	if refused < len(bodies)-5 {
-		t.Errorf("only %d of %d bodies were rejected", refused, len(bodies))
+	if rejected < len(bodies)-5 {
+		t.Errorf("only %d of %d bodies were rejected", rejected, len(bodies))
 	}
 }
 
 // checkReason wants what may stand in a header.
 func checkReason(t testing.TB, err error) {
 	t.Helper()
-	var fault *InvalidError
-	if !errors.As(err, &fault) {
+	fault, ok := errors.AsType[*InvalidError](err)
+	if !ok {
 		t.Fatalf("%T is no *InvalidError", err)
 	}
 	if fault.Error() != fault.Member+": "+fault.Reason || fault.Reason == "" {
@@ -198,9 +198,7 @@ func Test400_NamesTheMemberInHeaderAndLog(t *testing.T) {
 	w := f.post(`{"customerExternalId":"customer_123","amount":-12345,"customerName":"John Doe"}`, nil)
 	expect(t, w, 400, body400)
 	const reason = "amount: must be a non-negative integer"
-	if got := w.Header().Get("Hoko-Reason"); got != reason {
-		t.Errorf("Hoko-Reason %q, want %q", got, reason)
-	}
+	expectHeader(t, w, "Hoko-Reason", reason)
 	for _, want := range []string{reason, "status=400", "workspace_id=ws_1", "key_id=key_1"} {
 		if !strings.Contains(f.log.String(), want) {
 			t.Errorf("the log lacks %q: %s", want, f.log)
@@ -209,9 +207,7 @@ func Test400_NamesTheMemberInHeaderAndLog(t *testing.T) {
 	if strings.Contains(f.log.String(), "12345") {
 		t.Errorf("the log repeats what was sent: %s", f.log)
 	}
-	if n := len(f.sales()); n != 0 {
-		t.Errorf("%d sales reached the store", n)
-	}
+	f.expectNoSale(t)
 	f.expectRejection(t, "invalid")
 }
 
@@ -222,15 +218,13 @@ func Test400_RejectsAMalformedIdempotencyKey(t *testing.T) {
 		twice: {{"a", "a"}, {"", ""}, {"a", "b", "c"}},
 	} {
 		for _, lines := range keys {
-			f := newFixture(recording, 0)
-			w := f.post(aBody, http.Header{"Idempotency-Key": lines})
-			expect(t, w, 400, body400)
-			if got := w.Header().Get("Hoko-Reason"); got != reason {
-				t.Errorf("%q: Hoko-Reason %q, want %q", lines, got, reason)
-			}
-			if n := len(f.sales()); n != 0 {
-				t.Errorf("%q: %d sales reached the store", lines, n)
-			}
+			t.Run(fmt.Sprintf("%.9q", lines), func(t *testing.T) {
+				f := newFixture(recording, 0)
+				w := f.post(aBody, http.Header{"Idempotency-Key": lines})
+				expect(t, w, 400, body400)
+				expectHeader(t, w, "Hoko-Reason", reason)
+				f.expectNoSale(t)
+			})
 		}
 	}
 }
@@ -243,15 +237,15 @@ func Test400_SaysWhatFailedToAttribute(t *testing.T) {
 		`,"leadEventName":"secret"`:            "leadEventName: the customer has no such lead and no other, or its link is gone",
 		`,"leadEventName":"x","clickId":"abc"`: "clickId: no such click and no lead of that leadEventName, or the link is gone",
 	} {
-		f := newFixture(func(context.Context, *Sale) (*Recorded, error) {
-			return nil, fmt.Errorf("batch of 1: %w", ErrUnattributed)
-		}, 0)
-		w := f.post(strings.TrimSuffix(aBody, "}")+members+"}", nil)
-		expect(t, w, 400, body400)
-		if got := w.Header().Get("Hoko-Reason"); got != want {
-			t.Errorf("%s: Hoko-Reason %q, want %q", members, got, want)
-		}
-		f.expectRejection(t, "invalid")
+		t.Run(members, func(t *testing.T) {
+			f := newFixture(func(context.Context, *Sale) (*Recorded, error) {
+				return nil, fmt.Errorf("batch of 1: %w", ErrUnattributed)
+			}, 0)
+			w := f.post(strings.TrimSuffix(aBody, "}")+members+"}", nil)
+			expect(t, w, 400, body400)
+			expectHeader(t, w, "Hoko-Reason", want)
+			f.expectRejection(t, "invalid")
+		})
 	}
 }
 
@@ -311,7 +305,5 @@ func Test500_NamesTheMissingAuthentication(t *testing.T) {
 	if !strings.Contains(f.log.String(), "api_key_auth") {
 		t.Errorf("the log does not name api_key_auth: %s", f.log)
 	}
-	if n := len(f.sales()); n != 0 {
-		t.Errorf("%d sales reached the store", n)
-	}
+	f.expectNoSale(t)
 }
