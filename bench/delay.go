@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"hoko.to/edge/bench/suite"
 	"hoko.to/edge/internal/relay"
