@@ -10,12 +10,11 @@ import (
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
 
 func TestMigratingAtOnceSucceedsForAll(t *testing.T) {
-	dsn, ctx := testenv.EmptyDatabase(t), pgtest.Guarded(t)
-	var log pgtest.Log
+	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
+	var log testenv.Log
 	failures := make([]error, 4)
 	var all sync.WaitGroup
 	for i := range failures {
@@ -36,17 +35,17 @@ func TestMigratingAtOnceSucceedsForAll(t *testing.T) {
 
 func TestMigrationWaitsWithTheRolesTimeouts(t *testing.T) {
 	// As docs/operations.md sets them behind a PgBouncer.
-	dsn, ctx := testenv.EmptyDatabase(t), pgtest.Guarded(t)
-	other := pgtest.Connect(t, dsn)
+	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
+	other := testenv.Connect(t, dsn)
 	other.Exec("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 1', current_database()); END $$")
 	other.Exec("BEGIN")
 	other.Exec("SELECT pg_advisory_lock(1752132463)")
 
 	migrated := make(chan error, 1)
 	go func() { migrated <- postgres.Migrate(ctx, dsn, nil) }()
-	watcher := pgtest.Connect(t, dsn)
-	pgtest.Until(t, "it waits for the lock", func() bool {
-		return pgtest.Value[int](watcher, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") > 0
+	watcher := testenv.Connect(t, dsn)
+	testenv.Until(t, "it waits for the lock", func() bool {
+		return testenv.Value[int](watcher, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") > 0
 	})
 	// Longer than the role's lock_timeout, which the migration must not obey.
 	watcher.Exec("SELECT pg_sleep(0.05)")
@@ -57,22 +56,22 @@ func TestMigrationWaitsWithTheRolesTimeouts(t *testing.T) {
 }
 
 func TestStatusChangesNothing(t *testing.T) {
-	dsn, ctx := testenv.EmptyDatabase(t), pgtest.Guarded(t)
+	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	current, latest, err := postgres.MigrationStatus(ctx, dsn)
 	if err != nil || current != 0 || latest < 1 {
 		t.Errorf("status of an empty database is %d of %d, %v", current, latest, err)
 	}
-	if pgtest.Value[bool](pgtest.Connect(t, dsn), "SELECT to_regnamespace('hoko') IS NOT NULL") {
+	if testenv.Value[bool](testenv.Connect(t, dsn), "SELECT to_regnamespace('hoko') IS NOT NULL") {
 		t.Error("asking for the status created the schema")
 	}
 }
 
 func TestMigrationNeedsOnlyTheSchema(t *testing.T) {
 	// An administrator made the schema for a role that may not make any.
-	dsn, ctx := testenv.EmptyDatabase(t), pgtest.Guarded(t)
-	db := pgtest.Connect(t, dsn)
+	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
+	db := testenv.Connect(t, dsn)
 	db.Exec("CREATE ROLE schema_owner")
-	t.Cleanup(func() { pgtest.Connect(t, dsn).Exec("DROP OWNED BY schema_owner; DROP ROLE schema_owner") })
+	t.Cleanup(func() { testenv.Connect(t, dsn).Exec("DROP OWNED BY schema_owner; DROP ROLE schema_owner") })
 	db.Exec("CREATE SCHEMA hoko AUTHORIZATION schema_owner")
 	if err := postgres.Migrate(ctx, dsn+"&role=schema_owner", nil); err != nil {
 		t.Fatal(err)
@@ -80,14 +79,14 @@ func TestMigrationNeedsOnlyTheSchema(t *testing.T) {
 }
 
 func TestNewerSchemaIsLeftAsItIs(t *testing.T) {
-	dsn, ctx := testenv.Database(t), pgtest.Guarded(t)
-	db := pgtest.Connect(t, dsn)
+	dsn, ctx := testenv.Database(t), testenv.Guarded(t)
+	db := testenv.Connect(t, dsn)
 	db.Exec("UPDATE hoko.schema_version SET version = 1000")
-	var log pgtest.Log
+	var log testenv.Log
 	if err := postgres.Migrate(ctx, dsn, log.Logger()); err != nil {
 		t.Fatal(err)
 	}
-	if v := pgtest.Value[int](db, "SELECT version FROM hoko.schema_version"); v != 1000 {
+	if v := testenv.Value[int](db, "SELECT version FROM hoko.schema_version"); v != 1000 {
 		t.Errorf("version is %d now", v)
 	}
 	if n := log.Count("newer than this edge"); n != 1 {
@@ -96,31 +95,31 @@ func TestNewerSchemaIsLeftAsItIs(t *testing.T) {
 }
 
 func TestCheckSchema(t *testing.T) {
-	ctx := pgtest.Guarded(t)
+	ctx := testenv.Guarded(t)
 	t.Run("current", func(t *testing.T) {
-		var log pgtest.Log
-		if err := postgres.CheckSchema(ctx, pgtest.Connect(t, testenv.Database(t)).Conn, log.Logger()); err != nil || log.String() != "" {
+		var log testenv.Log
+		if err := postgres.CheckSchema(ctx, testenv.Connect(t, testenv.Database(t)).Conn, log.Logger()); err != nil || log.String() != "" {
 			t.Errorf("%v, logged %q", err, log.String())
 		}
 	})
 	t.Run("missing", func(t *testing.T) {
-		err := postgres.CheckSchema(ctx, pgtest.Connect(t, testenv.EmptyDatabase(t)).Conn, nil)
+		err := postgres.CheckSchema(ctx, testenv.Connect(t, testenv.EmptyDatabase(t)).Conn, nil)
 		if !errors.Is(err, postgres.ErrSchema) || !strings.Contains(err.Error(), "caddy hoko migrate") {
 			t.Error(err)
 		}
 	})
 	t.Run("older", func(t *testing.T) {
-		db := pgtest.Connect(t, testenv.Database(t))
+		db := testenv.Connect(t, testenv.Database(t))
 		db.Exec("UPDATE hoko.schema_version SET version = version - 1")
 		if err := postgres.CheckSchema(ctx, db.Conn, nil); !errors.Is(err, postgres.ErrSchema) {
 			t.Error(err)
 		}
 	})
 	t.Run("newer warns once", func(t *testing.T) {
-		db := pgtest.Connect(t, testenv.Database(t))
+		db := testenv.Connect(t, testenv.Database(t))
 		// A version of its own: one that was warned of before, by this process, is not news.
 		db.Exec(fmt.Sprintf("UPDATE hoko.schema_version SET version = %d", 2000+rand.IntN(1_000_000_000)))
-		var log pgtest.Log
+		var log testenv.Log
 		for range 3 {
 			if err := postgres.CheckSchema(ctx, db.Conn, log.Logger()); err != nil {
 				t.Fatal(err)
@@ -131,7 +130,7 @@ func TestCheckSchema(t *testing.T) {
 		}
 	})
 	t.Run("without an answer it is no matter of the schema", func(t *testing.T) {
-		db := pgtest.Connect(t, testenv.Database(t))
+		db := testenv.Connect(t, testenv.Database(t))
 		_ = db.Conn.Close(ctx)
 		if err := postgres.CheckSchema(ctx, db.Conn, nil); err == nil || errors.Is(err, postgres.ErrSchema) {
 			t.Error(err)

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"hoko.to/edge/internal/testenv"
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
 
 var (
@@ -20,7 +19,7 @@ var (
 
 func TestWhatNotifies(t *testing.T) {
 	dsn := testenv.Database(t)
-	db, listener := pgtest.Connect(t, dsn), pgtest.Connect(t, dsn)
+	db, listener := testenv.Connect(t, dsn), testenv.Connect(t, dsn)
 	db.Exec(`INSERT INTO hoko.workspaces (id, name, rate_limit, rate_period, rate_burst) VALUES ('w1', 'one', 1, '1 day', 1), ('w2', 'two', NULL, NULL, NULL)`)
 	db.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, key_hash, scopes, rate_limit, rate_period) VALUES ('k1', 'w1', $1, '{linksRead}', 1, '1 day')`, firstHash[:])
 	listener.Exec("LISTEN hoko_keys")
@@ -70,7 +69,7 @@ func TestWhatNotifies(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// Rows and notifications are those of a transaction; undone by what was saved before.
-			db := pgtest.DB{T: t, Conn: db.Conn}
+			db := testenv.DB{T: t, Conn: db.Conn}
 			db.Exec("CREATE TABLE public.saved_workspaces AS TABLE hoko.workspaces")
 			db.Exec("CREATE TABLE public.saved_keys AS TABLE hoko.api_keys")
 			db.Exec(c.sql)
@@ -88,11 +87,11 @@ func TestWhatNotifies(t *testing.T) {
 }
 
 // notifications are those that arrived before the one with the last payload.
-func notifications(t *testing.T, listener pgtest.DB, last string) []string {
+func notifications(t *testing.T, listener testenv.DB, last string) []string {
 	t.Helper()
 	var payloads []string
 	for {
-		n, err := listener.Conn.WaitForNotification(pgtest.Guarded(t))
+		n, err := listener.Conn.WaitForNotification(testenv.Guarded(t))
 		if err != nil {
 			t.Fatal(err)
 		}

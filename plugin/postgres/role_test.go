@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/postgres/keys"
@@ -24,20 +25,20 @@ func TestRoleHasWhatTheEdgeNeedsAndNoMore(t *testing.T) {
 	s.Exec(string(script))
 	hash := seedRoleKey(s)
 	o := postgres.Options{DSN: s.DSN + "&role=hoko_edge"}
-	edge := pgtest.Connect(t, o.DSN)
+	edge := testenv.Connect(t, o.DSN)
 
 	t.Run("looks up a key", func(t *testing.T) {
-		if _, err := pgtest.OpenKeys(t, o).Key(pgtest.Guarded(t), hash); err != nil {
+		if _, err := pgtest.OpenKeys(t, o).Key(testenv.Guarded(t), hash); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("checks the schema", func(t *testing.T) {
-		if err := postgres.CheckSchema(pgtest.Guarded(t), edge.Conn, nil); err != nil {
+		if err := postgres.CheckSchema(testenv.Guarded(t), edge.Conn, nil); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("listens", func(t *testing.T) {
-		if err := keys.CheckListener(pgtest.Guarded(t), o); err != nil {
+		if err := keys.CheckListener(testenv.Guarded(t), o); err != nil {
 			t.Error(err)
 		}
 	})
@@ -50,7 +51,7 @@ func TestRoleHasWhatTheEdgeNeedsAndNoMore(t *testing.T) {
 		if got := pgtest.MustRecord(t, store, replay); !got.Replayed {
 			t.Errorf("%+v", got)
 		}
-		if _, err := store.Record(pgtest.Guarded(t), pgtest.Sell("somebody else", pgtest.ByClick(""))); !errors.Is(err, sale.ErrUnattributed) {
+		if _, err := store.Record(testenv.Guarded(t), pgtest.Sell("somebody else", pgtest.ByClick(""))); !errors.Is(err, sale.ErrUnattributed) {
 			t.Error(err)
 		}
 	})
@@ -72,7 +73,7 @@ func TestRoleHasWhatTheEdgeNeedsAndNoMore(t *testing.T) {
 		"empties the idempotency": `TRUNCATE hoko.idempotency_keys`,
 	} {
 		t.Run("never "+name, func(t *testing.T) {
-			_, err := edge.Conn.Exec(pgtest.Guarded(t), sql)
+			_, err := edge.Conn.Exec(testenv.Guarded(t), sql)
 			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" {
 				t.Errorf("got %v, want insufficient_privilege", err)
 			}

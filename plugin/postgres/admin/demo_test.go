@@ -9,14 +9,13 @@ import (
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/admin"
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
 
 func seedDemo(t *testing.T, dsn, key string) string {
 	t.Helper()
-	seeded, err := admin.SeedDemo(pgtest.Guarded(t), dsn, key)
+	seeded, err := admin.SeedDemo(testenv.Guarded(t), dsn, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,8 +26,8 @@ func seedDemo(t *testing.T, dsn, key string) string {
 }
 
 // rows is how many there are, in the demo workspace and elsewhere.
-func rows(d pgtest.DB) (all int) {
-	return pgtest.Value[int](d, `SELECT (SELECT count(*) FROM hoko.workspaces) + (SELECT count(*) FROM hoko.links) + (SELECT count(*) FROM hoko.clicks)
+func rows(d testenv.DB) (all int) {
+	return testenv.Value[int](d, `SELECT (SELECT count(*) FROM hoko.workspaces) + (SELECT count(*) FROM hoko.links) + (SELECT count(*) FROM hoko.clicks)
 		+ (SELECT count(*) FROM hoko.customers) + (SELECT count(*) FROM hoko.leads) + (SELECT count(*) FROM hoko.api_keys)`)
 }
 
@@ -39,8 +38,8 @@ func TestDemoDataAttributesASale(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { store.Close(pgtest.Guarded(t)) })
-	recorded, err := store.Record(pgtest.Guarded(t), &sale.Sale{
+	t.Cleanup(func() { store.Close(testenv.Guarded(t)) })
+	recorded, err := store.Record(testenv.Guarded(t), &sale.Sale{
 		ID:          uuid.Must(uuid.NewV7()),
 		WorkspaceID: admin.DemoWorkspace,
 		Request:     &sale.Request{CustomerExternalID: "customer_123", CustomerName: "John Doe", Currency: "usd", EventName: "Purchase"},
@@ -52,7 +51,7 @@ func TestDemoDataAttributesASale(t *testing.T) {
 
 func TestDemoDataIsSeededOnce(t *testing.T) {
 	dsn := testenv.Database(t)
-	d := pgtest.Connect(t, dsn)
+	d := testenv.Connect(t, dsn)
 	key := seedDemo(t, dsn, "")
 	seeded := rows(d)
 	if again := seedDemo(t, dsn, key); again != key || rows(d) != seeded {
@@ -72,7 +71,7 @@ func TestADemoKeyThatDoesNotHoldIsReplaced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dsn := testenv.Database(t)
-			d := pgtest.Connect(t, dsn)
+			d := testenv.Connect(t, dsn)
 			key := seedDemo(t, dsn, "")
 			d.Exec(change)
 			if seedDemo(t, dsn, key) == key {
@@ -88,17 +87,17 @@ func TestADemoKeyThatDoesNotHoldIsReplaced(t *testing.T) {
 
 func TestADisabledDemoWorkspaceIsEnabled(t *testing.T) {
 	dsn := testenv.Database(t)
-	d := pgtest.Connect(t, dsn)
+	d := testenv.Connect(t, dsn)
 	key := seedDemo(t, dsn, "")
 	d.Exec(`UPDATE hoko.workspaces SET disabled_at = now()`)
-	if seedDemo(t, dsn, key) != key || pgtest.Value[bool](d, `SELECT disabled_at IS NOT NULL FROM hoko.workspaces`) {
+	if seedDemo(t, dsn, key) != key || testenv.Value[bool](d, `SELECT disabled_at IS NOT NULL FROM hoko.workspaces`) {
 		t.Error("it was not")
 	}
 }
 
 func TestDemoDataTouchesNoOtherWorkspace(t *testing.T) {
 	dsn := testenv.Database(t)
-	d := pgtest.Connect(t, dsn)
+	d := testenv.Connect(t, dsn)
 	d.Exec(`INSERT INTO hoko.workspaces (id, name, disabled_at) VALUES ('other', 'Demo', now());
 INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES ('other_customer', 'other', 'customer_123', 'Jane Doe');
 INSERT INTO hoko.api_keys (workspace_id, key_hash, revoked_at) VALUES ('other', sha256('a key'), now())`)
@@ -106,12 +105,12 @@ INSERT INTO hoko.api_keys (workspace_id, key_hash, revoked_at) VALUES ('other', 
 SELECT w.xmin::text || w::text AS x FROM hoko.workspaces w WHERE id = 'other' UNION ALL
 SELECT c.xmin::text || c::text FROM hoko.customers c WHERE workspace_id = 'other' UNION ALL
 SELECT k.xmin::text || k::text FROM hoko.api_keys k WHERE workspace_id = 'other') rows`
-	before := pgtest.Value[string](d, others)
+	before := testenv.Value[string](d, others)
 	hash := sha256.Sum256([]byte(seedDemo(t, dsn, "")))
-	if pgtest.Value[string](d, others) != before {
+	if testenv.Value[string](d, others) != before {
 		t.Error("another workspace's rows changed")
 	}
-	if of := pgtest.Value[string](d, `SELECT workspace_id FROM hoko.api_keys WHERE key_hash = $1`, hash[:]); of != admin.DemoWorkspace {
+	if of := testenv.Value[string](d, `SELECT workspace_id FROM hoko.api_keys WHERE key_hash = $1`, hash[:]); of != admin.DemoWorkspace {
 		t.Errorf("the key is of workspace %q", of)
 	}
 }

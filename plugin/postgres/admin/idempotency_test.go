@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/admin"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/sale"
@@ -19,11 +20,11 @@ func TestOldIdempotencyKeysAreDeletedAndYoungOnesStay(t *testing.T) {
 	shop.Exec(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response, created_at)
 		SELECT 'w' || i % 3, 'old' || i, '', gen_random_uuid(), to_json(repeat('x', 1000)), now() - interval '7 days 1 minute' FROM generate_series(1, 9000) i`)
 	shop.Exec("UPDATE hoko.idempotency_keys SET created_at = now() - interval '7 days' + interval '1 minute' WHERE key LIKE 'old%00'")
-	deleted, err := admin.CleanIdempotencyKeys(pgtest.Guarded(t), shop.DSN, admin.MinKeyAge)
+	deleted, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge)
 	if err != nil || deleted != 8910 {
 		t.Errorf("%d are deleted, %v", deleted, err)
 	}
-	if n := pgtest.Value[int](shop.DB, "SELECT count(*) FROM hoko.idempotency_keys"); n != 91 {
+	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.idempotency_keys"); n != 91 {
 		t.Errorf("%d are left, want 91", n)
 	}
 	if again := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.Keyed("young"))); !again.Replayed || again.SaleID != young.SaleID {
@@ -33,7 +34,7 @@ func TestOldIdempotencyKeysAreDeletedAndYoungOnesStay(t *testing.T) {
 
 func TestIdempotencyKeysAreKeptForThePromisedTime(t *testing.T) {
 	shop := pgtest.OpenShop(t)
-	if _, err := admin.CleanIdempotencyKeys(pgtest.Guarded(t), shop.DSN, admin.MinKeyAge-time.Second); err == nil {
+	if _, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge-time.Second); err == nil {
 		t.Error("younger keys would have been deleted")
 	}
 }
@@ -69,7 +70,7 @@ func TestPersonIsErasedFromTheAnswersAndTheirRetriesAreNoSecondSales(t *testing.
 	namesake := pgtest.MustRecord(t, store, person("one", pgtest.InWorkspace("w2"), pgtest.ByClick("y1")))
 	neighbour := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.Keyed("three"), pgtest.Named("Lovelace"), pgtest.Mailing(pgtest.Set("lovelace@example.com"))))
 	for _, want := range []int64{2, 0} {
-		if erased, err := admin.EraseAnswers(pgtest.Guarded(t), shop.DSN, "w1", "person"); err != nil || erased != want {
+		if erased, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", "person"); err != nil || erased != want {
 			t.Errorf("%d answers are erased, %v; want %d", erased, err, want)
 		}
 	}
@@ -106,14 +107,14 @@ func TestErasureWaitsForSalesThatAreJustBeingRecorded(t *testing.T) {
 	erased := make(chan int64)
 	go func() {
 		defer close(erased)
-		n, err := admin.EraseAnswers(pgtest.Guarded(t), shop.DSN, "w1", "person")
+		n, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", "person")
 		if err != nil {
 			t.Error(err)
 		}
 		erased <- n
 	}()
-	pgtest.Until(t, "it asks whether the sale is still open", func() bool {
-		return pgtest.Value[int](shop.DB, "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT EXISTS \\(SELECT FROM pg_locks' AND datname = current_database()") == 1
+	testenv.Until(t, "it asks whether the sale is still open", func() bool {
+		return testenv.Value[int](shop.DB, "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT EXISTS \\(SELECT FROM pg_locks' AND datname = current_database()") == 1
 	})
 	stranger.Exec("COMMIT")
 	if n := <-erased; n != 2 {
@@ -125,20 +126,20 @@ func TestKeysInATableWithPartitionsAreNotPassedOverInSilence(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	shop.Exec("ALTER TABLE hoko.idempotency_keys RENAME TO part")
 	shop.Exec("CREATE TABLE hoko.idempotency_keys (LIKE hoko.part) PARTITION BY LIST (workspace_id)")
-	if _, err := admin.CleanIdempotencyKeys(pgtest.Guarded(t), shop.DSN, admin.MinKeyAge); err == nil || !strings.Contains(err.Error(), "not an ordinary table") {
+	if _, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge); err == nil || !strings.Contains(err.Error(), "not an ordinary table") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := admin.EraseAnswers(pgtest.Guarded(t), shop.DSN, "w1", "person"); err == nil || !strings.Contains(err.Error(), "not an ordinary table") {
+	if _, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", "person"); err == nil || !strings.Contains(err.Error(), "not an ordinary table") {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestErasureNamesTheWorkspacesThereAre(t *testing.T) {
 	shop := pgtest.OpenShop(t)
-	if _, err := admin.EraseAnswers(pgtest.Guarded(t), shop.DSN, "none", "person"); err == nil || !strings.Contains(err.Error(), "w1") {
+	if _, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "none", "person"); err == nil || !strings.Contains(err.Error(), "w1") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := admin.EraseAnswers(pgtest.Guarded(t), shop.DSN, "w1", ""); err == nil {
+	if _, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", ""); err == nil {
 		t.Error("nobody's answers are erased")
 	}
 }

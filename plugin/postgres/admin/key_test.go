@@ -20,7 +20,7 @@ import (
 
 func createKey(t *testing.T, dsn string, wanted admin.NewKey) admin.CreatedKey {
 	t.Helper()
-	created, err := admin.CreateKey(pgtest.Guarded(t), dsn, wanted)
+	created, err := admin.CreateKey(testenv.Guarded(t), dsn, wanted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func createKey(t *testing.T, dsn string, wanted admin.NewKey) admin.CreatedKey {
 
 func TestCreatedKeyIsFoundAsItWasWanted(t *testing.T) {
 	dsn := testenv.Database(t)
-	pgtest.Connect(t, dsn).Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w1', 'Acme')`)
+	testenv.Connect(t, dsn).Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w1', 'Acme')`)
 	expires := time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	conversions, _ := apikey.ParseScope("conversionsWrite")
@@ -58,7 +58,7 @@ func TestCreatedKeyIsFoundAsItWasWanted(t *testing.T) {
 				t.Errorf("created %+v", created)
 			}
 			hash := sha256.Sum256([]byte(created.Key))
-			got, err := store.Key(pgtest.Guarded(t), hash)
+			got, err := store.Key(testenv.Guarded(t), hash)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestCreatedKeyIsFoundAsItWasWanted(t *testing.T) {
 func TestKeyItselfIsStoredNowhere(t *testing.T) {
 	dsn := testenv.Database(t)
 	created := createKey(t, dsn, admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: []string{"conversionsWrite"}})
-	row := pgtest.Value[string](pgtest.Connect(t, dsn), `SELECT (SELECT to_json(k)::text FROM hoko.api_keys k) || (SELECT to_json(w)::text FROM hoko.workspaces w)`)
+	row := testenv.Value[string](testenv.Connect(t, dsn), `SELECT (SELECT to_json(k)::text FROM hoko.api_keys k) || (SELECT to_json(w)::text FROM hoko.workspaces w)`)
 	if strings.Contains(row, created.Key[:len(created.Start)+1]) {
 		t.Errorf("more than its start is in %s", row)
 	}
@@ -81,13 +81,13 @@ func TestKeyItselfIsStoredNowhere(t *testing.T) {
 
 func TestWorkspaceOfANewKey(t *testing.T) {
 	dsn := testenv.Database(t)
-	db := pgtest.Connect(t, dsn)
+	db := testenv.Connect(t, dsn)
 	wanted := func(workspace string, create bool) admin.NewKey {
 		return admin.NewKey{Workspace: workspace, CreateWorkspace: create, Scopes: []string{"conversionsWrite"}}
 	}
 	refused := func(workspace string, of ...string) {
 		t.Helper()
-		_, err := admin.CreateKey(pgtest.Guarded(t), dsn, wanted(workspace, false))
+		_, err := admin.CreateKey(testenv.Guarded(t), dsn, wanted(workspace, false))
 		for _, text := range of {
 			if err == nil || !strings.Contains(err.Error(), text) {
 				t.Errorf("got %v, want something of %q", err, text)
@@ -106,14 +106,14 @@ func TestWorkspaceOfANewKey(t *testing.T) {
 	if created := createKey(t, dsn, wanted("w2", false)); created.WorkspaceID != "w2" {
 		t.Errorf("an id comes before a name: %s", created.WorkspaceID)
 	}
-	if n := pgtest.Value[int](db, `SELECT count(*) FROM hoko.api_keys`); n != 3 {
+	if n := testenv.Value[int](db, `SELECT count(*) FROM hoko.api_keys`); n != 3 {
 		t.Errorf("%d keys", n)
 	}
 }
 
 func TestKeysThatTheEdgeWouldNotHonourAreNotCreated(t *testing.T) {
 	dsn := testenv.Database(t)
-	pgtest.Connect(t, dsn).Exec(`INSERT INTO hoko.workspaces (id) VALUES ('w1')`)
+	testenv.Connect(t, dsn).Exec(`INSERT INTO hoko.workspaces (id) VALUES ('w1')`)
 	for name, c := range map[string]struct {
 		change func(*admin.NewKey)
 		want   string
@@ -132,7 +132,7 @@ func TestKeysThatTheEdgeWouldNotHonourAreNotCreated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			wanted := admin.NewKey{Workspace: "w1", Scopes: []string{"conversionsWrite"}}
 			c.change(&wanted)
-			if _, err := admin.CreateKey(pgtest.Guarded(t), dsn, wanted); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := admin.CreateKey(testenv.Guarded(t), dsn, wanted); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want something of %q", err, c.want)
 			}
 		})
@@ -141,7 +141,7 @@ func TestKeysThatTheEdgeWouldNotHonourAreNotCreated(t *testing.T) {
 
 func TestKeysAreListedNewestFirst(t *testing.T) {
 	dsn := testenv.Database(t)
-	db := pgtest.Connect(t, dsn)
+	db := testenv.Connect(t, dsn)
 	db.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w1', 'one'), ('w2', 'two')`)
 	db.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, name, key_hash, key_start, scopes, allowed_hostnames, rate_limit, expires_at, revoked_at, created_at) VALUES
 		('k1', 'w1', 'old', sha256('1'), 'hoko_1', '{linksRead}', '{example.com}', 5, '2031-01-01Z', '2030-01-01Z', '2026-01-01Z'),
@@ -149,7 +149,7 @@ func TestKeysAreListedNewestFirst(t *testing.T) {
 		('k3', 'w1', '', sha256('3'), 'hoko_3', '{}', '{}', NULL, NULL, NULL, '2026-01-03Z')`)
 	ids := func(workspace string) (ids []string) {
 		t.Helper()
-		keys, err := admin.ListKeys(pgtest.Guarded(t), dsn, workspace)
+		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, workspace)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,10 +163,10 @@ func TestKeysAreListedNewestFirst(t *testing.T) {
 			t.Errorf("of %q: %v, want %v", workspace, got, want)
 		}
 	}
-	if _, err := admin.ListKeys(pgtest.Guarded(t), dsn, "three"); err == nil || !strings.Contains(err.Error(), "w1 (one), w2 (two)") {
+	if _, err := admin.ListKeys(testenv.Guarded(t), dsn, "three"); err == nil || !strings.Contains(err.Error(), "w1 (one), w2 (two)") {
 		t.Error(err)
 	}
-	keys, err := admin.ListKeys(pgtest.Guarded(t), dsn, "w1")
+	keys, err := admin.ListKeys(testenv.Guarded(t), dsn, "w1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,15 +178,15 @@ func TestKeysAreListedNewestFirst(t *testing.T) {
 	if !reflect.DeepEqual(keys[1], want) {
 		t.Errorf("got  %+v\nwant %+v", keys[1], want)
 	}
-	pgtest.Connect(t, dsn).Exec(`UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'w1'`)
-	if keys, err = admin.ListKeys(pgtest.Guarded(t), dsn, "w1"); err != nil || !keys[0].WorkspaceDisabled {
+	testenv.Connect(t, dsn).Exec(`UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'w1'`)
+	if keys, err = admin.ListKeys(testenv.Guarded(t), dsn, "w1"); err != nil || !keys[0].WorkspaceDisabled {
 		t.Errorf("a key of a disabled workspace: %+v, %v", keys, err)
 	}
 }
 
 func TestRevoking(t *testing.T) {
 	dsn := testenv.Database(t)
-	db := pgtest.Connect(t, dsn)
+	db := testenv.Connect(t, dsn)
 	wanted := admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: []string{"conversionsWrite"}}
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	for name, text := range map[string]func(admin.CreatedKey) string{
@@ -197,16 +197,16 @@ func TestRevoking(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			created, other := createKey(t, dsn, wanted), createKey(t, dsn, wanted)
-			info, err := admin.RevokeKey(pgtest.Guarded(t), dsn, text(created))
+			info, err := admin.RevokeKey(testenv.Guarded(t), dsn, text(created))
 			if err != nil || info.ID != created.ID || info.RevokedAt.IsZero() {
 				t.Fatalf("%+v, %v", info, err)
 			}
-			again, err := admin.RevokeKey(pgtest.Guarded(t), dsn, text(created))
+			again, err := admin.RevokeKey(testenv.Guarded(t), dsn, text(created))
 			if err != nil || !again.RevokedAt.Equal(info.RevokedAt) {
 				t.Errorf("revoked again at %v, %v", again.RevokedAt, err)
 			}
 			for key, want := range map[string]bool{created.Key: true, other.Key: false} {
-				got, err := store.Key(pgtest.Guarded(t), sha256.Sum256([]byte(key)))
+				got, err := store.Key(testenv.Guarded(t), sha256.Sum256([]byte(key)))
 				if err != nil || got.Revoked != want {
 					t.Errorf("%+v, %v", got, err)
 				}
@@ -226,7 +226,7 @@ func TestRevoking(t *testing.T) {
 		"several others": {"hoko_same", other.ID},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := admin.RevokeKey(pgtest.Guarded(t), dsn, c.which)
+			_, err := admin.RevokeKey(testenv.Guarded(t), dsn, c.which)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want something of %q", err, c.want)
 			}
@@ -235,11 +235,11 @@ func TestRevoking(t *testing.T) {
 			}
 		})
 	}
-	if n := pgtest.Value[int](db, `SELECT count(revoked_at) FROM hoko.api_keys`); n != 0 {
+	if n := testenv.Value[int](db, `SELECT count(revoked_at) FROM hoko.api_keys`); n != 0 {
 		t.Errorf("%d keys were revoked nevertheless", n)
 	}
 	db.Exec(`UPDATE hoko.api_keys SET id = 'hoko_same' WHERE id = $1`, created.ID)
-	if info, err := admin.RevokeKey(pgtest.Guarded(t), dsn, "hoko_same"); err != nil || info.ID != "hoko_same" {
+	if info, err := admin.RevokeKey(testenv.Guarded(t), dsn, "hoko_same"); err != nil || info.ID != "hoko_same" {
 		t.Errorf("an id comes before the start of others: %+v, %v", info, err)
 	}
 }
@@ -255,7 +255,7 @@ func TestAdministrationWithoutSchemaNamesTheRemedy(t *testing.T) {
 		"revoke": func(ctx context.Context) error { _, err := admin.RevokeKey(ctx, dsn, "k"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := do(pgtest.Guarded(t)); !errors.Is(err, postgres.ErrSchema) {
+			if err := do(testenv.Guarded(t)); !errors.Is(err, postgres.ErrSchema) {
 				t.Error(err)
 			}
 		})

@@ -6,11 +6,10 @@ import (
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/admin"
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
 
 func TestTheServerSaysItsVersionAndTime(t *testing.T) {
-	dsn, ctx := testenv.EmptyDatabase(t), pgtest.Guarded(t)
+	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	before := time.Now()
 	server, err := admin.AskServer(ctx, dsn)
 	if err != nil {

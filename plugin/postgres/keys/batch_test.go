@@ -17,7 +17,7 @@ import (
 
 func TestKeysLookedUpTogetherAreAnsweredAsEachAlone(t *testing.T) {
 	dsn := testenv.Database(t)
-	db, store := pgtest.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
+	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	db.Exec(`INSERT INTO hoko.workspaces (id, rate_limit, disabled_at) VALUES ('open', NULL, NULL), ('limited', 20, NULL), ('disabled', NULL, now())`)
 	links, _ := apikey.ParseScope("linksRead")
 	past := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
@@ -45,13 +45,13 @@ func TestKeysLookedUpTogetherAreAnsweredAsEachAlone(t *testing.T) {
 		c.want.ID, c.want.WorkspaceID, c.want.Hash = fmt.Sprint("k", i), c.workspace, hash
 		db.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, key_hash, `+c.columns+`) VALUES ($1, $2, $3, `+c.values+`)`, c.want.ID, c.workspace, hash[:])
 	}
-	together, err := store.Keys(pgtest.Guarded(t), hashes)
+	together, err := store.Keys(testenv.Guarded(t), hashes)
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := 0
 	for i, c := range cases {
-		alone, err := store.Key(pgtest.Guarded(t), hashes[i])
+		alone, err := store.Key(testenv.Guarded(t), hashes[i])
 		if err != nil && !errors.Is(err, apikey.ErrNotFound) || (err != nil) != (c.want == nil) {
 			t.Errorf("%s, alone: %v", c.name, err)
 		}
@@ -69,20 +69,20 @@ func TestKeysLookedUpTogetherAreAnsweredAsEachAlone(t *testing.T) {
 
 func TestStoreAnswersBesideARowThatItCannotRead(t *testing.T) {
 	dsn := testenv.Database(t)
-	db, store := pgtest.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
+	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	db.Exec("INSERT INTO hoko.workspaces (id) VALUES ('w')")
 	db.Exec("INSERT INTO hoko.api_keys (id, workspace_id, key_hash) VALUES ('bad', 'w', sha256('bad'))")
 	db.Exec("ALTER TABLE hoko.api_keys SET SCHEMA public")
 	db.Exec(`CREATE VIEW hoko.api_keys AS SELECT id, workspace_id, key_hash, scopes, allowed_hostnames,
 		CASE id WHEN 'bad' THEN 1 / (length(id) - 3) END AS rate_limit, rate_period, rate_burst, expires_at, revoked_at FROM public.api_keys`)
-	if _, err := store.Key(pgtest.Guarded(t), sha256.Sum256([]byte("bad"))); err == nil || errors.Is(err, apikey.ErrNotFound) {
+	if _, err := store.Key(testenv.Guarded(t), sha256.Sum256([]byte("bad"))); err == nil || errors.Is(err, apikey.ErrNotFound) {
 		t.Errorf("the row that cannot be read: %v", err)
 	}
-	if keys, err := store.Keys(pgtest.Guarded(t), nil); err != nil || len(keys) > 0 {
+	if keys, err := store.Keys(testenv.Guarded(t), nil); err != nil || len(keys) > 0 {
 		t.Errorf("asked for nothing it says %v %v", keys, err)
 	}
 	db.Exec("DROP VIEW hoko.api_keys")
-	if _, err := store.Keys(pgtest.Guarded(t), nil); !errors.Is(err, postgres.ErrSchema) {
+	if _, err := store.Keys(testenv.Guarded(t), nil); !errors.Is(err, postgres.ErrSchema) {
 		t.Errorf("without the relation it says %v", err)
 	}
 }
@@ -90,8 +90,8 @@ func TestStoreAnswersBesideARowThatItCannotRead(t *testing.T) {
 // BenchmarkKeysTogether reports what a key costs in a batch of so many.
 func BenchmarkKeysTogether(b *testing.B) {
 	dsn := testenv.Database(b)
-	db, store := pgtest.Connect(b, dsn), pgtest.OpenKeys(b, postgres.Options{DSN: dsn})
-	db.Fill(1, 200_000)
+	db, store := testenv.Connect(b, dsn), pgtest.OpenKeys(b, postgres.Options{DSN: dsn})
+	pgtest.Fill(db, 1, 200_000)
 	db.Exec("ANALYZE")
 	for _, n := range []int{1, 256, 1024} {
 		hashes := make([]apikey.Hash, n)

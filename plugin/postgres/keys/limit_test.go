@@ -12,8 +12,8 @@ import (
 
 func TestLimitOfKeyThenWorkspace(t *testing.T) {
 	dsn := testenv.Database(t)
-	var log pgtest.Log
-	db, store := pgtest.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn, Logger: log.Logger()})
+	var log testenv.Log
+	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn, Logger: log.Logger()})
 	limited := func(rate int, period time.Duration, burst int) limit.Limit {
 		return limit.Limit{Rate: rate, Period: period, Burst: burst}
 	}
@@ -59,7 +59,7 @@ func TestLimitOfKeyThenWorkspace(t *testing.T) {
 			hash := seedKey(db, "rate_limit, rate_period, rate_burst", c.key)
 			db.Exec(`UPDATE hoko.workspaces SET (rate_limit, rate_period, rate_burst) = (` + c.workspace + `)`)
 			before := log.Count("key_id=k1")
-			got, err := store.Key(pgtest.Guarded(t), hash)
+			got, err := store.Key(testenv.Guarded(t), hash)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"hoko.to/edge/internal/relay"
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
@@ -27,7 +28,7 @@ func (e events) expect(t *testing.T, want ...string) {
 			if got != w {
 				t.Fatalf("%s, expected %s", got, w)
 			}
-		case <-pgtest.Guarded(t).Done():
+		case <-testenv.Guarded(t).Done():
 			t.Fatalf("waited in vain for: %s", w)
 		}
 	}
@@ -60,9 +61,24 @@ func listenBeside(t *testing.T, store *keys.Store, o postgres.Options) (heard ev
 	return heard, stop
 }
 
+// openRelay returns an open relay before the database, and the DSN that leads through it.
+func openRelay(t *testing.T, dsn string) (between *relay.Relay, through string) {
+	t.Helper()
+	between, through = testenv.Relay(t, dsn)
+	if err := between.Open(); err != nil {
+		t.Fatal(err)
+	}
+	return between, through
+}
+
+func silence(r *relay.Relay) {
+	r.Silence(relay.ToServer)
+	r.Silence(relay.ToClient)
+}
+
 func TestRevocationIsHeard(t *testing.T) {
 	dsn := testenv.Database(t)
-	db := pgtest.Connect(t, dsn)
+	db := testenv.Connect(t, dsn)
 	hash := seedKey(db, "", "")
 	heard, _ := listen(t, postgres.Options{DSN: dsn})
 	heard.expect(t, "listening")
@@ -75,7 +91,7 @@ func TestRevocationIsHeard(t *testing.T) {
 func TestNothingIsMissedFromListeningOn(t *testing.T) {
 	dsn := testenv.Database(t)
 	// What commits before Listening returns is heard, as LISTEN was committed before.
-	during := &notifyingSink{events: make(events, 100), db: pgtest.Connect(t, dsn)}
+	during := &notifyingSink{events: make(events, 100), db: testenv.Connect(t, dsn)}
 	o := postgres.Options{DSN: dsn}
 	listener, err := keys.NewListener(o, pgtest.OpenKeys(t, o), during)
 	if err != nil {
@@ -91,7 +107,7 @@ func TestNothingIsMissedFromListeningOn(t *testing.T) {
 
 type notifyingSink struct {
 	events
-	db pgtest.DB
+	db testenv.DB
 }
 
 func (s *notifyingSink) Listening() {
@@ -101,8 +117,8 @@ func (s *notifyingSink) Listening() {
 
 func TestLostConnectionIsReplaced(t *testing.T) {
 	dsn := testenv.Database(t)
-	db := pgtest.Connect(t, dsn)
-	var log pgtest.Log
+	db := testenv.Connect(t, dsn)
+	var log testenv.Log
 	heard, _ := listen(t, postgres.Options{DSN: dsn + "&application_name=listener", Logger: log.Logger()})
 	for range 3 {
 		heard.expect(t, "listening")
@@ -119,21 +135,20 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 
 func TestMutePeerIsNoticed(t *testing.T) {
 	dsn := testenv.Database(t)
-	between := newProxy(t, dsn)
-	between.start(t)
-	heard, _ := listen(t, postgres.Options{DSN: dsn, ListenDSN: between.dsn})
+	between, through := openRelay(t, dsn)
+	heard, _ := listen(t, postgres.Options{DSN: dsn, ListenDSN: through})
 	heard.expect(t, "listening")
-	between.silence()
-	pgtest.Connect(t, dsn).Exec(`NOTIFY hoko_keys, 'lost'`)
+	silence(between)
+	testenv.Connect(t, dsn).Exec(`NOTIFY hoko_keys, 'lost'`)
 	heard.expect(t, "deaf")
-	between.speak()
+	between.Speak()
 	heard.expect(t, "listening")
 }
 
 func TestSilenceIsNotTakenForLoss(t *testing.T) {
 	// Several heartbeats pass, and what arrives around them is heard once and in order.
 	dsn := testenv.Database(t)
-	db, wire, beats := pgtest.Connect(t, dsn), pgtest.Tap(t, dsn), make(chan struct{}, 100)
+	db, wire, beats := testenv.Connect(t, dsn), pgtest.Tap(t, dsn), make(chan struct{}, 100)
 	wire.Notifies = func() bool { beats <- struct{}{}; return true }
 	heard, _ := listen(t, postgres.Options{DSN: dsn, ListenDSN: wire.Working().DSN})
 	heard.expect(t, "listening")
@@ -146,25 +161,27 @@ func TestSilenceIsNotTakenForLoss(t *testing.T) {
 
 func TestServerThatIsAwayAtStartIsFoundLater(t *testing.T) {
 	dsn := testenv.Database(t)
-	between := newProxy(t, dsn)
-	var log pgtest.Log
-	heard, _ := listen(t, postgres.Options{DSN: between.dsn, Logger: log.Logger()})
-	pgtest.Until(t, "it has tried", func() bool { return log.Count("not listening") > 0 })
-	between.start(t)
+	between, through := testenv.Relay(t, dsn)
+	var log testenv.Log
+	heard, _ := listen(t, postgres.Options{DSN: through, Logger: log.Logger()})
+	testenv.Until(t, "it has tried", func() bool { return log.Count("not listening") > 0 })
+	if err := between.Open(); err != nil {
+		t.Fatal(err)
+	}
 	heard.expect(t, "listening")
 }
 
 func TestListenerEndsWithItsContext(t *testing.T) {
 	dsn := testenv.Database(t)
-	db := pgtest.Connect(t, dsn)
+	db := testenv.Connect(t, dsn)
 	heard, stop := listen(t, postgres.Options{DSN: dsn, ListenDSN: dsn + "&application_name=listener"})
 	heard.expect(t, "listening")
 	if err := stop(); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	heard.expect(t, "deaf")
-	pgtest.Until(t, "its connection is closed", func() bool {
-		return pgtest.Value[int](db, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'listener' AND datname = current_database()`) == 0
+	testenv.Until(t, "its connection is closed", func() bool {
+		return testenv.Value[int](db, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'listener' AND datname = current_database()`) == 0
 	})
 	if len(heard) > 0 {
 		t.Errorf("then %s", <-heard)

@@ -17,8 +17,8 @@ import (
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
 
-// seedKey makes the only key of the pgtest.DB, k1 of the workspace w1, with these columns.
-func seedKey(db pgtest.DB, columns, values string) apikey.Hash {
+// seedKey makes the only key of the testenv.DB, k1 of the workspace w1, with these columns.
+func seedKey(db testenv.DB, columns, values string) apikey.Hash {
 	db.T.Helper()
 	hash := sha256.Sum256([]byte("a key"))
 	db.Exec(`TRUNCATE hoko.workspaces, hoko.api_keys`)
@@ -32,7 +32,7 @@ func seedKey(db pgtest.DB, columns, values string) apikey.Hash {
 
 func TestKeyAsStored(t *testing.T) {
 	dsn := testenv.Database(t)
-	db, store := pgtest.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
+	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	expires := time.Date(2031, 5, 6, 7, 8, 9, 123456000, time.UTC)
 	conversions, _ := apikey.ParseScope("conversionsWrite")
 	links, _ := apikey.ParseScope("linksRead")
@@ -57,7 +57,7 @@ func TestKeyAsStored(t *testing.T) {
 			if c.also != "" {
 				db.Exec(c.also)
 			}
-			got, err := store.Key(pgtest.Guarded(t), hash)
+			got, err := store.Key(testenv.Guarded(t), hash)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +71,7 @@ func TestKeyAsStored(t *testing.T) {
 
 func TestKeysOverAdoptersViews(t *testing.T) {
 	dsn := testenv.Database(t)
-	db := pgtest.Connect(t, dsn)
+	db := testenv.Connect(t, dsn)
 	hash := sha256.Sum256([]byte("a key"))
 	db.Exec(`DROP TABLE hoko.api_keys; DROP TABLE hoko.workspaces;
 		CREATE TYPE scope AS ENUM ('linksRead', 'conversionsWrite');
@@ -85,7 +85,7 @@ func TestKeysOverAdoptersViews(t *testing.T) {
 		INSERT INTO team VALUES ('01890a5d-ac96-774b-bcce-b302099a8057', 50)`)
 	db.Exec(`INSERT INTO token VALUES ('01890a5d-ac96-774b-bcce-b302099a8058', '01890a5d-ac96-774b-bcce-b302099a8057', $1, '{linksRead}', '2031-05-06 07:08:09')`, hash[:])
 
-	got, err := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}).Key(pgtest.Guarded(t), hash)
+	got, err := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}).Key(testenv.Guarded(t), hash)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,17 +101,17 @@ func TestKeysOverAdoptersViews(t *testing.T) {
 
 func TestUnknownKeyIsNotFound(t *testing.T) {
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: testenv.Database(t)})
-	if _, err := store.Key(pgtest.Guarded(t), apikey.Hash{1}); !errors.Is(err, apikey.ErrNotFound) {
+	if _, err := store.Key(testenv.Guarded(t), apikey.Hash{1}); !errors.Is(err, apikey.ErrNotFound) {
 		t.Error(err)
 	}
 }
 
 func TestWithoutTheSchemaNoKeyIsUnknown(t *testing.T) {
 	withoutColumn := testenv.Database(t)
-	pgtest.Connect(t, withoutColumn).Exec(`ALTER TABLE hoko.api_keys RENAME COLUMN allowed_hostnames TO hosts`)
+	testenv.Connect(t, withoutColumn).Exec(`ALTER TABLE hoko.api_keys RENAME COLUMN allowed_hostnames TO hosts`)
 	for name, dsn := range map[string]string{"no schema": testenv.EmptyDatabase(t), "no column": withoutColumn} {
 		t.Run(name, func(t *testing.T) {
-			_, err := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}).Key(pgtest.Guarded(t), apikey.Hash{1})
+			_, err := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}).Key(testenv.Guarded(t), apikey.Hash{1})
 			if !errors.Is(err, postgres.ErrSchema) || errors.Is(err, apikey.ErrNotFound) {
 				t.Error(err)
 			}
@@ -125,7 +125,7 @@ func TestWithoutTheSchemaNoKeyIsUnknown(t *testing.T) {
 func TestUnreachableDatabaseIsNoAnswer(t *testing.T) {
 	const dsn = "postgres://somebody:s3cret@127.0.0.1:1/db"
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}) // connects to nothing, or it would fail here
-	_, err := store.Key(pgtest.Guarded(t), apikey.Hash{1})
+	_, err := store.Key(testenv.Guarded(t), apikey.Hash{1})
 	if err == nil || errors.Is(err, apikey.ErrNotFound) || errors.Is(err, postgres.ErrSchema) {
 		t.Error(err)
 	}
@@ -136,12 +136,12 @@ func TestUnreachableDatabaseIsNoAnswer(t *testing.T) {
 
 func TestLookupSurvivesARestartedServer(t *testing.T) {
 	dsn := testenv.Database(t)
-	db, store := pgtest.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn + "&application_name=store"})
+	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn + "&application_name=store"})
 	hash := seedKey(db, "", "")
-	inParallel(t, 8, func() error { _, err := store.Key(pgtest.Guarded(t), hash); return err })
+	inParallel(t, 8, func() error { _, err := store.Key(testenv.Guarded(t), hash); return err })
 	for range 3 {
 		db.Exec(`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'store' AND datname = current_database()`)
-		if _, err := store.Key(pgtest.Guarded(t), hash); err != nil {
+		if _, err := store.Key(testenv.Guarded(t), hash); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,18 +149,22 @@ func TestLookupSurvivesARestartedServer(t *testing.T) {
 
 func TestLookupDoesWithoutSettingsThatAPgBouncerRefuses(t *testing.T) {
 	dsn := testenv.Database(t)
-	hash := seedKey(pgtest.Connect(t, dsn), "", "")
-	between := newProxy(t, dsn)
-	between.refuses = "enable_seqscan"
-	between.start(t)
-	store := pgtest.OpenKeys(t, postgres.Options{DSN: between.dsn})
-	inParallel(t, 8, func() error { _, err := store.Key(pgtest.Guarded(t), hash); return err })
+	hash := seedKey(testenv.Connect(t, dsn), "", "")
+	pooler := pgtest.Tap(t, dsn)
+	pooler.Refuses = func(parameters map[string]string) string {
+		if parameters["enable_seqscan"] == "" {
+			return ""
+		}
+		return "unsupported startup parameter: enable_seqscan"
+	}
+	store := pgtest.OpenKeys(t, postgres.Options{DSN: pooler.Working().DSN})
+	inParallel(t, 8, func() error { _, err := store.Key(testenv.Guarded(t), hash); return err })
 }
 
 func TestLookupsHaveConnectionsOfTheirOwn(t *testing.T) {
 	for _, c := range []struct{ maxConns, writers, want int }{{0, 0, 8}, {9, 0, 2}, {8, 4, 1}, {16, 10, 3}} {
 		dsn := testenv.Database(t)
-		db := pgtest.Connect(t, dsn)
+		db := testenv.Connect(t, dsn)
 		hash := seedKey(db, "", "")
 		store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn + "&application_name=store", MaxConns: c.maxConns, Writers: c.writers})
 		// All connections that the store may have wait for this lock.
@@ -168,13 +172,13 @@ func TestLookupsHaveConnectionsOfTheirOwn(t *testing.T) {
 		db.Exec(`LOCK TABLE hoko.api_keys IN ACCESS EXCLUSIVE MODE`)
 		done := make(chan error, 1)
 		go func() {
-			done <- parallel(10, func() error { _, err := store.Key(pgtest.Guarded(t), hash); return err })
+			done <- parallel(10, func() error { _, err := store.Key(testenv.Guarded(t), hash); return err })
 		}()
-		watcher := pgtest.Connect(t, dsn)
-		pgtest.Until(t, "its connections wait for the lock", func() bool {
-			return pgtest.Value[int](watcher, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) >= c.want
+		watcher := testenv.Connect(t, dsn)
+		testenv.Until(t, "its connections wait for the lock", func() bool {
+			return testenv.Value[int](watcher, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) >= c.want
 		})
-		if n := pgtest.Value[int](watcher, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'store' AND datname = current_database()`); n != c.want {
+		if n := testenv.Value[int](watcher, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'store' AND datname = current_database()`); n != c.want {
 			t.Errorf("max_conns %d, writers %d: %d connections, want %d", c.maxConns, c.writers, n, c.want)
 		}
 		db.Exec(`COMMIT`)
@@ -186,22 +190,22 @@ func TestLookupsHaveConnectionsOfTheirOwn(t *testing.T) {
 
 func TestLookupGivesUpOnALockedTable(t *testing.T) {
 	dsn := testenv.Database(t)
-	db, store := pgtest.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
+	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	hash := seedKey(db, "", "")
 	db.Exec(`BEGIN`)
 	db.Exec(`LOCK TABLE hoko.api_keys IN ACCESS EXCLUSIVE MODE`)
-	if _, err := store.Key(pgtest.Guarded(t), hash); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := store.Key(testenv.Guarded(t), hash); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	db.Exec(`COMMIT`)
-	if _, err := store.Key(pgtest.Guarded(t), hash); err != nil {
+	if _, err := store.Key(testenv.Guarded(t), hash); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestLookupEndsWithItsContext(t *testing.T) {
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: testenv.Database(t)})
-	ctx, cancel := context.WithCancel(pgtest.Guarded(t))
+	ctx, cancel := context.WithCancel(testenv.Guarded(t))
 	cancel()
 	if _, err := store.Key(ctx, apikey.Hash{1}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -214,13 +218,13 @@ func TestClosedStoreAnswersNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 			if used {
-				if _, err := store.Key(pgtest.Guarded(t), apikey.Hash{1}); !errors.Is(err, apikey.ErrNotFound) {
+				if _, err := store.Key(testenv.Guarded(t), apikey.Hash{1}); !errors.Is(err, apikey.ErrNotFound) {
 					t.Fatal(err)
 				}
 			}
 			store.Close()
 			store.Close()
-			if _, err := store.Key(pgtest.Guarded(t), apikey.Hash{1}); err == nil || errors.Is(err, apikey.ErrNotFound) {
+			if _, err := store.Key(testenv.Guarded(t), apikey.Hash{1}); err == nil || errors.Is(err, apikey.ErrNotFound) {
 				t.Error(err)
 			}
 		})

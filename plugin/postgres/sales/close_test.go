@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/sale"
@@ -18,7 +19,7 @@ func TestStoreThatRecordsNothingConnectsToNothing(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN).Working()
 	store := openStore(t, wire.DSN)
-	if err := store.Close(pgtest.Guarded(t)); err != nil {
+	if err := store.Close(testenv.Guarded(t)); err != nil {
 		t.Fatal(err)
 	}
 	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {

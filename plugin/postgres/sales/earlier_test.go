@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/sale"
@@ -18,9 +19,9 @@ func TestUnknownOutcomeOfAReplayNamesTheSaleThatIsThere(t *testing.T) {
 	first := mustRecord(t, store, sell("k", keyed("K")))
 	db.Exec("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
 	db.Exec("SELECT pg_reload_conf()")
-	other := pgtest.Connect(t, dsn)
+	other := testenv.Connect(t, dsn)
 	until(t, "standbys are waited for", func() bool {
-		return pgtest.Value[string](other, "SHOW synchronous_standby_names") == "nobody"
+		return testenv.Value[string](other, "SHOW synchronous_standby_names") == "nobody"
 	})
 	got := wait(t, beginWithin(t, store, sell("k", keyed("K")), time.Second))
 	unknown, ok := errors.AsType[*sale.UnknownOutcomeError](got.err)
@@ -41,7 +42,7 @@ func TestTriggerThatKeepsIdempotencyKeysFromBeingStoredIsNamedInTheLog(t *testin
 			RETURN NULL;
 		END $$`)
 	shop.Exec("CREATE TRIGGER create_sale INSTEAD OF INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.create_sale()")
-	log := &pgtest.Log{}
+	log := &testenv.Log{}
 	store := shop.Store(func(o *postgres.Options) { o.Logger = log.Logger() })
 	mustRecord(t, store, sell("k"))
 	if strings.Contains(log.String(), "idempotency key") {

@@ -12,15 +12,15 @@ import (
 )
 
 // encoded is a shop whose database keeps text in another encoding than UTF-8.
-func encoded(t *testing.T, encoding string) (dsn string, db pgtest.DB) {
+func encoded(t *testing.T, encoding string) (dsn string, db testenv.DB) {
 	t.Helper()
 	server := testenv.Postgres(t)
-	pgtest.Connect(t, server.DSN("postgres")).Exec(fmt.Sprintf("CREATE DATABASE shop ENCODING '%s' LOCALE 'C' TEMPLATE template0", encoding))
+	testenv.Connect(t, server.DSN("postgres")).Exec(fmt.Sprintf("CREATE DATABASE shop ENCODING '%s' LOCALE 'C' TEMPLATE template0", encoding))
 	dsn = server.DSN("shop")
-	if err := postgres.Migrate(pgtest.Guarded(t), dsn, nil); err != nil {
+	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
 		t.Fatal(err)
 	}
-	db = pgtest.Connect(t, dsn+"&client_encoding=UTF8")
+	db = testenv.Connect(t, dsn+"&client_encoding=UTF8")
 	db.Exec(pgtest.Catalogue)
 	return dsn, db
 }
@@ -32,7 +32,7 @@ func TestDatabaseInLatin1KeepsNamesAsTheyAre(t *testing.T) {
 	if got.Customer.Name != "Zoë" || text(got.Link.Title) != "Café" {
 		t.Errorf("answered %q and %q", got.Customer.Name, text(got.Link.Title))
 	}
-	if name := pgtest.Value[string](db, "SELECT name FROM hoko.customers"); name != "Zoë" {
+	if name := testenv.Value[string](db, "SELECT name FROM hoko.customers"); name != "Zoë" {
 		t.Errorf("stored %q", name)
 	}
 }

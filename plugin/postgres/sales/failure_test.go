@@ -156,7 +156,7 @@ func TestStatementWhoseAnswerIsLostIsAskedForAgain(t *testing.T) {
 		t.Run(fmt.Sprint("before it reached the server: ", before), func(t *testing.T) {
 			shop := openShop(t)
 			wire := pgtest.Tap(t, shop.DSN)
-			var log pgtest.Log
+			var log testenv.Log
 			metrics := prometheus.NewRegistry()
 			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Logger = log.Logger() })
 			lost := wire.Next(pgtest.Cut{Before: before})
@@ -250,10 +250,10 @@ func TestMuteServerDelaysNoAnswerBeyondItsDeadline(t *testing.T) {
 func TestKilledServer(t *testing.T) {
 	server := testenv.Postgres(t)
 	dsn := server.DSN("postgres")
-	if err := postgres.Migrate(pgtest.Guarded(t), dsn, nil); err != nil {
+	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
 		t.Fatal(err)
 	}
-	pgtest.Connect(t, dsn).Exec(pgtest.Catalogue)
+	testenv.Connect(t, dsn).Exec(pgtest.Catalogue)
 	store := openStore(t, dsn, withTimeout(5*time.Second))
 	mustRecord(t, store, sell("k"))
 
@@ -269,7 +269,7 @@ func TestKilledServer(t *testing.T) {
 	})
 
 	server.Start(t)
-	db := pgtest.Connect(t, dsn)
+	db := testenv.Connect(t, dsn)
 	var again outcome
 	until(t, "the store has found the server again", func() bool {
 		again = record(t, store, sell("k", keyed("key"), costing(7)))
@@ -278,7 +278,7 @@ func TestKilledServer(t *testing.T) {
 	if got.err == nil && !again.Replayed {
 		t.Error("a sale that was answered was lost")
 	}
-	if n := pgtest.Value[int](db, "SELECT count(*) FROM hoko.sales WHERE amount = 7"); n != 1 {
+	if n := testenv.Value[int](db, "SELECT count(*) FROM hoko.sales WHERE amount = 7"); n != 1 {
 		t.Errorf("%d sales, want 1", n)
 	}
 }

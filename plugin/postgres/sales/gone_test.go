@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/sale"
 )
@@ -90,13 +91,13 @@ func TestSaleThatNothingEarnsLeavesItsNeighboursAlone(t *testing.T) {
 		t.Errorf("customers\n%s\nbefore, and after\n%s", before, after)
 	}
 	last := len(sales)/4 - 1
-	if name := pgtest.Value[string](shop.DB, "SELECT name FROM hoko.customers WHERE external_id = 'both'"); name != fmt.Sprint("good", last) {
+	if name := testenv.Value[string](shop.DB, "SELECT name FROM hoko.customers WHERE external_id = 'both'"); name != fmt.Sprint("good", last) {
 		t.Errorf("%s is stored, want what the last good one left", name)
 	}
 	if n := shop.Sales("true"); n != len(sales)/2 {
 		t.Errorf("%d sales are stored, want %d", n, len(sales)/2)
 	}
-	if n := pgtest.Value[int](shop.DB, "SELECT count(*) FROM hoko.idempotency_keys"); n != len(sales)/4 {
+	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.idempotency_keys"); n != len(sales)/4 {
 		t.Errorf("%d idempotency keys are stored, want %d", n, len(sales)/4)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/postgres/sales"
@@ -41,7 +42,7 @@ var (
 	clear       = pgtest.Clear
 	set         = pgtest.Set
 	mustRecord  = pgtest.MustRecord
-	until       = pgtest.Until
+	until       = testenv.Until
 )
 
 func oneWriter(o *postgres.Options) { o.Writers = 1 }
@@ -63,7 +64,7 @@ type outcome struct {
 // record records and waits.
 func record(t testing.TB, store *sales.Store, s *sale.Sale) outcome {
 	t.Helper()
-	recorded, err := store.Record(pgtest.Guarded(t), s)
+	recorded, err := store.Record(testenv.Guarded(t), s)
 	return outcome{recorded, err}
 }
 
@@ -74,7 +75,7 @@ func isUnknown(err error) bool {
 
 // begin records in the background.
 func begin(t testing.TB, store *sales.Store, s *sale.Sale) <-chan outcome {
-	return beginWithin(t, store, s, pgtest.HangGuard)
+	return beginWithin(t, store, s, testenv.HangGuard)
 }
 
 func beginWithin(t testing.TB, store *sales.Store, s *sale.Sale, timeout time.Duration) <-chan outcome {
@@ -106,7 +107,7 @@ func wait(t testing.TB, done <-chan outcome) outcome {
 	select {
 	case got := <-done:
 		return got
-	case <-time.After(pgtest.HangGuard):
+	case <-time.After(testenv.HangGuard):
 		t.Fatal("no answer")
 		return outcome{}
 	}
@@ -119,14 +120,14 @@ func (s *shop) untilBlocked() {
 }
 
 func (s *shop) blocked() int {
-	return pgtest.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "+edges)
+	return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "+edges)
 }
 
 // edges is where pg_stat_activity shows a connection of an edge to this database.
 const edges = "datname = current_database() AND application_name = 'hoko-edge'"
 
 func (s *shop) connections() int {
-	return pgtest.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE "+edges)
+	return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE "+edges)
 }
 
 // statements is how many statements a store with these metrics has executed, and how many sales were in them.

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -66,13 +66,13 @@ func (s *shop) expectSold(sold []outcome, want, customers int) {
 	}
 	const stored = `SELECT count(*) FROM unnest($1::uuid[], $2::text[]) AS answered (id, customer_id)
 		JOIN hoko.sales USING (id, customer_id) JOIN hoko.customers c ON c.id = customer_id`
-	if n := pgtest.Value[int](s.DB, stored, ids, of); n != want {
+	if n := testenv.Value[int](s.DB, stored, ids, of); n != want {
 		s.T.Errorf("%d sales are stored as answered, want %d", n, want)
 	}
 	if n := s.Sales("true"); n != want {
 		s.T.Errorf("%d sales are stored, want %d", n, want)
 	}
-	if n := pgtest.Value[int](s.DB, "SELECT count(*) FROM hoko.customers"); n != customers {
+	if n := testenv.Value[int](s.DB, "SELECT count(*) FROM hoko.customers"); n != customers {
 		s.T.Errorf("%d customers are stored, want %d", n, customers)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
@@ -45,7 +46,7 @@ func TestReplayIsTheFirstAnswer(t *testing.T) {
 			if n := shop.Sales("true"); n != before+1 {
 				t.Errorf("%d sales, want %d", n, before+1)
 			}
-			if name := pgtest.Value[string](shop.DB, "SELECT name FROM hoko.customers"); name != "later" {
+			if name := testenv.Value[string](shop.DB, "SELECT name FROM hoko.customers"); name != "later" {
 				t.Errorf("the replay changed the customer: %s", name)
 			}
 		})

@@ -42,7 +42,7 @@ func TestServerThatDiesWithBatchesUnderWay(t *testing.T) {
 					shutDown(server)
 				}
 				server.Start(t)
-				shop.DB = pgtest.Connect(t, shop.DSN)
+				shop.DB = testenv.Connect(t, shop.DSN)
 				shop.expectAnswers(victims, keys)
 			})
 		}
@@ -55,7 +55,7 @@ func TestServerThatDiesWithBatchesUnderWay(t *testing.T) {
 			server.Kill()
 			victims.expectUnknown(t, deadline)
 			server.Start(t)
-			shop.DB = pgtest.Connect(t, shop.DSN)
+			shop.DB = testenv.Connect(t, shop.DSN)
 			shop.expectWhole(victims, moment.committed)
 			shop.expectFoundOut(victims, moment.committed)
 		})
@@ -65,7 +65,7 @@ func TestServerThatDiesWithBatchesUnderWay(t *testing.T) {
 // reopenShop leaves nothing but the catalogue of what the tests before have made.
 func reopenShop(t *testing.T, dsn string) *shop {
 	t.Helper()
-	s := &shop{&pgtest.Shop{DB: pgtest.Connect(t, dsn), DSN: dsn}}
+	s := &shop{&pgtest.Shop{DB: testenv.Connect(t, dsn), DSN: dsn}}
 	s.Exec("TRUNCATE hoko.customers, hoko.sales, hoko.idempotency_keys; DROP FUNCTION IF EXISTS public.linger CASCADE")
 	return s
 }
@@ -162,7 +162,7 @@ CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY
 func (s *shop) send(all victims, at *pgtest.Cut) {
 	s.T.Helper()
 	if at == nil {
-		s.Exec(fmt.Sprintf(lingering, pgtest.Value[string](s.DB, "SELECT pg_postmaster_start_time()::text")))
+		s.Exec(fmt.Sprintf(lingering, testenv.Value[string](s.DB, "SELECT pg_postmaster_start_time()::text")))
 	}
 	for i, v := range all {
 		if at != nil {
@@ -172,7 +172,7 @@ func (s *shop) send(all victims, at *pgtest.Cut) {
 		} else {
 			v.wire.Open()
 			until(s.T, "it lingers", func() bool {
-				return pgtest.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND "+edges) == i+1
+				return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND "+edges) == i+1
 			})
 		}
 		if n, sales := statements(s.T, v.metrics); n != 1 || sales != float64(v.size) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -14,7 +14,7 @@ func TestHeldCustomersHoldUpOneAnotherNoLongerThanTheirDeadlines(t *testing.T) {
 	shop := openShop(t)
 	edge := shop.edge()
 	const freed, customers = 4, 12 // the first ones are freed, the rest stays held
-	var strangers [customers]pgtest.DB
+	var strangers [customers]testenv.DB
 	var waiting [customers]*held
 	for i := range customers {
 		customer := fmt.Sprint("held", i)
@@ -55,7 +55,7 @@ func TestManyCustomersThatOneStrangerHoldsAreServedOnceItCommits(t *testing.T) {
 	shop.admitCrowd()
 	edge := shop.edge()
 	stranger := shop.Lock("UPDATE hoko.customers SET phone = '123'")
-	waiting := &held{t: t, store: edge.Store, timeout: pgtest.HangGuard}
+	waiting := &held{t: t, store: edge.Store, timeout: testenv.HangGuard}
 	const customers = 100
 	for i := range customers {
 		waiting.begin(crowdSale(3*i+2, 1))
@@ -75,7 +75,7 @@ func TestManyCustomersThatOneStrangerHoldsAreServedOnceItCommits(t *testing.T) {
 			t.Errorf("%s: %+v", s.Request.CustomerExternalID, got)
 		}
 	})
-	if n := pgtest.Value[int](shop.DB, "SELECT count(*) FROM hoko.customers WHERE name = 'name1' AND phone = '123'"); n != customers {
+	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.customers WHERE name = 'name1' AND phone = '123'"); n != customers {
 		t.Errorf("%d customers are changed, want %d", n, customers)
 	}
 	shop.expectNoDeadlock(edge)

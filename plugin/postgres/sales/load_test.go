@@ -10,8 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
@@ -99,7 +99,7 @@ func (h *held) answered(each func(*sale.Sale, outcome)) {
 				h.t.Errorf("%s: answered after %v, its deadline was %v", s.Request.CustomerExternalID, got.took, h.timeout)
 			}
 			each(s.Sale, got.outcome)
-		case <-time.After(pgtest.HangGuard):
+		case <-time.After(testenv.HangGuard):
 			h.t.Fatalf("%s: no answer", s.Request.CustomerExternalID)
 		}
 	}
@@ -139,7 +139,7 @@ func (s *shop) edge(change ...func(*postgres.Options)) edge {
 func (s *shop) expectNoDeadlock(of ...edge) {
 	s.T.Helper()
 	for _, e := range of {
-		if err := e.Close(pgtest.Guarded(s.T)); err != nil {
+		if err := e.Close(testenv.Guarded(s.T)); err != nil {
 			s.T.Error(err)
 		}
 		if n := failures(s.T, e.metrics, "40"); n != 0 {
@@ -147,7 +147,7 @@ func (s *shop) expectNoDeadlock(of ...edge) {
 		}
 	}
 	until(s.T, "the edges' sessions have ended", func() bool { return s.connections() == 0 })
-	if n := pgtest.Value[int](s.DB, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
+	if n := testenv.Value[int](s.DB, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
 		s.T.Errorf("%d deadlocks", n)
 	}
 }
@@ -176,7 +176,7 @@ func TestLoadIsAnsweredWhileACustomerIsLockedAndOneIsInCreation(t *testing.T) {
 		timeout  time.Duration // of the sales that wait
 		released bool
 	}{
-		{"and the locks are released", pgtest.HangGuard, true},
+		{"and the locks are released", testenv.HangGuard, true},
 		{"and the locks stay", 1500 * time.Millisecond, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/sale"
@@ -42,7 +43,7 @@ func TestLockedCustomerHoldsUpNobodyElse(t *testing.T) {
 	if text(got.Customer.Email) != "stranger@example.com" {
 		t.Errorf("answered the e-mail %s, want the newest one", text(got.Customer.Email))
 	}
-	if name := pgtest.Value[string](shop.DB, "SELECT name FROM hoko.customers WHERE external_id = 'held'"); name != "changed" {
+	if name := testenv.Value[string](shop.DB, "SELECT name FROM hoko.customers WHERE external_id = 'held'"); name != "changed" {
 		t.Errorf("stored %s", name)
 	}
 }
@@ -82,7 +83,7 @@ func TestSessionTerminatedWhileItWaits(t *testing.T) {
 	stranger := shop.Lock(lockCustomer, "held")
 	held := begin(t, store, sell("held", named("changed")))
 	until(t, "the waiting session is terminated", func() bool {
-		return pgtest.Value[int](shop.DB, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "+edges) > 0
+		return testenv.Value[int](shop.DB, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "+edges) > 0
 	})
 	shop.untilBlocked() // by the next session
 	stranger.Exec("COMMIT")

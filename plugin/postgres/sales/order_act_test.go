@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
@@ -25,7 +25,7 @@ type act interface {
 // stage is where one caller acts.
 type stage struct {
 	edges []*sales.Store
-	site  pgtest.DB
+	site  testenv.DB
 }
 
 // saleAct is a sale on one of the edges.
@@ -35,7 +35,7 @@ type saleAct struct {
 }
 
 func (a saleAct) perform(s *stage) answer {
-	ctx, cancel := context.WithTimeout(context.Background(), pgtest.HangGuard)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.HangGuard)
 	defer cancel()
 	return told(s.edges[a.edge].Record(ctx, a.Sale))
 }

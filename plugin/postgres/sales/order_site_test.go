@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/internal/testenv"
 )
 
 // siteAct is what the site does to a customer, in a transaction of its own that may hold it for a while, and be rolled back.
@@ -45,7 +45,7 @@ const (
 var nobody customerName
 
 func (a siteAct) perform(s *stage) answer {
-	ctx, cancel := context.WithTimeout(context.Background(), pgtest.HangGuard)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.HangGuard)
 	defer cancel()
 	var told answer
 	err := pgx.BeginFunc(ctx, s.site.Conn, func(tx pgx.Tx) error {

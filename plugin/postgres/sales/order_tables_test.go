@@ -8,12 +8,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/sale"
 )
 
 // readWorld reads what only the site writes.
-func readWorld(d pgtest.DB) *world {
+func readWorld(d testenv.DB) *world {
 	d.T.Helper()
 	w := &world{links: map[string]linkRow{}, clicks: map[string]clickRow{}}
 	each(d, `SELECT workspace_id, id, url, short_url, title, description, image, utm::text, collection_id, partner_id, tenant_id, external_id, created_at FROM hoko.links`,
@@ -60,7 +60,7 @@ func linkText(l sale.Link) string {
 }
 
 // readLedger reads what sales have changed; of keys the first answer only, not what was asked.
-func readLedger(d pgtest.DB) ledger {
+func readLedger(d testenv.DB) ledger {
 	d.T.Helper()
 	l := ledger{map[customerName]customerRow{}, map[uuid.UUID]soldRow{}, map[keyName]keyRow{}}
 	each(d, "SELECT workspace_id, external_id, "+customerColumns+" FROM hoko.customers", func(row pgx.Rows) error {
@@ -120,9 +120,9 @@ func readKept(id uuid.UUID, response string) (answer, error) {
 }
 
 // each calls f for all rows of a query.
-func each(d pgtest.DB, sql string, f func(pgx.Rows) error) {
+func each(d testenv.DB, sql string, f func(pgx.Rows) error) {
 	d.T.Helper()
-	rows, err := d.Conn.Query(pgtest.Guarded(d.T), sql)
+	rows, err := d.Conn.Query(testenv.Guarded(d.T), sql)
 	if err != nil {
 		d.T.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/internal/testenv"
 )
 
 const fullBatch = 128
@@ -32,14 +32,14 @@ var batches = []batch{
 }
 
 // execution is a statement that executes the sale statement, prepared as hot, with this batch.
-func (b batch) execution(d pgtest.DB) string {
+func (b batch) execution(d testenv.DB) string {
 	d.T.Helper()
 	columns := append(b.columns(), cmp.Or(b.key, "NULL"), "''")
 	return b.execute(d, columns, "array_agg", ", true", fullBatch)
 }
 
 // executionAlone executes the statement of a sale alone with the first of them; "" where that is not for it.
-func (b batch) executionAlone(d pgtest.DB) string {
+func (b batch) executionAlone(d testenv.DB) string {
 	d.T.Helper()
 	if b.key != "" || b.id != "" {
 		return ""
@@ -55,12 +55,12 @@ func (b batch) columns() []string {
 	}
 }
 
-func (b batch) execute(d pgtest.DB, columns []string, aggregate, more string, sales int) string {
+func (b batch) execute(d testenv.DB, columns []string, aggregate, more string, sales int) string {
 	d.T.Helper()
 	var parameters []string
 	for _, column := range columns {
 		parameters = append(parameters, fmt.Sprintf("%s((%s)::text)", aggregate, column))
 	}
-	return pgtest.Value[string](d, fmt.Sprintf(`SELECT format('EXECUTE hot (%s%s)', %s) FROM generate_series(1, %d) i`,
+	return testenv.Value[string](d, fmt.Sprintf(`SELECT format('EXECUTE hot (%s%s)', %s) FROM generate_series(1, %d) i`,
 		strings.Repeat(", %L", len(columns))[2:], more, strings.Join(parameters, ", "), sales))
 }

@@ -33,8 +33,8 @@ func TestPlansProbeIndexesHoweverManyRowsThereAre(t *testing.T) {
 	} {
 		t.Run("database "+state.name, func(t *testing.T) {
 			dsn := testenv.Database(t)
-			db := pgtest.Connect(t, dsn)
-			db.Fill(1, state.rows)
+			db := testenv.Connect(t, dsn)
+			pgtest.Fill(db, 1, state.rows)
 			if state.analyze != "" {
 				db.Exec(state.analyze)
 			}
@@ -45,7 +45,7 @@ func TestPlansProbeIndexesHoweverManyRowsThereAre(t *testing.T) {
 				sessions = append(sessions, planned)
 			}
 			if grown := 1000; state.rows < grown {
-				db.Fill(state.rows+1, grown)
+				pgtest.Fill(db, state.rows+1, grown)
 			}
 			for _, planned := range sessions {
 				planned.expectFewPages()
@@ -85,8 +85,8 @@ func hotStatements(t *testing.T) (all []hotStatement) {
 		t.Fatal(got.err)
 	}
 	o := postgres.Options{DSN: wire.DSN, ListenDSN: shop.DSN}
-	_, _ = pgtest.OpenKeys(t, o).Key(pgtest.Guarded(t), apikey.Hash{})
-	if err := keys.CheckListener(pgtest.Guarded(t), o); err != nil {
+	_, _ = pgtest.OpenKeys(t, o).Key(testenv.Guarded(t), apikey.Hash{})
+	if err := keys.CheckListener(testenv.Guarded(t), o); err != nil {
 		t.Fatal(err)
 	}
 
@@ -120,7 +120,7 @@ func statementName(sql string) string {
 // plannedStatement is one with the plan that its session will keep.
 type plannedStatement struct {
 	hotStatement
-	session pgtest.DB
+	session testenv.DB
 }
 
 func (s hotStatement) plan(t *testing.T, dsn string) plannedStatement {
@@ -132,12 +132,12 @@ func (s hotStatement) plan(t *testing.T, dsn string) plannedStatement {
 	maps.Copy(config.RuntimeParams, s.parameters)
 	delete(config.RuntimeParams, "user")
 	delete(config.RuntimeParams, "database")
-	conn, err := pgx.ConnectConfig(pgtest.Guarded(t), config)
+	conn, err := pgx.ConnectConfig(testenv.Guarded(t), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(pgtest.Guarded(t)) })
-	p := plannedStatement{s, pgtest.DB{T: t, Conn: conn}}
+	t.Cleanup(func() { _ = conn.Close(testenv.Guarded(t)) })
+	p := plannedStatement{s, testenv.DB{T: t, Conn: conn}}
 	p.session.Exec("PREPARE hot AS " + s.sql)
 	return p
 }
@@ -146,7 +146,7 @@ func (s hotStatement) plan(t *testing.T, dsn string) plannedStatement {
 func (p plannedStatement) expectProbes() {
 	t := p.session.T
 	t.Helper()
-	parameters := pgtest.Value[int](p.session, "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'hot'")
+	parameters := testenv.Value[int](p.session, "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'hot'")
 	arguments := ""
 	if parameters > 0 {
 		arguments = "(" + strings.Repeat("NULL, ", parameters-1) + "NULL)"
@@ -192,7 +192,7 @@ func (p plannedStatement) expectFewPages() {
 		}
 	case "key":
 		const most = 1000 // or so: see apikey
-		hashes := pgtest.Value[string](p.session, fmt.Sprintf("SELECT array_agg(sha256(i::text::bytea))::text FROM generate_series(1, %d) i", most))
+		hashes := testenv.Value[string](p.session, fmt.Sprintf("SELECT array_agg(sha256(i::text::bytea))::text FROM generate_series(1, %d) i", most))
 		p.expectFewPagesOf("a key", "EXECUTE hot (ARRAY[sha256('7')])", 1)
 		p.expectFewPagesOf("a batch of keys", "EXECUTE hot ('"+hashes+"')", most)
 	}
@@ -227,7 +227,7 @@ func (p plannedStatement) expectFewPagesOf(what, execute string, n int) {
 func (p plannedStatement) explain(sql string) planNode {
 	p.session.T.Helper()
 	var plans []struct{ Plan planNode }
-	if err := json.Unmarshal([]byte(pgtest.Value[string](p.session, sql)), &plans); err != nil {
+	if err := json.Unmarshal([]byte(testenv.Value[string](p.session, sql)), &plans); err != nil {
 		p.session.T.Fatal(err)
 	}
 	return plans[0].Plan

@@ -34,7 +34,7 @@ func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
 
 func TestUnreachableServerIsSaidAtOnce(t *testing.T) {
 	dir := t.TempDir()
-	var log pgtest.Log
+	var log testenv.Log
 	store := openStore(t, "host="+dir+" user=u password=hunter2 dbname=d", func(o *postgres.Options) { o.Logger = log.Logger() })
 	got := record(t, store, sell("k"))
 	if !errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, context.DeadlineExceeded) {
@@ -47,7 +47,7 @@ func TestUnreachableServerIsSaidAtOnce(t *testing.T) {
 
 func TestMissingSchemaIsNamedUntilItIsThere(t *testing.T) {
 	dsn := testenv.EmptyDatabase(t)
-	var log pgtest.Log
+	var log testenv.Log
 	store := openStore(t, dsn, func(o *postgres.Options) { o.Logger = log.Logger() })
 	for range 3 {
 		if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
@@ -57,10 +57,10 @@ func TestMissingSchemaIsNamedUntilItIsThere(t *testing.T) {
 	if log.Count("hoko migrate") != 1 {
 		t.Errorf("logged %s", log.String())
 	}
-	if err := postgres.Migrate(pgtest.Guarded(t), dsn, nil); err != nil {
+	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
 		t.Fatal(err)
 	}
-	pgtest.Connect(t, dsn).Exec(pgtest.Catalogue)
+	testenv.Connect(t, dsn).Exec(pgtest.Catalogue)
 	mustRecord(t, store, sell("k"))
 }
 
@@ -98,7 +98,7 @@ func TestPoolerThatRefusesSettings(t *testing.T) {
 		}
 		return ""
 	}
-	var log pgtest.Log
+	var log testenv.Log
 	store := openStore(t, wire.DSN, oneWriter, func(o *postgres.Options) { o.Logger = log.Logger() })
 	mustRecord(t, store, sell("k"))
 	if log.Count("ALTER ROLE") != 1 {
@@ -116,7 +116,7 @@ func TestSettingsOfASession(t *testing.T) {
 			RETURN NEW;
 		END $$`)
 	shop.Exec("CREATE TRIGGER look BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.look()")
-	var log pgtest.Log
+	var log testenv.Log
 	store := shop.Store(withTimeout(8*time.Second), func(o *postgres.Options) { o.Logger = log.Logger() })
 	mustRecord(t, store, sell("k"))
 	got := shop.Rows("SELECT * FROM public.seen ORDER BY name")
@@ -133,7 +133,7 @@ func TestSettingsOfASession(t *testing.T) {
 func TestCommitsThatAreAnsweredBeforeTheyAreSafeAreWarnedOf(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec("ALTER DATABASE " + shop.Conn.Config().Database + " SET synchronous_commit = off")
-	var log pgtest.Log
+	var log testenv.Log
 	store := shop.Store(oneWriter, func(o *postgres.Options) { o.Logger = log.Logger() })
 	mustRecord(t, store, sell("k"))
 	if log.Count("synchronous_commit = on") != 1 {
@@ -174,9 +174,9 @@ func TestSaleWhoseWaitForTheStandbysIsCancelledIsNotConfirmed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			configure("nobody")
 			sold := begin(t, store, s)
-			until(t, "its commit waits", func() bool { return pgtest.Value[int](db, "SELECT count(*) "+waiting(false)) == 1 })
+			until(t, "its commit waits", func() bool { return testenv.Value[int](db, "SELECT count(*) "+waiting(false)) == 1 })
 			db.Exec("SELECT pg_cancel_backend(pid) " + waiting(false))
-			until(t, "it is asked for again, and that waits", func() bool { return pgtest.Value[int](db, "SELECT count(*) "+waiting(true)) == 1 })
+			until(t, "it is asked for again, and that waits", func() bool { return testenv.Value[int](db, "SELECT count(*) "+waiting(true)) == 1 })
 			select {
 			case got := <-sold:
 				t.Errorf("answered while no standby has it: %+v", got)
@@ -188,7 +188,7 @@ func TestSaleWhoseWaitForTheStandbysIsCancelledIsNotConfirmed(t *testing.T) {
 			}
 		})
 	}
-	if n := pgtest.Value[int](db, "SELECT count(*) FROM hoko.sales"); n != 4 {
+	if n := testenv.Value[int](db, "SELECT count(*) FROM hoko.sales"); n != 4 {
 		t.Errorf("%d sales, want 4", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/sale"
 )
@@ -29,7 +30,7 @@ func TestOutcomeThatTheSlowLaneCannotAskForIsUnknown(t *testing.T) {
 	shop.untilBlocked()
 	stranger.Exec("COMMIT")
 	until(t, "its statement is under way", func() bool {
-		return pgtest.Value[int](shop.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND "+edges) > 0
+		return testenv.Value[int](shop.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND "+edges) > 0
 	})
 	wire.HangUp()
 	if got := wait(t, done); !isUnknown(got.err) || errors.Is(got.err, sale.ErrNotRecorded) {

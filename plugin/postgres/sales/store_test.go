@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/sale"
 )
@@ -153,7 +154,7 @@ func TestEmailAndAvatarAreKeptClearedOrReplaced(t *testing.T) {
 				if text(this) != c.want {
 					t.Errorf("answered %s, want %s", text(this), c.want)
 				}
-				stored := pgtest.Value[*string](shop.DB, "SELECT "+member+" FROM hoko.customers WHERE external_id = $1", t.Name())
+				stored := testenv.Value[*string](shop.DB, "SELECT "+member+" FROM hoko.customers WHERE external_id = $1", t.Name())
 				if text(stored) != c.want {
 					t.Errorf("stored %s, want %s", text(stored), c.want)
 				}
@@ -185,7 +186,7 @@ func TestUnchangedCustomerIsNotWritten(t *testing.T) {
 		t.Errorf("row version %s, want %s", after, before)
 	}
 	mustRecord(t, store, sell("k", named("new name")))
-	if !pgtest.Value[bool](shop.DB, "SELECT updated_at > created_at AND name = 'new name' AND email = 'a@example.com' FROM hoko.customers") {
+	if !testenv.Value[bool](shop.DB, "SELECT updated_at > created_at AND name = 'new name' AND email = 'a@example.com' FROM hoko.customers") {
 		t.Error("the new name was not stored")
 	}
 }
@@ -197,7 +198,7 @@ func TestDeletedCustomerReturns(t *testing.T) {
 	if got.Customer.ID != "k1" || text(got.Customer.Email) != "a@example.com" || text(got.Customer.Phone) != "123" {
 		t.Errorf("answered %+v", got.Customer)
 	}
-	if !pgtest.Value[bool](shop.DB, "SELECT deleted_at IS NULL FROM hoko.customers") {
+	if !testenv.Value[bool](shop.DB, "SELECT deleted_at IS NULL FROM hoko.customers") {
 		t.Error("the customer is still deleted")
 	}
 }
@@ -254,7 +255,7 @@ func TestSalesOfOneCustomerInABatchTakeEffectInTheirOrder(t *testing.T) {
 			if want := "(three,,https://example.com/2,,6)"; stored != want {
 				t.Errorf("stored %s, want %s", stored, want)
 			}
-			if n := pgtest.Value[int](shop.DB, "SELECT count(DISTINCT xmin::text) FROM hoko.sales"); n != 1 {
+			if n := testenv.Value[int](shop.DB, "SELECT count(DISTINCT xmin::text) FROM hoko.sales"); n != 1 {
 				t.Errorf("%d transactions, want 1", n)
 			}
 		})
@@ -297,7 +298,7 @@ func TestSameSaleAgainIsTheSameSale(t *testing.T) {
 			if n := shop.Sales("true"); n != 1 {
 				t.Errorf("%d sales, want 1", n)
 			}
-			if name := pgtest.Value[string](shop.DB, "SELECT name FROM hoko.customers"); name != "renamed" {
+			if name := testenv.Value[string](shop.DB, "SELECT name FROM hoko.customers"); name != "renamed" {
 				t.Errorf("the customer was changed again: %s", name)
 			}
 		})

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
@@ -50,13 +50,13 @@ func TestManyTillsOnTwoEdges(t *testing.T) {
 	if n := shop.Sales("true"); n != 2*tills*rounds {
 		t.Errorf("%d sales, want %d", n, 2*tills*rounds)
 	}
-	if sum := pgtest.Value[int64](shop.DB, "SELECT sum(amount)::bigint FROM hoko.sales"); sum != total {
+	if sum := testenv.Value[int64](shop.DB, "SELECT sum(amount)::bigint FROM hoko.sales"); sum != total {
 		t.Errorf("sold for %d, want %d", sum, total)
 	}
-	if n := pgtest.Value[int](shop.DB, "SELECT count(*) FROM hoko.customers"); n != tills+shared {
+	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.customers"); n != tills+shared {
 		t.Errorf("%d customers, want %d", n, tills+shared)
 	}
-	if n := pgtest.Value[int](shop.DB, "SELECT count(*) FROM hoko.sales s LEFT JOIN hoko.customers c ON c.id = s.customer_id WHERE c.id IS NULL"); n != 0 {
+	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.sales s LEFT JOIN hoko.customers c ON c.id = s.customer_id WHERE c.id IS NULL"); n != 0 {
 		t.Errorf("%d sales have no customer", n)
 	}
 }
@@ -91,7 +91,7 @@ func (c *till) sell(edge *sales.Store) {
 	if s.IdempotencyKey == "" {
 		return
 	}
-	if replay, err := edge.Record(pgtest.Guarded(c.t), c.copy(s)); err != nil || !replay.Replayed || replay.SaleID != got.SaleID {
+	if replay, err := edge.Record(testenv.Guarded(c.t), c.copy(s)); err != nil || !replay.Replayed || replay.SaleID != got.SaleID {
 		c.t.Errorf("%s: replayed %+v, %v", c.customer, replay, err)
 	}
 }
@@ -100,11 +100,11 @@ func (c *till) share(edge *sales.Store, customer string) { c.record(edge, c.next
 
 func (c *till) record(edge *sales.Store, s *sale.Sale) *sale.Recorded {
 	if c.random.IntN(10) == 0 {
-		if _, err := edge.Record(pgtest.Guarded(c.t), sell(s.Request.CustomerExternalID, byClick("none"), named("nobody"))); !errors.Is(err, sale.ErrUnattributed) {
+		if _, err := edge.Record(testenv.Guarded(c.t), sell(s.Request.CustomerExternalID, byClick("none"), named("nobody"))); !errors.Is(err, sale.ErrUnattributed) {
 			c.t.Errorf("%s: %v, want unattributed", c.customer, err)
 		}
 	}
-	got, err := edge.Record(pgtest.Guarded(c.t), s)
+	got, err := edge.Record(testenv.Guarded(c.t), s)
 	if err != nil {
 		c.t.Error(err)
 		return nil

@@ -1,9 +1,13 @@
 package pgtest
 
-import "fmt"
+import (
+	"fmt"
+
+	"hoko.to/edge/internal/testenv"
+)
 
 // Fill adds rows of these numbers to all tables. A quarter of the leads are those of the first customer.
-func (d DB) Fill(from, to int) {
+func Fill(d testenv.DB, from, to int) {
 	d.T.Helper()
 	if to < from {
 		return

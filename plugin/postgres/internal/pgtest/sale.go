@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
@@ -58,7 +59,7 @@ func Set(text string) sale.Optional { return sale.Optional{Given: true, Value: &
 // mustRecord fails the test where the sale is not recorded.
 func MustRecord(t testing.TB, store *sales.Store, s *sale.Sale) *sale.Recorded {
 	t.Helper()
-	recorded, err := store.Record(Guarded(t), s)
+	recorded, err := store.Record(testenv.Guarded(t), s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,10 @@
+// Package pgtest has what the tests of plugin/postgres and its subpackages share: a shop to sell in,
+// and a wire to Postgres that can be cut.
 package pgtest
 
 import (
 	"context"
-	"runtime"
 	"testing"
-	"time"
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
@@ -29,7 +29,7 @@ INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('c1', 'w1', 'l1'), (
 
 // Shop is a database with the catalogue, and what its tests look at.
 type Shop struct {
-	DB
+	testenv.DB
 	DSN string
 }
 
@@ -37,7 +37,7 @@ type Shop struct {
 func OpenShop(t testing.TB) *Shop {
 	t.Helper()
 	dsn := testenv.Database(t)
-	s := &Shop{Connect(t, dsn), dsn}
+	s := &Shop{testenv.Connect(t, dsn), dsn}
 	s.Exec(Catalogue)
 	return s
 }
@@ -51,7 +51,7 @@ func (s *Shop) Store(change ...func(*postgres.Options)) *sales.Store {
 // OpenStore opens a store that closes with the test.
 func OpenStore(t testing.TB, dsn string, change ...func(*postgres.Options)) *sales.Store {
 	t.Helper()
-	options := postgres.Options{DSN: dsn, SaleTimeout: HangGuard}
+	options := postgres.Options{DSN: dsn, SaleTimeout: testenv.HangGuard}
 	for _, c := range change {
 		c(&options)
 	}
@@ -60,7 +60,7 @@ func OpenStore(t testing.TB, dsn string, change ...func(*postgres.Options)) *sal
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), HangGuard)
+		ctx, cancel := context.WithTimeout(context.Background(), testenv.HangGuard)
 		defer cancel()
 		if err := store.Close(ctx); err != nil {
 			t.Error(err)
@@ -70,13 +70,13 @@ func OpenStore(t testing.TB, dsn string, change ...func(*postgres.Options)) *sal
 }
 
 // Another opens another session on the shop's database.
-func (s *Shop) Another() DB {
+func (s *Shop) Another() testenv.DB {
 	s.T.Helper()
-	return Connect(s.T, s.DSN)
+	return testenv.Connect(s.T, s.DSN)
 }
 
 // Lock executes sql in another session's transaction that stays open.
-func (s *Shop) Lock(sql string, args ...any) DB {
+func (s *Shop) Lock(sql string, args ...any) testenv.DB {
 	s.T.Helper()
 	stranger := s.Another()
 	stranger.Exec("BEGIN")
@@ -87,23 +87,13 @@ func (s *Shop) Lock(sql string, args ...any) DB {
 // Sales returns how many of the shop's sales meet the condition.
 func (s *Shop) Sales(condition string, args ...any) int {
 	s.T.Helper()
-	return Value[int](s.DB, "SELECT count(*) FROM hoko.sales WHERE "+condition, args...)
+	return testenv.Value[int](s.DB, "SELECT count(*) FROM hoko.sales WHERE "+condition, args...)
 }
 
 // Rows returns all of a query's rows as text, a line each.
 func (s *Shop) Rows(query string, args ...any) string {
 	s.T.Helper()
-	return Value[string](s.DB, "SELECT coalesce(string_agg(q::text, E'\\n'), '') FROM ("+query+") q", args...)
-}
-
-// Until returns once ok does, for what sends no signal.
-func Until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for give := time.Now().Add(HangGuard); !ok(); runtime.Gosched() {
-		if time.Now().After(give) {
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
+	return testenv.Value[string](s.DB, "SELECT coalesce(string_agg(q::text, E'\\n'), '') FROM ("+query+") q", args...)
 }
 
 // OpenKeys returns a key store that closes with the test.
