@@ -4,13 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
 	"hoko.to/edge/bench/suite"
 	"hoko.to/edge/internal/relay"
+	"net"
+	"time"
+
 )
 
 // delayed is how late everything arrives that goes through a delay, each way.
-const delayed = suite.Delay
+const delayed = time.Millisecond
 
 // serveDelays stands before a server's socket and passes everything on late:
 // args are the socket it listens on and the server's.

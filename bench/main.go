@@ -73,7 +73,7 @@ func run(ctx context.Context, o options) error {
 	}
 	defer s.Close()
 	r := &report.Report{Run: o.mode.String(), Judged: o.mode.Judged, Machine: machine.String(), Settings: s.Settings()}
-	b := &suite.Bench{Mode: o.mode, Stage: s, Report: r, Profile: o.profile}
+	b := &suite.Bench{Mode: o.mode, Stage: s, Report: r, Profile: o.profile, Delay: delayed}
 	failed := b.Run(ctx, o.suites)
 	if r.Versions, err = s.Versions(ctx); err != nil {
 		return errors.Join(failed, err)

@@ -8,12 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
 	"hoko.to/edge/bench/measure"
+	"hoko.to/edge/internal/devserver"
 )
 
 // stopPatience is how long a child may take to end in good order.
@@ -47,15 +47,13 @@ func (s *Stage) spawn(name string, cmd *exec.Cmd) (*Child, error) {
 	}
 	c := &Child{Name: name, cmd: cmd, stdin: stdin, ended: make(chan struct{})}
 	started := make(chan error)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the terminal's Ctrl-C is not for it
 	go func() {
-		// The kernel ties the child's life to the thread that starts it.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		bindLife(cmd)
-		err := cmd.Start()
+		release, err := devserver.StartBound(cmd, syscall.SIGTERM)
 		started <- err
 		if err == nil {
 			c.err = cmd.Wait()
+			release()
 			close(c.ended)
 		}
 	}()

@@ -6,13 +6,9 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"hoko.to/edge/bench/stage"
 )
-
-// Delay is how late everything arrives that goes through a delay, each way.
-const Delay = time.Millisecond
 
 // delays shows what distance costs: sales while everything to and from Redis, or Postgres, arrives late.
 func delays(ctx context.Context, b *Bench) error {
@@ -59,7 +55,7 @@ func delays(ctx context.Context, b *Bench) error {
 		return err
 	}
 	b.tabulate("Distance", fmt.Sprintf("Everything to and from Redis, or Postgres, %g ms late each way: "+
-		"a round trip takes %g ms more.", milliseconds(Delay), 2*milliseconds(Delay)), all...)
+		"a round trip takes %g ms more.", milliseconds(b.Delay), 2*milliseconds(b.Delay)), all...)
 	return nil
 }
 

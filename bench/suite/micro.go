@@ -17,7 +17,7 @@ import (
 )
 
 // benchmarked are the packages with benchmarks of the hot path.
-var benchmarked = []string{"./plugin/apikey", "./plugin/sale", "./plugin/ratelimit", "./plugin/postgres"}
+var benchmarked = []string{"./plugin/apikey", "./plugin/sale", "./plugin/ratelimit", "./plugin/postgres/..."}
 
 const cachedKey = "apikey.CachedKey"
 

@@ -17,7 +17,8 @@ type Bench struct {
 	Mode    Mode
 	Stage   *stage.Stage
 	Report  *report.Report
-	Profile string // directory of profiles of the edge; none if empty
+	Profile string        // directory of profiles of the edge; none if empty
+	Delay   time.Duration // of the bench's delays, each way
 
 	suite string  // that runs
 	peak  float64 // sales a second of the edge, once measured

@@ -15,10 +15,10 @@ const watchScript = `signal=$1; shift
 (cat <&3 >/dev/null; kill -"$signal" $$ 2>/dev/null) &
 exec "$@" 3<&-`
 
-// startBound starts a command that gets the signal when this process dies, by
+// StartBound starts a command that gets the signal when this process dies, by
 // kill -9 too, where the kernel does not offer to send it. The caller calls
 // release when the command has ended.
-func startBound(cmd *exec.Cmd, onDeath syscall.Signal) (release func(), err error) {
+func StartBound(cmd *exec.Cmd, onDeath syscall.Signal) (release func(), err error) {
 	watched, held, err := os.Pipe()
 	if err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func startProcess(h *home, onDeath syscall.Signal, env []string, path string, ar
 	p := &process{name: filepath.Base(path), home: h, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		release, err := startBound(cmd, onDeath)
+		release, err := StartBound(cmd, onDeath)
 		if err != nil {
 			started <- err
 			return
