@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -19,22 +18,36 @@ import (
 // AdminGet returns the body that the admin endpoint answers a path with.
 func (e *Edge) AdminGet(t testing.TB, path string) string {
 	t.Helper()
-	client := http.Client{Timeout: HangGuard, Transport: &http.Transport{
+	return e.admin(t, "GET", path, "").Text
+}
+
+// Load makes the edge read its Caddyfile again, as Reload does but without starting a process.
+func (e *Edge) Load(t testing.TB) {
+	t.Helper()
+	config, err := os.ReadFile(e.CaddyfilePath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.admin(t, "POST", "/load", string(config)); got.StatusCode != http.StatusOK {
+		t.Fatalf("load: %s %s", got.Status, got.Text)
+	}
+}
+
+func (e *Edge) admin(t testing.TB, method, path, body string) Answer {
+	t.Helper()
+	client := &http.Client{Timeout: HangGuard, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", e.Admin)
 		},
 	}}
-	res, err := client.Get("http://localhost" + path)
+	req, err := http.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	req.Header.Set("Content-Type", "text/caddyfile")
+	req.Header.Set("Cache-Control", "must-revalidate") // loads what is loaded already, too
+	return Do(t, client, req)
 }
 
 // Backend is what the admin endpoint says of one of the edge's backends.

@@ -31,9 +31,7 @@ func TestLedgerAgreesWithTheTablesWhateverFails(t *testing.T) {
 			total.run(t, rand.Uint64())
 		}
 	default:
-		for _, seed := range []uint64{1, 2} {
-			total.run(t, seed)
-		}
+		total.run(t, 1) // holds every fault; script/soak runs more
 	}
 }
 

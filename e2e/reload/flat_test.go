@@ -91,7 +91,7 @@ func TestAHundredReloadsLeaveNothingBehind(t *testing.T) {
 			// Of five reloads two have other settings, which none has had before.
 			return strings.Replace(roomy(config), "ttl 60s", fmt.Sprintf("ttl %ds", 60+(i+1)*2/5), 1)
 		})
-		s.Reload(t)
+		s.Load(t)
 	}
 	sold += stop()
 	if int64(s.DB.Sales()) != sold {

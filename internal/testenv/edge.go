@@ -2,9 +2,11 @@ package testenv
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -17,7 +19,11 @@ func BuildEdge() (path string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("find the tree: %w", err)
 	}
-	bin := filepath.Join(filepath.Dir(strings.TrimSpace(string(module))), "bin")
+	root := filepath.Dir(strings.TrimSpace(string(module)))
+	if err := dependOn(root); err != nil {
+		return "", err
+	}
+	bin := filepath.Join(root, "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", err
 	}
@@ -36,4 +42,15 @@ func BuildEdge() (path string, err error) {
 		return "", fmt.Errorf("build the edge: %w\n%s", err, out)
 	}
 	return path, nil
+}
+
+// dependOn reads the tree's directories, so that they are inputs of the test binary: go test would
+// else answer from its cache although the edge has changed, which the tests do not import.
+func dependOn(root string) error {
+	return filepath.WalkDir(root, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && slices.Contains([]string{".git", "node_modules", "bin"}, entry.Name()) {
+			return fs.SkipDir
+		}
+		return err
+	})
 }
