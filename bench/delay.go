@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"hoko.to/edge/bench/suite"
-	"hoko.to/edge/internal/relay"
-	"net"
 	"time"
 
+	"hoko.to/edge/internal/relay"
 )
 
 // delayed is how late everything arrives that goes through a delay, each way.

@@ -185,7 +185,7 @@ func TestSettingsReachTheirParts(t *testing.T) {
 			DSN: "postgres://a@127.0.0.1:1/site", ListenDSN: "postgres://b@127.0.0.1:1/site", MaxConns: 20,
 			Writers: 2, Batch: 3, Queue: 4, SaleTimeout: 5 * time.Second,
 		},
-		Keys:   apikey.Options{Size: 5000, TTL: time.Hour, Guesses: limit.Limit{Rate: 7, Period: time.Minute, Burst: 7}},
+		Keys:   apikey.Options{Size: 5000, TTL: time.Hour, Stale: -1, Guesses: limit.Limit{Rate: 7, Period: time.Minute, Burst: 7}},
 		Limits: ratelimit.Options{URL: "redis://127.0.0.1:1", Prefix: "staging:", Timeout: time.Second},
 		Sales:  sale.RecorderOptions{Timeout: 5 * time.Second},
 	}

@@ -23,6 +23,10 @@ func (a *App) effective() (backend.Settings, error) {
 	if err := a.validate(); err != nil {
 		return backend.Settings{}, err
 	}
+	keys, err := a.keyOptions().WithDefaults()
+	if err != nil {
+		return backend.Settings{}, err
+	}
 	saleTimeout := cmp.Or(time.Duration(a.Sales.Timeout), 10*time.Second)
 	s := backend.Settings{
 		Postgres: postgres.Options{
@@ -32,22 +36,22 @@ func (a *App) effective() (backend.Settings, error) {
 			Queue:       cmp.Or(a.Sales.Queue, 4096),
 			SaleTimeout: saleTimeout,
 		},
-		Keys: apikey.Options{
-			Size:    cmp.Or(a.KeyCache.Size, apikey.DefaultSize),
-			TTL:     cmp.Or(time.Duration(a.KeyCache.TTL), apikey.DefaultTTL),
-			Stale:   apikey.DefaultStale,
-			Guesses: limit.Limit{Rate: apikey.DefaultGuesses, Period: apikey.DefaultGuessesPeriod, Burst: apikey.DefaultGuesses},
-		},
+		Keys:   keys,
 		Limits: ratelimit.Options{Timeout: cmp.Or(time.Duration(a.Redis.Timeout), ratelimit.DefaultTimeout)},
 		Sales:  sale.RecorderOptions{Timeout: saleTimeout},
 	}
-	if a.KeyCache.Stale != nil {
-		s.Keys.Stale = time.Duration(*a.KeyCache.Stale)
-	}
-	if a.Guesses != nil {
-		s.Keys.Guesses = limit.Limit{Rate: a.Guesses.Rate, Period: time.Duration(a.Guesses.Period), Burst: a.Guesses.Rate}
-	}
 	return s, a.expand(&s)
+}
+
+func (a *App) keyOptions() apikey.Options {
+	o := apikey.Options{Size: a.KeyCache.Size, TTL: time.Duration(a.KeyCache.TTL)}
+	if stale := a.KeyCache.Stale; stale != nil {
+		o.Stale = cmp.Or(time.Duration(*stale), -1) // 0 fails closed
+	}
+	if g := a.Guesses; g != nil {
+		o.Guesses = limit.Limit{Rate: g.Rate, Period: time.Duration(g.Period), Burst: g.Rate}
+	}
+	return o
 }
 
 // expand takes the secrets from where the config says they are.

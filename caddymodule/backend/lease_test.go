@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"hoko.to/edge/plugin/apikey"
-	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/ratelimit"
 )
@@ -14,11 +13,8 @@ func newLease(t *testing.T, size int) *Lease {
 	t.Helper()
 	l, err := NewLease(Settings{
 		Postgres: postgres.Options{DSN: "postgres://hoko@127.0.0.1:1/site"},
-		Keys: apikey.Options{
-			Size: size, TTL: apikey.DefaultTTL,
-			Guesses: limit.Limit{Rate: 1, Period: apikey.DefaultGuessesPeriod, Burst: 1},
-		},
-		Limits: ratelimit.Options{URL: "redis://127.0.0.1:1"},
+		Keys:     apikey.Options{Size: size},
+		Limits:   ratelimit.Options{URL: "redis://127.0.0.1:1"},
 	}, slog.DiscardHandler)
 	if err != nil {
 		t.Fatal(err)

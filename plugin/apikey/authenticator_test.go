@@ -7,13 +7,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 func TestKeyIsLookedUpOnceWithinItsTTL(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		for _, header := range []string{"Bearer " + testToken, testToken, " bearer\t" + testToken} {
 			key, err := b.Authenticate(context.Background(), http.Header{"Authorization": {header}}, testClient)
-			b.settle()
+			b.wait()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +75,7 @@ func TestKeyThatDoesNotHoldIsRefusedWithItsCause(t *testing.T) {
 				header.Set("Origin", "https://evil.com")
 				for range 2 {
 					_, err := b.Authenticate(context.Background(), header, testClient)
-					b.settle()
+					b.wait()
 					wantCause(t, err, test.cause)
 					refused, _ := errors.AsType[*Refused](err)
 					if !refused.KeySent || refused.KeyID != "k" || refused.Challenge() != `Bearer error="invalid_token"` {
@@ -107,7 +109,7 @@ func TestHostnamesAreCheckedOnCachedKeysToo(t *testing.T) {
 		if _, err := b.Authenticate(context.Background(), header, testClient); err != nil {
 			t.Fatal(err)
 		}
-		b.settle()
+		b.wait()
 		header.Set("Origin", "https://evil.com")
 		_, err := b.Authenticate(context.Background(), header, testClient)
 		wantCause(t, err, CauseHostNotAllowed)
@@ -140,37 +142,29 @@ func TestUnknownKeyIsAskedForOnceInFiveSeconds(t *testing.T) {
 }
 
 func TestNewKeyIsAdmittedAtItsNotification(t *testing.T) {
-	for name, payload := range map[string]string{"key": "key:" + HashOf("new").String(), "workspace": "workspace:ws_1", "empty": ""} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				b.wantCause("new", CauseUnknown)
-				b.store.set("new", Key{})
-				b.wantCause("new", CauseUnknown)
-				b.Notify(payload)
-				b.wantOK("new")
-			})
-		})
-	}
+	eachPayload(t, "new", func(t *testing.T, b *bundle, payload string) {
+		b.wantCause("new", CauseUnknown)
+		b.store.set("new", Key{})
+		b.wantCause("new", CauseUnknown)
+		b.Notify(payload)
+		b.wantOK("new")
+	})
 }
 
 func TestRevokedKeyIsRefusedAtItsNotification(t *testing.T) {
-	for name, payload := range map[string]string{"key": "key:" + HashOf(testToken).String(), "workspace": "workspace:ws_1", "empty": ""} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				b.wantOK(testToken)
-				b.store.set(testToken, Key{Revoked: true})
-				b.Notify(payload)
-				b.wantCause(testToken, CauseRevoked)
-				b.wantLookups(2)
-			})
-		})
-	}
+	eachPayload(t, testToken, func(t *testing.T, b *bundle, payload string) {
+		b.wantOK(testToken)
+		b.store.set(testToken, Key{Revoked: true})
+		b.Notify(payload)
+		b.wantCause(testToken, CauseRevoked)
+		b.wantLookups(2)
+	})
 }
 
 func TestNotificationOfOneKeyLeavesTheOthersCached(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.wantOK(testToken)
-		b.Notify("key:" + HashOf("other").String())
+		b.Notify(keyPayload("other"))
 		b.wantOK(testToken)
 		b.wantLookups(1)
 	})
@@ -180,7 +174,7 @@ func TestDeletedKeyIsUnknown(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.wantOK(testToken)
 		b.store.delete(testToken)
-		b.Notify("key:" + HashOf(testToken).String())
+		b.Notify(keyPayload(testToken))
 		b.wantCause(testToken, CauseUnknown)
 		b.wantCause(testToken, CauseUnknown)
 		b.wantLookups(2)
@@ -227,7 +221,7 @@ func TestEdgeThatNeverListenedIsDeaf(t *testing.T) {
 			t.Error("it listens")
 		}
 
-		never, err := New(b.store, Options{Size: 1, TTL: time.Minute, Guesses: limitOf(1, time.Second)})
+		never, err := New(b.store, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,182 +267,22 @@ func TestKeyLookedUpBeforeTheReconnectIsVerifiedAfterIt(t *testing.T) {
 	})
 }
 
-func TestReconnectDuringAnOutageServesStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.wantOK(testToken)
-		b.Deaf()
-		b.store.fail(errStoreDown)
-		b.Listening()
-		b.wantOK(testToken)
-		b.store.fail(nil)
-	})
-}
-
-func TestOutageIsOutlastedWithinStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.wantOK(testToken)
-		b.store.fail(errStoreDown)
-		for range 4 { // past the ttl, and past the memory of the outage
-			time.Sleep(time.Minute)
-			b.wantOK(testToken)
-		}
-		b.wantUnavailable("cold")
-		time.Sleep(time.Minute - time.Nanosecond)
-		b.wantOK(testToken)
-		time.Sleep(time.Nanosecond)
-		b.wantUnavailable(testToken)
-		b.store.fail(nil)
-		b.wantOK(testToken)
-	})
-}
-
-func TestWithoutStaleTheOutageFailsClosed(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.wantOK(testToken)
-		b.store.fail(errStoreDown)
-		time.Sleep(time.Minute - time.Nanosecond)
-		b.wantOK(testToken)
-		time.Sleep(time.Nanosecond)
-		b.wantUnavailable(testToken)
-	}, func(o *Options) { o.Stale = 0 })
-}
-
-func TestStaleKeyStillExpires(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.store.set(testToken, Key{ExpiresAt: time.Now().Add(90 * time.Second)})
-		b.wantOK(testToken)
-		b.store.fail(errStoreDown)
-		time.Sleep(90*time.Second - time.Nanosecond)
-		b.wantOK(testToken)
-		time.Sleep(time.Nanosecond)
-		b.wantCause(testToken, CauseExpired)
-	})
-}
-
-func TestStaleRefusalStaysARefusal(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.store.set(testToken, Key{Revoked: true})
-		b.wantCause(testToken, CauseRevoked)
-		b.store.fail(errStoreDown)
-		time.Sleep(2 * time.Minute)
-		b.wantCause(testToken, CauseRevoked)
-	})
-}
-
-func TestNotifiedKeyIsNeverServedStale(t *testing.T) {
-	for name, payload := range map[string]string{"key": "key:" + HashOf(testToken).String(), "workspace": "workspace:ws_1", "empty": ""} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				b.wantOK(testToken)
-				b.store.fail(errStoreDown)
-				b.Notify(payload)
-				b.wantUnavailable(testToken)
-				b.wantUnavailable(testToken)
-			})
-		})
+func TestOptions(t *testing.T) {
+	got, err := Options{}.WithDefaults()
+	if want := (Options{Size: 100_000, TTL: time.Minute, Stale: 5 * time.Minute, Guesses: limitOf(60, time.Minute)}); err != nil || got != want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
-}
-
-func TestKeyRevokedWhileTheStoreIsWaitedForIsNotServedStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.wantOK(testToken)
-		time.Sleep(time.Minute)
-		b.store.onLookup(func(ctx context.Context, call int) {
-			b.Notify("key:" + HashOf(testToken).String())
-			<-ctx.Done()
-		})
-		b.wantUnavailable(testToken)
-	})
-}
-
-func TestKeyThatAgesPastStaleWhileTheStoreIsWaitedForIsNotServed(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.wantOK(testToken)
-		time.Sleep(5*time.Minute - patience)
-		b.store.onLookup(mute)
-		b.wantUnavailable(testToken)
-	})
-}
-
-func TestMuteStoreCostsOneWait(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.store.set("second", Key{})
-		b.wantOK(testToken)
-		b.wantOK("second")
-		time.Sleep(time.Minute)
-		b.store.onLookup(mute)
-		start := time.Now()
-		b.wantOK(testToken)
-		if waited := time.Since(start); waited != patience {
-			t.Fatalf("the first waited %s", waited)
-		}
-		b.wantLookups(3)
-
-		// From now on nobody waits, and one probe at a time asks the store.
-		for range 40 {
-			start = time.Now()
-			b.wantOK(testToken)
-			b.wantOK("second")
-			if waited := time.Since(start); waited != 0 {
-				t.Fatalf("waited %s", waited)
-			}
-			time.Sleep(110 * time.Millisecond)
-		}
-		b.wantLookups(3 + 1)
-
-		// The first answer ends it: the next use waits for the store again.
-		b.store.onLookup(nil)
-		b.store.set(testToken, Key{Revoked: true})
-		b.store.set("second", Key{Revoked: true})
-		time.Sleep(probeInterval)
-		b.call(testToken) // starts the probe
-		synctest.Wait()
-		b.wantCause(testToken, CauseRevoked)
-		b.wantCause("second", CauseRevoked)
-	})
-}
-
-func TestSlowAnswerIsUsedWhenItComes(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.wantOK(testToken)
-		b.store.set(testToken, Key{Revoked: true}) // unheard
-		b.store.onLookup(func(context.Context, int) { time.Sleep(patience + time.Second) })
-		time.Sleep(time.Minute)
-		b.wantOK(testToken) // after a wait: the store does not seem to answer
-		time.Sleep(time.Second)
-		synctest.Wait()
-		b.wantCause(testToken, CauseRevoked)
-		b.wantLookups(2)
-	})
-}
-
-func TestOutageIsForgottenWhenNobodyAsks(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.wantOK(testToken)
-		b.store.fail(errStoreDown)
-		b.wantUnavailable("cold")
-		b.store.fail(nil)
-		b.store.set(testToken, Key{Revoked: true})
-		time.Sleep(time.Minute)
-		b.wantCause(testToken, CauseRevoked)
-	})
-}
-
-func TestImpossibleOptionsAreRefused(t *testing.T) {
-	good := Options{Size: 1, TTL: time.Second, Guesses: limitOf(1, time.Second)}
-	if _, err := New(&fakeStore{}, good); err != nil {
-		t.Fatal(err)
+	closed := Options{Size: 1, TTL: time.Second, Stale: -1, Guesses: limitOf(1, time.Second)}
+	if got, err := closed.WithDefaults(); err != nil || got != closed {
+		t.Errorf("got %+v, %v; want %+v", got, err, closed)
 	}
-	for name, change := range map[string]func(*Options){
-		"size":    func(o *Options) { o.Size = 0 },
-		"ttl":     func(o *Options) { o.TTL = 0 },
-		"stale":   func(o *Options) { o.Stale = -1 },
-		"guesses": func(o *Options) { o.Guesses.Rate = 0 },
-		"period":  func(o *Options) { o.Guesses.Period = 0 },
-		"rate":    func(o *Options) { o.Guesses = limitOf(2_000_000_000, time.Second) },
+	for name, bad := range map[string]Options{
+		"size":    {Size: -1},
+		"ttl":     {TTL: -1},
+		"guesses": {Guesses: limit.Limit{Period: time.Minute, Burst: 60}},
+		"period":  {Guesses: limitOf(60, 0)},
+		"rate":    {Guesses: limitOf(2_000_000_000, time.Second)},
 	} {
-		bad := good
-		change(&bad)
 		if _, err := New(&fakeStore{}, bad); err == nil {
 			t.Errorf("%s: accepted", name)
 		}

@@ -77,19 +77,20 @@ func uuidLike(n int) string { return fmt.Sprintf("%08x-0000-4000-8000-%012x", n,
 
 // BenchmarkHundredThousandKeys reports what a full cache holds of memory.
 func BenchmarkHundredThousandKeys(b *testing.B) {
+	const keys = 100_000
 	for b.Loop() {
-		s := setup(b, func(o *Options) { o.Size = DefaultSize })
-		s.Authenticator.store = &idealStore{}
+		s := setup(b, func(o *Options) { o.Size = keys })
+		s.lookups.store = &idealStore{}
 		before := heap()
-		for i := range DefaultSize {
-			if err := s.query(context.Background(), []*flight{{hash: HashOf(uuidLike(i))}}); err != nil {
+		for i := range keys {
+			if err := s.query(context.Background(), []*lookup{{hash: HashOf(uuidLike(i))}}); err != nil {
 				b.Fatal(err)
 			}
 			if i%1000 == 0 { // or sets are dropped
-				s.settle()
+				s.wait()
 			}
 		}
-		s.settle()
+		s.wait()
 		b.ReportMetric(float64(heap()-before)/float64(s.Stats().Keys), "B/key")
 		s.Close()
 	}

@@ -14,7 +14,7 @@ import (
 
 func TestAuthenticatorStartsNothingBeforeItsFirstUse(t *testing.T) {
 	before := runtime.NumGoroutine()
-	a, err := New(&fakeStore{}, Options{Size: 10, TTL: time.Second, Guesses: limitOf(1, time.Second)})
+	a, err := New(&fakeStore{}, Options{Size: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestKeyThatNobodyUsesLeavesTheCache(t *testing.T) {
 			time.Sleep(time.Minute - time.Nanosecond)
 		}
 		time.Sleep(sweepInterval)
-		b.settle()
+		b.wait()
 		if keys := b.Stats().Keys; keys != 1 {
 			t.Errorf("%d keys are cached, want 1", keys)
 		}

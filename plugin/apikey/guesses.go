@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -12,6 +13,19 @@ import (
 
 // guessers is how many client addresses are remembered.
 const guessers = 65_536
+
+// GuessesSpent is a 429: the client's address spent its budget of lookups that found nothing, and the
+// key is not one that the edge knows.
+type GuessesSpent struct {
+	// Limit is the budget.
+	Limit limit.Limit
+	// ResetAfter is the time until the budget is full again, RetryAfter the time until it holds one guess.
+	ResetAfter, RetryAfter time.Duration
+}
+
+func (g *GuessesSpent) Error() string {
+	return fmt.Sprintf("the client's address spent its budget of guesses: retry after %s", g.RetryAfter)
+}
 
 // guesses gives each client address a budget of lookups that find nothing, by
 // GCRA in process. Only those cost: a lookup holds one guess of the budget while
@@ -25,8 +39,8 @@ type guesses struct {
 	budgets *simplelru.LRU[netip.Addr, *budget]
 }
 
-// budget of one address; full is the theoretical arrival time of GCRA: when, on
-// the authenticator's clock, the whole budget is back.
+// budget is that of one address; full is the theoretical arrival time of GCRA: when, on the lookups'
+// clock, the whole budget is back.
 type budget struct {
 	full time.Duration
 	held int
@@ -37,7 +51,7 @@ func newGuesses(l limit.Limit) (*guesses, error) {
 	return &guesses{limit: l, interval: l.Cost(1), budgets: budgets}, err
 }
 
-// check refuses an address whose budget is spent.
+// check rejects an address whose budget is spent.
 func (g *guesses) check(client netip.Addr, now time.Duration) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -47,8 +61,7 @@ func (g *guesses) check(client netip.Addr, now time.Duration) error {
 	return nil
 }
 
-// hold sets one guess aside. The caller ends it with settle, saying whether it was
-// a guess.
+// hold sets one guess aside, which the caller must end.
 func (g *guesses) hold(client netip.Addr, now time.Duration) (*budget, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -64,7 +77,8 @@ func (g *guesses) hold(client netip.Addr, now time.Duration) (*budget, error) {
 	return b, nil
 }
 
-func (g *guesses) settle(b *budget, guessed bool, now time.Duration) {
+// end pays for what was held if it was a guess, and else gives it back.
+func (g *guesses) end(b *budget, guessed bool, now time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b.held--

@@ -132,8 +132,8 @@ func TestRefusalCountsTheGuessesUnderWay(t *testing.T) {
 	if spent := wantSpent(t, g.check(client, 0)); *spent != (GuessesSpent{limitOf(2, 2*time.Second), 2 * time.Second, time.Second}) {
 		t.Errorf("%+v", *spent)
 	}
-	g.settle(first, false, 0)
-	g.settle(second, true, 10*time.Second) // paid when it ended
+	g.end(first, false, 0)
+	g.end(second, true, 10*time.Second) // paid when it ended
 	if err := g.check(client, 10*time.Second); err != nil {
 		t.Error(err)
 	}
@@ -181,7 +181,7 @@ func TestMillionAddressesAreNotAllRemembered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.settle(budget, true, 0)
+		g.end(budget, true, 0)
 	}
 	if g.len() != guessers {
 		t.Errorf("%d addresses are remembered", g.len())

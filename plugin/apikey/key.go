@@ -1,6 +1,9 @@
 package apikey
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 
 	"hoko.to/edge/plugin/limit"
@@ -25,4 +28,30 @@ type Key struct {
 	Revoked   bool
 	// WorkspaceDisabled: all keys of the workspace are refused.
 	WorkspaceDisabled bool
+}
+
+// Hash is the SHA-256 of a whole key: all that is ever stored, cached or compared of it.
+type Hash [sha256.Size]byte
+
+// HashOf returns the hash under which a key is stored.
+func HashOf(key string) Hash {
+	// A slice of what is on the stack: converting the string would allocate.
+	var buffer [maxTokenLength]byte
+	return sha256.Sum256(append(buffer[:0], key...))
+}
+
+// String returns the hash in lower-case hex, as in the hoko_keys notification.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+type contextKey struct{}
+
+// NewContext hands the verified key to the stages behind.
+func NewContext(ctx context.Context, key *Key) context.Context {
+	return context.WithValue(ctx, contextKey{}, key)
+}
+
+// FromContext returns the verified key of this request.
+func FromContext(ctx context.Context) (*Key, bool) {
+	key, ok := ctx.Value(contextKey{}).(*Key)
+	return key, ok
 }

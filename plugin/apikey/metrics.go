@@ -2,9 +2,9 @@ package apikey
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // metrics holds every counter ready, as finding one by its label would cost
@@ -16,19 +16,16 @@ type metrics struct {
 	stale                         prometheus.Counter
 }
 
-func newMetrics(registry prometheus.Registerer, stats func() Stats) (*metrics, error) {
-	auth := prometheus.NewCounterVec(prometheus.CounterOpts{
+func newMetrics(registerer prometheus.Registerer) *metrics {
+	auto := promauto.With(registerer)
+	auth := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_auth_total",
 		Help: "Authenticated requests by outcome: ok, a cause of refusal, guesses_spent, or unavailable.",
 	}, []string{"outcome"})
-	lookups := prometheus.NewCounterVec(prometheus.CounterOpts{
+	lookups := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_key_lookups_total",
 		Help: "Keys asked of the store, each of a batch, by result: found, not_found, or error.",
 	}, []string{"result"})
-	stale := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "hoko_key_stale_total",
-		Help: "Cached keys used past their time because the store could not answer.",
-	})
 	m := &metrics{
 		ok:           auth.WithLabelValues("ok"),
 		guessesSpent: auth.WithLabelValues("guesses_spent"),
@@ -37,34 +34,31 @@ func newMetrics(registry prometheus.Registerer, stats func() Stats) (*metrics, e
 		found:        lookups.WithLabelValues("found"),
 		notFound:     lookups.WithLabelValues("not_found"),
 		failed:       lookups.WithLabelValues("error"),
-		stale:        stale,
+		stale: auto.NewCounter(prometheus.CounterOpts{
+			Name: "hoko_key_stale_total",
+			Help: "Cached keys used past their time because the store could not answer.",
+		}),
 	}
 	for _, cause := range causes {
 		m.refused[cause] = auth.WithLabelValues(string(cause))
 	}
-	if registry == nil {
-		return m, nil
-	}
-	for _, collector := range []prometheus.Collector{
-		auth, lookups, stale,
-		gauge("hoko_key_cache_entries", "Keys in the cache.", func() float64 { return float64(stats().Keys) }),
-		gauge("hoko_key_unknown_entries", "Unknown keys that are remembered for a moment.", func() float64 { return float64(stats().Unknown) }),
-		gauge("hoko_key_listener_up", "1 while revocations are heard of as they happen, else 0.", func() float64 {
-			if stats().Listening {
-				return 1
-			}
-			return 0
-		}),
-	} {
-		if err := registry.Register(collector); err != nil {
-			return nil, fmt.Errorf("registering the metrics of keys: %w", err)
-		}
-	}
-	return m, nil
+	return m
 }
 
-func gauge(name, help string, value func() float64) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+// registerGauges registers what is read from stats.
+func registerGauges(registerer prometheus.Registerer, stats func() Stats) {
+	gauge := func(name, help string, value func() float64) {
+		promauto.With(registerer).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	gauge("hoko_key_cache_entries", "Keys in the cache.", func() float64 { return float64(stats().Keys) })
+	gauge("hoko_key_unknown_entries", "Unknown keys that are remembered for a moment.",
+		func() float64 { return float64(stats().Unknown) })
+	gauge("hoko_key_listener_up", "1 while revocations are heard of as they happen, else 0.", func() float64 {
+		if stats().Listening {
+			return 1
+		}
+		return 0
+	})
 }
 
 // authenticated counts a request by what it came to.

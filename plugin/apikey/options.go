@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -10,45 +11,39 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// Defaults of the settings.
-const (
-	DefaultSize          = 100_000
-	DefaultTTL           = time.Minute
-	DefaultStale         = 5 * time.Minute
-	DefaultGuesses       = 60
-	DefaultGuessesPeriod = time.Minute
-)
-
-// Options of an Authenticator. All but Logger and Metrics must be set; the
-// Default constants serve.
+// Options of an Authenticator. A field that is zero has its default.
 type Options struct {
-	// Size is how many keys are cached.
+	// Size is how many keys are cached. Default: 100,000.
 	Size int
-	// TTL is how long a cached key is used without asking the store. A
-	// revocation does not wait for it: see Notify.
+	// TTL is how long a cached key is used without asking the store. A revocation does not wait for
+	// it: see Notify. Default: 1 minute.
 	TTL time.Duration
-	// Stale is how long past its last check a cached key is used while the
-	// store cannot answer. 0 refuses service then.
+	// Stale is how long past its last check a cached key is used while the store cannot answer. If it
+	// is negative, service is refused then. Default: 5 minutes.
 	Stale time.Duration
-	// Guesses is what each client address may spend on keys that do not exist.
+	// Guesses is what each client address may spend on keys that do not exist. Default: 60 a minute.
 	Guesses limit.Limit
-	// Logger hears of outages of the store; nil discards.
+	// Logger is told of outages of the store; nil discards.
 	Logger *slog.Logger
 	// Metrics registers the collectors; nil leaves them unregistered.
 	Metrics prometheus.Registerer
 }
 
-func (o Options) validate() error {
+// WithDefaults returns the options with their defaults filled in, or an error that names one that
+// cannot be used.
+func (o Options) WithDefaults() (Options, error) {
+	o.Size = cmp.Or(o.Size, 100_000)
+	o.TTL = cmp.Or(o.TTL, time.Minute)
+	o.Stale = cmp.Or(o.Stale, 5*time.Minute)
+	o.Guesses = cmp.Or(o.Guesses, limit.Limit{Rate: 60, Period: time.Minute, Burst: 60})
 	switch {
 	case o.Size < 1:
-		return fmt.Errorf("the key cache must hold at least 1 key, not %d", o.Size)
-	case o.TTL <= 0:
-		return fmt.Errorf("the key cache's ttl must be positive, not %s", o.TTL)
-	case o.Stale < 0:
-		return fmt.Errorf("the key cache's stale must not be negative: %s", o.Stale)
+		return o, fmt.Errorf("the key cache must hold at least 1 key, not %d", o.Size)
+	case o.TTL < 0:
+		return o, fmt.Errorf("the key cache's ttl must be positive, not %s", o.TTL)
 	}
 	if err := o.Guesses.Validate(); err != nil {
-		return fmt.Errorf("guesses: %w", err)
+		return o, fmt.Errorf("guesses: %w", err)
 	}
-	return nil
+	return o, nil
 }

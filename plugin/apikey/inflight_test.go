@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,10 +33,10 @@ func (b *bundle) requests(tokens ...string) (ended func() []error) {
 	var all sync.WaitGroup
 	results := make([]error, len(tokens))
 	for i, token := range tokens {
-		all.Go(func() { _, results[i] = b.Authenticate(context.Background(), bearer(token), testClient) })
+		all.Go(func() { _, results[i] = b.authenticate(token) })
 		synctest.Wait()
 	}
-	return func() []error { all.Wait(); b.settle(); return results }
+	return func() []error { all.Wait(); b.wait(); return results }
 }
 
 // gated has the store keep its answers until open is called.
@@ -67,74 +66,14 @@ func (b *bundle) wantBatches(want ...int) {
 	}
 }
 
-// Each key is used once a second.
-func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.T) {
-	for _, c := range []struct {
-		keys int
-		took time.Duration // each question to the store
-		back bool          // the listener is back in the moment of the revocation, which it missed
-	}{
-		{200, 30 * time.Millisecond, false},
-		{3000, 30 * time.Millisecond, false},
-		{3000, 30 * time.Millisecond, true},
-		{3000, 500 * time.Millisecond, false},
-		{3000, 500 * time.Millisecond, true},
-	} {
-		t.Run(fmt.Sprintf("%d keys, %s, back %t", c.keys, c.took, c.back), func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				tokens := b.crowd(c.keys)
-				b.store.onLookup(func(context.Context, int) { time.Sleep(c.took) })
-				b.Deaf()
-				var over atomic.Bool
-				var refused, unavailable atomic.Int32
-				var last atomic.Int64 // when the key was admitted
-				var all sync.WaitGroup
-				for i, token := range tokens {
-					all.Go(func() {
-						time.Sleep(time.Duration(i) * time.Second / time.Duration(c.keys))
-						for ; !over.Load(); time.Sleep(time.Second) {
-							_, err := b.Authenticate(context.Background(), bearer(token), testClient)
-							switch {
-							case errors.Is(err, ErrUnavailable):
-								unavailable.Add(1)
-							case err != nil:
-								refused.Add(1)
-							case i == 7:
-								last.Store(int64(b.now()))
-							}
-						}
-					})
-				}
-				time.Sleep(8 * time.Second)
-				synctest.Wait()
-				b.store.set(tokens[7], Key{Revoked: true})
-				revoked, bound := b.now(), deafTrust
-				if c.back {
-					b.Listening()
-					bound = c.took // one that was asked for before
-				}
-				time.Sleep(12 * time.Second)
-				over.Store(true)
-				all.Wait()
-				if after := time.Duration(last.Load()) - revoked; after > bound {
-					t.Errorf("it was admitted %s after its revocation", after)
-				}
-				if refused.Load() == 0 || unavailable.Load() > 0 {
-					t.Errorf("%d requests refused, %d unavailable", refused.Load(), unavailable.Load())
-				}
-			}, roomy)
-		})
-	}
-}
-
 func TestKnownKeysThatWaitAreAskedForTogether(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(batchesAtOnce + batchSize + 10)
+		tokens := b.crowd(maxBatches + batchSize + 10)
 		b.store.set(tokens[20], Key{Revoked: true})
 		b.Listening()
 		open := b.gated()
-		waiting := tokens[batchesAtOnce:]
-		ended := b.queued(tokens[:batchesAtOnce], append(waiting, waiting...)) // each twice: one shares the other's answer
+		waiting := tokens[maxBatches:]
+		ended := b.queued(tokens[:maxBatches], append(waiting, waiting...)) // each twice: one shares the other's answer
 		open()
 		for i, err := range ended() {
 			if token := waiting[i%len(waiting)]; token == tokens[20] {
@@ -153,9 +92,9 @@ func TestKeyMissingInABatchDoesNotComeBackInAnOutage(t *testing.T) {
 		b.store.delete(tokens[5])
 		b.Listening()
 		open := b.gated()
-		ended := b.queued(tokens[:batchesAtOnce], tokens[batchesAtOnce:])
+		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		open()
-		wantCause(t, ended()[5-batchesAtOnce], CauseUnknown)
+		wantCause(t, ended()[5-maxBatches], CauseUnknown)
 		b.store.fail(errStoreDown)
 		time.Sleep(unknownTTL)
 		b.wantUnavailable(tokens[5])
@@ -175,31 +114,27 @@ func (b *bundle) queued(busy, waiting []string) (ended func() []error) {
 }
 
 func TestRevocationWhileItsBatchIsUnderWayIsNotOverlooked(t *testing.T) {
-	for name, payload := range map[string]string{"key": "key:" + HashOf("key5").String(), "workspace": "workspace:ws_1", "empty": ""} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				tokens := b.crowd(10)
-				b.Listening()
-				open := b.gated()
-				ended := b.queued(tokens[:batchesAtOnce], tokens[batchesAtOnce:])
-				b.store.onLookup(func(_ context.Context, call int) {
-					if call == 3 { // the answer is on its way, and says that all hold
-						b.store.set("key5", Key{Revoked: true})
-						b.Notify(payload)
-					}
-				})
-				open()
-				for i, err := range ended() {
-					if tokens[batchesAtOnce+i] == "key5" {
-						wantCause(t, err, CauseRevoked)
-					} else if err != nil {
-						t.Errorf("%s: %v", tokens[batchesAtOnce+i], err)
-					}
-				}
-				b.wantCause("key5", CauseRevoked)
-			})
+	eachPayload(t, "key5", func(t *testing.T, b *bundle, payload string) {
+		tokens := b.crowd(10)
+		b.Listening()
+		open := b.gated()
+		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		b.store.onLookup(func(_ context.Context, call int) {
+			if call == 3 { // the answer is on its way, and says that all hold
+				b.store.set("key5", Key{Revoked: true})
+				b.Notify(payload)
+			}
 		})
-	}
+		open()
+		for i, err := range ended() {
+			if tokens[maxBatches+i] == "key5" {
+				wantCause(t, err, CauseRevoked)
+			} else if err != nil {
+				t.Errorf("%s: %v", tokens[maxBatches+i], err)
+			}
+		}
+		b.wantCause("key5", CauseRevoked)
+	})
 }
 
 func TestOutageInABatchServesAllOfItStale(t *testing.T) {
@@ -207,24 +142,24 @@ func TestOutageInABatchServesAllOfItStale(t *testing.T) {
 		tokens := b.crowd(100)
 		b.Listening()
 		open := b.gated()
-		ended := b.queued(tokens[:batchesAtOnce], tokens[batchesAtOnce:])
-		b.Notify("key:" + HashOf(tokens[50]).String())
+		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		b.Notify(keyPayload(tokens[50]))
 		b.store.fail(errStoreDown)
 		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) }) // after the answers that are held
 		open()
 		for i, err := range ended() {
-			if tokens[batchesAtOnce+i] == tokens[50] { // of which something was heard
+			if tokens[maxBatches+i] == tokens[50] { // of which something was heard
 				if !errors.Is(err, errStoreDown) {
 					t.Errorf("%s: %v", tokens[50], err)
 				}
 			} else if err != nil {
-				t.Errorf("%s: %v", tokens[batchesAtOnce+i], err)
+				t.Errorf("%s: %v", tokens[maxBatches+i], err)
 			}
 		}
 		if !b.Stats().Outage {
 			t.Error("it does not take that for an outage")
 		}
-		if calls := b.store.lookups(); calls > batchesAtOnce+10 { // 98 keys, and halves down to two single ones
+		if calls := b.store.lookups(); calls > maxBatches+10 { // 98 keys, and halves down to two single ones
 			t.Errorf("an outage was asked %d times", calls)
 		}
 	}, roomy)
@@ -258,8 +193,8 @@ func TestRowThatCannotBeReadIsNoOutage(t *testing.T) {
 // As many queries as they take, the store is not mute that answers each.
 func TestManyRowsThatCannotBeReadAreNoOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(1000 + batchesAtOnce)
-		queued := tokens[batchesAtOnce:]
+		tokens := b.crowd(1000 + maxBatches)
+		queued := tokens[maxBatches:]
 		b.store.change(func(s *fakeStore) {
 			s.unread = map[Hash]bool{}
 			for i := range 10 {
@@ -270,7 +205,7 @@ func TestManyRowsThatCannotBeReadAreNoOutage(t *testing.T) {
 		b.Deaf()
 		time.Sleep(deafTrust)
 		open := b.gated()
-		ended := b.queued(tokens[:batchesAtOnce], queued)
+		ended := b.queued(tokens[:maxBatches], queued)
 		b.store.onLookup(func(context.Context, int) { time.Sleep(5 * time.Millisecond) })
 		open()
 		wantCause(t, ended()[900], CauseRevoked)
@@ -285,8 +220,8 @@ func TestRowsThatCannotBeReadFailAlone(t *testing.T) {
 		tokens := b.crowd(300)
 		b.Notify("") // so that none may be used stale
 		open := b.gated()
-		ended := b.queued(tokens[:batchesAtOnce], tokens[batchesAtOnce:])
-		bad := map[string]bool{tokens[batchesAtOnce]: true, tokens[100]: true, tokens[101]: true, tokens[151]: true, tokens[299]: true}
+		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		bad := map[string]bool{tokens[maxBatches]: true, tokens[100]: true, tokens[101]: true, tokens[151]: true, tokens[299]: true}
 		b.store.change(func(s *fakeStore) {
 			s.unread = map[Hash]bool{}
 			for token := range bad {
@@ -295,7 +230,7 @@ func TestRowsThatCannotBeReadFailAlone(t *testing.T) {
 		})
 		open()
 		for i, err := range ended() {
-			if token := tokens[batchesAtOnce+i]; bad[token] != errors.Is(err, errUnreadable) || !bad[token] && err != nil {
+			if token := tokens[maxBatches+i]; bad[token] != errors.Is(err, errUnreadable) || !bad[token] && err != nil {
 				t.Errorf("%s: %v", token, err)
 			}
 		}
@@ -303,4 +238,117 @@ func TestRowsThatCannotBeReadFailAlone(t *testing.T) {
 			t.Error("it takes that for an outage")
 		}
 	}, roomy)
+}
+
+// The store answers each question in time, but the queue is longer than that it
+// could be served: that is no outage, and must not prolong what is promised.
+func TestBusyEdgeAdmitsNoKeyOnAnOlderCheckThanItPromises(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		age  time.Duration // of the check, when the listener is back
+		busy bool
+	}{
+		{"checked too long ago", deafTrust - queueWait, true},
+		{"checked a moment ago", deafTrust - queueWait - time.Nanosecond, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bundle) {
+				tokens := b.crowd(maxBatches*4*batchSize + 100)
+				b.store.onLookup(func(context.Context, int) { time.Sleep(patience - time.Millisecond) })
+				time.Sleep(c.age)
+				b.Listening()
+				ended := b.requests(tokens...)
+				start, busy := time.Now(), 0
+				for i, err := range ended() {
+					if errors.Is(err, errBusy) && errors.Is(err, ErrUnavailable) {
+						busy++
+					} else if err != nil {
+						t.Errorf("%s: %v", tokens[i], err)
+					}
+				}
+				if took := time.Since(start); took > queueWait+patience {
+					t.Errorf("one waited %s", took)
+				}
+				if (busy > 0) != c.busy {
+					t.Errorf("%d of %d are told that the edge is busy", busy, len(tokens))
+				}
+				if b.Stats().Outage {
+					t.Error("it takes itself for an outage of the store")
+				}
+			}, roomy)
+		})
+	}
+}
+
+func TestQueueHoldsNoMoreThanTheCache(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		open := b.gated()
+		for i := range maxBatches {
+			b.join(Hash{byte(i)}, "", true)
+			synctest.Wait()
+		}
+		for i := range 10 {
+			if f, _ := b.join(Hash{100, byte(i)}, "", true); f.err != nil {
+				t.Fatal(f.err)
+			}
+		}
+		f, _ := b.join(Hash{200}, "", true)
+		if <-f.done; !errors.Is(f.err, errBusy) {
+			t.Errorf("got %v", f.err)
+		}
+		open()
+	}, func(o *Options) { o.Size = 10 })
+}
+
+func TestClientThatHangsUpIsNotServedStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		time.Sleep(time.Minute)
+		open := b.gated()
+		ctx, hangUp := context.WithCancel(context.Background())
+		result := make(chan error)
+		go func() {
+			_, err := b.Authenticate(ctx, bearer(testToken), testClient)
+			result <- err
+		}()
+		synctest.Wait()
+		hangUp()
+		if err := <-result; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		open()
+	})
+}
+
+func TestMuteStoreDelaysThoseThatQueueBehindItOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		tokens := b.crowd(100)
+		time.Sleep(time.Minute)
+		b.store.onLookup(mute)
+		start := time.Now()
+		for i, err := range b.queued(tokens[:maxBatches], tokens[maxBatches:])() {
+			if err != nil {
+				t.Errorf("%s: %v", tokens[maxBatches+i], err)
+			}
+		}
+		if took := time.Since(start); took > 2*patience {
+			t.Errorf("they waited %s", took)
+		}
+	}, roomy)
+}
+
+// Its entry has gone from the cache since others queued for it; nothing may be used stale.
+func TestUncachedKeyWaitsNoLongerInTheQueueThanACachedOne(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		defer b.gated()()
+		for i := range maxBatches {
+			b.join(Hash{byte(i)}, "", true)
+			synctest.Wait()
+		}
+		b.join(HashOf(testToken), "", true)
+		start := time.Now()
+		if err := b.call(testToken); !errors.Is(err, errBusy) || time.Since(start) != queueWait {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+	}, func(o *Options) { o.Stale = -1 })
 }

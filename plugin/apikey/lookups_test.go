@@ -21,7 +21,7 @@ func TestHundredRequestsAtATimeAreOneLookup(t *testing.T) {
 		var requests sync.WaitGroup
 		for range 100 {
 			requests.Go(func() {
-				if _, err := b.Authenticate(context.Background(), bearer(testToken), testClient); err == nil {
+				if _, err := b.authenticate(testToken); err == nil {
 					ok.Add(1)
 				}
 			})
@@ -37,22 +37,18 @@ func TestHundredRequestsAtATimeAreOneLookup(t *testing.T) {
 }
 
 func TestRevocationDuringTheLookupIsNotOverlooked(t *testing.T) {
-	for name, payload := range map[string]string{"key": "key:" + HashOf(testToken).String(), "workspace": "workspace:ws_1", "empty": ""} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				b.store.onLookup(func(_ context.Context, call int) {
-					if call == 1 { // the answer is on its way, and says that the key holds
-						b.store.set(testToken, Key{Revoked: true})
-						b.Notify(payload)
-					}
-				})
-				b.wantCause(testToken, CauseRevoked)
-				b.wantLookups(2)
-				b.wantCause(testToken, CauseRevoked)
-				b.wantLookups(2)
-			})
+	eachPayload(t, testToken, func(t *testing.T, b *bundle, payload string) {
+		b.store.onLookup(func(_ context.Context, call int) {
+			if call == 1 { // the answer is on its way, and says that the key holds
+				b.store.set(testToken, Key{Revoked: true})
+				b.Notify(payload)
+			}
 		})
-	}
+		b.wantCause(testToken, CauseRevoked)
+		b.wantLookups(2)
+		b.wantCause(testToken, CauseRevoked)
+		b.wantLookups(2)
+	})
 }
 
 func TestRevocationHoldsAtOnceUnderLoad(t *testing.T) {
@@ -62,16 +58,16 @@ func TestRevocationHoldsAtOnceUnderLoad(t *testing.T) {
 	for range 4 {
 		load.Go(func() {
 			for !done.Load() {
-				b.Authenticate(context.Background(), bearer(testToken), testClient)
+				b.authenticate(testToken)
 			}
 		})
 	}
-	payload := "key:" + HashOf(testToken).String()
+	payload := keyPayload(testToken)
 	for range 2000 {
 		for _, revoked := range []bool{true, false} {
 			b.store.set(testToken, Key{Revoked: revoked})
 			b.Notify(payload)
-			_, err := b.Authenticate(context.Background(), bearer(testToken), testClient)
+			_, err := b.authenticate(testToken)
 			if (err != nil) != revoked {
 				t.Errorf("revoked %v: %v", revoked, err)
 			}
@@ -87,17 +83,17 @@ func TestRequestThatJoinsAnOvertakenLookupAsksAgain(t *testing.T) {
 		// then somebody joins it, before it has landed.
 		hash, gate := HashOf(testToken), make(chan struct{})
 		answer := newEntry(&Key{}, hash, b.epochs.of(hash), b.now())
-		answered := &flight{hash: hash, landed: make(chan struct{}), entry: answer}
-		b.flights.underWay[hash] = answered
+		answered := &lookup{hash: hash, done: make(chan struct{}), entry: answer}
+		b.inFlight.byHash[hash] = answered
 		go func() {
 			<-gate
-			b.flights.land(answered)
+			b.inFlight.finish(answered)
 		}()
 		b.store.set(testToken, Key{Revoked: true})
 		b.Notify("key:" + hash.String())
 		joined := make(chan error)
 		go func() {
-			_, err := b.Authenticate(context.Background(), bearer(testToken), testClient)
+			_, err := b.authenticate(testToken)
 			joined <- err
 		}()
 		synctest.Wait()
@@ -112,7 +108,7 @@ func TestCreationDuringTheLookupIsNotOverlooked(t *testing.T) {
 		b.store.onLookup(func(_ context.Context, call int) {
 			if call == 1 {
 				b.store.set("new", Key{})
-				b.Notify("key:" + HashOf("new").String())
+				b.Notify(keyPayload("new"))
 			}
 		})
 		b.wantOK("new")
@@ -155,7 +151,7 @@ func TestLookupOutlivesTheClientThatAsked(t *testing.T) {
 		}
 		close(asked)
 		synctest.Wait()
-		b.settle()
+		b.wait()
 		b.wantOK(testToken)
 		b.wantLookups(1)
 	})
@@ -205,20 +201,20 @@ func TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if running.Load() != strangersAtOnce {
+		if running.Load() != maxStrangers {
 			t.Errorf("%d lookups run", running.Load())
 		}
 		time.Sleep(slotWait)
 		synctest.Wait()
-		if unavailable.Load() != 50-strangersAtOnce {
+		if unavailable.Load() != 50-maxStrangers {
 			t.Errorf("%d gave up", unavailable.Load())
 		}
 		release()
 		requests.Wait()
-		if unknown.Load() != strangersAtOnce || most.Load() != strangersAtOnce {
+		if unknown.Load() != maxStrangers || most.Load() != maxStrangers {
 			t.Errorf("%d unknown, at most %d lookups at once", unknown.Load(), most.Load())
 		}
-		b.wantLookups(strangersAtOnce)
+		b.wantLookups(maxStrangers)
 		if b.Stats().Outage {
 			t.Error("a busy edge takes itself for an outage of the store")
 		}
@@ -230,7 +226,7 @@ func TestAddressWithoutABudgetIsRefusedBeforeItWaits(t *testing.T) {
 		b.wantCause("guess", CauseUnknown)
 		_, _, release := holdUp(b)
 		var requests sync.WaitGroup
-		for i := range strangersAtOnce {
+		for i := range maxStrangers {
 			requests.Go(func() {
 				b.Authenticate(context.Background(), bearer(fmt.Sprint("cold", i)), fmt.Sprint("198.51.100.", i))
 			})
@@ -256,20 +252,20 @@ func TestStrangersDoNotKeepAKnownKeyFromBeingVerified(t *testing.T) {
 			requests.Go(func() { b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient) })
 		}
 		synctest.Wait()
-		b.Notify("key:" + HashOf(testToken).String())
+		b.Notify(keyPayload(testToken))
 		requests.Go(func() {
-			_, err := b.Authenticate(context.Background(), bearer(testToken), testClient)
+			_, err := b.authenticate(testToken)
 			if refused, ok := errors.AsType[*Refused](err); !ok || refused.Cause != CauseRevoked {
 				t.Errorf("got %v", err)
 			}
 		})
 		synctest.Wait()
-		if running.Load() != strangersAtOnce+1 {
+		if running.Load() != maxStrangers+1 {
 			t.Errorf("%d lookups run", running.Load())
 		}
 		release()
 		requests.Wait()
-		if most.Load() > strangersAtOnce+batchesAtOnce {
+		if most.Load() > maxStrangers+maxBatches {
 			t.Errorf("%d lookups at once", most.Load())
 		}
 	})
@@ -281,7 +277,7 @@ func TestFollowerIsNotRefusedForTheBudgetOfItsLeader(t *testing.T) {
 		// second waits for nothing and is refused. Another client joins that one.
 		_, _, release := holdUp(b)
 		var requests sync.WaitGroup
-		for i := range strangersAtOnce { // take all slots
+		for i := range maxStrangers { // take all slots
 			requests.Go(func() {
 				b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), fmt.Sprint("198.51.100.", i))
 			})
@@ -289,7 +285,7 @@ func TestFollowerIsNotRefusedForTheBudgetOfItsLeader(t *testing.T) {
 		synctest.Wait()
 		results := make(chan error, 2)
 		go func() { // passes the check, and waits for a slot
-			_, err := b.Authenticate(context.Background(), bearer(testToken), testClient)
+			_, err := b.authenticate(testToken)
 			results <- err
 		}()
 		synctest.Wait()
@@ -303,14 +299,14 @@ func TestFollowerIsNotRefusedForTheBudgetOfItsLeader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.guesses.settle(budget, true, b.now())
+		b.guesses.end(budget, true, b.now())
 		release()
 		wantSpent(t, <-results)
 		if err := <-followed; err != nil {
 			t.Errorf("the follower: %v", err)
 		}
 		requests.Wait()
-		b.wantLookups(strangersAtOnce + 1)
+		b.wantLookups(maxStrangers + 1)
 	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
 }
 
@@ -365,8 +361,8 @@ func TestCloseRacesWithRequests(t *testing.T) {
 			for n := range 500 {
 				token := fmt.Sprint("key", i, n%50)
 				b.store.set(token, Key{})
-				b.Authenticate(context.Background(), bearer(token), testClient)
-				b.Notify("key:" + HashOf(token).String())
+				b.authenticate(token)
+				b.Notify(keyPayload(token))
 				if n == 50 {
 					started.Done()
 				}

@@ -101,13 +101,14 @@ const (
 // bundle is an authenticator that listens, over a store that knows testToken.
 type bundle struct {
 	*Authenticator
+	*lookups
 	t     testing.TB
 	store *fakeStore
 }
 
 func setup(t testing.TB, change ...func(*Options)) *bundle {
 	t.Helper()
-	o := Options{Size: 1000, TTL: time.Minute, Stale: 5 * time.Minute, Guesses: limitOf(60, time.Minute)}
+	o := Options{Size: 1000}
 	for _, f := range change {
 		f(&o)
 	}
@@ -119,10 +120,10 @@ func setup(t testing.TB, change ...func(*Options)) *bundle {
 	}
 	t.Cleanup(a.Close)
 	a.Listening()
-	return &bundle{a, t, store}
+	return &bundle{a, a.lookups, t, store}
 }
 
-// inBubble runs a test on a clock of its own.
+// inBubble runs a test on its own clock.
 func inBubble(t *testing.T, test func(t *testing.T, b *bundle), change ...func(*Options)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -130,8 +131,25 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bundle), change ...func(*
 	})
 }
 
+// eachPayload runs a test for each kind of notification that concerns a key.
+func eachPayload(t *testing.T, token string, test func(t *testing.T, b *bundle, payload string)) {
+	t.Helper()
+	for name, payload := range map[string]string{"key": keyPayload(token), "workspace": "workspace:ws_1", "empty": ""} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bundle) { test(t, b, payload) })
+		})
+	}
+}
+
+// keyPayload is the notification that concerns only this key.
+func keyPayload(token string) string { return "key:" + HashOf(token).String() }
+
 func bearer(token string) http.Header {
 	return http.Header{"Authorization": {"Bearer " + token}}
+}
+
+func (b *bundle) authenticate(token string) (*Key, error) {
+	return b.Authenticate(context.Background(), bearer(token), testClient)
 }
 
 // call authenticates with a token and waits until the cache has taken in what
@@ -140,11 +158,11 @@ func (b *bundle) call(token string) error { return b.callFrom(token, testClient)
 
 func (b *bundle) callFrom(token, client string) error {
 	_, err := b.Authenticate(context.Background(), bearer(token), client)
-	b.settle()
+	b.wait()
 	return err
 }
 
-func (b *bundle) settle() {
+func (b *bundle) wait() {
 	b.keys.mu.RLock()
 	defer b.keys.mu.RUnlock()
 	b.keys.engine.Wait()

@@ -1,0 +1,278 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// batchSize bounds the known keys that the store is asked for together.
+	batchSize = 1024
+	// maxBatches are in flight: the second goes on if the connection of the first is stuck.
+	maxBatches = 2
+	// maxStrangers bounds the lookups of keys that are not cached.
+	maxStrangers = 6
+	slotWait     = 500 * time.Millisecond
+)
+
+// lookup is one in flight, shared by all requests that want the same key.
+type lookup struct {
+	hash Hash
+	// sent is when, on the lookups' clock, the store was asked for the batch or last answered; nil before.
+	sent  atomic.Pointer[atomic.Int64]
+	done  chan struct{} // closed when entry and err may be read
+	entry *entry
+	err   error
+}
+
+// sentAt returns since when the store has been silent, if it was asked.
+func (p *lookup) sentAt() (at time.Duration, sent bool) {
+	batch := p.sent.Load()
+	if batch == nil {
+		return 0, false
+	}
+	return time.Duration(batch.Load()), true
+}
+
+// answered notes that the store did, though perhaps not what it was asked: the whole batch waits anew.
+func (p *lookup) answered(now time.Duration) { p.sent.Load().Store(int64(now)) }
+
+// canceled returns a lookup that never began.
+func (p *lookup) canceled(why error) *lookup {
+	p.err = unavailable(why)
+	close(p.done)
+	return p
+}
+
+// inFlight holds the lookups in flight, one per key. A key that is not cached is looked up by its own
+// goroutine, which waits for a slot. Known keys queue: at most maxBatches goroutines take what has
+// gathered, and end with the queue.
+type inFlight struct {
+	mu      sync.Mutex
+	byHash  map[Hash]*lookup
+	queue   []*lookup
+	limit   int // of the queue
+	workers int // goroutines that work the queue off
+	closed  bool
+	running sync.WaitGroup // all goroutines
+}
+
+func newInFlight(limit int) inFlight { return inFlight{byHash: map[Hash]*lookup{}, limit: limit} }
+
+// join starts the lookup of a key, or joins the one in flight. It ends by itself, whether any client
+// waits for it or not.
+func (l *lookups) join(hash Hash, client string, known bool) (p *lookup, own bool) {
+	in := &l.inFlight
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if p := in.byHash[hash]; p != nil {
+		return p, false
+	}
+	p = &lookup{hash: hash, done: make(chan struct{})}
+	switch {
+	case in.closed:
+		return p.canceled(errClosed), true
+	case !known:
+		in.running.Go(func() { l.load(p, client) })
+	case len(in.queue) == in.limit:
+		return p.canceled(errBusy), true
+	default:
+		in.queue = append(in.queue, p)
+		if in.workers < maxBatches {
+			in.workers++
+			in.running.Go(l.verifyQueued)
+		}
+	}
+	in.byHash[hash] = p
+	return p, true
+}
+
+// batch takes the first of the queue. The worker that gets none ends.
+func (in *inFlight) batch() []*lookup {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	n := min(len(in.queue), batchSize)
+	if n == 0 {
+		in.queue = nil
+		in.workers--
+		return nil
+	}
+	batch := in.queue[:n:n]
+	in.queue = in.queue[n:]
+	return batch
+}
+
+// finish hands the results over. A request that joins from now on begins another lookup.
+func (in *inFlight) finish(batch ...*lookup) {
+	in.mu.Lock()
+	for _, p := range batch {
+		delete(in.byHash, p.hash)
+	}
+	in.mu.Unlock()
+	for _, p := range batch {
+		close(p.done)
+	}
+}
+
+// close lets no more begin, ends those in flight and waits for them.
+func (in *inFlight) close(end func()) {
+	in.mu.Lock()
+	in.closed = true
+	in.mu.Unlock()
+	end()
+	in.running.Wait()
+}
+
+// load looks up a key that is not cached, for a client: it costs a guess if nothing is found.
+func (l *lookups) load(p *lookup, client string) {
+	defer l.inFlight.finish(p)
+	release, err := l.slots.acquire(l.ctx)
+	if err != nil {
+		p.err = unavailable(err)
+		return
+	}
+	defer release()
+	budget, err := l.guesses.hold(clientAddr(client), l.now())
+	if err != nil {
+		p.err = err
+		return
+	}
+	l.ask(p)
+	l.guesses.end(budget, errors.Is(p.err, ErrNotFound), l.now())
+}
+
+// verifyQueued asks for all that queues, batch by batch.
+func (l *lookups) verifyQueued() {
+	for batch := l.inFlight.batch(); batch != nil; batch = l.inFlight.batch() {
+		l.ask(batch...)
+		l.inFlight.finish(batch...)
+	}
+}
+
+// ask gives each of a batch its result.
+func (l *lookups) ask(batch ...*lookup) {
+	ctx, cancel := context.WithTimeout(l.ctx, lookupTimeout)
+	defer cancel()
+	var sent atomic.Int64
+	sent.Store(int64(l.now()))
+	for _, p := range batch {
+		p.sent.Store(&sent)
+	}
+	if err := l.askByHalves(ctx, batch); err != nil && l.ctx.Err() == nil {
+		l.outage.began(l.now(), err)
+	}
+}
+
+// askByHalves asks for the halves of a batch that failed, and so on: a row that cannot be read is no
+// outage, and must not take a thousand keys with it. The error is of a store that cannot answer at all.
+func (l *lookups) askByHalves(ctx context.Context, batch []*lookup) error {
+	err := l.query(ctx, batch)
+	if err != nil && !l.answers(ctx) {
+		l.failed(batch, err)
+		return err
+	}
+	batch[0].answered(l.now())
+	if err == nil {
+		return nil
+	}
+	half := len(batch) / 2
+	if half == 0 {
+		l.failed(batch, err)
+		return nil
+	}
+	if err := l.askByHalves(ctx, batch[:half]); err != nil {
+		l.failed(batch[half:], err)
+		return err
+	}
+	return l.askByHalves(ctx, batch[half:])
+}
+
+// answers distinguishes a store that could not answer what it was asked from one that cannot answer: it
+// is asked for nothing.
+func (l *lookups) answers(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	_, err := l.store.Keys(ctx, nil)
+	return err == nil
+}
+
+func (l *lookups) failed(batch []*lookup, err error) {
+	for _, p := range batch {
+		p.err = unavailable(err)
+		l.metrics.lookedUp(err)
+	}
+}
+
+// query asks the store once, and remembers what it answers.
+func (l *lookups) query(ctx context.Context, batch []*lookup) error {
+	now := l.now()
+	hashes, epochs := make([]Hash, len(batch)), make([]epoch, len(batch))
+	for i, p := range batch {
+		hashes[i], epochs[i] = p.hash, l.epochs.of(p.hash)
+	}
+	keys, err := l.store.Keys(ctx, hashes)
+	if err != nil {
+		return err
+	}
+	l.outage.ended()
+	for i, p := range batch {
+		p.entry, p.err = l.remember(p.hash, keys[p.hash], epochs[i], now)
+	}
+	return nil
+}
+
+// remember caches what the store answered about a key, nil for nothing.
+func (l *lookups) remember(hash Hash, key *Key, epoch epoch, asked time.Duration) (*entry, error) {
+	var missing error
+	if key == nil {
+		missing = ErrNotFound
+	}
+	l.metrics.lookedUp(missing)
+	if l.epochs.of(hash).events != epoch.events {
+		return nil, errOvertaken
+	}
+	if missing != nil {
+		l.forget(hash, epoch, asked)
+		return nil, missing
+	}
+	e := newEntry(key, hash, epoch, asked)
+	if err := l.keys.put(e); err != nil {
+		return nil, unavailable(err)
+	}
+	return e, nil
+}
+
+// forget remembers that the store does not know the key.
+func (l *lookups) forget(hash Hash, epoch epoch, asked time.Duration) {
+	if l.keys.get(hash, asked) != nil {
+		// It must not come back as a stale one.
+		l.epochs.retire(hash)
+		epoch.events++
+	}
+	l.unknown.put(hash, epoch, asked)
+}
+
+// errBusy is the edge's own doing, and says nothing about the store.
+var errBusy = errors.New("too many keys are being looked up")
+
+// slots bound the lookups of keys that are not cached. Cached keys have their own batches, so that no
+// flood of guesses keeps them waiting.
+type slots chan struct{}
+
+// acquire waits a moment for a slot.
+func (s slots) acquire(ctx context.Context) (release func(), err error) {
+	timeout := time.NewTimer(slotWait)
+	defer timeout.Stop()
+	select {
+	case s <- struct{}{}:
+		return func() { <-s }, nil
+	case <-timeout.C:
+		return nil, errBusy
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}

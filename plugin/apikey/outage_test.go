@@ -1,0 +1,229 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestReconnectDuringAnOutageServesStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		b.Deaf()
+		b.store.fail(errStoreDown)
+		b.Listening()
+		b.wantOK(testToken)
+		b.store.fail(nil)
+	})
+}
+
+func TestOutageIsOutlastedWithinStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		b.store.fail(errStoreDown)
+		for range 4 { // past the ttl, and past the memory of the outage
+			time.Sleep(time.Minute)
+			b.wantOK(testToken)
+		}
+		b.wantUnavailable("cold")
+		time.Sleep(time.Minute - time.Nanosecond)
+		b.wantOK(testToken)
+		time.Sleep(time.Nanosecond)
+		b.wantUnavailable(testToken)
+		b.store.fail(nil)
+		b.wantOK(testToken)
+	})
+}
+
+func TestWithoutStaleTheOutageFailsClosed(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		b.store.fail(errStoreDown)
+		time.Sleep(time.Minute - time.Nanosecond)
+		b.wantOK(testToken)
+		time.Sleep(time.Nanosecond)
+		b.wantUnavailable(testToken)
+	}, func(o *Options) { o.Stale = -1 })
+}
+
+func TestStaleKeyStillExpires(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.store.set(testToken, Key{ExpiresAt: time.Now().Add(90 * time.Second)})
+		b.wantOK(testToken)
+		b.store.fail(errStoreDown)
+		time.Sleep(90*time.Second - time.Nanosecond)
+		b.wantOK(testToken)
+		time.Sleep(time.Nanosecond)
+		b.wantCause(testToken, CauseExpired)
+	})
+}
+
+func TestStaleRefusalStaysARefusal(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.store.set(testToken, Key{Revoked: true})
+		b.wantCause(testToken, CauseRevoked)
+		b.store.fail(errStoreDown)
+		time.Sleep(2 * time.Minute)
+		b.wantCause(testToken, CauseRevoked)
+	})
+}
+
+func TestNotifiedKeyIsNeverServedStale(t *testing.T) {
+	eachPayload(t, testToken, func(t *testing.T, b *bundle, payload string) {
+		b.wantOK(testToken)
+		b.store.fail(errStoreDown)
+		b.Notify(payload)
+		b.wantUnavailable(testToken)
+		b.wantUnavailable(testToken)
+	})
+}
+
+func TestKeyRevokedWhileTheStoreIsWaitedForIsNotServedStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		time.Sleep(time.Minute)
+		b.store.onLookup(func(ctx context.Context, call int) {
+			b.Notify(keyPayload(testToken))
+			<-ctx.Done()
+		})
+		b.wantUnavailable(testToken)
+	})
+}
+
+func TestKeyThatAgesPastStaleWhileTheStoreIsWaitedForIsNotServed(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		time.Sleep(5*time.Minute - patience)
+		b.store.onLookup(mute)
+		b.wantUnavailable(testToken)
+	})
+}
+
+func TestMuteStoreCostsOneWait(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.store.set("second", Key{})
+		b.wantOK(testToken)
+		b.wantOK("second")
+		time.Sleep(time.Minute)
+		b.store.onLookup(mute)
+		start := time.Now()
+		b.wantOK(testToken)
+		if waited := time.Since(start); waited != patience {
+			t.Fatalf("the first waited %s", waited)
+		}
+		b.wantLookups(3)
+
+		// From now on nobody waits, and one probe at a time asks the store.
+		for range 40 {
+			start = time.Now()
+			b.wantOK(testToken)
+			b.wantOK("second")
+			if waited := time.Since(start); waited != 0 {
+				t.Fatalf("waited %s", waited)
+			}
+			time.Sleep(110 * time.Millisecond)
+		}
+		b.wantLookups(3 + 1)
+
+		// The first answer ends it: the next use waits for the store again.
+		b.store.onLookup(nil)
+		b.store.set(testToken, Key{Revoked: true})
+		b.store.set("second", Key{Revoked: true})
+		time.Sleep(probeInterval)
+		b.call(testToken) // starts the probe
+		synctest.Wait()
+		b.wantCause(testToken, CauseRevoked)
+		b.wantCause("second", CauseRevoked)
+	})
+}
+
+func TestSlowAnswerIsUsedWhenItComes(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		b.store.set(testToken, Key{Revoked: true}) // unheard
+		b.store.onLookup(func(context.Context, int) { time.Sleep(patience + time.Second) })
+		time.Sleep(time.Minute)
+		b.wantOK(testToken) // after a wait: the store does not seem to answer
+		time.Sleep(time.Second)
+		synctest.Wait()
+		b.wantCause(testToken, CauseRevoked)
+		b.wantLookups(2)
+	})
+}
+
+func TestOutageIsForgottenWhenNobodyAsks(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		b.store.fail(errStoreDown)
+		b.wantUnavailable("cold")
+		b.store.fail(nil)
+		b.store.set(testToken, Key{Revoked: true})
+		time.Sleep(time.Minute)
+		b.wantCause(testToken, CauseRevoked)
+	})
+}
+
+// Each key is used once a second.
+func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.T) {
+	for _, c := range []struct {
+		keys int
+		took time.Duration // each question to the store
+		back bool          // the listener is back in the moment of the revocation, which it missed
+	}{
+		{200, 30 * time.Millisecond, false},
+		{3000, 30 * time.Millisecond, false},
+		{3000, 30 * time.Millisecond, true},
+		{3000, 500 * time.Millisecond, false},
+		{3000, 500 * time.Millisecond, true},
+	} {
+		t.Run(fmt.Sprintf("%d keys, %s, back %t", c.keys, c.took, c.back), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bundle) {
+				tokens := b.crowd(c.keys)
+				b.store.onLookup(func(context.Context, int) { time.Sleep(c.took) })
+				b.Deaf()
+				var over atomic.Bool
+				var refused, unavailable atomic.Int32
+				var last atomic.Int64 // when the key was admitted
+				var all sync.WaitGroup
+				for i, token := range tokens {
+					all.Go(func() {
+						time.Sleep(time.Duration(i) * time.Second / time.Duration(c.keys))
+						for ; !over.Load(); time.Sleep(time.Second) {
+							_, err := b.authenticate(token)
+							switch {
+							case errors.Is(err, ErrUnavailable):
+								unavailable.Add(1)
+							case err != nil:
+								refused.Add(1)
+							case i == 7:
+								last.Store(int64(b.now()))
+							}
+						}
+					})
+				}
+				time.Sleep(8 * time.Second)
+				synctest.Wait()
+				b.store.set(tokens[7], Key{Revoked: true})
+				revoked, bound := b.now(), deafTrust
+				if c.back {
+					b.Listening()
+					bound = c.took // one that was asked for before
+				}
+				time.Sleep(12 * time.Second)
+				over.Store(true)
+				all.Wait()
+				if after := time.Duration(last.Load()) - revoked; after > bound {
+					t.Errorf("it was admitted %s after its revocation", after)
+				}
+				if refused.Load() == 0 || unavailable.Load() > 0 {
+					t.Errorf("%d requests refused, %d unavailable", refused.Load(), unavailable.Load())
+				}
+			}, roomy)
+		})
+	}
+}

@@ -1,0 +1,44 @@
+package apikey
+
+// Cause says why a key was refused. Use it in logs and metrics, never in the response.
+type Cause string
+
+// All causes.
+const (
+	CauseMissing           Cause = "missing"
+	CauseMalformed         Cause = "malformed"
+	CauseUnknown           Cause = "unknown"
+	CauseRevoked           Cause = "revoked"
+	CauseExpired           Cause = "expired"
+	CauseWorkspaceDisabled Cause = "workspace_disabled"
+	CauseHostNotAllowed    Cause = "host_not_allowed"
+)
+
+var causes = []Cause{
+	CauseMissing, CauseMalformed, CauseUnknown, CauseRevoked, CauseExpired, CauseWorkspaceDisabled, CauseHostNotAllowed,
+}
+
+// Refused is a 401: the request carries no key, or one that is not valid.
+type Refused struct {
+	Cause Cause
+	// KeySent is whether the request carried what was meant as a key. The challenge says so.
+	KeySent bool
+	// KeyID is that of the key, if one was found; for the log.
+	KeyID string
+}
+
+func (r *Refused) Error() string { return "key refused: " + string(r.Cause) }
+
+// Challenge returns the WWW-Authenticate of the 401: RFC 6750, section 3.
+func (r *Refused) Challenge() string {
+	if r.KeySent {
+		return `Bearer error="invalid_token"`
+	}
+	return "Bearer"
+}
+
+// Refusals that are decided on the header alone.
+var (
+	noKeySent    = &Refused{Cause: CauseMissing}
+	malformedKey = &Refused{Cause: CauseMalformed, KeySent: true}
+)
