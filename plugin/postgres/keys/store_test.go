@@ -194,7 +194,9 @@ func TestLookupGivesUpOnALockedTable(t *testing.T) {
 	hash := seedKey(db, "", "")
 	db.Exec(`BEGIN`)
 	db.Exec(`LOCK TABLE hoko.api_keys IN ACCESS EXCLUSIVE MODE`)
-	if _, err := store.Key(testenv.Guarded(t), hash); !errors.Is(err, context.DeadlineExceeded) {
+	ctx, cancel := context.WithTimeout(testenv.Guarded(t), 100*time.Millisecond)
+	defer cancel()
+	if _, err := store.Key(ctx, hash); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	db.Exec(`COMMIT`)

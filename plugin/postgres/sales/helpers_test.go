@@ -2,7 +2,6 @@ package sales_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +42,9 @@ var (
 	set         = pgtest.Set
 	mustRecord  = pgtest.MustRecord
 	until       = testenv.Until
+	text        = pgtest.Text
+	isUnknown   = pgtest.IsUnknown
+	statements  = pgtest.Statements
 )
 
 func oneWriter(o *postgres.Options) { o.Writers = 1 }
@@ -66,11 +68,6 @@ func record(t testing.TB, store *sales.Store, s *sale.Sale) outcome {
 	t.Helper()
 	recorded, err := store.Record(testenv.Guarded(t), s)
 	return outcome{recorded, err}
-}
-
-func isUnknown(err error) bool {
-	_, unknown := errors.AsType[*sale.UnknownOutcomeError](err)
-	return unknown
 }
 
 // begin records in the background.
@@ -128,23 +125,6 @@ const edges = "datname = current_database() AND application_name = 'hoko-edge'"
 
 func (s *shop) connections() int {
 	return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE "+edges)
-}
-
-// statements is how many statements a store with these metrics has executed, and how many sales were in them.
-func statements(t testing.TB, r *prometheus.Registry) (count uint64, sales float64) {
-	t.Helper()
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == "hoko_sale_batch_size" {
-			h := f.GetMetric()[0].GetHistogram()
-			return h.GetSampleCount(), h.GetSampleSum()
-		}
-	}
-	t.Fatal("no batch size")
-	return 0, 0
 }
 
 // metric is the value of a counter or gauge without labels.

@@ -168,13 +168,6 @@ func TestEmailAndAvatarAreKeptClearedOrReplaced(t *testing.T) {
 
 func ptr(s string) *string { return &s }
 
-func text(s *string) string {
-	if s == nil {
-		return "null"
-	}
-	return *s
-}
-
 func TestUnchangedCustomerIsNotWritten(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
@@ -316,5 +309,32 @@ func TestIdOfAnotherWorkspacesSaleIsReplaced(t *testing.T) {
 	}
 	if n := shop.Sales("workspace_id = 'w1' AND id = $1", got.SaleID); n != 1 {
 		t.Errorf("%d sales of that id", n)
+	}
+}
+
+func TestALeadsClickIsAnsweredAndStoredUnlessItIsAnotherWorkspaces(t *testing.T) {
+	for stored, want := range map[string]string{"c1": "c1", "purged": "purged", "y1": "", "": ""} {
+		t.Run("click "+stored, func(t *testing.T) {
+			shop := openShop(t)
+			shop.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES ('k1', 'w1', 'k', 'k')`)
+			shop.Exec(`INSERT INTO hoko.leads (workspace_id, customer_id, click_id, link_id, event_name) VALUES ('w1', 'k1', nullif('` + stored + `', ''), 'l1', 'Signup')`)
+			store := shop.Store()
+			for attribution, s := range map[sale.Attribution]*sale.Sale{
+				sale.LatestLead: sell("k", byClick("")),
+				sale.LeadEvent:  sell("k", byClick(""), byLead("Signup")),
+			} {
+				got := mustRecord(t, store, s)
+				answered := ""
+				if got.ClickID != nil {
+					answered = *got.ClickID
+				}
+				if got.Attribution != attribution || answered != want {
+					t.Errorf("%s: click %q by %s, want %q", attribution, answered, got.Attribution, want)
+				}
+				if n := shop.Sales("id = $1 AND coalesce(click_id, '') = $2", s.ID, want); n != 1 {
+					t.Errorf("%s: %d sales with that click", attribution, n)
+				}
+			}
+		})
 	}
 }

@@ -1,9 +1,11 @@
 package pgtest
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
@@ -64,4 +66,35 @@ func MustRecord(t testing.TB, store *sales.Store, s *sale.Sale) *sale.Recorded {
 		t.Fatal(err)
 	}
 	return recorded
+}
+
+// IsUnknown reports whether a sale's outcome is unknown.
+func IsUnknown(err error) bool {
+	_, unknown := errors.AsType[*sale.UnknownOutcomeError](err)
+	return unknown
+}
+
+// Text returns a nullable text for people to read.
+func Text(s *string) string {
+	if s == nil {
+		return "null"
+	}
+	return *s
+}
+
+// Statements returns how many statements a store with these metrics has executed, and how many sales were in them.
+func Statements(t testing.TB, r *prometheus.Registry) (count uint64, sales float64) {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "hoko_sale_batch_size" {
+			h := f.GetMetric()[0].GetHistogram()
+			return h.GetSampleCount(), h.GetSampleSum()
+		}
+	}
+	t.Fatal("no batch size")
+	return 0, 0
 }

@@ -1,10 +1,13 @@
-package sales_test
+package order_test
 
 import (
+	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -96,12 +99,12 @@ func (w *world) again(s *sale.Sale, earlier soldRow, customer customerRow) answe
 
 // sold is the customer as a sale leaves it.
 func sold(c customerRow, r *sale.Request) customerRow {
-	c.name, c.deleted = text(&r.CustomerName), false
+	c.name, c.deleted = pgtest.Text(&r.CustomerName), false
 	if r.CustomerEmail.Given {
-		c.email = text(r.CustomerEmail.Value)
+		c.email = pgtest.Text(r.CustomerEmail.Value)
 	}
 	if r.CustomerAvatar.Given {
-		c.avatar = text(r.CustomerAvatar.Value)
+		c.avatar = pgtest.Text(r.CustomerAvatar.Value)
 	}
 	return c
 }
@@ -157,4 +160,155 @@ func (w *world) latestLead(workspace, customer, event string) (latest leadRow, f
 		}
 	}
 	return latest, found
+}
+
+// fact is what a customer's column is.
+type fact struct {
+	customer      customerName
+	column, value string
+}
+
+func factsOf(name customerName, c customerRow) []fact {
+	return []fact{{name, "name", c.name}, {name, "email", c.email}, {name, "phone", c.phone}, {name, "avatar", c.avatar}}
+}
+
+// holds is also true of what would hold of a customer that does not exist, once it does.
+func (f fact) holds(l ledger) bool {
+	c, known := l.customers[f.customer]
+	if !known {
+		c = newcomer
+	}
+	return slices.Contains(factsOf(f.customer, c), f)
+}
+
+// needs are facts without which the deed could not have been told what it was; perhaps not all of them.
+func (d deed) needs(shared map[uuid.UUID]bool) (needs []fact) {
+	switch a := d.act.(type) {
+	case finding:
+		for name, c := range a.stored.customers {
+			needs = append(needs, factsOf(name, c)...)
+		}
+	case saleAct:
+		if d.told.result == wasRecorded && !shared[d.told.saleID] {
+			_, needs = a.facts(d.told.customer)
+		}
+	case siteAct:
+		if d.told.customer.id != "" && a.kind != "create" {
+			needs = slices.DeleteFunc(factsOf(a.customer, d.told.customer), func(f fact) bool { return f.value == a.value })
+		}
+	}
+	return needs
+}
+
+// gives are the facts that the deed may make; perhaps it does not.
+func (d deed) gives() (gives []fact) {
+	switch a := d.act.(type) {
+	case saleAct:
+		if d.told.result == wasRecorded {
+			gives, _ = a.facts(d.told.customer)
+		}
+	case siteAct:
+		if a.kind == "look" || a.kind == "delete" {
+			return nil
+		}
+		gives = factsOf(a.customer, newcomer)
+		for _, name := range a.names() {
+			gives = append(gives, factsOf(name, d.told.customer)...)
+		}
+	}
+	return gives
+}
+
+// facts of the customer that was answered: what the sale gave, and what it kept.
+func (a saleAct) facts(c customerRow) (given, kept []fact) {
+	for _, f := range factsOf(a.name(), c) {
+		switch {
+		case f.column == "name", f.column == "email" && a.Request.CustomerEmail.Given, f.column == "avatar" && a.Request.CustomerAvatar.Given:
+			given = append(given, f)
+		default:
+			kept = append(kept, f)
+		}
+	}
+	return given, kept
+}
+
+// onlyLooks is true where the deed has no effect in any place of the order, if it has none in one. (A sale that leaves
+// its customer as it is may still have an effect in another place; but it always has that of being recorded.)
+func (d deed) onlyLooks() bool {
+	a, is := d.act.(siteAct)
+	return !is || a.kind == "look" || d.told.customer.id == ""
+}
+
+// sharedIDs are those of several deeds' sales.
+func sharedIDs(deeds []deed) map[uuid.UUID]bool {
+	shared := map[uuid.UUID]bool{}
+	for _, d := range deeds {
+		for _, x := range d.touches() {
+			if id, is := x.(uuid.UUID); is {
+				_, asked := shared[id]
+				shared[id] = asked
+			}
+		}
+	}
+	return shared
+}
+
+// answer is what became of something, as its caller was told.
+type answer struct {
+	result                    string
+	saleID                    uuid.UUID
+	attribution, click, link  string
+	external                  string
+	customer                  customerRow
+	amount                    int64
+	currency, event, metadata string // metadata as sent
+}
+
+func (a answer) String() string {
+	if a.result == wasRecorded || a.result == wasReplayed {
+		return fmt.Sprintf("%s %v by %s, click %s, link %.12s, %+v, %d %s %q %s", a.result, a.saleID, a.attribution, a.click, a.link, a.customer, a.amount, a.currency, a.event, a.metadata)
+	}
+	return fmt.Sprintf("%s %+v", a.result, a.customer)
+}
+
+// The results of a sale.
+const (
+	wasRecorded     = "recorded"
+	wasReplayed     = "replayed"
+	wasUnattributed = "unattributed"
+	wasMismatch     = "mismatch"
+	wasUnknown      = "unknown"
+	wasShed         = "shed"
+)
+
+// request is a sale.Request as idempotency keys compare it.
+type request struct {
+	external, name, email, avatar, lead, click string
+	amount                                     int64
+	currency, event, metadata                  string
+}
+
+func requestOf(r *sale.Request) request {
+	return request{
+		r.CustomerExternalID, r.CustomerName, optionalText(r.CustomerEmail), optionalText(r.CustomerAvatar), r.LeadEventName, r.ClickID,
+		r.Amount, r.Currency, r.EventName, asJSONB[string(r.Metadata)],
+	}
+}
+
+func optionalText(o sale.Optional) string {
+	if !o.Given {
+		return "kept"
+	}
+	return pgtest.Text(o.Value)
+}
+
+// asJSONB is every metadata that is sent, as jsonb writes it.
+var asJSONB = map[string]string{
+	"":                       "null",
+	`{}`:                     `{}`,
+	`{"a":1,"b":[2.0]}`:      `{"a": 1, "b": [2.0]}`,
+	`{"b":[2.0],"a":1}`:      `{"a": 1, "b": [2.0]}`,
+	`{"b":[2.00],"a":1}`:     `{"a": 1, "b": [2.00]}`,
+	`{"a":"\u00e4\n","b":1}`: `{"a": "ä\n", "b": 1}`,
+	`{"b":1,"a":"ä\u000a"}`:  `{"a": "ä\n", "b": 1}`,
 }

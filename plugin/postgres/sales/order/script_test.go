@@ -1,6 +1,8 @@
-package sales_test
+package order_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -8,7 +10,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -40,7 +45,7 @@ func (s *script) unique(what string) string {
 }
 
 // populate gives the shop customers for so many sales, and them leads: good ones and all kinds that earn nothing.
-func (s *script) populate(shop *shop, sales int, adopted bool) {
+func (s *script) populate(shop *pgtest.Shop, sales int, adopted bool) {
 	shop.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url, created_at) VALUES ('x2', 'w2', 'https://example.com/y', 'https://hoko.to/y', '2024-01-01')`)
 	shop.Exec(`INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('y2', 'w2', 'x2'), ('y3', 'w2', 'l1')`)
 	shop.Exec(guardSQL)
@@ -50,7 +55,7 @@ func (s *script) populate(shop *shop, sales int, adopted bool) {
 		}
 		id := s.uuid()
 		shop.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, phone, avatar, deleted_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			id, name.workspace, name.external, pick(s, nil, ptr("n0"), ptr("n0")), s.stored("e0"), s.stored("p0"), s.stored("a0"), pick(s, nil, nil, ptr("2024-01-01")))
+			id, name.workspace, name.external, pick(s, nil, new("n0"), new("n0")), s.stored("e0"), s.stored("p0"), s.stored("a0"), pick(s, nil, nil, new("2024-01-01")))
 		for range s.IntN(4) {
 			s.lead(shop, name.workspace, id)
 		}
@@ -69,7 +74,7 @@ func (s *script) uuid() string {
 }
 
 // grow gives one of the present customers another lead.
-func (s *script) grow(shop *shop, l ledger) {
+func (s *script) grow(shop *pgtest.Shop, l ledger) {
 	name := s.name()
 	if customer, known := l.customers[name]; known {
 		s.lead(shop, name.workspace, customer.id)
@@ -78,12 +83,12 @@ func (s *script) grow(shop *shop, l ledger) {
 
 func (s *script) stored(value string) *string { return pick(s, nil, &value) }
 
-func (s *script) lead(shop *shop, workspace, customer string) {
+func (s *script) lead(shop *pgtest.Shop, workspace, customer string) {
 	if s.chance(5) {
 		workspace = pick(s, "w1", "w2")
 	}
 	shop.Exec(`INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_name, created_at) VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7))`,
-		s.unique("lead"), workspace, customer, pick(s, nil, ptr("purged"), ptr("c1"), ptr("y1")), s.link(workspace), s.event(), s.IntN(4))
+		s.unique("lead"), workspace, customer, pick(s, nil, new("purged"), new("c1"), new("y1")), s.link(workspace), s.event(), s.IntN(4))
 }
 
 func (s *script) event() string { return pick(s, "Signup", "Demo") }
@@ -149,12 +154,12 @@ func (s *script) related(last, next *sale.Sale) *sale.Sale {
 	case roll < 11: // with a key, it is for the first of them alone
 		return s.twin(last)
 	case roll < 18 && key != "" && here: // another request with its key
-		keyed(key)(next)
+		pgtest.Keyed(key)(next)
 		if !s.chance(s.joint) {
 			next.Request.CustomerExternalID = last.Request.CustomerExternalID
 		}
 	case roll == 19 && s.chance(s.joint) && !here && !s.doubled[last.ID]:
-		as(last.ID)(next)
+		pgtest.As(last.ID)(next)
 		s.doubled[last.ID] = true
 	}
 	return next
@@ -174,19 +179,19 @@ func (s *script) twin(first *sale.Sale) *sale.Sale {
 
 func (s *script) newSale() *sale.Sale {
 	name := s.name()
-	next := sell(name.external, inWorkspace(name.workspace), named(pick(s, "", "n0", "n0", "n1", s.unique("n"))), costing(s.Int64N(1000)),
-		mailing(s.optional("e")), pictured(s.optional("a")), byClick(s.click(name.workspace)))
+	next := pgtest.Sell(name.external, pgtest.InWorkspace(name.workspace), pgtest.Named(pick(s, "", "n0", "n0", "n1", s.unique("n"))), pgtest.Costing(s.Int64N(1000)),
+		pgtest.Mailing(s.optional("e")), pgtest.Pictured(s.optional("a")), pgtest.ByClick(s.click(name.workspace)))
 	if s.chance(40) {
-		byLead(pick(s, "Signup", "Demo", "signup"))(next)
+		pgtest.ByLead(pick(s, "Signup", "Demo", "signup"))(next)
 	}
 	if s.chance(25) {
 		s.keys[name.workspace]++
-		keyed(fmt.Sprint("key", s.keys[name.workspace]))(next)
+		pgtest.Keyed(fmt.Sprint("key", s.keys[name.workspace]))(next)
 	}
 	next.Request.Currency = pick(s, "usd", "eur")
 	next.Request.EventName = pick(s, "Purchase", "")
 	if metadata := pick(s, "", "", `{}`, `{"a":1,"b":[2.0]}`, `{"b":[2.00],"a":1}`, `{"a":"\u00e4\n","b":1}`); metadata != "" {
-		noting(metadata)(next)
+		pgtest.Noting(metadata)(next)
 	}
 	return next
 }
@@ -194,13 +199,13 @@ func (s *script) newSale() *sale.Sale {
 func (s *script) optional(prefix string) sale.Optional {
 	switch roll := s.IntN(10); {
 	case roll < 5:
-		return keep
+		return pgtest.Keep
 	case roll < 6:
-		return clear
+		return pgtest.Clear
 	case roll < 8:
-		return set(pick(s, prefix+"0", prefix+"1"))
+		return pgtest.Set(pick(s, prefix+"0", prefix+"1"))
 	}
-	return set(s.unique(prefix))
+	return pgtest.Set(s.unique(prefix))
 }
 
 // click is often none, or one that earns nothing.
@@ -241,4 +246,101 @@ func (s *script) parallel(callers, sites, n int) (sales, changes [][]act) {
 		}
 	}
 	return sales, changes
+}
+
+// siteAct is what the site does to a customer, in a transaction of its own that may hold it for a while, and be rolled back.
+type siteAct struct {
+	kind     string
+	customer customerName
+	value    string // where the kind needs one; unique
+	hold     time.Duration
+	aborted  bool
+	after    int // so many sales
+}
+
+// siteKinds say in SQL and to the model what the site does. The SQL returns the customer's row.
+var siteKinds = map[string]struct {
+	sql    string
+	change func(c *customerRow, name *customerName, value string)
+}{
+	"look":   {"SELECT %[1]s FROM hoko.customers %[2]s", func(*customerRow, *customerName, string) {}},
+	"call":   {"UPDATE hoko.customers SET phone = $3, email = $3 %[2]s RETURNING %[1]s", func(c *customerRow, _ *customerName, v string) { c.phone, c.email = v, v }},
+	"delete": {"UPDATE hoko.customers SET deleted_at = now() %[2]s RETURNING %[1]s", func(c *customerRow, _ *customerName, _ string) { c.deleted = true }},
+	"rename": {"UPDATE hoko.customers SET external_id = $3 %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, v string) { n.external = v }},
+	"move":   {"UPDATE hoko.customers SET workspace_id = $3 %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, v string) { n.workspace = v }},
+	"purge":  {"DELETE FROM hoko.customers %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, _ string) { *n = nobody }},
+	// The only one of a customer that does not exist.
+	"create": {"INSERT INTO hoko.customers (workspace_id, external_id, phone) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING %[1]s",
+		func(c *customerRow, _ *customerName, v string) { c.phone = v }},
+}
+
+const (
+	customerColumns = "id, coalesce(name, 'null'), coalesce(email, 'null'), coalesce(phone, 'null'), coalesce(avatar, 'null'), deleted_at IS NOT NULL"
+	customerSought  = "WHERE workspace_id = $1 AND external_id = $2 AND $3 <> ''"
+)
+
+var nobody customerName
+
+func (a siteAct) perform(s *stage) answer {
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.HangGuard)
+	defer cancel()
+	var told answer
+	err := pgx.BeginFunc(ctx, s.site.Conn, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, fmt.Sprintf(siteKinds[a.kind].sql, customerColumns, customerSought), a.customer.workspace, a.customer.external, a.value).
+			Scan(told.customer.columns()...)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SELECT pg_sleep($1)", a.hold.Seconds()); err != nil {
+			return err
+		}
+		if a.aborted {
+			return errAborted
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errAborted):
+		return answer{}
+	case err != nil:
+		return answer{result: err.Error()}
+	}
+	return told
+}
+
+var errAborted = errors.New("aborted")
+
+func (a siteAct) step(_ *world, l ledger, told answer) (answer, ledger) {
+	c, known := l.customers[a.customer]
+	if a.aborted || known == (a.kind == "create") {
+		return answer{}, l
+	}
+	if !known {
+		c = newcomer
+		c.id = told.customer.id
+	}
+	name := a.customer
+	siteKinds[a.kind].change(&c, &name, a.value)
+	l.customers = maps.Clone(l.customers)
+	delete(l.customers, a.customer)
+	if name != nobody {
+		l.customers[name] = c
+	}
+	return answer{customer: c}, l
+}
+
+func (a siteAct) touches() (all []any) {
+	for _, name := range a.names() {
+		all = append(all, name)
+	}
+	return all
+}
+
+// names are the customer's, before and after.
+func (a siteAct) names() []customerName {
+	return []customerName{a.customer, {a.customer.workspace, a.value}, {a.value, a.customer.external}}
+}
+
+func (a siteAct) String() string {
+	return fmt.Sprintf("site: %s %s/%s %s, held for %v, aborted %v", a.kind, a.customer.workspace, a.customer.external, a.value, a.hold, a.aborted)
 }
