@@ -23,8 +23,8 @@ type server interface {
 	Stop()
 }
 
-// backing is the Postgres and the Redis of a development edge: private ones,
-// unless the environment names others.
+// backing is the Postgres and the Redis of a development edge: private ones, unless the environment
+// names others.
 type backing struct {
 	databaseURL, redisURL string
 	ownDatabase, ownRedis bool
@@ -55,8 +55,7 @@ func startBacking(ctx context.Context, dir string) (*backing, error) {
 	return b, nil
 }
 
-// watch cancels when a server ends of itself, and says why. Its goroutines end
-// with the servers.
+// watch cancels with the reason if a server exits. Its goroutines end with the servers.
 func (b *backing) watch(cancel context.CancelCauseFunc) {
 	for _, s := range b.started {
 		go func() {
@@ -72,9 +71,8 @@ func (b *backing) stop() {
 	}
 }
 
-// prepare brings the schema and the demo data into the database, and sees that
-// an edge would work. It returns the demo key, which is kept in a file, as a
-// database is given its hash only.
+// prepare migrates the database, adds the demo data, and checks that an edge would work. It returns the
+// demo key, which is kept in a file because the database stores only its hash.
 func (b *backing) prepare(ctx context.Context, keyFile string, progress io.Writer) (key string, err error) {
 	logger := slog.New(slog.DiscardHandler)
 	if !b.ownDatabase {
@@ -96,20 +94,8 @@ func (b *backing) prepare(ctx context.Context, keyFile string, progress io.Write
 	if err := os.WriteFile(keyFile, []byte(key+"\n"), 0o600); err != nil {
 		return "", err
 	}
-	return key, b.examine(ctx, progress)
-}
-
-// examine does what the doctor does, and shows what it finds wrong.
-func (b *backing) examine(ctx context.Context, findings io.Writer) error {
 	r := report{dsn: b.databaseURL, redis: b.redisURL}
 	r.run(ctx)
-	for _, f := range r.findings {
-		if f.severity != well {
-			fmt.Fprintln(findings, f)
-		}
-	}
-	if r.unwell() {
-		return errUnwell
-	}
-	return nil
+	r.write(progress, true)
+	return key, r.err()
 }

@@ -71,8 +71,8 @@ func (r *report) schema(ctx context.Context) (usable bool) {
 	return true
 }
 
-// sales asks for the very statement that records sales, with a sale that
-// nothing attributes: rights are checked before anything else.
+// sales runs the statement that records sales with a sale that nothing attributes: Postgres checks
+// permissions before anything else.
 func (r *report) sales(ctx context.Context) {
 	store, err := sales.NewStore(postgres.Options{DSN: r.dsn, SaleTimeout: patience})
 	if err != nil {

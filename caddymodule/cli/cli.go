@@ -2,6 +2,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -26,30 +27,29 @@ func addCommands(cmd *cobra.Command) {
 	cmd.AddCommand(migrateCommand(), keysCommand(), idempotencyCommand(), doctorCommand(), devCommand())
 }
 
-const databaseFlag = "database-url"
-
-// withDatabase adds the flag that says which database a command works on.
-func withDatabase(cmd *cobra.Command) *cobra.Command {
+// onDatabase adds the flag that names the database of a command. The command takes no arguments, unless
+// it says otherwise, and a Ctrl-C ends its context.
+func onDatabase(cmd *cobra.Command, run func(ctx context.Context, cmd *cobra.Command, dsn string) error) *cobra.Command {
+	const databaseFlag = "database-url"
 	cmd.Flags().String(databaseFlag, "", "connection string of the database (default: DATABASE_URL)")
+	if cmd.Args == nil {
+		cmd.Args = cobra.NoArgs
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		dsn := cmp.Or(text(cmd, databaseFlag), os.Getenv("DATABASE_URL"))
+		if dsn == "" {
+			return errors.New("no database: set DATABASE_URL, e.g. postgres://user:password@host:5432/database, " +
+				"or give --" + databaseFlag)
+		}
+		ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		defer cancel()
+		return run(ctx, cmd, dsn)
+	}
 	return cmd
 }
 
-// databaseURL is the connection string from flag or environment.
-func databaseURL(cmd *cobra.Command) (string, error) {
-	dsn, err := cmd.Flags().GetString(databaseFlag)
-	if err != nil {
-		return "", err
-	}
-	if dsn == "" {
-		dsn = os.Getenv("DATABASE_URL")
-	}
-	if dsn == "" {
-		return "", errors.New("no database: set DATABASE_URL, e.g. postgres://user:password@host:5432/database, or give --" + databaseFlag)
-	}
-	return dsn, nil
-}
-
-// interruptible is the command's context, which a Ctrl-C ends.
-func interruptible(cmd *cobra.Command) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+// text returns the value of a flag.
+func text(cmd *cobra.Command, flag string) string {
+	value, _ := cmd.Flags().GetString(flag)
+	return value
 }

@@ -27,10 +27,10 @@ which no browser is made to trust, are kept in $XDG_STATE_HOME/hoko-edge, by
 default ~/.local/state/hoko-edge (root: /var/lib/hoko-edge, macOS:
 ~/Library/Application Support/hoko-edge).
 
-Where DATABASE_URL or REDIS_URL is set, that server is used instead. The schema
+If DATABASE_URL or REDIS_URL is set, that server is used instead. The schema
 hoko of that database is created or upgraded, and the workspace hoko_dev is
 added with a key, a link, a click, a customer and a lead; nothing else in it is
-changed. Where UPSTREAM is set, that is the site behind instead of the demo one.`,
+changed. If UPSTREAM is set, that is the site behind instead of the demo one.`,
 		Args: cobra.NoArgs,
 		RunE: dev,
 	}
@@ -39,17 +39,17 @@ changed. Where UPSTREAM is set, that is the site behind instead of the demo one.
 }
 
 func dev(cmd *cobra.Command, _ []string) error {
-	// A Ctrl-C ends those too who read what we print, which must not keep us from stopping in good order.
+	// A Ctrl-C also ends the readers of our output, which must not prevent an orderly stop.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	defer context.AfterFunc(ctx, func() {
-		stop() // so that a second signal ends us as it would anything
+		stop() // so that a second signal ends the process
 		fmt.Fprintln(cmd.ErrOrStderr(), "\nStopping. Once more, and it does not wait for open requests.")
 	})()
 	err := runDev(ctx, cmd)
 	if ctx.Err() != nil {
-		return nil // whatever that cut short
+		return nil // whatever the signal interrupted
 	}
 	return err
 }
@@ -94,8 +94,8 @@ func runDev(ctx context.Context, cmd *cobra.Command) error {
 	return context.Cause(ctx)
 }
 
-// causeOf is why ctx ended, if it did, else the error: a server that ended
-// explains what failed without it.
+// causeOf returns why ctx ended, if it did, or else err: a server that exited explains what failed
+// without it.
 func causeOf(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -103,7 +103,7 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-// lockStateDir is the directory of all that dev keeps, for this process alone.
+// lockStateDir returns the directory of everything that dev keeps, locked for this process.
 func lockStateDir() (dir string, unlock func() error, err error) {
 	dir, err = devserver.StateDir()
 	if err != nil {

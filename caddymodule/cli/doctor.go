@@ -1,17 +1,20 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
 func doctorCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := onDatabase(&cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Checks what the edge needs, and names the fix of what it finds",
 		Long: `Checks that Postgres and Redis can be reached, their versions and clocks, that the
@@ -19,38 +22,22 @@ schema is this edge's, that the role may do what the edge does, and that changed
 keys are heard of. It changes nothing: it asks Postgres to record a sale that
 nothing attributes, which is refused.
 
-The exit code is 0 where the edge would work.`,
-		Args: cobra.NoArgs,
-		RunE: doctor,
-	})
+The exit code is 0 if the edge would work.`,
+	}, doctor)
 	cmd.Flags().String("listen-url", "", "listen_dsn of the hoko block, if it has one (default: the database's connection string)")
 	cmd.Flags().String("redis-url", "", "address of Redis (default: REDIS_URL)")
 	return cmd
 }
 
-var errUnwell = errors.New("the edge would not work")
-
-func doctor(cmd *cobra.Command, _ []string) error {
-	dsn, err := databaseURL(cmd)
-	if err != nil {
-		return err
+func doctor(ctx context.Context, cmd *cobra.Command, dsn string) error {
+	r := report{
+		dsn:       dsn,
+		listenDSN: text(cmd, "listen-url"),
+		redis:     cmp.Or(text(cmd, "redis-url"), os.Getenv("REDIS_URL")),
 	}
-	listenDSN, _ := cmd.Flags().GetString("listen-url")
-	redis, _ := cmd.Flags().GetString("redis-url")
-	if redis == "" {
-		redis = os.Getenv("REDIS_URL")
-	}
-	ctx, cancel := interruptible(cmd)
-	defer cancel()
-	r := report{dsn: dsn, listenDSN: listenDSN, redis: redis}
 	r.run(ctx)
-	for _, f := range r.findings {
-		fmt.Fprintln(cmd.OutOrStdout(), f)
-	}
-	if r.unwell() {
-		return errUnwell
-	}
-	return nil
+	r.write(cmd.OutOrStdout(), false)
+	return r.err()
 }
 
 // severity of a finding.
@@ -96,13 +83,21 @@ func (r *report) run(ctx context.Context) {
 	r.limits(ctx)
 }
 
-func (r *report) unwell() bool {
+// write prints a line for each finding.
+func (r *report) write(w io.Writer, onlyFaults bool) {
 	for _, f := range r.findings {
-		if f.severity == failure {
-			return true
+		if f.severity != well || !onlyFaults {
+			fmt.Fprintln(w, f)
 		}
 	}
-	return false
+}
+
+// err returns an error if a finding is a failure.
+func (r *report) err() error {
+	if slices.ContainsFunc(r.findings, func(f finding) bool { return f.severity == failure }) {
+		return errors.New("the edge would not work")
+	}
+	return nil
 }
 
 func (r *report) ok(about, format string, args ...any) {
@@ -120,11 +115,10 @@ func (r *report) fail(about string, err error, fix string) {
 // patience of one question.
 const patience = 5 * time.Second
 
-// tolerableSkew is what a clock may be off before anybody notices: keys expire
-// by the edge's clock.
+// tolerableSkew is how far a clock may be off without a warning: keys expire by the edge's clock.
 const tolerableSkew = 2 * time.Second
 
-// clock compares a server's clock, read between before and now, with ours.
+// clock compares a server's clock, read between before and now, with this machine's.
 func (r *report) clock(about string, clock, before time.Time) {
 	now := time.Now()
 	skew := max(before.Sub(clock), clock.Sub(now))

@@ -21,15 +21,14 @@ import (
 	"hoko.to/edge/caddymodule/backend"
 )
 
-// startPatience bounds the time that a new edge takes to serve.
+// startPatience is how long a new edge may take to serve.
 const startPatience = time.Minute
 
-// maxSocketPath is what fits into a socket's address everywhere (Linux 107, macOS 103 bytes).
+// maxSocketPath is the longest path of a socket on every platform (Linux 107, macOS 103 bytes).
 const maxSocketPath = 103
 
-// devOptions are the global options that development adds to the shipped
-// Caddyfile: nothing outside of the state directory is touched, and nothing but
-// the one port opened. Of the logs, requests are shown, and what is wrong.
+// devOptions are the global options that development adds to the shipped Caddyfile. They touch nothing
+// outside the state directory, open one port only, and show requests and warnings.
 const devOptions = `{
 	admin %s
 	persist_config off
@@ -70,7 +69,7 @@ const devOptions = `{
 	}
 `
 
-// devEdge is the shipped edge, on one port of this machine.
+// devEdge is the shipped edge on one port of this machine.
 type devEdge struct {
 	dir   string // of all that it keeps
 	port  int
@@ -85,7 +84,7 @@ func (e *devEdge) caFile() string {
 func (e *devEdge) siteAddress() string { return net.JoinHostPort("localhost", strconv.Itoa(e.port)) }
 func (e *devEdge) storage() string     { return filepath.Join(e.dir, "caddy") }
 
-// adminSocket is the path of the admin endpoint, "" where it would be too long for one.
+// adminSocket returns the path of the admin endpoint, or "" if it is too long for a socket.
 func (e *devEdge) adminSocket() string {
 	path := filepath.Join(e.dir, "admin.sock")
 	if len(path) > maxSocketPath {
@@ -94,7 +93,7 @@ func (e *devEdge) adminSocket() string {
 	return path
 }
 
-// caddyfile is the shipped one with the options of development.
+// caddyfile returns the shipped Caddyfile with the options of development.
 func (e *devEdge) caddyfile() string {
 	admin := "off"
 	if socket := e.adminSocket(); socket != "" {
@@ -104,10 +103,10 @@ func (e *devEdge) caddyfile() string {
 	return strings.Replace(moduleroot.Caddyfile, "{\n", options, 1)
 }
 
-// quoted is a text as one token of a Caddyfile.
+// quoted returns a text as one token of a Caddyfile.
 func quoted(text string) string { return "`" + text + "`" }
 
-// start has Caddy run it, and returns when it serves.
+// start makes Caddy run the edge, and returns when it serves.
 func (e *devEdge) start(ctx context.Context, b *backing, upstream string) error {
 	for name, value := range map[string]string{
 		"DATABASE_URL": b.databaseURL,
@@ -119,7 +118,7 @@ func (e *devEdge) start(ctx context.Context, b *backing, upstream string) error 
 			return err
 		}
 	}
-	// What Caddy says before it has its log settings waits for them.
+	// What Caddy logs before it has its log settings is buffered until then.
 	_, log, _ := caddy.BufferedLog()
 	defer caddy.UnbufferDefaultLogger(log)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(e.caddyfile()), map[string]any{"filename": "Caddyfile"})
@@ -132,14 +131,14 @@ func (e *devEdge) start(ctx context.Context, b *backing, upstream string) error 
 	return e.awaitServing(ctx)
 }
 
-// stopEdge ends what start began, with all accepted sales answered.
+// stopEdge stops what start started, after all accepted sales are answered.
 func stopEdge() {
 	caddy.Stop()
 	backend.DropExpiring()
 }
 
-// awaitServing returns when a client gets through to the edge: it listens
-// before it has a certificate.
+// awaitServing returns when a client can complete a handshake: the edge listens before it has a
+// certificate.
 func (e *devEdge) awaitServing(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
@@ -158,7 +157,7 @@ func (e *devEdge) awaitServing(ctx context.Context) error {
 	}
 }
 
-// shakeHands completes a TLS handshake, trusting the edge's own authority only.
+// shakeHands completes a TLS handshake that trusts only the edge's own authority.
 func (e *devEdge) shakeHands(ctx context.Context) error {
 	root, err := os.ReadFile(e.caFile())
 	if err != nil {
@@ -174,9 +173,8 @@ func (e *devEdge) shakeHands(ctx context.Context) error {
 	return conn.Close()
 }
 
-// freeLoopback are this machine's loopback addresses, as a Caddyfile names
-// them, if nobody uses the port on any of them. Caddy would not notice: it
-// shares a port with any other Caddy.
+// freeLoopback returns this machine's loopback addresses, as a Caddyfile names them, or an error if the
+// port is in use on one of them. Caddy would not notice: it shares a port with any other Caddy.
 func freeLoopback(port int) (hosts []string, err error) {
 	for _, host := range []string{"127.0.0.1", "[::1]"} {
 		switch err := tryPort(host + ":" + strconv.Itoa(port)); {
@@ -195,7 +193,7 @@ func freeLoopback(port int) (hosts []string, err error) {
 	return hosts, nil
 }
 
-// tryPort takes a port, for HTTP/3 too, and lets go of it.
+// tryPort opens a port, for HTTP/3 too, and closes it.
 func tryPort(address string) error {
 	tcp, err := net.Listen("tcp", address)
 	if err != nil {

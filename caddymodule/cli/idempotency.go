@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
@@ -15,7 +16,7 @@ func idempotencyCommand() *cobra.Command {
 }
 
 func cleanKeysCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := onDatabase(&cobra.Command{
 		Use:   "clean [--older-than 8d]",
 		Short: "Deletes old Idempotency-Keys; run it daily",
 		Long: `Deletes the Idempotency-Keys that are older than some days, with the answers that
@@ -24,25 +25,17 @@ transactions (in one before Postgres 14), beside running edges. A request with a
 key that was deleted is a new sale, so callers are promised 7 days at least.
 
 It needs the rights of the schema's owner.`,
-		Args: cobra.NoArgs,
-		RunE: cleanKeys,
-	})
+	}, cleanKeys)
 	cmd.Flags().String("older-than", "8d", "how old a key must be, 7d or more")
 	return cmd
 }
 
-func cleanKeys(cmd *cobra.Command, _ []string) error {
-	dsn, err := databaseURL(cmd)
+func cleanKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
+	olderThan := text(cmd, "older-than")
+	age, err := caddy.ParseDuration(olderThan)
 	if err != nil {
-		return err
+		return fmt.Errorf("--older-than must be a duration such as 8d, not %q", olderThan)
 	}
-	text, _ := cmd.Flags().GetString("older-than")
-	age, err := caddy.ParseDuration(text)
-	if err != nil {
-		return fmt.Errorf("--older-than must be a duration such as 8d, not %q", text)
-	}
-	ctx, cancel := interruptible(cmd)
-	defer cancel()
 	deleted, err := admin.CleanIdempotencyKeys(ctx, dsn, age)
 	if err != nil && deleted > 0 {
 		return fmt.Errorf("%w (%d keys were deleted before)", err, deleted)
@@ -50,12 +43,12 @@ func cleanKeys(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%d idempotency keys older than %s are deleted\n", deleted, text)
+	fmt.Fprintf(cmd.OutOrStdout(), "%d idempotency keys older than %s are deleted\n", deleted, olderThan)
 	return nil
 }
 
 func eraseAnswersCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := onDatabase(&cobra.Command{
 		Use:   "erase --workspace <id|name> --customer <external id>",
 		Short: "Erases a person from the answers that are kept beside Idempotency-Keys",
 		Long: `Removes name, e-mail, phone, avatar and metadata from every answer that is kept
@@ -65,24 +58,14 @@ retry is not a second sale; it is answered with an empty name and nulls.
 Erase the person from your own tables first: a sale that arrives meanwhile is
 answered, and remembered, with what stands there. Sales that are just being
 recorded are waited for, a minute at most. It needs the rights of the schema's owner.`,
-		Args: cobra.NoArgs,
-		RunE: eraseAnswers,
-	})
+	}, eraseAnswers)
 	cmd.Flags().String("workspace", "", "id or name of the customer's workspace")
 	cmd.Flags().String("customer", "", "the customer's external id, as the sales name it in customerExternalId")
 	return cmd
 }
 
-func eraseAnswers(cmd *cobra.Command, _ []string) error {
-	dsn, err := databaseURL(cmd)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := interruptible(cmd)
-	defer cancel()
-	workspace, _ := cmd.Flags().GetString("workspace")
-	customer, _ := cmd.Flags().GetString("customer")
-	erased, err := admin.EraseAnswers(ctx, dsn, workspace, customer)
+func eraseAnswers(ctx context.Context, cmd *cobra.Command, dsn string) error {
+	erased, err := admin.EraseAnswers(ctx, dsn, text(cmd, "workspace"), text(cmd, "customer"))
 	if err != nil && erased > 0 {
 		return fmt.Errorf("%w (the customer is erased from %d answers so far: run it again)", err, erased)
 	}

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -22,39 +25,31 @@ func keysCommand() *cobra.Command {
 }
 
 func createKeyCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := onDatabase(&cobra.Command{
 		Use:   "create --workspace <id|name> --scopes <scope,...> [flags]",
 		Short: "Creates an API key and prints it, once",
 		Long: `Creates an API key and prints it to the standard output. That is the only time:
 what is stored of it is its SHA-256 and its first characters.
 
 Scopes: ` + strings.Join(apikey.ScopeNames(), ", ") + `.`,
-		Args: cobra.NoArgs,
-		RunE: createKey,
-	})
+	}, createKey)
 	flags := cmd.Flags()
 	flags.String("workspace", "", "id or name of the workspace that the key belongs to")
-	flags.Bool("create-workspace", false, "create a workspace of that name where there is none")
+	flags.Bool("create-workspace", false, "create a workspace of that name if there is none")
 	flags.String("name", "", "what people call the key")
 	flags.StringSlice("scopes", nil, "what the key may do, e.g. conversionsWrite,linksRead")
 	flags.StringSlice("hostnames", nil, "hosts whose pages may use the key in browsers, e.g. example.com,*.example.com (default: any)")
 	flags.String("limit", "", "rate limit of the key, e.g. 600/1m (default: its workspace's, else the route's)")
-	flags.Int("burst", 0, "requests at once (default: equal to the limit's rate)")
+	flags.Int("burst", 0, "requests at the same time (default: equal to the limit's rate)")
 	flags.String("expires", "", "when it expires: a time such as 2030-01-31T00:00:00Z, or from now on, such as 90d (default: never)")
 	return cmd
 }
 
-func createKey(cmd *cobra.Command, _ []string) error {
-	dsn, err := databaseURL(cmd)
-	if err != nil {
-		return err
-	}
+func createKey(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	wanted, err := newKey(cmd, time.Now())
 	if err != nil {
 		return err
 	}
-	ctx, cancel := interruptible(cmd)
-	defer cancel()
 	created, err := admin.CreateKey(ctx, dsn, wanted)
 	if err != nil {
 		return err
@@ -64,42 +59,36 @@ func createKey(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-// newKey is what the flags ask for.
+// newKey returns what the flags ask for.
 func newKey(cmd *cobra.Command, now time.Time) (wanted admin.NewKey, err error) {
 	flags := cmd.Flags()
-	wanted.Workspace, _ = flags.GetString("workspace")
+	wanted.Workspace, wanted.Name = text(cmd, "workspace"), text(cmd, "name")
 	wanted.CreateWorkspace, _ = flags.GetBool("create-workspace")
-	wanted.Name, _ = flags.GetString("name")
 	wanted.Scopes, _ = flags.GetStringSlice("scopes")
 	wanted.Hostnames, _ = flags.GetStringSlice("hostnames")
-	limit, _ := flags.GetString("limit")
 	burst, _ := flags.GetInt("burst")
-	if wanted.Limit, err = keyLimit(limit, burst); err != nil {
+	if wanted.Limit, err = keyLimit(text(cmd, "limit"), burst); err != nil {
 		return wanted, err
 	}
-	expires, _ := flags.GetString("expires")
-	wanted.ExpiresAt, err = expiry(expires, now)
+	wanted.ExpiresAt, err = expiry(text(cmd, "expires"), now)
 	return wanted, err
 }
 
-func keyLimit(text string, burst int) (limit.Limit, error) {
+func keyLimit(text string, burst int) (l limit.Limit, err error) {
 	if text == "" {
 		if burst != 0 {
-			return limit.Limit{}, fmt.Errorf("--burst needs a --limit")
+			return l, errors.New("--burst needs a --limit")
 		}
-		return limit.Limit{}, nil
+		return l, nil
 	}
-	l, err := limit.Parse(text)
-	if err != nil {
-		return limit.Limit{}, err
+	if l, err = limit.Parse(text); err != nil {
+		return l, err
 	}
-	if burst != 0 {
-		l.Burst = burst
-	}
+	l.Burst = cmp.Or(burst, l.Burst)
 	return l, l.Validate()
 }
 
-// expiry is a time, or a duration from now on; zero for "".
+// expiry returns the time that the text names, or that is a duration from now; zero for "".
 func expiry(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -115,25 +104,16 @@ func expiry(text string, now time.Time) (time.Time, error) {
 }
 
 func listKeysCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := onDatabase(&cobra.Command{
 		Use:   "list [--workspace <id|name>]",
 		Short: "Lists API keys, the newest first, revoked ones too",
-		Args:  cobra.NoArgs,
-		RunE:  listKeys,
-	})
+	}, listKeys)
 	cmd.Flags().String("workspace", "", "id or name of a workspace (default: all of them)")
 	return cmd
 }
 
-func listKeys(cmd *cobra.Command, _ []string) error {
-	dsn, err := databaseURL(cmd)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := interruptible(cmd)
-	defer cancel()
-	workspace, _ := cmd.Flags().GetString("workspace")
-	keys, err := admin.ListKeys(ctx, dsn, workspace)
+func listKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
+	keys, err := admin.ListKeys(ctx, dsn, text(cmd, "workspace"))
 	if err != nil {
 		return err
 	}
@@ -145,8 +125,8 @@ func printKeys(w io.Writer, keys []admin.KeyInfo, now time.Time) error {
 	fmt.Fprintln(table, "ID\tSTARTS\tWORKSPACE\tNAME\tSTATE\tLIMIT\tSCOPES\tHOSTNAMES")
 	for _, key := range keys {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			key.ID, key.Start, key.WorkspaceID, orDash(key.Name), keyState(key, now), limitText(key.Limit),
-			orDash(strings.Join(key.Scopes, ",")), orDash(strings.Join(key.Hostnames, ",")))
+			key.ID, key.Start, key.WorkspaceID, cmp.Or(key.Name, "-"), keyState(key, now), limitText(key.Limit),
+			cmp.Or(strings.Join(key.Scopes, ","), "-"), cmp.Or(strings.Join(key.Hostnames, ","), "-"))
 	}
 	return table.Flush()
 }
@@ -177,32 +157,18 @@ func limitText(limit limit.Limit) string {
 	}
 }
 
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
-}
-
 func revokeKeyCommand() *cobra.Command {
-	return withDatabase(&cobra.Command{
+	return onDatabase(&cobra.Command{
 		Use:   "revoke <key>",
 		Short: "Revokes an API key; edges refuse it within a second",
 		Long: `Revokes the one API key that the argument names: its id, its first characters as
 caddy hoko keys list shows them, the whole key, or its SHA-256 in hex.`,
 		Args: cobra.ExactArgs(1),
-		RunE: revokeKey,
-	})
+	}, revokeKey)
 }
 
-func revokeKey(cmd *cobra.Command, args []string) error {
-	dsn, err := databaseURL(cmd)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := interruptible(cmd)
-	defer cancel()
-	revoked, err := admin.RevokeKey(ctx, dsn, args[0])
+func revokeKey(ctx context.Context, cmd *cobra.Command, dsn string) error {
+	revoked, err := admin.RevokeKey(ctx, dsn, cmd.Flags().Arg(0))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 
@@ -10,30 +11,22 @@ import (
 )
 
 func migrateCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := onDatabase(&cobra.Command{
 		Use:   "migrate [--status] [--database-url <dsn>]",
 		Short: "Creates the schema hoko, or brings it up to this version",
 		Long: `Creates the schema hoko in the database, or brings it up to the version of this
-binary. Migrations only add, so edges of the version before keep running; run it
-before you upgrade them. Several may run at once: the others wait.
+binary. Migrations only add, so edges of the previous version keep running; run it
+before you upgrade them. Several may run at the same time: the others wait.
 
-It needs the rights of the schema's owner, and a session of its own: where the
-edges reach Postgres through a PgBouncer in transaction mode, give it the address
-of Postgres itself.`,
-		Args: cobra.NoArgs,
-		RunE: migrate,
-	})
+It needs the rights of the schema's owner, and its own session: if the edges
+reach Postgres through a PgBouncer in transaction mode, give it the address of
+Postgres itself.`,
+	}, migrate)
 	cmd.Flags().Bool("status", false, "only say which version the schema has, and which it would get")
 	return cmd
 }
 
-func migrate(cmd *cobra.Command, _ []string) error {
-	dsn, err := databaseURL(cmd)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := interruptible(cmd)
-	defer cancel()
+func migrate(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	if onlyStatus, _ := cmd.Flags().GetBool("status"); !onlyStatus {
 		log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 		if err := postgres.Migrate(ctx, dsn, log); err != nil {

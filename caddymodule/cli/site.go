@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// siteBehind is the address of the site that the edge stands in front of:
-// UPSTREAM, or a demo site that runs until it is closed.
+// siteBehind returns the address of the site behind the edge: UPSTREAM, or a demo site that runs until
+// stop is called.
 func siteBehind() (upstream string, stop func() error, err error) {
 	if upstream := os.Getenv("UPSTREAM"); upstream != "" {
 		return upstream, func() error { return nil }, nil
@@ -22,7 +22,7 @@ func siteBehind() (upstream string, stop func() error, err error) {
 	return listener.Addr().String(), site.Close, nil
 }
 
-// serveDemoSite shows what the edge passes on.
+// serveDemoSite shows the request that it receives.
 func serveDemoSite(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, "This is the demo site behind the edge. What reached it:\n\n%s %s %s\nHost: %s\n", r.Method, r.RequestURI, r.Proto, r.Host)
