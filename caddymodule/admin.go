@@ -10,15 +10,12 @@ import (
 	"hoko.to/edge/caddymodule/backend"
 )
 
-// adminState is the admin endpoint's GET /hoko/: how the edge's backends are.
+// adminState serves GET /hoko/ on the admin endpoint: the state of the edge's backends.
 type adminState struct{}
 
 // CaddyModule returns the Caddy module information.
 func (adminState) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "admin.api.hoko",
-		New: func() caddy.Module { return new(adminState) },
-	}
+	return caddy.ModuleInfo{ID: "admin.api.hoko", New: func() caddy.Module { return new(adminState) }}
 }
 
 // Routes returns the admin endpoint's route.

@@ -11,17 +11,13 @@ import (
 	"hoko.to/edge/plugin/apierror"
 )
 
-// APIErrors answers an error in the API's envelope, in both languages, by its
-// status. It belongs into error routes (`handle_errors`); elsewhere, where there
-// is no error, it does nothing.
+// APIErrors answers an error in the API's envelope, in both languages, by its status. Use it in
+// error routes (`handle_errors`). In other routes there is no error, and it does nothing.
 type APIErrors struct{}
 
 // CaddyModule returns the Caddy module information.
 func (APIErrors) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "http.handlers.api_errors",
-		New: func() caddy.Module { return new(APIErrors) },
-	}
+	return caddy.ModuleInfo{ID: "http.handlers.api_errors", New: func() caddy.Module { return new(APIErrors) }}
 }
 
 func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
@@ -34,8 +30,8 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return nil
 }
 
-// rowOf is what an error says. A status that the table does not know, such as
-// 421, stays, with the words of the nearest that it does.
+// rowOf returns the row of the table for an error. A status that the table lacks, such as 421, is
+// kept, with the text of the nearest status.
 func rowOf(err error) *apierror.Error {
 	status := http.StatusInternalServerError
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.StatusCode >= 400 && handlerErr.StatusCode <= 599 {
@@ -46,11 +42,9 @@ func rowOf(err error) *apierror.Error {
 	return &row
 }
 
-// UnmarshalCaddyfile sets the handler up from its directive. Syntax:
+// UnmarshalCaddyfile sets up the handler from its directive. Use it in handle_errors. Syntax:
 //
 //	api_errors [<matcher>]
-//
-// It belongs into handle_errors.
 func (*APIErrors) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	if d.CountRemainingArgs() > 0 || d.NextBlock(0) {

@@ -15,21 +15,18 @@ import (
 	"hoko.to/edge/plugin/apikey"
 )
 
-// APIKeyAuth lets requests with a valid API key pass, which
-// `Authorization: Bearer <key>` or `Authorization: <key>` sends. Others are
-// answered: 425 before the TLS handshake is complete, 401 without a valid key,
-// 403 where it lacks a scope, 429 to an address that guesses too often, 503
-// where the key must be looked up and Postgres is out of reach. Nothing of the
-// body is read.
+// APIKeyAuth admits requests with a valid API key, sent as `Authorization: Bearer <key>` or
+// `Authorization: <key>`. It answers all others without reading the body: 425 before the TLS
+// handshake is complete, 401 without a valid key, 403 if the key lacks a scope, 429 to an address
+// that guesses too often, and 503 if the key must be looked up and Postgres is unreachable.
 //
-// Sets the placeholder `{http.auth.user.id}`, which is the access log's
-// user_id, to the id of the key.
+// Sets the placeholder `{http.auth.user.id}`, which the access log shows as user_id, to the ID of
+// the key.
 type APIKeyAuth struct {
-	// Scopes that the key must have, all of them. Default: none, any valid key
-	// passes. They are exact and independent: linksRead, linksWrite,
-	// collectionsRead, collectionsWrite, tagsRead, tagsWrite, partnersRead,
-	// partnersWrite, customersRead, customersWrite, analyticsRead,
-	// conversionsWrite.
+	// Scopes that the key must have, all of them. Default: none, so that any valid key passes.
+	// Scopes are exact and independent: linksRead, linksWrite, collectionsRead, collectionsWrite,
+	// tagsRead, tagsWrite, partnersRead, partnersWrite, customersRead, customersWrite,
+	// analyticsRead, conversionsWrite.
 	Scopes []string `json:"scopes,omitempty"`
 
 	app      *App
@@ -39,13 +36,10 @@ type APIKeyAuth struct {
 
 // CaddyModule returns the Caddy module information.
 func (APIKeyAuth) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "http.handlers.api_key_auth",
-		New: func() caddy.Module { return new(APIKeyAuth) },
-	}
+	return caddy.ModuleInfo{ID: "http.handlers.api_key_auth", New: func() caddy.Module { return new(APIKeyAuth) }}
 }
 
-// Provision sets the handler up, and refuses scopes that no key can have.
+// Provision sets up the handler and rejects unknown scopes.
 func (a *APIKeyAuth) Provision(ctx caddy.Context) (err error) {
 	a.logger = ctx.Logger()
 	if a.required, err = apikey.ParseRequired(a.Scopes); err != nil {
@@ -74,8 +68,8 @@ func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 	return next.ServeHTTP(w, r.WithContext(apikey.NewContext(r.Context(), key)))
 }
 
-// early reports whether somebody may have recorded the request and be replaying
-// it. Any Early-Data counts as "1", as RFC 8470 asks of a server.
+// early reports whether the request may be a replay of a recorded one. Any Early-Data header counts
+// as "1", as RFC 8470 requires of a server.
 func early(r *http.Request) bool {
 	if r.TLS != nil && !r.TLS.HandshakeComplete {
 		return true
@@ -108,8 +102,8 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 	return fail(w, r, a.logger, http.StatusServiceUnavailable, err)
 }
 
-// statusClientClosedRequest is what Caddy calls a request whose client did not
-// wait. Nothing of ours failed.
+// statusClientClosedRequest is the status that Caddy logs if the client did not wait. Nothing
+// failed.
 const statusClientClosedRequest = 499
 
 func setGuessHeaders(header http.Header, spent *apikey.GuessesSpent, now time.Time) {
@@ -126,28 +120,21 @@ func refuseScopes(w http.ResponseWriter, r *http.Request, missing []string) {
 	})
 }
 
-// UnmarshalCaddyfile sets the handler up from its directive. Syntax:
+// UnmarshalCaddyfile sets up the handler from its directive. Syntax:
 //
 //	api_key_auth [<matcher>] {
 //		scopes <scope...>
 //	}
 //
-// Without scopes any valid key passes.
+// Without scopes, any valid key passes.
 func (a *APIKeyAuth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the directive's name
-	if err := noMoreArgs(d); err != nil {
-		return err
-	}
-	return block(d, func(name string) error {
-		if name != "scopes" {
-			return unknown(d, "api_key_auth", "scopes")
-		}
+	return parseDirective(d, setting{name: "scopes", parse: func(d *caddyfile.Dispenser) error {
 		if a.Scopes = d.RemainingArgs(); len(a.Scopes) == 0 {
 			return d.ArgErr()
 		}
 		_, err := apikey.ParseRequired(a.Scopes)
 		return at(d, err)
-	})
+	}})
 }
 
 // Interface guards

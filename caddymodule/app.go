@@ -15,110 +15,90 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// App is what the edge's handlers share: where keys, limits and sales live.
-// Configs whose settings come to the same share one set of connections and
-// caches, so a reload that changes nothing here costs nothing here.
+// App holds what the edge's handlers share: the connections to Postgres and Redis, and the caches.
+// Configs with the same effective settings share them, so a reload that changes nothing here costs
+// nothing here.
 //
 // Neither Postgres nor Redis has to be reachable when the config is loaded.
 type App struct {
 	// The database of keys and sales. Required.
 	Postgres Postgres `json:"postgres,omitzero"`
 
-	// Where the rate limits are counted. Required.
+	// The Redis that counts the rate limits. Required.
 	Redis Redis `json:"redis,omitzero"`
 
-	// How verified keys are remembered.
+	// How verified keys are cached.
 	KeyCache KeyCache `json:"key_cache,omitzero"`
 
-	// How many keys that do not exist a client address may try before it is
-	// answered 429. Cached keys are not affected. Behind a load balancer set
-	// `trusted_proxies`, or all clients share one budget. Default: 60 a minute.
-	Guesses *Guesses `json:"guesses,omitempty"`
+	// How many unknown keys a client address (an IPv6 client's /64) may try on each edge before it
+	// is answered 429. Cached keys are not affected. Behind a load balancer, set `trusted_proxies`,
+	// or all clients share one budget. Default: 60 per minute.
+	Guesses *limit.Limit `json:"guesses,omitempty"`
 
 	// How sales are written.
 	Sales Sales `json:"sales,omitzero"`
 
-	lease  *backend.Lease
-	logger *slog.Logger
-	// limits by handler name: handlers of one name share buckets.
-	limits map[string]limit.Limit
-	// longestBody is how long the slowest body of a sale may take.
-	longestBody time.Duration
+	lease       *backend.Lease
+	logger      *slog.Logger
+	limits      map[string]limit.Limit // by handler name: handlers with the same name share buckets
+	longestBody time.Duration          // how long the slowest body of a sale may take
 }
 
 // CaddyModule returns the Caddy module information.
 func (App) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "hoko",
-		New: func() caddy.Module { return new(App) },
-	}
+	return caddy.ModuleInfo{ID: "hoko", New: func() caddy.Module { return new(App) }}
 }
 
-// Provision takes a share in the backend of these settings. It runs under
-// `caddy validate` too, so it connects to nothing.
+// Provision takes a lease on the backend of these settings. It also runs under `caddy validate`, so
+// it connects to nothing.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Slogger()
 	a.limits = make(map[string]limit.Limit)
-	effective, err := a.effective()
+	settings, err := a.backendSettings()
 	if err != nil {
 		return err
 	}
-	a.warnOfLiteralPasswords()
-	a.lease, err = backend.NewLease(effective, a.logger.Handler())
-	if err != nil {
+	if a.lease, err = backend.NewLease(settings, a.logger.Handler()); err != nil {
 		return err
 	}
 	return ctx.GetMetricsRegistry().Register(backend.Collector{Backend: a.lease.Backend})
 }
 
-func (a *App) warnOfLiteralPasswords() {
-	for _, address := range []struct{ name, value string }{
-		{"postgres", a.Postgres.DSN},
-		{"postgres: listen_dsn", a.Postgres.ListenDSN},
-		{"redis", a.Redis.URL},
-	} {
-		if literalPassword.MatchString(address.value) {
-			a.logger.Warn("the config holds a password in clear, and the admin endpoint shows the config: use {env.*} or {file.*}",
-				slog.String("setting", address.name))
-		}
-	}
-}
-
-// Start begins to listen for changed keys. It waits for nobody.
+// Start begins to listen for changed keys. It does not wait for Postgres.
 func (a *App) Start() error {
 	a.lease.Use()
 	tendGarbage()
 	return nil
 }
 
-// Stop does nothing: Caddy stops apps in any order, and requests may still be
-// under way. Cleanup, which comes after all of them, gives the backend up.
+// Stop does nothing: Caddy stops apps in any order, and requests may still be in flight. Cleanup,
+// which runs after all of them, releases the backend.
 func (a *App) Stop() error { return nil }
 
-// Cleanup gives up this config's share in the backend. It also runs where
-// Provision failed.
+// Cleanup releases this config's lease on the backend. It also runs if Provision failed.
 func (a *App) Cleanup() error {
-	if a.lease == nil {
-		return nil
+	if a.lease != nil {
+		a.lease.Release(a.longestBody)
 	}
-	a.lease.Release(a.longestBody)
 	return nil
 }
 
 // claimLimit registers the limit of a handler name.
 func (a *App) claimLimit(name string, limit limit.Limit) error {
 	if claimed, ok := a.limits[name]; ok && claimed != limit {
-		return fmt.Errorf("handlers of one name share their buckets, but two of name %q have different limits: give one another name", name)
+		return fmt.Errorf("handlers of one name share their buckets, but two of name %q have different limits: "+
+			"give one another name", name)
 	}
 	a.limits[name] = limit
 	return nil
 }
 
-// configuredApp is the app that a handler works with.
+// configuredApp returns the app that a handler works with.
 func configuredApp(ctx caddy.Context) (*App, error) {
 	app, err := ctx.AppIfConfigured("hoko")
 	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil, errors.New("the global options have no hoko block: add hoko { postgres {env.DATABASE_URL}; redis {env.REDIS_URL} }, a line each")
+		return nil, errors.New("the global options have no hoko block: " +
+			"add hoko { postgres {env.DATABASE_URL}; redis {env.REDIS_URL} }, a line each")
 	}
 	if err != nil {
 		return nil, err
@@ -126,7 +106,7 @@ func configuredApp(ctx caddy.Context) (*App, error) {
 	return app.(*App), nil
 }
 
-// parseApp sets the app up from the global option `hoko`.
+// parseApp sets up the app from the global option `hoko`.
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
 		d.Next()
@@ -139,7 +119,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	return httpcaddyfile.App{Name: "hoko", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
-// UnmarshalCaddyfile sets the app up from the global option. Syntax:
+// UnmarshalCaddyfile sets up the app from the global option. Syntax:
 //
 //	hoko {
 //		postgres <dsn> {
@@ -164,29 +144,17 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //		}
 //	}
 //
-// Only postgres and redis are required. Write their addresses as {env.*} or
-// {file.*} placeholders: those are expanded when the config is loaded, while
-// what stands here, or comes from {$*}, is shown by the admin endpoint.
+// Only postgres and redis are required. Write their addresses as {env.*} or {file.*} placeholders,
+// which are expanded when the config is loaded. The admin endpoint shows literal values and the
+// values of {$*}.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the option's name
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	return block(d, func(name string) error {
-		switch name {
-		case "postgres":
-			return a.Postgres.unmarshal(d)
-		case "redis":
-			return a.Redis.unmarshal(d)
-		case "key_cache":
-			return a.KeyCache.unmarshal(d)
-		case "guesses":
-			return a.unmarshalGuesses(d)
-		case "sales":
-			return a.Sales.unmarshal(d)
-		}
-		return unknown(d, "hoko", "postgres, redis, key_cache, guesses and sales")
-	})
+	return parseDirective(d,
+		setting{name: "postgres", parse: a.Postgres.unmarshal},
+		setting{name: "redis", parse: a.Redis.unmarshal},
+		setting{name: "key_cache", parse: a.KeyCache.unmarshal},
+		setting{name: "guesses", parse: a.parseGuesses},
+		setting{name: "sales", parse: a.Sales.unmarshal},
+	)
 }
 
 // Interface guards

@@ -1,16 +1,43 @@
 package caddymodule
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// block reads a directive's block, one subdirective a line, each at most once.
-// parse is given the subdirective's name, with its arguments next.
-func block(d *caddyfile.Dispenser, parse func(name string) error) error {
+// setting is a subdirective of a Caddyfile and the member of a JSON config that it becomes.
+type setting struct {
+	name string
+	// parse reads the subdirective's arguments, which come next.
+	parse func(*caddyfile.Dispenser) error
+	// check validates a value from a JSON config, whose zero is "not set". It may be nil.
+	check func() error
+}
+
+// parseDirective reads a directive that has a block of settings and no arguments.
+func parseDirective(d *caddyfile.Dispenser, settings ...setting) error {
+	d.Next() // the directive's name
+	return parseSection(d, settings...)
+}
+
+// parseSection is parseDirective for a subdirective.
+func parseSection(d *caddyfile.Dispenser, settings ...setting) error {
+	name := d.Val()
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	return parseBlock(d, name, settings...)
+}
+
+// parseBlock reads a block, one setting per line, each at most once.
+func parseBlock(d *caddyfile.Dispenser, of string, settings ...setting) error {
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
@@ -18,55 +45,94 @@ func block(d *caddyfile.Dispenser, parse func(name string) error) error {
 			return d.Errf("%s is given twice", name)
 		}
 		seen[name] = true
-		if err := parse(name); err != nil {
+		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+		if i < 0 {
+			return d.Errf("unrecognized %s subdirective %q: it takes %s", of, name, names(settings))
+		}
+		if err := settings[i].parse(d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unknown refuses a subdirective.
-func unknown(d *caddyfile.Dispenser, of, known string) error {
-	return d.Errf("unrecognized %s subdirective %q: it takes %s", of, d.Val(), known)
-}
-
-// stringArg reads the line's only argument.
-func stringArg(d *caddyfile.Dispenser, to *string) error {
-	if !d.NextArg() || d.Val() == "" {
-		return d.ArgErr()
+// names lists settings as a sentence does.
+func names(settings []setting) string {
+	var all []string
+	for _, s := range settings {
+		all = append(all, s.name)
 	}
-	*to = d.Val()
-	return noMoreArgs(d)
+	text := strings.Join(all, ", ")
+	if last := strings.LastIndex(text, ", "); last >= 0 {
+		text = text[:last] + " and " + text[last+2:]
+	}
+	return text
 }
 
-// intArg reads the line's only argument, a whole number.
-func intArg(d *caddyfile.Dispenser, b bounds[int], to *int) error {
-	name := d.Val()
+// textSetting stores the line's only argument, if accept allows it.
+func textSetting(name string, to *string, accept func(string) error) setting {
+	return setting{name: name, parse: func(d *caddyfile.Dispenser) error {
+		if !d.NextArg() || d.Val() == "" {
+			return d.ArgErr()
+		}
+		*to = d.Val()
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		return at(d, accept(*to))
+	}}
+}
+
+// anyText is accepted by textSetting.
+func anyText(string) error { return nil }
+
+// intSetting is a whole number from least to most.
+func intSetting(name string, to *int, least, most int) setting {
+	return boundedSetting(name, to, least, most, "a whole number", strconv.Atoi)
+}
+
+// durationSetting is a duration from least to most.
+func durationSetting(name string, to *caddy.Duration, least, most time.Duration) setting {
+	return boundedSetting(name, (*time.Duration)(to), least, most, "a duration such as 10s or 5m", caddy.ParseDuration)
+}
+
+func boundedSetting[T int | time.Duration](
+	name string, to *T, least, most T, kind string, parse func(string) (T, error),
+) setting {
+	check := func() error {
+		if *to < least || *to > most {
+			return fmt.Errorf("%s must be %v … %v, not %v", name, least, most, *to)
+		}
+		return nil
+	}
 	var text string
-	if err := stringArg(d, &text); err != nil {
-		return err
+	s := textSetting(name, &text, func(string) (err error) {
+		if *to, err = parse(text); err != nil {
+			return fmt.Errorf("%s must be %s, not %q", name, kind, text)
+		}
+		return check()
+	})
+	s.check = func() error {
+		if *to == 0 {
+			return nil
+		}
+		return check()
 	}
-	value, err := strconv.Atoi(text)
-	if err != nil {
-		return d.Errf("%s must be a whole number, not %q", name, text)
-	}
-	*to = value
-	return at(d, b.check(name, value))
+	return s
 }
 
-// durationArg reads the line's only argument, a duration such as 10s.
-func durationArg(d *caddyfile.Dispenser, b bounds[time.Duration], to *caddy.Duration) error {
-	name := d.Val()
-	var text string
-	if err := stringArg(d, &text); err != nil {
-		return err
+// checkAll validates the settings of a section.
+func checkAll(section string, settings []setting) error {
+	var all []error
+	for _, s := range settings {
+		if s.check == nil {
+			continue
+		}
+		if err := s.check(); err != nil {
+			all = append(all, fmt.Errorf("%s: %w", section, err))
+		}
 	}
-	value, err := caddy.ParseDuration(text)
-	if err != nil {
-		return d.Errf("%s must be a duration such as 10s or 5m, not %q", name, text)
-	}
-	*to = caddy.Duration(value)
-	return at(d, b.check(name, value))
+	return errors.Join(all...)
 }
 
 // at adds file and line to an error, if it is one.
@@ -75,11 +141,4 @@ func at(d *caddyfile.Dispenser, err error) error {
 		return nil
 	}
 	return d.WrapErr(err)
-}
-
-func noMoreArgs(d *caddyfile.Dispenser) error {
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	return nil
 }

@@ -63,7 +63,7 @@ func checkEffective(t *testing.T, app *App) {
 	t.Helper()
 	app.Postgres.DSN, app.Postgres.ListenDSN = "postgres://hoko@127.0.0.1:1/site", ""
 	app.Redis.URL, app.Redis.Prefix = "redis://127.0.0.1:1", ""
-	if _, err := app.effective(); err != nil {
+	if _, err := app.backendSettings(); err != nil {
 		t.Errorf("%+v passes the parser: %v", app, err)
 	}
 }

@@ -1,7 +1,6 @@
-// Package caddymodule plugs the edge into Caddy: the app `hoko` with the
-// settings and the backends, one handler a stage, the admin endpoint, and the
-// command `caddy hoko`. What the stages do lives under plugin/, which does not
-// know Caddy.
+// Package caddymodule plugs the edge into Caddy: the app `hoko` with the settings, one handler per
+// stage, the admin endpoint, and the command `caddy hoko`. The stages themselves are in plugin/,
+// which does not know Caddy.
 package caddymodule
 
 import (
@@ -30,20 +29,20 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("track_sale", parseHandler[TrackSale])
 	httpcaddyfile.RegisterHandlerDirective("api_errors", parseHandler[APIErrors])
 
-	// Each goes right behind request_header, so the last one registered comes
-	// first: a key, then its limit, then the sale, all before reverse_proxy.
+	// Each goes right after request_header, so the last one registered comes first: the key, then
+	// its limit, then the sale, all before reverse_proxy.
 	for _, directive := range []string{"api_errors", "track_sale", "redis_rate_limit", "api_key_auth"} {
 		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.After, "request_header")
 	}
 
 	cli.Register()
 
-	// Requests have ended by then, those of earlier configs too, or have used
-	// up their grace period.
+	// By then, all requests have ended, those of earlier configs too, or have used up their grace
+	// period.
 	caddy.OnExit(func(context.Context) { backend.DropExpiring() })
 }
 
-// parseHandler sets a handler of type T up from its directive.
+// parseHandler sets up a handler of type T from its directive.
 func parseHandler[T any, P interface {
 	*T
 	caddyfile.Unmarshaler

@@ -10,7 +10,7 @@ import (
 	"hoko.to/edge/caddymodule/backend"
 )
 
-// heldSale is a sale that waits, as somebody else has locked its customer.
+// heldSale is a sale that waits, because another session has locked its customer.
 type heldSale struct {
 	*testEdge
 	key      string
@@ -22,8 +22,7 @@ func holdSale(t *testing.T) *heldSale {
 	t.Helper()
 	e := startEdge(t, strings.Replace(saleRoutes, "3/1h", "1000000/1h", 1))
 	key := e.key("conversionsWrite")
-	e.sql(`INSERT INTO hoko.links (id, workspace_id, url, short_url) VALUES ('link', $1, 'https://example.com', 'https://hoko.to/abc')`, key.WorkspaceID)
-	e.sql(`INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('click', $1, 'link')`, key.WorkspaceID)
+	e.click(key.WorkspaceID)
 	e.sql(`INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ($1, 'customer_123', 'Somebody')`, key.WorkspaceID)
 	holder, err := pgx.Connect(t.Context(), e.dsn)
 	if err != nil {
@@ -34,9 +33,8 @@ func holdSale(t *testing.T) *heldSale {
 		t.Fatal(err)
 	}
 	s := &heldSale{e, key.Key, holder, make(chan answer, 1)}
-	renaming := strings.Replace(validSale, "{", `{"clickId":"click",`, 1)
 	go func() {
-		got, err := e.try("POST", "/api/track/sale", bearer(s.key), renaming)
+		got, err := e.try("POST", "/api/track/sale", bearer(s.key), withClick)
 		if err != nil {
 			t.Error(err)
 		}

@@ -1,206 +1,220 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/limit"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/ratelimit"
 )
 
 // Postgres is the database of keys and sales.
 type Postgres struct {
-	// Connection string: postgres://user:password@host:5432/database, or
-	// key=value pairs. Required. `{env.*}` and `{file.*}` placeholders are
-	// expanded when the config is loaded, so that no password stands in it.
-	// Of several hosts the primary is used.
+	// Connection string: postgres://user:password@host:5432/database or key=value pairs. Required.
+	// If it names several hosts, the edge uses the primary. `{env.*}` and `{file.*}` placeholders
+	// are expanded when the config is loaded, so that the config holds no password.
 	DSN string `json:"dsn,omitempty"`
 
-	// Where LISTEN works if it does not on `dsn`: a PgBouncer in transaction
-	// mode forgets a LISTEN. Default: `dsn`. Placeholders as there.
+	// Connection string for LISTEN, if LISTEN does not work on `dsn`: a PgBouncer in transaction
+	// mode drops it. Must name the same database. Placeholders work as in `dsn`. Default: `dsn`.
 	ListenDSN string `json:"listen_dsn,omitempty"`
 
-	// Most connections that this edge opens: one that listens, two for sales
-	// whose customer somebody else holds locked, one for each of `sales.writers`,
-	// and the rest, but at most eight, for key lookups. Default: 16.
+	// Maximum number of connections of this edge: one for the listener, two for sales whose
+	// customer is locked by another session, one for each of `sales.writers`, and the rest, at most
+	// eight, for key lookups. Default: 16.
 	MaxConns int `json:"max_conns,omitempty"`
 }
 
-func (p *Postgres) unmarshal(d *caddyfile.Dispenser) error {
-	if err := stringArg(d, &p.DSN); err != nil {
-		return err
+func (p *Postgres) settings() []setting {
+	return []setting{
+		textSetting("listen_dsn", &p.ListenDSN, anyText),
+		intSetting("max_conns", &p.MaxConns, 5, 1000),
 	}
-	return block(d, func(name string) error {
-		switch name {
-		case "listen_dsn":
-			return stringArg(d, &p.ListenDSN)
-		case "max_conns":
-			return intArg(d, maxConnsBounds, &p.MaxConns)
-		}
-		return unknown(d, "postgres", "listen_dsn and max_conns")
-	})
 }
 
-// Redis holds the buckets of the rate limits.
+func (p *Postgres) unmarshal(d *caddyfile.Dispenser) error {
+	if err := textSetting("postgres", &p.DSN, anyText).parse(d); err != nil {
+		return err
+	}
+	return parseBlock(d, "postgres", p.settings()...)
+}
+
+// Redis stores the buckets of the rate limits.
 type Redis struct {
-	// Address: redis://host:6379/0, rediss:// with TLS, unix:///run/redis.sock;
-	// redis://a:6379,b:6379 is a Cluster, and ?master_name=main makes it
-	// Sentinels. Required. `{env.*}` and `{file.*}` placeholders are expanded
-	// when the config is loaded.
+	// Address: redis://host:6379/0, rediss:// for TLS, or unix:///run/redis.sock.
+	// redis://a:6379,b:6379 is a Cluster; with ?master_name=main, the hosts are Sentinels.
+	// Required. `{env.*}` and `{file.*}` placeholders are expanded when the config is loaded.
 	URL string `json:"url,omitempty"`
 
-	// What the edge's keys in Redis begin with. Edges that share a Redis and a
-	// prefix share the limits: give staging and production different ones.
-	// Default: hoko:. Placeholders as in `url`.
+	// Prefix of the edge's keys in Redis. Edges that share a Redis and a prefix share limits: use
+	// different prefixes for staging and production. Placeholders work as in `url`. Default: hoko:.
 	Prefix string `json:"prefix,omitempty"`
 
-	// How long a request waits for Redis before `on_error` of its limit
-	// decides. Default: 50ms.
+	// How long a request waits for Redis before `on_error` of its limit decides. Default: 50ms.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 
+func (r *Redis) settings() []setting {
+	return []setting{
+		textSetting("prefix", &r.Prefix, anyText),
+		durationSetting("timeout", &r.Timeout, time.Millisecond, 10*time.Second),
+	}
+}
+
 func (r *Redis) unmarshal(d *caddyfile.Dispenser) error {
-	if err := stringArg(d, &r.URL); err != nil {
+	if err := textSetting("redis", &r.URL, anyText).parse(d); err != nil {
 		return err
 	}
-	return block(d, func(name string) error {
-		switch name {
-		case "prefix":
-			return stringArg(d, &r.Prefix)
-		case "timeout":
-			return durationArg(d, redisTimeoutBounds, &r.Timeout)
-		}
-		return unknown(d, "redis", "prefix and timeout")
-	})
+	return parseBlock(d, "redis", r.settings()...)
 }
 
 // KeyCache keeps verified keys in memory.
 type KeyCache struct {
-	// How many keys. About 300 bytes each. Default: 100000.
+	// Number of keys, about 300 bytes each. Default: 100000.
 	Size int `json:"size,omitempty"`
 
-	// How long a key is trusted before it is looked up again. A revoked key
-	// leaves the cache at once, whatever this says. Default: 60s.
+	// How long a key is trusted before it is looked up again. A revoked key leaves the cache
+	// immediately, regardless of this setting. Default: 60s.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
-	// How long past its last check a key is trusted while Postgres is out of
-	// reach. 0 fails closed. Default: 5m.
+	// How long past its last check a key is trusted if Postgres is unreachable. 0 fails closed.
+	// Default: 5m.
 	Stale *caddy.Duration `json:"stale,omitempty"`
 }
 
-func (c *KeyCache) unmarshal(d *caddyfile.Dispenser) error {
-	if err := noMoreArgs(d); err != nil {
-		return err
+func (c *KeyCache) settings() []setting {
+	stale := cmp.Or(c.Stale, new(caddy.Duration))
+	staleSetting := durationSetting("stale", stale, 0, 7*24*time.Hour)
+	parseStale := staleSetting.parse
+	staleSetting.parse = func(d *caddyfile.Dispenser) error {
+		c.Stale = stale
+		return parseStale(d)
 	}
-	return block(d, func(name string) error {
-		switch name {
-		case "size":
-			return intArg(d, cacheSizeBounds, &c.Size)
-		case "ttl":
-			return durationArg(d, ttlBounds, &c.TTL)
-		case "stale":
-			c.Stale = new(caddy.Duration)
-			return durationArg(d, staleBounds, c.Stale)
-		}
-		return unknown(d, "key_cache", "size, ttl and stale")
-	})
+	return []setting{
+		intSetting("size", &c.Size, 1, 10_000_000),
+		durationSetting("ttl", &c.TTL, time.Second, 24*time.Hour),
+		staleSetting,
+	}
 }
 
-// Guesses is a budget of lookups that find no key, for each client address (an
+func (c *KeyCache) unmarshal(d *caddyfile.Dispenser) error { return parseSection(d, c.settings()...) }
 
-func (a *App) unmarshalGuesses(d *caddyfile.Dispenser) error {
-	var text string
-	if err := stringArg(d, &text); err != nil {
-		return err
+// keyOptions returns the settings of the authenticator.
+func (a *App) keyOptions() apikey.Options {
+	o := apikey.Options{Size: a.KeyCache.Size, TTL: time.Duration(a.KeyCache.TTL)}
+	if stale := a.KeyCache.Stale; stale != nil {
+		// Zero means the default there, and a negative value no stale keys.
+		o.Stale = cmp.Or(time.Duration(*stale), -1)
 	}
-	budget, err := limit.Parse(text)
-	if err != nil {
-		return d.WrapErr(err)
+	if a.Guesses != nil {
+		o.Guesses = *a.Guesses
 	}
-	a.Guesses = &Guesses{Rate: budget.Rate, Period: caddy.Duration(budget.Period)}
-	return nil
+	return o
 }
 
-// IPv6 client's /64) and each edge.
-type Guesses struct {
-	// Lookups in each period, all of which may come at once.
-	Rate int `json:"rate"`
-
-	// The period.
-	Period caddy.Duration `json:"period"`
-}
-
-// Sales says how sales are written to Postgres.
+// Sales configures how sales are written to Postgres.
 type Sales struct {
-	// How many batches may be committed at once, each on a connection of its
-	// own. A further one is only begun where a whole batch is waiting for the
-	// one before it. Default: 4.
+	// Maximum number of batches that are committed at the same time, each on its own connection.
+	// Another batch starts only if a whole batch is waiting behind the previous one. Default: 4.
 	Writers int `json:"writers,omitempty"`
 
-	// Most sales of one batch, which is one statement. Default: 128.
+	// Maximum number of sales in a batch, which is one statement. Default: 128.
 	Batch int `json:"batch,omitempty"`
 
-	// How many sales may wait for a writer; beyond it they are answered 503.
+	// Maximum number of sales that wait for a writer. The edge answers 503 to further sales.
 	// Default: 4096.
 	Queue int `json:"queue,omitempty"`
 
-	// How long a sale may take before it is answered 503 or 504. It starts when
-	// the body has arrived, so `grace_period` should not be less than
-	// `body_timeout` and this together. Default: 10s.
+	// How long a sale may take before it is answered 503 or 504. The time starts when the body has
+	// arrived, so `grace_period` should be at least `body_timeout` plus this. Default: 10s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 
-func (s *Sales) unmarshal(d *caddyfile.Dispenser) error {
-	if err := noMoreArgs(d); err != nil {
+func (s *Sales) settings() []setting {
+	return []setting{
+		intSetting("writers", &s.Writers, 1, 64),
+		intSetting("batch", &s.Batch, 1, 1000),
+		intSetting("queue", &s.Queue, 1, 1_000_000),
+		durationSetting("timeout", &s.Timeout, 100*time.Millisecond, 5*time.Minute),
+	}
+}
+
+func (s *Sales) unmarshal(d *caddyfile.Dispenser) error { return parseSection(d, s.settings()...) }
+
+// parseGuesses reads the budget of guesses: RATE/PERIOD, all of which may come at the same time.
+func (a *App) parseGuesses(d *caddyfile.Dispenser) error {
+	var text string
+	return textSetting("guesses", &text, func(string) error {
+		budget, err := limit.Parse(text)
+		a.Guesses = &budget
 		return err
-	}
-	return block(d, func(name string) error {
-		switch name {
-		case "writers":
-			return intArg(d, writersBounds, &s.Writers)
-		case "batch":
-			return intArg(d, batchBounds, &s.Batch)
-		case "queue":
-			return intArg(d, queueBounds, &s.Queue)
-		case "timeout":
-			return durationArg(d, saleTimeoutBounds, &s.Timeout)
-		}
-		return unknown(d, "sales", "writers, batch, queue and timeout")
-	})
+	}).parse(d)
 }
 
-// validate refuses what a JSON config can hold and a Caddyfile cannot.
+// validate rejects what a JSON config can hold and a Caddyfile cannot.
 func (a *App) validate() error {
-	return errors.Join(
-		maxConnsBounds.checkSet("postgres: max_conns", a.Postgres.MaxConns),
-		redisTimeoutBounds.checkSet("redis: timeout", time.Duration(a.Redis.Timeout)),
-		cacheSizeBounds.checkSet("key_cache: size", a.KeyCache.Size),
-		ttlBounds.checkSet("key_cache: ttl", time.Duration(a.KeyCache.TTL)),
-		a.KeyCache.checkStale(),
-		a.Guesses.check(),
-		writersBounds.checkSet("sales: writers", a.Sales.Writers),
-		batchBounds.checkSet("sales: batch", a.Sales.Batch),
-		queueBounds.checkSet("sales: queue", a.Sales.Queue),
-		saleTimeoutBounds.checkSet("sales: timeout", time.Duration(a.Sales.Timeout)),
+	err := errors.Join(
+		checkAll("postgres", a.Postgres.settings()),
+		checkAll("redis", a.Redis.settings()),
+		checkAll("key_cache", a.KeyCache.settings()),
+		checkAll("sales", a.Sales.settings()),
 	)
+	if a.Guesses != nil {
+		if invalid := a.Guesses.Validate(); invalid != nil {
+			err = errors.Join(err, fmt.Errorf("guesses: %w", invalid))
+		}
+	}
+	return err
 }
 
-func (c KeyCache) checkStale() error {
-	if c.Stale == nil {
-		return nil
-	}
-	return staleBounds.check("key_cache: stale", time.Duration(*c.Stale))
-}
+const exampleDSN = "postgres://user:password@host:5432/database"
 
-func (g *Guesses) check() error {
-	if g == nil {
-		return nil
+// backendSettings returns what the config says, with placeholders expanded but without defaults.
+func (a *App) backendSettings() (s backend.Settings, err error) {
+	if err := a.validate(); err != nil {
+		return s, err
 	}
-	if err := (limit.Limit{Rate: g.Rate, Period: time.Duration(g.Period), Burst: g.Rate}).Validate(); err != nil {
-		return fmt.Errorf("guesses: %w", err)
+	const missing = "%s: no address: write %[1]s {env.%s} into the hoko block"
+	if a.Postgres.DSN == "" {
+		return s, fmt.Errorf(missing, "postgres", "DATABASE_URL")
 	}
-	return nil
+	if a.Redis.URL == "" {
+		return s, fmt.Errorf(missing, "redis", "REDIS_URL")
+	}
+	s.Postgres = postgres.Options{
+		MaxConns:    a.Postgres.MaxConns,
+		Writers:     a.Sales.Writers,
+		Batch:       a.Sales.Batch,
+		Queue:       a.Sales.Queue,
+		SaleTimeout: time.Duration(a.Sales.Timeout),
+	}
+	s.Keys = a.keyOptions()
+	s.Limits = ratelimit.Options{Timeout: time.Duration(a.Redis.Timeout)}
+	for _, secret := range []struct {
+		to                   *string
+		name, value, example string
+	}{
+		{&s.Postgres.DSN, "postgres", a.Postgres.DSN, exampleDSN},
+		{&s.Postgres.ListenDSN, "postgres: listen_dsn", a.Postgres.ListenDSN, exampleDSN},
+		{&s.Limits.URL, "redis", a.Redis.URL, "redis://host:6379/0"},
+		{&s.Limits.Prefix, "redis: prefix", a.Redis.Prefix, "staging:"},
+	} {
+		if literalPassword.MatchString(secret.value) {
+			a.logger.Warn("the config holds a password in clear, and the admin endpoint shows the config: "+
+				"use {env.*} or {file.*}", slog.String("setting", secret.name))
+		}
+		if *secret.to, err = expand(secret.value, secret.example); err != nil {
+			return s, fmt.Errorf("%s: %w", secret.name, err)
+		}
+	}
+	return s, nil
 }

@@ -88,10 +88,9 @@ func TestRequestsAreDecidedInOrder(t *testing.T) {
 func TestASaleIsRecorded(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	key := e.key("conversionsWrite")
-	e.sql(`INSERT INTO hoko.links (id, workspace_id, url, short_url) VALUES ('link', $1, 'https://example.com', 'https://hoko.to/abc')`, key.WorkspaceID)
-	e.sql(`INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('click', $1, 'link')`, key.WorkspaceID)
+	e.click(key.WorkspaceID)
 
-	got := e.send("POST", "/api/track/sale", bearer(key.Key), strings.Replace(validSale, "{", `{"clickId":"click",`, 1))
+	got := e.send("POST", "/api/track/sale", bearer(key.Key), withClick)
 	if got.status != 201 {
 		t.Fatalf("status %d: %s", got.status, got.body)
 	}

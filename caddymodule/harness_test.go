@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -182,25 +183,17 @@ func eventually(t *testing.T, what string, happened func() bool) {
 }
 
 // written is all that Caddy has logged since the test began.
-var written = newLogLines()
+var written logLines
 
 type logLines struct {
 	mu    sync.Mutex
-	more  *sync.Cond
 	lines []string
-}
-
-func newLogLines() *logLines {
-	l := new(logLines)
-	l.more = sync.NewCond(&l.mu)
-	return l
 }
 
 func (l *logLines) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, string(line))
-	l.more.Broadcast()
 	return len(line), nil
 }
 
@@ -212,40 +205,32 @@ func (l *logLines) reset() {
 	l.lines = nil
 }
 
-func (l *logLines) text() string {
+func (l *logLines) all() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Join(l.lines, "")
+	return slices.Clone(l.lines)
 }
 
-// await returns the first line with this message and this value of a field,
-// waiting until it has been written.
-func (l *logLines) await(t *testing.T, message, field, value string) map[string]any {
+func (l *logLines) text() string { return strings.Join(l.all(), "") }
+
+// await returns the first line with this message and this value of a field, once it is written.
+func (l *logLines) await(t *testing.T, message, field, value string) (line map[string]any) {
 	t.Helper()
-	guard := time.AfterFunc(hangGuard, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.lines = append(l.lines, `{"msg":"hang guard"}`)
-		l.more.Broadcast()
+	read := 0
+	eventually(t, fmt.Sprintf("a line %q with %s %q", message, field, value), func() bool {
+		for _, text := range l.all()[read:] {
+			read++
+			line = nil
+			if err := json.Unmarshal([]byte(text), &line); err != nil {
+				t.Fatalf("log line %q: %v", text, err)
+			}
+			if line["msg"] == message && fmt.Sprint(line[field]) == cmp.Or(value, fmt.Sprint(line[field])) {
+				return true
+			}
+		}
+		return false
 	})
-	defer guard.Stop()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := 0; ; i++ {
-		for i == len(l.lines) {
-			l.more.Wait()
-		}
-		var line map[string]any
-		if err := json.Unmarshal([]byte(l.lines[i]), &line); err != nil {
-			t.Fatalf("log line %q: %v", l.lines[i], err)
-		}
-		if line["msg"] == "hang guard" {
-			t.Fatalf("nobody logged %q with %s %q but\n%s", message, field, value, strings.Join(l.lines, ""))
-		}
-		if line["msg"] == message && fmt.Sprint(line[field]) == cmp.Or(value, fmt.Sprint(line[field])) {
-			return line
-		}
-	}
+	return line
 }
 
 // memoryLog is a log writer that keeps what is written, for tests to read.
@@ -257,7 +242,7 @@ func (memoryLog) CaddyModule() caddy.ModuleInfo {
 
 func (memoryLog) String() string                                { return "memory" }
 func (memoryLog) WriterKey() string                             { return "memory" }
-func (memoryLog) OpenWriter() (io.WriteCloser, error)           { return written, nil }
+func (memoryLog) OpenWriter() (io.WriteCloser, error)           { return &written, nil }
 func (memoryLog) UnmarshalCaddyfile(*caddyfile.Dispenser) error { return nil }
 
 // sql changes the edge's database.
@@ -272,3 +257,14 @@ func (e *testEdge) sql(statement string, args ...any) {
 		e.t.Fatal(err)
 	}
 }
+
+// click adds a link with the click "click" to a workspace, which attributes sales.
+func (e *testEdge) click(workspace string) {
+	e.t.Helper()
+	e.sql(`INSERT INTO hoko.links (id, workspace_id, url, short_url)
+		VALUES ('link', $1, 'https://example.com', 'https://hoko.to/abc')`, workspace)
+	e.sql(`INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('click', $1, 'link')`, workspace)
+}
+
+// withClick is the valid sale, attributed to the click.
+var withClick = strings.Replace(validSale, "{", `{"clickId":"click",`, 1)

@@ -20,7 +20,6 @@ import (
 	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/ratelimit"
-	"hoko.to/edge/plugin/sale"
 )
 
 // ownGoroutines are the stacks of those that run our code, this test's excepted.
@@ -80,8 +79,7 @@ func TestProvisionConnectsToNothingAndStartsNothing(t *testing.T) {
 }
 
 func TestUnusableSettingsAreRefusedByProvision(t *testing.T) {
-	second, minute := caddy.Duration(time.Second), caddy.Duration(time.Minute)
-	negative := -second
+	negative := -caddy.Duration(time.Second)
 	good := func() *App {
 		return &App{Postgres: Postgres{DSN: "postgres://hoko@127.0.0.1:1/site"}, Redis: Redis{URL: "redis://127.0.0.1:1"}}
 	}
@@ -106,7 +104,7 @@ func TestUnusableSettingsAreRefusedByProvision(t *testing.T) {
 		{"negative cache", func(a *App) { a.KeyCache.Size = -1 }, "key_cache: size must be"},
 		{"short ttl", func(a *App) { a.KeyCache.TTL = 1 }, "key_cache: ttl must be 1s … 24h0m0s, not 1ns"},
 		{"negative stale", func(a *App) { a.KeyCache.Stale = &negative }, "key_cache: stale must be"},
-		{"no guesses", func(a *App) { a.Guesses = &Guesses{Period: minute} }, "guesses: rate must be"},
+		{"no guesses", func(a *App) { a.Guesses = &limit.Limit{Period: time.Minute} }, "guesses: rate must be"},
 		{"writers out of bounds", func(a *App) { a.Sales.Writers = 65 }, "sales: writers must be"},
 		{"batch out of bounds", func(a *App) { a.Sales.Batch = -1 }, "sales: batch must be"},
 		{"queue out of bounds", func(a *App) { a.Sales.Queue = -1 }, "sales: queue must be"},
@@ -173,10 +171,10 @@ func TestSettingsReachTheirParts(t *testing.T) {
 		Postgres: Postgres{DSN: "postgres://a@127.0.0.1:1/site", ListenDSN: "postgres://b@127.0.0.1:1/site", MaxConns: 20},
 		Redis:    Redis{URL: "redis://127.0.0.1:1", Prefix: "staging:", Timeout: caddy.Duration(time.Second)},
 		KeyCache: KeyCache{Size: 5000, TTL: caddy.Duration(time.Hour), Stale: &stale},
-		Guesses:  &Guesses{Rate: 7, Period: caddy.Duration(time.Minute)},
+		Guesses:  &limit.Limit{Rate: 7, Period: time.Minute, Burst: 7},
 		Sales:    Sales{Writers: 2, Batch: 3, Queue: 4, Timeout: caddy.Duration(5 * time.Second)},
 	}
-	got, err := app.effective()
+	got, err := app.backendSettings()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +185,6 @@ func TestSettingsReachTheirParts(t *testing.T) {
 		},
 		Keys:   apikey.Options{Size: 5000, TTL: time.Hour, Stale: -1, Guesses: limit.Limit{Rate: 7, Period: time.Minute, Burst: 7}},
 		Limits: ratelimit.Options{URL: "redis://127.0.0.1:1", Prefix: "staging:", Timeout: time.Second},
-		Sales:  sale.RecorderOptions{Timeout: 5 * time.Second},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("settings %+v, want %+v", got, want)

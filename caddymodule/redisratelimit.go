@@ -19,76 +19,50 @@ import (
 	"hoko.to/edge/plugin/ratelimit"
 )
 
-// RedisRateLimit bounds how often a verified key may call: GCRA in Redis, one
-// bucket a key, shared by all edges. It goes behind `api_key_auth`. A key over
-// its limit is answered 429 before a byte of the body is read; every request
-// whose limit was evaluated gets the X-RateLimit-* and RateLimit headers.
+// RedisRateLimit limits how often a verified key may call: GCRA in Redis, with one bucket per key
+// that all edges share. Use it after `api_key_auth`. A key over its limit is answered 429 before
+// any of the body is read. Every response to a request whose limit was evaluated has the
+// X-RateLimit-* and RateLimit headers.
 type RedisRateLimit struct {
-	// Whose limits these are: handlers of one name share a key's bucket, and so
-	// must have the same limit. It stands in the RateLimit headers. Letters,
-	// digits, `.`, `_` and `-`. Default: default.
+	// Name of the limit in the RateLimit headers. Handlers with the same name share a key's bucket
+	// and must have the same limit. Letters, digits, `.`, `_` and `-`. Default: default.
 	Name string `json:"name,omitempty"`
 
-	// The limit of a key that has none of its own, and whose workspace has none.
-	Limit RateLimit `json:"limit"`
+	// Limit of a key if neither the key nor its workspace has its own. Without a burst, the bucket
+	// holds as many requests as the rate.
+	Limit limit.Limit `json:"limit"`
 
-	// What happens while Redis is out of reach: `local` applies the limit in
-	// each edge's own memory, `allow` lets everything pass, `deny` answers 503.
-	// Default: local.
+	// What happens if Redis is unreachable: `local` applies the limit in each edge's own memory,
+	// `allow` admits every request, `deny` answers 503. Default: local.
 	OnError ratelimit.OnError `json:"on_error,omitempty"`
 
 	app    *App
 	logger *zap.Logger
-	limit  limit.Limit
-}
-
-// RateLimit is how often a key may call.
-type RateLimit struct {
-	// Requests in each period.
-	Rate int `json:"rate"`
-
-	// The period.
-	Period caddy.Duration `json:"period"`
-
-	// Requests at once. Default: equal to the rate.
-	Burst int `json:"burst,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
 func (RedisRateLimit) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "http.handlers.redis_rate_limit",
-		New: func() caddy.Module { return new(RedisRateLimit) },
-	}
+	return caddy.ModuleInfo{ID: "http.handlers.redis_rate_limit", New: func() caddy.Module { return new(RedisRateLimit) }}
 }
 
-// Provision sets the handler up.
+// Provision sets up the handler.
 func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
 	l.logger = ctx.Logger()
-	if l.Name == "" {
-		l.Name = "default"
-	}
+	l.Name = cmp.Or(l.Name, "default")
 	if err := ratelimit.ValidateName(l.Name); err != nil {
 		return err
 	}
-	if l.OnError == "" {
-		l.OnError = ratelimit.Local
-	}
+	l.OnError = cmp.Or(l.OnError, ratelimit.Local)
 	if _, err := ratelimit.ParseOnError(string(l.OnError)); err != nil {
 		return fmt.Errorf("on_error: %w", err)
 	}
-	l.limit = limit.Limit{
-		Rate:   l.Limit.Rate,
-		Period: time.Duration(l.Limit.Period),
-		Burst:  cmp.Or(l.Limit.Burst, l.Limit.Rate),
-	}
-	if err := l.limit.Validate(); err != nil {
+	if err := l.Limit.Validate(); err != nil {
 		return fmt.Errorf("limit: %w", err)
 	}
 	if l.app, err = configuredApp(ctx); err != nil {
 		return err
 	}
-	return l.app.claimLimit(l.Name, l.limit)
+	return l.app.claimLimit(l.Name, l.Limit)
 }
 
 var errUnverified = errors.New("no verified key: api_key_auth must come before this handler, with the same matcher")
@@ -101,7 +75,7 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 	decision, err := l.app.lease.Use().Limiter.Allow(r.Context(), ratelimit.Request{
 		Name:    l.Name,
 		Bucket:  key.Hash,
-		Limit:   l.limitOf(key),
+		Limit:   cmp.Or(key.Limit, l.Limit),
 		OnError: l.OnError,
 	})
 	if err != nil {
@@ -117,15 +91,7 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 	return next.ServeHTTP(w, r)
 }
 
-// limitOf is the key's own limit, else the route's.
-func (l *RedisRateLimit) limitOf(key *apikey.Key) limit.Limit {
-	if key.Limit == (limit.Limit{}) {
-		return l.limit
-	}
-	return key.Limit
-}
-
-// UnmarshalCaddyfile sets the handler up from its directive. Syntax:
+// UnmarshalCaddyfile sets up the handler from its directive. Syntax:
 //
 //	redis_rate_limit [<matcher>] {
 //		limit    <rate>/<period> [burst <number>]
@@ -133,61 +99,36 @@ func (l *RedisRateLimit) limitOf(key *apikey.Key) limit.Limit {
 //		on_error local|allow|deny
 //	}
 //
-// Only limit is required: 600/1m is 600 requests a minute. Periods are in ms, s,
-// m, h or d. Handlers of one name share a key's bucket and must have one limit.
+// Only limit is required: 600/1m is 600 requests per minute. Periods are in ms, s, m, h or d.
+// Handlers with the same name share a key's bucket and must have the same limit.
 func (l *RedisRateLimit) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the directive's name
-	if err := noMoreArgs(d); err != nil {
-		return err
-	}
-	err := block(d, func(name string) error {
-		switch name {
-		case "limit":
-			return l.Limit.unmarshal(d)
-		case "name":
-			if err := stringArg(d, &l.Name); err != nil {
-				return err
-			}
-			return at(d, ratelimit.ValidateName(l.Name))
-		case "on_error":
-			var text string
-			if err := stringArg(d, &text); err != nil {
-				return err
-			}
-			var err error
-			l.OnError, err = ratelimit.ParseOnError(text)
-			return at(d, err)
-		}
-		return unknown(d, "redis_rate_limit", "limit, name and on_error")
-	})
-	if err != nil {
-		return err
-	}
-	if l.Limit == (RateLimit{}) {
+	err := parseDirective(d,
+		setting{name: "limit", parse: l.parseLimit},
+		textSetting("name", &l.Name, ratelimit.ValidateName),
+		textSetting("on_error", (*string)(&l.OnError), func(text string) error {
+			_, err := ratelimit.ParseOnError(text)
+			return err
+		}),
+	)
+	if err == nil && l.Limit == (limit.Limit{}) {
 		return d.Err("redis_rate_limit needs a limit, such as limit 600/1m")
 	}
-	return nil
+	return err
 }
 
-func (l *RateLimit) unmarshal(d *caddyfile.Dispenser) error {
+func (l *RedisRateLimit) parseLimit(d *caddyfile.Dispenser) (err error) {
 	args := d.RemainingArgs()
 	withBurst := len(args) == 3 && args[1] == "burst"
 	if len(args) != 1 && !withBurst {
 		return d.Err("limit must be <rate>/<period> [burst <number>]")
 	}
-	limit, err := limit.Parse(args[0])
-	if err != nil {
-		return d.WrapErr(err)
+	if l.Limit, err = limit.Parse(args[0]); err != nil || !withBurst {
+		return at(d, err)
 	}
-	*l = RateLimit{Rate: limit.Rate, Period: caddy.Duration(limit.Period)}
-	if !withBurst {
-		return nil
-	}
-	if limit.Burst, err = strconv.Atoi(args[2]); err != nil {
+	if l.Limit.Burst, err = strconv.Atoi(args[2]); err != nil {
 		return d.Errf("burst must be a whole number, not %q", args[2])
 	}
-	l.Burst = limit.Burst
-	return at(d, limit.Validate())
+	return at(d, l.Limit.Validate())
 }
 
 // Interface guards

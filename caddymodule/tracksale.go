@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 	"time"
@@ -16,54 +15,52 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// TrackSale records the sale of a POST /api/track/sale and answers 201 once it
-// is committed in Postgres. It goes behind `api_key_auth`, and answers every
-// request it gets.
+// TrackSale records the sale of a POST /api/track/sale and answers 201 once the sale is committed
+// in Postgres. Use it after `api_key_auth`. It answers every request it receives.
 type TrackSale struct {
-	// How long the body may take to arrive, at most 64 KiB, before it is
-	// answered 408. Default: 10s.
+	// How long the body, at most 64 KiB, may take to arrive before the request is answered 408.
+	// Default: 10s.
 	BodyTimeout caddy.Duration `json:"body_timeout,omitempty"`
 
-	logger  *zap.Logger
-	handler *sale.Handler
+	logger   *zap.Logger
+	handler  *sale.Handler
+	required apikey.Required // of a key that records a sale, regardless of the scopes of the route
 }
-
-// saleScopes are what a sale asks of a key, whatever the route asked of it.
-var saleScopes = func() apikey.Required {
-	required, err := apikey.ParseRequired([]string{"conversionsWrite"})
-	if err != nil {
-		panic(err) // it is one of the twelve
-	}
-	return required
-}()
 
 // CaddyModule returns the Caddy module information.
 func (TrackSale) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "http.handlers.track_sale",
-		New: func() caddy.Module { return new(TrackSale) },
-	}
+	return caddy.ModuleInfo{ID: "http.handlers.track_sale", New: func() caddy.Module { return new(TrackSale) }}
 }
 
-// Provision sets the handler up.
+// Provision sets up the handler.
 func (t *TrackSale) Provision(ctx caddy.Context) error {
 	t.logger = ctx.Logger()
-	t.BodyTimeout = cmp.Or(t.BodyTimeout, caddy.Duration(10*time.Second))
-	bodyTimeout := time.Duration(t.BodyTimeout)
-	if err := bodyTimeoutBounds.check("body_timeout", bodyTimeout); err != nil {
+	if err := t.bodyTimeout().check(); err != nil {
+		return err
+	}
+	var err error
+	if t.required, err = apikey.ParseRequired([]string{"conversionsWrite"}); err != nil {
 		return err
 	}
 	app, err := configuredApp(ctx)
 	if err != nil {
 		return err
 	}
-	app.longestBody = max(app.longestBody, bodyTimeout)
-	t.handler, err = sale.NewHandler(sale.HandlerOptions{
+	options, err := sale.HandlerOptions{
 		Recorder:    app.lease.Backend.Recorder, // a verified key has started it before Serve uses it
-		BodyTimeout: bodyTimeout,
+		BodyTimeout: time.Duration(t.BodyTimeout),
 		Logger:      ctx.Slogger(), // unlike the backend's, it knows the request
-	})
+	}.WithDefaults()
+	if err != nil {
+		return err
+	}
+	app.longestBody = max(app.longestBody, options.BodyTimeout)
+	t.handler, err = sale.NewHandler(options)
 	return err
+}
+
+func (t *TrackSale) bodyTimeout() setting {
+	return durationSetting("body_timeout", &t.BodyTimeout, 100*time.Millisecond, 5*time.Minute)
 }
 
 func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
@@ -71,7 +68,7 @@ func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 	if !verified {
 		return fail(w, r, t.logger, http.StatusInternalServerError, errUnverified)
 	}
-	if missing := saleScopes.Missing(key.Scopes); missing != nil {
+	if missing := t.required.Missing(key.Scopes); missing != nil {
 		refuseScopes(w, r, missing)
 		return nil
 	}
@@ -83,22 +80,13 @@ func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 	return err
 }
 
-// UnmarshalCaddyfile sets the handler up from its directive. Syntax:
+// UnmarshalCaddyfile sets up the handler from its directive. Syntax:
 //
 //	track_sale [<matcher>] {
 //		body_timeout <duration>
 //	}
 func (t *TrackSale) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the directive's name
-	if err := noMoreArgs(d); err != nil {
-		return err
-	}
-	return block(d, func(name string) error {
-		if name != "body_timeout" {
-			return unknown(d, "track_sale", "body_timeout")
-		}
-		return durationArg(d, bodyTimeoutBounds, &t.BodyTimeout)
-	})
+	return parseDirective(d, t.bodyTimeout())
 }
 
 // Interface guards

@@ -27,9 +27,13 @@ type Lease struct {
 	drop  func()
 }
 
-// NewLease takes a share in the backend of these settings and creates it if necessary. It connects to
-// nothing. The backend logs through the config that took its lease last.
+// NewLease takes a share in the backend of these settings and creates it if necessary. It connects
+// to nothing. The backend logs through the config that took its lease last.
 func NewLease(s Settings, log slog.Handler) (*Lease, error) {
+	s, err := s.WithDefaults()
+	if err != nil {
+		return nil, err
+	}
 	hash := s.hash()
 	value, _, err := backends.LoadOrNew(hash, func() (caddy.Destructor, error) { return newBackend(s) })
 	if err != nil {
@@ -43,8 +47,8 @@ func NewLease(s Settings, log slog.Handler) (*Lease, error) {
 	}, nil
 }
 
-// Use returns the backend. The first call starts it: Caddy starts apps in any order, so a request may
-// arrive before the app has started.
+// Use returns the backend. The first call starts it: Caddy starts apps in any order, so a request
+// may arrive before the app has started.
 func (l *Lease) Use() *Backend {
 	if !l.used.Load() {
 		l.used.Store(true)
@@ -53,8 +57,8 @@ func (l *Lease) Use() *Backend {
 	return l.Backend
 }
 
-// Release ends the lease. If it was used, it ends only after the longest request, whose body may take
-// longestBody: Caddy cleans up a config's modules while requests of that config are in flight.
+// Release ends the lease. If it was used, it ends only after the longest request, whose body may
+// take longestBody: Caddy cleans up a config's modules while requests of that config are in flight.
 func (l *Lease) Release(longestBody time.Duration) {
 	l.unlog()
 	if !l.used.Load() {
@@ -83,8 +87,8 @@ func (e *expiring) add(l *Lease, after time.Duration) {
 	})
 }
 
-// DropExpiring ends the leases of configs that have ended immediately. It returns when their backends
-// have closed and all accepted sales are answered.
+// DropExpiring ends the leases of configs that have ended immediately. It returns when their
+// backends have closed and all accepted sales are answered.
 func DropExpiring() {
 	leases.mu.Lock()
 	var expired []*Lease

@@ -23,7 +23,7 @@ func newLease(t *testing.T, size int) *Lease {
 }
 
 func TestLease_OfTheSameSettingsSharesABackend(t *testing.T) {
-	first, second, other := newLease(t, 1), newLease(t, 1), newLease(t, 2)
+	first, second, other := newLease(t, 100_000), newLease(t, 0), newLease(t, 1)
 	if first.Backend != second.Backend || first.Backend == other.Backend {
 		t.Fatal("backends are not those of their settings")
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // logHandler is a backend's log handler. A backend outlives the config that created it, but the log
-// writers of a config close with it. Records therefore go to the newest config that still shares the
-// backend, and to Caddy's own log if there is none.
+// writers of a config close with it. Records therefore go to the newest config that still shares
+// the backend, and to Caddy's own log if there is none.
 type logHandler struct {
 	holders *holders
 	derive  func(slog.Handler) slog.Handler // adds the logger's attributes and groups
@@ -23,6 +23,10 @@ type holders struct {
 	mu       sync.RWMutex
 	handlers []*slog.Handler // the latest last
 }
+
+// ProcessLogger returns a logger for what belongs to the process and to no config. It writes to the
+// log that is Caddy's own at the time of the message.
+func ProcessLogger() *slog.Logger { return slog.New(newLogHandler()) }
 
 func newLogHandler() logHandler {
 	return logHandler{new(holders), func(h slog.Handler) slog.Handler { return h }}

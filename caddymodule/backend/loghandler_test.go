@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -56,43 +59,29 @@ func TestRecordsGoToTheConfigThatCameLast(t *testing.T) {
 	}
 }
 
-// ownLog is what Caddy has written to its own log.
-var ownLog bytes.Buffer
-
-type ownLogWriter struct{}
-
-func (ownLogWriter) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "caddy.logging.writers.hoko_test",
-		New: func() caddy.Module { return new(ownLogWriter) },
-	}
-}
-
-func (ownLogWriter) String() string                      { return "memory" }
-func (ownLogWriter) WriterKey() string                   { return "memory" }
-func (ownLogWriter) OpenWriter() (io.WriteCloser, error) { return ownLogWriter{}, nil }
-func (ownLogWriter) Write(line []byte) (int, error)      { return ownLog.Write(line) }
-func (ownLogWriter) Close() error                        { return nil }
-
 func TestRecordsOfABackendWithoutConfigGoToCaddysOwnLog(t *testing.T) {
-	caddy.RegisterModule(ownLogWriter{})
-	const config = `{"admin": {"disabled": true}, "logging": {"logs": {"default":
-		{"writer": {"output": "hoko_test"}, "encoder": {"format": "json"}}}}}`
+	file := filepath.Join(t.TempDir(), "log")
+	config := fmt.Sprintf(`{"admin": {"disabled": true}, "logging": {"logs": {"default":
+		{"writer": {"output": "file", "filename": %q}, "encoder": {"format": "json"}}}}}`, file)
 	if err := caddy.Load([]byte(config), true); err != nil {
 		t.Fatal(err)
 	}
 	defer caddy.Stop()
-	l := newLogHandler()
-	slog.New(l).Warn("nobody holds this backend")
+	logger := ProcessLogger()
+	logger.Warn("nobody holds this backend")
 	var line struct{ Level, Logger, Msg string }
-	lines := strings.Split(strings.TrimSpace(ownLog.String()), "\n")
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil {
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.Split(bytes.TrimSpace(written), []byte("\n"))
+	if err := json.Unmarshal(lines[len(lines)-1], &line); err != nil {
 		t.Fatal(err)
 	}
 	if line.Level != "warn" || line.Logger != "hoko" || line.Msg != "nobody holds this backend" {
 		t.Errorf("logged %v", line)
 	}
-	if l.Enabled(context.Background(), slog.LevelDebug) {
+	if logger.Enabled(t.Context(), slog.LevelDebug) {
 		t.Error("it does not know Caddy's level")
 	}
 }

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 
@@ -10,16 +11,35 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// Settings are what a Backend is built from, with defaults filled in and placeholders expanded. They
-// hold passwords, so they are never logged or marshaled. Loggers and registerers are the Backend's.
+// Settings are what a Backend is built from. They hold passwords, so they are never logged or
+// marshaled. The Backend sets loggers and registerers.
 type Settings struct {
 	Postgres postgres.Options
 	Keys     apikey.Options
 	Limits   ratelimit.Options
-	Sales    sale.RecorderOptions
+	Sales    sale.RecorderOptions // its timeout is that of Postgres
 }
 
-// hash identifies the settings without revealing them.
+// WithDefaults returns the settings with defaults filled in, or an error if they are invalid.
+func (s Settings) WithDefaults() (Settings, error) {
+	var err error
+	if s.Postgres, err = s.Postgres.WithDefaults(); err != nil {
+		return s, fmt.Errorf("postgres: %w", err)
+	}
+	if s.Keys, err = s.Keys.WithDefaults(); err != nil {
+		return s, fmt.Errorf("key_cache: %w", err)
+	}
+	s.Limits.Prefix = cmp.Or(s.Limits.Prefix, ratelimit.DefaultPrefix)
+	s.Limits.Timeout = cmp.Or(s.Limits.Timeout, ratelimit.DefaultTimeout)
+	s.Sales.Timeout = s.Postgres.SaleTimeout
+	if s.Sales, err = s.Sales.WithDefaults(); err != nil {
+		return s, fmt.Errorf("sales: %w", err)
+	}
+	return s, nil
+}
+
+// hash identifies settings with defaults without revealing them.
 func (s Settings) hash() [sha256.Size]byte {
+	s.Postgres.Logger, s.Keys.Logger, s.Limits.Logger, s.Sales.Logger = nil, nil, nil, nil
 	return sha256.Sum256(fmt.Appendf(nil, "%#v", s))
 }

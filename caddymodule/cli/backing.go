@@ -71,8 +71,8 @@ func (b *backing) stop() {
 	}
 }
 
-// prepare migrates the database, adds the demo data, and checks that an edge would work. It returns the
-// demo key, which is kept in a file because the database stores only its hash.
+// prepare migrates the database, adds the demo data, and checks that an edge would work. It returns
+// the demo key, which is kept in a file because the database stores only its hash.
 func (b *backing) prepare(ctx context.Context, keyFile string, progress io.Writer) (key string, err error) {
 	logger := slog.New(slog.DiscardHandler)
 	if !b.ownDatabase {

@@ -27,8 +27,8 @@ func addCommands(cmd *cobra.Command) {
 	cmd.AddCommand(migrateCommand(), keysCommand(), idempotencyCommand(), doctorCommand(), devCommand())
 }
 
-// onDatabase adds the flag that names the database of a command. The command takes no arguments, unless
-// it says otherwise, and a Ctrl-C ends its context.
+// onDatabase adds the flag that names the database of a command. The command takes no arguments,
+// unless it says otherwise, and a Ctrl-C ends its context.
 func onDatabase(cmd *cobra.Command, run func(ctx context.Context, cmd *cobra.Command, dsn string) error) *cobra.Command {
 	const databaseFlag = "database-url"
 	cmd.Flags().String(databaseFlag, "", "connection string of the database (default: DATABASE_URL)")

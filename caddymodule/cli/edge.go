@@ -27,8 +27,8 @@ const startPatience = time.Minute
 // maxSocketPath is the longest path of a socket on every platform (Linux 107, macOS 103 bytes).
 const maxSocketPath = 103
 
-// devOptions are the global options that development adds to the shipped Caddyfile. They touch nothing
-// outside the state directory, open one port only, and show requests and warnings.
+// devOptions are the global options that development adds to the shipped Caddyfile. They touch
+// nothing outside the state directory, open one port only, and show requests and warnings.
 const devOptions = `{
 	admin %s
 	persist_config off
@@ -173,8 +173,8 @@ func (e *devEdge) shakeHands(ctx context.Context) error {
 	return conn.Close()
 }
 
-// freeLoopback returns this machine's loopback addresses, as a Caddyfile names them, or an error if the
-// port is in use on one of them. Caddy would not notice: it shares a port with any other Caddy.
+// freeLoopback returns this machine's loopback addresses, as a Caddyfile names them, or an error if
+// the port is in use on one of them. Caddy would not notice: it shares a port with any other Caddy.
 func freeLoopback(port int) (hosts []string, err error) {
 	for _, host := range []string{"127.0.0.1", "[::1]"} {
 		switch err := tryPort(host + ":" + strconv.Itoa(port)); {

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// siteBehind returns the address of the site behind the edge: UPSTREAM, or a demo site that runs until
-// stop is called.
+// siteBehind returns the address of the site behind the edge: UPSTREAM, or a demo site that runs
+// until stop is called.
 func siteBehind() (upstream string, stop func() error, err error) {
 	if upstream := os.Getenv("UPSTREAM"); upstream != "" {
 		return upstream, func() error { return nil }, nil
