@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	"hoko.to/edge/e2e/harness"
 	"hoko.to/edge/internal/testenv"
 )
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // adoption is the SQL of docs/adopting.md: the tables of its site, what puts the
 // edge over them in one transaction, and what a flag in place of a time needs.

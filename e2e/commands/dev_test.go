@@ -25,6 +25,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+
 // devRun is a running `caddy hoko dev`.
 type devRun struct {
 	*harness.Process

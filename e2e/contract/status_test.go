@@ -3,12 +3,15 @@ package contract
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 
 	"hoko.to/edge/e2e/harness"
 )
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 func TestContractByStatus(t *testing.T) {
 	s := harness.StartStack(t, nil)

@@ -2,7 +2,6 @@ package failure
 
 import (
 	"flag"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,15 +28,6 @@ func limitedRoute(config string) string {
 		"\t\trespond /limited 204\n\t\treverse_proxy", 1)
 }
 
-// took is how long requests took.
-type took []time.Duration
-
-// quantile of the sorted times: 0.5 is the median, 1 the slowest.
-func (t took) quantile(q float64) time.Duration {
-	sorted := slices.Sorted(slices.Values(t))
-	return sorted[int(q*float64(len(sorted)-1))]
-}
-
 func TestAnOutageOfRedisDelaysItsFirstRequestsOnly(t *testing.T) {
 	requests := 100
 	if *failureFigures {
@@ -49,7 +39,7 @@ func TestAnOutageOfRedisDelaysItsFirstRequestsOnly(t *testing.T) {
 			harness.Seed(t, dsn)
 			s := startOutageStack(t, dsn, server.URL(), limitedRoute)
 			c := s.Edge.Client(t, "HTTP/1.1")
-			send := func(n int) (times took) {
+			send := func(n int) (times harness.Figures) {
 				for range n {
 					start := time.Now()
 					got := s.Call(t, c, "GET", "/limited", "", "Authorization", harness.FullKey)
@@ -60,7 +50,7 @@ func TestAnOutageOfRedisDelaysItsFirstRequestsOnly(t *testing.T) {
 				}
 				return times
 			}
-			var well, first, open took
+			var well, first, open harness.Figures
 			for range *failureRounds {
 				s.until("redis decides", func() bool { send(10); return s.metric(breakersOpen) == 0 })
 				well = append(well, send(requests)...)
@@ -76,15 +66,15 @@ func TestAnOutageOfRedisDelaysItsFirstRequestsOnly(t *testing.T) {
 			if !*failureFigures {
 				return
 			}
-			t.Logf("%s: with redis p50 %v p99 %v max %v; the first %d: p50 %v max %v; breaker open, %d: p50 %v p99 %v max %v", outage.name,
-				well.quantile(0.5), well.quantile(0.99), well.quantile(1), len(first), first.quantile(0.5), first.quantile(1),
-				len(open), open.quantile(0.5), open.quantile(0.99), open.quantile(1))
-			if added := first.quantile(1) - well.quantile(0.5); added > addedAtFirst {
+			well.Print(t, outage.name+": with redis")
+			first.Print(t, outage.name+": until the breaker is open")
+			open.Print(t, outage.name+": while it is")
+			if added := first.Percentile(100) - well.Percentile(50); added > addedAtFirst {
 				t.Errorf("the first request took %s longer than one with redis, want %s at most", added, addedAtFirst)
 			}
-			for _, q := range []float64{0.5, 0.99} {
-				if added := open.quantile(q) - well.quantile(q); added > addedWhenOpen {
-					t.Errorf("quantile %v: %s longer than with redis, want %s at most", q, added, addedWhenOpen)
+			for _, p := range []int{50, 99} {
+				if added := open.Percentile(p) - well.Percentile(p); added > addedWhenOpen {
+					t.Errorf("percentile %d: %s longer than with redis, want %s at most", p, added, addedWhenOpen)
 				}
 			}
 		})

@@ -23,14 +23,14 @@ var redisOutages = []struct {
 		func(t *testing.T, r *brokenRedis) { r.signal(t, syscall.SIGSTOP) },
 		func(t *testing.T, r *brokenRedis) { r.signal(t, syscall.SIGCONT) }},
 	{"slow", "timeout", // each answer comes, after its time
-		func(t *testing.T, r *brokenRedis) { r.order(t, "CLIENT", "PAUSE", "600000", "WRITE") },
-		func(t *testing.T, r *brokenRedis) { r.order(t, "CLIENT", "UNPAUSE") }},
+		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "CLIENT", "PAUSE", "600000", "WRITE") },
+		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "CLIENT", "UNPAUSE") }},
 	{"full", "memory",
-		func(t *testing.T, r *brokenRedis) { r.order(t, "CONFIG", "SET", "maxmemory", "1") },
-		func(t *testing.T, r *brokenRedis) { r.order(t, "CONFIG", "SET", "maxmemory", "0") }},
+		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "CONFIG", "SET", "maxmemory", "1") },
+		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "CONFIG", "SET", "maxmemory", "0") }},
 	{"read-only", "readonly",
-		func(t *testing.T, r *brokenRedis) { r.order(t, "REPLICAOF", "127.0.0.1", "1") },
-		func(t *testing.T, r *brokenRedis) { r.order(t, "REPLICAOF", "NO", "ONE") }},
+		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "REPLICAOF", "127.0.0.1", "1") },
+		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "REPLICAOF", "NO", "ONE") }},
 }
 
 type brokenRedis struct {
@@ -41,20 +41,7 @@ type brokenRedis struct {
 func breakableRedis(t *testing.T) *brokenRedis {
 	t.Helper()
 	server := testenv.RedisServer(t)
-	options, err := redis.ParseURL(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	control := redis.NewClient(options)
-	t.Cleanup(func() { control.Close() })
-	return &brokenRedis{server, control}
-}
-
-func (r *brokenRedis) order(t *testing.T, args ...any) {
-	t.Helper()
-	if err := r.control.Do(t.Context(), args...).Err(); err != nil {
-		t.Fatalf("%v: %v", args, err)
-	}
+	return &brokenRedis{server, harness.RedisClient(t, server.URL())}
 }
 
 func (r *brokenRedis) signal(t *testing.T, signal syscall.Signal) {

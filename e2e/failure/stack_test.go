@@ -3,14 +3,17 @@ package failure
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 )
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // outageStack is an edge whose Postgres and Redis a test may break. Besides the
 // shipped routes it has /api/links, a page of the site behind a key and a limit.
@@ -64,20 +67,7 @@ func startOutageStack(t testing.TB, dsn, redisURL string, edit func(string) stri
 var manyCalls = harness.Replace(fmt.Sprintf("limit %d/24h", outageBurst), "limit 100000/1m")
 
 // metric is the value of a series, written as on the admin endpoint.
-func (s *outageStack) metric(series string) float64 {
-	s.t.Helper()
-	for line := range strings.Lines(s.AdminGet(s.t, "/metrics")) {
-		if value, ok := strings.CutPrefix(line, series+" "); ok {
-			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			return n
-		}
-	}
-	s.t.Fatalf("no metric %s", series)
-	return 0
-}
+func (s *outageStack) metric(series string) float64 { s.t.Helper(); return s.Metric(s.t, series) }
 
 // wantMetric fails unless a series has at least this value.
 func (s *outageStack) wantMetric(series string, least float64) {
@@ -95,11 +85,7 @@ func (s *outageStack) logs(texts ...string) {
 // until polls until the condition holds.
 func (s *outageStack) until(what string, holds func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(harness.HangGuard); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatalf("not yet: %s", what)
-		}
-	}
+	testenv.Until(s.t, what, holds)
 }
 
 // wantSite: a page of the site, which depends on neither server.

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -28,14 +28,7 @@ type frames struct {
 // frames opens a connection and exchanges settings.
 func openFrames(t testing.TB, e *harness.Edge, settings ...http2.Setting) *frames {
 	t.Helper()
-	config := e.TLS(t)
-	config.NextProtos = []string{"h2"}
-	conn, err := tls.Dial("tcp", e.Address(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(harness.HangGuard))
+	conn := e.DialWith(t, new(net.Dialer), "h2")
 	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package hostile
 
 import (
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -61,6 +60,7 @@ func drip(t *testing.T, conn net.Conn) {
 }
 
 func TestAClientThatDripsItsHeadIsCutOff(t *testing.T) {
+	t.Parallel() // it waits
 	s := harness.StartStack(t, impatient)
 	var clients sync.WaitGroup
 	for range 20 {
@@ -75,6 +75,7 @@ func TestAClientThatDripsItsHeadIsCutOff(t *testing.T) {
 }
 
 func TestAClientThatDripsItsBodyIs408AndHoldsUpNobody(t *testing.T) {
+	t.Parallel() // it waits
 	s := harness.StartStack(t, impatient)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		before := s.DB.Sales()
@@ -131,20 +132,13 @@ func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		return raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 2048) })
 	}}
-	config := e.TLS(t)
-	config.NextProtos = []string{"http/1.1"}
-	conn, err := tls.DialWithDialer(&dialer, "tcp", e.Address(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(harness.HangGuard))
-	return conn
+	return e.DialWith(t, &dialer, "http/1.1")
 }
 
 // A client that sends and never reads has its sales recorded as far as its
 // answers fit into the kernel; then the edge gives it up.
 func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
+	t.Parallel()                                  // it waits
 	const clients, each, whole = 10, 20, 16 << 20 // more than the kernel holds for a client
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
 	s := harness.StartStackBefore(t, site, impatient)
@@ -186,6 +180,7 @@ func untilNobodyWaits(t testing.TB, e *harness.Edge) {
 
 // Over HTTP/2 a client can refuse every byte of its answers without closing its window to the others.
 func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
+	t.Parallel() // it waits
 	s := harness.StartStack(t, impatient)
 	f := openFrames(t, s.Edge, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	const streams = 100

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +15,8 @@ import (
 	"hoko.to/edge/e2e/harness"
 	"hoko.to/edge/internal/testenv"
 )
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // wireSite is a site that reads what the edge writes to it byte by byte, and
 // takes nothing that two servers could read in two ways. It answers each

@@ -11,31 +11,31 @@ import (
 
 // forgery is a journal and tables that agree, until somebody changes them.
 type forgery struct {
-	sales  map[string]*ledgerSale
-	tables ledgerTables
+	sales  map[string]*sale
+	tables tables
 	clock  time.Time
 }
 
 func newForgery() *forgery {
-	f := &forgery{sales: map[string]*ledgerSale{}, clock: time.Unix(1_700_000_000, 0)}
-	lost := &ledgerAttempt{err: errors.New("EOF")}
+	f := &forgery{sales: map[string]*sale{}, clock: time.Unix(1_700_000_000, 0)}
+	lost := &attempt{err: errors.New("EOF")}
 	f.sell("retried", "order 1", lost, f.recorded("id-1", true), f.recorded("id-1", true))
 	f.record("retried", "id-1", 0)
-	f.sell("second try", "", &ledgerAttempt{status: 503}, f.recorded("id-2", false))
+	f.sell("second try", "", &attempt{status: 503}, f.recorded("id-2", false))
 	f.record("second try", "id-2", 1)
-	f.sell("timed out", "", &ledgerAttempt{status: 504, saleID: "id-3"})
+	f.sell("timed out", "", &attempt{status: 504, saleID: "id-3"})
 	f.record("timed out", "id-3", 0)
-	f.sell("vanished", "", &ledgerAttempt{err: errors.New("EOF")})
-	f.sell("given up", "order 2", &ledgerAttempt{status: 503}, &ledgerAttempt{err: errors.New("refused"), unsent: true}, &ledgerAttempt{status: 429})
-	f.sell("unattributed", "order 3", &ledgerAttempt{status: 400}).fate = unattributed
-	f.sell("mismatched", "order 1", &ledgerAttempt{status: 503}, &ledgerAttempt{status: 422}).fate = mismatched
+	f.sell("vanished", "", &attempt{err: errors.New("EOF")})
+	f.sell("given up", "order 2", &attempt{status: 503}, &attempt{err: errors.New("refused"), unsent: true}, &attempt{status: 429})
+	f.sell("unattributed", "order 3", &attempt{status: 400}).fate = unattributed
+	f.sell("mismatched", "order 1", &attempt{status: 503}, &attempt{status: 422}).fate = mismatched
 	return f
 }
 
 // sell enters a sale with its attempts, each a second after the other.
-func (f *forgery) sell(id, key string, tries ...*ledgerAttempt) *ledgerSale {
-	tenant := ledgerTenants[0]
-	s := &ledgerSale{
+func (f *forgery) sell(id, key string, tries ...*attempt) *sale {
+	tenant := tenants[0]
+	s := &sale{
 		id: id, key: key, tenant: tenant, earner: tenant.byClick(), customer: "customer of " + id, version: "v1",
 		amount: 100, currency: "usd", event: "Purchase", attempts: tries,
 	}
@@ -54,12 +54,12 @@ func (f *forgery) sell(id, key string, tries ...*ledgerAttempt) *ledgerSale {
 	return s
 }
 
-func (f *forgery) recorded(saleID string, replied bool) *ledgerAttempt {
-	return &ledgerAttempt{status: 201, saleID: saleID, earned: "click", replied: replied}
+func (f *forgery) recorded(saleID string, replied bool) *attempt {
+	return &attempt{status: 201, saleID: saleID, earned: "click", replied: replied}
 }
 
 // answer is the body of a 201, as far as it is audited.
-func (s *ledgerSale) answer(attempt int) string {
+func (s *sale) answer(attempt int) string {
 	return fmt.Sprintf(`{"click":{"id":%q},"link":{"id":%q},"customer":{"id":%q,"name":%q,"email":%q,"avatar":%q,"externalId":%q},
 		"sale":{"amount":%d,"currency":%q,"eventName":%q,"metadata":%s}}`,
 		s.earner.clickID, s.tenant.link(), "id of "+s.customer, nameOf(s.version), emailOf(s.version), avatarOf(s.version), s.customer,
@@ -96,7 +96,7 @@ func (f *forgery) forget(saleID string) {
 }
 
 func (f *forgery) audit() []discrepancy {
-	var sales []*ledgerSale
+	var sales []*sale
 	for _, s := range f.sales {
 		sales = append(sales, s)
 	}
@@ -135,7 +135,7 @@ func TestLedgerAuditFinds(t *testing.T) {
 		"a 504's sale recorded under another":   {func(f *forgery) { f.sales["timed out"].attempts[0].saleID = "id-9" }, "answered 504 with sale id-9, and is recorded as id-3"},
 		"another amount":                        {func(f *forgery) { f.row("id-3").amount++ }, "it is recorded as"},
 		"another customer":                      {func(f *forgery) { f.row("id-3").customer = "customer of retried" }, "it is recorded as"},
-		"another workspace":                     {func(f *forgery) { f.row("id-3").workspace = ledgerTenants[1].workspace }, "it is recorded as"},
+		"another workspace":                     {func(f *forgery) { f.row("id-3").workspace = tenants[1].workspace }, "it is recorded as"},
 		"another attribution":                   {func(f *forgery) { f.row("id-3").attribution = "latest-lead" }, "it is recorded as"},
 		"an answer of another amount":           {func(f *forgery) { f.row("id-2").amount++; f.sales["second try"].amount++ }, "attempt 1 shows"},
 		"an answer of another attribution":      {func(f *forgery) { f.sales["second try"].attempts[1].earned = "latest-lead" }, "by latest-lead"},
@@ -153,10 +153,10 @@ func TestLedgerAuditFinds(t *testing.T) {
 		"a torn customer":               {func(f *forgery) { f.customer("retried").email = emailOf("v2") }, "customer torn"},
 		"a customer of an earlier time": {func(f *forgery) { *f.customer("retried") = f.customer("retried").as("v2") }, "customer torn"},
 		"a customer that no sale made": {func(f *forgery) {
-			f.tables.customers = append(f.tables.customers, customerRow{"id", ledgerTenants[0].workspace, "customer of unattributed", "", "", ""})
+			f.tables.customers = append(f.tables.customers, customerRow{"id", tenants[0].workspace, "customer of unattributed", "", "", ""})
 		}, "no sale made this customer"},
 		"a key without its sale": {func(f *forgery) {
-			f.tables.keys = append(f.tables.keys, keyRow{ledgerTenants[0].workspace, "order 2", "id-9"})
+			f.tables.keys = append(f.tables.keys, keyRow{tenants[0].workspace, "order 2", "id-9"})
 		}, "belongs to no sale"},
 		"a key of another sale":  {func(f *forgery) { f.tables.keys[0].saleID = "id-3" }, "belongs to no sale"},
 		"a sale without its key": {func(f *forgery) { f.tables.keys = nil }, "is not remembered"},
@@ -178,15 +178,15 @@ func (c customerRow) as(version string) customerRow {
 }
 
 func TestLedgerScheduleIsThatOfItsSeedAndHoldsEveryFault(t *testing.T) {
-	one, same, other := newLedgerSchedule(1, 100, ""), newLedgerSchedule(1, 100, ""), newLedgerSchedule(2, 100, "")
+	one, same, other := newSchedule(1, 100, ""), newSchedule(1, 100, ""), newSchedule(2, 100, "")
 	if !slices.Equal(one, same) || slices.Equal(one, other) {
 		t.Errorf("seed 1: %v\nagain: %v\nseed 2: %v", one, same, other)
 	}
 	struck := map[string]bool{}
-	for _, step := range newLedgerSchedule(3, len(ledgerFaults), "") {
+	for _, step := range newSchedule(3, len(allFaults), "") {
 		struck[step.String()] = true
 	}
-	if len(struck) != len(ledgerFaults) {
-		t.Errorf("%d of %d faults: %v", len(struck), len(ledgerFaults), keysOf(struck))
+	if len(struck) != len(allFaults) {
+		t.Errorf("%d of %d faults: %v", len(struck), len(allFaults), keysOf(struck))
 	}
 }

@@ -11,7 +11,7 @@ import (
 // discrepancy is what journals and tables disagree about.
 type discrepancy struct {
 	what string
-	sale *ledgerSale // nil where it is nobody's
+	sale *sale // nil where it is nobody's
 }
 
 func (d discrepancy) String() string {
@@ -21,20 +21,20 @@ func (d discrepancy) String() string {
 	return d.what + "\n" + d.sale.String()
 }
 
-// ledgerAudit compares what clients were told with what the tables hold.
-type ledgerAudit struct {
-	sales     map[string]*ledgerSale // by id
-	rows      map[string][]saleRow   // by the journal's id
+// auditor compares what clients were told with what the tables hold.
+type auditor struct {
+	sales     map[string]*sale     // by id
+	rows      map[string][]saleRow // by the journal's id
 	byID      map[string]saleRow
 	remembers map[[2]string]string // sale ids by workspace and idempotency key
-	tables    ledgerTables
+	tables    tables
 	found     []discrepancy
 }
 
 // audit is every discrepancy there is.
-func audit(sales []*ledgerSale, tables ledgerTables) []discrepancy {
-	a := &ledgerAudit{
-		sales: map[string]*ledgerSale{}, rows: map[string][]saleRow{}, byID: map[string]saleRow{}, remembers: map[[2]string]string{}, tables: tables,
+func audit(sales []*sale, tables tables) []discrepancy {
+	a := &auditor{
+		sales: map[string]*sale{}, rows: map[string][]saleRow{}, byID: map[string]saleRow{}, remembers: map[[2]string]string{}, tables: tables,
 	}
 	for _, s := range sales {
 		a.sales[s.id] = s
@@ -60,12 +60,12 @@ func audit(sales []*ledgerSale, tables ledgerTables) []discrepancy {
 	return a.found
 }
 
-func (a *ledgerAudit) report(s *ledgerSale, format string, args ...any) {
+func (a *auditor) report(s *sale, format string, args ...any) {
 	a.found = append(a.found, discrepancy{fmt.Sprintf(format, args...), s})
 }
 
 // statuses: no answer is one that this sale cannot have.
-func (a *ledgerAudit) statuses(s *ledgerSale) {
+func (a *auditor) statuses(s *sale) {
 	allowed := []int{0, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 	switch s.fate {
 	case toBeRecorded:
@@ -86,7 +86,7 @@ func (a *ledgerAudit) statuses(s *ledgerSale) {
 }
 
 // number: what was refused is not there, what was answered is there once, and everything else at most once.
-func (a *ledgerAudit) number(s *ledgerSale) {
+func (a *auditor) number(s *sale) {
 	rows := a.rows[s.id]
 	switch {
 	case s.fate != toBeRecorded:
@@ -95,7 +95,7 @@ func (a *ledgerAudit) number(s *ledgerSale) {
 		}
 	case s.key == "":
 		for i, try := range s.tries() {
-			a.numberOf(s, []*ledgerAttempt{try}, slices.DeleteFunc(slices.Clone(rows), func(row saleRow) bool { return row.attempt != i }))
+			a.numberOf(s, []*attempt{try}, slices.DeleteFunc(slices.Clone(rows), func(row saleRow) bool { return row.attempt != i }))
 		}
 	default:
 		a.numberOf(s, s.tries(), rows)
@@ -105,9 +105,9 @@ func (a *ledgerAudit) number(s *ledgerSale) {
 	}
 }
 
-func (a *ledgerAudit) numberOf(s *ledgerSale, tries []*ledgerAttempt, rows []saleRow) {
-	answered := slices.ContainsFunc(tries, (*ledgerAttempt).recorded)
-	absent := !slices.ContainsFunc(tries, func(try *ledgerAttempt) bool { return !try.absent() })
+func (a *auditor) numberOf(s *sale, tries []*attempt, rows []saleRow) {
+	answered := slices.ContainsFunc(tries, (*attempt).recorded)
+	absent := !slices.ContainsFunc(tries, func(try *attempt) bool { return !try.absent() })
 	switch {
 	case len(rows) > 1:
 		a.report(s, "it is recorded %d times: %v", len(rows), rows)
@@ -119,7 +119,7 @@ func (a *ledgerAudit) numberOf(s *ledgerSale, tries []*ledgerAttempt, rows []sal
 }
 
 // answers: a 201 names the sale, and shows what was sent and what is stored.
-func (a *ledgerAudit) answers(s *ledgerSale) {
+func (a *auditor) answers(s *sale) {
 	for i, try := range s.tries() {
 		if !try.recorded() {
 			continue
@@ -156,7 +156,7 @@ type rawText string
 
 func (r *rawText) UnmarshalJSON(text []byte) error { *r = rawText(text); return nil }
 
-func (s *ledgerSale) shown(row saleRow, attempt int) (want shownSale) {
+func (s *sale) shown(row saleRow, attempt int) (want shownSale) {
 	want.Click.ID, want.Link.ID = row.clickID, row.linkID
 	want.Customer.ID, want.Customer.ExternalID = row.customerID, s.customer
 	want.Customer.Name, want.Customer.Email, want.Customer.Avatar = nameOf(s.version), emailOf(s.version), avatarOf(s.version)
@@ -166,7 +166,7 @@ func (s *ledgerSale) shown(row saleRow, attempt int) (want shownSale) {
 }
 
 // replays: all 201 of a sale are the same, and only one of them is the first.
-func (a *ledgerAudit) replays(s *ledgerSale) {
+func (a *auditor) replays(s *sale) {
 	var firsts int
 	answers := s.answers()
 	for _, answer := range answers {
@@ -176,7 +176,7 @@ func (a *ledgerAudit) replays(s *ledgerSale) {
 		}
 		if !answer.replied {
 			firsts++
-		} else if !slices.ContainsFunc(s.tries(), func(other *ledgerAttempt) bool { return other != answer && other.before(answer.end) && !other.absent() }) {
+		} else if !slices.ContainsFunc(s.tries(), func(other *attempt) bool { return other != answer && other.before(answer.end) && !other.absent() }) {
 			a.report(s, "a replay of nothing: all attempts before it were answered that they recorded nothing")
 		}
 	}
@@ -185,10 +185,10 @@ func (a *ledgerAudit) replays(s *ledgerSale) {
 	}
 }
 
-func (a *ledgerAttempt) before(end time.Time) bool { return a.start.Before(end) }
+func (a *attempt) before(end time.Time) bool { return a.start.Before(end) }
 
 // timeouts: the sale that a 504 names is this one, if it is there at all.
-func (a *ledgerAudit) timeouts(s *ledgerSale) {
+func (a *auditor) timeouts(s *sale) {
 	for i, try := range s.tries() {
 		if try.status != http.StatusGatewayTimeout {
 			continue
@@ -205,7 +205,7 @@ func (a *ledgerAudit) timeouts(s *ledgerSale) {
 }
 
 // fields: a row holds what was sent.
-func (a *ledgerAudit) fields(s *ledgerSale) {
+func (a *auditor) fields(s *sale) {
 	if s.fate != toBeRecorded {
 		return
 	}
@@ -221,7 +221,7 @@ func (a *ledgerAudit) fields(s *ledgerSale) {
 }
 
 // strangers: each row is somebody's.
-func (a *ledgerAudit) strangers() {
+func (a *auditor) strangers() {
 	for _, row := range a.tables.sales {
 		if s := a.sales[row.journal]; s == nil || row.attempt >= len(s.tries()) {
 			a.report(s, "nobody has sent %+v", row)
@@ -230,7 +230,7 @@ func (a *ledgerAudit) strangers() {
 }
 
 // customers: each is as one sale of its own left it, and none is there without one.
-func (a *ledgerAudit) customers() {
+func (a *auditor) customers() {
 	versions := map[[2]string]map[string]bool{}
 	for _, row := range a.tables.sales {
 		if s := a.sales[row.journal]; s != nil {
@@ -270,7 +270,7 @@ func keysOf(set map[string]bool) []string {
 }
 
 // keys: an idempotency key is remembered for each sale that was sent with one, and for nothing else.
-func (a *ledgerAudit) keys() {
+func (a *auditor) keys() {
 	for _, row := range a.tables.keys {
 		recorded, ok := a.byID[row.saleID]
 		if s := a.sales[recorded.journal]; !ok || s == nil || s.key != row.key || s.tenant.workspace != row.workspace {

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	ledgerClientCount = 16
-	scarceClients     = 2 // of them, whose tenant may not call often
+	clientCount   = 16
+	scarceClients = 2 // of them, whose tenant may not call often
 )
 
-// ledgerClients send sales and keep the journal of it.
-type ledgerClients struct {
-	w        *ledgerWorld
+// clients send sales and keep the journal of it.
+type clients struct {
+	w        *world
 	flights  flights
 	slow     atomic.Bool  // bodies are sent slowly
 	held     atomic.Bool  // nothing is sent but what was sent before
@@ -29,25 +29,25 @@ type ledgerClients struct {
 	group    sync.WaitGroup
 
 	mu    sync.Mutex
-	sales []*ledgerSale // the journal
+	sales []*sale // the journal
 }
 
-// ledgerClient sends one sale after the other, and each until it knows what became of it.
-type ledgerClient struct {
-	*ledgerClients
+// client sends one sale after the other, and each until it knows what became of it.
+type client struct {
+	*clients
 	name   string
 	orders string // what its idempotency keys begin with
-	tenant *ledgerTenant
+	tenant *tenant
 	rand   *rand.Rand
 	count  int
 }
 
-func startLedgerClients(w *ledgerWorld, seed uint64) *ledgerClients {
-	clients := &ledgerClients{w: w, stopping: make(chan struct{})}
-	for i := range ledgerClientCount {
-		c := &ledgerClient{ledgerClients: clients, name: fmt.Sprint("c", i), orders: fmt.Sprint("order ", i), tenant: ledgerTenants[0], rand: rand.New(rand.NewPCG(seed, uint64(i)+1))}
+func startClients(w *world, seed uint64) *clients {
+	clients := &clients{w: w, stopping: make(chan struct{})}
+	for i := range clientCount {
+		c := &client{clients: clients, name: fmt.Sprint("c", i), orders: fmt.Sprint("order ", i), tenant: tenants[0], rand: rand.New(rand.NewPCG(seed, uint64(i)+1))}
 		if i < scarceClients {
-			c.tenant, c.orders = ledgerTenants[1], fmt.Sprint("order ", i+scarceClients) // as a client of the other tenant's
+			c.tenant, c.orders = tenants[1], fmt.Sprint("order ", i+scarceClients) // as a client of the other tenant's
 		}
 		clients.group.Go(c.run)
 	}
@@ -55,7 +55,7 @@ func startLedgerClients(w *ledgerWorld, seed uint64) *ledgerClients {
 }
 
 // stop returns when each client knows what became of each of its sales that has an idempotency key.
-func (c *ledgerClients) stop() []*ledgerSale {
+func (c *clients) stop() []*sale {
 	if !c.hasStopped() {
 		close(c.stopping)
 	}
@@ -63,7 +63,7 @@ func (c *ledgerClients) stop() []*ledgerSale {
 	return c.sales
 }
 
-func (c *ledgerClients) hasStopped() bool {
+func (c *clients) hasStopped() bool {
 	select {
 	case <-c.stopping:
 		return true
@@ -72,7 +72,7 @@ func (c *ledgerClients) hasStopped() bool {
 	}
 }
 
-func (c *ledgerClient) run() {
+func (c *client) run() {
 	for !c.hasStopped() {
 		if !c.held.Load() {
 			s := c.compose()
@@ -84,7 +84,7 @@ func (c *ledgerClient) run() {
 }
 
 // compose draws the next sale.
-func (c *ledgerClient) compose() *ledgerSale {
+func (c *client) compose() *sale {
 	s := c.newSale()
 	switch n := c.rand.IntN(100); {
 	case n < 35:
@@ -110,9 +110,9 @@ func (c *ledgerClient) compose() *ledgerSale {
 	return s
 }
 
-func (c *ledgerClient) newSale() *ledgerSale {
+func (c *client) newSale() *sale {
 	c.count++
-	return &ledgerSale{
+	return &sale{
 		id:       fmt.Sprintf("%s-%d", c.name, c.count),
 		tenant:   c.tenant,
 		amount:   c.rand.Int64N(1_000_000),
@@ -122,11 +122,11 @@ func (c *ledgerClient) newSale() *ledgerSale {
 }
 
 // known draws what earns a sale to a customer that has leads.
-func (c *ledgerClient) known(customer string) earner {
+func (c *client) known(customer string) earner {
 	return []earner{c.tenant.byClick(), c.tenant.byMissingLead(), c.tenant.byLead(customer), c.tenant.byLatestLead(customer)}[c.rand.IntN(4)]
 }
 
-func (c *ledgerClients) enter(s *ledgerSale) {
+func (c *clients) enter(s *sale) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sales = append(c.sales, s)
@@ -135,7 +135,7 @@ func (c *ledgerClients) enter(s *ledgerSale) {
 // pursue sends a sale until its client knows enough of it: for good what became
 // of it, or that nothing did, when it may give up. Without an idempotency key it
 // is sent again only if it certainly was not recorded.
-func (c *ledgerClient) pursue(s *ledgerSale) {
+func (c *client) pursue(s *sale) {
 	for guard := time.Now().Add(3 * harness.HangGuard); time.Now().Before(guard) && !c.lost.Load(); {
 		if s.key != "" && s.fate == toBeRecorded && c.rand.IntN(10) == 0 {
 			c.twins(s)
@@ -154,7 +154,7 @@ func (c *ledgerClient) pursue(s *ledgerSale) {
 }
 
 // twins sends it through two edges at once.
-func (c *ledgerClient) twins(s *ledgerSale) {
+func (c *client) twins(s *sale) {
 	var both sync.WaitGroup
 	for range 2 {
 		f := c.flight(s)
@@ -163,11 +163,11 @@ func (c *ledgerClient) twins(s *ledgerSale) {
 	both.Wait()
 }
 
-func (c *ledgerClient) send(s *ledgerSale) { c.flight(s).run() }
+func (c *client) send(s *sale) { c.flight(s).run() }
 
 // abuse sends the idempotency key of a recorded sale again: for the same sale,
 // which is a replay, or for another one, which is refused.
-func (c *ledgerClient) abuse(s *ledgerSale) {
+func (c *client) abuse(s *sale) {
 	if s.key == "" || len(s.answers()) == 0 {
 		return
 	}
@@ -183,7 +183,7 @@ func (c *ledgerClient) abuse(s *ledgerSale) {
 }
 
 // pauseAfter is what the last answer asks to wait, where it was a 429, else a moment.
-func (s *ledgerSale) pauseAfter(r *rand.Rand) time.Duration {
+func (s *sale) pauseAfter(r *rand.Rand) time.Duration {
 	tries := s.tries()
 	if last := tries[len(tries)-1]; last.status == http.StatusTooManyRequests {
 		return last.wait
@@ -192,7 +192,7 @@ func (s *ledgerSale) pauseAfter(r *rand.Rand) time.Duration {
 }
 
 // pause is shorter once all is to end.
-func (c *ledgerClient) pause(d time.Duration) {
+func (c *client) pause(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -203,9 +203,9 @@ func (c *ledgerClient) pause(d time.Duration) {
 }
 
 // replay sends again a sample of what was recorded with an idempotency key, at the very end.
-func (c *ledgerClients) replay(sales []*ledgerSale, count int, seed uint64) {
+func (c *clients) replay(sales []*sale, count int, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1000))
-	client := &ledgerClient{ledgerClients: c, name: "replays", rand: r}
+	client := &client{clients: c, name: "replays", rand: r}
 	for _, i := range r.Perm(len(sales)) {
 		s := sales[i]
 		if s.key == "" || len(s.answers()) == 0 {

@@ -7,12 +7,13 @@ import (
 	"syscall"
 	"time"
 
+	"hoko.to/edge/e2e/harness"
 	"hoko.to/edge/internal/relay"
 	"hoko.to/edge/internal/testenv"
 )
 
-// ledgerFaults are all that a ledger is run against.
-var ledgerFaults = []ledgerFault{
+// allFaults are all that a ledger is run against.
+var allFaults = []fault{
 	{on: "edge", name: "kill -9", max: time.Second, strike: killEdge},
 	{on: "edge", name: "SIGTERM", max: time.Second, strike: terminateEdge},
 	{on: "edge", name: "caddy stop", max: time.Second, strike: stopEdge},
@@ -52,17 +53,17 @@ var ledgerFaults = []ledgerFault{
 
 type mend = func()
 
-func killEdge(w *ledgerWorld, e *ledgerEdge, _ *rand.Rand) mend {
+func killEdge(w *world, e *edge, _ *rand.Rand) mend {
 	e.Signal(os.Kill)
 	return func() { e.Restart(w.t) }
 }
 
-func terminateEdge(w *ledgerWorld, e *ledgerEdge, _ *rand.Rand) mend {
+func terminateEdge(w *world, e *edge, _ *rand.Rand) mend {
 	e.Signal(syscall.SIGTERM)
 	return func() { e.Restart(w.t) }
 }
 
-func stopEdge(w *ledgerWorld, e *ledgerEdge, _ *rand.Rand) mend {
+func stopEdge(w *world, e *edge, _ *rand.Rand) mend {
 	if out, err := e.Caddy(w.t, "stop", "--address", "unix/"+e.Admin); err != nil {
 		w.t.Fatalf("caddy stop: %v\n%s", err, out)
 	}
@@ -70,67 +71,67 @@ func stopEdge(w *ledgerWorld, e *ledgerEdge, _ *rand.Rand) mend {
 }
 
 // reloadEdge loads the same settings, or others, which means caches and connections of their own.
-func reloadEdge(w *ledgerWorld, e *ledgerEdge, r *rand.Rand) mend {
+func reloadEdge(w *world, e *edge, r *rand.Rand) mend {
 	e.other = r.IntN(2) == 0
 	e.WriteCaddyfile(w.t, e.settings)
 	e.Reload(w.t)
 	return nil
 }
 
-func reloadEdgeElsewhere(w *ledgerWorld, e *ledgerEdge, _ *rand.Rand) mend {
+func reloadEdgeElsewhere(w *world, e *edge, _ *rand.Rand) mend {
 	e.otherDSN = !e.otherDSN
 	e.WriteCaddyfile(w.t, e.settings)
 	e.Reload(w.t)
 	return nil
 }
 
-func hangUp(w *ledgerWorld, _ *ledgerEdge, r *rand.Rand) mend {
+func hangUp(w *world, _ *edge, r *rand.Rand) mend {
 	w.clients.flights.hangUp(r)
 	return nil
 }
 
-func sendSlowly(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+func sendSlowly(w *world, _ *edge, _ *rand.Rand) mend {
 	w.clients.slow.Store(true)
 	return func() { w.clients.slow.Store(false) }
 }
 
-func killRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+func killRedis(w *world, _ *edge, _ *rand.Rand) mend {
 	w.redis.Kill()
-	return func() { w.redis.start(w.t) }
+	return func() { w.redis.Start(w.t) }
 }
 
-func emptyRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+func emptyRedis(w *world, _ *edge, _ *rand.Rand) mend {
 	w.redis.Stop()
-	w.redis.start(w.t)
+	w.redis.Start(w.t)
 	return nil
 }
 
-func stopRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+func stopRedis(w *world, _ *edge, _ *rand.Rand) mend {
 	pid := w.redis.PID()
 	w.signal(pid, syscall.SIGSTOP)
 	return func() { w.signal(pid, syscall.SIGCONT) }
 }
 
-func flushScripts(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
-	w.redis.command(w.t, "SCRIPT", "FLUSH")
+func flushScripts(w *world, _ *edge, _ *rand.Rand) mend {
+	harness.Order(w.t, w.control, "SCRIPT", "FLUSH")
 	return nil
 }
 
-func fillRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
-	w.redis.command(w.t, "CONFIG", "SET", "maxmemory", "1")
-	return func() { w.redis.command(w.t, "CONFIG", "SET", "maxmemory", "0") }
+func fillRedis(w *world, _ *edge, _ *rand.Rand) mend {
+	harness.Order(w.t, w.control, "CONFIG", "SET", "maxmemory", "1")
+	return func() { harness.Order(w.t, w.control, "CONFIG", "SET", "maxmemory", "0") }
 }
 
 // demoteRedis makes it the replica of a server that does not exist.
-func demoteRedis(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
-	w.redis.command(w.t, "REPLICAOF", "127.0.0.1", fmt.Sprint(testenv.FreePort(w.t)))
-	return func() { w.redis.command(w.t, "REPLICAOF", "NO", "ONE") }
+func demoteRedis(w *world, _ *edge, _ *rand.Rand) mend {
+	harness.Order(w.t, w.control, "REPLICAOF", "127.0.0.1", fmt.Sprint(testenv.FreePort(w.t)))
+	return func() { harness.Order(w.t, w.control, "REPLICAOF", "NO", "ONE") }
 }
 
 // relayFault strikes what lies between one edge, or all of them, and Postgres or Redis.
-func relayFault(of func(*ledgerEdge) []*relay.Relay, strike func(*relay.Relay, relay.Direction), ways ...relay.Direction) func(*ledgerWorld, *ledgerEdge, *rand.Rand) mend {
-	return func(w *ledgerWorld, e *ledgerEdge, r *rand.Rand) mend {
-		edges := []*ledgerEdge{e}
+func relayFault(of func(*edge) []*relay.Relay, strike func(*relay.Relay, relay.Direction), ways ...relay.Direction) func(*world, *edge, *rand.Rand) mend {
+	return func(w *world, e *edge, r *rand.Rand) mend {
+		edges := []*edge{e}
 		if r.IntN(2) == 0 {
 			edges = w.edges
 		}
@@ -152,8 +153,8 @@ func relayFault(of func(*ledgerEdge) []*relay.Relay, strike func(*relay.Relay, r
 	}
 }
 
-func toPostgres(e *ledgerEdge) []*relay.Relay { return e.postgres }
-func toRedis(e *ledgerEdge) []*relay.Relay    { return []*relay.Relay{e.redis} }
+func toPostgres(e *edge) []*relay.Relay { return e.postgres }
+func toRedis(e *edge) []*relay.Relay    { return []*relay.Relay{e.redis} }
 
 func late(delay, jitter time.Duration) func(*relay.Relay, relay.Direction) {
 	return func(r *relay.Relay, way relay.Direction) { r.Delay(way, delay, jitter) }

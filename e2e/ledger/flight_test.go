@@ -19,22 +19,22 @@ const patience = 10 * time.Second
 
 // flight is an attempt on its way.
 type flight struct {
-	*ledgerClients
-	sale     *ledgerSale
-	edge     *ledgerEdge
+	*clients
+	sale     *sale
+	edge     *edge
 	protocol string
 	hangsUp  time.Duration // after which the client hangs up
 	pause    time.Duration // within the body
 }
 
 // flight draws the way that the next attempt takes.
-func (c *ledgerClient) flight(s *ledgerSale) *flight {
+func (c *client) flight(s *sale) *flight {
 	f := &flight{
-		ledgerClients: c.ledgerClients,
-		sale:          s,
-		edge:          c.w.edges[c.rand.IntN(len(c.w.edges))],
-		protocol:      []string{"HTTP/1.1", "HTTP/2.0"}[c.rand.IntN(2)],
-		hangsUp:       patience,
+		clients:  c.clients,
+		sale:     s,
+		edge:     c.w.edges[c.rand.IntN(len(c.w.edges))],
+		protocol: []string{"HTTP/1.1", "HTTP/2.0"}[c.rand.IntN(2)],
+		hangsUp:  patience,
 	}
 	if c.rand.IntN(100) == 0 {
 		f.hangsUp = time.Duration(c.rand.IntN(20)) * time.Millisecond
@@ -50,9 +50,9 @@ func (f *flight) run() {
 	ctx, cancel := context.WithTimeout(context.Background(), f.hangsUp)
 	defer cancel()
 	defer f.flights.enter(cancel)()
-	attempt, body := f.sale.begin(f.edge.name, f.protocol)
+	sent, body := f.sale.begin(f.edge.name, f.protocol)
 	res, text, err := f.do(ctx, body)
-	f.sale.end(attempt, func(a *ledgerAttempt) {
+	f.sale.end(sent, func(a *attempt) {
 		if err != nil {
 			a.err, a.unsent = err, isUnsent(err)
 			return
@@ -64,7 +64,7 @@ func (f *flight) run() {
 			a.wait = time.Duration(seconds) * time.Second
 		}
 	})
-	if attempt.recorded() {
+	if sent.recorded() {
 		f.recorded.Add(1)
 	}
 }

@@ -19,11 +19,11 @@ const (
 	mismatched        // 422: its idempotency key is another sale's
 )
 
-// ledgerSale is a sale as the client that wants it knows it: what it sends, and all that it was told.
-type ledgerSale struct {
+// sale is a sale as the client that wants it knows it: what it sends, and all that it was told.
+type sale struct {
 	id     string // in the metadata, and in no other sale's
 	key    string // its Idempotency-Key; "" where it has none, and is then sent once
-	tenant *ledgerTenant
+	tenant *tenant
 	fate   fate
 	earner earner // what it is attributed to
 
@@ -32,7 +32,7 @@ type ledgerSale struct {
 	currency, event   string
 
 	mu       sync.Mutex
-	attempts []*ledgerAttempt
+	attempts []*attempt
 }
 
 // earner is what a sale asks to be attributed to, and what it must be attributed to.
@@ -42,8 +42,8 @@ type earner struct {
 	clickID, leadID  string // as stored; "" for null
 }
 
-// ledgerAttempt is one request, sent once, and its answer.
-type ledgerAttempt struct {
+// attempt is one request, sent once, and its answer.
+type attempt struct {
 	edge       string
 	protocol   string
 	start, end time.Time
@@ -59,16 +59,16 @@ type ledgerAttempt struct {
 }
 
 // begin notes an attempt before it is sent.
-func (s *ledgerSale) begin(edge, protocol string) (a *ledgerAttempt, body string) {
+func (s *sale) begin(edge, protocol string) (a *attempt, body string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a = &ledgerAttempt{edge: edge, protocol: protocol, start: time.Now()}
+	a = &attempt{edge: edge, protocol: protocol, start: time.Now()}
 	s.attempts = append(s.attempts, a)
 	return a, s.request(len(s.attempts) - 1)
 }
 
 // end notes what came of it.
-func (s *ledgerSale) end(a *ledgerAttempt, answer func(*ledgerAttempt)) {
+func (s *sale) end(a *attempt, answer func(*attempt)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	answer(a)
@@ -76,14 +76,14 @@ func (s *ledgerSale) end(a *ledgerAttempt, answer func(*ledgerAttempt)) {
 }
 
 // metadata of an attempt: those of one idempotency key are one request, the others each their own.
-func (s *ledgerSale) metadata(attempt int) string {
+func (s *sale) metadata(attempt int) string {
 	if s.key != "" {
 		attempt = 0
 	}
 	return fmt.Sprintf(`{"journal":%q,"attempt":%d}`, s.id, attempt)
 }
 
-func (s *ledgerSale) request(attempt int) string {
+func (s *sale) request(attempt int) string {
 	members := map[string]any{
 		"customerExternalId": s.customer,
 		"customerName":       nameOf(s.version),
@@ -112,17 +112,17 @@ func emailOf(version string) string  { return version + "@customers.example.com"
 func avatarOf(version string) string { return "https://customers.example.com/" + version + ".png" }
 
 // unknown is true of an attempt that may have recorded the sale.
-func (a *ledgerAttempt) unknown() bool {
+func (a *attempt) unknown() bool {
 	return !a.unsent && (a.status == 0 || a.status == http.StatusGatewayTimeout)
 }
 
-func (a *ledgerAttempt) recorded() bool { return a.status == http.StatusCreated }
+func (a *attempt) recorded() bool { return a.status == http.StatusCreated }
 
 // absent is true of an attempt that certainly recorded nothing.
-func (a *ledgerAttempt) absent() bool { return !a.unknown() && !a.recorded() }
+func (a *attempt) absent() bool { return !a.unknown() && !a.recorded() }
 
 // final is true of an answer that another try would only repeat.
-func (a *ledgerAttempt) final() bool {
+func (a *attempt) final() bool {
 	switch a.status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return false
@@ -131,7 +131,7 @@ func (a *ledgerAttempt) final() bool {
 }
 
 // settled is true of a sale whose client knows what became of it.
-func (s *ledgerSale) settled() bool {
+func (s *sale) settled() bool {
 	for _, a := range s.tries() {
 		if a.final() {
 			return true
@@ -141,7 +141,7 @@ func (s *ledgerSale) settled() bool {
 }
 
 // mayExist is false of a sale that was recorded by none of its attempts.
-func (s *ledgerSale) mayExist() bool {
+func (s *sale) mayExist() bool {
 	for _, a := range s.tries() {
 		if !a.absent() {
 			return true
@@ -151,8 +151,8 @@ func (s *ledgerSale) mayExist() bool {
 }
 
 // answers are the attempts that were told that the sale is recorded.
-func (s *ledgerSale) answers() []*ledgerAttempt {
-	var answers []*ledgerAttempt
+func (s *sale) answers() []*attempt {
+	var answers []*attempt
 	for _, a := range s.tries() {
 		if a.recorded() {
 			answers = append(answers, a)
@@ -161,14 +161,14 @@ func (s *ledgerSale) answers() []*ledgerAttempt {
 	return answers
 }
 
-func (s *ledgerSale) tries() []*ledgerAttempt {
+func (s *sale) tries() []*attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.attempts
 }
 
 // String is the whole journal of the sale.
-func (s *ledgerSale) String() string {
+func (s *sale) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "sale %s of %s, Idempotency-Key %q: %s\n", s.id, s.tenant.workspace, s.key, s.request(0))
 	for i, a := range s.tries() {

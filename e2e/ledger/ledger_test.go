@@ -5,15 +5,20 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"hoko.to/edge/e2e/harness"
 )
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var (
 	ledgerSeed     = flag.Uint64("ledger.seed", 0, "run the ledger test with the schedule of this seed only")
-	ledgerStrikes  = flag.Int("ledger.faults", len(ledgerFaults), "faults that one seed's schedule holds")
+	ledgerStrikes  = flag.Int("ledger.faults", len(allFaults), "faults that one seed's schedule holds")
 	ledgerOnly     = flag.String("ledger.only", "", "of the ledger test's faults, those whose names hold this text")
 	ledgerDuration = flag.Duration("ledger.for", 0, "run the ledger test with one random seed after the other for so long")
 )
@@ -21,7 +26,7 @@ var (
 // Clients that keep a journal sell through three edges, while these, Postgres,
 // Redis and the network fail. Afterwards journals and tables must agree.
 func TestLedgerAgreesWithTheTablesWhateverFails(t *testing.T) {
-	total := newLedgerTotal()
+	total := newTotal()
 	defer func() { t.Logf("in all:\n%s", total) }()
 	switch {
 	case *ledgerSeed != 0:
@@ -35,13 +40,13 @@ func TestLedgerAgreesWithTheTablesWhateverFails(t *testing.T) {
 	}
 }
 
-func (total *ledgerTotal) run(t *testing.T, seed uint64) {
+func (total *total) run(t *testing.T, seed uint64) {
 	t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-		w := newLedgerWorld(t)
-		w.clients = startLedgerClients(w, seed)
+		w := newWorld(t)
+		w.clients = startClients(w, seed)
 		t.Cleanup(func() { w.clients.lost.Store(true); w.clients.stop() })
-		run := &ledgerRun{w: w}
-		run.run(newLedgerSchedule(seed, *ledgerStrikes, *ledgerOnly))
+		run := &run{w: w}
+		run.run(newSchedule(seed, *ledgerStrikes, *ledgerOnly))
 		sales := w.clients.stop()
 		w.clients.replay(sales, 200, seed)
 
@@ -52,7 +57,7 @@ func (total *ledgerTotal) run(t *testing.T, seed uint64) {
 		for _, discrepancy := range found[:min(len(found), 20)] {
 			t.Errorf("discrepancy: %s", discrepancy)
 		}
-		one := newLedgerTotal()
+		one := newTotal()
 		one.add(run.strikes, sales, tables, found)
 		total.add(run.strikes, sales, tables, found)
 		t.Logf("-ledger.seed=%d -ledger.faults=%d -ledger.only=%q\n%s", seed, *ledgerStrikes, *ledgerOnly, one)
@@ -60,8 +65,8 @@ func (total *ledgerTotal) run(t *testing.T, seed uint64) {
 	})
 }
 
-// ledgerTotal is what happened in one run, or in several.
-type ledgerTotal struct {
+// total is what happened in one run, or in several.
+type total struct {
 	runs, sales, rows, replays, unknown, unsent, discrepancies int
 	answers                                                    map[int]int    // by status, 0 for none
 	strikes                                                    map[string]int // by fault
@@ -69,11 +74,11 @@ type ledgerTotal struct {
 	longest                                                    time.Duration  // from request to answer
 }
 
-func newLedgerTotal() *ledgerTotal {
-	return &ledgerTotal{answers: map[int]int{}, strikes: map[string]int{}, least: map[string]int{}}
+func newTotal() *total {
+	return &total{answers: map[int]int{}, strikes: map[string]int{}, least: map[string]int{}}
 }
 
-func (total *ledgerTotal) add(strikes []ledgerStrike, sales []*ledgerSale, tables ledgerTables, found []discrepancy) {
+func (total *total) add(strikes []strike, sales []*sale, tables tables, found []discrepancy) {
 	total.runs++
 	total.sales += len(sales)
 	total.rows += len(tables.sales)
@@ -92,7 +97,7 @@ func (total *ledgerTotal) add(strikes []ledgerStrike, sales []*ledgerSale, table
 	}
 }
 
-func (total *ledgerTotal) attempt(a *ledgerAttempt) {
+func (total *total) attempt(a *attempt) {
 	total.answers[a.status]++
 	if a.unknown() {
 		total.unknown++
@@ -109,7 +114,7 @@ func (total *ledgerTotal) attempt(a *ledgerAttempt) {
 }
 
 // mustCount fails a run that proves nothing.
-func (total *ledgerTotal) mustCount(t *testing.T) {
+func (total *total) mustCount(t *testing.T) {
 	t.Helper()
 	if total.unknown == 0 {
 		t.Error("no outcome was unknown to its client")
@@ -119,12 +124,12 @@ func (total *ledgerTotal) mustCount(t *testing.T) {
 			t.Errorf("%s struck while no sale was in flight", fault)
 		}
 	}
-	if *ledgerOnly == "" && len(total.strikes) < len(ledgerFaults) {
-		t.Errorf("only %d of %d faults have struck: -ledger.faults is too low", len(total.strikes), len(ledgerFaults))
+	if *ledgerOnly == "" && len(total.strikes) < len(allFaults) {
+		t.Errorf("only %d of %d faults have struck: -ledger.faults is too low", len(total.strikes), len(allFaults))
 	}
 }
 
-func (total *ledgerTotal) String() string {
+func (total *total) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\t%d runs, %d sales wanted, %d recorded, %d replays, %d outcomes unknown, longest answer %v, %d discrepancies\n",
 		total.runs, total.sales, total.rows, total.replays, total.unknown, total.longest.Round(time.Millisecond), total.discrepancies)

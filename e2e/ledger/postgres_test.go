@@ -15,18 +15,18 @@ import (
 
 // killCommitting kills a backend whose commit waits for the disk or for the
 // standby; the whole server restarts then.
-func killCommitting(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+func killCommitting(w *world, _ *edge, _ *rand.Rand) mend {
 	d := w.connect("postgres")
 	defer d.Conn.Close(context.Background())
 	w.until("a backend commits", func() bool {
-		pid := d.Count("SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE usename = $1 AND wait_event IN ('SyncRep', 'WALSync', 'WALWrite')", ledgerRole)
+		pid := d.Count("SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE usename = $1 AND wait_event IN ('SyncRep', 'WALSync', 'WALWrite')", edgeRole)
 		return pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
 	})
 	w.until("the server ends its other sessions", func() bool { return d.Conn.Ping(w.t.Context()) != nil })
-	return w.awaitPrimary
+	return func() { w.pair.AwaitStandby(w.t) }
 }
 
-func crashPostgres(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+func crashPostgres(w *world, _ *edge, _ *rand.Rand) mend {
 	primary := w.pair.Primary()
 	if err := syscall.Kill(primary.PID(), syscall.SIGQUIT); err != nil {
 		w.t.Fatal(err)
@@ -36,24 +36,24 @@ func crashPostgres(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
 	case <-time.After(harness.HangGuard):
 		w.t.Fatal("the immediate shutdown does not end")
 	}
-	return func() { primary.Start(w.t); w.awaitPrimary() }
+	return func() { primary.Start(w.t); w.pair.AwaitStandby(w.t) }
 }
 
 // terminateConnections ends all of the edges' sessions, the listeners' included.
-func terminateConnections(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
-	w.onPrimary("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", ledgerRole)
+func terminateConnections(w *world, _ *edge, _ *rand.Rand) mend {
+	w.onPrimary("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", edgeRole)
 	return nil
 }
 
-func lockHotCustomer(w *ledgerWorld, _ *ledgerEdge, r *rand.Rand) mend {
+func lockHotCustomer(w *world, _ *edge, r *rand.Rand) mend {
 	d := w.connect("hoko")
 	d.Exec("BEGIN")
-	d.Exec("SELECT FROM hoko.customers WHERE workspace_id = $1 AND external_id = $2 FOR UPDATE", ledgerTenants[0].workspace, hotCustomer(r.IntN(hotCustomers)))
+	d.Exec("SELECT FROM hoko.customers WHERE workspace_id = $1 AND external_id = $2 FOR UPDATE", tenants[0].workspace, hotCustomer(r.IntN(hotCustomers)))
 	return func() { d.Conn.Close(context.Background()) }
 }
 
 // fillConnections takes all connections that there are for an edge, those included that the edges had.
-func fillConnections(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+func fillConnections(w *world, _ *edge, _ *rand.Rand) mend {
 	var conns []*pgx.Conn
 	fill := func() {
 		for {
@@ -67,7 +67,7 @@ func fillConnections(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
 		}
 	}
 	fill()
-	w.onPrimary("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND client_addr IS NOT NULL", ledgerRole)
+	w.onPrimary("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND client_addr IS NOT NULL", edgeRole)
 	fill()
 	return func() {
 		for _, conn := range conns {
@@ -77,7 +77,7 @@ func fillConnections(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
 }
 
 // failOver loses the primary, promotes the standby, and after a while gives that a new one.
-func failOver(w *ledgerWorld, _ *ledgerEdge, r *rand.Rand) mend {
+func failOver(w *world, _ *edge, r *rand.Rand) mend {
 	if primary := w.pair.Primary(); r.IntN(3) > 0 {
 		primary.Kill()
 	} else {
@@ -85,11 +85,11 @@ func failOver(w *ledgerWorld, _ *ledgerEdge, r *rand.Rand) mend {
 	}
 	time.Sleep(time.Duration(r.IntN(500)) * time.Millisecond) // until somebody notices
 	w.pair.Promote(w.t)
-	return func() { w.pair.Rejoin(w.t); w.awaitSynchronous() }
+	return func() { w.pair.Rejoin(w.t) }
 }
 
 // muteStandby keeps the standby from receiving: commits wait for it.
-func muteStandby(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
+func muteStandby(w *world, _ *edge, _ *rand.Rand) mend {
 	pid := w.walReceiver()
 	w.signal(pid, syscall.SIGSTOP)
 	return func() { w.signal(pid, syscall.SIGCONT) }
@@ -97,14 +97,14 @@ func muteStandby(w *ledgerWorld, _ *ledgerEdge, _ *rand.Rand) mend {
 
 // failOverLagging loses the primary with commits that the standby does not have.
 // Some are visible on the primary all the same: those whose edge has given up waiting.
-func failOverLagging(w *ledgerWorld, _ *ledgerEdge, r *rand.Rand) mend {
+func failOverLagging(w *world, _ *edge, r *rand.Rand) mend {
 	pid := w.walReceiver()
 	w.signal(pid, syscall.SIGSTOP)
 	w.until("a commit waits for the standby", func() bool { return w.pair.Waiting(w.t) > 0 })
 	w.clients.held.Store(r.IntN(2) == 0)                       // a replay among new sales waits with them: give it a batch of its own
 	time.Sleep(time.Duration(r.IntN(6000)) * time.Millisecond) // the edges' patience is half of that
 	if r.IntN(2) == 0 {                                        // an operator who has even less: the statements succeed then
-		w.onPrimary("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND wait_event = 'SyncRep'", ledgerRole)
+		w.onPrimary("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND wait_event = 'SyncRep'", edgeRole)
 		time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
 	}
 	w.pair.Primary().Kill()
@@ -115,11 +115,11 @@ func failOverLagging(w *ledgerWorld, _ *ledgerEdge, r *rand.Rand) mend {
 		return err == nil && now != pid
 	})
 	w.pair.Promote(w.t)
-	return func() { w.pair.Rejoin(w.t); w.awaitSynchronous() }
+	return func() { w.pair.Rejoin(w.t) }
 }
 
 // walReceiver is the process by which the standby receives.
-func (w *ledgerWorld) walReceiver() (pid int) {
+func (w *world) walReceiver() (pid int) {
 	w.t.Helper()
 	w.until("the standby receives", func() bool {
 		var err error
@@ -130,7 +130,7 @@ func (w *ledgerWorld) walReceiver() (pid int) {
 }
 
 // askStandby is the id of that process, 0 where there is none.
-func (w *ledgerWorld) askStandby() (pid int, err error) {
+func (w *world) askStandby() (pid int, err error) {
 	conn, err := pgx.Connect(w.t.Context(), w.pair.Standby().DSN("postgres"))
 	if err != nil {
 		return 0, err
@@ -140,7 +140,7 @@ func (w *ledgerWorld) askStandby() (pid int, err error) {
 	return pid, err
 }
 
-func (w *ledgerWorld) signal(pid int, signal syscall.Signal) {
+func (w *world) signal(pid int, signal syscall.Signal) {
 	w.t.Helper()
 	if err := syscall.Kill(pid, signal); err != nil {
 		w.t.Fatal(err)

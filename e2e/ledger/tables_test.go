@@ -4,8 +4,8 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// ledgerTables is what the database holds after all.
-type ledgerTables struct {
+// tables is what the database holds after all.
+type tables struct {
 	sales     []saleRow
 	customers []customerRow
 	keys      []keyRow
@@ -25,7 +25,7 @@ type customerRow struct{ id, workspace, external, name, email, avatar string }
 type keyRow struct{ workspace, key, saleID string }
 
 // readTables is all that the database holds.
-func readTables(d harness.DB) (tables ledgerTables) {
+func readTables(d harness.DB) (tables tables) {
 	d.T.Helper()
 	read(d, &tables.sales, `SELECT s.id::text, s.workspace_id, coalesce(c.external_id, ''), s.customer_id, coalesce(s.click_id, ''), s.link_id, coalesce(s.lead_id, ''),
 			s.attribution, s.currency, s.event_name, coalesce(s.metadata->>'journal', ''), s.amount, coalesce((s.metadata->>'attempt')::int, 0)

@@ -15,55 +15,55 @@ const (
 	seededVersion   = "v0"
 )
 
-// ledgerTenant is a workspace with a key, a link, two clicks, and customers with leads.
-type ledgerTenant struct {
+// tenant is a workspace with a key, a link, two clicks, and customers with leads.
+type tenant struct {
 	workspace, apiKey string
 	perSecond         int // requests that its key may make; 0 for the Caddyfile's limit
 }
 
 // The tenants use the same customers' and idempotency keys' names, which must not matter.
-var ledgerTenants = []*ledgerTenant{
+var tenants = []*tenant{
 	{workspace: "ample", apiKey: "hoko_key_of_the_ample_workspace"},
 	{workspace: "scarce", apiKey: "hoko_key_of_the_scarce_workspace", perSecond: 8},
 }
 
-func (n *ledgerTenant) other() *ledgerTenant {
-	if n == ledgerTenants[0] {
-		return ledgerTenants[1]
+func (n *tenant) other() *tenant {
+	if n == tenants[0] {
+		return tenants[1]
 	}
-	return ledgerTenants[0]
+	return tenants[0]
 }
 
-func (n *ledgerTenant) link() string             { return "link_" + n.workspace }
-func (n *ledgerTenant) click(of string) string   { return "click_" + of + "_" + n.workspace }
-func (n *ledgerTenant) lead(of, c string) string { return "lead_" + of + "_" + c + "_" + n.workspace }
-func hotCustomer(i int) string                   { return fmt.Sprint("hot-", i) }
-func steadyCustomer(i int) string                { return fmt.Sprint("steady-", i) }
+func (n *tenant) link() string             { return "link_" + n.workspace }
+func (n *tenant) click(of string) string   { return "click_" + of + "_" + n.workspace }
+func (n *tenant) lead(of, c string) string { return "lead_" + of + "_" + c + "_" + n.workspace }
+func hotCustomer(i int) string             { return fmt.Sprint("hot-", i) }
+func steadyCustomer(i int) string          { return fmt.Sprint("steady-", i) }
 func isSeeded(customer string) bool {
 	return strings.HasPrefix(customer, "hot-") || strings.HasPrefix(customer, "steady-")
 }
 
 // The ways to earn a sale. Every seeded customer has two leads, of which the trial is the later one.
-func (n *ledgerTenant) byClick() earner {
+func (n *tenant) byClick() earner {
 	return earner{click: n.click("ad"), attribution: "click", clickID: n.click("ad")}
 }
 
-func (n *ledgerTenant) byMissingLead() earner {
+func (n *tenant) byMissingLead() earner {
 	e := n.byClick()
 	e.leadEvent = "Webinar"
 	return e
 }
 
-func (n *ledgerTenant) byLead(customer string) earner {
+func (n *tenant) byLead(customer string) earner {
 	return earner{leadEvent: "Sign up", attribution: "lead-event", clickID: n.click("ad"), leadID: n.lead("signup", customer)}
 }
 
-func (n *ledgerTenant) byLatestLead(customer string) earner {
+func (n *tenant) byLatestLead(customer string) earner {
 	return earner{attribution: "latest-lead", clickID: n.click("mail"), leadID: n.lead("trial", customer)}
 }
 
 // seed fills the database for a tenant.
-func (n *ledgerTenant) seed(t testing.TB, d harness.DB) {
+func (n *tenant) seed(t testing.TB, d harness.DB) {
 	t.Helper()
 	d.Exec("INSERT INTO hoko.workspaces (id, name) VALUES ($1, $1)", n.workspace)
 	d.Exec("INSERT INTO hoko.links (id, workspace_id, url, short_url) VALUES ($1, $2, 'https://example.com', 'https://hoko.to/l')", n.link(), n.workspace)
@@ -79,7 +79,7 @@ func (n *ledgerTenant) seed(t testing.TB, d harness.DB) {
 	}
 }
 
-func (n *ledgerTenant) seedCustomer(d harness.DB, customer string) {
+func (n *tenant) seedCustomer(d harness.DB, customer string) {
 	d.T.Helper()
 	id := "customer_" + customer + "_" + n.workspace
 	d.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, avatar) VALUES ($1, $2, $3, $4, $5, $6)",

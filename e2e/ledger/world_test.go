@@ -8,9 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
 	"hoko.to/edge/e2e/harness"
 	"hoko.to/edge/internal/relay"
@@ -19,22 +18,23 @@ import (
 )
 
 const (
-	ledgerEdges    = 3
-	ledgerRole     = "hoko_edge" // no superuser, so that a full connection table is full for it
-	ledgerPassword = "sold"
+	edgeCount    = 3
+	edgeRole     = "hoko_edge" // no superuser, so that a full connection table is full for it
+	edgePassword = "sold"
 )
 
-// ledgerWorld is all that the clients of a ledger rely on, and that its faults break.
-type ledgerWorld struct {
+// world is all that the clients of a ledger rely on, and that its faults break.
+type world struct {
 	t       *testing.T
 	pair    *testenv.Pair
-	redis   *ledgerRedis
-	edges   []*ledgerEdge
-	clients *ledgerClients
+	redis   *testenv.OwnRedis
+	control *redis.Client // of that Redis, past all relays
+	edges   []*edge
+	clients *clients
 }
 
-// ledgerEdge is an edge with relays of its own before both Postgres servers and Redis.
-type ledgerEdge struct {
+// edge is an edge with relays of its own before both Postgres servers and Redis.
+type edge struct {
 	*harness.Edge
 	name            string
 	postgres        []*relay.Relay
@@ -44,28 +44,28 @@ type ledgerEdge struct {
 	otherDSN, other bool                    // what its Caddyfile says at present
 }
 
-func newLedgerWorld(t *testing.T) *ledgerWorld {
+func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &ledgerWorld{t: t, pair: testenv.Replicated(t), redis: startLedgerRedis(t)}
-	w.awaitSynchronous()
+	w := &world{t: t, pair: testenv.Replicated(t), redis: testenv.RedisServer(t)}
+	w.control = harness.RedisClient(t, w.redis.URL())
 	w.seed()
-	for i := range ledgerEdges {
+	for i := range edgeCount {
 		w.edges = append(w.edges, w.startEdge(fmt.Sprint("edge ", i)))
 	}
 	return w
 }
 
-func (w *ledgerWorld) seed() {
+func (w *world) seed() {
 	w.t.Helper()
 	server := w.connect("postgres")
 	server.Exec("CREATE DATABASE hoko")
-	server.Exec(fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", ledgerRole, ledgerPassword))
+	server.Exec(fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", edgeRole, edgePassword))
 	if err := postgres.Migrate(w.t.Context(), w.pair.Primary().DSN("hoko"), nil); err != nil {
 		w.t.Fatal(err)
 	}
 	d := w.connect("hoko")
 	d.Exec(harness.ReadRoot(w.t, "docs/role.sql"))
-	for _, tenant := range ledgerTenants {
+	for _, tenant := range tenants {
 		tenant.seed(w.t, d)
 	}
 	d.Conn.Close(w.t.Context())
@@ -73,13 +73,13 @@ func (w *ledgerWorld) seed() {
 }
 
 // connect is a connection of a superuser to the primary, past all proxies.
-func (w *ledgerWorld) connect(database string) harness.DB {
+func (w *world) connect(database string) harness.DB {
 	w.t.Helper()
 	return harness.Connect(w.t, w.pair.Primary().DSN(database))
 }
 
 // onPrimary runs one statement on the primary.
-func (w *ledgerWorld) onPrimary(sql string, args ...any) {
+func (w *world) onPrimary(sql string, args ...any) {
 	w.t.Helper()
 	d := w.connect("hoko")
 	defer d.Conn.Close(context.Background())
@@ -87,18 +87,18 @@ func (w *ledgerWorld) onPrimary(sql string, args ...any) {
 }
 
 // edgeDSN is the DSN of an edge's role past all proxies, for connections that do as an edge's would.
-func (w *ledgerWorld) edgeDSN() string {
+func (w *world) edgeDSN() string {
 	u, err := url.Parse(w.pair.Primary().DSN("hoko"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	u.User = url.User(ledgerRole)
+	u.User = url.User(edgeRole)
 	return u.String()
 }
 
-func (w *ledgerWorld) startEdge(name string) *ledgerEdge {
+func (w *world) startEdge(name string) *edge {
 	w.t.Helper()
-	e := &ledgerEdge{name: name, clients: map[string]*http.Client{}, redis: startRelay(w.t, w.redis.address)}
+	e := &edge{name: name, clients: map[string]*http.Client{}, redis: startRelay(w.t, w.control.Options().Addr)}
 	for _, node := range []*testenv.Node{w.pair.Primary(), w.pair.Standby()} {
 		e.postgres = append(e.postgres, startRelay(w.t, node.Address))
 	}
@@ -106,7 +106,7 @@ func (w *ledgerWorld) startEdge(name string) *ledgerEdge {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		c := e.Client(w.t, protocol)
 		c.Timeout = 0 // each attempt has its own
-		c.Transport.(*http.Transport).MaxIdleConnsPerHost = ledgerClientCount
+		c.Transport.(*http.Transport).MaxIdleConnsPerHost = clientCount
 		e.clients[protocol] = c
 	}
 	return e
@@ -123,16 +123,16 @@ func startRelay(t testing.TB, server string) *relay.Relay {
 }
 
 // dsn names both servers, in one order or the other.
-func (e *ledgerEdge) dsn() string {
+func (e *edge) dsn() string {
 	hosts := []string{e.postgres[0].Address(), e.postgres[1].Address()}
 	if e.otherDSN {
 		hosts[0], hosts[1] = hosts[1], hosts[0]
 	}
-	return fmt.Sprintf("postgres://%s:%s@%s/hoko?sslmode=disable&target_session_attrs=read-write&connect_timeout=2", ledgerRole, ledgerPassword, strings.Join(hosts, ","))
+	return fmt.Sprintf("postgres://%s:%s@%s/hoko?sslmode=disable&target_session_attrs=read-write&connect_timeout=2", edgeRole, edgePassword, strings.Join(hosts, ","))
 }
 
 // settings makes the shipped Caddyfile quicker to give up, so that many faults fit into a run; the limit of Redis's time is the shipped one.
-func (e *ledgerEdge) settings(config string) string {
+func (e *edge) settings(config string) string {
 	ttl := "60s"
 	if e.other {
 		ttl = "61s"
@@ -148,36 +148,8 @@ func (e *ledgerEdge) settings(config string) string {
 	).Replace(config)
 }
 
-// awaitPrimary returns when the primary takes connections again, and its standby follows.
-func (w *ledgerWorld) awaitPrimary() {
+// until polls until a condition holds.
+func (w *world) until(what string, holds func() bool) {
 	w.t.Helper()
-	w.until("the standby is in sync", func() (inSync bool) {
-		conn, err := pgx.Connect(w.t.Context(), w.pair.Primary().DSN("postgres"))
-		if err != nil {
-			return false
-		}
-		defer conn.Close(w.t.Context())
-		err = conn.QueryRow(w.t.Context(), "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming')").Scan(&inSync)
-		return err == nil && inSync
-	})
-}
-
-// awaitSynchronous returns when every commit waits for the standby. That the
-// standby is in sync does not mean it yet: it is the checkpointer that tells all
-// sessions of new settings, and it has read them when it begins a checkpoint.
-func (w *ledgerWorld) awaitSynchronous() {
-	w.t.Helper()
-	d := w.connect("postgres")
-	defer d.Conn.Close(context.Background())
-	d.Exec("CHECKPOINT")
-}
-
-// until polls; the guard is for a run that would hang.
-func (w *ledgerWorld) until(what string, holds func() bool) {
-	w.t.Helper()
-	for guard := time.Now().Add(harness.HangGuard); !holds(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(guard) {
-			w.t.Fatalf("it does not happen that %s", what)
-		}
-	}
+	testenv.Until(w.t, what, holds)
 }

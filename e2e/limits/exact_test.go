@@ -2,6 +2,7 @@ package limits
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -10,6 +11,8 @@ import (
 	"hoko.to/edge/e2e/harness"
 	"hoko.to/edge/internal/testenv"
 )
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // Three edges and twelve clients against one bucket at a time.
 func TestALimitIsExactOverThreeEdges(t *testing.T) { limitIsExact(t, testenv.Redis(t)) }

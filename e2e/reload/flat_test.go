@@ -3,8 +3,6 @@ package reload
 import (
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,29 +44,6 @@ func takeFootprint(t *testing.T, s *harness.Stack, redisServer *redis.Client) fo
 	return f
 }
 
-// keepSelling sends sales and pages over each protocol until it is stopped, and counts
-// the sales. It leaves no connection behind.
-func keepSelling(t *testing.T, s *harness.Stack) (stop func() int64) {
-	var (
-		done  atomic.Bool
-		sold  atomic.Int64
-		group sync.WaitGroup
-	)
-	for _, protocol := range harness.Protocols {
-		c := s.Client(t, protocol)
-		group.Go(func() {
-			defer c.CloseIdleConnections()
-			for !done.Load() {
-				if err := sellAndLook(s, c, &sold); err != nil {
-					t.Errorf("%s: %v", protocol, err)
-					return
-				}
-			}
-		})
-	}
-	return func() int64 { done.Store(true); group.Wait(); return sold.Load() }
-}
-
 func TestAHundredReloadsLeaveNothingBehind(t *testing.T) {
 	t.Parallel() // it waits for the backends of old settings, which outlive the longest request of theirs
 	dsn, site, redisURL := testenv.Database(t), harness.StartSite(t, nil), testenv.Redis(t)
@@ -79,13 +54,13 @@ func TestAHundredReloadsLeaveNothingBehind(t *testing.T) {
 		Edge: harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: redisURL, Upstream: site.Upstream(), Edit: roomy}),
 	}
 
-	stop := keepSelling(t, s)
+	_, stop := load(t, s, 1)
 	for s.DB.Sales() < 500 && !t.Failed() { // every pool has been needed
 	}
 	sold := stop()
 	before := takeFootprint(t, s, redisServer)
 
-	stop = keepSelling(t, s)
+	_, stop = load(t, s, 1)
 	for i := range 100 {
 		s.WriteCaddyfile(t, func(config string) string {
 			// Of five reloads two have other settings, which none has had before.

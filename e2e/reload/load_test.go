@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,15 +18,17 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+
 func isHTTP1(c *http.Client) bool {
 	transport, ok := c.Transport.(*http.Transport)
 	return ok && !transport.ForceAttemptHTTP2
 }
 
-// load sends sales and pages over each protocol until its stop is called, which
+// load has clients of each protocol send sales and pages until its stop is called, which
 // returns how many sales were answered 201. Anything else fails the test. sale is
 // sent a value for sales that are answered while somebody waits for one.
-func load(t *testing.T, s *harness.Stack) (sale <-chan struct{}, stop func() int64) {
+func load(t *testing.T, s *harness.Stack, clients int) (sale <-chan struct{}, stop func() int64) {
 	var (
 		done   atomic.Bool
 		sold   atomic.Int64
@@ -33,9 +36,10 @@ func load(t *testing.T, s *harness.Stack) (sale <-chan struct{}, stop func() int
 		signal = make(chan struct{})
 	)
 	for _, protocol := range harness.Protocols {
-		for range 2 {
+		for range clients {
 			c := s.Client(t, protocol)
 			group.Go(func() {
+				defer c.CloseIdleConnections()
 				for !done.Load() {
 					if err := sellAndLook(s, c, &sold); err != nil {
 						t.Errorf("%s: %v", protocol, err)
@@ -120,7 +124,7 @@ func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1000000/1m"))
-			sale, stop := load(t, s)
+			sale, stop := load(t, s, 2)
 			for i := range 5 {
 				for range 10 { // sales flow before each reload
 					select {

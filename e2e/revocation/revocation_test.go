@@ -3,12 +3,15 @@ package revocation
 import (
 	"flag"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
 	"hoko.to/edge/e2e/harness"
 	"hoko.to/edge/internal/testenv"
 )
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var (
 	revocationRounds  = flag.Int("revocation.rounds", 1, "revocations of each kind, and an eighth as many for each way in which the listener is lost")

@@ -84,6 +84,20 @@ func wantEcho(t *testing.T, conn net.Conn, want string) {
 	}
 }
 
+// echo sends a text and waits for its return.
+func echo(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	send(t, conn, text)
+	wantEcho(t, conn, text)
+}
+
+func restore(t *testing.T, r *Relay) {
+	t.Helper()
+	if err := r.Restore(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // wantEnd fails unless the connection has ended, after this was received.
 func wantEnd(t *testing.T, conn net.Conn, want string) error {
 	t.Helper()
@@ -112,9 +126,7 @@ func TestRelay_PassesOn(t *testing.T) {
 			go io.WriteString(conn, large)
 			wantEcho(t, conn, large)
 			conn.Close()
-			again := dial(t, r)
-			send(t, again, "hello")
-			wantEcho(t, again, "hello")
+			echo(t, dial(t, r), "hello")
 			if n := r.Accepted(); n != 2 {
 				t.Errorf("accepted %d", n)
 			}
@@ -127,8 +139,7 @@ func TestRelay_Silence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := before(t, "unix")
 			known := dial(t, r)
-			send(t, known, "a")
-			wantEcho(t, known, "a")
+			echo(t, known, "a")
 			r.Silence(d)
 			fresh := dial(t, r)
 			for _, conn := range []net.Conn{known, fresh} {
@@ -145,8 +156,7 @@ func TestRelay_Silence(t *testing.T) {
 func TestRelay_Cut(t *testing.T) {
 	r := before(t, "tcp")
 	conn := dial(t, r)
-	send(t, conn, "a")
-	wantEcho(t, conn, "a")
+	echo(t, conn, "a")
 	r.Silence(ToClient)
 	send(t, conn, "b")
 	r.Cut()
@@ -154,12 +164,8 @@ func TestRelay_Cut(t *testing.T) {
 	if _, err := net.Dial("tcp", r.Address()); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("a new connection: %v", err)
 	}
-	if err := r.Restore(); err != nil {
-		t.Fatal(err)
-	}
-	again := dial(t, r)
-	send(t, again, "c")
-	wantEcho(t, again, "c")
+	restore(t, r)
+	echo(t, dial(t, r), "c")
 	if n := r.Accepted(); n != 1 {
 		t.Errorf("accepted %d since it is open again", n)
 	}
@@ -168,8 +174,7 @@ func TestRelay_Cut(t *testing.T) {
 func TestRelay_Reset(t *testing.T) {
 	r := before(t, "tcp")
 	conn := dial(t, r)
-	send(t, conn, "a")
-	wantEcho(t, conn, "a")
+	echo(t, conn, "a")
 	r.Reset()
 	if err := wantEnd(t, conn, ""); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the connection ends with %v", err)
@@ -182,12 +187,8 @@ func TestRelay_Reset(t *testing.T) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("a new connection ends with %v", err)
 	}
-	if err := r.Restore(); err != nil {
-		t.Fatal(err)
-	}
-	again := dial(t, r)
-	send(t, again, "b")
-	wantEcho(t, again, "b")
+	restore(t, r)
+	echo(t, dial(t, r), "b")
 }
 
 func TestRelay_CutAfter(t *testing.T) {
@@ -204,8 +205,7 @@ func TestRelay_CutAfter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := before(t, "unix")
 			known := dial(t, r)
-			send(t, known, "first")
-			wantEcho(t, known, "first")
+			echo(t, known, "first")
 			r.CutAfter(c.d, c.bytes)
 			for _, conn := range []net.Conn{known, dial(t, r)} {
 				send(t, conn, "hello")
@@ -222,17 +222,13 @@ func TestRelay_Drop(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := before(t, "unix")
 			lossy, idle := dial(t, r), dial(t, r)
-			send(t, idle, "a")
-			wantEcho(t, idle, "a")
+			echo(t, idle, "a")
 			r.Drop(d)
 			send(t, lossy, "b")
 			wantSilence(t, lossy)
-			if err := r.Restore(); err != nil {
-				t.Fatal(err)
-			}
+			restore(t, r)
 			wantEnd(t, lossy, "") // what follows could not be understood
-			send(t, idle, "c")
-			wantEcho(t, idle, "c")
+			echo(t, idle, "c")
 		})
 	}
 }

@@ -163,20 +163,24 @@ func (p *Pair) on(t testing.TB, n *Node, sql string) {
 
 func (p *Pair) ask(t testing.TB, sql string, value any) {
 	t.Helper()
-	ctx, cancel := guarded()
-	defer cancel()
-	conn, err := pgx.Connect(ctx, p.primary.DSN("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	if err := conn.QueryRow(ctx, sql).Scan(value); err != nil {
+	if err := p.query(sql, value); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
 
-// until asks the primary until it says yes.
+func (p *Pair) query(sql string, value any) error {
+	ctx, cancel := guarded()
+	defer cancel()
+	conn, err := pgx.Connect(ctx, p.primary.DSN("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return conn.QueryRow(ctx, sql).Scan(value)
+}
+
+// until asks the primary, which may not be there yet, until it says yes.
 func (p *Pair) until(t testing.TB, what, sql string) {
 	t.Helper()
-	Until(t, what, func() (yes bool) { p.ask(t, sql, &yes); return yes })
+	Until(t, what, func() (yes bool) { return p.query(sql, &yes) == nil && yes })
 }
