@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
@@ -27,7 +28,7 @@ var migrationFiles embed.FS
 // It needs a session of its own: with a PgBouncer in transaction mode in
 // between, give it the address of the database itself.
 func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
-	logger = orDiscard(logger)
+	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
 	// The role may have the timeouts of the edge's sessions; waiting for another migration exceeds them.
 	conn, err := Connect(ctx, dsn, map[string]string{"lock_timeout": "0", "statement_timeout": "0"})
 	if err != nil {

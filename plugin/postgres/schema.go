@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrSchema: the database does not have the schema that this edge needs. Its
-// text names the command that mends it.
+// ErrSchema means that the database does not have the schema that this edge needs. Its text names
+// the command that fixes it.
 var ErrSchema = errors.New("the database does not have the schema of this edge (run: caddy hoko migrate)")
 
 // Querier is a connection, a pool or a transaction.
@@ -25,9 +26,8 @@ type Querier interface {
 // suffices however many stores and connections look.
 var newerSchema atomic.Int32
 
-// CheckSchema returns an ErrSchema where the schema is older than this binary
-// needs or missing. A newer one is fine, as migrations only add: it is logged,
-// once. The logger may be nil.
+// CheckSchema returns an ErrSchema if the schema is missing or older than this binary needs. A newer
+// one is fine, as migrations only add; that is logged once. The logger may be nil.
 func CheckSchema(ctx context.Context, q Querier, logger *slog.Logger) error {
 	current, err := schemaVersion(ctx, q)
 	if err != nil {
@@ -38,7 +38,7 @@ func CheckSchema(ctx context.Context, q Querier, logger *slog.Logger) error {
 		return fmt.Errorf("%w: version %d, needed %d", ErrSchema, current, latest)
 	}
 	if current > latest && newerSchema.Swap(current) != current {
-		warnNewerSchema(orDiscard(logger), current, latest)
+		warnNewerSchema(cmp.Or(logger, slog.New(slog.DiscardHandler)), current, latest)
 	}
 	return nil
 }

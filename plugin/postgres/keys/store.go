@@ -1,3 +1,4 @@
+// Package keys looks API keys up in Postgres and listens for changes of them.
 package keys
 
 import (

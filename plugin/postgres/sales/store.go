@@ -1,3 +1,4 @@
+// Package sales records sales in Postgres, exactly once each, by group commit.
 package sales
 
 import (
