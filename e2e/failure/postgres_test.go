@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -96,7 +97,7 @@ func (p *brokenPostgres) fillDisk(t *testing.T) (mend func()) {
 	// The last page has room yet: what rolls back here takes it, as nothing vacuums it so soon.
 	_, err := p.Conn.Exec(t.Context(), `INSERT INTO hoko.sales (id, workspace_id, customer_id, link_id, attribution, amount, currency, event_name)
 		SELECT gen_random_uuid(), 'ws_1', 'c', 'l', 'click', 1, 'usd', 'e' FROM generate_series(1, 10000)`)
-	if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != "53100" {
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != pgerrcode.DiskFull {
 		t.Fatalf("the table is not full: %v", err)
 	}
 	return func() {
@@ -117,7 +118,7 @@ func (p *brokenPostgres) fill(t *testing.T) (empty func()) {
 		p.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hoko-edge'")
 		for {
 			conn, err := pgx.Connect(t.Context(), p.dsn)
-			if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "53300" {
+			if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == pgerrcode.TooManyConnections {
 				break
 			}
 			if err != nil {

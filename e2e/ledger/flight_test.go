@@ -101,8 +101,8 @@ func (f *flight) do(ctx context.Context, body string) (*http.Response, []byte, e
 
 // isUnsent is true of an error that came before there was a connection.
 func isUnsent(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
 }
 
 // slowBody is a body that pauses in its middle.

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -58,7 +59,7 @@ func fillConnections(w *world, _ *edge, _ *rand.Rand) mend {
 	fill := func() {
 		for {
 			conn, err := pgx.Connect(w.t.Context(), w.edgeDSN())
-			if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && refusal.Code == "53300" {
+			if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && refusal.Code == pgerrcode.TooManyConnections {
 				return
 			} else if err != nil {
 				w.t.Fatal(err)

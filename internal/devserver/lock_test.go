@@ -14,8 +14,7 @@ func TestALockHasOneHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Lock(dir)
-	var locked *LockedError
-	if !errors.As(err, &locked) || locked.PID != os.Getpid() || locked.Dir != dir {
+	if locked, ok := errors.AsType[*LockedError](err); !ok || locked.PID != os.Getpid() || locked.Dir != dir {
 		t.Fatalf("a second holder got %v", err)
 	}
 	if err := lock.Close(); err != nil {

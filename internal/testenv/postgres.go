@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -138,13 +139,11 @@ func (s *shared) drop(name string) error {
 	defer cancel()
 	for {
 		err := execute(ctx, s.server, fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", name))
-		if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != objectInUse || ctx.Err() != nil {
+		if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != pgerrcode.ObjectInUse || ctx.Err() != nil {
 			return err
 		}
 	}
 }
-
-const objectInUse = "55006"
 
 func (s *shared) exec(sql string) error {
 	ctx, cancel := guarded()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"hoko.to/edge/internal/testenv"
@@ -74,7 +75,7 @@ func TestRoleHasWhatTheEdgeNeedsAndNoMore(t *testing.T) {
 	} {
 		t.Run("never "+name, func(t *testing.T) {
 			_, err := edge.Conn.Exec(testenv.Guarded(t), sql)
-			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" {
+			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != pgerrcode.InsufficientPrivilege {
 				t.Errorf("got %v, want insufficient_privilege", err)
 			}
 		})

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 )
@@ -127,7 +128,7 @@ func (w *Wire) serve(client net.Conn) {
 	}
 	if w.Refuses != nil && parameters != nil {
 		if wrong := w.Refuses(parameters); wrong != "" {
-			refusal := pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: "08P01", Message: wrong}
+			refusal := pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: pgerrcode.ProtocolViolation, Message: wrong}
 			message, _ := refusal.Encode(nil)
 			_, _ = client.Write(message)
 			return
