@@ -53,7 +53,7 @@ var mayUse = []struct {
 	{"github.com/caddyserver", []string{"cmd", "caddymodule", "e2e"}, false},
 	{"go.uber.org/zap", []string{"cmd", "caddymodule", "e2e"}, false},
 	{"github.com/jackc", []string{"plugin/postgres", "internal/devserver", "internal/testenv", "bench", "e2e"}, true},
-	{"github.com/redis/go-redis", []string{"plugin/ratelimit", "e2e"}, true},
+	{"github.com/redis/go-redis", []string{"plugin/ratelimit", "bench", "e2e"}, true},
 	{"github.com/go-redis/redis_rate", []string{"plugin/ratelimit"}, true},
 }
 
