@@ -67,7 +67,6 @@ func (a *App) Provision(ctx caddy.Context) error {
 // Start begins to listen for changed keys. It does not wait for Postgres.
 func (a *App) Start() error {
 	a.lease.Use()
-	tendGarbage()
 	return nil
 }
 

@@ -3,6 +3,9 @@
 package main
 
 import (
+	"os"
+	"time"
+
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
@@ -10,5 +13,12 @@ import (
 )
 
 func main() {
+	if os.Getenv("GOGC") == "" {
+		go func() {
+			for range time.Tick(time.Second) {
+				tuneGC()
+			}
+		}()
+	}
 	caddycmd.Main()
 }
