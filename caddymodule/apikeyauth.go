@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,6 +12,7 @@ import (
 
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/ratelimit"
 )
 
 // APIKeyAuth admits requests with a valid API key, sent as `Authorization: Bearer <key>` or
@@ -91,7 +91,8 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 	}
 	if spent, ok := errors.AsType[*apikey.GuessesSpent](err); ok {
 		refuse(w, r, "guesses_spent", func() {
-			setGuessHeaders(w.Header(), spent, time.Now())
+			budget := ratelimit.Decision{Evaluated: true, Limit: spent.Limit, ResetAfter: spent.ResetAfter}
+			budget.SetHeaders(w.Header(), "", time.Now())
 			apierror.WriteRateLimitExceeded(w, spent.RetryAfter)
 		})
 		return nil
@@ -105,12 +106,6 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 // statusClientClosedRequest is the status that Caddy logs if the client did not wait. Nothing
 // failed.
 const statusClientClosedRequest = 499
-
-func setGuessHeaders(header http.Header, spent *apikey.GuessesSpent, now time.Time) {
-	header.Set("X-RateLimit-Limit", strconv.Itoa(spent.Limit.Burst))
-	header.Set("X-RateLimit-Remaining", "0")
-	header.Set("X-RateLimit-Reset", strconv.FormatInt(now.Add(spent.ResetAfter+time.Second-1).Unix(), 10))
-}
 
 // refuseScopes answers 403 and names the scopes that the key lacks.
 func refuseScopes(w http.ResponseWriter, r *http.Request, missing []string) {

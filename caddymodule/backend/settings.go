@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"fmt"
 
@@ -29,8 +28,9 @@ func (s Settings) WithDefaults() (Settings, error) {
 	if s.Keys, err = s.Keys.WithDefaults(); err != nil {
 		return s, fmt.Errorf("key_cache: %w", err)
 	}
-	s.Limits.Prefix = cmp.Or(s.Limits.Prefix, ratelimit.DefaultPrefix)
-	s.Limits.Timeout = cmp.Or(s.Limits.Timeout, ratelimit.DefaultTimeout)
+	if s.Limits, err = s.Limits.WithDefaults(); err != nil {
+		return s, err // it names redis
+	}
 	s.Sales.Timeout = s.Postgres.SaleTimeout
 	if s.Sales, err = s.Sales.WithDefaults(); err != nil {
 		return s, fmt.Errorf("sales: %w", err)

@@ -6,11 +6,10 @@ import (
 	"time"
 
 	"hoko.to/edge/internal/testenv"
-	"hoko.to/edge/plugin/limit"
 )
 
 // plenty is a limit that no benchmark spends.
-var plenty = limit.Limit{Rate: 100_000, Period: time.Second, Burst: 1_000_000}
+var plenty = limitOf(100_000, time.Second, 1_000_000)
 
 func BenchmarkAllow(b *testing.B) {
 	limiter := newLimiter(b, Options{URL: testenv.Redis(b), Timeout: patience})
@@ -49,7 +48,7 @@ func BenchmarkAllowWithoutRedis(b *testing.B) {
 
 func BenchmarkAllowRemembersADenial(b *testing.B) {
 	limiter := newLimiter(b, Options{URL: testenv.Redis(b), Timeout: patience})
-	request := Request{Name: "default", Limit: limit.Limit{Rate: 1, Period: time.Hour, Burst: 1}}
+	request := Request{Name: "default", Limit: limitOf(1, time.Hour, 1)}
 	limiter.Allow(b.Context(), request)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -33,11 +33,11 @@ type breaker struct {
 
 	epoch  atomic.Uint64 // even: closed; odd: open; one more with each change
 	failed atomic.Int32  // failures in a row
-	opened atomic.Pointer[outage]
+	opened atomic.Pointer[opening]
 }
 
-// outage is why and since when a breaker is open.
-type outage struct {
+// opening is why and since when a breaker is open.
+type opening struct {
 	since time.Time
 	cause failure
 }
@@ -60,8 +60,8 @@ func (b *breaker) admit(ctx context.Context) (epoch uint64, err error) {
 	return epoch, nil
 }
 
-// settle judges how a command went and returns its error.
-func (b *breaker) settle(epoch uint64, cmd redis.Cmder, err error) error {
+// record judges how a command went and returns its error.
+func (b *breaker) record(epoch uint64, cmd redis.Cmder, err error) error {
 	err, tells := b.judge(cmd, err)
 	if tells {
 		b.count(epoch, cmd, err)
@@ -69,9 +69,9 @@ func (b *breaker) settle(epoch uint64, cmd redis.Cmder, err error) error {
 	return err
 }
 
-// settleAll judges a round trip as a whole: an answer to any of its calls shows
+// recordAll judges a round trip as a whole: an answer to any of its calls shows
 // that the node is well, and without one it failed once, however many they were.
-func (b *breaker) settleAll(epoch uint64, cmds []redis.Cmder) (first error) {
+func (b *breaker) recordAll(epoch uint64, cmds []redis.Cmder) (first error) {
 	var speaker redis.Cmder
 	for _, cmd := range cmds {
 		err, tells := b.judge(cmd, cmd.Err())
@@ -160,7 +160,7 @@ func hostPort(address string) string {
 }
 
 func (b *breaker) open(cause failure, err error, key string) {
-	b.opened.Store(&outage{time.Now(), cause})
+	b.opened.Store(&opening{time.Now(), cause})
 	b.fleet.opened()
 	b.fleet.logger.Warn("redis does not answer: limits are decided without it",
 		slog.String("node", b.node), slog.String("class", string(cause)), slog.String("error", describe(err)))
@@ -210,7 +210,7 @@ func (b *breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		if err != nil {
 			return err
 		}
-		return b.settle(epoch, cmd, shield(func() error { return next(ctx, cmd) }))
+		return b.record(epoch, cmd, shield(func() error { return next(ctx, cmd) }))
 	}
 }
 
@@ -227,7 +227,7 @@ func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		if err != nil {
 			failUnanswered(cmds, err)
 		}
-		if bad := b.settleAll(epoch, cmds); err == nil {
+		if bad := b.recordAll(epoch, cmds); err == nil {
 			err = bad
 		}
 		return err

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"hoko.to/edge/plugin/limit"
 )
 
 // outageSuite is a limiter in a bubble, with a fake Redis that a test may break.
@@ -35,20 +33,16 @@ func inOutageWith(t *testing.T, o Options, test func(s *outageSuite)) {
 	})
 }
 
-var perMinute = limitOf(600, time.Minute, 600)
-
-func limitOf(rate int, period time.Duration, burst int) limit.Limit {
-	return limit.Limit{Rate: rate, Period: period, Burst: burst}
+func (s *outageSuite) ask(r Request) Decision {
+	s.Helper()
+	return ask(s, s.Limiter, r)
 }
 
 // decide asks once and says how long that took.
 func (s *outageSuite) decide() (Decision, time.Duration) {
 	s.Helper()
 	start := time.Now()
-	d, err := s.Allow(s.Context(), Request{Name: "default", Limit: perMinute})
-	if err != nil {
-		s.Fatal(err)
-	}
+	d := s.ask(Request{Name: "default", Limit: perMinute})
 	return d, time.Since(start)
 }
 
@@ -65,7 +59,7 @@ func (s *outageSuite) want(times int, from Source, took time.Duration) {
 func TestThreeFailuresInARowOpenTheBreaker(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer(replyNever)
-		s.want(3, FromLocal, DefaultTimeout)
+		s.want(3, FromLocal, defaultTimeout)
 		s.want(100, FromLocal, 0)
 		if got := s.redis.scripts.Load(); got != 3 {
 			t.Errorf("redis was asked %d times, want 3", got)
@@ -142,7 +136,7 @@ func TestHerdInAnOutageMakesOneProbeAtATime(t *testing.T) {
 		s.redis.answerBy(func(args []string) string {
 			if strings.HasSuffix(args[3], ":probe") {
 				most.Store(max(most.Load(), probing.Add(1)))
-				time.AfterFunc(DefaultTimeout, func() { probing.Add(-1) })
+				time.AfterFunc(defaultTimeout, func() { probing.Add(-1) })
 			}
 			return replyNever
 		})

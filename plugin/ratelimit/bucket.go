@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"encoding/base64"
+	"errors"
 	"strconv"
 
 	"hoko.to/edge/plugin/limit"
@@ -31,4 +32,20 @@ func (b *bucket) key(prefix string) string {
 	s = append(s, b.limit.Period.String()...)
 	s = append(s, '/')
 	return string(strconv.AppendInt(s, int64(b.limit.Burst), 10))
+}
+
+// ValidateName says why a limit's name cannot be used. A name stands in
+// response headers and in Redis keys, so it is 1 … 64 ASCII letters, digits,
+// dots, hyphens and underscores.
+func ValidateName(name string) error {
+	if name == "" || len(name) > 64 {
+		return errors.New("name must be 1 … 64 characters long")
+	}
+	for _, c := range []byte(name) {
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+		if !letter && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
+			return errors.New("name must be of ASCII letters, digits, dots, hyphens and underscores")
+		}
+	}
+	return nil
 }

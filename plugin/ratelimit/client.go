@@ -7,12 +7,12 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"strings"
 	"time"
 
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -28,7 +28,7 @@ type connector struct {
 }
 
 func (c *connector) connect(rawURL string) (redis.UniversalClient, error) {
-	logging.Disable() // it writes each failed dial to standard error, where the breaker logs one line an outage
+	messages.install()
 	rawURL, err := splitHosts(rawURL)
 	if err != nil {
 		return nil, err
@@ -51,10 +51,7 @@ func (c *connector) single(rawURL string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, errURL
 	}
-	c.tame(o)
-	client := redis.NewClient(o)
-	c.guard(client, o.Addr, false)
-	return client, nil
+	return c.node(o, false), nil
 }
 
 func (c *connector) sentinel(rawURL string) (redis.UniversalClient, error) {
@@ -62,16 +59,7 @@ func (c *connector) sentinel(rawURL string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, errURL
 	}
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.timeout, c.timeout, c.timeout, c.timeout
-	o.ContextTimeoutEnabled = true
-	o.MaxRetries = -1
-	o.DialerRetries = 1
-	o.DisableIdentity = true
-	o.PipelinePoolSize = -1
-	o.Dialer = c.dial
-	if o.Protocol == 0 {
-		o.Protocol = 2
-	}
+	c.boundTimeouts(o)
 	client := redis.NewFailoverClient(o)
 	c.guard(client, o.MasterName, false)
 	return client, nil
@@ -84,30 +72,39 @@ func (c *connector) clusterOf(rawURL string) (redis.UniversalClient, error) {
 	}
 	o.MinRetryBackoff, o.MaxRetryBackoff = -1, -1 // a redirect is followed at once, and the deadline bounds them all
 	o.DisableRoutingPolicies = true               // saves a COMMAND: our only command has its key where it has always been
-	o.NewClient = func(node *redis.Options) *redis.Client {
-		c.tame(node)
-		client := redis.NewClient(node)
-		c.guard(client, node.Addr, true)
-		return client
-	}
+	o.NewClient = func(node *redis.Options) *redis.Client { return c.node(node, true) }
 	client := redis.NewClusterClient(o)
 	c.fleet.reload = func() { client.ReloadState(c.fleet.ctx) }
 	return client, nil
 }
 
-// tame bounds everything a node's client does by the limiter's timeout, whatever the
-// URL says, and spares the round trips that a limiter has no use for.
-func (c *connector) tame(o *redis.Options) {
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.timeout, c.timeout, c.timeout, c.timeout
-	o.ContextTimeoutEnabled = true
-	o.MaxRetries = -1
-	o.DialerRetries = 1
-	o.DisableIdentity = true
-	o.PipelinePoolSize = -1
+// node returns the client of one Redis, which may be a node of a Cluster.
+func (c *connector) node(o *redis.Options, cluster bool) *redis.Client {
+	c.boundTimeouts(o)
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	o.Dialer = c.dial
-	if o.Protocol == 0 {
-		o.Protocol = 2 // no push messages to look for
+	client := redis.NewClient(o)
+	c.guard(client, o.Addr, cluster)
+	return client
+}
+
+// boundTimeouts bounds everything that a client does by the limiter's timeout, whatever the URL says, and
+// saves the round trips that a limiter has no use for. It takes *redis.Options or *redis.FailoverOptions,
+// which share these fields but no type.
+func (c *connector) boundTimeouts(options any) {
+	o := reflect.ValueOf(options).Elem()
+	for name, value := range map[string]any{
+		"DialTimeout": c.timeout, "ReadTimeout": c.timeout, "WriteTimeout": c.timeout, "PoolTimeout": c.timeout,
+		"ContextTimeoutEnabled": true,
+		"MaxRetries":            -1,
+		"DialerRetries":         1,
+		"DisableIdentity":       true,
+		"PipelinePoolSize":      -1,
+		"Dialer":                c.dial,
+	} {
+		o.FieldByName(name).Set(reflect.ValueOf(value))
+	}
+	if protocol := o.FieldByName("Protocol"); protocol.IsZero() {
+		protocol.SetInt(2) // no push messages to look for
 	}
 }
 

@@ -20,13 +20,26 @@ func TestEverythingIsBoundedByTheTimeout(t *testing.T) {
 		t.Errorf("the URL is not heeded: %s %d %d", o.Addr, o.DB, o.PoolSize)
 	}
 	for _, d := range []time.Duration{o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout} {
-		if d != DefaultTimeout {
+		if d != defaultTimeout {
 			t.Errorf("a timeout of %s", d)
 		}
 	}
 	if o.MaxRetries != 0 || o.DialerRetries != 1 || !o.ContextTimeoutEnabled || !o.DisableIdentity || o.Protocol != 2 {
 		t.Errorf("retries %d, dials %d, heeds deadlines %t, names itself %t, protocol %d",
 			o.MaxRetries, o.DialerRetries, o.ContextTimeoutEnabled, !o.DisableIdentity, o.Protocol)
+	}
+}
+
+func TestSentinelsMasterIsBoundedAlike(t *testing.T) {
+	const of = "?pool_size=7&read_timeout=60s&max_retries=9&protocol=3"
+	single := connected(t, "redis://host"+of).(*redis.Client).Options()
+	master := connected(t, "redis://s:1"+of+"&master_name=main").(*redis.Client).Options()
+	a, b := reflect.ValueOf(*single), reflect.ValueOf(*master)
+	for _, name := range []string{"DialTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "ContextTimeoutEnabled", "MaxRetries",
+		"DialerRetries", "DisableIdentity", "PipelinePoolSize", "Protocol", "PoolSize"} {
+		if a, b := a.FieldByName(name).Interface(), b.FieldByName(name).Interface(); a != b {
+			t.Errorf("%s is %v for one Redis, %v for a master", name, a, b)
+		}
 	}
 }
 
@@ -98,4 +111,25 @@ func TestNegativeTimeoutIsRefused(t *testing.T) {
 	if _, err := New(Options{URL: "redis://host", Timeout: -1}); err == nil {
 		t.Fatal("taken")
 	}
+}
+
+// A URL is understood or refused, and a refusal repeats nothing of it: nobody
+// can tell where in it the password ends.
+func FuzzURL(f *testing.F) {
+	for _, url := range []string{
+		"redis://host:6379/0", "rediss://user:tOpSeCrEt@host", "unix:///run/redis.sock?db=1", "redis://a:1,b:2?pool_size=3", "redis://a:1,b:2/4?master_name=main",
+		"redis://user:tOp/SeCrEt@host", "redis://:tOpSeCrEt:6379", "redis://host?nonsense=1", "redis://[::1", "redis://user:tOp%SeCrEt@host", "tOpSeCrEt", "://", "redis://a,,b?addr=&addr=c:1",
+	} {
+		f.Add(url)
+	}
+	f.Fuzz(func(t *testing.T, url string) {
+		limiter, err := New(Options{URL: url})
+		if err == nil {
+			limiter.Close()
+			return
+		}
+		if err.Error() != errURL.Error() {
+			t.Errorf("%q gives %q", url, err)
+		}
+	})
 }

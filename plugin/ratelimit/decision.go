@@ -2,10 +2,9 @@ package ratelimit
 
 import (
 	"math"
-	"net/http"
-	"strconv"
 	"time"
 
+	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/limit"
 )
 
@@ -46,7 +45,7 @@ func (v verdict) decision(l limit.Limit, from Source) Decision {
 	if v.allowed {
 		d.Remaining = remaining(l, d.ResetAfter)
 	} else {
-		d.RetryAfter = time.Duration(max(1, ceilSeconds(v.retry))) * time.Second
+		d.RetryAfter = time.Duration(apierror.RetryAfter(v.retry)) * time.Second
 	}
 	return d
 }
@@ -56,70 +55,4 @@ func (v verdict) decision(l limit.Limit, from Source) Decision {
 func remaining(l limit.Limit, reset time.Duration) int {
 	held := math.Floor((float64(l.Fill()-reset) + float64(time.Microsecond)) / l.Interval())
 	return int(max(0, min(held, float64(l.Burst))))
-}
-
-func ceilSeconds(d time.Duration) int64 {
-	whole := int64(d / time.Second)
-	if d%time.Second > 0 {
-		whole++
-	}
-	return whole
-}
-
-// Header names, as net/http spells them.
-const (
-	headerLimit     = "X-Ratelimit-Limit"
-	headerRemaining = "X-Ratelimit-Remaining"
-	headerReset     = "X-Ratelimit-Reset"
-	headerPolicy    = "Ratelimit-Policy"
-	headerState     = "Ratelimit"
-)
-
-// SetHeaders sets X-RateLimit-Limit (requests the bucket holds), -Remaining and
-// -Reset (Unix seconds at which it is full again), and RateLimit-Policy and
-// RateLimit (draft-ietf-httpapi-ratelimit-headers-10), the policy being called
-// name, which must satisfy ValidateName. Where no limit was evaluated it sets
-// nothing. Retry-After is the 429's own and not set here.
-func (d Decision) SetHeaders(h http.Header, name string, now time.Time) {
-	if !d.Evaluated {
-		return
-	}
-	// One string holds all five values and one array all five slices: this runs for every request.
-	var buf [256]byte
-	var ends [5]int
-	b := strconv.AppendInt(buf[:0], int64(d.Limit.Burst), 10)
-	ends[0] = len(b)
-	b = strconv.AppendInt(b, int64(d.Remaining), 10)
-	ends[1] = len(b)
-	b = strconv.AppendInt(b, ceilUnix(now.Add(d.ResetAfter)), 10)
-	ends[2] = len(b)
-	b = appendItem(b, name, ";q=", int64(d.Limit.Burst), ";w=", ceilSeconds(d.Limit.Fill()))
-	ends[3] = len(b)
-	b = appendItem(b, name, ";r=", int64(d.Remaining), ";t=", ceilSeconds(d.ResetAfter))
-	ends[4] = len(b)
-
-	all, values, start := string(b), new([5]string), 0
-	for i, key := range [5]string{headerLimit, headerRemaining, headerReset, headerPolicy, headerState} {
-		values[i] = all[start:ends[i]]
-		h[key] = values[i : i+1 : i+1]
-		start = ends[i]
-	}
-}
-
-// appendItem writes an RFC 9651 item: a string with two integer parameters.
-func appendItem(b []byte, name, key1 string, n1 int64, key2 string, n2 int64) []byte {
-	b = append(b, '"')
-	b = append(b, name...)
-	b = append(b, '"')
-	b = append(b, key1...)
-	b = strconv.AppendInt(b, n1, 10)
-	b = append(b, key2...)
-	return strconv.AppendInt(b, n2, 10)
-}
-
-func ceilUnix(t time.Time) int64 {
-	if t.Nanosecond() > 0 {
-		return t.Unix() + 1
-	}
-	return t.Unix()
 }

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,13 +19,13 @@ func TestRemaining(t *testing.T) {
 		reset time.Duration
 		want  int
 	}{
-		{limitOf(600, time.Minute, 600), 100 * time.Millisecond, 599},
-		{limitOf(600, time.Minute, 600), 100*time.Millisecond + 60, 599}, // as a double of Redis may say
-		{limitOf(600, time.Minute, 600), 100*time.Millisecond - 60, 599},
-		{limitOf(600, time.Minute, 600), 0, 600},
-		{limitOf(600, time.Minute, 600), 150 * time.Millisecond, 598},
-		{limitOf(600, time.Minute, 600), time.Minute, 0},
-		{limitOf(600, time.Minute, 600), time.Hour, 0}, // the limit was lowered
+		{perMinute, 100 * time.Millisecond, 599},
+		{perMinute, 100*time.Millisecond + 60, 599}, // as a double of Redis may say
+		{perMinute, 100*time.Millisecond - 60, 599},
+		{perMinute, 0, 600},
+		{perMinute, 150 * time.Millisecond, 598},
+		{perMinute, time.Minute, 0},
+		{perMinute, time.Hour, 0}, // the limit was lowered
 		{limitOf(600, time.Minute, 10), 100 * time.Millisecond, 9},
 		{limitOf(3, time.Second, 3), 333333333, 2}, // an interval that is no whole number of nanoseconds
 		{limitOf(7, time.Minute, 100), 8571428572, 99},
@@ -50,7 +53,7 @@ func TestRetryAfterIsWholeSecondsRoundedUpAndAtLeastOne(t *testing.T) {
 	}
 	for retry, want := range tests {
 		t.Run(retry.String(), func(t *testing.T) {
-			d := verdict{retry: retry}.decision(limitOf(600, time.Minute, 600), FromRedis)
+			d := verdict{retry: retry}.decision(perMinute, FromRedis)
 			if d.RetryAfter != want || d.Allowed || d.Remaining != 0 {
 				t.Fatalf("got %+v, want RetryAfter %s", d, want)
 			}
@@ -68,12 +71,12 @@ func TestSetHeaders(t *testing.T) {
 	}{
 		{
 			"a fresh bucket",
-			verdict{allowed: true, reset: 100 * time.Millisecond}.decision(limitOf(600, time.Minute, 600), FromRedis), second,
+			verdict{allowed: true, reset: 100 * time.Millisecond}.decision(perMinute, FromRedis), second,
 			[5]string{"600", "599", "1700000001", `"default";q=600;w=60`, `"default";r=599;t=1`},
 		},
 		{
 			"a denial",
-			verdict{reset: time.Minute, retry: 100 * time.Millisecond}.decision(limitOf(600, time.Minute, 600), FromRedis), second,
+			verdict{reset: time.Minute, retry: 100 * time.Millisecond}.decision(perMinute, FromRedis), second,
 			[5]string{"600", "0", "1700000060", `"default";q=600;w=60`, `"default";r=0;t=60`},
 		},
 		{
@@ -122,11 +125,57 @@ func TestSetHeadersSaysNothingWhereNothingWasEvaluated(t *testing.T) {
 	}
 }
 
+func TestSetHeadersWithoutAName(t *testing.T) {
+	h := http.Header{}
+	budget := Decision{Evaluated: true, Limit: limitOf(60, time.Minute, 50), ResetAfter: 50*time.Second + 1}
+	budget.SetHeaders(h, "", time.Unix(1_700_000_000, 0))
+	want := http.Header{"X-Ratelimit-Limit": {"50"}, "X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"1700000051"}}
+	if !reflect.DeepEqual(h, want) {
+		t.Errorf("got %v, want %v", h, want)
+	}
+}
+
 func TestHeadersOfOneAnswerDoNotGrowIntoEachOther(t *testing.T) {
 	h := http.Header{}
-	verdict{allowed: true}.decision(limitOf(600, time.Minute, 600), FromRedis).SetHeaders(h, "default", time.Now())
+	verdict{allowed: true}.decision(perMinute, FromRedis).SetHeaders(h, "default", time.Now())
 	h.Add("X-RateLimit-Limit", "another")
 	if got := h.Get("X-RateLimit-Remaining"); got != "600" {
 		t.Fatalf("appending to one value changed another: %q", got)
 	}
+}
+
+var structuredString = regexp.MustCompile(`^"[ !#-\[\]-~]*";q=\d+;w=\d+$`)
+
+func TestValidateName(t *testing.T) {
+	for _, name := range []string{"default", "a", "v1.sale_track-EU", strings.Repeat("a", 64)} {
+		if err := ValidateName(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"", strings.Repeat("a", 65), "a b", `a"b`, `a\b`, "a:b", "{a}", "é", "a\nb", "@", "`", "["} {
+		if err := ValidateName(name); err == nil {
+			t.Errorf("%q passes", name)
+		}
+	}
+}
+
+// A name that passes can stand in a header and in a Redis key.
+func FuzzName(f *testing.F) {
+	for _, name := range []string{"default", "v1.sale_track-EU", "", `a"b`, "a:b", "{a}", "é", "a\r\nb", strings.Repeat("a", 65)} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if ValidateName(name) != nil {
+			return
+		}
+		header := http.Header{}
+		Decision{Evaluated: true, Limit: perMinute}.SetHeaders(header, name, time.Now())
+		if policy := header.Get("RateLimit-Policy"); !structuredString.MatchString(policy) || !strings.HasPrefix(policy, `"`+name+`";`) {
+			t.Errorf("%q gives %q", name, policy)
+		}
+		b := bucket{name: name, limit: perMinute}
+		if key := b.key("hoko:"); strings.Count(key, "{") != 1 || strings.Count(key, "}") != 1 || !strings.HasPrefix(key, "hoko:"+name+":{") {
+			t.Errorf("%q gives the Redis key %q", name, key)
+		}
+	})
 }

@@ -4,26 +4,15 @@ import (
 	"encoding/binary"
 	"testing"
 	"time"
-
-	"hoko.to/edge/plugin/limit"
 )
-
-func (s *outageSuite) ask1(r Request) Decision {
-	s.Helper()
-	d, err := s.Allow(s.Context(), r)
-	if err != nil {
-		s.Fatal(err)
-	}
-	return d
-}
 
 func TestDenialIsRememberedUntilItsBucketMayPass(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer(replyDenied) // for 0.1 s
 		r := Request{Name: "default", Limit: perMinute}
-		s.ask1(r)
+		s.ask(r)
 		for range 99 {
-			d := s.ask1(r)
+			d := s.ask(r)
 			if d.Source != FromMemory || d.Allowed || !d.Evaluated || d.Remaining != 0 || d.Limit != perMinute {
 				t.Fatalf("got %+v, want a denial from memory", d)
 			}
@@ -34,7 +23,7 @@ func TestDenialIsRememberedUntilItsBucketMayPass(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 		s.redis.answer(replyFresh)
-		if d := s.ask1(r); d.Source != FromRedis || !d.Allowed {
+		if d := s.ask(r); d.Source != FromRedis || !d.Allowed {
 			t.Errorf("after its 0.1 s: got %+v", d)
 		}
 	})
@@ -45,7 +34,7 @@ func TestDenialIsRememberedForAtMostASecond(t *testing.T) {
 		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
 		r := Request{Name: "default", Limit: perMinute}
 		for range 3000 { // 3 s
-			s.ask1(r)
+			s.ask(r)
 			time.Sleep(time.Millisecond)
 		}
 		if got := s.redis.scripts.Load(); got != 3 {
@@ -61,13 +50,13 @@ func TestDenialIsNotRememberedForTheTimeThatItsAnswerTook(t *testing.T) {
 			return replyDenied
 		})
 		r := Request{Name: "default", Limit: perMinute}
-		s.ask1(r)
+		s.ask(r)
 		time.Sleep(60*time.Millisecond - time.Nanosecond)
-		if d := s.ask1(r); d.Source != FromMemory {
+		if d := s.ask(r); d.Source != FromMemory {
 			t.Errorf("a moment before it may pass: got %+v", d)
 		}
 		time.Sleep(time.Nanosecond)
-		if d := s.ask1(r); d.Source != FromRedis {
+		if d := s.ask(r); d.Source != FromRedis {
 			t.Errorf("as soon as it may pass: got %+v", d)
 		}
 	})
@@ -77,11 +66,11 @@ func TestDenialIsRememberedAcrossGenerations(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
 		early, late := Request{Name: "early", Limit: perMinute}, Request{Name: "late", Limit: perMinute}
-		s.ask1(early)
+		s.ask(early)
 		time.Sleep(rememberFor / 2)
-		s.ask1(late)
+		s.ask(late)
 		time.Sleep(rememberFor * 3 / 4)
-		if d := s.ask1(late); d.Source != FromMemory {
+		if d := s.ask(late); d.Source != FromMemory {
 			t.Errorf("got %+v after 0.75 s", d)
 		}
 	})
@@ -96,7 +85,7 @@ func TestRememberedDenialCountsDown(t *testing.T) {
 			{3 * time.Second, 59600 * time.Millisecond},
 			{2 * time.Second, 59200 * time.Millisecond},
 		} {
-			if d := s.ask1(r); d.RetryAfter != want.retry || d.ResetAfter != want.reset {
+			if d := s.ask(r); d.RetryAfter != want.retry || d.ResetAfter != want.reset {
 				t.Errorf("got %+v, want %+v", d, want)
 			}
 			time.Sleep(400 * time.Millisecond)
@@ -108,19 +97,19 @@ func TestDenialOfOneBucketConcernsNoOther(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		r := Request{Name: "default", Limit: perMinute}
 		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
-		s.ask1(r)
+		s.ask(r)
 		s.redis.answer(replyFresh)
 		others := map[string]Request{
 			"another key":     {Name: r.Name, Limit: r.Limit, Bucket: [32]byte{31: 1}},
 			"another handler": {Name: "other", Limit: r.Limit},
-			"a raised limit":  {Name: r.Name, Limit: limit.Limit{Rate: 601, Period: time.Minute, Burst: 600}},
+			"a raised limit":  {Name: r.Name, Limit: limitOf(601, time.Minute, 600)},
 		}
 		for name, other := range others {
-			if d := s.ask1(other); d.Source != FromRedis {
+			if d := s.ask(other); d.Source != FromRedis {
 				t.Errorf("%s: got %+v, want it asked", name, d)
 			}
 		}
-		if d := s.ask1(r); d.Source != FromMemory {
+		if d := s.ask(r); d.Source != FromMemory {
 			t.Errorf("got %+v, want it still denied", d)
 		}
 	})
@@ -160,7 +149,7 @@ func TestDenialsAreBoundedAndGoAway(t *testing.T) {
 
 func TestLocalBucketsAreBounded(t *testing.T) {
 	l := newLocal()
-	b := bucket{limit: limit.Limit{Rate: 1, Period: time.Hour, Burst: 1}}
+	b := bucket{limit: limitOf(1, time.Hour, 1)}
 	l.take(b)
 	if l.take(b).allowed {
 		t.Fatal("the bucket is not kept")

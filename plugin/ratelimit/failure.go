@@ -41,23 +41,24 @@ var (
 	errOpen   = errors.New("redis: not asked, as it did not answer")
 )
 
-// describe is an error's text for logs. Of an answer that was not understood it says
-// no more than that, as such an answer may hold anything, an echoed password too.
+// describe returns an error's text for logs, without passwords. Of an answer that was not understood it
+// says no more than that, as such an answer may hold anything.
 func describe(err error) string {
 	if classify(err) == failAnswer {
 		return errAnswer.Error()
 	}
-	return err.Error()
+	return redact(err.Error())
 }
 
 // classify says what kind of failure err is.
 func classify(err error) failure {
-	var server redis.Error
-	switch {
-	case errors.Is(err, redis.Nil):
+	if errors.Is(err, redis.Nil) {
 		return failAnswer
-	case errors.As(err, &server):
+	}
+	if server, ok := errors.AsType[redis.Error](err); ok {
 		return classifyServer(server.Error())
+	}
+	switch {
 	case errors.Is(err, redis.ErrClosed):
 		return failClosed
 	case isTimeout(err):
@@ -96,26 +97,28 @@ func classifyServer(text string) failure {
 }
 
 func isTimeout(err error) bool {
-	var n net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redis.ErrPoolTimeout) ||
-		errors.As(err, &n) && n.Timeout()
+	if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {
+		return true
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redis.ErrPoolTimeout)
 }
 
 func isDial(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
 }
 
 func isTLS(err error) bool {
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	var verification *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &verification) || errors.As(err, &authority)
+	return isA[tls.RecordHeaderError](err) || isA[tls.AlertError](err) ||
+		isA[*tls.CertificateVerificationError](err) || isA[x509.UnknownAuthorityError](err)
 }
 
 func isNetwork(err error) bool {
-	var n net.Error
-	return errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return isA[net.Error](err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, context.Canceled)
+}
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

@@ -1,8 +1,16 @@
 package ratelimit
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 func TestWhatCountsAsAFailure(t *testing.T) {
@@ -69,4 +77,161 @@ func TestWhatCountsAsAFailure(t *testing.T) {
 			})
 		})
 	}
+}
+
+// answering stands where a client would write to its connection.
+type answering func(cmd redis.Cmder) error
+
+func (a answering) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (a answering) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error {
+		err := a(cmd)
+		cmd.SetErr(err)
+		return err
+	}
+}
+
+func (a answering) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// newAnswered is a limiter whose Redis answers like this.
+func newAnswered(t *testing.T, answer answering) *Limiter {
+	t.Helper()
+	l := newLimiter(t, Options{URL: "redis://fake", Timeout: patience})
+	l.client.AddHook(answer)
+	return l
+}
+
+// answers that are not the script's, made of one that could be.
+var mangled = []func(values []any) any{
+	func(v []any) any { return v },
+	func(v []any) any { return v[:3] },
+	func(v []any) any { return append(v, int64(0)) },
+	func(v []any) any { v[0] = v[2]; return v },
+	func(v []any) any { v[1] = nil; return v },
+	func(v []any) any { v[2] = v[0]; return v },
+	func(v []any) any { v[3] = []any{v[3]}; return v },
+	func(v []any) any { return v[0] },
+	func(v []any) any { return v[3] },
+	func([]any) any { return []any{} },
+	func([]any) any { return nil },
+}
+
+// Whatever Redis answers, a request is decided, and what is believed of it the limit can lead to.
+func FuzzAnswer(f *testing.F) {
+	f.Add(uint8(0), int64(1), int64(599), "-1", "0.1", 600, int64(time.Minute), 600)
+	f.Add(uint8(0), int64(0), int64(0), "0.1", "60", 600, int64(time.Minute), 600)
+	f.Add(uint8(0), int64(0), int64(0), "1.0999999046326", "60.999999904633", 600, int64(time.Minute), 600)
+	f.Add(uint8(0), int64(0), int64(0), "687818966.13609", "687819026.03609", 600, int64(time.Minute), 600)
+	f.Add(uint8(0), int64(1), int64(-1<<63), "-1", "nan", 10, int64(time.Second), 10)
+	f.Add(uint8(0), int64(-1), int64(0), "-1", "1", 1, int64(limit.MaxPeriod), 1)
+	f.Add(uint8(0), int64(1), int64(0), "-1", "1e308", 1, int64(time.Hour), 1)
+	f.Add(uint8(0), int64(0), int64(0), "0x1p-2", "inf", 1, int64(time.Hour), 5)
+	for i := range mangled {
+		f.Add(uint8(i), int64(1), int64(1), "-1", "0.1", 10, int64(time.Second), 10)
+	}
+	f.Fuzz(func(t *testing.T, mangle uint8, allowed, left int64, retry, reset string, rate int, period int64, burst int) {
+		limit := limitOf(rate, time.Duration(period), burst)
+		if limit.Validate() != nil {
+			return
+		}
+		i := int(mangle) % len(mangled)
+		l := newAnswered(t, func(cmd redis.Cmder) error {
+			cmd.(*redis.Cmd).SetVal(mangled[i]([]any{allowed, left, retry, reset}))
+			return nil
+		})
+		d, err := l.Allow(t.Context(), Request{Name: "default", Limit: limit})
+		if err != nil || !d.Evaluated {
+			t.Fatalf("got %+v, %v", d, err)
+		}
+		if d.Source == FromLocal {
+			if got := count(t, l.metrics.failures[failAnswer]); got != 1 || !d.Allowed || d.Remaining != burst-1 {
+				t.Errorf("got %+v, and %d failures counted, want the first of a full bucket and one", d, got)
+			}
+			return
+		}
+		longest := limit.Fill() + maxSetBack
+		switch {
+		case i != 0 || allowed != 0 && allowed != 1 || d.Allowed != (allowed == 1):
+			t.Errorf("took it for an answer: %+v", d)
+		case d.ResetAfter <= 0 || d.ResetAfter > longest || d.Remaining < 0 || d.Remaining > burst:
+			t.Errorf("got %+v of a bucket that is full after %s", d, limit.Fill())
+		case d.Allowed && d.RetryAfter != 0, !d.Allowed && (d.Remaining != 0 || d.RetryAfter < time.Second || d.RetryAfter >= longest+time.Second):
+			t.Errorf("got %+v", d)
+		}
+	})
+}
+
+// Whatever error Redis answers has one class, a request is decided without it, and three
+// of those that do not concern the key alone open the breaker.
+func FuzzErrorOfRedis(f *testing.F) {
+	for _, text := range []string{
+		"", " ", "ERR", "NOSCRIPT No matching script.", "LOADING Redis is loading", "OOM command not allowed", "WRONGTYPE Operation against a key",
+		"ERR user_script:41: bad argument #1 to 'max'", "MOVED 3999 127.0.0.1:6381", "MOVED 3999 fake:6379", "MOVED 3999 ::1:6379", "MOVED  ", "ASK 1 :",
+		"CLUSTERDOWN The cluster is down", "MOVEDx", "NOAUTH\r\n", "loading", "ERR max number of clients reached",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		err := redisError(text)
+		class := classify(err)
+		if !slices.Contains(failures, class) || class != classify(errors.Join(err)) {
+			t.Fatalf("%q is of class %q", text, class)
+		}
+		for _, node := range []string{"fake:6379", "[::1]:6379"} {
+			b := &breaker{node: node, cluster: true}
+			if to, moved := redis.IsMovedError(err); b.isRedirect(err) && (class != failCluster || moved && hostPort(to) == node) {
+				t.Errorf("%q sends %s elsewhere", text, node)
+			}
+			if (&breaker{node: node}).isRedirect(err) {
+				t.Errorf("%q redirects where there is no Cluster", text)
+			}
+		}
+		l := newAnswered(t, func(redis.Cmder) error { return err })
+		for range tolerated {
+			if d, err := l.Allow(t.Context(), Request{Name: "default", Limit: perMinute}); err != nil || d.Source != FromLocal || !d.Allowed {
+				t.Fatalf("%q: got %+v, %v", text, d, err)
+			}
+		}
+		if got := count(t, l.metrics.failures[class]); got != tolerated {
+			t.Errorf("%q: counted %d of class %s", text, got, class)
+		}
+		if open := l.Stats().Nodes[0].Open; open != (class != failKey) {
+			t.Errorf("%q, of class %s: the breaker is open: %t", text, class, open)
+		}
+	})
+}
+
+// A version is of one of the lines that Redis answers, and a name one of two.
+func FuzzServer(f *testing.F) {
+	for _, info := range []string{
+		"# Server\r\nredis_version:7.4.1\r\nredis_mode:standalone\r\n", "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n",
+		"valkey_version:9.0.0\nredis_version:7.2.4", "", "redis_version", "redis_version:", "redis_version:1\nredis_version:2", "xredis_version:1", " redis_version : 1 ",
+	} {
+		f.Add(info)
+	}
+	f.Fuzz(func(t *testing.T, info string) {
+		clock := time.Unix(1_800_000_000, 0)
+		l := newAnswered(t, func(cmd redis.Cmder) error {
+			switch cmd := cmd.(type) {
+			case *redis.TimeCmd:
+				cmd.SetVal(clock)
+			case *redis.StringCmd:
+				cmd.SetVal(info)
+			}
+			return nil
+		})
+		server, err := l.Server(t.Context())
+		if err != nil || !server.Clock.Equal(clock) {
+			t.Fatalf("got %+v, %v", server, err)
+		}
+		says := func(name string) bool { return strings.Contains(info, name+"_version:"+server.Version) }
+		named := server.Name == "redis" || server.Name == "valkey"
+		known := server.Version == "" || says("redis") || server.Name == "valkey" && says("valkey")
+		if !named || !known || strings.Contains(server.Version, "\n") {
+			t.Errorf("%q makes %+v", info, server)
+		}
+	})
 }

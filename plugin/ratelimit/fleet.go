@@ -25,8 +25,8 @@ type fleet struct {
 	open     int
 }
 
-func newFleet(logger *slog.Logger, m *metrics, healed func()) *fleet {
-	f := &fleet{logger: logger, metrics: m, healed: healed, reload: func() {}}
+func newFleet(logger *slog.Logger, healed func()) *fleet {
+	f := &fleet{logger: logger, healed: healed, reload: func() {}}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
@@ -49,23 +49,23 @@ func (f *fleet) forget(b *breaker) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.breakers = slices.DeleteFunc(f.breakers, func(other *breaker) bool { return other == b })
-	f.settle(-1)
+	f.count(-1)
 }
 
 func (f *fleet) opened() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle(+1)
+	f.count(+1)
 }
 
 func (f *fleet) closed() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.settle(-1)
+	f.count(-1)
 }
 
-// settle counts open breakers. The caller holds the lock.
-func (f *fleet) settle(change int) {
+// count counts open breakers. The caller holds the lock.
+func (f *fleet) count(change int) {
 	f.open += change
 	f.metrics.open.Set(float64(f.open))
 	if f.open == 0 {

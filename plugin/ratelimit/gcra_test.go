@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -50,7 +51,7 @@ func both(t *testing.T, test func(t *testing.T, g gcra)) {
 
 func TestFreshBucketHoldsOneLessThanItsBurst(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
-		limit := limit.Limit{Rate: 600, Period: time.Minute, Burst: 600}
+		limit := limitOf(600, time.Minute, 600)
 		d := g.take(bucket{limit: limit}).decision(limit, FromRedis)
 		if !d.Allowed || d.Remaining != 599 || d.RetryAfter != 0 {
 			t.Fatalf("got %+v, want 599 remaining", d)
@@ -63,7 +64,7 @@ func TestFreshBucketHoldsOneLessThanItsBurst(t *testing.T) {
 
 func TestBurstIsAdmittedAndThenDenied(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
-		limit := limit.Limit{Rate: 1, Period: time.Hour, Burst: 5}
+		limit := limitOf(1, time.Hour, 5)
 		for i := range 5 {
 			if d := g.take(bucket{limit: limit}).decision(limit, FromRedis); !d.Allowed || d.Remaining != 4-i {
 				t.Fatalf("request %d: got %+v, want %d remaining", i+1, d, 4-i)
@@ -83,7 +84,7 @@ func TestBurstIsAdmittedAndThenDenied(t *testing.T) {
 
 func TestBucketsAreApart(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
-		limit := limit.Limit{Rate: 1, Period: time.Hour, Burst: 1}
+		limit := limitOf(1, time.Hour, 1)
 		for _, b := range []bucket{
 			{"a", [32]byte{}, limit}, {"b", [32]byte{}, limit}, {"a", [32]byte{1}, limit}, {"a", [32]byte{15: 1}, limit},
 		} {
@@ -121,7 +122,7 @@ func TestChangedLimitBeginsWithFullBucket(t *testing.T) {
 
 func TestConcurrentRequestsShareOneBurst(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
-		limit := limit.Limit{Rate: 1, Period: time.Hour, Burst: 50}
+		limit := limitOf(1, time.Hour, 50)
 		var admitted atomic.Int64
 		var wg sync.WaitGroup
 		for range 16 {
@@ -162,7 +163,7 @@ func newMiniLimiter(t *testing.T) *Limiter {
 
 func TestBucketFillsAtItsRate(t *testing.T) {
 	inBubble(t, func(t *testing.T, g gcra) {
-		limit := limit.Limit{Rate: 60, Period: time.Minute, Burst: 10}
+		limit := limitOf(60, time.Minute, 10)
 		drain := func() (admitted int) {
 			for g.take(bucket{limit: limit}).allowed {
 				admitted++
@@ -210,14 +211,8 @@ func TestClientThatWaitsRetryAfterIsAdmitted(t *testing.T) {
 func TestClientThatWaitsIsAdmittedPastARememberedDenial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limiter := newMiniLimiter(t)
-		request := Request{Name: "default", Limit: limit.Limit{Rate: 7, Period: 10 * time.Second, Burst: 2}}
-		ask := func() Decision {
-			d, err := limiter.Allow(t.Context(), request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return d
-		}
+		request := Request{Name: "default", Limit: limitOf(7, 10*time.Second, 2)}
+		ask := func() Decision { return ask(t, limiter, request) }
 		for round := range 50 {
 			d := ask()
 			for d.Source != FromMemory {
@@ -234,7 +229,7 @@ func TestClientThatWaitsIsAdmittedPastARememberedDenial(t *testing.T) {
 
 func TestAdmissionsNeverExceedBurstAndRate(t *testing.T) {
 	inBubble(t, func(t *testing.T, g gcra) {
-		limit := limit.Limit{Rate: 50, Period: time.Second, Burst: 20}
+		limit := limitOf(50, time.Second, 20)
 		admitted, start := 0, time.Now()
 		for i := range 1000 {
 			if g.take(bucket{limit: limit}).allowed {
@@ -248,6 +243,94 @@ func TestAdmissionsNeverExceedBurstAndRate(t *testing.T) {
 		}
 		if admitted < 150 { // some 3 s
 			t.Errorf("only %d admitted", admitted)
+		}
+	})
+}
+
+// setBack is a bucket in use whose Redis has its clock set back: its key is put as far
+// into the future, which is the same to GCRA.
+type setBack struct {
+	*testing.T
+	*Limiter
+	request Request
+}
+
+// drain empties the bucket, and says how many it admitted and how it denied.
+func (s *setBack) drain() (admitted int, last Decision) {
+	s.Helper()
+	for last = ask(s, s.Limiter, s.request); last.Allowed; last = ask(s, s.Limiter, s.request) {
+		admitted++
+	}
+	return admitted, last
+}
+
+func (s *setBack) by(d time.Duration) {
+	s.Helper()
+	b := bucket{s.request.Name, s.request.Bucket, s.request.Limit}
+	key := b.key("rate:" + s.prefix)
+	full, err := s.client.Get(s.Context(), key).Float64()
+	if err != nil {
+		s.Fatal(err)
+	}
+	left := s.client.PTTL(s.Context(), key).Val()
+	if err := s.client.Set(s.Context(), key, strconv.FormatFloat(full+d.Seconds(), 'f', -1, 64), left+d).Err(); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func whenSetBack(t *testing.T, test func(s *setBack)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		test(&setBack{t, newMiniLimiter(t), Request{Name: "default", Limit: perMinute}})
+	})
+}
+
+func TestAClockThatIsSetBackTakesNoMoreThanItsTimeFromABucket(t *testing.T) {
+	whenSetBack(t, func(s *setBack) {
+		if d := ask(s, s.Limiter, s.request); d.Remaining != 599 {
+			t.Fatalf("got %+v", d)
+		}
+		s.by(5050 * time.Millisecond) // of the minute that the bucket holds
+		if admitted, last := s.drain(); admitted != 548 || last.Source != FromRedis {
+			t.Errorf("%d admitted, then %+v, want 548 and then denied by redis", admitted, last)
+		}
+	})
+}
+
+func TestAClockThatIsSetBackALittleDelaysAnEmptyBucket(t *testing.T) {
+	whenSetBack(t, func(s *setBack) {
+		s.drain()
+		s.by(maxSetBack)
+		time.Sleep(150 * time.Millisecond) // the denial is remembered for 100 ms
+		d := ask(s, s.Limiter, s.request)
+		if d.Allowed || d.Source != FromRedis || d.RetryAfter != time.Second {
+			t.Fatalf("got %+v, want it denied by redis for a moment", d)
+		}
+		time.Sleep(d.RetryAfter)
+		if d := ask(s, s.Limiter, s.request); !d.Allowed || d.Source != FromRedis {
+			t.Errorf("got %+v after the wait", d)
+		}
+	})
+}
+
+func TestAClockThatIsSetBackAnHourDeniesNobodyForAnHour(t *testing.T) {
+	whenSetBack(t, func(s *setBack) {
+		s.drain()
+		s.by(time.Hour)
+		time.Sleep(150 * time.Millisecond)
+		if admitted, last := s.drain(); admitted != 600 || last.Source != FromLocal || last.RetryAfter != time.Second {
+			t.Fatalf("%d admitted, then %+v, want the burst, counted here", admitted, last)
+		}
+		time.Sleep(30 * time.Second)
+		if admitted, _ := s.drain(); admitted != 300 {
+			t.Errorf("%d admitted in half a minute, want 300", admitted)
+		}
+		time.Sleep(time.Hour)
+		if d := ask(s, s.Limiter, s.request); !d.Allowed || d.Source != FromRedis {
+			t.Errorf("got %+v when the clock is where it was", d)
+		}
+		if got := count(s, s.metrics.failures[failAnswer]); got != 902 {
+			t.Errorf("counted %d answers that are not the script's", got)
 		}
 	})
 }

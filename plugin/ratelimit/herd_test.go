@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"hoko.to/edge/internal/testenv"
-	"hoko.to/edge/plugin/limit"
 )
 
 // herdOf has many callers ask many times at once, and checks each decision.
@@ -36,7 +35,7 @@ func TestBadKeyFailsAlone(t *testing.T) {
 		return Request{Name: "default", Bucket: [32]byte{byte(i)}, Limit: plenty}
 	}
 	bad := bucket{"default", [32]byte{7}, plenty}
-	order(t, control(t, url), "LPUSH", bad.key("rate:"+DefaultPrefix), "x")
+	order(t, control(t, url), "LPUSH", bad.key("rate:"+defaultPrefix), "x")
 	herdOf(t, 64, 20, limiter, request, func(i int, d Decision) {
 		want := FromRedis
 		if i == 7 {
@@ -69,7 +68,7 @@ func TestManyCallersShareOneBurstAndFewRoundTrips(t *testing.T) {
 	url := testenv.Redis(t)
 	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
 	admin := control(t, url)
-	limit := limit.Limit{Rate: 1000, Period: time.Second, Burst: 3000}
+	limit := limitOf(1000, time.Second, 3000)
 	request := func(int) Request { return Request{Name: "default", Limit: limit} }
 	var admitted atomic.Int64
 	start := time.Now()

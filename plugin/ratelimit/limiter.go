@@ -8,20 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"sync"
 	"time"
 
 	"github.com/go-redis/redis_rate/v10"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"hoko.to/edge/plugin/limit"
-)
-
-// Defaults of Options.
-const (
-	DefaultPrefix  = "hoko:"
-	DefaultTimeout = 50 * time.Millisecond
 )
 
 // maxSetBack is how far Redis's clock may be set back, as a small correction or a
@@ -29,51 +22,6 @@ const (
 // last so much longer. Beyond that the key is decided as if Redis were away, until
 // the clock is where it was.
 const maxSetBack = time.Second
-
-// Options of a Limiter.
-type Options struct {
-	// URL says where Redis is, as go-redis reads it:
-	//
-	//	redis://user:password@host:6379/0            one Redis; rediss:// with TLS
-	//	unix:///run/redis.sock?db=0                  one Redis, on a socket
-	//	redis://a:6379,b:6379                        a Cluster (also ?addr=b:6379); with one
-	//	                                             known address, name it twice
-	//	redis://a:26379,b:26379/0?master_name=main   the master that Sentinels know
-	//
-	// go-redis's query parameters (pool_size, client_name, skip_verify, …) hold, but
-	// timeouts and retries are Timeout's business.
-	URL string
-
-	// Prefix begins every Redis key, so that two sites may share a Redis. Default: "hoko:".
-	Prefix string
-
-	// Timeout bounds one question to Redis, with everything that it takes: the wait for the
-	// questions before it, dial, handshake, write and read. Default: 50 ms.
-	Timeout time.Duration
-
-	Logger  *slog.Logger          // nil: silent
-	Metrics prometheus.Registerer // nil: not registered
-
-	dial func(ctx context.Context, network, addr string) (net.Conn, error) // tests in a synctest bubble
-}
-
-// OnError says what becomes of a request that Redis does not decide.
-type OnError string
-
-const (
-	Local OnError = "local" // the same limit, counted by this process alone; the default
-	Allow OnError = "allow" // let it through, unlimited
-	Deny  OnError = "deny"  // refuse it: ErrUnavailable
-)
-
-// ParseOnError reads local, allow or deny.
-func ParseOnError(s string) (OnError, error) {
-	switch o := OnError(s); o {
-	case Local, Allow, Deny:
-		return o, nil
-	}
-	return "", fmt.Errorf("%q: want local, allow or deny", s)
-}
 
 // ErrUnavailable means that Redis is away, and that the limit refuses requests then.
 var ErrUnavailable = errors.New("rate limit unavailable")
@@ -102,30 +50,22 @@ type Limiter struct {
 	metrics *metrics
 }
 
-// New makes a Limiter. It dials nothing and starts nothing: Redis may be away. An
-// error names what is wrong with the options, without any password of the URL.
+// New returns a Limiter. It dials nothing and starts nothing: Redis may be away. An error names what is
+// wrong with the options, without any password of the URL.
 func New(o Options) (*Limiter, error) {
-	if o.Timeout < 0 {
-		return nil, errors.New("redis timeout must be positive")
-	}
-	m := newMetrics()
-	l := &Limiter{
-		prefix:  cmp.Or(o.Prefix, DefaultPrefix),
-		timeout: cmp.Or(o.Timeout, DefaultTimeout),
-		local:   newLocal(),
-		metrics: m,
-	}
-	l.fleet = newFleet(cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), m, l.local.drop)
-	c := &connector{timeout: l.timeout, prefix: l.prefix, fleet: l.fleet, dial: o.dial}
-	client, err := c.connect(o.URL)
+	o, err := o.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if err := m.register(o.Metrics); err != nil {
-		client.Close()
+	l := &Limiter{prefix: o.Prefix, timeout: o.Timeout, local: newLocal()}
+	l.fleet = newFleet(cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), l.local.drop)
+	c := &connector{timeout: o.Timeout, prefix: o.Prefix, fleet: l.fleet, dial: o.dial}
+	if l.client, err = c.connect(o.URL); err != nil {
 		return nil, err
 	}
-	l.client, l.redis = client, redis_rate.NewLimiter(client)
+	l.redis = redis_rate.NewLimiter(l.client)
+	l.metrics = newMetrics(o.Metrics) // the last: what failed leaves nothing registered
+	l.fleet.metrics = l.metrics
 	return l, nil
 }
 
@@ -219,3 +159,36 @@ func (l *Limiter) Close() error {
 	l.fleet.wg.Wait()
 	return err
 }
+
+// bounded is a context with another's values and an end of its own. It starts a
+// timer only when somebody waits for that end, and a call that shares a round
+// trip does not.
+type bounded struct {
+	context.Context // its values
+	deadline        time.Time
+
+	once   sync.Once
+	timed  context.Context
+	cancel context.CancelFunc
+}
+
+func (b *bounded) Deadline() (time.Time, bool) { return b.deadline, true }
+func (b *bounded) Done() <-chan struct{}       { return b.start().Done() }
+func (b *bounded) Err() error                  { return b.start().Err() }
+
+func (b *bounded) start() context.Context {
+	b.once.Do(func() { b.timed, b.cancel = context.WithDeadline(context.Background(), b.deadline) })
+	return b.timed
+}
+
+// release ends the context, and its timer where there is one.
+func (b *bounded) release() {
+	b.once.Do(func() { b.timed, b.cancel = released, func() {} })
+	b.cancel()
+}
+
+var released = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()

@@ -18,7 +18,7 @@ func TestEveryKeyHasItsPrefixAndItsEnd(t *testing.T) {
 	url := testenv.Redis(t)
 	redis := control(t, url)
 	limiter := newLimiter(t, Options{URL: url, Prefix: "staging:", Timeout: patience})
-	limit := limit.Limit{Rate: 600, Period: time.Hour, Burst: 100}
+	limit := limitOf(600, time.Hour, 100)
 	for i := range 3 {
 		if _, err := limiter.Allow(t.Context(), Request{Name: "sales", Bucket: [32]byte{byte(i)}, Limit: limit}); err != nil {
 			t.Fatal(err)
@@ -40,7 +40,7 @@ func TestEveryKeyHasItsPrefixAndItsEnd(t *testing.T) {
 
 func TestLimitersOfOneRedisShareTheirBuckets(t *testing.T) {
 	url := testenv.Redis(t)
-	limit := limit.Limit{Rate: 200, Period: time.Second, Burst: 40}
+	limit := limitOf(200, time.Second, 40)
 	var admitted atomic.Int64
 	var wg sync.WaitGroup
 	start := time.Now()
@@ -70,7 +70,7 @@ func TestLimitersOfOneRedisShareTheirBuckets(t *testing.T) {
 
 func TestNamesAndPrefixesHaveBucketsOfTheirOwn(t *testing.T) {
 	url := testenv.Redis(t)
-	limit := limit.Limit{Rate: 1, Period: time.Hour, Burst: 1}
+	limit := limitOf(1, time.Hour, 1)
 	for _, prefix := range []string{"", "staging:"} {
 		limiter := newLimiter(t, Options{URL: url, Prefix: prefix, Timeout: patience})
 		for _, name := range []string{"default", "other"} {
@@ -152,9 +152,12 @@ func TestMetricsAreRegisteredOnce(t *testing.T) {
 	if got, want := strings.Join(names, " "), "hoko_ratelimit_decisions_total hoko_redis_breakers_open hoko_redis_errors_total"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if _, err := New(Options{URL: "redis://fake", Metrics: registry}); err == nil {
-		t.Error("registered twice")
-	}
+	defer func() {
+		if recover() == nil {
+			t.Error("registered twice")
+		}
+	}()
+	New(Options{URL: "redis://fake", Metrics: registry})
 }
 
 func TestStatsAreForAnAdminsEyes(t *testing.T) {
@@ -170,4 +173,34 @@ func TestStatsAreForAnAdminsEyes(t *testing.T) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	})
+}
+
+func TestServerSaysItsVersionAndTime(t *testing.T) {
+	l, err := New(Options{URL: testenv.Redis(t), Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	before := time.Now()
+	server, err := l.Server(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server.Name == "" || server.Version == "" {
+		t.Errorf("%+v", server)
+	}
+	if server.Clock.Before(before.Truncate(time.Microsecond)) || server.Clock.After(time.Now()) {
+		t.Errorf("clock %s, asked at %s", server.Clock, before)
+	}
+}
+
+func TestServerOfARedisThatIsAwayIsAnError(t *testing.T) {
+	l, err := New(Options{URL: "redis://127.0.0.1:1", Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if server, err := l.Server(t.Context()); err == nil {
+		t.Errorf("%+v", server)
+	}
 }

@@ -1,63 +1,53 @@
 package ratelimit
 
 import (
-	"context"
-	"log/slog"
-	"sync"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
-// journal keeps what is logged, and lets a test wait for a line.
-type journal struct {
-	mu    sync.Mutex
-	lines []string
-	heard chan struct{} // closed and replaced with each line
-}
-
-func newJournal() *journal { return &journal{heard: make(chan struct{})} }
-
-func (j *journal) logger() *slog.Logger { return slog.New(j) }
-
-func (j *journal) Enabled(context.Context, slog.Level) bool { return true }
-func (j *journal) WithAttrs([]slog.Attr) slog.Handler       { return j }
-func (j *journal) WithGroup(string) slog.Handler            { return j }
-
-func (j *journal) Handle(_ context.Context, r slog.Record) error {
-	line := r.Message
-	r.Attrs(func(a slog.Attr) bool {
-		line += " " + a.String()
-		return true
+func TestMessagesOfGoRedisAreThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, messages := newJournal(), newMessageFilter()
+		messages.Printf(t.Context(), "without a logger") // discarded, and does not count
+		messages.to.Store(log.logger())
+		for i := range 60 {
+			messages.Printf(t.Context(), "message %d", i)
+			time.Sleep(time.Second)
+		}
+		if lines := log.all(); len(lines) != 6 || lines[1] != "redis client message=message 10" {
+			t.Errorf("got %q", lines)
+		}
 	})
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.lines = append(j.lines, line)
-	close(j.heard)
-	j.heard = make(chan struct{})
-	return nil
 }
 
-func (j *journal) all() []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return append([]string(nil), j.lines...)
+func TestMessagesOfGoRedisHoldNoPassword(t *testing.T) {
+	for text, want := range map[string]string{
+		"failed to dial redis://user:tOpSeCrEt@host:6379: refused":                            "failed to dial redis[redacted]host:6379: refused",
+		"failed: ERR unknown command 'AUTH', with args beginning with: 'user' 'tOpSeCrEt' \n": "failed: ERR unknown command 'AUTH', [redacted]",
+		"sentinel: new master=\"main\" addr=\"10.0.0.1:6379\"":                                "sentinel: new master=\"main\" addr=\"10.0.0.1:6379\"",
+	} {
+		if got := redact(text); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
 
-// await returns when n lines have been logged.
-func (j *journal) await(t testing.TB, n int) []string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for {
-		j.mu.Lock()
-		lines, heard := j.lines, j.heard
-		j.mu.Unlock()
-		if len(lines) >= n {
-			return lines
+// A failed dial and a Sentinel that knows no AUTH are what go-redis reports.
+func TestMessagesOfGoRedisReachTheLog(t *testing.T) {
+	log := newJournal()
+	LogTo(log.logger())
+	defer LogTo(nil)
+	sentinel := newFakeRedis("-ERR unknown command 'AUTH', with args beginning with: 'tOpSeCrEt' \r\n")
+	l := newLimiter(t, Options{URL: "redis://:tOpSeCrEt@a:1,b:2?master_name=main", dial: sentinel.dial, Timeout: patience, Logger: log.logger()})
+	for range tolerated {
+		if d := ask(t, l, Request{Limit: perMinute}); d.Source != FromLocal {
+			t.Errorf("got %+v", d)
 		}
-		select {
-		case <-heard:
-		case <-ctx.Done():
-			t.Fatalf("waited for %d lines, got %q", n, lines)
-		}
+	}
+	lines := strings.Join(log.await(t, 2), "\n") // go-redis's, and the breaker's
+	if !strings.Contains(lines, "GetMasterAddrByName") || strings.Contains(lines, "tOpSeCrEt") {
+		t.Errorf("got %q", lines)
 	}
 }

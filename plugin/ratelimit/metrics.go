@@ -1,6 +1,9 @@
 package ratelimit
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 // metrics counts decisions and failures. All series exist from the start.
 type metrics struct {
@@ -8,16 +11,16 @@ type metrics struct {
 	unavailable     prometheus.Counter
 	failures        map[failure]prometheus.Counter
 	open            prometheus.Gauge
-	collectors      []prometheus.Collector
 }
 
-func newMetrics() *metrics {
-	decisions := prometheus.NewCounterVec(prometheus.CounterOpts{
+func newMetrics(registerer prometheus.Registerer) *metrics {
+	auto := promauto.With(registerer)
+	decisions := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_ratelimit_decisions_total",
 		Help: "Requests decided: allowed, denied or unavailable; by redis, from memory (a denial that still holds), " +
 			"locally (Redis is away) or by none (Redis is away and the limit's on_error says so).",
 	}, []string{"outcome", "source"})
-	errs := prometheus.NewCounterVec(prometheus.CounterOpts{
+	errs := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_redis_errors_total",
 		Help: "Calls that Redis did not answer as it should, by class.",
 	}, []string{"class"})
@@ -25,7 +28,7 @@ func newMetrics() *metrics {
 		allowed:  map[Source]prometheus.Counter{},
 		denied:   map[Source]prometheus.Counter{},
 		failures: map[failure]prometheus.Counter{},
-		open: prometheus.NewGauge(prometheus.GaugeOpts{
+		open: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "hoko_redis_breakers_open",
 			Help: "Redis nodes that are not asked because they did not answer.",
 		}),
@@ -42,24 +45,7 @@ func newMetrics() *metrics {
 	for _, f := range failures {
 		m.failures[f] = errs.WithLabelValues(string(f))
 	}
-	m.collectors = []prometheus.Collector{decisions, errs, m.open}
 	return m
-}
-
-// register registers all, or nothing.
-func (m *metrics) register(r prometheus.Registerer) error {
-	if r == nil {
-		return nil
-	}
-	for i, c := range m.collectors {
-		if err := r.Register(c); err != nil {
-			for _, done := range m.collectors[:i] {
-				r.Unregister(done)
-			}
-			return err
-		}
-	}
-	return nil
 }
 
 func (m *metrics) decided(d Decision) {

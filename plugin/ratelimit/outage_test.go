@@ -9,7 +9,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"hoko.to/edge/internal/testenv"
-	"hoko.to/edge/plugin/limit"
 )
 
 // unhurried is a timeout that only a Redis misses that is away, and not one on a busy machine.
@@ -35,7 +34,7 @@ func newRealOutage(t *testing.T) *realOutage {
 // decide asks once; no outage keeps it waiting.
 func (s *realOutage) decide() Decision {
 	s.Helper()
-	d, err := s.Allow(s.Context(), Request{Name: "default", Limit: limit.Limit{Rate: 6_000_000, Period: time.Minute, Burst: 6_000_000}})
+	d, err := s.Allow(s.Context(), Request{Name: "default", Limit: limitOf(6_000_000, time.Minute, 6_000_000)})
 	if err != nil || !d.Allowed || !d.Evaluated {
 		s.Fatalf("got %+v, %v", d, err)
 	}

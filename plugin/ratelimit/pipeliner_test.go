@@ -84,8 +84,8 @@ func TestCallerReturnsAtItsDeadlineWhateverItsRoundTripDoes(t *testing.T) {
 		s.redis.answer(replyNever)
 		sources, took := s.herd(200, time.Millisecond)
 		for i := range sources {
-			early := took[i] < DefaultTimeout && i < 50 // before the breaker can be open
-			if sources[i] != FromLocal || took[i] > DefaultTimeout || early {
+			early := took[i] < defaultTimeout && i < 50 // before the breaker can be open
+			if sources[i] != FromLocal || took[i] > defaultTimeout || early {
 				t.Errorf("call %d: decided by %s after %s", i, sources[i], took[i])
 			}
 		}
@@ -101,7 +101,7 @@ func TestCallThatNobodyWaitsForIsNotSent(t *testing.T) {
 		defer open()
 		var wg sync.WaitGroup
 		wg.Go(func() { s.herd(maxInFlight+5, 0) })
-		time.Sleep(DefaultTimeout / 2)
+		time.Sleep(defaultTimeout / 2)
 		wg.Go(func() { s.herd(3, 0) }) // in one batch with the five, who give up when it can go
 		wg.Wait()
 		if got := s.redis.scripts.Load(); got != maxInFlight+3 {
@@ -151,7 +151,7 @@ func TestRoundTripIsJudgedAsAWhole(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := &breaker{fleet: newLimiter(t, Options{URL: "redis://fake"}).fleet}
 			b.failed.Store(1)
-			b.settleAll(0, tt.cmds)
+			b.recordAll(0, tt.cmds)
 			if got := b.failed.Load(); got != tt.want {
 				t.Errorf("%d failures in a row, want %d", got, tt.want)
 			}
