@@ -13,6 +13,7 @@ import (
 
 	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/caddymodule/cli"
+	"hoko.to/edge/plugin/ratelimit"
 )
 
 func init() {
@@ -36,6 +37,7 @@ func init() {
 	}
 
 	cli.Register()
+	ratelimit.LogTo(backend.ProcessLogger()) // go-redis has one logger per process
 
 	// By then, all requests have ended, those of earlier configs too, or have used up their grace
 	// period.
