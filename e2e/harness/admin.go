@@ -4,21 +4,30 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"hoko.to/edge/internal/testenv"
 )
 
 // AdminGet returns the body that the admin endpoint answers a path with.
 func (e *Edge) AdminGet(t testing.TB, path string) string {
 	t.Helper()
-	return e.admin(t, "GET", path, "").Text
+	got, err := e.admin("GET", path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Text
 }
 
 // Load makes the edge read its Caddyfile again, as Reload does but without starting a process.
@@ -28,13 +37,19 @@ func (e *Edge) Load(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := e.admin(t, "POST", "/load", string(config)); got.StatusCode != http.StatusOK {
-		t.Fatalf("load: %s %s", got.Status, got.Text)
-	}
+	testenv.Until(t, "the Caddyfile is loaded", func() bool {
+		got, err := e.admin("POST", "/load", string(config))
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			return false // the endpoint of the config before took the connection, and shuts down
+		}
+		if err != nil || got.StatusCode != http.StatusOK {
+			t.Fatalf("load: %d %s %v", got.StatusCode, got.Text, err)
+		}
+		return true
+	})
 }
 
-func (e *Edge) admin(t testing.TB, method, path, body string) Answer {
-	t.Helper()
+func (e *Edge) admin(method, path, body string) (Answer, error) {
 	client := &http.Client{Timeout: HangGuard, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -43,11 +58,11 @@ func (e *Edge) admin(t testing.TB, method, path, body string) Answer {
 	}}
 	req, err := http.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		return Answer{}, err
 	}
 	req.Header.Set("Content-Type", "text/caddyfile")
 	req.Header.Set("Cache-Control", "must-revalidate") // loads what is loaded already, too
-	return Do(t, client, req)
+	return send(client, req)
 }
 
 // Backend is what the admin endpoint says of one of the edge's backends.

@@ -56,16 +56,21 @@ func (e *Edge) Call(t testing.TB, c *http.Client, method, path, body string, hea
 // Do sends a request and reads the answer.
 func Do(t testing.TB, c *http.Client, req *http.Request) Answer {
 	t.Helper()
-	res, err := c.Do(req)
+	got, err := send(c, req)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return got
+}
+
+func send(c *http.Client, req *http.Request) (Answer, error) {
+	res, err := c.Do(req)
+	if err != nil {
+		return Answer{&http.Response{}, ""}, err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Answer{res, string(body)}
+	return Answer{res, string(body)}, err
 }
 
 // Sell posts a sale with the full key.

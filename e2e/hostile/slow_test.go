@@ -75,7 +75,6 @@ func TestAClientThatDripsItsHeadIsCutOff(t *testing.T) {
 }
 
 func TestAClientThatDripsItsBodyIs408AndHoldsUpNobody(t *testing.T) {
-	t.Parallel() // it waits
 	s := harness.StartStack(t, impatient)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		before := s.DB.Sales()

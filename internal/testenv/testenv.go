@@ -1,4 +1,4 @@
-// Package testenv gives tests a real Postgres and a real Redis, started from
+// Package testenv gives tests what they share: first of all a real Postgres and a real Redis, started from
 // the machine's own binaries on private sockets. A machine without them fails
 // the tests: script/bootstrap installs them.
 //
