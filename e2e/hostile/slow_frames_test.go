@@ -19,7 +19,6 @@ import (
 
 // Over HTTP/2 a head that does not end is no request yet, so its connection is an idle one: for Caddy five minutes, here three seconds.
 func TestAHeadThatDoesNotEndLeavesItsHTTP2ConnectionIdle(t *testing.T) {
-	t.Parallel() // it waits
 	s := harness.StartStack(t, harness.Replace("0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tidle 3s\n\t\t}"))
 	var clients sync.WaitGroup
 	for i := range 20 {
@@ -125,7 +124,6 @@ func heads(t testing.TB, e *harness.Edge) int {
 }
 
 func TestAClientThatReadsNoAnswerOverHTTP3IsGivenUp(t *testing.T) {
-	t.Parallel()                        // it waits
 	const clients, whole = 10, 16 << 20 // more than the windows of a client hold
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
 	s := harness.StartStackBefore(t, site, impatient)

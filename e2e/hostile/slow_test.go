@@ -60,7 +60,6 @@ func drip(t *testing.T, conn net.Conn) {
 }
 
 func TestAClientThatDripsItsHeadIsCutOff(t *testing.T) {
-	t.Parallel() // it waits
 	s := harness.StartStack(t, impatient)
 	var clients sync.WaitGroup
 	for range 20 {
@@ -137,7 +136,6 @@ func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
 // A client that sends and never reads has its sales recorded as far as its
 // answers fit into the kernel; then the edge gives it up.
 func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
-	t.Parallel()                                  // it waits
 	const clients, each, whole = 10, 20, 16 << 20 // more than the kernel holds for a client
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
 	s := harness.StartStackBefore(t, site, impatient)
@@ -179,7 +177,6 @@ func untilNobodyWaits(t testing.TB, e *harness.Edge) {
 
 // Over HTTP/2 a client can refuse every byte of its answers without closing its window to the others.
 func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
-	t.Parallel() // it waits
 	s := harness.StartStack(t, impatient)
 	f := openFrames(t, s.Edge, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	const streams = 100
