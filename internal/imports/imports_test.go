@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"plugin/sale":         {"plugin/apikey", "plugin/apierror"},
 	"plugin/postgres":     {"plugin/apikey", "plugin/sale", "plugin/limit", "plugin/postgres"},
 
-	"plugin/postgres/internal/pgtest": {"plugin", "internal/testenv"},
+	"plugin/postgres/internal/pgtest": {"plugin", "internal/testenv", "internal/relay"},
 
 	"internal/devserver": {},
 	"internal/testenv":   {"internal/devserver", "internal/relay", "plugin/postgres"},

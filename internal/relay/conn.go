@@ -62,24 +62,30 @@ func (r *Relay) serve(c *conn) {
 		c.close(false)
 	}()
 	var hello []byte
-	if r.Answer != nil {
+	var toServer, toClient Filter
+	if r.Answer != nil || r.Filters != nil {
 		buf := make([]byte, 4096)
 		n, err := c.client.Read(buf)
 		if err != nil {
 			return
 		}
 		hello = buf[:n]
+	}
+	if r.Answer != nil {
 		if answer := r.Answer(hello); len(answer) > 0 {
 			c.client.Write(answer)
 			return
 		}
 	}
+	if r.Filters != nil {
+		toServer, toClient = r.Filters(hello)
+	}
 	if !c.dial(r.server) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { r.pass(c, ToServer, c.server, c.client, hello) })
-	both.Go(func() { r.pass(c, ToClient, c.client, c.server, nil) })
+	both.Go(func() { r.pass(c, ToServer, c.server, c.client, hello, toServer) })
+	both.Go(func() { r.pass(c, ToClient, c.client, c.server, nil, toClient) })
 	both.Wait()
 }
 
@@ -91,10 +97,10 @@ type chunk struct {
 
 // pass passes on what one end sends until that ends or the connection is closed, and then closes
 // it. Chunks are late side by side, not one after the other.
-func (r *Relay) pass(c *conn, d Direction, to, from net.Conn, hello []byte) {
+func (r *Relay) pass(c *conn, d Direction, to, from net.Conn, hello []byte, filter Filter) {
 	queue := make(chan chunk, 256)
 	var reading sync.WaitGroup
-	reading.Go(func() { r.receive(c, d, from, hello, queue) })
+	reading.Go(func() { r.receive(c, d, from, hello, filter, queue) })
 	for next := range queue {
 		if !sleep(c.ctx, time.Until(next.due)) || !r.deliver(c, d, to, next.data) {
 			break
@@ -105,7 +111,7 @@ func (r *Relay) pass(c *conn, d Direction, to, from net.Conn, hello []byte) {
 }
 
 // receive reads until the end of what is sent.
-func (r *Relay) receive(c *conn, d Direction, from net.Conn, hello []byte, queue chan<- chunk) {
+func (r *Relay) receive(c *conn, d Direction, from net.Conn, hello []byte, filter Filter, queue chan<- chunk) {
 	defer close(queue)
 	buf := make([]byte, 16<<10)
 	for data, err := hello, error(nil); ; {
@@ -121,7 +127,9 @@ func (r *Relay) receive(c *conn, d Direction, from net.Conn, hello []byte, queue
 		}
 		var n int
 		n, err = from.Read(buf)
-		data = buf[:n]
+		if data = buf[:n]; filter != nil {
+			data = filter(data, func() { c.close(false) })
+		}
 	}
 }
 

@@ -17,6 +17,10 @@ type Relay struct {
 	// startup parameter. Set it before Open.
 	Answer func(hello []byte) []byte
 
+	// Filters, if it is not nil, is given what each client sends first, and returns for each direction
+	// what becomes of what is received later. A filter may hang up on the client. Set it before Open.
+	Filters func(hello []byte) (toServer, toClient Filter)
+
 	listen, server string
 	running        sync.WaitGroup
 
@@ -27,6 +31,9 @@ type Relay struct {
 	ways     [2]way
 	resets   bool // connections are reset as soon as they are accepted
 }
+
+// Filter returns what to pass on of what was received.
+type Filter func(data []byte, hangUp func()) []byte
 
 // New returns a Relay that accepts nothing before Open.
 func New(listen, server string) *Relay {

@@ -271,7 +271,7 @@ func TestRelay_DelaysSideBySide(t *testing.T) {
 		r.Delay(ToServer, late, 0)
 		ctx, cancel := context.WithCancel(t.Context())
 		c := &conn{client: in, server: out, left: [2]int{unlimited, unlimited}, ctx: ctx, cancel: cancel}
-		go r.pass(c, ToServer, out, in, nil)
+		go r.pass(c, ToServer, out, in, nil, nil)
 		started := time.Now()
 		go func() {
 			for range 100 {

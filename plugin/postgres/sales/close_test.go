@@ -25,7 +25,7 @@ func TestStoreThatRecordsNothingConnectsToNothing(t *testing.T) {
 	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
 		t.Errorf("after the close: %v", got.err)
 	}
-	if n := wire.Accepted.Load(); n != 0 {
+	if n := wire.Accepted(); n != 0 {
 		t.Errorf("%d connections", n)
 	}
 }
@@ -47,7 +47,7 @@ func TestCloseDrains(t *testing.T) {
 		_, err := store.Record(ctx, sell("late", byClick("none")))
 		return errors.Is(err, sale.ErrNotRecorded) && ctx.Err() == nil
 	})
-	wire.Open()
+	wire.Speak()
 	for _, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)
@@ -104,7 +104,7 @@ func TestSaleWhoseCallerLeftInTheQueueIsNeverSent(t *testing.T) {
 	if err := <-left; !errors.Is(err, sale.ErrNotRecorded) {
 		t.Errorf("left: %v", err)
 	}
-	wire.Open()
+	wire.Speak()
 	if got := wait(t, stayed); got.err != nil {
 		t.Error(got.err)
 	}
@@ -128,7 +128,7 @@ func TestFullQueueSheds(t *testing.T) {
 	if shed, waiting := metric(t, metrics, "hoko_sale_shed_total"), metric(t, metrics, "hoko_sale_queue_depth"); shed != 1 || waiting != 3 {
 		t.Errorf("%v sales shed while %v wait, want 1 and 3", shed, waiting)
 	}
-	wire.Open()
+	wire.Speak()
 	for _, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)
@@ -153,7 +153,7 @@ func TestBatchesAreBounded(t *testing.T) {
 		sales = append(sales, sell(fmt.Sprint("k", i)))
 	}
 	outcomes := queue(t, store, sales...)
-	wire.Open()
+	wire.Speak()
 	for _, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)

@@ -27,7 +27,7 @@ func TestSaleThatPostgresRefusesFailsAlone(t *testing.T) {
 	sales[11].Request.Amount = -1
 	sales[19].Request.Metadata = []byte(`{"n":1e999999}`)
 	outcomes := queue(t, store, sales...)
-	wire.Open()
+	wire.Speak()
 	for i, o := range outcomes {
 		got := wait(t, o)
 		bad := i == 3 || i == 11 || i == 19
@@ -93,7 +93,7 @@ func TestErrorsOfTheStatement(t *testing.T) {
 			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
 			bad := sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" })
 			outcomes := queue(t, store, sell("one"), bad, sell("two"), sell("three"))
-			wire.Open()
+			wire.Speak()
 			for i, o := range outcomes {
 				want := c.others
 				if i == 1 {
@@ -140,7 +140,7 @@ func TestObjectionAtTheCommit(t *testing.T) {
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, oneWriter)
 	outcomes := queue(t, store, sell("one"), sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" }), sell("two"))
-	wire.Open()
+	wire.Speak()
 	for i, o := range outcomes {
 		if got := wait(t, o); i == 1 && !meets(got.err, errAny) || i != 1 && got.err != nil {
 			t.Errorf("sale %d: %v", i, got.err)
@@ -161,7 +161,7 @@ func TestStatementWhoseAnswerIsLostIsAskedForAgain(t *testing.T) {
 			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Logger = log.Logger() })
 			lost := wire.Next(pgtest.Cut{Before: before})
 			outcomes := queue(t, store, sell("k", keyed("one"), named("one")), sell("k", named("two")), sell("j", keyed("two")), sell("u", byClick("none")))
-			wire.Open()
+			wire.Speak()
 			for i, o := range outcomes {
 				got := wait(t, o)
 				if i == 3 {
@@ -203,9 +203,9 @@ func TestOutcomeThatCannotBeAskedForIsUnknown(t *testing.T) {
 	s := sell("k", keyed("key"))
 	done := beginWithin(t, store, s, 2*time.Second)
 	until(t, "it waits", func() bool { return store.Stats().Queued == 1 })
-	wire.Open()
+	wire.Speak()
 	<-lost
-	wire.HangUp()
+	wire.Cut()
 	// Others were never sent, and are told so at once.
 	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
 		t.Errorf("never sent: %v", got.err)

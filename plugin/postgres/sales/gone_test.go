@@ -77,7 +77,7 @@ func TestSaleThatNothingEarnsLeavesItsNeighboursAlone(t *testing.T) {
 			sell("both", named(fmt.Sprint("good", i))), sell("both", named("bad"), byClick("c3"), keyed(fmt.Sprint("bad", i))))
 	}
 	outcomes := queue(t, store, sales...)
-	wire.Open()
+	wire.Speak()
 	for i, o := range outcomes {
 		got, good := wait(t, o), i%2 == 0
 		if good && got.err != nil || !good && !errors.Is(got.err, sale.ErrUnattributed) {
@@ -135,7 +135,7 @@ func TestCustomerThatIsGoneWhenItsSalesTurnComes(t *testing.T) {
 				wire := pgtest.Tap(t, shop.DSN)
 				waiting := queue(t, openStore(t, wire.DSN), sold)[0]
 				shop.Exec(c.change)
-				wire.Open()
+				wire.Speak()
 				shop.expectSoldTo(t, whose, by, wait(t, waiting))
 			})
 			t.Run(c.name+" while the sale waits for it, by "+by, func(t *testing.T) {

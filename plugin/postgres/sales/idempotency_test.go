@@ -101,7 +101,7 @@ func TestTwinsInOneQueueAreOneSale(t *testing.T) {
 	store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
 	outcomes := queue(t, store,
 		sell("k", keyed("key")), sell("k", keyed("key")), sell("k", keyed("key"), costing(1)), sell("k", keyed("other key")), sell("k", keyed("key")))
-	wire.Open()
+	wire.Speak()
 	first := wait(t, outcomes[0])
 	if first.err != nil || first.Replayed {
 		t.Fatalf("the first: %+v", first)
@@ -226,7 +226,7 @@ func TestTwinsOfATenantCostTheirNeighboursOneMoreRun(t *testing.T) {
 	twin := func(key string) *sale.Sale { return sell("twins", keyed(key), inWorkspace("w2"), byClick("y1")) }
 	sales := []*sale.Sale{twin("a"), sell("k", costing(1)), twin("b"), sell("k", costing(2), named("changed"), keyed("a")), twin("c"), sell("new", costing(3))}
 	outcomes := queue(t, store, sales...)
-	wire.Open()
+	wire.Speak()
 	for i, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
 			t.Errorf("sale %d: %v", i, got.err)
@@ -251,7 +251,7 @@ func TestWaitForATwinCostsItsNeighboursOneMoreRun(t *testing.T) {
 		VALUES ('w2', 'twin', '', gen_random_uuid(), '{}')`)
 	outcomes := queue(t, store, sell("twins", keyed("twin"), inWorkspace("w2"), byClick("y1")),
 		sell("k", costing(1)), sell("l", costing(2)), sell("k", named("changed"), costing(3)))
-	wire.Open()
+	wire.Speak()
 	for _, o := range outcomes[1:] {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)
@@ -282,7 +282,7 @@ func TestWaitForATwinCostsNeighboursWithKeysOneMoreRun(t *testing.T) {
 		sales = append(sales, sell(fmt.Sprint("k", i), keyed(fmt.Sprint(i)), costing(int64(i))))
 	}
 	outcomes := queue(t, store, sales...)
-	wire.Open()
+	wire.Speak()
 	for _, o := range outcomes[1:] {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)

@@ -167,10 +167,10 @@ func (s *shop) send(all victims, at *pgtest.Cut) {
 	for i, v := range all {
 		if at != nil {
 			reached := v.wire.Next(*at)
-			v.wire.Open()
+			v.wire.Speak()
 			<-reached
 		} else {
-			v.wire.Open()
+			v.wire.Speak()
 			until(s.T, "it lingers", func() bool {
 				return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND "+edges) == i+1
 			})

@@ -58,7 +58,7 @@ func TestSaleThatChangesNothingDoesNotWaitWithItsBatch(t *testing.T) {
 	unchanged := func(amount int64) *sale.Sale { return sell("held", named("name"), costing(amount)) }
 	outcomes := queue(t, store,
 		unchanged(1), sell("held", named("changed"), mailing(set("c@example.com"))), unchanged(2), sell("held", named("again")))
-	wire.Open()
+	wire.Speak()
 	for _, i := range []int{0, 2} {
 		if got := wait(t, outcomes[i]); got.err != nil || text(got.Customer.Email) != "e@example.com" {
 			t.Fatalf("answered %+v, want the customer as it is stored", got)
@@ -262,7 +262,7 @@ func TestKnownCustomersBesideOneInCreation(t *testing.T) {
 	}
 	stranger := shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
 	outcomes := queue(t, store, sales...)
-	wire.Open()
+	wire.Speak()
 	for _, o := range outcomes[1:] {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)
@@ -336,7 +336,7 @@ func TestOutcomeThatTheSlowLaneCannotAskForIsUnknown(t *testing.T) {
 	until(t, "its statement is under way", func() bool {
 		return testenv.Value[int](shop.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND "+edges) > 0
 	})
-	wire.HangUp()
+	wire.Cut()
 	if got := wait(t, done); !isUnknown(got.err) || errors.Is(got.err, sale.ErrNotRecorded) {
 		t.Errorf("sent: %v", got.err)
 	}
