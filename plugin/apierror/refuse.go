@@ -18,16 +18,14 @@ const (
 	lingerBytes = 8 << 20
 )
 
-// Refuse lets write answer a request whose body nobody wants, so that the
-// answer leaves at once although the body may not have arrived. write must
-// write the whole answer. The connection lives where the body, of at most
-// 64 KiB, has arrived or does so within 200 ms. Everywhere else, and where the
-// client waits for a 100 Continue, it closes after the answer, gently: a client
-// that is still sending can read the answer.
+// Refuse lets write answer a request whose body nobody wants, so that the answer leaves at once
+// although the body may not have arrived. write must write the whole answer. The connection lives
+// where the body, of at most 64 KiB, has arrived or does so within 200 ms. Everywhere else, and
+// where the client waits for a 100 Continue, it closes after the answer, gently: a client that is
+// still sending can read the answer.
 //
-// net/http reads up to 256 KiB of a request's unread body before it sends
-// anything, for as long as that takes. HTTP/2 and HTTP/3 end the stream instead
-// and need no help.
+// net/http reads up to 256 KiB of a request's unread body before it sends anything, for as long as
+// that takes. HTTP/2 and HTTP/3 end the stream instead and need no help.
 func Refuse(w http.ResponseWriter, r *http.Request, write func()) {
 	if r.ProtoMajor != 1 || r.ContentLength == 0 {
 		write()
@@ -64,12 +62,11 @@ func bodyArrives(rc *http.ResponseController, r *http.Request) bool {
 	return r.Context().Err() == nil
 }
 
-// closeGently makes net/http close this connection in two steps, the writing
-// side half a second before the rest: closing it under a client that still
-// sends resets it, and the reset may overtake the answer. It does so of its own
-// accord where its request's body was left unread, but sees that only where
-// neither the body nor the writer is wrapped; what it is told here, by way of a
-// body that is over its limit, it believes from under any wrapper.
+// closeGently makes net/http close this connection in two steps, the writing side half a second
+// before the rest: closing it under a client that still sends resets it, and the reset may overtake
+// the answer. It does so of its own accord where its request's body was left unread, but sees that
+// only where neither the body nor the writer is wrapped; what it is told here, by way of a body
+// that is over its limit, it believes from under any wrapper.
 func closeGently(w http.ResponseWriter) {
 	for {
 		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })

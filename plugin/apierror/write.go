@@ -13,9 +13,8 @@ const ContentType = "application/json; charset=utf-8"
 // and why. ASCII, and never a value of the client's.
 const Reason = "Hoko-Reason"
 
-// Write answers e: its status, headers and body. Headers that the caller has
-// set stay; a 503 gets a Retry-After where it has none. It does not read the
-// request's body: see Refuse.
+// Write answers e: its status, headers and body. Headers that the caller has set stay; a 503 gets a
+// Retry-After where it has none. It does not read the request's body: see Refuse.
 func Write(w http.ResponseWriter, e *Error) { write(w, e.Status, e.body) }
 
 // WriteMissingScopes answers 403 and names the scopes that the key lacks, in

@@ -16,8 +16,7 @@ const sweepInterval = time.Minute
 // immutable, and hold the key itself: a hundred thousand of them count.
 type entry struct {
 	key Key
-	// epoch of the key, and moment on the authenticator's clock, from before
-	// the store was asked.
+	// epoch of the key, and moment on the authenticator's clock, from before the store was asked.
 	epoch   epoch
 	checked time.Duration
 }
@@ -31,9 +30,8 @@ func newEntry(key *Key, hash Hash, epoch epoch, checked time.Duration) *entry {
 	return e
 }
 
-// cache holds the keys that were found, whatever their state. Whether an entry
-// may be used is its reader's to decide, so it does not matter that the engine
-// sets late, or drops what it is given.
+// cache holds the keys that were found, whatever their state. Whether an entry may be used is its
+// reader's to decide, so it does not matter that the engine sets late, or drops what it is given.
 //
 // It judges by itself what is older than ttl: the engine's own expiry reads the
 // clock at each Get, and holds every key in one more map.

@@ -7,10 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// epoch is what had been heard about a key at some moment. What was looked up
-// under one is worth nothing once events has moved: the key may have been
-// revoked since. It must be verified again once listens has moved: the listener
-// was away, and may have missed an event.
+// epoch is what had been heard about a key at some moment. What was looked up under one is worth
+// nothing once events has moved: the key may have been revoked since. It must be verified again
+// once listens has moved: the listener was away, and may have missed an event.
 //
 // The counters may wrap: no entry is trusted for as long as four billion events take.
 type epoch struct{ events, listens uint32 }
@@ -38,9 +37,8 @@ func (e *epochs) stripe(hash Hash) *atomic.Uint32 {
 // retire makes whatever is cached of a key worthless.
 func (e *epochs) retire(hash Hash) { e.stripe(hash).Add(1) }
 
-// notify takes the payload of a notification: `key:<hex SHA-256>` is about that
-// key; `workspace:<id>`, and whatever else an adopted database may send, is
-// about every key.
+// notify takes the payload of a notification: `key:<hex SHA-256>` is about that key;
+// `workspace:<id>`, and whatever else an adopted database may send, is about every key.
 func (e *epochs) notify(payload string) {
 	var hash Hash
 	digits, ok := strings.CutPrefix(payload, "key:")

@@ -27,10 +27,9 @@ func (g *GuessesSpent) Error() string {
 	return fmt.Sprintf("the client's address spent its budget of guesses: retry after %s", g.RetryAfter)
 }
 
-// guesses gives each client address a budget of lookups that find nothing, by
-// GCRA in process. Only those cost: a lookup holds one guess of the budget while
-// it runs, so that concurrent ones cannot overspend it, and pays or gives it
-// back when it ends.
+// guesses gives each client address a budget of lookups that find nothing, by GCRA in process. Only
+// those cost: a lookup holds one guess of the budget while it runs, so that concurrent ones cannot
+// overspend it, and pays or gives it back when it ends.
 type guesses struct {
 	limit    limit.Limit
 	interval time.Duration // emission interval: one guess comes back in it

@@ -152,8 +152,18 @@ func (b *bundle) authenticate(token string) (*Key, error) {
 	return b.Authenticate(context.Background(), bearer(token), testClient)
 }
 
-// call authenticates with a token and waits until the cache has taken in what
-// was found.
+// begin starts a request and returns when it waits. Its result comes later.
+func (b *bundle) begin(ctx context.Context, token, client string) <-chan error {
+	result := make(chan error, 1)
+	go func() {
+		_, err := b.Authenticate(ctx, bearer(token), client)
+		result <- err
+	}()
+	synctest.Wait()
+	return result
+}
+
+// call authenticates with a token and waits until the cache has taken in what was found.
 func (b *bundle) call(token string) error { return b.callFrom(token, testClient) }
 
 func (b *bundle) callFrom(token, client string) error {

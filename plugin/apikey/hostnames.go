@@ -65,9 +65,8 @@ func canonicalHost(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// canonicalPatterns spells a key's list as the browser spells its hosts. It
-// keeps the length of the list, as an empty one allows any host: a pattern that
-// means nothing matches nothing.
+// canonicalPatterns spells a key's list as the browser spells its hosts. It keeps the length of the
+// list, as an empty one allows any host: a pattern that means nothing matches nothing.
 func canonicalPatterns(patterns []string) []string {
 	if len(patterns) == 0 {
 		return nil
@@ -94,8 +93,7 @@ func canonicalPattern(pattern string) string {
 	return host
 }
 
-// withoutPort takes `host`, `host:port`, `[address]`, `[address]:port` and the
-// bare IPv6 address.
+// withoutPort takes `host`, `host:port`, `[address]`, `[address]:port` and the bare IPv6 address.
 func withoutPort(host string) string {
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		inner, _, _ = strings.Cut(inner, "]")

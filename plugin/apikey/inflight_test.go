@@ -306,12 +306,7 @@ func TestClientThatHangsUpIsNotServedStale(t *testing.T) {
 		time.Sleep(time.Minute)
 		open := b.gated()
 		ctx, hangUp := context.WithCancel(context.Background())
-		result := make(chan error)
-		go func() {
-			_, err := b.Authenticate(ctx, bearer(testToken), testClient)
-			result <- err
-		}()
-		synctest.Wait()
+		result := b.begin(ctx, testToken, testClient)
 		hangUp()
 		if err := <-result; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)

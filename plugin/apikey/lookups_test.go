@@ -91,12 +91,7 @@ func TestRequestThatJoinsAnOvertakenLookupAsksAgain(t *testing.T) {
 		}()
 		b.store.set(testToken, Key{Revoked: true})
 		b.Notify("key:" + hash.String())
-		joined := make(chan error)
-		go func() {
-			_, err := b.authenticate(testToken)
-			joined <- err
-		}()
-		synctest.Wait()
+		joined := b.begin(t.Context(), testToken, testClient)
 		close(gate)
 		wantCause(t, <-joined, CauseRevoked)
 		b.wantLookups(1)
@@ -139,12 +134,7 @@ func TestLookupOutlivesTheClientThatAsked(t *testing.T) {
 		asked := make(chan struct{})
 		b.store.onLookup(func(context.Context, int) { <-asked })
 		ctx, hangUp := context.WithCancel(context.Background())
-		gone := make(chan error)
-		go func() {
-			_, err := b.Authenticate(ctx, bearer(testToken), testClient)
-			gone <- err
-		}()
-		synctest.Wait()
+		gone := b.begin(ctx, testToken, testClient)
 		hangUp()
 		if err := <-gone; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
@@ -183,6 +173,13 @@ func holdUp(b *bundle) (running, most *atomic.Int32, release func()) {
 		running.Add(-1)
 	})
 	return running, most, func() { close(gate) }
+}
+
+// takeAllSlots has as many keys that are not cached looked up as can be.
+func takeAllSlots(b *bundle) {
+	for i := range maxStrangers {
+		b.begin(context.Background(), fmt.Sprint("cold", i), fmt.Sprint("198.51.100.", i))
+	}
 }
 
 func TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment(t *testing.T) {
@@ -225,20 +222,13 @@ func TestAddressWithoutABudgetIsRefusedBeforeItWaits(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.wantCause("guess", CauseUnknown)
 		_, _, release := holdUp(b)
-		var requests sync.WaitGroup
-		for i := range maxStrangers {
-			requests.Go(func() {
-				b.Authenticate(context.Background(), bearer(fmt.Sprint("cold", i)), fmt.Sprint("198.51.100.", i))
-			})
-		}
-		synctest.Wait()
+		takeAllSlots(b)
 		start := time.Now()
 		wantSpent(t, b.call("another"))
 		if waited := time.Since(start); waited != 0 {
 			t.Errorf("waited %s", waited)
 		}
 		release()
-		requests.Wait()
 	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
 }
 
@@ -276,36 +266,20 @@ func TestFollowerIsNotRefusedForTheBudgetOfItsLeader(t *testing.T) {
 		// One client has two cold keys in flight and a budget of one guess, so the
 		// second waits for nothing and is refused. Another client joins that one.
 		_, _, release := holdUp(b)
-		var requests sync.WaitGroup
-		for i := range maxStrangers { // take all slots
-			requests.Go(func() {
-				b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), fmt.Sprint("198.51.100.", i))
-			})
-		}
-		synctest.Wait()
-		results := make(chan error, 2)
-		go func() { // passes the check, and waits for a slot
-			_, err := b.authenticate(testToken)
-			results <- err
-		}()
-		synctest.Wait()
-		followed := make(chan error, 1)
-		go func() {
-			_, err := b.Authenticate(context.Background(), bearer(testToken), "192.0.2.99")
-			followed <- err
-		}()
-		synctest.Wait()
+		takeAllSlots(b)
+		led := b.begin(t.Context(), testToken, testClient) // passes the check, and waits for a slot
+		followed := b.begin(t.Context(), testToken, "192.0.2.99")
 		budget, err := b.guesses.hold(clientAddr(testClient), b.now()) // the leader's budget goes meanwhile
 		if err != nil {
 			t.Fatal(err)
 		}
 		b.guesses.end(budget, true, b.now())
 		release()
-		wantSpent(t, <-results)
+		wantSpent(t, <-led)
 		if err := <-followed; err != nil {
 			t.Errorf("the follower: %v", err)
 		}
-		requests.Wait()
+		synctest.Wait()
 		b.wantLookups(maxStrangers + 1)
 	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
 }
@@ -321,14 +295,10 @@ func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
 			time.Sleep(time.Millisecond) // it takes its time to end
 			running.Add(-1)
 		})
-		results := make(chan error, 20)
-		for i := range 20 {
-			go func() {
-				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("cold", i)), testClient)
-				results <- err
-			}()
+		var results [20]<-chan error
+		for i := range results {
+			results[i] = b.begin(context.Background(), fmt.Sprint("cold", i), testClient)
 		}
-		synctest.Wait()
 		start := time.Now()
 		b.Close()
 		if took := time.Since(start); took != time.Millisecond {
@@ -337,8 +307,8 @@ func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
 		if running.Load() != 0 {
 			t.Errorf("%d lookups outlive it", running.Load())
 		}
-		for range 20 {
-			if err := <-results; !errors.Is(err, ErrUnavailable) {
+		for _, result := range results {
+			if err := <-result; !errors.Is(err, ErrUnavailable) {
 				t.Errorf("got %v", err)
 			}
 		}

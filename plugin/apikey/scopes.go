@@ -1,6 +1,5 @@
-// Package apikey says who calls, and whether they may: the key as it is sent,
-// what is known of it, and the cache that makes looking it up cheap and
-// revoking it immediate. See docs/keys.md.
+// Package apikey says who calls, and whether they may: the key as it is sent, what is known of it,
+// and the cache that makes looking it up cheap and revoking it immediate. See docs/keys.md.
 package apikey
 
 import (

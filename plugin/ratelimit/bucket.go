@@ -8,11 +8,10 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// bucket is what is counted. The limit is part of it: a bucket whose limit
-// changes begins anew and full, in Redis and in this process. The state of the
-// old one would mean something else under the new one; an hour's worth of
-// emptiness would keep a client out for an hour although it may now ask ten
-// times a second.
+// bucket is what is counted. The limit is part of it: a bucket whose limit changes begins anew and
+// full, in Redis and in this process. The state of the old one would mean something else under the
+// new one; an hour's worth of emptiness would keep a client out for an hour although it may now ask
+// ten times a second.
 type bucket struct {
 	name  string
 	owner [32]byte
@@ -34,9 +33,8 @@ func (b *bucket) key(prefix string) string {
 	return string(strconv.AppendInt(s, int64(b.limit.Burst), 10))
 }
 
-// ValidateName says why a limit's name cannot be used. A name stands in
-// response headers and in Redis keys, so it is 1 … 64 ASCII letters, digits,
-// dots, hyphens and underscores.
+// ValidateName says why a limit's name cannot be used. A name stands in response headers and in
+// Redis keys, so it is 1 … 64 ASCII letters, digits, dots, hyphens and underscores.
 func ValidateName(name string) error {
 	if name == "" || len(name) > 64 {
 		return errors.New("name must be 1 … 64 characters long")

@@ -17,10 +17,9 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// maxSetBack is how far Redis's clock may be set back, as a small correction or a
-// replica that takes over does, and an empty bucket's denials still be believed: they
-// last so much longer. Beyond that the key is decided as if Redis were away, until
-// the clock is where it was.
+// maxSetBack is how far Redis's clock may be set back, as a small correction or a replica that
+// takes over does, and an empty bucket's denials still be believed: they last so much longer.
+// Beyond that the key is decided as if Redis were away, until the clock is where it was.
 const maxSetBack = time.Second
 
 // ErrUnavailable means that Redis is away, and that the limit refuses requests then.
@@ -160,9 +159,8 @@ func (l *Limiter) Close() error {
 	return err
 }
 
-// bounded is a context with another's values and an end of its own. It starts a
-// timer only when somebody waits for that end, and a call that shares a round
-// trip does not.
+// bounded is a context with another's values and an end of its own. It starts a timer only when
+// somebody waits for that end, and a call that shares a round trip does not.
 type bounded struct {
 	context.Context // its values
 	deadline        time.Time

@@ -19,10 +19,9 @@ const (
 	maxBatch = 128
 )
 
-// pipeliner has concurrent calls of the script share round trips to their node. A
-// call goes at once and alone while fewer than maxInFlight are under way; those
-// that come meanwhile wait for the first of them to end, and go together. No timer
-// gathers them, so a lone call pays nothing.
+// pipeliner has concurrent calls of the script share round trips to their node. A call goes at once
+// and alone while fewer than maxInFlight are under way; those that come meanwhile wait for the
+// first of them to end, and go together. No timer gathers them, so a lone call pays nothing.
 //
 // It is a hook of the node's client: a Cluster's client has routed a call before it
 // comes here, and follows its redirect afterwards, as if it had gone alone.
@@ -167,9 +166,8 @@ func (p *pipeliner) send(ctx context.Context, b *batch) {
 	pipe.Exec(ctx)
 }
 
-// commands are those of the calls that somebody still waits for, and the last of
-// their deadlines. The others were decided without Redis, and are not to be
-// charged as well.
+// commands are those of the calls that somebody still waits for, and the last of their deadlines.
+// The others were decided without Redis, and are not to be charged as well.
 func (b *batch) commands(now time.Time) (cmds []redis.Cmder, last time.Time) {
 	cmds = make([]redis.Cmder, 0, len(b.calls))
 	for i := range b.calls {
