@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"reflect"
 	"strings"
 	"time"
 
@@ -55,13 +54,17 @@ func (c *connector) single(rawURL string) (redis.UniversalClient, error) {
 }
 
 func (c *connector) sentinel(rawURL string) (redis.UniversalClient, error) {
-	o, err := redis.ParseFailoverURL(rawURL)
+	f, err := redis.ParseFailoverURL(rawURL)
 	if err != nil {
 		return nil, errURL
 	}
+	o := &redis.Options{Protocol: f.Protocol}
 	c.boundTimeouts(o)
-	client := redis.NewFailoverClient(o)
-	c.guard(client, o.MasterName, false)
+	f.DialTimeout, f.ReadTimeout, f.WriteTimeout, f.PoolTimeout = o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout
+	f.ContextTimeoutEnabled, f.MaxRetries, f.DialerRetries = o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries
+	f.DisableIdentity, f.PipelinePoolSize, f.Dialer, f.Protocol = o.DisableIdentity, o.PipelinePoolSize, o.Dialer, o.Protocol
+	client := redis.NewFailoverClient(f)
+	c.guard(client, f.MasterName, false)
 	return client, nil
 }
 
@@ -88,24 +91,16 @@ func (c *connector) node(o *redis.Options, cluster bool) *redis.Client {
 }
 
 // boundTimeouts bounds everything that a client does by the limiter's timeout, whatever the URL says, and
-// saves the round trips that a limiter has no use for. It takes *redis.Options or *redis.FailoverOptions,
-// which share these fields but no type.
-func (c *connector) boundTimeouts(options any) {
-	o := reflect.ValueOf(options).Elem()
-	for name, value := range map[string]any{
-		"DialTimeout": c.timeout, "ReadTimeout": c.timeout, "WriteTimeout": c.timeout, "PoolTimeout": c.timeout,
-		"ContextTimeoutEnabled": true,
-		"MaxRetries":            -1,
-		"DialerRetries":         1,
-		"DisableIdentity":       true,
-		"PipelinePoolSize":      -1,
-		"Dialer":                c.dial,
-	} {
-		o.FieldByName(name).Set(reflect.ValueOf(value))
-	}
-	if protocol := o.FieldByName("Protocol"); protocol.IsZero() {
-		protocol.SetInt(2) // no push messages to look for
-	}
+// saves the round trips that a limiter has no use for.
+func (c *connector) boundTimeouts(o *redis.Options) {
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.timeout, c.timeout, c.timeout, c.timeout
+	o.ContextTimeoutEnabled = true
+	o.MaxRetries = -1
+	o.DialerRetries = 1
+	o.DisableIdentity = true
+	o.PipelinePoolSize = -1
+	o.Dialer = c.dial
+	o.Protocol = cmp.Or(o.Protocol, 2) // no push messages to look for
 }
 
 // guard puts a breaker before a client.
