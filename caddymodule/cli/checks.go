@@ -93,6 +93,8 @@ func (r *report) sales(ctx context.Context) {
 }
 
 func (r *report) keys(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	store, err := keys.NewStore(postgres.Options{DSN: r.dsn})
 	if err != nil {
 		r.fail("keys", err, addressFix)
