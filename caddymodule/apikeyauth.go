@@ -68,15 +68,6 @@ func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 	return next.ServeHTTP(w, r.WithContext(apikey.NewContext(r.Context(), key)))
 }
 
-// early reports whether the request may be a replay of a recorded one. Any Early-Data header counts
-// as "1", as RFC 8470 requires of a server.
-func early(r *http.Request) bool {
-	if r.TLS != nil && !r.TLS.HandshakeComplete {
-		return true
-	}
-	return len(r.Header["Early-Data"]) > 0
-}
-
 // reject answers a request without a valid key.
 func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) error {
 	if refused, ok := errors.AsType[*apikey.Refused](err); ok {

@@ -109,7 +109,7 @@ func repositoryRoot(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// build makes the edge as the image has it.
+// build builds cmd/caddy with the flags of the image, and its profile if pgo.
 func (s *Stage) build(ctx context.Context, pgo bool) error {
 	s.binary = filepath.Join(s.dir, "caddy")
 	args := []string{"build", "-trimpath", "-ldflags", "-w -s", "-tags", BuildTags, "-o", s.binary}

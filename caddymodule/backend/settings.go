@@ -41,5 +41,6 @@ func (s Settings) WithDefaults() (Settings, error) {
 // hash identifies settings with defaults without revealing them.
 func (s Settings) hash() [sha256.Size]byte {
 	s.Postgres.Logger, s.Keys.Logger, s.Limits.Logger, s.Sales.Logger = nil, nil, nil, nil
+	s.Postgres.Metrics, s.Keys.Metrics, s.Limits.Metrics, s.Sales.Metrics = nil, nil, nil, nil
 	return sha256.Sum256(fmt.Appendf(nil, "%#v", s))
 }

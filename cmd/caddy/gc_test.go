@@ -33,4 +33,8 @@ func TestTuneGC_FollowsTheLiveHeap(t *testing.T) {
 		t.Errorf("GOGC=%d over a large heap", percent)
 	}
 	runtime.KeepAlive(held)
+	held = nil
+	if percent := tuned(); percent <= 100 {
+		t.Errorf("GOGC=%d after the heap has shrunk", percent)
+	}
 }

@@ -49,8 +49,8 @@ func stateHome(t testing.TB) string {
 }
 
 // devCommand is `caddy hoko dev` in an environment without servers; more is added to that.
-func devCommand(ctx context.Context, state string, port int, environment ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, harness.Binary, "hoko", "dev", "--port", strconv.Itoa(port))
+func devCommand(ctx context.Context, t testing.TB, state string, port int, environment ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, testenv.Edge(t), "hoko", "dev", "--port", strconv.Itoa(port))
 	cmd.Env = append(os.Environ(), "HOME="+state, "XDG_STATE_HOME="+state, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=",
 		"DATABASE_URL=", "REDIS_URL=", "UPSTREAM=", "SITE_ADDRESS=")
 	cmd.Env = append(cmd.Env, environment...)
@@ -61,7 +61,7 @@ func devCommand(ctx context.Context, state string, port int, environment ...stri
 func startDev(t testing.TB, state string, port int, environment ...string) *devRun {
 	t.Helper()
 	d := &devRun{t: t, port: port, out: new(testenv.Log), errOut: new(testenv.Log)}
-	cmd := devCommand(context.Background(), state, port, environment...)
+	cmd := devCommand(context.Background(), t, state, port, environment...)
 	cmd.Stdout, cmd.Stderr = d.out, d.errOut
 	d.Process = harness.StartProcess(t, cmd, d.out, d.errOut)
 	t.Cleanup(func() {
@@ -79,7 +79,7 @@ func refusedDev(t testing.TB, state string, port int) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.HangGuard)
 	defer cancel()
-	out, err := devCommand(ctx, state, port).CombinedOutput()
+	out, err := devCommand(ctx, t, state, port).CombinedOutput()
 	if err == nil || ctx.Err() != nil {
 		t.Errorf("it was not refused: %v", err)
 	}

@@ -25,7 +25,7 @@ func TestTheInstallationThatTheDocumentsDescribeRecordsASale(t *testing.T) {
 	}
 	owner := testenv.EmptyDatabase(t)
 	bin := t.TempDir()
-	if err := os.Symlink(harness.Binary, filepath.Join(bin, "caddy")); err != nil {
+	if err := os.Symlink(testenv.Edge(t), filepath.Join(bin, "caddy")); err != nil {
 		t.Fatal(err)
 	}
 	environment := append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "OWNER_DATABASE_URL="+owner, "HOME="+bin)

@@ -94,7 +94,7 @@ func TestSalesAreRecordedAndKeysExpireByTheEdgesClockWhateverPostgressSays(t *te
 }
 
 func TestDoctorWarnsOfServersWhoseClockIsOff(t *testing.T) {
-	doctor := exec.Command(harness.Binary, "hoko", "doctor")
+	doctor := exec.Command(testenv.Edge(t), "hoko", "doctor")
 	doctor.Env = append(os.Environ(), "DATABASE_URL="+testenv.PostgresOff(t, time.Hour).DSN("postgres"), "REDIS_URL="+testenv.RedisOff(t, -time.Hour).URL())
 	said, _ := doctor.CombinedOutput() // it also misses the schema
 	for _, server := range []string{"postgres", "redis"} {

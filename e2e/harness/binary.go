@@ -17,13 +17,9 @@ const HangGuard = testenv.HangGuard
 // root is the top of the tree, as seen from the directory of each package of tests.
 const root = "../.."
 
-// Binary is the path of the edge under test.
-var Binary string
-
 // Main builds the edge, runs a package's tests, and returns their exit code.
 func Main(m *testing.M) int {
-	var err error
-	if Binary, err = testenv.BuildEdge(); err != nil {
+	if err := testenv.BuildEdge(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -65,7 +65,7 @@ func launch(t testing.TB, s Settings) *Edge {
 func (e *Edge) run(t testing.TB) {
 	t.Helper()
 	e.Log = new(testenv.Log)
-	cmd := exec.Command(Binary, "run", "--config", e.CaddyfilePath())
+	cmd := exec.Command(testenv.Edge(t), "run", "--config", e.CaddyfilePath())
 	cmd.Env, cmd.Stdout, cmd.Stderr = e.env, e.Log, e.Log
 	e.Process = StartProcess(t, cmd, e.Log)
 }
@@ -102,7 +102,7 @@ func (e *Edge) Caddy(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), HangGuard)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, Binary, args...)
+	cmd := exec.CommandContext(ctx, testenv.Edge(t), args...)
 	cmd.Env = e.env
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -139,7 +139,7 @@ func sellEarly(t testing.TB, e *harness.Edge, address string, sessions tls.Clien
 		t.Fatal(err)
 	}
 	uri := "/api/track/sale?" + attempt
-	head := qpackLiterals(append(post(uri), "authorization", harness.FullKey))
+	head := qpackLiterals(append(harness.Post(uri), "authorization", harness.FullKey))
 	stream.Write(append(h3Frame(1, head), h3Frame(0, []byte(harness.ValidSale))...))
 	stream.Close()
 	sent()
@@ -161,8 +161,8 @@ func h3Frame(kind uint64, payload []byte) []byte {
 	return append(quicvarint.Append(quicvarint.Append(nil, kind), uint64(len(payload))), payload...)
 }
 
-// qpackLiterals encodes fields without any table (RFC 9204, 4.5.6).
-func qpackLiterals(fs fields) []byte {
+// qpackLiterals encodes harness.Fields without any table (RFC 9204, 4.5.6).
+func qpackLiterals(fs harness.Fields) []byte {
 	block := []byte{0, 0}
 	for i, text := range fs {
 		first, most := byte(0x20), 7 // a name

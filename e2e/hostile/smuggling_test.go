@@ -203,7 +203,7 @@ func (s *wireStack) exchange(t *testing.T, sent string) (answers []string) {
 	for {
 		res, err := http.ReadResponse(reader, &http.Request{Method: method})
 		if err != nil {
-			if isTimeout(err) {
+			if harness.IsTimeout(err) {
 				t.Fatalf("the edge neither answered nor closed the connection after %q", answers)
 			}
 			return answers

@@ -223,8 +223,3 @@ func startWireStack(t testing.TB, edit func(string) string) *wireStack {
 	d := harness.Seed(t, dsn)
 	return &wireStack{harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: testenv.Redis(t), Upstream: site.upstream(), Edit: edit}), d, site}
 }
-
-func isTimeout(err error) bool {
-	timeout, ok := errors.AsType[net.Error](err)
-	return ok && timeout.Timeout()
-}

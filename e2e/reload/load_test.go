@@ -150,7 +150,7 @@ func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
 }
 
 func TestARevokedKeyIsRefusedAfterAReload(t *testing.T) {
-	s := harness.StartStack(t, nil)
+	s := harness.StartStack(t, harness.Replace("ttl 60s", "ttl 1h"))
 	c := s.Client(t, "HTTP/1.1")
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	s.Reload(t)

@@ -8,49 +8,77 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
+	"testing"
 )
 
+// edge is the binary under test, and the tree that it is built from.
+var edge struct {
+	path, tree string
+	read       sync.Once
+}
+
 // BuildEdge makes bin/caddy current, as script/dev does and with the flags that xcaddy uses, and
-// returns its path. All packages of tests share it: they build one after the other, and go build
-// leaves a current binary alone.
-func BuildEdge() (path string, err error) {
+// takes it for this test binary's own: Edge then returns it. All packages of tests share the build:
+// they build one after the other, and go build leaves a current binary alone.
+func BuildEdge() error {
 	module, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
-		return "", fmt.Errorf("find the tree: %w", err)
+		return fmt.Errorf("find the tree: %w", err)
 	}
-	root := filepath.Dir(strings.TrimSpace(string(module)))
-	if err := dependOn(root); err != nil {
-		return "", err
-	}
-	bin := filepath.Join(root, "bin")
+	edge.tree = filepath.Dir(strings.TrimSpace(string(module)))
+	bin := filepath.Join(edge.tree, "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
-		return "", err
+		return err
 	}
 	lock, err := os.Open(bin)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer lock.Close()
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("lock %s: %w", bin, err)
+		return fmt.Errorf("lock %s: %w", bin, err)
 	}
-	path = filepath.Join(bin, "caddy")
+	path := filepath.Join(bin, "caddy")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-w -s", "-tags", "nobadger,nomysql,nopgx", "-o", path, "hoko.to/edge/cmd/caddy")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the edge: %w\n%s", err, out)
+		return fmt.Errorf("build the edge: %w\n%s", err, out)
 	}
-	return path, nil
+	dir, err := scratch.next()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	edge.path = filepath.Join(dir, "caddy")
+	if os.Link(path, edge.path) == nil { // a later build replaces the name, not the file
+		return nil
+	}
+	binary, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(edge.path, binary, 0o755)
 }
 
-// dependOn reads the tree's directories, so that they are inputs of the test binary: go test would
-// else answer from its cache although the edge has changed, which the tests do not import.
-func dependOn(root string) error {
-	return filepath.WalkDir(root, func(_ string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && slices.Contains([]string{".git", "node_modules", "bin"}, entry.Name()) {
-			return fs.SkipDir
+// Edge returns the path of the edge that BuildEdge built. It reads the tree's directories, which makes
+// them inputs of the test: go test would else answer from its cache although the edge, which the tests
+// do not import, has changed. Only what is read while tests run counts.
+func Edge(t testing.TB) string {
+	t.Helper()
+	edge.read.Do(func() {
+		err := filepath.WalkDir(edge.tree, func(_ string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() && slices.Contains([]string{".git", "node_modules", "bin"}, entry.Name()) {
+				return fs.SkipDir
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
 		}
-		return err
 	})
+	return edge.path
 }

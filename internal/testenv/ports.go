@@ -4,32 +4,53 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"sync"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
 	"testing"
 )
 
-var (
-	takenPorts   = map[int]bool{}
-	takenPortsMu sync.Mutex
-)
-
-// FreePort is a loopback port that is free for TCP and UDP, and the test's own
-// from then on. It lies below the range from which the kernel gives ports to
+// FreePort returns a loopback port that is free for TCP and UDP, and the test's own until it ends:
+// other test binaries leave it alone too. It lies below the range from which the kernel gives ports to
 // outgoing connections, so that none of those can take it before a server does.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	takenPortsMu.Lock()
-	defer takenPortsMu.Unlock()
 	for range 1000 {
 		port := 10000 + rand.IntN(22000)
-		if takenPorts[port] || !isFree(port) {
+		lock, err := lockPort(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lock == nil {
 			continue
 		}
-		takenPorts[port] = true
+		if !isFree(port) {
+			lock.Close()
+			continue
+		}
+		t.Cleanup(func() { lock.Close() })
 		return port
 	}
 	t.Fatal("no free port")
 	return 0
+}
+
+// lockPort returns nothing if another test has the port.
+func lockPort(port int) (*os.File, error) {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("hoko-test-ports-%d", os.Getuid()))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(port)), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		lock.Close()
+		return nil, nil
+	}
+	return lock, nil
 }
 
 func isFree(port int) bool {

@@ -1,10 +1,8 @@
 package apikey
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"time"
 )
@@ -23,7 +21,6 @@ func New(store Store, o Options) (*Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	a := &Authenticator{metrics: newMetrics(o.Metrics)}
 	if a.lookups, err = newLookups(store, o, a.metrics); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -268,11 +269,12 @@ func TestKeyLookedUpBeforeTheReconnectIsVerifiedAfterIt(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	got, err := Options{}.WithDefaults()
-	if want := (Options{Size: 100_000, TTL: time.Minute, Stale: 5 * time.Minute, Guesses: limitOf(60, time.Minute)}); err != nil || got != want {
+	log := slog.New(slog.DiscardHandler)
+	got, err := Options{Logger: log}.WithDefaults()
+	if want := (Options{Size: 100_000, TTL: time.Minute, Stale: 5 * time.Minute, Guesses: limitOf(60, time.Minute), Logger: log}); err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
-	closed := Options{Size: 1, TTL: time.Second, Stale: -1, Guesses: limitOf(1, time.Second)}
+	closed := Options{Size: 1, TTL: time.Second, Stale: -1, Guesses: limitOf(1, time.Second), Logger: log}
 	if got, err := closed.WithDefaults(); err != nil || got != closed {
 		t.Errorf("got %+v, %v; want %+v", got, err, closed)
 	}

@@ -9,6 +9,9 @@ import (
 	"github.com/dgraph-io/ristretto/v2"
 )
 
+// deafTrust is how long a key is used without asking the store while notifications may be missed.
+const deafTrust = 5 * time.Second
+
 // sweepInterval is that of the search for entries that are of no more use.
 const sweepInterval = time.Minute
 
@@ -16,7 +19,7 @@ const sweepInterval = time.Minute
 // immutable, and hold the key itself: a hundred thousand of them count.
 type entry struct {
 	key Key
-	// epoch of the key, and moment on the authenticator's clock, from before the store was asked.
+	// epoch of the key, and moment on the lookups' clock, from before the store was asked.
 	epoch   epoch
 	checked time.Duration
 }
@@ -136,4 +139,23 @@ func (c *cache) close() {
 	c.sweeper.Stop()
 	c.engine.Close()
 	c.engine = nil
+}
+
+// fresh reports whether the store need not be asked.
+func (l *lookups) fresh(e *entry, now time.Duration) bool {
+	trust := l.ttl
+	if !l.listening.Load() {
+		trust = min(trust, deafTrust)
+	}
+	return e.epoch == l.epochs.of(e.key.Hash) && now-e.checked < trust
+}
+
+// usableStale reports whether the entry may be used if the store cannot answer.
+func (l *lookups) usableStale(e *entry, now time.Duration) bool {
+	return !l.overtaken(e) && now-e.checked < l.stale
+}
+
+// overtaken reports whether an event concerned the key since the store was asked for it.
+func (l *lookups) overtaken(e *entry) bool {
+	return e.epoch.events != l.epochs.of(e.key.Hash).events
 }

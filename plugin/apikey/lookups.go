@@ -9,8 +9,6 @@ import (
 )
 
 const (
-	// deafTrust is how long a key is used without asking the store while notifications may be missed.
-	deafTrust = 5 * time.Second
 	// lookupTimeout bounds a lookup: all that the store is asked, however long clients wait for it.
 	lookupTimeout = 3 * time.Second
 	// patience bounds the wait for the store of a client that can be served without its answer.
@@ -131,25 +129,6 @@ func (l *lookups) verify(ctx context.Context, cached *entry, client string, now 
 	}
 	l.metrics.stale.Inc()
 	return cached, nil
-}
-
-// fresh reports whether the store need not be asked.
-func (l *lookups) fresh(e *entry, now time.Duration) bool {
-	trust := l.ttl
-	if !l.listening.Load() {
-		trust = min(trust, deafTrust)
-	}
-	return e.epoch == l.epochs.of(e.key.Hash) && now-e.checked < trust
-}
-
-// usableStale reports whether the entry may be used if the store cannot answer.
-func (l *lookups) usableStale(e *entry, now time.Duration) bool {
-	return !l.overtaken(e) && now-e.checked < l.stale
-}
-
-// overtaken reports whether an event concerned the key since the store was asked for it.
-func (l *lookups) overtaken(e *entry) bool {
-	return e.epoch.events != l.epochs.of(e.key.Hash).events
 }
 
 // lookUp asks the store, and asks again if an event overtook the answer: what was true before a

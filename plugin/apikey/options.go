@@ -32,6 +32,7 @@ type Options struct {
 // WithDefaults returns the options with their defaults filled in, or an error that names one that
 // cannot be used.
 func (o Options) WithDefaults() (Options, error) {
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.Size = cmp.Or(o.Size, 100_000)
 	o.TTL = cmp.Or(o.TTL, time.Minute)
 	o.Stale = cmp.Or(o.Stale, 5*time.Minute)

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -31,10 +32,7 @@ func (l *Limit) UnmarshalJSON(text []byte) error {
 	if err := decoder.Decode(&c); err != nil {
 		return err
 	}
-	if c.Burst == 0 {
-		c.Burst = c.Rate
-	}
-	*l = Limit{Rate: c.Rate, Period: time.Duration(c.Period), Burst: c.Burst}
+	*l = Limit{c.Rate, time.Duration(c.Period), cmp.Or(c.Burst, c.Rate)} // a missing period is an error
 	return nil
 }
 

@@ -3,6 +3,8 @@
 package limit
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -63,6 +65,9 @@ func parsePeriod(text string) (time.Duration, error) {
 	if !ok {
 		return time.ParseDuration(text)
 	}
+	if strings.Trim(days, "+-.0123456789") != "" {
+		return 0, errors.New("days come first")
+	}
 	period, err := time.ParseDuration(days + "h")
 	if err != nil {
 		return 0, err
@@ -76,6 +81,12 @@ func parsePeriod(text string) (time.Duration, error) {
 	}
 	more, err := time.ParseDuration(rest)
 	return period + more, err
+}
+
+// WithDefaults returns the limit with the default for what is zero: a period of a minute, and a burst
+// equal to the rate.
+func (l Limit) WithDefaults() Limit {
+	return Limit{l.Rate, cmp.Or(l.Period, time.Minute), cmp.Or(l.Burst, l.Rate)}
 }
 
 // Validate returns an error that says why the limit cannot be used.

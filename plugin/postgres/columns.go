@@ -22,18 +22,16 @@ func (c LimitColumns) Limit() (limit.Limit, error) {
 	if c.Rate == nil {
 		return limit.Limit{}, nil
 	}
-	period := time.Minute
+	l := limit.Limit{Rate: int(*c.Rate)}.WithDefaults()
 	if c.Period.Valid {
 		var ok bool
-		if period, ok = duration(c.Period); !ok {
+		if l.Period, ok = duration(c.Period); !ok {
 			return limit.Limit{}, errPeriod
 		}
 	}
-	burst := *c.Rate
 	if c.Burst != nil {
-		burst = *c.Burst
+		l.Burst = int(*c.Burst)
 	}
-	l := limit.Limit{Rate: int(*c.Rate), Period: period, Burst: int(burst)}
 	if err := l.Validate(); err != nil {
 		return limit.Limit{}, err
 	}

@@ -51,7 +51,7 @@ func (c *Connector) Connect(ctx context.Context, edit func(*pgx.ConnConfig)) (*p
 		edit(config)
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
-	if settingsRefused(err) {
+	if settingsRefused(err) && len(c.settings) > 0 {
 		c.strip(config)
 		conn, err = pgx.ConnectConfig(ctx, config)
 	}
@@ -89,7 +89,10 @@ func (c *Connector) SettingsRefused(err error) bool {
 }
 
 func (c *Connector) strip(config *pgx.ConnConfig) {
-	maps.DeleteFunc(config.RuntimeParams, func(name, value string) bool { return c.settings[name] == value })
+	maps.DeleteFunc(config.RuntimeParams, func(name, value string) bool {
+		set, ok := c.settings[name]
+		return ok && set == value
+	})
 }
 
 // settingsRefused recognizes PgBouncer's refusal, which has no SQLSTATE of its own.
@@ -98,13 +101,17 @@ func settingsRefused(err error) bool {
 	return ok && strings.Contains(refusal.Message, "startup parameter")
 }
 
-// Connect opens a session for an administrator's command.
+// Connect opens a session for an administrator's command. It never does without the settings.
 func Connect(ctx context.Context, dsn string, settings map[string]string) (*pgx.Conn, error) {
-	c, err := NewConnector(dsn, settings)
+	config, err := poolConfig(dsn, settings)
 	if err != nil {
 		return nil, err
 	}
-	return c.Connect(ctx, nil)
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
+	if err != nil {
+		return nil, fmt.Errorf("connect to postgres: %w", err)
+	}
+	return conn, nil
 }
 
 // CloseConn closes a connection in good order, even after the context of its use has ended, but

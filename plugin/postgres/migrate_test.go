@@ -10,6 +10,7 @@ import (
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
 
 func TestMigratingAtOnceSucceedsForAll(t *testing.T) {
@@ -136,4 +137,19 @@ func TestCheckSchema(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Behind a pooler, its lock and its timeouts would be those of any session.
+func TestMigrateNeedsItsOwnSession(t *testing.T) {
+	pooler := pgtest.Tap(t, testenv.EmptyDatabase(t))
+	pooler.Refuses = func(parameters map[string]string) string {
+		if parameters["lock_timeout"] == "" {
+			return ""
+		}
+		return "unsupported startup parameter: lock_timeout"
+	}
+	err := postgres.Migrate(testenv.Guarded(t), pooler.Working().DSN, nil)
+	if err == nil || !strings.Contains(err.Error(), "lock_timeout") {
+		t.Errorf("got %v, want the pooler's refusal", err)
+	}
 }

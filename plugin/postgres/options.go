@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"hoko.to/edge/plugin/sale"
 )
 
 // Options configure the stores of packages keys and sales. The zero value of a field means its
@@ -61,7 +62,7 @@ func (o Options) WithDefaults() (Options, error) {
 	}
 	o.ListenDSN = cmp.Or(o.ListenDSN, o.DSN)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	o.SaleTimeout = cmp.Or(o.SaleTimeout, 10*time.Second)
+	o.SaleTimeout = cmp.Or(o.SaleTimeout, sale.DefaultTimeout)
 	o.MaxConns = cmp.Or(o.MaxConns, 16)
 	o.Writers = cmp.Or(o.Writers, 4)
 	o.Batch = cmp.Or(o.Batch, 128)

@@ -28,12 +28,13 @@ const (
 type breaker struct {
 	node    string // its address, for people
 	cluster bool   // a node of a Cluster, where MOVED is an answer
-	fleet   *fleet
+	shared  *shared
 	probe   func(ctx context.Context, key string) error
 
 	epoch  atomic.Uint64 // even: closed; odd: open; one more with each change
 	failed atomic.Int32  // failures in a row
 	opened atomic.Pointer[opening]
+	gone   atomic.Bool // its node is no more
 }
 
 // opening is why and since when a breaker is open.
@@ -132,7 +133,7 @@ func (b *breaker) saysNothing(cmd redis.Cmder, err error) bool {
 	switch cause := classify(err); {
 	case cause == failKey: // it is well but for this key
 		return true
-	case cause == failClosed || b.fleet.ctx.Err() != nil: // we are closing
+	case cause == failClosed || b.shared.ctx.Err() != nil: // we are closing
 		return true
 	case cmd.Name() == "evalsha" && redis.HasErrorPrefix(err, "NOSCRIPT"): // EVAL follows
 		return true
@@ -161,14 +162,14 @@ func hostPort(address string) string {
 
 func (b *breaker) open(cause failure, err error, key string) {
 	b.opened.Store(&opening{time.Now(), cause})
-	b.fleet.opened()
-	b.fleet.logger.Warn("redis does not answer: limits are decided without it",
+	b.shared.count(+1)
+	b.shared.logger.Warn("redis does not answer: limits are decided without it",
 		slog.String("node", b.node), slog.String("class", string(cause)), slog.String("error", describe(err)))
-	b.fleet.run(func(ctx context.Context) { b.heal(ctx, key) })
+	b.shared.run(func(ctx context.Context) { b.heal(ctx, key) })
 }
 
 // heal probes until the node is back or the limiter is closed. It runs alone
-// for its breaker, in a goroutine that the fleet owns.
+// for its breaker, in a goroutine that is stopped with the fleet.
 func (b *breaker) heal(ctx context.Context, key string) {
 	for wait := firstProbe; ; wait = min(2*wait, lastProbe) {
 		select {
@@ -181,14 +182,15 @@ func (b *breaker) heal(ctx context.Context, key string) {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, redis.ErrClosed): // the Cluster has left this node behind
-			b.fleet.forget(b)
+			b.gone.Store(true)
+			b.shared.count(-1)
 			return
 		case err == nil || b.isRedirect(err):
 			b.close()
 			return
 		}
-		b.fleet.metrics.failed(err)
-		b.fleet.reload()
+		b.shared.metrics.failed(err)
+		b.shared.reload()
 	}
 }
 
@@ -196,8 +198,8 @@ func (b *breaker) close() {
 	was := b.opened.Swap(nil)
 	b.failed.Store(0)
 	b.epoch.Add(1)
-	b.fleet.closed()
-	b.fleet.logger.Info("redis answers again", slog.String("node", b.node), slog.Duration("after", time.Since(was.since)))
+	b.shared.count(-1)
+	b.shared.logger.Info("redis answers again", slog.String("node", b.node), slog.Duration("after", time.Since(was.since)))
 }
 
 // DialHook lets every dial pass: a refused one is seen in the command that asked for it.

@@ -105,7 +105,7 @@ func (c *connector) boundTimeouts(o *redis.Options) {
 
 // guard puts a breaker before a client.
 func (c *connector) guard(client *redis.Client, node string, cluster bool) {
-	b := &breaker{node: node, cluster: cluster, fleet: c.fleet}
+	b := &breaker{node: node, cluster: cluster, shared: c.fleet.shared}
 	limiter := redis_rate.NewLimiter(client)
 	b.probe = func(ctx context.Context, key string) error {
 		ctx, cancel := context.WithTimeout(ctx, c.timeout)

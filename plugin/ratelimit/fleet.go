@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// fleet holds the breakers of a client's nodes and owns the goroutines that
-// probe them and send batches to them.
-type fleet struct {
+// shared is what the breakers of a client's nodes have in common, the goroutines that probe nodes and
+// send batches to them included.
+type shared struct {
 	logger  *slog.Logger
 	metrics *metrics
 	reload  func() // asks a Cluster for its slots again: a dead node's may have moved
@@ -20,75 +20,58 @@ type fleet struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu       sync.Mutex
-	breakers []*breaker
-	open     int
+	mu   sync.Mutex
+	open int // breakers
 }
 
-func newFleet(logger *slog.Logger, healed func()) *fleet {
-	f := &fleet{logger: logger, healed: healed, reload: func() {}}
-	f.ctx, f.cancel = context.WithCancel(context.Background())
-	return f
-}
-
-// add takes a breaker in, in the place of an earlier one of the same node.
-func (f *fleet) add(b *breaker) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i, old := range f.breakers {
-		if old.node == b.node {
-			f.breakers[i] = b
-			return
-		}
-	}
-	f.breakers = append(f.breakers, b)
-}
-
-// forget drops an open breaker whose node is no more.
-func (f *fleet) forget(b *breaker) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.breakers = slices.DeleteFunc(f.breakers, func(other *breaker) bool { return other == b })
-	f.count(-1)
-}
-
-func (f *fleet) opened() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.count(+1)
-}
-
-func (f *fleet) closed() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.count(-1)
-}
-
-// count counts open breakers. The caller holds the lock.
-func (f *fleet) count(change int) {
-	f.open += change
-	f.metrics.open.Set(float64(f.open))
-	if f.open == 0 {
-		f.healed()
+// count counts open breakers.
+func (s *shared) count(change int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open += change
+	s.metrics.open.Set(float64(s.open))
+	if s.open == 0 {
+		s.healed()
 	}
 }
 
-// run starts a goroutine of the fleet's, unless the fleet is closed.
-func (f *fleet) run(work func(context.Context)) (started bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.ctx.Err() != nil {
+// run starts a goroutine, unless stop has been called.
+func (s *shared) run(work func(context.Context)) (started bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
 		return false
 	}
-	f.wg.Go(func() { work(f.ctx) })
+	s.wg.Go(func() { work(s.ctx) })
 	return true
 }
 
-// stop has all goroutines end, and lets no more begin.
-func (f *fleet) stop() {
+// stop ends all goroutines, and lets no more begin.
+func (s *shared) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancel()
+}
+
+// fleet holds the breakers of a client's nodes.
+type fleet struct {
+	*shared
+	mu       sync.Mutex
+	breakers []*breaker
+}
+
+func newFleet(logger *slog.Logger, healed func()) *fleet {
+	s := &shared{logger: logger, healed: healed, reload: func() {}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return &fleet{shared: s}
+}
+
+// add takes a breaker in. It drops an earlier one of the same node, and those whose node is no more.
+func (f *fleet) add(b *breaker) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.cancel()
+	f.breakers = slices.DeleteFunc(f.breakers, func(old *breaker) bool { return old.node == b.node || old.gone.Load() })
+	f.breakers = append(f.breakers, b)
 }
 
 // NodeStats is the state of one Redis node's breaker.
@@ -104,6 +87,9 @@ func (f *fleet) stats() []NodeStats {
 	defer f.mu.Unlock()
 	nodes := make([]NodeStats, 0, len(f.breakers))
 	for _, b := range f.breakers {
+		if b.gone.Load() {
+			continue
+		}
 		n := NodeStats{Node: b.node}
 		if o := b.opened.Load(); o != nil {
 			n.Open, n.Since, n.Cause = true, o.since, string(o.cause)

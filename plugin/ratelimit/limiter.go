@@ -3,11 +3,9 @@
 package ratelimit
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -57,7 +55,7 @@ func New(o Options) (*Limiter, error) {
 		return nil, err
 	}
 	l := &Limiter{prefix: o.Prefix, timeout: o.Timeout, local: newLocal()}
-	l.fleet = newFleet(cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), l.local.drop)
+	l.fleet = newFleet(o.Logger, l.local.drop)
 	c := &connector{timeout: o.Timeout, prefix: o.Prefix, fleet: l.fleet, dial: o.dial}
 	if l.client, err = c.connect(o.URL); err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// LogTo sends what go-redis itself reports to logger, as warnings, at most one in ten seconds. go-redis
+// LogTo sends what go-redis itself reports to logger, as warnings, each at most once in ten seconds. go-redis
 // has one logger per process, so this holds for all Limiters, before and after; logger must outlive them.
 // Without it, or with nil, the messages are discarded. They never reach standard error.
 func LogTo(logger *slog.Logger) { messages.to.Store(logger) }
@@ -23,13 +23,31 @@ var messages = newMessageFilter()
 
 // messageFilter passes messages on, rarely and without passwords.
 type messageFilter struct {
-	once     sync.Once
-	to       atomic.Pointer[slog.Logger]
-	throttle rate.Sometimes
+	once sync.Once
+	to   atomic.Pointer[slog.Logger]
+
+	mu        sync.Mutex
+	throttles map[string]*rate.Sometimes // by format, so that what is common does not hide what is rare
 }
 
+// maxFormats bounds the throttles. go-redis has some fifty formats.
+const maxFormats = 200
+
 func newMessageFilter() *messageFilter {
-	return &messageFilter{throttle: rate.Sometimes{Interval: 10 * time.Second}}
+	return &messageFilter{throttles: map[string]*rate.Sometimes{}}
+}
+
+// throttle returns the one of a format.
+func (m *messageFilter) throttle(format string) *rate.Sometimes {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.throttles) == maxFormats && m.throttles[format] == nil {
+		format = ""
+	}
+	if m.throttles[format] == nil {
+		m.throttles[format] = &rate.Sometimes{Interval: 10 * time.Second}
+	}
+	return m.throttles[format]
 }
 
 func (m *messageFilter) install() { m.once.Do(func() { redis.SetLogger(m) }) }
@@ -40,9 +58,14 @@ func (m *messageFilter) Printf(ctx context.Context, format string, args ...any) 
 	if logger == nil {
 		return
 	}
-	var due bool
-	m.throttle.Do(func() { due = true })
+	var due bool // not logged under the throttle's lock
+	m.throttle(format).Do(func() { due = true })
 	if due {
+		for i, arg := range args {
+			if err, ok := arg.(error); ok {
+				args[i] = describe(err)
+			}
+		}
 		logger.WarnContext(ctx, "redis client", slog.String("message", redact(fmt.Sprintf(format, args...))))
 	}
 }

@@ -50,6 +50,7 @@ func (o Options) WithDefaults() (Options, error) {
 	if o.Timeout < 0 {
 		return o, errors.New("redis timeout must be positive")
 	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.Prefix = cmp.Or(o.Prefix, defaultPrefix)
 	o.Timeout = cmp.Or(o.Timeout, defaultTimeout)
 	return o, nil

@@ -129,8 +129,8 @@ func (p *pipeliner) release() {
 			p.send(ctx, b)
 		}
 	}
-	if f := p.breaker.fleet; !f.run(sendAll) {
-		sendAll(f.ctx) // closed: they get no answer
+	if s := p.breaker.shared; !s.run(sendAll) {
+		sendAll(s.ctx) // closed: they get no answer
 	}
 }
 

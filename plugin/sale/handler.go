@@ -174,6 +174,6 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, key *apikey.Key
 		w.Header().Set(apierror.Reason, rejected.reason)
 		attrs = append(attrs, slog.String("reason", rejected.reason))
 	}
-	h.logger.LogAttrs(r.Context(), slog.LevelInfo, "sale rejected", attrs...)
+	h.logger.LogAttrs(r.Context(), slog.LevelInfo, "sale refused", attrs...)
 	apierror.Refuse(w, r, func() { apierror.Write(w, rejected.err) })
 }

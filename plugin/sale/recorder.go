@@ -56,9 +56,12 @@ type RecorderOptions struct {
 	Metrics prometheus.Registerer
 }
 
+// DefaultTimeout is how long a sale may take.
+const DefaultTimeout = 10 * time.Second
+
 // WithDefaults returns the options with defaults filled in, or an error if they are invalid.
 func (o RecorderOptions) WithDefaults() (RecorderOptions, error) {
-	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Timeout < 0 {
 		return o, fmt.Errorf("the timeout of sales must be positive, not %s", o.Timeout)

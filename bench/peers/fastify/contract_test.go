@@ -185,7 +185,7 @@ func startEdge(t *testing.T) *server {
 	if err := os.WriteFile(caddyfile, []byte(edgeCaddyfile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := startServer(t, backends(t), edgeBinary, "run", "--config", caddyfile)
+	s := startServer(t, backends(t), testenv.Edge(t), "run", "--config", caddyfile)
 	s.await(t, "serving initial configuration")
 	return s
 }

@@ -20,9 +20,6 @@ import (
 // hangGuard ends a test that waits for something that never comes.
 const hangGuard = 2 * time.Minute
 
-// edgeBinary is the edge that the service is compared with.
-var edgeBinary string
-
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
@@ -31,7 +28,7 @@ func run(m *testing.M) int {
 		err = readSources()
 	}
 	if err == nil {
-		edgeBinary, err = testenv.BuildEdge()
+		err = testenv.BuildEdge()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

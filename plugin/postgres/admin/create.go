@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -119,8 +118,7 @@ func (k NewKey) normal() (NewKey, error) {
 	if k.Limit == (limit.Limit{}) {
 		return k, nil
 	}
-	k.Limit.Period = cmp.Or(k.Limit.Period, time.Minute)
-	k.Limit.Burst = cmp.Or(k.Limit.Burst, k.Limit.Rate)
+	k.Limit = k.Limit.WithDefaults()
 	if err := k.Limit.Validate(); err != nil {
 		return k, fmt.Errorf("limit: %w", err)
 	}

@@ -69,7 +69,7 @@ func readColumns(v [][]byte, request *sale.Request) (*sale.Recorded, error) {
 	return &a.recorded, nil
 }
 
-// textColumns are those that a answerText holds.
+// textColumns are the columns that an answerText holds.
 var textColumns = [...]int{
 	colClickID, colCustomerID, colEmail, colPhone, colAvatar, colLinkID, colURL, colShortURL, colTitle, colDescription, colImage,
 	colCollectionID, colPartnerID, colTenantID, colLinkExternalID,

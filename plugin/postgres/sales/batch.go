@@ -223,8 +223,8 @@ const (
 	singleParams    = 14
 )
 
-// alone is true of a sale that may be one of those that singleSQL records:
-// the first try of one that has no company and no idempotency key.
+// single reports whether the attempt is of one sale that singleSQL may record: the first try of a
+// sale without an idempotency key.
 func (a attempt) single() bool {
 	if len(a.sales) != 1 || a.existing || a.tries > 0 {
 		return false

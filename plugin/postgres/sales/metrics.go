@@ -12,12 +12,8 @@ type metrics struct {
 	failures  *prometheus.CounterVec
 }
 
-func newMetrics(registry prometheus.Registerer, queued func() int) *metrics {
+func newMetrics(registry prometheus.Registerer) *metrics {
 	auto := promauto.With(registry)
-	auto.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "hoko_sale_queue_depth",
-		Help: "Sales that wait to be sent to the database, those in the slow lane included.",
-	}, func() float64 { return float64(queued()) })
 	m := &metrics{
 		batch: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "hoko_sale_batch_size",
@@ -42,4 +38,12 @@ func newMetrics(registry prometheus.Registerer, queued func() int) *metrics {
 		m.failures.WithLabelValues(class) // a rate needs the zero before the first
 	}
 	return m
+}
+
+// registerQueueDepth registers the gauge of the sales that queued counts.
+func registerQueueDepth(registry prometheus.Registerer, queued func() int) {
+	promauto.With(registry).NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "hoko_sale_queue_depth",
+		Help: "Sales that wait to be sent to the database, those in the slow lane included.",
+	}, func() float64 { return float64(queued()) })
 }

@@ -12,8 +12,8 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// What a pending sale can be in. Its caller and its writer answer by this one
-// word what a caller that gives up is told, and whether the sale may be sent.
+// The states of a pending sale. They decide between its caller and its writer what a caller that
+// gives up is told, and whether the sale may still be sent.
 const (
 	stateWaiting  int32 = iota // not in the database, and nothing under way could put it there
 	stateSent                  // a statement that may have recorded it was sent

@@ -79,8 +79,8 @@ func (q *queue) len() int {
 	return len(q.waiting)
 }
 
-// dedupe keeps splitConflicting what one statement must not hold twice: a sale id and an
-// idempotency key. It would insert both and conflict with itself.
+// dedupe separates what one statement must not hold twice: a sale ID and an idempotency key. The
+// statement would insert both and conflict with itself.
 type dedupe struct {
 	ids  map[uuid.UUID]struct{}
 	keys map[idempotencyKey]struct{}

@@ -14,9 +14,9 @@ import (
 
 // askAgain leaves it to the next batch to find out what became of this one.
 func (r *runner) askAgain(a attempt, err error) {
-	r.notices.lost.Do(func() {
+	if due(&r.notices.lost) {
 		r.options.Logger.Warn("a database connection was lost with sales on it; they are asked for again", slog.Any("error", err))
-	})
+	}
 	r.session.drop()
 	r.again = append(r.again, keep(a.sales, (*pendingSale).lose)...)
 }
@@ -34,8 +34,8 @@ func (r *runner) reconnect(a attempt, err error) {
 	}
 }
 
-// repeat runs the attempt again, and after a few times its halves. Sales whose
-// keys conflict run splitConflicting from then on, and last: more of their kind may.
+// repeat runs the attempt again, and after a few times its halves. Sales whose keys conflict run
+// separately from then on, and last, as more of them may conflict.
 func (r *runner) repeat(a attempt, err error) {
 	if twins, others := splitConflicting(a.sales, err); len(twins) > 0 && len(others) > 0 {
 		r.todo = append(r.todo,
@@ -52,9 +52,9 @@ func (r *runner) repeat(a attempt, err error) {
 
 // stepAside runs the attempt again without creating customers, then its halves;
 // a single sale that would still wait is left to the slow lane, which waits.
-// Where a twin is waited for that is just being committed elsewhere, Postgres
-// does not say whose: the sales with keys run by tenant, splitConflicting from the others,
-// and wait a little longer.
+// If it waited for an idempotency key that another session is just committing, Postgres does not say
+// which: the sales with keys then run by workspace, separately from the others, and wait a little
+// longer.
 func (r *runner) stepAside(a attempt, err error) {
 	twins, others := splitConflicting(a.sales, err)
 	switch {
@@ -95,7 +95,9 @@ func (r *runner) halve(a attempt, err error) {
 // giveUp answers for a database that can record nothing at present.
 func (r *runner) giveUp(a attempt, v verdict, err error) {
 	err = postgres.SchemaError(err)
-	r.notices.trouble.Do(func() { r.options.Logger.Error("sales cannot be recorded", slog.Any("error", err)) })
+	if due(&r.notices.trouble) {
+		r.options.Logger.Error("sales cannot be recorded", slog.Any("error", err))
+	}
 	if v.dropSession {
 		r.session.drop()
 	}
@@ -199,9 +201,8 @@ func fatal(e *pgconn.PgError) bool {
 
 const keysTable = "idempotency_keys"
 
-// splitConflicting tells the sales that an error puts down to their idempotency keys from
-// the others of their batch, whom the next one of the same tenant must not cost
-// another run. Without twins the error was about something else.
+// splitConflicting separates the sales whose idempotency key may have caused err, so that the others
+// need not be retried with them. It returns none if err is about something else.
 func splitConflicting(sales []*pendingSale, err error) (twins, others []*pendingSale) {
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {

@@ -249,13 +249,10 @@ func (r *runner) answerEarlier(sales []*pendingSale) {
 // warnKeyless tells the operator of a sale whose retry will be another: a key is stored
 // with each row that the INSERT returns, which a site's own trigger may keep back.
 func (r *runner) warnKeyless(row *row) {
-	if !row.keyless {
-		return
-	}
-	r.notices.keyless.Do(func() {
+	if row.keyless && due(&r.notices.keyless) {
 		r.options.Logger.Error("a sale is recorded without its idempotency key, and a retry will record it twice",
 			slog.String("remedy", "end the INSTEAD OF INSERT trigger on hoko.sales with RETURN NEW"))
-	})
+	}
 }
 
 // miss takes back the claim of a sale that was not recorded.

@@ -2,16 +2,20 @@ package sales
 
 import (
 	"context"
+	"crypto/tls"
 	_ "embed"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"hoko.to/edge/plugin/postgres"
 )
@@ -101,7 +105,9 @@ func (s *session) ready(ctx context.Context) error {
 	if err := s.connect(ctx); err != nil {
 		s.drop()
 		s.failures++
-		s.notices.trouble.Do(func() { s.options.Logger.Error("no database to record sales", slog.Any("error", err)) })
+		if due(&s.notices.trouble) {
+			s.options.Logger.Error("no database to record sales", slog.Any("error", err))
+		}
 		return err
 	}
 	s.failures = 0
@@ -161,17 +167,13 @@ func (s *session) checkSettings(ctx context.Context) error {
 	if err := s.conn.QueryRow(ctx, settingsHoldSQL).Scan(&hold, &hasty); err != nil {
 		return fmt.Errorf("read the session's settings: %w", err)
 	}
-	if !hold {
-		s.notices.unset.Do(func() {
-			s.options.Logger.Warn("the database sessions lack settings that recording sales relies on",
-				slog.String("remedy", settingsAdvice))
-		})
+	if !hold && due(&s.notices.unset) {
+		s.options.Logger.Warn("the database sessions lack settings that recording sales relies on",
+			slog.String("remedy", settingsAdvice))
 	}
-	if hasty {
-		s.notices.hasty.Do(func() {
-			s.options.Logger.Warn("sales are answered before they are safe: synchronous_commit is off or local",
-				slog.String("remedy", "ALTER ROLE … SET synchronous_commit = on"))
-		})
+	if hasty && due(&s.notices.hasty) {
+		s.options.Logger.Warn("sales are answered before they are safe: synchronous_commit is off or local",
+			slog.String("remedy", "ALTER ROLE … SET synchronous_commit = on"))
 	}
 	return nil
 }
@@ -228,4 +230,46 @@ func (s *session) drop() {
 	}
 	postgres.CloseConn(s.conn)
 	s.conn, s.statement, s.single = nil, nil, nil
+}
+
+// isLive tells whether the other end has closed an unused connection, or said
+// that it will, without sending anything: what is sent to a dead one has an
+// unknown outcome, what waits for a new one is known not to be recorded.
+func isLive(conn *pgconn.PgConn) bool {
+	if silent(conn.Conn()) {
+		return true
+	}
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		message, err := conn.ReceiveMessage(ctx)
+		cancel()
+		if err != nil {
+			return pgconn.Timeout(err) // nothing to read, but for what TLS keeps to itself
+		}
+		if _, farewell := message.(*pgproto3.ErrorResponse); farewell {
+			return false
+		}
+	}
+}
+
+// silent is true where the connection is open and there is nothing to read.
+func silent(conn net.Conn) (nothing bool) {
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	// Control and not Read, which would wait for a reader that pgx may have left in the background.
+	err = raw.Control(func(fd uintptr) {
+		var peeked [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), peeked[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		nothing = err == syscall.EAGAIN
+	})
+	return nothing && err == nil
 }

@@ -51,13 +51,19 @@ type shared struct {
 // noticeInterval is at least between two log lines about the same trouble.
 const noticeInterval = 10 * time.Second
 
-// notices throttles the log lines that could repeat with every batch.
+// notices throttles the log lines that could repeat with every batch; see due.
 type notices struct {
 	trouble rate.Sometimes // the database cannot record sales
 	lost    rate.Sometimes // a connection was lost
 	unset   rate.Sometimes // its sessions lack settings
 	hasty   rate.Sometimes // its commits are answered before they are safe
 	keyless rate.Sometimes // it keeps sales, but not their idempotency keys
+}
+
+// due reports whether a throttled line is to be logged now. The log is not written under its lock.
+func due(line *rate.Sometimes) (now bool) {
+	line.Do(func() { now = true })
+	return now
 }
 
 var _ sale.Store = (*Store)(nil)
@@ -79,7 +85,7 @@ func NewStore(o postgres.Options) (*Store, error) {
 	}
 	ctx, cut := context.WithCancel(context.Background())
 	s := &Store{cut: cut}
-	s.shared = &shared{options: o, metrics: newMetrics(o.Metrics, s.waiting), ctx: ctx, notices: notices{
+	s.shared = &shared{options: o, metrics: newMetrics(o.Metrics), ctx: ctx, notices: notices{
 		trouble: rate.Sometimes{Interval: noticeInterval},
 		lost:    rate.Sometimes{Interval: noticeInterval},
 		unset:   rate.Sometimes{Interval: noticeInterval},
@@ -88,6 +94,7 @@ func NewStore(o postgres.Options) (*Store, error) {
 	}}
 	s.slow = newSlowLane(s.shared, slow)
 	s.writers = newWriters(s.shared, s.slow, fast)
+	registerQueueDepth(o.Metrics, s.waiting)
 	return s, nil
 }
 

@@ -1,4 +1,4 @@
-package hostile
+package flood
 
 import (
 	"bytes"
@@ -22,16 +22,16 @@ func TestAHeadThatDoesNotEndLeavesItsHTTP2ConnectionIdle(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tidle 3s\n\t\t}"))
 	var clients sync.WaitGroup
 	for i := range 20 {
-		f, ended := openFrames(t, s.Edge), make(chan struct{})
-		head := bytes.Clone(f.encode(post("/api/track/sale", "authorization", harness.FullKey)))
+		f, ended := harness.OpenFrames(t, s.Edge), make(chan struct{})
+		head := bytes.Clone(f.Encode(harness.Post("/api/track/sale", "authorization", harness.FullKey)))
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head[:10], EndStream: true})
 		if i%2 == 0 {
-			clients.Go(func() { f.drip(ended, head[10:]) })
+			clients.Go(func() { dripHead(f, ended, head[10:]) })
 		}
 		clients.Go(func() {
 			defer close(ended)
 			for {
-				if frame, err := f.ReadFrame(); isTimeout(err) {
+				if frame, err := f.ReadFrame(); harness.IsTimeout(err) {
 					t.Error("the edge still waits for the rest of a head")
 					return
 				} else if err != nil {
@@ -49,8 +49,8 @@ func TestAHeadThatDoesNotEndLeavesItsHTTP2ConnectionIdle(t *testing.T) {
 	}
 }
 
-// drip goes on with a head, a byte a frame each 20 ms, and never ends it.
-func (f *frames) drip(ended <-chan struct{}, head []byte) {
+// dripHead goes on with a head, a byte a frame each 20 ms, and never ends it.
+func dripHead(f *harness.Frames, ended <-chan struct{}, head []byte) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
@@ -144,7 +144,7 @@ func TestAClientThatReadsNoAnswerOverHTTP3IsGivenUp(t *testing.T) {
 	}
 	untilNobodyWaits(t, s.Edge)
 	for _, answer := range deaf {
-		if n, err := io.Copy(io.Discard, answer.Body); err == nil || isTimeout(err) || n >= whole {
+		if n, err := io.Copy(io.Discard, answer.Body); err == nil || harness.IsTimeout(err) || n >= whole {
 			t.Errorf("read %d bytes, %v: want less than the whole, and an error", n, err)
 		}
 	}

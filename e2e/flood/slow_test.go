@@ -1,4 +1,4 @@
-package hostile
+package flood
 
 import (
 	"fmt"
@@ -46,7 +46,7 @@ func drip(t *testing.T, conn net.Conn) {
 	for i := 0; ; i++ {
 		select {
 		case r := <-ended:
-			if isTimeout(r.err) {
+			if harness.IsTimeout(r.err) {
 				t.Error("the edge still waits for a head that drips")
 			}
 			if r.all != "" && !strings.HasPrefix(r.all, "HTTP/1.1 400 ") {
@@ -148,7 +148,7 @@ func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
 			io.WriteString(conn, strings.Repeat(sale, each)+page)
 			for { // the edge stops reading when it cannot write, and then closes
 				if _, err := io.WriteString(conn, sale); err != nil {
-					if isTimeout(err) {
+					if harness.IsTimeout(err) {
 						t.Error("the edge still waits for a client that does not read")
 					}
 					return
@@ -178,11 +178,11 @@ func untilNobodyWaits(t testing.TB, e *harness.Edge) {
 // Over HTTP/2 a client can refuse every byte of its answers without closing its window to the others.
 func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
 	s := harness.StartStack(t, impatient)
-	f := openFrames(t, s.Edge, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	f := harness.OpenFrames(t, s.Edge, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	const streams = 100
 	go func() {
 		for range streams {
-			f.request(post("/api/track/sale", "authorization", harness.FullKey), harness.ValidSale, nil)
+			f.Request(harness.Post("/api/track/sale", "authorization", harness.FullKey), harness.ValidSale, nil)
 		}
 	}()
 	c := s.Client(t, "HTTP/2.0")
@@ -217,14 +217,14 @@ func TestTheShippedTimeoutsBoundSlowClients(t *testing.T) {
 	clients.Go(func() { drip(t, head) })
 	fmt.Fprint(upload, "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n")
 	clients.Go(func() {
-		if _, err := io.ReadAll(upload); isTimeout(err) {
+		if _, err := io.ReadAll(upload); harness.IsTimeout(err) {
 			t.Error("the edge still waits for an upload that stopped")
 		}
 	})
 	clients.Go(func() {
 		for {
 			if _, err := io.WriteString(deaf, "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-				if isTimeout(err) {
+				if harness.IsTimeout(err) {
 					t.Error("the edge still waits for a client that does not read")
 				}
 				return

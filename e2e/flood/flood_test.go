@@ -1,4 +1,4 @@
-package hostile
+package flood
 
 import (
 	"bufio"
@@ -38,13 +38,13 @@ func TestOversizedHeadersAreRefusedByEveryProtocol(t *testing.T) {
 		t.Errorf("many over HTTP/1.1: got %d", got.StatusCode)
 	}
 
-	f := openFrames(t, s.Edge)
-	f.stream = 1
-	block := f.encode(fields{":method", "GET", ":scheme", "https", ":authority", "localhost", ":path", "/page", "x-a", strings.Repeat("~", 40<<10)})
+	f := harness.OpenFrames(t, s.Edge)
+	f.Stream = 1
+	block := f.Encode(harness.Fields{":method", "GET", ":scheme", "https", ":authority", "localhost", ":path", "/page", "x-a", strings.Repeat("~", 40<<10)})
 	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block[:16<<10], EndStream: true})
 	f.WriteContinuation(1, false, block[16<<10:32<<10])
 	f.WriteContinuation(1, true, block[32<<10:])
-	if got := f.outcome(t); got != "431" && got != refused {
+	if got := f.Outcome(t); got != "431" && got != harness.Refused {
 		t.Errorf("over HTTP/2: %s", got)
 	}
 
@@ -78,9 +78,9 @@ func TestAnEndlessHeadIsCutOff(t *testing.T) {
 	if n, err := io.CopyN(conn, endless("X-A: b\r\n"), enough); err == nil {
 		t.Errorf("over HTTP/1.1 the edge took %d bytes", n)
 	}
-	f := openFrames(t, s.Edge)
-	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.encode(post("/a"))})
-	fragment := bytes.Repeat(f.encode(fields{"x-a", "b"}), 1000)
+	f := harness.OpenFrames(t, s.Edge)
+	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.Encode(harness.Post("/a"))})
+	fragment := bytes.Repeat(f.Encode(harness.Fields{"x-a", "b"}), 1000)
 	var err error
 	for sent := 0; sent < enough && err == nil; sent += len(fragment) {
 		err = f.WriteContinuation(1, false, fragment)
@@ -105,7 +105,7 @@ func (e endless) Read(p []byte) (int, error) {
 // A client that takes its requests back as fast as it sends them has the edge work on a bounded number.
 func TestRequestsThatAreTakenBackAtOnceHoldUpNobody(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1000000/1m"))
-	f := openFrames(t, s.Edge)
+	f := harness.OpenFrames(t, s.Edge)
 	ended := make(chan struct{})
 	go func() { // what the edge answers must be read, or it is the one that waits
 		defer close(ended)
@@ -115,14 +115,14 @@ func TestRequestsThatAreTakenBackAtOnceHoldUpNobody(t *testing.T) {
 			}
 		}
 	}()
-	head := bytes.Clone(f.encode(post("/api/track/sale", "authorization", harness.FullKey, "content-length", "100")))
+	head := bytes.Clone(f.Encode(harness.Post("/api/track/sale", "authorization", harness.FullKey, "content-length", "100")))
 	for i := range uint32(20_000) {
 		if f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: head, EndHeaders: true}) != nil || f.WriteRSTStream(2*i+1, http2.ErrCodeCancel) != nil {
 			break // the edge has had enough of it
 		}
 	}
 	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/2.0"), harness.ValidSale), 201, harness.PublishedOK)
-	f.conn.Close()
+	f.Conn.Close()
 	<-ended
 	untilNobodyWaits(t, s.Edge)
 	if n := s.DB.Sales(); n != 1 {
