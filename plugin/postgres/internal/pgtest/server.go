@@ -30,5 +30,33 @@ func Synchronizing(t *testing.T, dsn string) func(standbys string) {
 		testenv.Until(t, "the configuration is read", func() bool {
 			return testenv.Value[string](testenv.Connect(t, dsn), "SHOW synchronous_standby_names") == standbys
 		})
+		if standbys != "" {
+			testenv.Until(t, "commits wait for the standbys", func() bool { return commitWaits(t, dsn, db) })
+		}
+	}
+}
+
+// commitWaits reports whether a commit waits for standbys. That begins when the checkpointer, and not
+// only a session, has read the configuration.
+func commitWaits(t *testing.T, dsn string, db testenv.DB) bool {
+	t.Helper()
+	probe := testenv.Connect(t, dsn)
+	defer probe.Close()
+	pid, ctx, done := testenv.Value[int](probe, "SELECT pg_backend_pid()"), testenv.Guarded(t), make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = probe.Conn.Exec(ctx, "SELECT pg_logical_emit_message(true, 'probe', '')")
+	}()
+	for {
+		if testenv.Value[bool](db, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep')", pid) {
+			db.Exec("SELECT pg_cancel_backend($1)", pid)
+			<-done
+			return true
+		}
+		select {
+		case <-done:
+			return false
+		default:
+		}
 	}
 }
