@@ -58,6 +58,9 @@ func (s *Stage) StartEdge(ctx context.Context, config Caddyfile, b Backing) (*Ed
 		cmd := exec.CommandContext(ctx, s.binary, "run", "--config", file)
 		cmd.Env = append(os.Environ(), "DATABASE_URL="+b.DatabaseURL, "REDIS_URL="+b.RedisURL, "UPSTREAM="+b.Upstream,
 			"SITE_ADDRESS="+e.URL, "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+		if !config.hoko {
+			cmd.Env = append(cmd.Env, "GOGC=100") // plain Caddy has Go's default
+		}
 		return cmd
 	}
 	name := "Caddy"
