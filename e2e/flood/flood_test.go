@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,8 @@ import (
 	"hoko.to/edge/e2e/harness"
 	"hoko.to/edge/internal/testenv"
 )
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var idleConnections = flag.Int("hostile.connections", 1500, "idle connections that are held open at once")
 

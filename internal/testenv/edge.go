@@ -69,6 +69,9 @@ func BuildEdge() error {
 // do not import, has changed. Only what is read while tests run counts.
 func Edge(t testing.TB) string {
 	t.Helper()
+	if edge.path == "" {
+		t.Fatal("no edge is built: the package's TestMain must call harness.Main")
+	}
 	edge.read.Do(func() {
 		err := filepath.WalkDir(edge.tree, func(_ string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.IsDir() && slices.Contains([]string{".git", "node_modules", "bin"}, entry.Name()) {
