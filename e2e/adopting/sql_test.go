@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -138,7 +139,7 @@ func TestSQLOverASite(t *testing.T) {
 		insert := `INSERT INTO hoko.sales (id, workspace_id, customer_id, click_id, link_id, lead_id, attribution, amount, currency, event_name, metadata)
 			VALUES ('01890000-0000-7000-8000-000000000000', '` + teamID + `', '1', NULL, '1', 1, 'latest-lead', 1, 'usd', 'Purchase', NULL)`
 		d.Exec(insert)
-		refused(insert, "23505")
+		refused(insert, pgerrcode.UniqueViolation)
 	})
 	t.Run("a customer is made once", func(t *testing.T) {
 		insert := `WITH made AS (INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('` + teamID + `', 'x', 'X') ON CONFLICT DO NOTHING RETURNING id) SELECT count(*) FROM made`
@@ -147,7 +148,7 @@ func TestSQLOverASite(t *testing.T) {
 		}
 	})
 	t.Run("a migration that adds a column to a view changes nothing", func(t *testing.T) {
-		refused("ALTER TABLE hoko.customers ADD COLUMN tier text", "42809")
+		refused("ALTER TABLE hoko.customers ADD COLUMN tier text", pgerrcode.WrongObjectType)
 	})
 	t.Run("nobody else may use the functions that write", func(t *testing.T) {
 		if d.Count(`SELECT count(*) FROM pg_proc WHERE pronamespace = 'hoko'::regnamespace AND prosecdef AND has_function_privilege('public', oid, 'EXECUTE')`) != 0 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hoko.to/edge/internal/testenv"
@@ -47,7 +48,7 @@ func TestSaleThatPostgresRefusesFailsAlone(t *testing.T) {
 func (s *shop) raising(sqlstate string, n int) {
 	s.T.Helper()
 	raise := "RAISE 'raised' USING ERRCODE = '" + sqlstate + "'"
-	if sqlstate == "57P01" {
+	if sqlstate == pgerrcode.AdminShutdown {
 		raise = "PERFORM pg_terminate_backend(pg_backend_pid())"
 	}
 	s.Exec("CREATE SEQUENCE public.raised")
@@ -68,22 +69,22 @@ func TestErrorsOfTheStatement(t *testing.T) {
 		times                 int
 		want, others          error // nil: recorded
 	}{
-		{"a deadlock that does not come again", "40P01", "40", 2, nil, nil},
-		{"a serialization failure that does not come again", "40001", "40", 2, nil, nil},
-		{"a deadlock each time", "40P01", "40", always, sale.ErrNotRecorded, nil},
-		{"a duplicate that is gone", "23505", "23", 2, nil, nil},
-		{"a duplicate each time", "23505", "23", always, sale.ErrNotRecorded, nil},
-		{"a lock that is gone", "55P03", "55", 5, nil, nil},
-		{"a lost statement", "26000", "26", 1, nil, nil},
-		{"a character that the database cannot keep", "0A000", "other", always, errAny, nil},
-		{"an end of the session", "57P01", "08", 2, nil, nil},
-		{"a full disk", "53100", "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a timeout", "57014", "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a lack of privilege", "42501", "42", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a lost table", "42P01", "42", always, postgres.ErrSchema, sale.ErrNotRecorded},
-		{"a read-only server", "25006", "25", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a trigger's objection", "P0001", "other", always, errAny, nil},
-		{"a violated constraint", "23514", "23", always, errAny, nil},
+		{"a deadlock that does not come again", pgerrcode.DeadlockDetected, "40", 2, nil, nil},
+		{"a serialization failure that does not come again", pgerrcode.SerializationFailure, "40", 2, nil, nil},
+		{"a deadlock each time", pgerrcode.DeadlockDetected, "40", always, sale.ErrNotRecorded, nil},
+		{"a duplicate that is gone", pgerrcode.UniqueViolation, "23", 2, nil, nil},
+		{"a duplicate each time", pgerrcode.UniqueViolation, "23", always, sale.ErrNotRecorded, nil},
+		{"a lock that is gone", pgerrcode.LockNotAvailable, "55", 5, nil, nil},
+		{"a lost statement", pgerrcode.InvalidSQLStatementName, "26", 1, nil, nil},
+		{"a character that the database cannot keep", pgerrcode.FeatureNotSupported, "other", always, errAny, nil},
+		{"an end of the session", pgerrcode.AdminShutdown, "08", 2, nil, nil},
+		{"a full disk", pgerrcode.DiskFull, "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a timeout", pgerrcode.QueryCanceled, "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a lack of privilege", pgerrcode.InsufficientPrivilege, "42", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a lost table", pgerrcode.UndefinedTable, "42", always, postgres.ErrSchema, sale.ErrNotRecorded},
+		{"a read-only server", pgerrcode.ReadOnlySQLTransaction, "25", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a trigger's objection", pgerrcode.RaiseException, "other", always, errAny, nil},
+		{"a violated constraint", pgerrcode.CheckViolation, "23", always, errAny, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			shop := openShop(t)
