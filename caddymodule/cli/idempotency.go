@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
+
 	"hoko.to/edge/plugin/postgres/admin"
 )
 

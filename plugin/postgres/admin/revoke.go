@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/postgres"
 )

@@ -22,8 +22,9 @@ import (
 //go:embed query/key.sql
 var keyQuery string
 
-// heartbeatSQL waits neither for the disk nor for standbys, as its transaction changes nothing. Notifying
-// commits wait for each other; lock_timeout keeps that short enough for lookups not to miss the connection.
+// heartbeatSQL waits neither for the disk nor for standbys, as its transaction changes nothing.
+// Notifying commits wait for each other; lock_timeout keeps that short enough for lookups not to miss
+// the connection.
 const heartbeatSQL = "SELECT set_config('lock_timeout', '250ms', true), pg_notify($1, $2)"
 
 // settings make a lookup an index probe whatever the statistics say, as a

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
 )
@@ -74,7 +75,8 @@ func NewStore(o postgres.Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Half of a sale's time leaves the other half for a second try, and for a 503 where a stuck statement would mean 504.
+	// Half of a sale's time leaves the other half for a second try, and for a 503 instead of a 504 if
+	// a statement is stuck.
 	fast, err := postgres.NewConnector(o.DSN, sessionSettings(o.SaleTimeout/2))
 	if err != nil {
 		return nil, err

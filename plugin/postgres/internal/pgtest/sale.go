@@ -6,12 +6,13 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
 
-// sell is a sale by click c1 to a customer named like its id.
+// Sell returns a sale by click c1 to a customer named like its id.
 func Sell(customer string, change ...func(*sale.Sale)) *sale.Sale {
 	s := &sale.Sale{
 		ID:          uuid.Must(uuid.NewV7()),
@@ -30,6 +31,7 @@ func Sell(customer string, change ...func(*sale.Sale)) *sale.Sale {
 	return s
 }
 
+// The changes of a sale that tests ask for.
 func Keyed(key string) func(*sale.Sale)     { return func(s *sale.Sale) { s.IdempotencyKey = key } }
 func Named(name string) func(*sale.Sale)    { return func(s *sale.Sale) { s.Request.CustomerName = name } }
 func Costing(amount int64) func(*sale.Sale) { return func(s *sale.Sale) { s.Request.Amount = amount } }
@@ -58,7 +60,7 @@ var (
 
 func Set(text string) sale.Optional { return sale.Optional{Given: true, Value: &text} }
 
-// mustRecord fails the test where the sale is not recorded.
+// MustRecord records a sale and fails the test if it is not recorded.
 func MustRecord(t testing.TB, store *sales.Store, s *sale.Sale) *sale.Recorded {
 	t.Helper()
 	recorded, err := store.Record(testenv.Guarded(t), s)
