@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"hoko.to/edge/internal/testenv"
-
 	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/apikey"
 )
 
 const saleRoutes = `
@@ -175,7 +175,7 @@ func TestHandlersWithoutAVerifiedKeyNameTheFix(t *testing.T) {
 			t.Errorf("%s: %d %s", route, got.status, got.body)
 		}
 		line := written.await(t, "request failed", "uuid", got.header.Get("X-Request-Id"))
-		if line["error"] != errUnverified.Error() || line["level"] != "error" {
+		if line["error"] != apikey.ErrUnverified.Error() || line["level"] != "error" {
 			t.Errorf("logged %v", line)
 		}
 	}

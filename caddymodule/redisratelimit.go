@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -65,12 +64,10 @@ func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
 	return l.app.claimLimit(l.Name, l.Limit)
 }
 
-var errUnverified = errors.New("no verified key: api_key_auth must come before this handler, with the same matcher")
-
 func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key, verified := apikey.FromContext(r.Context())
 	if !verified {
-		return fail(w, r, l.logger, http.StatusInternalServerError, errUnverified)
+		return fail(w, r, l.logger, http.StatusInternalServerError, apikey.ErrUnverified)
 	}
 	decision, err := l.app.lease.Use().Limiter.Allow(r.Context(), ratelimit.Request{
 		Name:    l.Name,

@@ -66,7 +66,7 @@ func (t *TrackSale) bodyTimeout() setting {
 func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	key, verified := apikey.FromContext(r.Context())
 	if !verified {
-		return fail(w, r, t.logger, http.StatusInternalServerError, errUnverified)
+		return fail(w, r, t.logger, http.StatusInternalServerError, apikey.ErrUnverified)
 	}
 	if missing := t.required.Missing(key.Scopes); missing != nil {
 		refuseScopes(w, r, missing)

@@ -199,6 +199,24 @@ func TestDoctorNamesWhatIsWrongAndItsFix(t *testing.T) {
 	}
 }
 
+func TestDoctor_EndsWhileTheTableOfKeysIsLocked(t *testing.T) {
+	dsn := testenv.Database(t)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE hoko.api_keys IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	got, _, _ := hoko(t, "doctor", "--database-url", dsn, "--redis-url", testenv.Redis(t))
+	for _, want := range []string{"FAIL  keys: ", "deadline exceeded", "ok    redis: "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it does not say %q:\n%s", want, got)
+		}
+	}
+}
+
 func TestDoctorWarnsOfADatabaseThatLacksCharacters(t *testing.T) {
 	server := testenv.Postgres(t)
 	execute(t, server.DSN("postgres"), "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")

@@ -20,7 +20,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-var guessedKeys = flag.Int("hostile.keys", 5_000, "random keys that are tried from one address, and again from many")
+var guessedKeys = flag.Int("hostile.keys", 10_000, "random keys that are tried from one address, and again from many")
 
 // clientFrom is a client whose requests come from this address.
 func clientFrom(t testing.TB, e *harness.Edge, address string) *http.Client {

@@ -32,6 +32,7 @@ type Settings struct {
 	DatabaseURL, RedisURL, Upstream string
 	Host                            string              // SITE_ADDRESS; by default localhost
 	Edit                            func(string) string // changes the shipped Caddyfile, unless it is nil
+	Env                             []string            // further variables of its environment
 }
 
 // Start runs the shipped Caddyfile on ports of its own until the test ends.
@@ -49,6 +50,7 @@ func launch(t testing.TB, s Settings) *Edge {
 	e.Admin = filepath.Join(e.Dir, "admin.sock")
 	e.env = append(os.Environ(), "DATABASE_URL="+s.DatabaseURL, "REDIS_URL="+s.RedisURL, "UPSTREAM="+s.Upstream, "SITE_ADDRESS="+e.Host,
 		"HOME="+e.Dir, "XDG_DATA_HOME="+e.Dir, "XDG_CONFIG_HOME="+e.Dir)
+	e.env = append(e.env, s.Env...)
 	e.WriteCaddyfile(t, s.Edit)
 	keepCaddyFromCleaning(t, e.Dir)
 	e.run(t)

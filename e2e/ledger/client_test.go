@@ -18,7 +18,7 @@ const (
 
 // clients send sales and keep the journal of it.
 type clients struct {
-	w        *world
+	edges    []*edge
 	flights  flights
 	slow     atomic.Bool  // bodies are sent slowly
 	held     atomic.Bool  // nothing is sent but what was sent before
@@ -42,8 +42,8 @@ type client struct {
 	count  int
 }
 
-func startClients(w *world, seed uint64) *clients {
-	clients := &clients{w: w, stopping: make(chan struct{})}
+func startClients(edges []*edge, seed uint64) *clients {
+	clients := &clients{edges: edges, stopping: make(chan struct{})}
 	for i := range clientCount {
 		c := &client{clients: clients, name: fmt.Sprint("c", i), orders: fmt.Sprint("order ", i), tenant: tenants[0], rand: rand.New(rand.NewPCG(seed, uint64(i)+1))}
 		if i < scarceClients {

@@ -32,7 +32,7 @@ func (c *client) flight(s *sale) *flight {
 	f := &flight{
 		clients:  c.clients,
 		sale:     s,
-		edge:     c.w.edges[c.rand.IntN(len(c.w.edges))],
+		edge:     c.edges[c.rand.IntN(len(c.edges))],
 		protocol: []string{"HTTP/1.1", "HTTP/2.0"}[c.rand.IntN(2)],
 		hangsUp:  patience,
 	}

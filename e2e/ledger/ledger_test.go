@@ -43,7 +43,7 @@ func TestLedgerAgreesWithTheTablesWhateverFails(t *testing.T) {
 func (total *total) run(t *testing.T, seed uint64) {
 	t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 		w := newWorld(t)
-		w.clients = startClients(w, seed)
+		w.clients = startClients(w.edges, seed)
 		t.Cleanup(func() { w.clients.lost.Store(true); w.clients.stop() })
 		run := &run{w: w}
 		run.run(newSchedule(seed, *ledgerStrikes, *ledgerOnly))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"time"
 
 	"hoko.to/edge/plugin/limit"
@@ -44,6 +45,9 @@ func HashOf(key string) Hash {
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
 type contextKey struct{}
+
+// ErrUnverified is the cause of a 500: a handler found no verified key.
+var ErrUnverified = errors.New("no verified key: api_key_auth must come before this handler, with the same matcher")
 
 // NewContext hands the verified key to the stages behind.
 func NewContext(ctx context.Context, key *Key) context.Context {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"hoko.to/edge/plugin/apierror"
 )
 
 // headers are the names as net/http spells them.
@@ -31,9 +33,9 @@ func (d Decision) SetHeaders(h http.Header, name string, now time.Time) {
 	ends[2] = len(b)
 	fields := headers[:3]
 	if name != "" {
-		b = appendItem(b, name, ";q=", int64(d.Limit.Burst), ";w=", ceilSeconds(d.Limit.Fill()))
+		b = appendItem(b, name, ";q=", int64(d.Limit.Burst), ";w=", apierror.Seconds(d.Limit.Fill()))
 		ends[3] = len(b)
-		b = appendItem(b, name, ";r=", int64(d.Remaining), ";t=", ceilSeconds(d.ResetAfter))
+		b = appendItem(b, name, ";r=", int64(d.Remaining), ";t=", apierror.Seconds(d.ResetAfter))
 		ends[4] = len(b)
 		fields = headers[:]
 	}
@@ -61,12 +63,4 @@ func ceilUnix(t time.Time) int64 {
 		return t.Unix() + 1
 	}
 	return t.Unix()
-}
-
-func ceilSeconds(d time.Duration) int64 {
-	whole := int64(d / time.Second)
-	if d%time.Second > 0 {
-		whole++
-	}
-	return whole
 }

@@ -52,8 +52,6 @@ func NewHandler(o HandlerOptions) (*Handler, error) {
 	return &Handler{recorder: o.Recorder, bodyTimeout: o.BodyTimeout, logger: o.Logger}, nil
 }
 
-var errNoKey = errors.New("no verified key in the request: api_key_auth must come before track_sale")
-
 // ServeHTTP calls Serve, and logs and answers its failures.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if failure, ok := errors.AsType[*apierror.Failure](h.Serve(w, r)); ok {
@@ -68,7 +66,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 	key, ok := apikey.FromContext(r.Context())
 	if !ok {
-		return &apierror.Failure{Err: apierror.Internal, Cause: errNoKey}
+		return &apierror.Failure{Err: apierror.Internal, Cause: apikey.ErrUnverified}
 	}
 	req, idempotencyKey, rejected := h.read(w, r)
 	if rejected != nil {

@@ -67,9 +67,7 @@ func (r *runner) stepAside(a attempt, err error) {
 		}
 	case r.waits || a.patient || a.existing && len(a.sales) == 1:
 		for _, p := range a.sales {
-			if r.missed(p, customerLocked) {
-				r.again = append(r.again, p)
-			}
+			r.missed = append(r.missed, missed{p, customerLocked})
 		}
 	case a.existing:
 		r.halve(a, nil)

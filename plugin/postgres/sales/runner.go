@@ -28,7 +28,12 @@ const (
 	maxSlowMargin = 250 * time.Millisecond
 )
 
-// miss is why a sale could not be recorded in this batch.
+// missed is a sale that could not be recorded in this batch, and why. It may be sent again.
+type missed struct {
+	*pendingSale
+	why miss
+}
+
 type miss int
 
 const (
@@ -46,11 +51,9 @@ type runner struct {
 	waits   bool          // the statement may wait for locks
 	slice   time.Duration // for how long, at most
 
-	// missed says whether a sale joins the next batch of this runner; if not, it is somebody else's by then.
-	missed func(p *pendingSale, why miss) (again bool)
-
-	todo  []attempt
-	again []*pendingSale
+	todo   []attempt
+	again  []*pendingSale
+	missed []missed
 }
 
 // attempt is an execution of the statement that is still to come.
@@ -61,15 +64,14 @@ type attempt struct {
 	tries    int  // executions that ran into a conflict
 }
 
-func newRunner(s *shared, session *session, missed func(*pendingSale, miss) bool) *runner {
-	return &runner{shared: s, session: session, slice: slowSlice, missed: missed}
+func newRunner(s *shared, session *session) *runner {
+	return &runner{shared: s, session: session, slice: slowSlice}
 }
 
-// record returns those of the sales that are to join the next batch, until its
-// next call.
-func (r *runner) record(sales []*pendingSale) []*pendingSale {
-	clear(r.again)
-	r.again = r.again[:0]
+// record answers the sales, but for those that must join the next batch, and those that it missed.
+// It returns both until its next call.
+func (r *runner) record(sales []*pendingSale) (again []*pendingSale, missed []missed) {
+	r.clear()
 	r.todo = append(r.todo[:0], attempt{sales: sales})
 	for len(r.todo) > 0 {
 		last := len(r.todo) - 1
@@ -81,13 +83,18 @@ func (r *runner) record(sales []*pendingSale) []*pendingSale {
 			r.again = append(r.again, next.sales...)
 		}
 	}
-	return r.again
+	return r.again, r.missed
+}
+
+func (r *runner) clear() {
+	clear(r.again)
+	clear(r.missed)
+	r.again, r.missed = r.again[:0], r.missed[:0]
 }
 
 // unreachable answers what was never sent, and returns what was.
 func (r *runner) unreachable(sales []*pendingSale, err error) []*pendingSale {
-	clear(r.again)
-	r.again = r.again[:0]
+	r.clear()
 	for _, p := range sales {
 		if p.unknown && !p.hasLeft() {
 			r.again = append(r.again, p)
@@ -258,11 +265,8 @@ func (r *runner) warnKeyless(row *row) {
 // miss takes back the claim of a sale that was not recorded.
 func (r *runner) miss(p *pendingSale, why miss) {
 	p.misses++
-	if !p.release() {
-		return
-	}
-	if r.missed(p, why) {
-		r.again = append(r.again, p)
+	if p.release() {
+		r.missed = append(r.missed, missed{p, why})
 	}
 }
 

@@ -49,7 +49,7 @@ func newSlowLane(s *shared, connector *postgres.Connector) *slowLane {
 func (l *slowLane) run() {
 	session := newSession(l.shared, l.connector, saleWaitingSQL)
 	defer session.drop()
-	runner := newRunner(l.shared, session, l.missed)
+	runner := newRunner(l.shared, session)
 	runner.waits = true
 	for line := l.next(); line != nil; line = l.next() {
 		sales := l.take(line)
@@ -58,7 +58,7 @@ func (l *slowLane) run() {
 			session.pause(l.ctx)
 		} else {
 			runner.slice = l.slice()
-			l.finish(line, runner.record(sales))
+			l.finish(line, retain(runner.record(sales)))
 		}
 	}
 }
@@ -153,13 +153,17 @@ func (l *slowLane) enlist(line *slowLine) {
 	l.filled.Signal()
 }
 
-// missed lets a sale wait on while its customer is locked.
-func (l *slowLane) missed(p *pendingSale, why miss) (again bool) {
-	if why == customerLocked || p.misses < maxMisses {
-		return true
+// retain adds to again the missed sales that may wait on: while their customer is locked, and until
+// it has changed too often.
+func retain(again []*pendingSale, missed []missed) []*pendingSale {
+	for _, m := range missed {
+		if m.why == customerLocked || m.misses < maxMisses {
+			again = append(again, m.pendingSale)
+			continue
+		}
+		m.fail(notRecorded(errRestless))
 	}
-	p.fail(notRecorded(errRestless))
-	return false
+	return again
 }
 
 func (l *slowLane) close() {

@@ -104,7 +104,7 @@ type writer struct {
 
 func newWriter(s *shared, slow *slowLane, connector *postgres.Connector) *writer {
 	w := &writer{shared: s, slow: slow, queue: newQueue((s.options.Queue + s.options.Writers - 1) / s.options.Writers)}
-	w.runner = newRunner(s, newSession(s, connector, saleSQL), w.missed)
+	w.runner = newRunner(s, newSession(s, connector, saleSQL))
 	return w
 }
 
@@ -121,7 +121,8 @@ func (w *writer) run() {
 			session.pause(w.ctx)
 		} else {
 			w.batch = w.queue.take(w.batch[:0], w.options.Batch)
-			w.queue.putBack(w.runner.record(w.batch))
+			again, missed := w.runner.record(w.batch)
+			w.queue.putBack(w.retain(again, missed))
 		}
 		clear(w.batch)
 		w.began.Store(0)
@@ -137,15 +138,17 @@ func (w *writer) well(now time.Time) bool {
 	return began == 0 || now.UnixNano()-began < int64(stuckAfter)
 }
 
-// missed sends a sale to the slow lane, but for one whose customer was busy for
-// the first time: the next batch often finds it free.
-func (w *writer) missed(p *pendingSale, why miss) (again bool) {
-	if why == customerBusy && p.misses < 2 {
-		return true
+// retain adds to again the missed sales whose customer was busy for the first time, as the next
+// batch often finds it free, and sends the others to the slow lane.
+func (w *writer) retain(again []*pendingSale, missed []missed) []*pendingSale {
+	for _, m := range missed {
+		switch {
+		case m.why == customerBusy && m.misses < 2:
+			again = append(again, m.pendingSale)
+		case !w.slow.add(m.pendingSale, m.why == customerNew):
+			w.metrics.shed.Inc()
+			m.fail(notRecorded(errFull))
+		}
 	}
-	if !w.slow.add(p, why == customerNew) {
-		w.metrics.shed.Inc()
-		p.fail(notRecorded(errFull))
-	}
-	return false
+	return again
 }
