@@ -23,7 +23,7 @@ COPY Caddyfile /etc/caddy/Caddyfile
 # configuration live in /data and /config, which the user must own.
 RUN adduser -D -H -u 1000 caddy && chown -R caddy:caddy /data /config
 # cmd/caddy, which xcaddy does not build, tunes this itself; docs/operations.md says what it costs.
-ENV GOGC=400
+ENV GOGC=200
 USER caddy
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD wget -q -O /dev/null http://127.0.0.1:2019/hoko/ || exit 1
