@@ -149,7 +149,9 @@ func TestASaleThatTheDatabaseCannotTakeIs503AndTheLogNamesTheCommand(t *testing.
 	got := s.Sell(t, c, harness.ValidSale)
 	harness.WantAnswer(t, got, 503, harness.Body503)
 	harness.WantEdgeHeaders(t, got)
-	harness.WantHeader(t, got, "Retry-After", "1")
+	if after := got.Header.Get("Retry-After"); after != "1" && after != "2" {
+		t.Errorf("Retry-After %q, want 1 or 2", after)
+	}
 	harness.WantHeader(t, got, "RateLimit-Policy", `"default";q=600;w=60`)
 	s.Log.Wait(t, got.Header.Get("X-Request-Id"), "caddy hoko migrate")
 	if page := s.Call(t, c, "GET", "/page", ""); page.StatusCode != 200 {

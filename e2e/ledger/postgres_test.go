@@ -47,9 +47,36 @@ func terminateConnections(w *world, _ *edge, _ *rand.Rand) mend {
 }
 
 func lockHotCustomer(w *world, _ *edge, r *rand.Rand) mend {
+	return w.holding("SELECT FROM hoko.customers WHERE workspace_id = $1 AND external_id = $2 FOR UPDATE", tenants[0].workspace, hotCustomer(r.IntN(hotCustomers)))
+}
+
+// stopBackend stops one of the edges' backends, whatever it does.
+func stopBackend(w *world, _ *edge, _ *rand.Rand) mend {
+	d := w.connect("postgres")
+	defer d.Conn.Close(context.Background())
+	var pid int
+	w.until("a backend of an edge is stopped", func() bool {
+		pid = d.Count("SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE usename = $1 AND state = 'active'", edgeRole)
+		return pid != 0 && syscall.Kill(pid, syscall.SIGSTOP) == nil
+	})
+	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) } // an edge that has given it up may have ended it
+}
+
+// lockSales keeps all sales out, as CREATE INDEX does.
+func lockSales(w *world, _ *edge, _ *rand.Rand) mend {
+	return w.holding("LOCK TABLE hoko.sales IN SHARE MODE")
+}
+
+// lockLinks keeps the links, which a site's foreign key would lock.
+func lockLinks(w *world, _ *edge, _ *rand.Rand) mend {
+	return w.holding("SELECT FROM hoko.links FOR UPDATE")
+}
+
+// holding runs a statement in a transaction that lasts as long as the fault.
+func (w *world) holding(sql string, args ...any) mend {
 	d := w.connect("hoko")
 	d.Exec("BEGIN")
-	d.Exec("SELECT FROM hoko.customers WHERE workspace_id = $1 AND external_id = $2 FOR UPDATE", tenants[0].workspace, hotCustomer(r.IntN(hotCustomers)))
+	d.Exec(sql, args...)
 	return func() { d.Conn.Close(context.Background()) }
 }
 

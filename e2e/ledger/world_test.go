@@ -65,6 +65,7 @@ func (w *world) seed() {
 	}
 	d := w.connect("hoko")
 	d.Exec(harness.ReadRoot(w.t, "docs/role.sql"))
+	d.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (link_id) REFERENCES hoko.links") // as a site may do
 	for _, tenant := range tenants {
 		tenant.seed(w.t, d)
 	}

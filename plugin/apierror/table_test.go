@@ -87,12 +87,16 @@ func TestWriteRateLimitExceeded_RoundsTheWaitUp(t *testing.T) {
 }
 
 func TestWrite_GivesA503ARetryAfter(t *testing.T) {
-	w := httptest.NewRecorder()
-	Write(w, Unavailable)
-	if got := w.Header().Get("Retry-After"); got != "1" {
-		t.Errorf("Retry-After %q, want 1", got)
+	said := map[string]bool{}
+	for range 200 {
+		w := httptest.NewRecorder()
+		Write(w, Unavailable)
+		said[w.Header().Get("Retry-After")] = true
 	}
-	w = httptest.NewRecorder()
+	if len(said) != 2 || !said["1"] || !said["2"] {
+		t.Errorf("Retry-After %v, want 1 and 2", said)
+	}
+	w := httptest.NewRecorder()
 	w.Header().Set("Retry-After", "30")
 	Write(w, Unavailable)
 	if got := w.Header().Get("Retry-After"); got != "30" {
@@ -102,6 +106,29 @@ func TestWrite_GivesA503ARetryAfter(t *testing.T) {
 	Write(w, Internal)
 	if _, there := w.Header()["Retry-After"]; there {
 		t.Error("a 500 carries Retry-After")
+	}
+}
+
+func TestSetBacklog_IsTheWaitWithJitter(t *testing.T) {
+	for wait, want := range map[time.Duration][2]int{
+		0:                {1, 2},
+		4 * time.Second:  {4, 6},
+		20 * time.Second: {20, 25},
+		time.Hour:        {24, 30},
+	} {
+		h := http.Header{}
+		least, most := 1000, 0
+		for range 2000 {
+			SetBacklog(h, wait)
+			seconds, err := strconv.Atoi(h.Get("Retry-After"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			least, most = min(least, seconds), max(most, seconds)
+		}
+		if least < want[0] || most > want[1] || least == most {
+			t.Errorf("wait %v: Retry-After %d to %d, want %v", wait, least, most, want)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ type Options struct {
 
 	// MaxConns is the maximum of connections of one edge. Default: 16. They are those of the sale
 	// writers, their slow lane (2), the listener (1), and the key lookups, which get the rest, but at
-	// least 1 and at most 8.
+	// least 1 and at most 8. What is left after that is for the slow lane, while it has work for it.
 	MaxConns int
 
 	// Writers is how many batches of sales may commit at the same time. A further writer starts only
@@ -48,7 +48,7 @@ type Options struct {
 	Metrics prometheus.Registerer
 }
 
-// SlowLaneConns is how many connections the slow lane of sales has.
+// SlowLaneConns is how many connections the slow lane of sales keeps.
 const SlowLaneConns = 2
 
 const (
@@ -80,4 +80,9 @@ func (o Options) WithDefaults() (Options, error) {
 // KeyConns returns how many connections are left for key lookups.
 func (o Options) KeyConns() int {
 	return min(maxKeyConns, o.MaxConns-o.Writers-SlowLaneConns-listenerConns)
+}
+
+// ExtraSlowLaneConns returns how many connections the slow lane may open beyond those that it keeps.
+func (o Options) ExtraSlowLaneConns() int {
+	return o.MaxConns - o.Writers - SlowLaneConns - listenerConns - o.KeyConns()
 }

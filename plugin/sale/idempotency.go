@@ -1,11 +1,9 @@
 package sale
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"strings"
-	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -88,55 +86,4 @@ func appendCanonical(b []byte, metadata []byte) []byte {
 	text, _ := jsontext.AppendFormat(nil, metadata, canonical...)
 	b = binary.BigEndian.AppendUint32(append(b, value), uint32(len(text)))
 	return append(b, text...)
-}
-
-// keyLocks lets the requests of one idempotency key through one at a time, in the order in which
-// they came. Duplicates that ran at the same time would conflict in the database, and one would run
-// again.
-type keyLocks struct {
-	mu    sync.Mutex
-	locks map[lockKey]*keyLock
-}
-
-type lockKey struct{ workspaceID, idempotencyKey string }
-
-// keyLock is shared by the requests in flight of one key. It goes with the last of them.
-type keyLock struct {
-	held  chan struct{} // holds one element while a request runs
-	users int
-}
-
-// lock waits until no other request of this key runs. It returns an error if ctx ends first.
-func (l *keyLocks) lock(ctx context.Context, key lockKey) (unlock func(), err error) {
-	lock := l.join(key)
-	select {
-	case lock.held <- struct{}{}:
-		return func() { <-lock.held; l.leave(key, lock) }, nil
-	case <-ctx.Done():
-		l.leave(key, lock)
-		return nil, ctx.Err()
-	}
-}
-
-func (l *keyLocks) join(key lockKey) *keyLock {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.locks == nil {
-		l.locks = map[lockKey]*keyLock{}
-	}
-	lock := l.locks[key]
-	if lock == nil {
-		lock = &keyLock{held: make(chan struct{}, 1)}
-		l.locks[key] = lock
-	}
-	lock.users++
-	return lock
-}
-
-func (l *keyLocks) leave(key lockKey, lock *keyLock) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if lock.users--; lock.users == 0 {
-		delete(l.locks, key)
-	}
 }

@@ -2,14 +2,9 @@ package sale
 
 import (
 	"bytes"
-	"context"
 	"encoding/hex"
-	"errors"
-	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -141,105 +136,4 @@ func FuzzFingerprint(f *testing.F) {
 			t.Error("another amount is the same request")
 		}
 	})
-}
-
-func TestRecord_RunsDuplicatesInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		running := 0
-		var order []int64
-		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
-			running++
-			if running != 1 {
-				t.Errorf("%d duplicates run at the same time", running)
-			}
-			time.Sleep(time.Second)
-			running--
-			order = append(order, s.Request.Amount)
-			return recording(ctx, s)
-		}, RecorderOptions{})
-		for i := range int64(5) {
-			go recorder.Record(t.Context(), "ws_1", &Request{Amount: i}, "once")
-			synctest.Wait()
-		}
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		if want := []int64{0, 1, 2, 3, 4}; !slices.Equal(order, want) {
-			t.Errorf("order %v, want %v", order, want)
-		}
-		if n := len(recorder.locks.locks); n != 0 {
-			t.Errorf("%d locks are kept", n)
-		}
-	})
-}
-
-func TestRecord_MakesOnlyDuplicatesWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		started := 0
-		release := make(chan struct{})
-		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
-			started++
-			<-release
-			return recording(ctx, s)
-		}, RecorderOptions{})
-		for _, request := range [][2]string{{"ws_1", "a"}, {"ws_1", "b"}, {"ws_2", "a"}, {"ws_1", ""}, {"ws_1", ""}} {
-			go recorder.Record(t.Context(), request[0], aRequest, request[1])
-			synctest.Wait()
-		}
-		if started != 5 {
-			t.Errorf("%d of 5 sales that are no duplicates run at the same time", started)
-		}
-		close(release)
-	})
-}
-
-func TestRecord_StopsWaitingAtTheDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		stored := 0
-		release := make(chan struct{})
-		recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
-			stored++
-			<-release // a store that breaks its promise
-			return recording(ctx, s)
-		}, RecorderOptions{})
-		go recorder.Record(t.Context(), "ws_1", aRequest, "once")
-		synctest.Wait()
-
-		start := time.Now()
-		_, err := recorder.Record(t.Context(), "ws_1", aRequest, "once")
-		if !errors.Is(err, ErrNotRecorded) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, want ErrNotRecorded", err)
-		}
-		if waited := time.Since(start); waited != 10*time.Second {
-			t.Errorf("waited %v", waited)
-		}
-		if stored != 1 {
-			t.Errorf("the store was asked %d times", stored)
-		}
-		close(release)
-		synctest.Wait()
-		if _, err := recorder.Record(t.Context(), "ws_1", aRequest, "once"); err != nil {
-			t.Errorf("the next duplicate: %v", err)
-		}
-		if n := len(recorder.locks.locks); n != 0 {
-			t.Errorf("%d locks are kept", n)
-		}
-	})
-}
-
-func TestRecord_UnlocksAfterAPanic(t *testing.T) {
-	panics := true
-	recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
-		if panics {
-			panic("store")
-		}
-		return recording(ctx, s)
-	}, RecorderOptions{})
-	func() {
-		defer func() { recover() }()
-		recorder.Record(t.Context(), "ws_1", aRequest, "once")
-	}()
-	panics = false
-	if _, err := recorder.Record(t.Context(), "ws_1", aRequest, "once"); err != nil {
-		t.Error(err)
-	}
 }

@@ -24,12 +24,25 @@ var (
 	ErrNotRecorded = errors.New("sale was not recorded")
 )
 
-// Store records sales.
+// Store records sales. It runs the sales of one workspace and idempotency key one after the other.
 type Store interface {
 	// Record commits the sale and returns it as committed, or one of the errors above. It returns
 	// by ctx's deadline, which does not abort a sale that has been sent to the database.
 	Record(ctx context.Context, s *Sale) (*Recorded, error)
 }
+
+// OverloadedError is the ErrNotRecorded of a sale that was not accepted, as more came than could be
+// committed.
+type OverloadedError struct {
+	RetryAfter time.Duration // the expected wait
+	Cause      error
+}
+
+// Error returns the text of ErrNotRecorded and the cause.
+func (e *OverloadedError) Error() string { return ErrNotRecorded.Error() + ": " + e.Cause.Error() }
+
+// Unwrap returns ErrNotRecorded and the cause.
+func (e *OverloadedError) Unwrap() []error { return []error{ErrNotRecorded, e.Cause} }
 
 // UnknownOutcomeError is the error of a sale that may or may not be, or become, recorded. It names
 // the sale to ask for: another one's ID if the idempotency key is already that sale's.
@@ -74,7 +87,6 @@ type Recorder struct {
 	store   Store
 	timeout time.Duration
 	logger  *slog.Logger
-	locks   keyLocks
 	metrics metrics
 }
 
@@ -97,7 +109,10 @@ func (r *Recorder) Record(
 	defer cancel()
 
 	s := &Sale{ID: uuid.Must(uuid.NewV7()), WorkspaceID: workspaceID, Request: req, IdempotencyKey: idempotencyKey}
-	recorded, err := r.record(detached, s)
+	if idempotencyKey != "" {
+		s.Fingerprint = req.Fingerprint()
+	}
+	recorded, err := r.store.Record(detached, s)
 	r.metrics.sales[outcome(recorded, err)].Inc()
 	r.metrics.duration.Observe(time.Since(start).Seconds())
 	if err == nil && ctx.Err() != nil {
@@ -105,16 +120,4 @@ func (r *Recorder) Record(
 			slog.String("sale_id", recorded.SaleID.String()), slog.String("workspace_id", workspaceID))
 	}
 	return recorded, err
-}
-
-func (r *Recorder) record(ctx context.Context, s *Sale) (*Recorded, error) {
-	if s.IdempotencyKey != "" {
-		s.Fingerprint = s.Request.Fingerprint()
-		unlock, err := r.locks.lock(ctx, lockKey{s.WorkspaceID, s.IdempotencyKey})
-		if err != nil {
-			return nil, fmt.Errorf("%w: waiting for a request of the same idempotency key: %w", ErrNotRecorded, err)
-		}
-		defer unlock()
-	}
-	return r.store.Record(ctx, s)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"strings"
 	"time"
@@ -228,4 +229,13 @@ func writable(t time.Time) time.Time {
 		return lastTime
 	}
 	return t
+}
+
+// warnKeyless tells the operator of a sale whose retry will be another: a key is stored
+// with each row that the INSERT returns, which a site's own trigger may keep back.
+func (r *runner) warnKeyless(row *row) {
+	if row.keyless && due(&r.notices.keyless) {
+		r.options.Logger.Error("a sale is recorded without its idempotency key, and a retry will record it twice",
+			slog.String("remedy", "end the INSTEAD OF INSERT trigger on hoko.sales with RETURN NEW"))
+	}
 }

@@ -11,8 +11,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-func TestTwinsAreToldApartInEveryLanguage(t *testing.T) {
-	const all = "w1/a w2/b w2/c w3/z=(w2, b) w3/x)=(w2, b"
+func TestSplitConflicting_InEveryLanguage(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		err   error
@@ -22,10 +21,8 @@ func TestTwinsAreToldApartInEveryLanguage(t *testing.T) {
 		{"in German", &pgconn.PgError{TableName: keysTable, Detail: "Schlüssel »(workspace_id, key)=(w2, b)« existiert bereits."}, "w2/b w2/c"},
 		{"a key that reads like another's", &pgconn.PgError{TableName: keysTable, Detail: "Key (workspace_id, key)=(w3, z=(w2, b)) already exists."}, "w3/z=(w2, b) w3/x)=(w2, b"},
 		{"a key that names another's first", &pgconn.PgError{TableName: keysTable, Detail: "Key (workspace_id, key)=(w3, x)=(w2, b)) already exists."}, "w3/z=(w2, b) w3/x)=(w2, b"},
-		{"without the right to read it", &pgconn.PgError{TableName: keysTable}, all},
-		{"a wait", &pgconn.PgError{Where: `while inserting index tuple (0,1) in relation "idempotency_keys_pkey"`}, all},
-		{"in German", &pgconn.PgError{Where: "beim Einfügen von Indextupel (0,1) in Relation »idempotency_keys_pkey«"}, all},
-		{"in French", &pgconn.PgError{Where: "lors de l'insertion de l'enregistrement (0, 1) de l'index dans la relation « idempotency_keys_pkey »"}, all},
+		{"without the right to read it", &pgconn.PgError{TableName: keysTable}, ""},
+		{"a wait", &pgconn.PgError{Where: `while inserting index tuple (0,1) in relation "idempotency_keys_pkey"`}, ""},
 		{"a duplicate sale", &pgconn.PgError{TableName: "sales", Detail: "Key (id)=(w2, b) already exists."}, ""},
 		{"a wait for a customer", &pgconn.PgError{Where: `while inserting index tuple (0,1) in relation "customers_workspace_id_external_id_key"`}, ""},
 		{"another error", errors.New("idempotency_keys"), ""},

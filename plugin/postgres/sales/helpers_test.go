@@ -127,7 +127,7 @@ func (s *shop) connections() int {
 	return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE "+edges)
 }
 
-// metric is the value of a counter or gauge without labels.
+// metric is the value of a counter or gauge, of all its labels together.
 func metric(t testing.TB, r *prometheus.Registry, name string) float64 {
 	t.Helper()
 	families, err := r.Gather()
@@ -135,9 +135,14 @@ func metric(t testing.TB, r *prometheus.Registry, name string) float64 {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if m := f.GetMetric(); f.GetName() == name {
-			return m[0].GetCounter().GetValue() + m[0].GetGauge().GetValue() // it is one of them
+		if f.GetName() != name {
+			continue
 		}
+		sum := 0.0
+		for _, m := range f.GetMetric() {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() // it is one of them
+		}
+		return sum
 	}
 	t.Fatalf("no %s", name)
 	return 0

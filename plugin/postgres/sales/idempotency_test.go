@@ -240,34 +240,8 @@ func TestTwinsOfATenantCostTheirNeighboursOneMoreRun(t *testing.T) {
 	}
 }
 
-// Its twin on another edge has been sent, and has not committed.
-func TestWaitForATwinCostsItsNeighboursOneMoreRun(t *testing.T) {
-	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN)
-	store := openStore(t, wire.DSN, oneWriter)
-	runs := shop.counting("w1", 3)
-	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'twins', 'twins'), ('w1', 'k', 'k'), ('w1', 'l', 'l')")
-	stranger := shop.Lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
-		VALUES ('w2', 'twin', '', gen_random_uuid(), '{}')`)
-	outcomes := queue(t, store, sell("twins", keyed("twin"), inWorkspace("w2"), byClick("y1")),
-		sell("k", costing(1)), sell("l", costing(2)), sell("k", named("changed"), costing(3)))
-	wire.Speak()
-	for _, o := range outcomes[1:] {
-		if got := wait(t, o); got.err != nil {
-			t.Error(got.err)
-		}
-	}
-	if got, want := runs(), "(1,2)\n(2,2)\n(3,2)"; got != want {
-		t.Errorf("the neighbours ran\n%s\nwant\n%s", got, want)
-	}
-	stranger.Exec("ROLLBACK")
-	if got := wait(t, outcomes[0]); got.err != nil || got.Replayed {
-		t.Errorf("the twin: %+v", got)
-	}
-}
-
-// As before, but the neighbours have keys too: which of all the keys is waited for, Postgres does not say.
-func TestWaitForATwinCostsNeighboursWithKeysOneMoreRun(t *testing.T) {
+// Its twin on another edge has been sent, and has not committed: which of all the keys is waited for, Postgres does not say.
+func TestWaitForATwin_CostsNeighborsARunForEachHalving(t *testing.T) {
 	const neighbours = 40
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
@@ -289,8 +263,9 @@ func TestWaitForATwinCostsNeighboursWithKeysOneMoreRun(t *testing.T) {
 		}
 	}
 	for run := range strings.Lines(runs()) {
-		if run = strings.TrimSpace(run); !strings.HasSuffix(run, ",2)") {
-			t.Errorf("(neighbour, runs) = %s", run)
+		var neighbor, times int
+		if _, err := fmt.Sscanf(run, "(%d,%d)", &neighbor, &times); err != nil || times > 7 {
+			t.Errorf("(neighbor, runs) = %s %v", run, err)
 		}
 	}
 	stranger.Exec("ROLLBACK")

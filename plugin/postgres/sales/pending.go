@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,12 +32,19 @@ type pendingSale struct {
 	named    atomic.Pointer[uuid.UUID] // the ID that an unknown outcome names: where it is, or may be, recorded
 	done     chan answer
 
+	// The queue's lock guards these.
+	arrived  time.Time // when it joined the queue
+	links    [chainKinds]links
+	line     *line // of its customer, while it waits there
+	holdsKey bool  // of the sales with its idempotency key it is the one under way
+
 	// The rest belongs to the goroutine that runs the sale.
 
 	// unknown: a statement was sent and its outcome lost. Until a later one finds out, the sale is sent.
-	unknown bool
-	misses  int // times that its customer could not be had
-	resends int // times that a connection turned out to be useless
+	unknown   bool
+	misses    int // times that its customer could not be had
+	conflicts int // times that a conflict took it out of its batch
+	resends   int // times that a connection turned out to be useless
 }
 
 // customerKey is what a customer is known by before it is looked up.
@@ -59,22 +67,22 @@ func newPendingSale(s *sale.Sale, deadline time.Time) *pendingSale {
 	return p
 }
 
-// wait returns the answer, or by ctx's end what can be said without one.
-func (p *pendingSale) wait(ctx, cut context.Context) (*sale.Recorded, error) {
+// wait returns the answer, or by ctx's end what can be said without one; whether the sale has left then.
+func (p *pendingSale) wait(ctx, cut context.Context) (recorded *sale.Recorded, err error, left bool) {
 	select {
 	case answer := <-p.done:
-		return answer.recorded, answer.err
+		return answer.recorded, answer.err, false
 	case <-ctx.Done():
 	case <-cut.Done():
 	}
 	switch p.state.Swap(stateLeft) {
 	case stateAnswered:
 		answer := <-p.done
-		return answer.recorded, answer.err
+		return answer.recorded, answer.err, false
 	case stateSent:
-		return nil, p.outcomeUnknown(errors.New("the database has not answered in time"))
+		return nil, p.outcomeUnknown(errors.New("the database has not answered in time")), true
 	default:
-		return nil, notRecorded(errLate)
+		return nil, notRecorded(errLate), true
 	}
 }
 
@@ -98,13 +106,19 @@ func (p *pendingSale) lose() bool {
 	return p.state.Load() == stateSent
 }
 
-func (p *pendingSale) hasLeft() bool { return p.state.Load() == stateLeft }
+// isOver reports whether the sale is answered, or its caller has left.
+func (p *pendingSale) isOver() bool {
+	state := p.state.Load()
+	return state == stateLeft || state == stateAnswered
+}
 
-// answer is called once at most.
-func (p *pendingSale) answer(recorded *sale.Recorded, err error) {
-	if p.state.Swap(stateAnswered) != stateLeft {
-		p.done <- answer{recorded, err}
+// answer is called once at most. It reports whether the caller was still there.
+func (p *pendingSale) answer(recorded *sale.Recorded, err error) bool {
+	if p.state.Swap(stateAnswered) == stateLeft {
+		return false
 	}
+	p.done <- answer{recorded, err}
+	return true
 }
 
 // name keeps the id of a sale that is, or may be, recorded under another than its own.
@@ -119,16 +133,64 @@ func (p *pendingSale) outcomeUnknown(cause error) error {
 	return &sale.UnknownOutcomeError{SaleID: *p.named.Load(), Cause: cause}
 }
 
-// fail answers that this sale was not recorded, and why; which is no proof
-// while an earlier statement with it may still commit.
-func (p *pendingSale) fail(err error) {
-	if p.unknown {
-		// Not %w: err must not say that nothing was written.
-		err = p.outcomeUnknown(fmt.Errorf("a connection was lost, and since then: %v", err))
-	}
-	p.answer(nil, err)
+// keep filters the sales in place.
+func keep(sales []*pendingSale, f func(*pendingSale) bool) []*pendingSale {
+	return slices.DeleteFunc(sales, func(p *pendingSale) bool { return !f(p) })
 }
 
 func notRecorded(cause error) error {
 	return fmt.Errorf("%w: %w", sale.ErrNotRecorded, cause)
+}
+
+// chain is a list of pending sales in their order, which any of them can leave at once. A sale is in
+// at most one chain of each kind.
+type chain struct {
+	kind        chainKind
+	first, last *pendingSale
+	length      int
+}
+
+type chainKind int
+
+const (
+	byPlace     chainKind = iota // the sales of a customer, or those that wait for one idempotency key
+	byWorkspace                  // all sales of a workspace
+	chainKinds
+)
+
+// links are a sale's neighbors in a chain.
+type links struct {
+	chain          *chain
+	previous, next *pendingSale
+}
+
+func (c *chain) append(p *pendingSale) { c.insert(p, c.last, nil) }
+
+func (c *chain) prepend(p *pendingSale) { c.insert(p, nil, c.first) }
+
+func (c *chain) insert(p, previous, next *pendingSale) {
+	p.links[c.kind] = links{c, previous, next}
+	c.link(previous, p)
+	c.link(p, next)
+	c.length++
+}
+
+func (c *chain) remove(p *pendingSale) {
+	c.link(p.links[c.kind].previous, p.links[c.kind].next)
+	p.links[c.kind] = links{}
+	c.length--
+}
+
+// link makes two sales neighbors; a nil one is an end of the chain.
+func (c *chain) link(previous, next *pendingSale) {
+	if previous == nil {
+		c.first = next
+	} else {
+		previous.links[c.kind].next = next
+	}
+	if next == nil {
+		c.last = previous
+	} else {
+		next.links[c.kind].previous = previous
+	}
 }

@@ -18,7 +18,7 @@ func TestCallerThatLeavesIsToldWhatIsTrue(t *testing.T) {
 	release := func(p *pendingSale) bool { return p.release() }
 	lose := func(p *pendingSale) bool { return p.lose() }
 	succeed := func(p *pendingSale) bool { p.answer(recorded, nil); return true }
-	fail := func(p *pendingSale) bool { p.fail(notRecorded(errFull)); return true }
+	fail := func(p *pendingSale) bool { p.answer(nil, notRecorded(errFull)); return true }
 	for _, c := range []struct {
 		name  string
 		steps []func(*pendingSale) bool
@@ -30,7 +30,6 @@ func TestCallerThatLeavesIsToldWhatIsTrue(t *testing.T) {
 		{"sent, rolled back and sent", steps(claim, release, claim), outcomeUnknown},
 		{"sent and lost", steps(claim, lose), outcomeUnknown},
 		{"sent, lost, and sent and rolled back", steps(claim, lose, claim, release), outcomeUnknown},
-		{"sent, lost and given up", steps(claim, lose, fail), outcomeUnknown},
 		{"given up", steps(fail), sale.ErrNotRecorded},
 		{"sent and answered", steps(claim, succeed), nil},
 		{"sent, lost, sent and answered", steps(claim, lose, claim, succeed), nil},
@@ -44,7 +43,7 @@ func TestCallerThatLeavesIsToldWhatIsTrue(t *testing.T) {
 			}
 			left, leave := context.WithCancel(context.Background())
 			leave()
-			got, err := p.wait(left, context.Background())
+			got, err, _ := p.wait(left, context.Background())
 			if c.want == nil {
 				if got != recorded || err != nil {
 					t.Errorf("told %v, %v", got, err)

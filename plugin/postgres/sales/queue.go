@@ -1,124 +1,296 @@
 package sales
 
 import (
-	"slices"
 	"sync"
-
-	"github.com/google/uuid"
+	"time"
 )
 
-// queue holds the sales that wait for one writer, in their order.
+// queue holds the sales that wait for the writers. Each workspace has its own FIFO of customers, and
+// the workspaces take turns. A customer is in at most one batch at a time: its further sales wait for
+// that, in their order, and are folded into its next batch. The sales of one idempotency key run one
+// after the other.
+//
+// Fewer writers at work make larger batches, so a further one is only assigned to a backlog, or if
+// those at work take longer than statements usually take.
 type queue struct {
-	limit int
+	*shared
+	limit, batch int
+	seats        []*seat
 
-	mu      sync.Mutex
-	dedupe  *dedupe
-	filled  sync.Cond // the writer waits for it
-	waiting []*pendingSale
-	closed  bool
+	mu         sync.Mutex
+	waiting    int // sales in chains
+	ready      int // of those, sales that a shared batch can take now
+	workspaces map[string]*workspace
+	turns      []*workspace // that have ready sales, in the order of their turns
+	lines      map[customerKey]*line
+	keys       map[idempotencyKey]*chain // by key of a sale under way: those that wait for it; nil if none ever did
+	diverted   map[customerKey]struct{}  // customers whose sales go to the slow lane
+	lost       lostSales
+	apart      apartWorkspaces
+	idle       []*seat
+	timer      *time.Timer // wakes a seat for work that none has taken by then
+	wakesAt    time.Time
+	closed     bool
 }
 
-func newQueue(limit int) *queue {
-	q := &queue{limit: limit, dedupe: newDedupe()}
-	q.filled.L = &q.mu
+// workspace is a workspace that has sales in the queue or in a batch.
+type workspace struct {
+	id      string
+	all     chain
+	ready   int     // of those, sales of customers that are in no batch
+	urgent  []*line // of customers that come first: they were in a batch already
+	line    []*line // of the others; both may hold lines that are no longer ready
+	lines   int     // customers of its own in queue.lines
+	inTurns bool
+	apart   bool // it is in batches of its own
+	running bool // and one of them is under way
+}
+
+// line is a customer that has sales in the queue or in a batch.
+type line struct {
+	customer  customerKey
+	workspace *workspace
+	waiting   chain
+	seat      *seat // whose batch holds the customer, or nil
+	queued    bool  // in urgent or line of its workspace
+}
+
+type idempotencyKey struct{ workspaceID, key string }
+
+// newQueue returns a queue with a seat for each writer.
+func newQueue(s *shared) *queue {
+	writers := s.options.Writers
+	q := &queue{
+		shared: s, limit: s.options.Queue, batch: s.options.Batch,
+		workspaces: map[string]*workspace{},
+		lines:      map[customerKey]*line{},
+		keys:       map[idempotencyKey]*chain{},
+		diverted:   map[customerKey]struct{}{},
+		apart:      newApartWorkspaces(writers),
+	}
+	for range writers {
+		q.seats = append(q.seats, &seat{wake: make(chan struct{}, 1)})
+	}
+	q.timer = time.AfterFunc(time.Hour, q.tick)
+	q.timer.Stop()
 	return q
 }
 
-// push appends a sale; false where the queue is full.
-func (q *queue) push(p *pendingSale) bool {
+// push appends a sale, or returns why it is shed.
+func (q *queue) push(p *pendingSale) *shed {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) >= q.limit {
-		return false
+	now := time.Now()
+	if shed := q.admit(p, now); shed != nil {
+		return shed
 	}
-	q.waiting = append(q.waiting, p)
-	q.filled.Signal()
-	return true
+	p.arrived = now
+	ws := q.workspace(p.WorkspaceID)
+	ws.all.append(p)
+	q.waiting++
+	if q.lock(p) {
+		q.place(p, false)
+	}
+	q.dispatch(now)
+	return nil
 }
 
-// putBack makes sales the next to be taken. They were in already, so the limit
-// does not hold for them.
-func (q *queue) putBack(sales []*pendingSale) {
-	if len(sales) == 0 {
+// lock reports whether the sale need not wait for another one of its idempotency key.
+func (q *queue) lock(p *pendingSale) bool {
+	if p.IdempotencyKey == "" {
+		return true
+	}
+	key := idempotencyKey{p.WorkspaceID, p.IdempotencyKey}
+	others, taken := q.keys[key]
+	if !taken {
+		q.keys[key] = nil
+		p.holdsKey = true
+		return true
+	}
+	if others == nil {
+		others = new(chain)
+		q.keys[key] = others
+	}
+	others.append(p)
+	return false
+}
+
+// unlock lets the next sale of the idempotency key into its customer's line.
+func (q *queue) unlock(p *pendingSale) {
+	if !p.holdsKey {
 		return
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waiting = slices.Insert(q.waiting, 0, sales...)
-	q.filled.Signal()
-}
-
-// await returns true once a sale waits, false once the queue is closed and empty.
-func (q *queue) await() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for len(q.waiting) == 0 && !q.closed {
-		q.filled.Wait()
+	p.holdsKey = false
+	key := idempotencyKey{p.WorkspaceID, p.IdempotencyKey}
+	others := q.keys[key]
+	if others == nil || others.first == nil {
+		delete(q.keys, key)
+		return
 	}
-	return len(q.waiting) > 0
+	next := others.first
+	others.remove(next)
+	next.holdsKey = true
+	q.place(next, false)
 }
 
-// take appends up to n of the waiting sales to dst, such as one statement can hold.
-func (q *queue) take(dst []*pendingSale, n int) []*pendingSale {
+// place adds a sale to its customer's line: to the front if it was in a batch already.
+func (q *queue) place(p *pendingSale, front bool) {
+	l := q.line(p.customer)
+	p.line = l
+	if front {
+		l.waiting.prepend(p)
+	} else {
+		l.waiting.append(p)
+	}
+	q.count(l, 1)
+	q.enlist(l, front)
+}
+
+// enlist gives a line a place among those of its workspace, if it is ready.
+func (q *queue) enlist(l *line, urgent bool) {
+	if l.seat != nil || l.waiting.length == 0 {
+		return
+	}
+	ws := l.workspace
+	if !l.queued {
+		l.queued = true
+		if urgent {
+			ws.urgent = append(ws.urgent, l)
+		} else {
+			ws.line = append(ws.line, l)
+		}
+	}
+	q.turn(ws)
+}
+
+// turn gives a workspace with ready sales a place among the turns.
+func (q *queue) turn(ws *workspace) {
+	if ws.inTurns || ws.ready == 0 || ws.running {
+		return
+	}
+	ws.inTurns = true
+	if ws.apart {
+		q.apart.turns = append(q.apart.turns, ws)
+		return
+	}
+	q.turns = append(q.turns, ws)
+}
+
+// count keeps the numbers of ready sales.
+func (q *queue) count(l *line, sales int) {
+	if l.seat != nil {
+		return
+	}
+	l.workspace.ready += sales
+	if !l.workspace.apart {
+		q.ready += sales
+	}
+}
+
+// leave removes a sale whose caller has left, unless a batch or the slow lane has it.
+func (q *queue) leave(p *pendingSale) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	dst, q.waiting = q.dedupe.take(dst, q.waiting, n)
-	return dst
+	if p.links[byWorkspace].chain == nil {
+		return
+	}
+	q.remove(p)
+	q.unlock(p)
 }
 
+// remove takes a waiting sale out of the queue.
+func (q *queue) remove(p *pendingSale) {
+	q.waiting--
+	ws := q.workspaces[p.WorkspaceID]
+	ws.all.remove(p)
+	p.links[byPlace].chain.remove(p)
+	l := p.line
+	p.line = nil
+	if l == nil { // it waited for its idempotency key
+		q.forget(ws)
+		return
+	}
+	q.count(l, -1)
+	q.settle(l)
+}
+
+// settle forgets a line without sales that is in no batch.
+func (q *queue) settle(l *line) {
+	if l.seat != nil || l.waiting.length > 0 || q.lines[l.customer] != l {
+		return
+	}
+	delete(q.lines, l.customer)
+	l.workspace.lines--
+	q.forget(l.workspace)
+}
+
+// forget drops a workspace without sales.
+func (q *queue) forget(ws *workspace) {
+	if ws.all.length == 0 && ws.lines == 0 && !ws.running {
+		delete(q.workspaces, ws.id)
+	}
+}
+
+func (q *queue) workspace(id string) *workspace {
+	ws := q.workspaces[id]
+	if ws == nil {
+		ws = &workspace{id: id, all: chain{kind: byWorkspace}, apart: q.apart.suspected(id)}
+		q.workspaces[id] = ws
+	}
+	return ws
+}
+
+func (q *queue) line(customer customerKey) *line {
+	l := q.lines[customer]
+	if l == nil {
+		l = &line{customer: customer, workspace: q.workspace(customer.workspaceID)}
+		l.workspace.lines++
+		q.lines[customer] = l
+	}
+	return l
+}
+
+// divert has the sales of a customer go to the slow lane, or no longer.
+func (q *queue) divert(customer customerKey, divert bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if divert {
+		q.diverted[customer] = struct{}{}
+	} else {
+		delete(q.diverted, customer)
+	}
+}
+
+// answered lets go of the idempotency keys of those sales that are answered, or whose callers have left.
+func (q *queue) answered(sales []*pendingSale) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.unlockAnswered(sales)
+	q.dispatch(time.Now())
+}
+
+func (q *queue) unlockAnswered(sales []*pendingSale) {
+	for _, p := range sales {
+		if p.isOver() {
+			q.unlock(p)
+		}
+	}
+}
+
+// close ends all writers; no caller waits anymore.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.filled.Broadcast()
+	q.timer.Stop()
+	for _, s := range q.idle {
+		s.wake <- struct{}{}
+	}
+	q.idle = nil
 }
 
 func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.waiting)
-}
-
-// dedupe separates what one statement must not hold twice: a sale ID and an idempotency key. The
-// statement would insert both and conflict with itself.
-type dedupe struct {
-	ids  map[uuid.UUID]struct{}
-	keys map[idempotencyKey]struct{}
-}
-
-type idempotencyKey struct{ workspaceID, key string }
-
-func newDedupe() *dedupe {
-	return &dedupe{map[uuid.UUID]struct{}{}, map[idempotencyKey]struct{}{}}
-}
-
-// take appends the first n sales that can go together to dst, in their order,
-// and returns those that stay.
-func (d *dedupe) take(dst, waiting []*pendingSale, n int) (taken, rest []*pendingSale) {
-	clear(d.ids)
-	clear(d.keys)
-	rest = slices.DeleteFunc(waiting, func(p *pendingSale) bool {
-		if n == 0 || !d.admit(p) {
-			return false
-		}
-		n--
-		dst = append(dst, p)
-		return true
-	})
-	return dst, rest
-}
-
-func (d *dedupe) admit(p *pendingSale) bool {
-	key := idempotencyKey{p.WorkspaceID, p.IdempotencyKey}
-	if _, taken := d.ids[p.id]; taken {
-		return false
-	}
-	if _, taken := d.keys[key]; taken {
-		return false
-	}
-	d.ids[p.id] = struct{}{}
-	if key.key != "" {
-		d.keys[key] = struct{}{}
-	}
-	return true
+	return q.waiting + q.lost.len()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgerrcode"
@@ -27,21 +28,26 @@ func (r *runner) reconnect(a attempt, err error) {
 	r.session.drop()
 	for _, p := range a.sales {
 		if p.resends++; p.resends > maxTries {
-			p.fail(notRecorded(err))
+			r.fail(p, notRecorded(err))
 			continue
 		}
 		r.again = append(r.again, p)
 	}
 }
 
-// repeat runs the attempt again, and after a few times its halves. Sales whose keys conflict run
-// separately from then on, and last, as more of them may conflict.
+// repeat runs the attempt again, and after a few times its halves. Sales of a workspace whose idempotency key another
+// session has just used leave the batch, if they are not all of it, and join one of their own.
 func (r *runner) repeat(a attempt, err error) {
-	if twins, others := splitConflicting(a.sales, err); len(twins) > 0 && len(others) > 0 {
-		r.todo = append(r.todo,
-			attempt{sales: twins, existing: a.existing, tries: a.tries + 1},
-			attempt{sales: others, existing: a.existing, tries: a.tries})
-		return
+	if conflicting, others := splitConflicting(a.sales, err); len(conflicting) > 0 {
+		r.suspect(conflicting[0])
+		if len(others) > 0 && conflicting[0].conflicts < maxTries {
+			for _, p := range conflicting {
+				p.conflicts++
+			}
+			r.again = append(r.again, conflicting...)
+			r.todo = append(r.todo, attempt{sales: others, existing: a.existing, tries: a.tries})
+			return
+		}
 	}
 	if a.tries++; a.tries < maxTries {
 		r.todo = append(r.todo, a)
@@ -50,38 +56,45 @@ func (r *runner) repeat(a attempt, err error) {
 	r.halve(a, conflicted(err))
 }
 
-// stepAside runs the attempt again without creating customers, then its halves;
-// a single sale that would still wait is left to the slow lane, which waits.
-// If it waited for an idempotency key that another session is just committing, Postgres does not say
-// which: the sales with keys then run by workspace, separately from the others, and wait a little
-// longer.
+// stepAside finds the sale that would have had to wait for another session: it runs the halves of the attempt, and
+// leaves a single sale to the slow lane, which waits. Nothing is said of a wait for a whole table: no sale is to blame,
+// and all of them join the next batch.
 func (r *runner) stepAside(a attempt, err error) {
-	twins, others := splitConflicting(a.sales, err)
 	switch {
-	case !r.waits && !a.patient && len(twins) > 0:
-		for _, tenant := range byTenant(twins) {
-			r.todo = append(r.todo, attempt{sales: tenant, existing: a.existing, patient: true})
-		}
-		if len(others) > 0 {
-			r.todo = append(r.todo, attempt{sales: others, existing: a.existing})
-		}
-	case r.waits || a.patient || a.existing && len(a.sales) == 1:
-		for _, p := range a.sales {
-			r.missed = append(r.missed, missed{p, customerLocked})
-		}
-	case a.existing:
+	case r.asks || !r.waits && waitedForTable(err):
+		r.again = append(r.again, a.sales...)
+	case r.waits:
+		r.leave(a.sales, customerLocked)
+	case len(a.sales) > 1:
 		r.halve(a, nil)
-	default:
+	case !a.existing: // is it the customer, which another session is creating?
+		r.suspect(a.sales[0])
 		a.existing = true
 		r.todo = append(r.todo, a)
+	default:
+		r.leave(a.sales, customerLocked)
 	}
+}
+
+// leave lists sales as missed.
+func (r *runner) leave(sales []*pendingSale, why miss) {
+	for _, p := range sales {
+		r.missed = append(r.missed, missed{p, why})
+	}
+}
+
+// waitedForTable reports whether a lock on a whole table was waited for, as CREATE INDEX holds it. Other waits say
+// where they were.
+func waitedForTable(err error) bool {
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && refusal.Where == ""
 }
 
 // halve runs the halves of the attempt, so that in the end one bad sale fails
 // alone, with err.
 func (r *runner) halve(a attempt, err error) {
 	if len(a.sales) == 1 {
-		a.sales[0].fail(err)
+		r.fail(a.sales[0], err)
 		return
 	}
 	middle := len(a.sales) / 2
@@ -100,7 +113,7 @@ func (r *runner) giveUp(a attempt, v verdict, err error) {
 		r.session.drop()
 	}
 	for _, p := range a.sales {
-		p.fail(notRecorded(err))
+		r.fail(p, notRecorded(err))
 	}
 }
 
@@ -199,59 +212,29 @@ func fatal(e *pgconn.PgError) bool {
 
 const keysTable = "idempotency_keys"
 
-// splitConflicting separates the sales whose idempotency key may have caused err, so that the others
-// need not be retried with them. It returns none if err is about something else.
-func splitConflicting(sales []*pendingSale, err error) (twins, others []*pendingSale) {
+// splitConflicting separates the sales of the workspace whose idempotency key the err names as a duplicate. It returns
+// none if err is about something else, or does not name one of these sales.
+func splitConflicting(sales []*pendingSale, err error) (conflicting, others []*pendingSale) {
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
+	if !ok || refusal.TableName != keysTable {
 		return nil, sales
 	}
-	suspect := suspects(sales, refusal)
-	if suspect == nil {
+	// Names and values stand in the detail whatever the server's language is: after the first ")=(", as keys may
+	// themselves read like a detail.
+	_, duplicate, _ := strings.Cut(refusal.Detail, ")=(")
+	culprit := slices.IndexFunc(sales, func(p *pendingSale) bool {
+		return p.IdempotencyKey != "" && strings.HasPrefix(duplicate, p.WorkspaceID+", "+p.IdempotencyKey+")")
+	})
+	if culprit < 0 {
 		return nil, sales
 	}
+	workspace := sales[culprit].WorkspaceID
 	for _, p := range sales {
-		if suspect(p) {
-			twins = append(twins, p)
+		if p.WorkspaceID == workspace && p.IdempotencyKey != "" {
+			conflicting = append(conflicting, p)
 		} else {
 			others = append(others, p)
 		}
 	}
-	return twins, others
-}
-
-// suspects is nil where the error is not about idempotency keys. Names and
-// values stand in it whatever the server's language is.
-func suspects(sales []*pendingSale, refusal *pgconn.PgError) func(*pendingSale) bool {
-	keyed := func(p *pendingSale) bool { return p.IdempotencyKey != "" }
-	switch {
-	case refusal.TableName == keysTable: // a duplicate, which its detail names, after the columns
-		_, duplicate, _ := strings.Cut(refusal.Detail, ")=(") // the first: keys may themselves read like a detail
-		culprits := map[string]bool{}
-		for _, p := range sales {
-			if keyed(p) && strings.HasPrefix(duplicate, p.WorkspaceID+", "+p.IdempotencyKey+")") {
-				culprits[p.WorkspaceID] = true
-			}
-		}
-		return func(p *pendingSale) bool { return keyed(p) && (len(culprits) == 0 || culprits[p.WorkspaceID]) }
-	case strings.Contains(refusal.Where, keysTable): // a wait for one, which only names the index
-		return keyed
-	}
-	return nil
-}
-
-// byTenant groups sales by their workspace, in their order.
-func byTenant(sales []*pendingSale) [][]*pendingSale {
-	var tenants [][]*pendingSale
-	at := map[string]int{}
-	for _, p := range sales {
-		i, known := at[p.WorkspaceID]
-		if !known {
-			i = len(tenants)
-			at[p.WorkspaceID] = i
-			tenants = append(tenants, nil)
-		}
-		tenants[i] = append(tenants[i], p)
-	}
-	return tenants
+	return conflicting, others
 }

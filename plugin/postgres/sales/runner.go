@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -14,18 +13,19 @@ import (
 )
 
 const (
-	// maxTries is how often a batch runs into a conflict before its halves run, and onto a useless connection before
-	// it is given up.
+	// maxTries is how often a batch runs into a conflict, or onto a useless connection.
 	maxTries = 3
-	// deadlineGrace after the last of its sales' deadlines a statement is given up, and its connection with it.
-	deadlineGrace = 250 * time.Millisecond
 	// slowSlice bounds one wait for a lock in the slow lane, which all customers that wait share: those that are
-	// locked for good must not keep the others out, however many they are. None waits less than minSlowSlice.
+	// locked for good must not keep the others out. None waits less than minSlowSlice.
 	slowSlice    = 250 * time.Millisecond
 	minSlowSlice = 2 * time.Millisecond
 	// maxSlowMargin before its deadline, or a twentieth of a sale's time if that is less, a sale leaves the slow lane:
 	// while that still proves that it was not recorded.
 	maxSlowMargin = 250 * time.Millisecond
+	// minLockTimeout and maxLockTimeout bound how long the shared statement waits for another session: twice as long
+	// as statements usually take, so that it outlasts the commit of a statement like it.
+	minLockTimeout = 50 * time.Millisecond
+	maxLockTimeout = 250 * time.Millisecond
 )
 
 // missed is a sale that could not be recorded in this batch, and why. It may be sent again.
@@ -50,17 +50,23 @@ type runner struct {
 	batch   batch
 	waits   bool          // the statement may wait for locks
 	slice   time.Duration // for how long, at most
+	asks    bool          // for sales whose outcome is unknown
 
-	todo   []attempt
-	again  []*pendingSale
-	missed []missed
+	todo []attempt
+	result
+}
+
+// result is what becomes of the sales of a batch that are not answered. It holds until the next batch.
+type result struct {
+	again    []*pendingSale // that join the next batch
+	missed   []missed
+	suspects []string // workspaces whose sales made the batch wait for another session
 }
 
 // attempt is an execution of the statement that is still to come.
 type attempt struct {
 	sales    []*pendingSale
 	existing bool // only for existing customers: none is created
-	patient  bool // it may wait for locks, as the slow lane does
 	tries    int  // executions that ran into a conflict
 }
 
@@ -68,9 +74,8 @@ func newRunner(s *shared, session *session) *runner {
 	return &runner{shared: s, session: session, slice: slowSlice}
 }
 
-// record answers the sales, but for those that must join the next batch, and those that it missed.
-// It returns both until its next call.
-func (r *runner) record(sales []*pendingSale) (again []*pendingSale, missed []missed) {
+// record answers the sales, but for those of its result.
+func (r *runner) record(sales []*pendingSale) result {
 	r.clear()
 	r.todo = append(r.todo[:0], attempt{sales: sales})
 	for len(r.todo) > 0 {
@@ -83,26 +88,34 @@ func (r *runner) record(sales []*pendingSale) (again []*pendingSale, missed []mi
 			r.again = append(r.again, next.sales...)
 		}
 	}
-	return r.again, r.missed
+	return r.result
 }
 
 func (r *runner) clear() {
 	clear(r.again)
 	clear(r.missed)
-	r.again, r.missed = r.again[:0], r.missed[:0]
+	r.result = result{r.again[:0], r.missed[:0], r.suspects[:0]}
 }
 
 // unreachable answers what was never sent, and returns what was.
 func (r *runner) unreachable(sales []*pendingSale, err error) []*pendingSale {
 	r.clear()
 	for _, p := range sales {
-		if p.unknown && !p.hasLeft() {
-			r.again = append(r.again, p)
-			continue
-		}
-		p.fail(notRecorded(err))
+		r.fail(p, notRecorded(err))
 	}
 	return r.again
+}
+
+// fail answers that this sale was not recorded, and why. That is no proof while an earlier statement with it may still
+// commit: its outcome is asked for until its deadline.
+func (r *runner) fail(p *pendingSale, err error) {
+	if !p.unknown {
+		p.answer(nil, err)
+		return
+	}
+	if p.lose() {
+		r.again = append(r.again, p)
+	}
 }
 
 func (r *runner) attempt(a attempt) {
@@ -145,22 +158,36 @@ func (r *runner) attempt(a attempt) {
 
 // execute runs the statement once, after the one that is enough for most sales alone.
 func (r *runner) execute(a attempt) error {
-	ctx, cancel := context.WithDeadline(r.ctx, lastDeadline(a.sales).Add(deadlineGrace))
+	ctx, cancel := context.WithTimeout(r.ctx, r.session.abandonAfter)
 	defer cancel()
 	r.metrics.batch.Observe(float64(len(a.sales)))
 	start := time.Now()
-	defer func() { r.metrics.statement.Observe(time.Since(start).Seconds()) }()
-	if !r.waits && !a.patient && a.single() {
+	err := r.send(ctx, a)
+	end := time.Now()
+	r.metrics.statement.Observe(end.Sub(start).Seconds())
+	if err == nil && !r.waits {
+		r.times.observe(end.Sub(start), end)
+	}
+	return err
+}
+
+func (r *runner) send(ctx context.Context, a attempt) error {
+	if !r.waits && a.single() {
 		r.batch.encodeSingle(a.sales)
 		if recorded, err := r.session.executeSingle(ctx, &r.batch); recorded || err != nil {
 			return err
 		}
 	}
 	r.batch.encode(a.sales, !a.existing)
-	if r.waits || a.patient {
-		return r.session.executeWaiting(ctx, &r.batch, r.patience(a.sales))
+	if r.waits {
+		return r.session.execute(ctx, &r.batch, r.patience(a.sales))
 	}
-	return r.session.execute(ctx, &r.batch)
+	return r.session.execute(ctx, &r.batch, r.lockTimeout())
+}
+
+// lockTimeout returns how long the shared statement may wait for another session.
+func (r *runner) lockTimeout() time.Duration {
+	return min(max(2*r.times.usual(time.Now()), minLockTimeout), maxLockTimeout)
 }
 
 // inTime fails a sale that might not be answered in time if it were sent.
@@ -168,7 +195,7 @@ func (r *runner) inTime(p *pendingSale) bool {
 	if time.Until(p.deadline) > r.slowMargin() {
 		return true
 	}
-	p.fail(notRecorded(errLate))
+	r.fail(p, notRecorded(errLate))
 	return false
 }
 
@@ -185,20 +212,6 @@ func (r *runner) patience(sales []*pendingSale) time.Duration {
 	return max(wait, time.Millisecond) // 0 would mean for ever
 }
 
-func lastDeadline(sales []*pendingSale) time.Time {
-	last := sales[0].deadline
-	for _, p := range sales {
-		if p.deadline.After(last) {
-			last = p.deadline
-		}
-	}
-	return last
-}
-
-func keep(sales []*pendingSale, f func(*pendingSale) bool) []*pendingSale {
-	return slices.DeleteFunc(sales, func(p *pendingSale) bool { return !f(p) })
-}
-
 // answer deals with the rows of a committed statement.
 func (r *runner) answer(sales []*pendingSale) {
 	var earlier bool
@@ -212,8 +225,11 @@ func (r *runner) answer(sales []*pendingSale) {
 		case statusMismatch:
 			p.answer(nil, sale.ErrIdempotencyMismatch)
 		case statusUnattributed:
-			p.fail(sale.ErrUnattributed)
-		case statusBusy, statusRaced:
+			r.fail(p, sale.ErrUnattributed)
+		case statusBusy:
+			r.miss(p, customerBusy)
+		case statusRaced: // the statement has waited for the session that created the customer
+			r.suspect(p)
 			r.miss(p, customerBusy)
 		case statusNew:
 			r.miss(p, customerNew)
@@ -231,7 +247,7 @@ func (r *runner) answer(sales []*pendingSale) {
 // answerEarlier answers sales that an earlier statement has recorded, once they
 // are as safe as if this one had.
 func (r *runner) answerEarlier(sales []*pendingSale) {
-	ctx, cancel := context.WithDeadline(r.ctx, lastDeadline(sales).Add(deadlineGrace))
+	ctx, cancel := context.WithTimeout(r.ctx, r.session.abandonAfter)
 	defer cancel()
 	err := r.session.awaitStandbys(ctx)
 	lost := err != nil && judge(err).do == askAgain
@@ -253,15 +269,6 @@ func (r *runner) answerEarlier(sales []*pendingSale) {
 	}
 }
 
-// warnKeyless tells the operator of a sale whose retry will be another: a key is stored
-// with each row that the INSERT returns, which a site's own trigger may keep back.
-func (r *runner) warnKeyless(row *row) {
-	if row.keyless && due(&r.notices.keyless) {
-		r.options.Logger.Error("a sale is recorded without its idempotency key, and a retry will record it twice",
-			slog.String("remedy", "end the INSTEAD OF INSERT trigger on hoko.sales with RETURN NEW"))
-	}
-}
-
 // miss takes back the claim of a sale that was not recorded.
 func (r *runner) miss(p *pendingSale, why miss) {
 	p.misses++
@@ -275,10 +282,17 @@ func (r *runner) miss(p *pendingSale, why miss) {
 func (r *runner) rename(p *pendingSale) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		p.fail(notRecorded(err))
+		r.fail(p, notRecorded(err))
 		return
 	}
 	p.id, p.unknown = id, false
 	p.name(id)
 	r.miss(p, customerBusy)
+}
+
+// suspect notes that a sale of this workspace has made the batch wait for another session.
+func (r *runner) suspect(p *pendingSale) {
+	if !slices.Contains(r.suspects, p.WorkspaceID) {
+		r.suspects = append(r.suspects, p.WorkspaceID)
+	}
 }

@@ -2,20 +2,17 @@ package sales
 
 import (
 	"context"
-	"crypto/tls"
 	_ "embed"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgproto3"
 
 	"hoko.to/edge/plugin/postgres"
 )
@@ -35,8 +32,10 @@ const (
 	batchStatement = "hoko_sale"
 	// setupTimeout bounds what a new connection is asked before its first batch.
 	setupTimeout = 5 * time.Second
-	minPause     = 50 * time.Millisecond
-	maxPause     = time.Second
+	// roundTrip is how long after its statement_timeout the answer of a statement must have come.
+	roundTrip = 250 * time.Millisecond
+	minPause  = 50 * time.Millisecond
+	maxPause  = time.Second
 )
 
 // errUnawaited: the sales are committed, but perhaps not on the standbys. The
@@ -55,7 +54,7 @@ func sessionSettings(statementTimeout time.Duration) map[string]string {
 		"enable_bitmapscan": "off",
 		"jit":               "off",
 		// What can be waited for is another session's open INSERT of the same customer.
-		"lock_timeout":                  "50ms",
+		"lock_timeout":                  strconv.FormatInt(minLockTimeout.Milliseconds(), 10),
 		"default_transaction_isolation": "read committed",
 		// A cancelled wait for the standbys is no more than a warning.
 		"client_min_messages": "warning",
@@ -69,7 +68,9 @@ const settingsHoldSQL = `SELECT current_setting('plan_cache_mode') = 'force_gene
 	AND current_setting('default_transaction_isolation') = 'read committed'
 	AND current_setting('lock_timeout') <> '0' AND current_setting('statement_timeout') <> '0'
 	AND current_setting('client_min_messages') <> 'error',
-	current_setting('synchronous_commit') = 'off' OR current_setting('synchronous_commit') = 'local' AND current_setting('synchronous_standby_names') <> ''`
+	current_setting('synchronous_commit') = 'off' OR current_setting('synchronous_commit') = 'local' AND current_setting('synchronous_standby_names') <> '',
+	(extract(epoch FROM current_setting('statement_timeout')::interval) * 1000)::bigint,
+	(extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint`
 
 const settingsAdvice = "ALTER ROLE … SET plan_cache_mode = force_generic_plan, and likewise enable_seqscan = off, enable_bitmapscan = off, jit = off, " +
 	"lock_timeout = '50ms', statement_timeout = '5s', default_transaction_isolation = 'read committed', client_min_messages = warning"
@@ -85,6 +86,9 @@ type session struct {
 	single    *pgconn.StatementDescription // of a session that does not wait for locks
 	failures  int                          // attempts to connect since the last that succeeded
 	unawaited bool                         // somebody has cancelled a wait for the standbys
+
+	abandonAfter time.Duration // after that long without an answer, a statement's outcome is unknown
+	lockTimeout  time.Duration // the session's own
 }
 
 func newSession(s *shared, connector *postgres.Connector, sql string) *session {
@@ -104,6 +108,9 @@ func (s *session) ready(ctx context.Context) error {
 	s.drop()
 	if err := s.connect(ctx); err != nil {
 		s.drop()
+		if blocked(err) {
+			return err
+		}
 		s.failures++
 		if due(&s.notices.trouble) {
 			s.options.Logger.Error("no database to record sales", slog.Any("error", err))
@@ -126,6 +133,23 @@ func (s *session) connect(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
+	for {
+		err = s.prepare(ctx)
+		if !blocked(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// blocked reports whether a lock on one of the tables, or a statement_timeout while waiting for it, kept a session from
+// being prepared. That needs no other connection, but time.
+func blocked(err error) bool {
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (refusal.Code == pgerrcode.LockNotAvailable || refusal.Code == pgerrcode.QueryCanceled)
+}
+
+// prepare asks a new connection what must be known of it, and has it prepare the statements.
+func (s *session) prepare(ctx context.Context) (err error) {
 	if err := postgres.CheckSchema(ctx, s.conn, s.options.Logger); err != nil {
 		return err
 	}
@@ -164,8 +188,14 @@ func (s *session) awaited(err error) error {
 // and where the operator has commits answered before they are safe.
 func (s *session) checkSettings(ctx context.Context) error {
 	var hold, hasty bool
-	if err := s.conn.QueryRow(ctx, settingsHoldSQL).Scan(&hold, &hasty); err != nil {
+	var statementTimeout, lockTimeout int64
+	if err := s.conn.QueryRow(ctx, settingsHoldSQL).Scan(&hold, &hasty, &statementTimeout, &lockTimeout); err != nil {
 		return fmt.Errorf("read the session's settings: %w", err)
+	}
+	s.lockTimeout = time.Duration(lockTimeout) * time.Millisecond
+	s.abandonAfter = statementTimeoutOf(s.options) + roundTrip
+	if inForce := time.Duration(statementTimeout) * time.Millisecond; inForce > 0 {
+		s.abandonAfter = min(s.abandonAfter, inForce+roundTrip)
 	}
 	if !hold && due(&s.notices.unset) {
 		s.options.Logger.Warn("the database sessions lack settings that recording sales relies on",
@@ -184,17 +214,14 @@ func (s *session) pause(ctx context.Context) {
 }
 
 // execute runs the statement and scans its rows. They count only if it returns
-// nil: the commit comes after them.
-func (s *session) execute(ctx context.Context, b *batch) error {
-	rows := s.conn.PgConn().ExecStatement(ctx, s.statement, b.params[:], paramFormats, columnFormats)
-	return s.awaited(b.scan(rows))
-}
-
-// executeWaiting is execute with a lock_timeout of its own, set in the same
-// implicit transaction so that it also holds behind a pooler.
-func (s *session) executeWaiting(ctx context.Context, b *batch, lockTimeout time.Duration) error {
+// nil: the commit comes after them. A lockTimeout that is not the session's own is
+// set in the same implicit transaction, so that it also holds behind a pooler.
+func (s *session) execute(ctx context.Context, b *batch, lockTimeout time.Duration) error {
+	if lockTimeout == s.lockTimeout {
+		return s.awaited(b.scan(s.conn.PgConn().ExecStatement(ctx, s.statement, b.params[:], paramFormats, columnFormats)))
+	}
 	var both pgconn.Batch
-	timeout := strconv.AppendInt(nil, lockTimeout.Milliseconds(), 10)
+	timeout := strconv.AppendInt(nil, max(lockTimeout.Milliseconds(), 1), 10) // 0 would mean forever
 	both.ExecParams("SELECT set_config('lock_timeout', $1, true)", [][]byte{timeout}, nil, nil, nil)
 	both.ExecStatement(s.statement, b.params[:], paramFormats, columnFormats)
 	results := s.conn.PgConn().ExecBatch(ctx, &both)
@@ -230,46 +257,4 @@ func (s *session) drop() {
 	}
 	postgres.CloseConn(s.conn)
 	s.conn, s.statement, s.single = nil, nil, nil
-}
-
-// isLive tells whether the other end has closed an unused connection, or said
-// that it will, without sending anything: what is sent to a dead one has an
-// unknown outcome, what waits for a new one is known not to be recorded.
-func isLive(conn *pgconn.PgConn) bool {
-	if silent(conn.Conn()) {
-		return true
-	}
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-		message, err := conn.ReceiveMessage(ctx)
-		cancel()
-		if err != nil {
-			return pgconn.Timeout(err) // nothing to read, but for what TLS keeps to itself
-		}
-		if _, farewell := message.(*pgproto3.ErrorResponse); farewell {
-			return false
-		}
-	}
-}
-
-// silent is true where the connection is open and there is nothing to read.
-func silent(conn net.Conn) (nothing bool) {
-	if encrypted, ok := conn.(*tls.Conn); ok {
-		conn = encrypted.NetConn()
-	}
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return false
-	}
-	// Control and not Read, which would wait for a reader that pgx may have left in the background.
-	err = raw.Control(func(fd uintptr) {
-		var peeked [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), peeked[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		nothing = err == syscall.EAGAIN
-	})
-	return nothing && err == nil
 }

@@ -2,8 +2,8 @@ package sales
 
 import (
 	"errors"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"hoko.to/edge/plugin/postgres"
@@ -15,20 +15,24 @@ const maxMisses = 20
 
 var errRestless = errors.New("its customer keeps changing")
 
-// slowLane records the sales whose customer somebody else has locked, or is
+// slowLane records the sales whose customer another session has locked, or is
 // just creating: on connections that may wait for it, all waiting sales of one
 // customer a statement.
 type slowLane struct {
 	*shared
+	queue     *queue
 	connector *postgres.Connector
-	creating  atomic.Int32 // lines that create their customer
+	workers   sync.WaitGroup
 
-	mu      sync.Mutex
-	filled  sync.Cond // the workers wait for it
-	lines   map[customerKey]*slowLine
-	ready   []*slowLine // those that no worker has, longest wait first
-	waiting int         // sales in all lines
-	closed  bool
+	mu         sync.Mutex
+	filled     sync.Cond // the workers wait for it
+	lines      map[customerKey]*slowLine
+	ready      []*slowLine    // those that no worker has, longest wait first
+	waiting    int            // sales in all lines
+	workspaces map[string]int // and those of each workspace
+	idle       int            // workers that wait for a line
+	extra      int            // workers beyond the lasting ones
+	closed     bool
 }
 
 // slowLine is what waits for one customer.
@@ -38,39 +42,55 @@ type slowLine struct {
 	creates  bool
 }
 
-func newSlowLane(s *shared, connector *postgres.Connector) *slowLane {
-	l := &slowLane{shared: s, connector: connector, lines: map[customerKey]*slowLine{}}
+func newSlowLane(s *shared, q *queue, connector *postgres.Connector) *slowLane {
+	l := &slowLane{shared: s, queue: q, connector: connector, lines: map[customerKey]*slowLine{}, workspaces: map[string]int{}}
 	l.filled.L = &l.mu
 	return l
 }
 
-// run is the goroutine of one of the lane's workers, which the store starts and
-// awaits.
-func (l *slowLane) run() {
+// start starts the lasting workers, which connect immediately: once a customer is locked, it is too late for that.
+func (l *slowLane) start() {
+	for range postgres.SlowLaneConns {
+		l.workers.Go(func() { l.run(true) })
+	}
+}
+
+// run is the goroutine of one of the lane's workers, which close awaits. One that does not last ends once no line is ready.
+func (l *slowLane) run(lasts bool) {
 	session := newSession(l.shared, l.connector, saleWaitingSQL)
 	defer session.drop()
+	_ = session.ready(l.ctx) // what it fails with is logged, and comes again
 	runner := newRunner(l.shared, session)
 	runner.waits = true
-	for line := l.next(); line != nil; line = l.next() {
+	for line := l.next(lasts); line != nil; line = l.next(lasts) {
 		sales := l.take(line)
-		if err := session.ready(l.ctx); err != nil {
-			l.finish(line, runner.unreachable(sales, err))
+		switch err := session.ready(l.ctx); {
+		case blocked(err):
+			l.finish(line, sales, keep(slices.Clone(sales), runner.inTime))
+		case err != nil:
+			l.finish(line, sales, runner.unreachable(sales, err))
 			session.pause(l.ctx)
-		} else {
+		default:
 			runner.slice = l.slice()
-			l.finish(line, retain(runner.record(sales)))
+			l.finish(line, sales, runner.retain(runner.record(slices.Clone(sales))))
 		}
 	}
 }
 
-// add joins a sale to its customer's line; false where too many wait there, so
-// that one customer cannot fill the lane, or in all.
-func (l *slowLane) add(p *pendingSale, creates bool) bool {
+// add joins a sale to its customer's line, or returns why it is shed: neither a customer nor a workspace may fill the
+// lane.
+func (l *slowLane) add(p *pendingSale, creates bool) *shed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	line, known := l.lines[p.customer]
-	if l.waiting >= l.options.Queue || known && len(line.waiting) >= max(l.options.Batch, l.options.Queue/4) {
-		return false
+	mine, limit := l.workspaces[p.WorkspaceID], l.options.Queue
+	switch share := limit / max(len(l.workspaces), 1); {
+	case known && len(line.waiting) >= max(l.options.Batch, limit/4):
+		return &shed{shedCustomer, errFull, 0}
+	case l.waiting >= limit:
+		return &shed{shedQueue, errFull, 0}
+	case l.waiting >= limit/2 && mine >= max(share, 1):
+		return &shed{shedShare, errFull, 0}
 	}
 	if !known {
 		line = &slowLine{customer: p.customer}
@@ -79,33 +99,28 @@ func (l *slowLane) add(p *pendingSale, creates bool) bool {
 	}
 	if creates && !line.creates {
 		line.creates = true
-		l.creating.Add(1)
+		l.queue.divert(p.customer, true)
 	}
 	line.waiting = append(line.waiting, p)
 	l.waiting++
-	return true
-}
-
-// creates tells whether a line is about to create the customer.
-func (l *slowLane) creates(customer customerKey) bool {
-	if l.creating.Load() == 0 {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	line := l.lines[customer]
-	return line != nil && line.creates
+	l.workspaces[p.WorkspaceID]++
+	return nil
 }
 
 // next returns a line that is then the caller's until it finishes with it; nil
-// once the lane is closed and empty.
-func (l *slowLane) next() *slowLine {
+// once the lane is closed and empty, or for a worker that does not last if none is ready.
+func (l *slowLane) next(lasts bool) *slowLine {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.ready) == 0 && !l.closed {
+	l.idle++
+	for lasts && len(l.ready) == 0 && !l.closed {
 		l.filled.Wait()
 	}
+	l.idle--
 	if len(l.ready) == 0 {
+		if !lasts {
+			l.extra--
+		}
 		return nil
 	}
 	line := l.ready[0]
@@ -117,7 +132,7 @@ func (l *slowLane) next() *slowLine {
 func (l *slowLane) slice() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	turns := 1 + len(l.ready)/postgres.SlowLaneConns
+	turns := 1 + len(l.ready)/(postgres.SlowLaneConns+l.extra)
 	return max(slowSlice/time.Duration(turns), minSlowSlice)
 }
 
@@ -125,52 +140,86 @@ func (l *slowLane) slice() time.Duration {
 func (l *slowLane) take(line *slowLine) []*pendingSale {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var sales []*pendingSale
-	sales, line.waiting = newDedupe().take(nil, line.waiting, l.options.Batch)
-	l.waiting -= len(sales)
+	n := min(len(line.waiting), l.options.Batch)
+	sales := line.waiting[:n:n]
+	line.waiting = line.waiting[n:]
+	l.count(line, -n)
 	return sales
 }
 
-// finish gives a line back, with the sales that must wait again.
-func (l *slowLane) finish(line *slowLine, again []*pendingSale) {
+// finish gives a line back, with the sales that must wait again. Those of unknown outcome are asked for by the writers.
+func (l *slowLane) finish(line *slowLine, sales, again []*pendingSale) {
+	var lost, waiting []*pendingSale
+	for _, p := range again {
+		if p.unknown {
+			lost = append(lost, p)
+		} else {
+			waiting = append(waiting, p)
+		}
+	}
+	if len(lost) > 0 {
+		l.queue.ask(lost)
+	}
+	l.putBack(line, waiting)
+	l.queue.answered(sales)
+}
+
+func (l *slowLane) putBack(line *slowLine, again []*pendingSale) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting += len(again)
-	line.waiting = append(append([]*pendingSale(nil), again...), line.waiting...)
+	l.count(line, len(again))
+	line.waiting = append(again, line.waiting...)
 	if len(line.waiting) > 0 {
 		l.enlist(line)
 		return
 	}
 	delete(l.lines, line.customer)
 	if line.creates {
-		l.creating.Add(-1)
+		l.queue.divert(line.customer, false)
 	}
 }
 
-// enlist makes a line wait for a worker; the caller has the lock.
+// count keeps the numbers of waiting sales; the caller has the lock.
+func (l *slowLane) count(line *slowLine, sales int) {
+	l.waiting += sales
+	workspace := line.customer.workspaceID
+	if l.workspaces[workspace] += sales; l.workspaces[workspace] == 0 {
+		delete(l.workspaces, workspace)
+	}
+}
+
+// enlist makes a line wait for a worker, and starts another one if all are busy; the caller has the lock.
 func (l *slowLane) enlist(line *slowLine) {
 	l.ready = append(l.ready, line)
+	if l.idle == 0 && l.extra < l.options.ExtraSlowLaneConns() && !l.closed {
+		l.extra++
+		l.workers.Go(func() { l.run(false) })
+		return
+	}
 	l.filled.Signal()
 }
 
-// retain adds to again the missed sales that may wait on: while their customer is locked, and until
+// retain returns the sales that may wait on: while their customer is locked, and until
 // it has changed too often.
-func retain(again []*pendingSale, missed []missed) []*pendingSale {
-	for _, m := range missed {
-		if m.why == customerLocked || m.misses < maxMisses {
+func (r *runner) retain(of result) []*pendingSale {
+	again := of.again
+	for _, m := range of.missed {
+		if m.why == customerLocked || m.misses < maxMisses || m.unknown {
 			again = append(again, m.pendingSale)
 			continue
 		}
-		m.fail(notRecorded(errRestless))
+		m.answer(nil, notRecorded(errRestless))
 	}
 	return again
 }
 
+// close ends the workers, and returns when they have ended.
 func (l *slowLane) close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.closed = true
 	l.filled.Broadcast()
+	l.mu.Unlock()
+	l.workers.Wait()
 }
 
 func (l *slowLane) len() (customers, sales int) {

@@ -15,13 +15,9 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-var (
-	errClosed = errors.New("the sale store is closed")
-	errFull   = errors.New("too many sales wait")
-	errLate   = errors.New("its time was up")
-)
+var errClosed = errors.New("the sale store is closed")
 
-// Store records sales by group commit: a writer takes all sales that wait for it, has one statement
+// Store records sales by group commit: an idle writer takes all sales that wait, has one statement
 // record them, and answers each. No timer is involved: a batch gathers while the one before it
 // commits, so a lone sale is not delayed and a busy edge amortizes its commits.
 //
@@ -29,7 +25,8 @@ var (
 // that no other sale waits for that lock.
 type Store struct {
 	*shared
-	writers *writers
+	queue   *queue
+	writers []*writer
 	slow    *slowLane
 
 	start    sync.Once
@@ -37,7 +34,7 @@ type Store struct {
 	closed   bool
 	active   sync.WaitGroup // calls of Record
 	accepted atomic.Int64   // how many of them
-	workers  sync.WaitGroup // goroutines of writers and slow lane
+	workers  sync.WaitGroup // goroutines of the writers
 	cut      context.CancelFunc
 }
 
@@ -47,6 +44,7 @@ type shared struct {
 	metrics *metrics
 	ctx     context.Context // canceled when Close stops waiting; pending sales then fail
 	notices notices
+	times   estimate
 }
 
 // noticeInterval is at least between two log lines about the same trouble.
@@ -75,13 +73,7 @@ func NewStore(o postgres.Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Half of a sale's time leaves the other half for a second try, and for a 503 instead of a 504 if
-	// a statement is stuck.
-	fast, err := postgres.NewConnector(o.DSN, sessionSettings(o.SaleTimeout/2))
-	if err != nil {
-		return nil, err
-	}
-	slow, err := postgres.NewConnector(o.DSN, sessionSettings(o.SaleTimeout))
+	connector, err := postgres.NewConnector(o.DSN, sessionSettings(statementTimeoutOf(o)))
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +86,18 @@ func NewStore(o postgres.Options) (*Store, error) {
 		hasty:   rate.Sometimes{Interval: noticeInterval},
 		keyless: rate.Sometimes{Interval: noticeInterval},
 	}}
-	s.slow = newSlowLane(s.shared, slow)
-	s.writers = newWriters(s.shared, s.slow, fast)
-	registerQueueDepth(o.Metrics, s.waiting)
+	s.queue = newQueue(s.shared)
+	s.slow = newSlowLane(s.shared, s.queue, connector)
+	for _, seat := range s.queue.seats {
+		s.writers = append(s.writers, newWriter(s.shared, s.queue, seat, s.slow, connector))
+	}
+	registerQueue(o.Metrics, s.waiting, s.queue.wait)
 	return s, nil
 }
+
+// statementTimeoutOf returns half of a sale's time: it leaves the other half for asking what became of a statement
+// that hangs, and for a second try.
+func statementTimeoutOf(o postgres.Options) time.Duration { return o.SaleTimeout / 2 }
 
 // Record commits the sale; see sale.Store. Without a deadline in ctx it takes
 // postgres.Options.SaleTimeout at most.
@@ -117,22 +116,15 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 		deadline, _ = ctx.Deadline()
 	}
 	p := newPendingSale(wanted, deadline)
-	writer, slot := s.writers.enter(p.customer)
-	defer s.writers.leave(slot)
-	if !s.submit(p, writer) {
-		s.metrics.shed.Inc()
-		return nil, notRecorded(errFull)
+	if shed := s.queue.push(p); shed != nil {
+		s.metrics.shed(shed.reason)
+		return nil, shed.err()
 	}
-	return p.wait(ctx, s.ctx)
-}
-
-// submit hands the sale to the writer, or to the slow lane where that is known
-// to be creating the customer: a writer would only run into the same lock.
-func (s *Store) submit(p *pendingSale, w *writer) bool {
-	if s.slow.creates(p.customer) {
-		return s.slow.add(p, true)
+	recorded, err, left := p.wait(ctx, s.ctx)
+	if left {
+		s.queue.leave(p)
 	}
-	return w.queue.push(p)
+	return recorded, err
 }
 
 func (s *Store) enter() bool {
@@ -153,12 +145,10 @@ func (s *Store) leave() {
 
 // startWorkers starts what Close ends.
 func (s *Store) startWorkers() {
-	for _, w := range s.writers.all {
+	for _, w := range s.writers {
 		s.workers.Go(w.run)
 	}
-	for range postgres.SlowLaneConns {
-		s.workers.Go(s.slow.run)
-	}
+	s.slow.start()
 }
 
 // Close refuses new sales, waits until those that were accepted are answered,
@@ -185,9 +175,7 @@ func (s *Store) Close(ctx context.Context) error {
 	}
 	// Nobody waits any more, so whatever still runs, runs for nobody.
 	s.cut()
-	for _, w := range s.writers.all {
-		w.queue.close()
-	}
+	s.queue.close()
 	s.slow.close()
 	s.workers.Wait()
 	return err
@@ -204,10 +192,7 @@ type Stats struct {
 
 // Stats of this moment.
 func (s *Store) Stats() Stats {
-	stats := Stats{Writers: len(s.writers.all), Active: s.accepted.Load()}
-	for _, w := range s.writers.all {
-		stats.Queued += w.queue.len()
-	}
+	stats := Stats{Writers: len(s.writers), Active: s.accepted.Load(), Queued: s.queue.len()}
 	stats.SlowCustomers, stats.SlowSales = s.slow.len()
 	return stats
 }

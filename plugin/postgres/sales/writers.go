@@ -1,154 +1,227 @@
 package sales
 
 import (
-	"hash/maphash"
-	"math"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"hoko.to/edge/plugin/postgres"
 )
 
-// customerSlots is how many groups the customers are kept in.
-const customerSlots = 1024
-
-// writers shares the sales out among the writers. One that is free to go
-// anywhere goes to the first writer that has less than a batch waiting: the
-// fewer writers work, the larger their batches, and the less of Postgres each
-// sale takes. A further writer is only called on by a backlog.
-//
-// While a customer has a sale under way its further ones follow that to the
-// same writer, so that an edge does not trip over itself.
-type writers struct {
-	all   []*writer
-	batch int
-	seed  maphash.Seed
-
-	mu    sync.Mutex
-	slots [customerSlots]customerSlot
-}
-
-// customerSlot is the writer of the customers that hash to it.
-type customerSlot struct {
-	writer *writer
-	sales  int // under way; without any the writer may change
-}
-
-func newWriters(s *shared, slow *slowLane, connector *postgres.Connector) *writers {
-	all := &writers{batch: s.options.Batch, seed: maphash.MakeSeed()}
-	for range s.options.Writers {
-		all.all = append(all.all, newWriter(s, slow, connector))
-	}
-	return all
-}
-
-// enter is the writer of a customer's sale, until the slot is left.
-func (s *writers) enter(customer customerKey) (*writer, *customerSlot) {
-	slot := &s.slots[maphash.Comparable(s.seed, customer)%customerSlots]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if slot.sales == 0 {
-		slot.writer = s.free()
-	}
-	slot.sales++
-	return slot.writer, slot
-}
-
-func (s *writers) leave(slot *customerSlot) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	slot.sales--
-}
-
-// free is the first well writer that has less than a batch waiting, or else
-// the one with the shortest queue: of those with room, and of them the well.
-func (s *writers) free() *writer {
-	const full, unwell = 1 << 40, 1 << 20 // more than any queue is long
-	now, best, least := time.Now(), s.all[0], math.MaxInt
-	for _, w := range s.all {
-		n, well := w.queue.len(), w.well(now)
-		if well && n < min(s.batch, w.queue.limit) {
-			return w
-		}
-		if n >= w.queue.limit {
-			n += full
-		}
-		if !well {
-			n += unwell
-		}
-		if n < least {
-			best, least = w, n
-		}
-	}
-	return best
-}
-
-const (
-	// ailsFor is how long a failure to connect keeps further sales away from a writer, if others can have them.
-	ailsFor = time.Second
-	// stuckAfter a batch that is still under way does so too: its statement waits for something.
-	stuckAfter = 100 * time.Millisecond
-)
-
-// writer commits, batch after batch, the sales that wait for it.
+// writer commits, batch after batch, the sales that wait in the queue.
 type writer struct {
 	*shared
 	queue  *queue
+	seat   *seat
 	slow   *slowLane
 	runner *runner
-	batch  []*pendingSale
-	failed atomic.Int64 // when it last could not connect, and
-	began  atomic.Int64 // when it began what is under way, in Unix nanoseconds; 0 for never, and nothing
+	batch  []*pendingSale // that is under way, for the runner to take apart
+	lost   []*pendingSale // of it
 }
 
-func newWriter(s *shared, slow *slowLane, connector *postgres.Connector) *writer {
-	w := &writer{shared: s, slow: slow, queue: newQueue((s.options.Queue + s.options.Writers - 1) / s.options.Writers)}
-	w.runner = newRunner(s, newSession(s, connector, saleSQL))
-	return w
+func newWriter(s *shared, q *queue, seat *seat, slow *slowLane, connector *postgres.Connector) *writer {
+	return &writer{shared: s, queue: q, seat: seat, slow: slow, runner: newRunner(s, newSession(s, connector, saleSQL))}
 }
 
 // run is the writer's goroutine, which the store starts and awaits.
 func (w *writer) run() {
 	session := w.runner.session
 	defer session.drop()
-	for w.queue.await() {
-		w.began.Store(time.Now().UnixNano())
+	for w.queue.await(w.seat) {
 		if err := session.ready(w.ctx); err != nil {
-			w.failed.Store(time.Now().UnixNano())
-			w.batch = w.queue.take(w.batch[:0], w.queue.len())
-			w.queue.putBack(w.runner.unreachable(w.batch, err))
-			session.pause(w.ctx)
-		} else {
-			w.batch = w.queue.take(w.batch[:0], w.options.Batch)
-			again, missed := w.runner.record(w.batch)
-			w.queue.putBack(w.retain(again, missed))
+			w.unreachable(err)
+			continue
 		}
+		taken, diverted := w.queue.take(w.seat)
+		w.batch = append(w.batch[:0], taken...)
+		for _, p := range diverted {
+			w.divert(p, true)
+		}
+		w.runner.asks = w.seat.task == askTask
+		again, suspects := w.retain(w.runner.record(w.batch))
+		w.queue.finish(w.seat, again, w.lost, suspects, session.connected())
 		clear(w.batch)
-		w.began.Store(0)
+		clear(w.lost)
+		w.lost = w.lost[:0]
 	}
 }
 
-// well is false of a writer whose next batch would have to wait.
-func (w *writer) well(now time.Time) bool {
-	if now.UnixNano()-w.failed.Load() < int64(ailsFor) {
-		return false
+// unreachable leaves the work to the other writers. Without any that is connected all that waits fails, unless it is
+// only a lock that keeps the session from preparing its statement.
+func (w *writer) unreachable(err error) {
+	if blocked(err) {
+		w.queue.unreachable(w.seat, nil)
+		return
 	}
-	began := w.began.Load()
-	return began == 0 || now.UnixNano()-began < int64(stuckAfter)
+	w.queue.unreachable(w.seat, err)
+	w.runner.session.pause(w.ctx)
 }
 
-// retain adds to again the missed sales whose customer was busy for the first time, as the next
-// batch often finds it free, and sends the others to the slow lane.
-func (w *writer) retain(again []*pendingSale, missed []missed) []*pendingSale {
-	for _, m := range missed {
+// retain returns the sales that join the next batch: among those that were missed, the ones whose customer was busy for
+// the first time, as it is often free by then. The others go to the slow lane, and lost ones are asked for.
+func (w *writer) retain(r result) (again []*pendingSale, suspects []string) {
+	again = r.again[:0]
+	for _, p := range r.again {
+		if p.unknown {
+			w.lost = append(w.lost, p)
+			continue
+		}
+		again = append(again, p)
+	}
+	for _, m := range r.missed {
 		switch {
+		case m.unknown:
+			w.lost = append(w.lost, m.pendingSale)
 		case m.why == customerBusy && m.misses < 2:
 			again = append(again, m.pendingSale)
-		case !w.slow.add(m.pendingSale, m.why == customerNew):
-			w.metrics.shed.Inc()
-			m.fail(notRecorded(errFull))
+		default:
+			w.divert(m.pendingSale, m.why == customerNew)
 		}
 	}
-	return again
+	return again, r.suspects
+}
+
+// divert sends a sale to the slow lane.
+func (w *writer) divert(p *pendingSale, creates bool) {
+	if shed := w.slow.add(p, creates); shed != nil && p.answer(nil, shed.err()) {
+		w.metrics.shed(shed.reason)
+	}
+}
+
+// task is what a writer is assigned.
+type task int
+
+const (
+	noTask     task = iota
+	sharedTask      // the sales of all workspaces
+	apartTask       // those of one workspace that made others wait
+	askTask         // those whose outcome was lost
+)
+
+const (
+	// overdueAfter is the least time after which a batch under way counts as stuck.
+	overdueAfter = 20 * time.Millisecond
+	// connectingAfter is the least time after which a writer that connects does.
+	connectingAfter = 250 * time.Millisecond
+)
+
+// seat is a writer's place at the queue. Its queue's lock guards it, but for sales, which are the writer's while it
+// has a task.
+type seat struct {
+	wake      chan struct{}
+	task      task
+	since     time.Time // of the task
+	taken     bool      // its batch is taken
+	connected bool
+
+	workspace *workspace // of an apartTask
+	group     *lostGroup // of an askTask
+	lines     []*line    // of the customers in its batch
+	sales     []*pendingSale
+	diverted  []*pendingSale // taken for the slow lane
+}
+
+// await returns once the seat has a task; false once the queue is closed.
+func (q *queue) await(s *seat) bool {
+	q.mu.Lock()
+	if q.closed || q.assign(s, time.Now()) {
+		defer q.mu.Unlock()
+		return !q.closed
+	}
+	q.idle = append(q.idle, s)
+	q.wakeLater(time.Now())
+	q.mu.Unlock()
+	<-s.wake
+	return s.task != noTask
+}
+
+// dispatch assigns work to idle seats: to those first that were busy last.
+func (q *queue) dispatch(now time.Time) {
+	for len(q.idle) > 0 {
+		last := len(q.idle) - 1
+		s := q.idle[last]
+		if !q.assign(s, now) {
+			q.wakeLater(now)
+			return
+		}
+		q.idle = q.idle[:last]
+		s.wake <- struct{}{}
+	}
+}
+
+// assign gives the seat a task, if there is one.
+func (q *queue) assign(s *seat, now time.Time) bool {
+	switch {
+	case q.lost.take(s, now):
+		s.task = askTask
+	case q.apart.take(s):
+		s.task = apartTask
+	case q.wanted(now):
+		s.task = sharedTask
+	default:
+		return false
+	}
+	s.since, s.taken = now, false
+	return true
+}
+
+// wanted reports whether another shared batch should be begun.
+func (q *queue) wanted(now time.Time) bool {
+	if q.ready == 0 {
+		return false
+	}
+	working, beginning := 0, 0
+	patience := q.patience(now)
+	for _, s := range q.seats {
+		if s.task != sharedTask || s.overdue(patience).Before(now) {
+			continue
+		}
+		working++
+		if !s.taken {
+			beginning++
+		}
+	}
+	return working == 0 || q.ready-beginning*q.batch >= q.batch
+}
+
+// patience returns how long a writer counts as working: hardly any statement takes longer.
+func (q *queue) patience(now time.Time) time.Duration {
+	return max(overdueAfter, q.times.usual(now)+q.times.most(now))
+}
+
+// overdue returns when the writer no longer counts as working.
+func (s *seat) overdue(patience time.Duration) time.Time {
+	if !s.taken {
+		patience = max(patience, connectingAfter)
+	}
+	return s.since.Add(patience)
+}
+
+// wakeLater sets the timer for the moment at which an idle seat may be assigned what waits.
+func (q *queue) wakeLater(now time.Time) {
+	at, some := q.lost.due()
+	if q.ready > 0 {
+		patience := q.patience(now)
+		for _, s := range q.seats {
+			if s.task != sharedTask {
+				continue
+			}
+			if overdue := s.overdue(patience); overdue.After(now) && (!some || overdue.Before(at)) {
+				at, some = overdue, true
+			}
+		}
+	}
+	if !some || !q.wakesAt.IsZero() && !at.Before(q.wakesAt) {
+		return
+	}
+	q.wakesAt = at
+	q.timer.Reset(at.Sub(now))
+}
+
+// tick is the timer's.
+func (q *queue) tick() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wakesAt = time.Time{}
+	if !q.closed {
+		q.dispatch(time.Now())
+	}
 }

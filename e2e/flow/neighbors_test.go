@@ -1,0 +1,106 @@
+package flow
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+// Two edges, commits that wait for a standby far away, and one workspace that makes statements wait for one another ten
+// times a second.
+func TestOffendingWorkspace_CostsTheOthersLittle(t *testing.T) {
+	for _, offense := range []struct {
+		name    string
+		prepare func(*shop)
+		send    func(n int) []request
+	}{
+		{"the same Idempotency-Key to two edges", nil, func(n int) []request {
+			r := request{workspace: workspace(0), customer: "twin", name: "Ada", key: fmt.Sprint("key ", n)}
+			other := r
+			other.edge = 1
+			return []request{r, other}
+		}},
+		{"the same new customer to two edges", nil, func(n int) []request {
+			r := request{workspace: workspace(0), customer: fmt.Sprint("new ", n), name: "Ada"}
+			other := r
+			other.edge = 1
+			return []request{r, other}
+		}},
+		{"a link that is locked under a foreign key", (*shop).lockLink, func(n int) []request {
+			return []request{{edge: n % 2, workspace: workspace(0), customer: fmt.Sprint("c", n%10), name: "Ada"}}
+		}},
+	} {
+		t.Run(offense.name, func(t *testing.T) {
+			s := openShop(t, 2, "timeout 10s")
+			s.commitsTake(60 * time.Millisecond)
+			if offense.prepare != nil {
+				offense.prepare(s)
+			}
+			others := s.load()
+			others.keepBusy(choose(64, 256), s.ofAll)
+			others.measure(2 * time.Second)
+			without := others.measure(choose(4*time.Second, 10*time.Second))
+			offender := s.load()
+			offender.group.Go(func() { offender.arrive(10, time.Hour, offense.send) })
+			others.measure(2 * time.Second)
+			with := others.measure(choose(4*time.Second, 10*time.Second))
+			others.end()
+			wantAtLeast(t, "beside the offender", with, without, 0.85)
+			if with.p99() > 2*without.p99() {
+				t.Errorf("the p99 of the others is %v, and was %v without the offender", with.p99(), without.p99())
+			}
+			if n := with.all() - with.statuses[201]; n > 0 {
+				t.Errorf("%d sales of the others were not recorded: %v", n, with)
+			}
+		})
+	}
+}
+
+// lockLink holds the link of the offender's workspace, to which sales refer, as a site may do.
+func (s *shop) lockLink() {
+	s.db.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (link_id) REFERENCES hoko.links")
+	stranger := testenv.Connect(s.t, s.dsn)
+	stranger.Exec("BEGIN")
+	stranger.Exec("SELECT FROM hoko.links WHERE workspace_id = $1 FOR UPDATE", workspace(0))
+}
+
+// The edge's sessions are not connected yet when a migration of the site locks the table of sales.
+func TestTableLockedWhileWritersConnect_DelaysTheirSales(t *testing.T) {
+	s := openShop(t, 1, "timeout 10s")
+	stranger := testenv.Connect(t, s.dsn)
+	stranger.Exec("BEGIN")
+	stranger.Exec("CREATE INDEX ON hoko.sales (amount)")
+	l := s.load()
+	for client := range 50 {
+		l.group.Go(func() { l.send(s.ofAll(client, 0)) })
+	}
+	<-time.After(time.Second)
+	if early := l.between(time.Time{}, time.Now()); early.all() > 0 {
+		t.Errorf("answered while the table is locked: %v", early)
+	}
+	stranger.Exec("COMMIT")
+	l.group.Wait()
+	if all := l.between(time.Time{}, time.Now()); all.statuses[201] != 50 {
+		t.Errorf("want 50 sales: %v", all)
+	}
+}
+
+// A customer that every sale changes is in one batch at a time, which holds all that wait for it.
+func TestHotCustomer_IsFolded(t *testing.T) {
+	s := openShop(t, 1, "timeout 10s")
+	l := s.load()
+	l.keepBusy(choose(64, 256), func(client, n int) request {
+		return request{workspace: workspace(1), customer: "hot", name: fmt.Sprint("name ", client, " ", n)}
+	})
+	l.measure(time.Second)
+	hot := l.measure(3 * time.Second)
+	l.end()
+	t.Logf("one hot customer: %v", hot)
+	batches := s.edges[0].Metric(t, "hoko_sale_batch_size_count")
+	if sales := s.edges[0].Metric(t, "hoko_sale_batch_size_sum"); sales < 4*batches {
+		t.Errorf("%v sales in %v statements: they were not folded", sales, batches)
+	}
+	s.wantNoneTwice(l)
+}

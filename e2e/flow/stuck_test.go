@@ -1,0 +1,123 @@
+package flow
+
+import (
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"hoko.to/edge/internal/relay"
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/postgres"
+)
+
+// stopBackend stops a backend that is about to commit the edge's statement until the test ends, or its release is called.
+func (s *shop) stopBackend() (release func()) {
+	s.t.Helper()
+	var pid int
+	testenv.Until(s.t, "a writer's backend works", func() bool {
+		pid = testenv.Value[int](s.db.DB, `SELECT coalesce((SELECT pid FROM pg_stat_activity
+			WHERE application_name LIKE 'edge-%' AND datname = current_database() AND wait_event = 'PgSleep' LIMIT 1), 0)`)
+		return pid != 0
+	})
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+	release = func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
+	s.t.Cleanup(release)
+	return release
+}
+
+func TestStuckBackend_HoldsUpOnlyWhatItWasSent(t *testing.T) {
+	// Smaller batches than shipped, so that those on one backend are not those of all clients.
+	s := openShop(t, 1, choose("batch 16\ntimeout 4s", "batch 32\ntimeout 10s"))
+	s.commitsTake(20 * time.Millisecond) // during which the backend holds nothing but its rows
+	l := s.load()
+	l.keepBusy(choose(64, 256), s.ofAll)
+	l.measure(2 * time.Second)
+	usual := l.measure(3 * time.Second)
+	release := s.stopBackend()
+	stopped := time.Now()
+	seconds := choose(3, 9)
+	<-time.After(time.Duration(seconds) * time.Second)
+	release()
+	for i := range seconds {
+		from := stopped.Add(time.Duration(i) * time.Second)
+		wantAtLeast(t, "a second of a stopped backend", l.between(from, from.Add(time.Second)), usual, 0.5)
+	}
+	l.end()
+	s.wantNoneTwice(l)
+}
+
+// wantNoneTwice compares the answers with the rows: nothing that was answered 201 is missing, and nothing else is there but
+// what was answered 504.
+func (s *shop) wantNoneTwice(loads ...*load) {
+	s.t.Helper()
+	answered, unknown := 0, 0
+	for _, l := range loads {
+		all := l.between(time.Time{}, time.Now())
+		answered += all.statuses[201]
+		unknown += all.statuses[504] + all.statuses[0]
+	}
+	if rows := s.db.Sales(); rows < answered || rows > answered+unknown {
+		s.t.Errorf("%d rows, but %d sales were answered 201 and %d have an unknown outcome", rows, answered, unknown)
+	}
+}
+
+func TestPostgresStopsForAWhile_AndSalesFlowAgain(t *testing.T) {
+	server := testenv.Postgres(t)
+	dsn := server.DSN("postgres")
+	if err := postgres.Migrate(t.Context(), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	s := stockShop(t, dsn)
+	s.start(1, dsn, choose("timeout 4s", "timeout 10s"))
+	l := s.load()
+	l.keepBusy(choose(64, 256), s.ofAll)
+	l.measure(2 * time.Second)
+	usual := l.measure(3 * time.Second)
+	thaw := server.Freeze(t)
+	<-time.After(choose(3*time.Second, 5*time.Second))
+	thaw()
+	<-time.After(2 * time.Second)
+	wantAtLeast(t, "from 2 s after its return", l.measure(3*time.Second), usual, 0.9)
+	l.end()
+	s.wantNoneTwice(l)
+}
+
+// Half of the connections die silently: what is sent on them is lost, and nobody says so.
+func TestHalfOfTheConnectionsDie_AndTheOthersCarryOn(t *testing.T) {
+	dsn := testenv.Database(t)
+	s := stockShop(t, dsn)
+	between, through := testenv.Relay(t, dsn)
+	var dead atomic.Bool // every second connection of those that there are then
+	var count atomic.Int64
+	between.Filters = func([]byte) (toServer, toClient relay.Filter) {
+		doomed := count.Add(1)%2 == 0 && !dead.Load()
+		drop := func(data []byte, _ func()) []byte {
+			if doomed && dead.Load() {
+				return nil
+			}
+			return data
+		}
+		return drop, drop
+	}
+	if err := between.Open(); err != nil {
+		t.Fatal(err)
+	}
+	s.start(1, through, choose("batch 32\ntimeout 4s", "batch 32\ntimeout 10s"))
+	l := s.load()
+	l.keepBusy(choose(256, 256), s.ofAll)
+	l.measure(2 * time.Second)
+	usual := l.measure(3 * time.Second)
+	dead.Store(true)
+	died := time.Now()
+	seconds := choose(4, 9)
+	<-time.After(time.Duration(seconds) * time.Second)
+	for i := range seconds {
+		from := died.Add(time.Duration(i) * time.Second)
+		wantAtLeast(t, "a second after the connections died", l.between(from, from.Add(time.Second)), usual, 0.4)
+	}
+	l.end()
+	s.wantNoneTwice(l)
+}

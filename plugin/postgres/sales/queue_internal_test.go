@@ -1,0 +1,322 @@
+package sales
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/sale"
+)
+
+// bench is a queue whose writers do nothing by themselves.
+type bench struct {
+	*queue
+	t *testing.T
+}
+
+func newBench(t *testing.T, change func(*postgres.Options)) *bench {
+	t.Helper()
+	o := postgres.Options{DSN: "none", Writers: 2, Batch: 4, Queue: 16}
+	if change != nil {
+		change(&o)
+	}
+	o, err := o.WithDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{newQueue(&shared{options: o, metrics: newMetrics(nil), ctx: t.Context()}), t}
+	t.Cleanup(b.check)
+	return b
+}
+
+// check recounts what the queue counts.
+func (b *bench) check() {
+	b.t.Helper()
+	waiting, ready := 0, 0
+	for id, ws := range b.workspaces {
+		waiting += ws.all.length
+		lines, mine := 0, 0
+		for _, l := range b.lines {
+			if l.workspace == ws {
+				lines++
+				if l.seat == nil {
+					mine += l.waiting.length
+				}
+			}
+		}
+		if lines != ws.lines || mine != ws.ready {
+			b.t.Errorf("%s: %d lines with %d ready sales, counted %d and %d", id, lines, mine, ws.lines, ws.ready)
+		}
+		if !ws.apart {
+			ready += mine
+		}
+	}
+	if waiting != b.waiting || ready != b.ready {
+		b.t.Errorf("%d sales wait, %d of them ready, counted %d and %d", waiting, ready, b.waiting, b.ready)
+	}
+}
+
+// push adds a sale named workspace/customer, with /key if it has one.
+func (b *bench) push(name string) *pendingSale {
+	b.t.Helper()
+	p, shed := b.try(name)
+	if shed != nil {
+		b.t.Fatalf("%s is shed: %s", name, shed.reason)
+	}
+	return p
+}
+
+func (b *bench) try(name string) (*pendingSale, *shed) {
+	b.t.Helper()
+	part := strings.SplitN(name, "/", 3)
+	s := &sale.Sale{ID: uuid.New(), WorkspaceID: part[0], Request: &sale.Request{CustomerExternalID: part[1], CustomerName: name}}
+	if len(part) == 3 {
+		s.IdempotencyKey = part[2]
+	}
+	p := newPendingSale(s, time.Now().Add(10*time.Second))
+	return p, b.queue.push(p)
+}
+
+// take has a seat take the next batch, and returns its sales' names.
+func (b *bench) take(seat int) []*pendingSale {
+	b.t.Helper()
+	b.check()
+	s := b.seats[seat]
+	b.mu.Lock()
+	assigned := b.assign(s, time.Now())
+	b.mu.Unlock()
+	if !assigned {
+		return nil
+	}
+	batch, _ := b.queue.take(s)
+	b.check()
+	return slices.Clone(batch)
+}
+
+// finish answers the batch but for those sales that go again.
+func (b *bench) finish(seat int, again ...*pendingSale) {
+	b.t.Helper()
+	s := b.seats[seat]
+	for _, p := range s.sales {
+		if !slices.Contains(again, p) {
+			p.answer(new(sale.Recorded), nil)
+		}
+	}
+	b.queue.finish(s, again, nil, nil, true)
+	b.check()
+}
+
+func names(batch []*pendingSale) string {
+	var all []string
+	for _, p := range batch {
+		all = append(all, p.Request.CustomerName)
+	}
+	return strings.Join(all, " ")
+}
+
+func (b *bench) want(seat int, want string) []*pendingSale {
+	b.t.Helper()
+	batch := b.take(seat)
+	if got := names(batch); got != want {
+		b.t.Errorf("the batch is %q, want %q", got, want)
+	}
+	return batch
+}
+
+func TestQueue_WorkspacesTakeTurns(t *testing.T) {
+	b := newBench(t, nil)
+	for _, name := range []string{"w/1", "w/2", "w/3", "w/4", "x/1", "y/1"} {
+		b.push(name)
+	}
+	b.want(0, "w/1 x/1 y/1 w/2")
+	b.finish(0)
+	b.want(0, "w/3 w/4")
+	b.finish(0)
+	if len(b.workspaces)+len(b.lines) > 0 {
+		t.Errorf("%d workspaces and %d lines are kept", len(b.workspaces), len(b.lines))
+	}
+}
+
+func TestQueue_CustomerIsInOneBatchAtATimeInItsOrder(t *testing.T) {
+	b := newBench(t, func(o *postgres.Options) { o.Batch = 2 })
+	for _, name := range []string{"w/c", "w/c", "w/c", "w/c", "w/d", "w/c"} {
+		b.push(name)
+	}
+	first := b.want(0, "w/c w/d")
+	b.push("w/c")
+	if batch := b.take(1); batch != nil {
+		t.Errorf("%s beside another batch of the customer", names(batch))
+	}
+	b.finish(0, first[0])
+	second := b.want(0, "w/c w/c")
+	if second[0] != first[0] {
+		t.Error("the sale that went again is not the first")
+	}
+	b.finish(0)
+	b.want(0, "w/c w/c")
+	b.finish(0)
+	b.want(0, "w/c w/c")
+	b.finish(0)
+}
+
+func TestQueue_SalesOfOneKeyRunOneAfterTheOther(t *testing.T) {
+	b := newBench(t, nil)
+	first := b.push("w/c/key")
+	second, third := b.push("w/d/key"), b.push("w/c/key")
+	b.push("w/c/other")
+	b.push("x/c/key")
+	b.want(0, "w/c/key x/c/key w/c/other")
+	b.finish(0, first)
+	if batch := b.want(0, "w/c/key"); batch[0] != first {
+		t.Error("a duplicate overtook its first")
+	}
+	b.finish(0)
+	if batch := b.want(0, "w/d/key"); batch[0] != second {
+		t.Error("a duplicate overtook another")
+	}
+	b.finish(0)
+	if batch := b.want(0, "w/c/key"); batch[0] != third {
+		t.Error("the last duplicate is lost")
+	}
+	b.finish(0)
+	if len(b.keys) > 0 {
+		t.Errorf("%d keys are kept", len(b.keys))
+	}
+}
+
+func TestQueue_CallerThatLeavesMakesRoom(t *testing.T) {
+	b := newBench(t, nil)
+	sales := []*pendingSale{b.push("w/c/key"), b.push("w/c/key"), b.push("w/d"), b.push("x/c")}
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	for _, i := range []int{0, 2, 3} {
+		if _, err, gone := sales[i].wait(left, t.Context()); !gone || !errors.Is(err, sale.ErrNotRecorded) {
+			t.Errorf("sale %d: %v", i, err)
+		}
+		b.leave(sales[i])
+		b.check()
+	}
+	b.want(0, "w/c/key")
+	b.finish(0)
+	if len(b.workspaces)+len(b.lines)+len(b.keys) > 0 {
+		t.Errorf("%d workspaces, %d lines and %d keys are kept", len(b.workspaces), len(b.lines), len(b.keys))
+	}
+}
+
+func TestQueue_ShedsTheWorkspaceThatHoldsMoreThanItsShare(t *testing.T) {
+	b := newBench(t, nil)
+	for i := range 16 {
+		b.push(fmt.Sprint("w/", i))
+	}
+	if _, shed := b.try("w/16"); shed == nil || shed.reason != shedQueue {
+		t.Errorf("shed %v, want for the queue", shed)
+	}
+	for i := range 8 { // each makes w lose its newest
+		b.push(fmt.Sprint("x/", i))
+	}
+	if w, x := b.workspaces["w"].all.length, b.workspaces["x"].all.length; w != 8 || x != 8 || b.workspaces["w"].all.last.Request.CustomerName != "w/7" {
+		t.Errorf("%d and %d wait, want half of the room each, the oldest", w, x)
+	}
+	b.check()
+	b.want(0, "w/0 x/0 w/1 x/1")
+	if _, shed := b.try("x/8"); shed != nil {
+		t.Errorf("shed %v below its share", shed)
+	}
+	b.push("y/0")
+	if _, shed := b.try("x/9"); shed == nil || shed.reason != shedShare {
+		t.Errorf("shed %v, want for its share", shed)
+	}
+	b.finish(0)
+}
+
+func TestQueue_FurtherWritersWaitForABacklog(t *testing.T) {
+	b := newBench(t, nil)
+	b.times.observe(time.Second, time.Now()) // no task is overdue
+	b.push("w/0")
+	b.want(0, "w/0")
+	for i := range 3 {
+		b.push(fmt.Sprint("w/", i+1))
+	}
+	b.want(1, "")
+	b.push("w/4")
+	b.want(1, "w/1 w/2 w/3 w/4")
+	b.finish(0)
+	b.finish(1)
+}
+
+func TestQueue_WriterThatTakesLongCountsNoLonger(t *testing.T) {
+	b := newBench(t, nil)
+	b.push("w/0")
+	b.want(0, "w/0")
+	b.push("w/1")
+	b.want(1, "")
+	b.seats[0].since = time.Now().Add(-time.Second)
+	b.want(1, "w/1")
+	b.finish(0)
+	b.finish(1)
+}
+
+func TestQueue_SuspectIsInBatchesOfItsOwn(t *testing.T) {
+	b := newBench(t, nil)
+	b.push("w/0")
+	first := b.want(0, "w/0")
+	b.push("x/0")
+	b.queue.finish(b.seats[0], first, nil, []string{"w"}, true)
+	b.push("w/1")
+	b.push("x/1")
+	b.want(0, "w/0 w/1")
+	b.push("w/2")
+	b.want(1, "x/0 x/1")
+	b.finish(0)
+	b.want(0, "w/2")
+	b.finish(0)
+	b.finish(1)
+}
+
+func TestQueue_LostSalesAreAskedForWithoutOthers(t *testing.T) {
+	b := newBench(t, nil)
+	lost := b.push("w/c/key")
+	b.want(0, "w/c/key")
+	lost.claim()
+	lost.lose()
+	b.push("w/d")
+	b.queue.finish(b.seats[0], nil, []*pendingSale{lost}, nil, true)
+	b.push("w/e/key")
+	b.want(0, "w/c/key")
+	b.want(1, "w/d")
+	b.finish(1)
+	b.finish(0)
+	b.want(0, "w/e/key")
+	b.finish(0)
+}
+
+func TestQueue_ShedsWhatCannotBeAnsweredInItsTime(t *testing.T) {
+	b := newBench(t, nil)
+	for i := range 8 {
+		b.push(fmt.Sprint("w/", i))
+	}
+	b.take(0)
+	b.take(1)
+	b.times.observe(5500*time.Millisecond, time.Now())
+	b.push("w/8") // is sent once one of them has ended
+	if _, shed := b.try("w/0"); shed == nil || shed.reason != shedWait || shed.wait < 5*time.Second {
+		t.Errorf("shed %+v, want for its customer's wait", shed)
+	}
+	late := b.push("w/9")
+	late.deadline = time.Now().Add(time.Second)
+	b.finish(0)
+	b.seats[1].since = time.Time{}
+	b.want(0, "w/8")
+	if _, err, _ := late.wait(t.Context(), t.Context()); !errors.Is(err, sale.ErrNotRecorded) {
+		t.Errorf("the late one: %v", err)
+	}
+	b.finish(0)
+	b.finish(1)
+}

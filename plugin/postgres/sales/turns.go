@@ -1,0 +1,257 @@
+package sales
+
+import "time"
+
+// take returns the sales of the seat's batch, and those that were taken for the slow lane. Both are the seat's until
+// it finishes.
+func (q *queue) take(s *seat) (batch, diverted []*pendingSale) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	s.connected, s.taken = true, true
+	switch s.task {
+	case askTask:
+		q.takeGroup(s)
+	case apartTask:
+		for len(s.sales) < q.batch && q.takeOne(s, s.workspace, now) {
+		}
+	default:
+		q.takeTurns(s, now)
+	}
+	q.dispatch(now)
+	return s.sales, s.diverted
+}
+
+// takeTurns takes a sale of each workspace in turn.
+func (q *queue) takeTurns(s *seat, now time.Time) {
+	for len(s.sales) < q.batch && len(q.turns) > 0 {
+		ws := q.turns[0]
+		q.turns = q.turns[1:]
+		if ws.apart || !q.takeOne(s, ws, now) {
+			ws.inTurns = ws.apart && ws.inTurns
+			continue
+		}
+		q.turns = append(q.turns, ws)
+	}
+}
+
+// takeOne takes the next sale of the workspace, if it has one.
+func (q *queue) takeOne(s *seat, ws *workspace, now time.Time) bool {
+	for {
+		l := ws.next()
+		if l == nil {
+			return false
+		}
+		p := l.waiting.first
+		if p == nil || l.seat != nil && l.seat != s {
+			continue
+		}
+		if _, divert := q.diverted[l.customer]; divert {
+			for ; p != nil; p = l.waiting.first {
+				q.remove(p)
+				s.diverted = append(s.diverted, p)
+			}
+			continue
+		}
+		if !q.inTime(p, now) {
+			q.remove(p)
+			late := &shed{shedLate, errLate, q.expectedWait(ws, l, now)}
+			if p.answer(nil, late.err()) {
+				q.metrics.shed(shedLate)
+			}
+			q.unlock(p)
+			q.enlist(l, false)
+			continue
+		}
+		q.begin(l, s)
+		q.remove(p)
+		s.sales = append(s.sales, p)
+		if l.waiting.length > 0 { // this batch may hold more of them
+			l.queued = true
+			ws.line = append(ws.line, l)
+		}
+		return true
+	}
+}
+
+// next takes the first of the workspace's lines.
+func (ws *workspace) next() (first *line) {
+	from := &ws.urgent
+	if len(*from) == 0 {
+		from = &ws.line
+	}
+	if len(*from) == 0 {
+		return nil
+	}
+	first, *from = (*from)[0], (*from)[1:]
+	first.queued = false
+	return first
+}
+
+// finish ends the seat's task. again are sales of its batch that join the next one, and lost those of unknown outcome.
+// suspects are workspaces that made the batch wait.
+func (q *queue) finish(s *seat, again, lost []*pendingSale, suspects []string, connected bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	s.connected = connected
+	for _, id := range suspects {
+		q.suspect(id, now)
+	}
+	for i := len(again) - 1; i >= 0; i-- {
+		p := again[i]
+		if p.isOver() { // its caller has just left
+			continue
+		}
+		q.workspace(p.WorkspaceID).all.prepend(p)
+		q.waiting++
+		q.place(p, true)
+	}
+	q.unlockAnswered(s.sales)
+	q.unlockAnswered(s.diverted)
+	for _, l := range s.lines {
+		q.end(l, true)
+	}
+	q.leaveTask(s, lost, now)
+}
+
+// leaveTask ends what a task was assigned for.
+func (q *queue) leaveTask(s *seat, lost []*pendingSale, now time.Time) {
+	switch s.task {
+	case askTask:
+		q.dropOver(s.group)
+		q.lost.giveBack(s.group, lost, now)
+	case apartTask:
+		q.lost.add(lost, now)
+		q.apart.running--
+		s.workspace.running = false
+		q.rejoin(s.workspace)
+		q.turn(s.workspace)
+		q.forget(s.workspace)
+	default:
+		q.lost.add(lost, now)
+	}
+	clear(s.lines)
+	clear(s.sales)
+	clear(s.diverted)
+	s.task, s.workspace, s.group = noTask, nil, nil
+	s.lines, s.sales, s.diverted = s.lines[:0], s.sales[:0], s.diverted[:0]
+}
+
+// unreachable ends the seat's task, as it has no connection. If no writer has one, all that waited when the task was
+// assigned fails with err, unless that is nil.
+func (q *queue) unreachable(s *seat, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now, since := time.Now(), s.since
+	s.connected = false
+	q.leaveTask(s, nil, now)
+	connected := false
+	for _, other := range q.seats {
+		connected = connected || other.connected
+	}
+	if err != nil && !connected {
+		q.failArrived(since, notRecorded(err))
+	}
+	q.dispatch(now)
+}
+
+// failArrived answers the sales that have waited since then.
+func (q *queue) failArrived(since time.Time, err error) {
+	for _, ws := range q.workspaces {
+		for p := ws.all.first; p != nil && !p.arrived.After(since); p = ws.all.first {
+			q.remove(p)
+			p.answer(nil, err)
+			q.unlock(p)
+		}
+	}
+}
+
+// begin makes a line part of a seat's batch.
+func (q *queue) begin(l *line, s *seat) {
+	if l.seat == s {
+		return
+	}
+	q.count(l, -l.waiting.length)
+	l.seat = s
+	s.lines = append(s.lines, l)
+}
+
+// end lets a line join further batches.
+func (q *queue) end(l *line, urgent bool) {
+	l.seat = nil
+	q.count(l, l.waiting.length)
+	q.enlist(l, urgent)
+	q.settle(l)
+}
+
+const (
+	// suspectFor is how long a workspace's sales are in batches of their own after they made others wait.
+	suspectFor = 10 * time.Second
+	// maxSuspects bounds the memory of them.
+	maxSuspects = 1024
+)
+
+// apartWorkspaces are those whose sales made a shared batch wait for another session. Their sales are in batches of
+// their own for a while, at most one of a workspace at a time, and never on most of the writers.
+type apartWorkspaces struct {
+	until   map[string]time.Time
+	turns   []*workspace // that have ready sales and no batch under way
+	running int
+	most    int
+}
+
+func newApartWorkspaces(writers int) apartWorkspaces {
+	return apartWorkspaces{until: map[string]time.Time{}, most: max(writers/2, 1)}
+}
+
+func (a *apartWorkspaces) suspected(id string) bool {
+	if len(a.until) == 0 {
+		return false
+	}
+	until, known := a.until[id]
+	return known && time.Now().Before(until)
+}
+
+// take gives the seat the workspace whose turn it is.
+func (a *apartWorkspaces) take(s *seat) bool {
+	for a.running < a.most && len(a.turns) > 0 {
+		ws := a.turns[0]
+		a.turns = a.turns[1:]
+		ws.inTurns = false
+		if ws.ready == 0 {
+			continue
+		}
+		a.running++
+		ws.running = true
+		s.workspace = ws
+		return true
+	}
+	return false
+}
+
+// suspect separates a workspace from the others, if there are any.
+func (q *queue) suspect(id string, now time.Time) {
+	if len(q.workspaces) < 2 {
+		return
+	}
+	if len(q.apart.until) >= maxSuspects {
+		clear(q.apart.until)
+	}
+	q.apart.until[id] = now.Add(suspectFor)
+	ws := q.workspaces[id]
+	if ws == nil || ws.apart {
+		return
+	}
+	q.ready -= ws.ready
+	ws.apart, ws.inTurns = true, false
+	q.turn(ws)
+}
+
+// rejoin lets a workspace that was separated for long enough share its batches again.
+func (q *queue) rejoin(ws *workspace) {
+	if ws.apart && !q.apart.suspected(ws.id) {
+		ws.apart = false
+		q.ready += ws.ready
+	}
+}
