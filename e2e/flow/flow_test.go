@@ -26,7 +26,7 @@ func choose[V any](short, ifLong V) V {
 	return short
 }
 
-const workspaces = 20
+const workspaces = 50
 
 // shop is a database with workspaces, each with a key, a link and a click on it, and edges in front of it.
 type shop struct {

@@ -36,6 +36,25 @@ func (s *shed) err() error {
 	return &sale.OverloadedError{RetryAfter: s.wait, Cause: s.cause}
 }
 
+// push appends a sale, or returns why it is shed.
+func (q *queue) push(p *pendingSale) *shed {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	if shed := q.admit(p, now); shed != nil {
+		return shed
+	}
+	p.arrived = now
+	ws := q.workspace(p.WorkspaceID)
+	ws.all.append(p)
+	q.waiting++
+	if q.lock(p) {
+		q.place(p, false)
+	}
+	q.dispatch(now)
+	return nil
+}
+
 // admit returns why a sale is shed, or nil.
 func (q *queue) admit(p *pendingSale, now time.Time) *shed {
 	ws, l := q.workspaces[p.WorkspaceID], q.lines[p.customer]
@@ -119,4 +138,18 @@ func (q *queue) wait() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.expectedWait(nil, nil, time.Now())
+}
+
+// leave removes a sale whose caller has left because its time is up. It returns nil if a batch or the slow lane has it.
+func (q *queue) leave(p *pendingSale) *shed {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if p.links[byWorkspace].chain == nil {
+		return nil
+	}
+	q.remove(p)
+	q.unlock(p)
+	now := time.Now()
+	q.dispatch(now)
+	return &shed{shedLate, errLate, q.expectedWait(q.workspaces[p.WorkspaceID], q.lines[p.customer], now)}
 }

@@ -268,3 +268,10 @@ func (s *session) prepareSingle(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+func (r *runner) sendSingle(a attempt) (recorded bool, err error) {
+	ctx, cancel := r.session.bounded(r.ctx)
+	defer cancel()
+	r.batch.encodeSingle(a.sales)
+	return r.session.executeSingle(ctx, &r.batch)
+}

@@ -14,55 +14,64 @@ const (
 // own: a statement that hangs still holds their keys and customers, and would make others wait for it. One such
 // statement is under way at a time.
 type lostSales struct {
-	groups []*lostGroup
+	groups []lostGroup
 	asking bool
 }
 
-// lostGroup is what one statement asks for.
+// lostGroup is sales that are asked for at the same time.
 type lostGroup struct {
-	sales []*pendingSale
-	due   time.Time
-	pause time.Duration // since it was asked for last
+	sales  []*pendingSale
+	due    time.Time
+	pause  time.Duration // since they were asked for
+	behind bool          // they wait until their customers are in no batch
 }
 
-// add makes a group of the sales, which is due immediately.
+// add has sales asked for immediately.
 func (l *lostSales) add(sales []*pendingSale, now time.Time) {
 	if len(sales) > 0 {
-		l.groups = append(l.groups, &lostGroup{sales: slices.Clone(sales), due: now})
+		l.groups = append(l.groups, lostGroup{sales: slices.Clone(sales), due: now})
 	}
 }
 
-// take gives the seat the first group that is due.
-func (l *lostSales) take(s *seat, now time.Time) bool {
+// take gives the seat the sales that are due, as many as one statement holds.
+func (l *lostSales) take(s *seat, most int, now time.Time) bool {
 	if l.asking {
 		return false
 	}
-	for i, g := range l.groups {
-		if !g.due.After(now) {
-			l.groups = slices.Delete(l.groups, i, i+1)
-			l.asking, s.group = true, g
-			return true
+	l.groups = slices.DeleteFunc(l.groups, func(g lostGroup) bool {
+		if g.due.After(now) || len(s.group.sales) > 0 && len(s.group.sales)+len(g.sales) > most {
+			return false
 		}
-	}
-	return false
+		s.group.sales = append(s.group.sales, g.sales...)
+		s.group.pause = max(s.group.pause, g.pause)
+		l.asking = true
+		return true
+	})
+	return l.asking
 }
 
-// giveBack ends the asking for a group. The sales that are still lost are asked for later, from the second time on in
-// halves: one that another session holds must not hide what became of the others.
-func (l *lostSales) giveBack(g *lostGroup, lost []*pendingSale, now time.Time) {
+// giveBack ends the asking. skipped are sales whose customers were in another batch, and lost those that are still lost.
+func (l *lostSales) giveBack(g lostGroup, lost []*pendingSale, now time.Time) {
 	l.asking = false
-	pause, half := min(max(2*g.pause, minAskPause), maxAskPause), 0
-	if g.pause > 0 {
-		half = len(lost) / 2
+	if len(g.sales) > 0 {
+		l.groups = append(l.groups, lostGroup{sales: g.sales, due: now.Add(max(g.pause, minAskPause)), pause: g.pause, behind: true})
 	}
-	for _, sales := range [][]*pendingSale{g.sales, lost[:half], lost[half:]} {
-		if len(sales) > 0 {
-			l.groups = append(l.groups, &lostGroup{sales: slices.Clone(sales), due: now.Add(pause), pause: pause})
+	if len(lost) > 0 {
+		pause := min(max(2*g.pause, minAskPause), maxAskPause)
+		l.groups = append(l.groups, lostGroup{sales: slices.Clone(lost), due: now.Add(pause), pause: pause})
+	}
+}
+
+// hurry makes the sales due that have waited for a customer.
+func (l *lostSales) hurry(now time.Time) {
+	for i := range l.groups {
+		if l.groups[i].behind {
+			l.groups[i].due = now
 		}
 	}
 }
 
-// due returns when the next group is due.
+// due returns when the next sales are.
 func (l *lostSales) due() (at time.Time, some bool) {
 	if l.asking {
 		return at, false
@@ -82,13 +91,14 @@ func (l *lostSales) len() (sales int) {
 	return sales
 }
 
-// takeGroup takes those of the group whose customers are in no batch.
-func (q *queue) takeGroup(s *seat) {
-	q.dropOver(s.group)
+// takeLost takes those of the seat's lost sales whose customers are in no batch, and reserves the customers of the others.
+func (q *queue) takeLost(s *seat) {
+	q.dropOver(s)
 	var rest []*pendingSale
 	for _, p := range s.group.sales {
 		l := q.line(p.customer)
-		if l.seat != nil && l.seat != s {
+		if l.seat != nil && l.seat != s && l.seat != q.reserved {
+			l.wanted = true
 			rest = append(rest, p)
 			continue
 		}
@@ -98,15 +108,30 @@ func (q *queue) takeGroup(s *seat) {
 	s.group.sales = rest
 }
 
-// dropOver removes the sales of a group whose callers have left.
-func (q *queue) dropOver(g *lostGroup) {
-	g.sales = slices.DeleteFunc(g.sales, func(p *pendingSale) bool {
-		over := p.isOver()
-		if over {
-			q.unlock(p)
+// dropOver removes the seat's lost sales whose callers have left.
+func (q *queue) dropOver(s *seat) {
+	s.group.sales = slices.DeleteFunc(s.group.sales, func(p *pendingSale) bool {
+		if !p.isOver() {
+			return false
 		}
-		return over
+		q.unlock(p)
+		if l := q.lines[p.customer]; l != nil {
+			l.wanted = false
+			if l.seat == q.reserved {
+				q.end(l)
+			}
+		}
+		return true
 	})
+}
+
+// reserve keeps the customers of lost sales out of other batches until these are asked for, which is once.
+func (q *queue) reserve(lost []*pendingSale) {
+	for _, p := range lost {
+		if l := q.lines[p.customer]; l != nil {
+			l.wanted = true
+		}
+	}
 }
 
 // ask has sales of unknown outcome asked for again.

@@ -83,12 +83,13 @@ type estimate struct {
 func (e *estimate) observe(took time.Duration, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	mean, deviation := e.decayed(now)
 	seconds := took.Seconds()
 	if e.last.IsZero() {
-		mean = seconds
+		e.mean, e.last = seconds, now
+		return
 	}
-	seconds = min(seconds, max(2*(mean+4*deviation), leastOutlier.Seconds()))
+	mean, deviation := e.decayed(now)
+	seconds = min(seconds, max(2*(e.mean+4*e.deviation), leastOutlier.Seconds()))
 	e.deviation = deviation + estimateWeight*(math.Abs(seconds-mean)-deviation)
 	e.mean = mean + estimateWeight*(seconds-mean)
 	e.last = now

@@ -1,6 +1,7 @@
 package sales
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,6 +17,7 @@ type queue struct {
 	*shared
 	limit, batch int
 	seats        []*seat
+	reserved     *seat // of no writer: it holds the customers of lost sales that are to be asked for
 
 	mu         sync.Mutex
 	waiting    int // sales in chains
@@ -51,7 +53,9 @@ type line struct {
 	customer  customerKey
 	workspace *workspace
 	waiting   chain
-	seat      *seat // whose batch holds the customer, or nil
+	seat      *seat // whose batch holds the customer; nil if none does, reserved if lost sales do
+	wanted    bool  // lost sales are to reserve it
+	urgent    bool  // it has sales that were in a batch already
 	queued    bool  // in urgent or line of its workspace
 }
 
@@ -61,7 +65,7 @@ type idempotencyKey struct{ workspaceID, key string }
 func newQueue(s *shared) *queue {
 	writers := s.options.Writers
 	q := &queue{
-		shared: s, limit: s.options.Queue, batch: s.options.Batch,
+		shared: s, reserved: new(seat), limit: s.options.Queue, batch: s.options.Batch,
 		workspaces: map[string]*workspace{},
 		lines:      map[customerKey]*line{},
 		keys:       map[idempotencyKey]*chain{},
@@ -74,25 +78,6 @@ func newQueue(s *shared) *queue {
 	q.timer = time.AfterFunc(time.Hour, q.tick)
 	q.timer.Stop()
 	return q
-}
-
-// push appends a sale, or returns why it is shed.
-func (q *queue) push(p *pendingSale) *shed {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	now := time.Now()
-	if shed := q.admit(p, now); shed != nil {
-		return shed
-	}
-	p.arrived = now
-	ws := q.workspace(p.WorkspaceID)
-	ws.all.append(p)
-	q.waiting++
-	if q.lock(p) {
-		q.place(p, false)
-	}
-	q.dispatch(now)
-	return nil
 }
 
 // lock reports whether the sale need not wait for another one of its idempotency key.
@@ -139,29 +124,37 @@ func (q *queue) place(p *pendingSale, front bool) {
 	p.line = l
 	if front {
 		l.waiting.prepend(p)
+		l.urgent = true
 	} else {
 		l.waiting.append(p)
 	}
 	q.count(l, 1)
-	q.enlist(l, front)
+	q.enlist(l)
 }
 
 // enlist gives a line a place among those of its workspace, if it is ready.
-func (q *queue) enlist(l *line, urgent bool) {
+func (q *queue) enlist(l *line) {
 	if l.seat != nil || l.waiting.length == 0 {
 		return
 	}
 	ws := l.workspace
 	if !l.queued {
 		l.queued = true
-		if urgent {
+		if len(ws.line) > 2*ws.lines+staleRoom {
+			ws.line = slices.DeleteFunc(ws.line, func(l *line) bool { return q.lines[l.customer] != l })
+		}
+		if l.urgent {
 			ws.urgent = append(ws.urgent, l)
 		} else {
 			ws.line = append(ws.line, l)
 		}
 	}
+	l.urgent = false
 	q.turn(ws)
 }
+
+// staleRoom is how many places that are no longer of use a list may have before it is cleared of them.
+const staleRoom = 64
 
 // turn gives a workspace with ready sales a place among the turns.
 func (q *queue) turn(ws *workspace) {
@@ -169,11 +162,14 @@ func (q *queue) turn(ws *workspace) {
 		return
 	}
 	ws.inTurns = true
+	turns := &q.turns
 	if ws.apart {
-		q.apart.turns = append(q.apart.turns, ws)
-		return
+		turns = &q.apart.turns
 	}
-	q.turns = append(q.turns, ws)
+	if len(*turns) > 2*len(q.workspaces)+staleRoom {
+		*turns = slices.DeleteFunc(*turns, func(ws *workspace) bool { return q.workspaces[ws.id] != ws })
+	}
+	*turns = append(*turns, ws)
 }
 
 // count keeps the numbers of ready sales.
@@ -185,17 +181,6 @@ func (q *queue) count(l *line, sales int) {
 	if !l.workspace.apart {
 		q.ready += sales
 	}
-}
-
-// leave removes a sale whose caller has left, unless a batch or the slow lane has it.
-func (q *queue) leave(p *pendingSale) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if p.links[byWorkspace].chain == nil {
-		return
-	}
-	q.remove(p)
-	q.unlock(p)
 }
 
 // remove takes a waiting sale out of the queue.

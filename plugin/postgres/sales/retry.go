@@ -61,18 +61,56 @@ func (r *runner) repeat(a attempt, err error) {
 // and all of them join the next batch.
 func (r *runner) stepAside(a attempt, err error) {
 	switch {
-	case r.asks || !r.waits && waitedForTable(err):
-		r.again = append(r.again, a.sales...)
 	case r.waits:
 		r.leave(a.sales, customerLocked)
+	case waitedForTable(err):
+		r.again = append(r.again, a.sales...)
+	case r.blocked >= maxBlocked:
+		r.giveWay(a.sales)
 	case len(a.sales) > 1:
 		r.halve(a, nil)
+	case r.asks:
+		r.blocked++
+		r.again = append(r.again, a.sales...)
 	case !a.existing: // is it the customer, which another session is creating?
+		r.blocked++
 		r.suspect(a.sales[0])
+		r.setApart(a.sales[0].WorkspaceID)
 		a.existing = true
 		r.todo = append(r.todo, a)
 	default:
 		r.leave(a.sales, customerLocked)
+	}
+}
+
+// maxBlocked is how many sales of a batch are found one by one that would have to wait. The search costs a wait for each
+// halving.
+const maxBlocked = 3
+
+// giveWay leaves sales to the slow lane among which there is another one that would have to wait. What is asked for is
+// asked for later.
+func (r *runner) giveWay(sales []*pendingSale) {
+	if r.asks {
+		r.again = append(r.again, sales...)
+		return
+	}
+	r.leave(sales, customerLocked)
+}
+
+// setApart takes the sales of a workspace out of the attempts to come, unless they are all of them: they join a batch of
+// their own.
+func (r *runner) setApart(workspaceID string) {
+	others := func(p *pendingSale) bool { return p.WorkspaceID != workspaceID }
+	if !slices.ContainsFunc(r.todo, func(a attempt) bool { return slices.ContainsFunc(a.sales, others) }) {
+		return
+	}
+	for i, a := range r.todo {
+		for _, p := range a.sales {
+			if !others(p) {
+				r.again = append(r.again, p)
+			}
+		}
+		r.todo[i].sales = keep(a.sales, others)
 	}
 }
 

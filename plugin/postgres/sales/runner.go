@@ -1,7 +1,6 @@
 package sales
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -52,7 +51,8 @@ type runner struct {
 	slice   time.Duration // for how long, at most
 	asks    bool          // for sales whose outcome is unknown
 
-	todo []attempt
+	todo    []attempt
+	blocked int // sales of the batch that would have had to wait
 	result
 }
 
@@ -94,7 +94,7 @@ func (r *runner) record(sales []*pendingSale) result {
 func (r *runner) clear() {
 	clear(r.again)
 	clear(r.missed)
-	r.result = result{r.again[:0], r.missed[:0], r.suspects[:0]}
+	r.blocked, r.result = 0, result{r.again[:0], r.missed[:0], r.suspects[:0]}
 }
 
 // unreachable answers what was never sent, and returns what was.
@@ -158,11 +158,9 @@ func (r *runner) attempt(a attempt) {
 
 // execute runs the statement once, after the one that is enough for most sales alone.
 func (r *runner) execute(a attempt) error {
-	ctx, cancel := context.WithTimeout(r.ctx, r.session.abandonAfter)
-	defer cancel()
 	r.metrics.batch.Observe(float64(len(a.sales)))
 	start := time.Now()
-	err := r.send(ctx, a)
+	err := r.send(a)
 	end := time.Now()
 	r.metrics.statement.Observe(end.Sub(start).Seconds())
 	if err == nil && !r.waits {
@@ -171,13 +169,14 @@ func (r *runner) execute(a attempt) error {
 	return err
 }
 
-func (r *runner) send(ctx context.Context, a attempt) error {
-	if !r.waits && a.single() {
-		r.batch.encodeSingle(a.sales)
-		if recorded, err := r.session.executeSingle(ctx, &r.batch); recorded || err != nil {
+func (r *runner) send(a attempt) error {
+	if !r.waits && a.single() && r.session.waitsBriefly() {
+		if recorded, err := r.sendSingle(a); recorded || err != nil {
 			return err
 		}
 	}
+	ctx, cancel := r.session.bounded(r.ctx)
+	defer cancel()
 	r.batch.encode(a.sales, !a.existing)
 	if r.waits {
 		return r.session.execute(ctx, &r.batch, r.patience(a.sales))
@@ -247,7 +246,7 @@ func (r *runner) answer(sales []*pendingSale) {
 // answerEarlier answers sales that an earlier statement has recorded, once they
 // are as safe as if this one had.
 func (r *runner) answerEarlier(sales []*pendingSale) {
-	ctx, cancel := context.WithTimeout(r.ctx, r.session.abandonAfter)
+	ctx, cancel := r.session.bounded(r.ctx)
 	defer cancel()
 	err := r.session.awaitStandbys(ctx)
 	lost := err != nil && judge(err).do == askAgain

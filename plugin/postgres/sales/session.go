@@ -87,8 +87,8 @@ type session struct {
 	failures  int                          // attempts to connect since the last that succeeded
 	unawaited bool                         // somebody has cancelled a wait for the standbys
 
-	abandonAfter time.Duration // after that long without an answer, a statement's outcome is unknown
-	lockTimeout  time.Duration // the session's own
+	statementTimeout time.Duration // the shorter one of the session's own and ours
+	lockTimeout      time.Duration // the session's own
 }
 
 func newSession(s *shared, connector *postgres.Connector, sql string) *session {
@@ -133,10 +133,25 @@ func (s *session) connect(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
+	return s.prepareUnblocked(ctx)
+}
+
+// prepareUnblocked tries again while a lock on a table keeps the session from being prepared.
+func (s *session) prepareUnblocked(ctx context.Context) error {
+	var last error
 	for {
-		err = s.prepare(ctx)
-		if !blocked(err) || ctx.Err() != nil {
+		err := s.prepare(ctx)
+		switch {
+		case blocked(err):
+			last = err
+			if due(&s.notices.locked) {
+				s.options.Logger.Warn("a lock on a table keeps sales from being recorded", slog.Any("error", err))
+			}
+		case last == nil || ctx.Err() == nil:
 			return err
+		}
+		if !postgres.Pause(ctx, minPause) {
+			return last
 		}
 	}
 }
@@ -156,7 +171,9 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if err := s.checkSettings(ctx); err != nil {
 		return err
 	}
-	s.statement, err = s.conn.PgConn().Prepare(ctx, batchStatement, s.sql, nil)
+	if s.statement == nil {
+		s.statement, err = s.conn.PgConn().Prepare(ctx, batchStatement, s.sql, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("prepare the sale statement: %w", postgres.SchemaError(err))
 	}
@@ -193,9 +210,9 @@ func (s *session) checkSettings(ctx context.Context) error {
 		return fmt.Errorf("read the session's settings: %w", err)
 	}
 	s.lockTimeout = time.Duration(lockTimeout) * time.Millisecond
-	s.abandonAfter = statementTimeoutOf(s.options) + roundTrip
+	s.statementTimeout = statementTimeoutOf(s.options)
 	if inForce := time.Duration(statementTimeout) * time.Millisecond; inForce > 0 {
-		s.abandonAfter = min(s.abandonAfter, inForce+roundTrip)
+		s.statementTimeout = min(s.statementTimeout, inForce)
 	}
 	if !hold && due(&s.notices.unset) {
 		s.options.Logger.Warn("the database sessions lack settings that recording sales relies on",
@@ -212,6 +229,18 @@ func (s *session) checkSettings(ctx context.Context) error {
 func (s *session) pause(ctx context.Context) {
 	postgres.Pause(ctx, min(minPause<<min(s.failures, 10), maxPause))
 }
+
+// bounded returns the context of a statement that starts now. At its end the statement is abandoned: its own
+// statement_timeout must have fired, and the answer must have arrived. A commit, during which that does not fire, has
+// as long as commits have taken lately.
+func (s *session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	own := statementTimeoutOf(s.options)
+	wait := min(max(s.statementTimeout, 2*s.times.most(time.Now())), own)
+	return context.WithTimeout(ctx, wait+min(roundTrip, own/5))
+}
+
+// waitsBriefly reports whether the session's own lock_timeout bounds a statement that sets none.
+func (s *session) waitsBriefly() bool { return s.lockTimeout > 0 && s.lockTimeout <= maxLockTimeout }
 
 // execute runs the statement and scans its rows. They count only if it returns
 // nil: the commit comes after them. A lockTimeout that is not the session's own is

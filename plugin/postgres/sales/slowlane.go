@@ -191,7 +191,7 @@ func (l *slowLane) count(line *slowLine, sales int) {
 // enlist makes a line wait for a worker, and starts another one if all are busy; the caller has the lock.
 func (l *slowLane) enlist(line *slowLine) {
 	l.ready = append(l.ready, line)
-	if l.idle == 0 && l.extra < l.options.ExtraSlowLaneConns() && !l.closed {
+	if len(l.ready) > l.idle && l.extra < l.options.ExtraSlowLaneConns() && !l.closed {
 		l.extra++
 		l.workers.Go(func() { l.run(false) })
 		return

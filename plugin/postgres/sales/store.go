@@ -56,6 +56,7 @@ type notices struct {
 	lost    rate.Sometimes // a connection was lost
 	unset   rate.Sometimes // its sessions lack settings
 	hasty   rate.Sometimes // its commits are answered before they are safe
+	locked  rate.Sometimes // a lock on a table is waited for
 	keyless rate.Sometimes // it keeps sales, but not their idempotency keys
 }
 
@@ -84,6 +85,7 @@ func NewStore(o postgres.Options) (*Store, error) {
 		lost:    rate.Sometimes{Interval: noticeInterval},
 		unset:   rate.Sometimes{Interval: noticeInterval},
 		hasty:   rate.Sometimes{Interval: noticeInterval},
+		locked:  rate.Sometimes{Interval: noticeInterval},
 		keyless: rate.Sometimes{Interval: noticeInterval},
 	}}
 	s.queue = newQueue(s.shared)
@@ -121,10 +123,14 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 		return nil, shed.err()
 	}
 	recorded, err, left := p.wait(ctx, s.ctx)
-	if left {
-		s.queue.leave(p)
+	if !left {
+		return recorded, err
 	}
-	return recorded, err
+	if shed := s.queue.leave(p); shed != nil {
+		s.metrics.shed(shed.reason)
+		return nil, shed.err()
+	}
+	return nil, err
 }
 
 func (s *Store) enter() bool {

@@ -11,7 +11,7 @@ func (q *queue) take(s *seat) (batch, diverted []*pendingSale) {
 	s.connected, s.taken = true, true
 	switch s.task {
 	case askTask:
-		q.takeGroup(s)
+		q.takeLost(s)
 	case apartTask:
 		for len(s.sales) < q.batch && q.takeOne(s, s.workspace, now) {
 		}
@@ -60,7 +60,7 @@ func (q *queue) takeOne(s *seat, ws *workspace, now time.Time) bool {
 				q.metrics.shed(shedLate)
 			}
 			q.unlock(p)
-			q.enlist(l, false)
+			q.enlist(l)
 			continue
 		}
 		q.begin(l, s)
@@ -109,8 +109,11 @@ func (q *queue) finish(s *seat, again, lost []*pendingSale, suspects []string, c
 	}
 	q.unlockAnswered(s.sales)
 	q.unlockAnswered(s.diverted)
+	if s.task != askTask && !q.lost.asking { // else they would be reserved for long
+		q.reserve(lost)
+	}
 	for _, l := range s.lines {
-		q.end(l, true)
+		q.end(l)
 	}
 	q.leaveTask(s, lost, now)
 }
@@ -119,7 +122,7 @@ func (q *queue) finish(s *seat, again, lost []*pendingSale, suspects []string, c
 func (q *queue) leaveTask(s *seat, lost []*pendingSale, now time.Time) {
 	switch s.task {
 	case askTask:
-		q.dropOver(s.group)
+		q.dropOver(s)
 		q.lost.giveBack(s.group, lost, now)
 	case apartTask:
 		q.lost.add(lost, now)
@@ -134,7 +137,7 @@ func (q *queue) leaveTask(s *seat, lost []*pendingSale, now time.Time) {
 	clear(s.lines)
 	clear(s.sales)
 	clear(s.diverted)
-	s.task, s.workspace, s.group = noTask, nil, nil
+	s.last, s.task, s.workspace, s.group = s.task, noTask, nil, lostGroup{}
 	s.lines, s.sales, s.diverted = s.lines[:0], s.sales[:0], s.diverted[:0]
 }
 
@@ -173,15 +176,20 @@ func (q *queue) begin(l *line, s *seat) {
 		return
 	}
 	q.count(l, -l.waiting.length)
-	l.seat = s
+	l.seat, l.wanted = s, false
 	s.lines = append(s.lines, l)
 }
 
-// end lets a line join further batches.
-func (q *queue) end(l *line, urgent bool) {
+// end lets a line join further batches, unless lost sales of the customer are to be asked for first.
+func (q *queue) end(l *line) {
+	if l.wanted {
+		l.seat, l.wanted = q.reserved, false
+		q.lost.hurry(time.Now())
+		return
+	}
 	l.seat = nil
 	q.count(l, l.waiting.length)
-	q.enlist(l, urgent)
+	q.enlist(l)
 	q.settle(l)
 }
 
@@ -193,7 +201,7 @@ const (
 )
 
 // apartWorkspaces are those whose sales made a shared batch wait for another session. Their sales are in batches of
-// their own for a while, at most one of a workspace at a time, and never on most of the writers.
+// their own for a while, at most one of a workspace at a time, on half of the writers at most if there are several.
 type apartWorkspaces struct {
 	until   map[string]time.Time
 	turns   []*workspace // that have ready sales and no batch under way

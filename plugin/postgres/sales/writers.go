@@ -1,6 +1,7 @@
 package sales
 
 import (
+	"slices"
 	"time"
 
 	"hoko.to/edge/plugin/postgres"
@@ -108,12 +109,13 @@ const (
 type seat struct {
 	wake      chan struct{}
 	task      task
+	last      task      // before this one
 	since     time.Time // of the task
 	taken     bool      // its batch is taken
 	connected bool
 
 	workspace *workspace // of an apartTask
-	group     *lostGroup // of an askTask
+	group     lostGroup  // of an askTask
 	lines     []*line    // of the customers in its batch
 	sales     []*pendingSale
 	diverted  []*pendingSale // taken for the slow lane
@@ -122,6 +124,9 @@ type seat struct {
 // await returns once the seat has a task; false once the queue is closed.
 func (q *queue) await(s *seat) bool {
 	q.mu.Lock()
+	if !s.connected { // one that is should have the work
+		q.dispatch(time.Now())
+	}
 	if q.closed || q.assign(s, time.Now()) {
 		defer q.mu.Unlock()
 		return !q.closed
@@ -133,28 +138,37 @@ func (q *queue) await(s *seat) bool {
 	return s.task != noTask
 }
 
-// dispatch assigns work to idle seats: to those first that were busy last.
+// dispatch assigns work to idle seats: to those first that are connected, and were busy last.
 func (q *queue) dispatch(now time.Time) {
 	for len(q.idle) > 0 {
-		last := len(q.idle) - 1
-		s := q.idle[last]
+		i := len(q.idle) - 1
+		for i > 0 && !q.idle[i].connected {
+			i--
+		}
+		if !q.idle[i].connected {
+			i = len(q.idle) - 1
+		}
+		s := q.idle[i]
 		if !q.assign(s, now) {
 			q.wakeLater(now)
 			return
 		}
-		q.idle = q.idle[:last]
+		q.idle = slices.Delete(q.idle, i, i+1)
 		s.wake <- struct{}{}
 	}
 }
 
-// assign gives the seat a task, if there is one.
+// assign gives the seat a task, if there is one: a shared batch if its last task was another.
 func (q *queue) assign(s *seat, now time.Time) bool {
+	shared := q.wanted(now)
 	switch {
-	case q.lost.take(s, now):
+	case shared && s.last > sharedTask:
+		s.task = sharedTask
+	case q.lost.take(s, q.batch, now):
 		s.task = askTask
 	case q.apart.take(s):
 		s.task = apartTask
-	case q.wanted(now):
+	case shared:
 		s.task = sharedTask
 	default:
 		return false
@@ -204,7 +218,7 @@ func (q *queue) wakeLater(now time.Time) {
 			if s.task != sharedTask {
 				continue
 			}
-			if overdue := s.overdue(patience); overdue.After(now) && (!some || overdue.Before(at)) {
+			if overdue := s.overdue(patience); !overdue.Before(now) && (!some || overdue.Before(at)) {
 				at, some = overdue, true
 			}
 		}
