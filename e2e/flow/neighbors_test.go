@@ -39,7 +39,11 @@ func TestOffendingWorkspace_CostsTheOthersLittle(t *testing.T) {
 				offense.prepare(s)
 			}
 			others := s.load()
-			others.keepBusy(choose(64, 256), s.ofAll)
+			others.keepBusy(choose(64, 256), func(client, n int) request {
+				r := s.ofAll(client, n)
+				r.key = fmt.Sprint(client, "-", n)
+				return r
+			})
 			others.measure(2 * time.Second)
 			without := others.measure(choose(4*time.Second, 10*time.Second))
 			offender := s.load()
@@ -61,6 +65,7 @@ func TestOffendingWorkspace_CostsTheOthersLittle(t *testing.T) {
 // lockLink holds the link of the offender's workspace, to which sales refer, as a site may do.
 func (s *shop) lockLink() {
 	s.db.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (link_id) REFERENCES hoko.links")
+	s.db.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT $1, 'c' || i, 'Ada' FROM generate_series(0, 9) i", workspace(0))
 	stranger := testenv.Connect(s.t, s.dsn)
 	stranger.Exec("BEGIN")
 	stranger.Exec("SELECT FROM hoko.links WHERE workspace_id = $1 FOR UPDATE", workspace(0))
