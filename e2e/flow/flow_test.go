@@ -16,9 +16,10 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-var long = flag.Bool("flow.long", false, "run each test as long, and with as many clients, as docs/overload.md says its figures were measured")
+var long = flag.Bool("flow.long", false, "run each test as long, and with as many clients, as the bars ask for")
 
-// choose returns the short form's value, or the long one's.
+// choose returns the short form's value, or the long one's. In the short form commits take long, so that other work on
+// the machine hardly changes how many there are a second.
 func choose[V any](short, ifLong V) V {
 	if *long {
 		return ifLong

@@ -78,7 +78,7 @@ func (l *load) wantRetryAfter(t *testing.T) {
 
 func TestOverload_OfOneWorkspaceIsItsOwn(t *testing.T) {
 	s := openShop(t, 1, choose("batch 16\nqueue 256\ntimeout 3s", "timeout 10s"))
-	s.commitsTake(choose(100*time.Millisecond, 400*time.Millisecond))
+	s.commitsTake(choose(200*time.Millisecond, 400*time.Millisecond))
 	others := s.load()
 	others.keepBusy(2*(workspaces-1), s.ofAll)
 	others.measure(2 * time.Second)

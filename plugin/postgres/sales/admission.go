@@ -63,6 +63,9 @@ func (q *queue) admit(p *pendingSale, now time.Time) *shed {
 	if ws != nil {
 		mine, others = ws.all.length, others-1
 	}
+	if !q.free(ws, l) && now.Add(wait+q.times.most(now)).After(p.deadline) {
+		return &shed{shedWait, errWait, wait}
+	}
 	switch share := q.limit / (others + 1); {
 	case q.waiting >= q.limit && mine >= max(share, 1):
 		return &shed{shedQueue, errFull, wait}
@@ -71,10 +74,12 @@ func (q *queue) admit(p *pendingSale, now time.Time) *shed {
 	case q.waiting >= q.limit && !q.evict(mine, now):
 		return &shed{shedQueue, errFull, wait}
 	}
-	if len(q.idle) == 0 && now.Add(wait+q.times.most(now)).After(p.deadline) {
-		return &shed{shedWait, errWait, wait}
-	}
 	return nil
+}
+
+// free reports whether an idle writer can take a further sale of the workspace and customer immediately.
+func (q *queue) free(ws *workspace, l *line) bool {
+	return len(q.idle) > 0 && (l == nil || l.seat == nil) && (ws == nil || !ws.running)
 }
 
 // evict sheds the newest sale of the workspace that has most waiting, if that is more than so many.
@@ -101,7 +106,7 @@ func (q *queue) evict(than int, now time.Time) bool {
 // expectedWait returns how long a further sale of the workspace and customer would wait before it is sent.
 func (q *queue) expectedWait(ws *workspace, l *line, now time.Time) time.Duration {
 	usual := q.times.usual(now)
-	if len(q.idle) > 0 || usual == 0 {
+	if q.free(ws, l) || usual == 0 {
 		return 0
 	}
 	ahead, writers := 0, 0
@@ -115,8 +120,10 @@ func (q *queue) expectedWait(ws *workspace, l *line, now time.Time) time.Duratio
 		ahead = ws.all.length
 	}
 	switch {
-	case ws != nil && ws.apart:
+	case ws != nil && ws.isolated:
 		writers = 1
+	case len(q.idle) > 0: // only the customer is waited for
+		ahead, writers = 0, len(q.seats)
 	default: // the workspaces take turns
 		ahead = min(q.waiting, (ahead+1)*max(len(q.workspaces), 1))
 	}
@@ -128,9 +135,10 @@ func (q *queue) expectedWait(ws *workspace, l *line, now time.Time) time.Duratio
 }
 
 // inTime reports whether a sale that is sent now is likely to be answered in its time. While a writer is idle, every
-// sale is: what the edge knows of its statements may be out of date.
+// sale is that has just arrived: what the edge knows of its statements may be out of date.
 func (q *queue) inTime(p *pendingSale, now time.Time) bool {
-	return len(q.idle) > 0 || !now.Add(q.times.most(now)).After(p.deadline)
+	most := q.times.most(now)
+	return len(q.idle) > 0 && now.Sub(p.arrived) < most || !now.Add(most).After(p.deadline)
 }
 
 // wait returns the expected wait of a sale of a workspace that has none waiting.

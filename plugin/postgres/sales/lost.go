@@ -50,9 +50,8 @@ func (l *lostSales) take(s *seat, most int, now time.Time) bool {
 	return l.asking
 }
 
-// giveBack ends the asking. skipped are sales whose customers were in another batch, and lost those that are still lost.
+// giveBack takes back the sales of a group whose customers were in another batch, and those that are still lost.
 func (l *lostSales) giveBack(g lostGroup, lost []*pendingSale, now time.Time) {
-	l.asking = false
 	if len(g.sales) > 0 {
 		l.groups = append(l.groups, lostGroup{sales: g.sales, due: now.Add(max(g.pause, minAskPause)), pause: g.pause, behind: true})
 	}

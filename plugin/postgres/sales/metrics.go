@@ -31,7 +31,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 		sheds: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "hoko_sale_shed_total",
-			Help: "Sales answered 503 without being sent, because more came than could be committed, by reason.",
+			Help: "Sales answered 503 because more came than could be committed, or waited for a lock, by reason.",
 		}, []string{"reason"}),
 		failures: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "hoko_sale_statement_failures_total",

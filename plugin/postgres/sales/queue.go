@@ -28,7 +28,7 @@ type queue struct {
 	keys       map[idempotencyKey]*chain // by key of a sale under way: those that wait for it; nil if none ever did
 	diverted   map[customerKey]struct{}  // customers whose sales go to the slow lane
 	lost       lostSales
-	apart      apartWorkspaces
+	isolated   isolatedWorkspaces
 	idle       []*seat
 	timer      *time.Timer // wakes a seat for work that none has taken by then
 	wakesAt    time.Time
@@ -37,15 +37,15 @@ type queue struct {
 
 // workspace is a workspace that has sales in the queue or in a batch.
 type workspace struct {
-	id      string
-	all     chain
-	ready   int     // of those, sales of customers that are in no batch
-	urgent  []*line // of customers that come first: they were in a batch already
-	line    []*line // of the others; both may hold lines that are no longer ready
-	lines   int     // customers of its own in queue.lines
-	inTurns bool
-	apart   bool // it is in batches of its own
-	running bool // and one of them is under way
+	id       string
+	all      chain
+	ready    int     // of those, sales of customers that are in no batch
+	urgent   []*line // of customers that come first: they were in a batch already
+	line     []*line // of the others; both may hold lines that are no longer ready
+	lines    int     // customers of its own in queue.lines
+	inTurns  bool
+	isolated bool // it is in batches of its own
+	running  bool // and one of them is under way
 }
 
 // line is a customer that has sales in the queue or in a batch.
@@ -70,7 +70,7 @@ func newQueue(s *shared) *queue {
 		lines:      map[customerKey]*line{},
 		keys:       map[idempotencyKey]*chain{},
 		diverted:   map[customerKey]struct{}{},
-		apart:      newApartWorkspaces(writers),
+		isolated:   isolatedWorkspaces{until: map[string]time.Time{}},
 	}
 	for range writers {
 		q.seats = append(q.seats, &seat{wake: make(chan struct{}, 1)})
@@ -163,8 +163,8 @@ func (q *queue) turn(ws *workspace) {
 	}
 	ws.inTurns = true
 	turns := &q.turns
-	if ws.apart {
-		turns = &q.apart.turns
+	if ws.isolated {
+		turns = &q.isolated.turns
 	}
 	if len(*turns) > 2*len(q.workspaces)+staleRoom {
 		*turns = slices.DeleteFunc(*turns, func(ws *workspace) bool { return q.workspaces[ws.id] != ws })
@@ -178,7 +178,7 @@ func (q *queue) count(l *line, sales int) {
 		return
 	}
 	l.workspace.ready += sales
-	if !l.workspace.apart {
+	if !l.workspace.isolated {
 		q.ready += sales
 	}
 }
@@ -196,11 +196,11 @@ func (q *queue) remove(p *pendingSale) {
 		return
 	}
 	q.count(l, -1)
-	q.settle(l)
+	q.dropIfEmpty(l)
 }
 
-// settle forgets a line without sales that is in no batch.
-func (q *queue) settle(l *line) {
+// dropIfEmpty forgets a line without sales that is in no batch.
+func (q *queue) dropIfEmpty(l *line) {
 	if l.seat != nil || l.waiting.length > 0 || q.lines[l.customer] != l {
 		return
 	}
@@ -219,7 +219,7 @@ func (q *queue) forget(ws *workspace) {
 func (q *queue) workspace(id string) *workspace {
 	ws := q.workspaces[id]
 	if ws == nil {
-		ws = &workspace{id: id, all: chain{kind: byWorkspace}, apart: q.apart.suspected(id)}
+		ws = &workspace{id: id, all: chain{kind: byWorkspace}, isolated: q.isolated.suspected(id)}
 		q.workspaces[id] = ws
 	}
 	return ws

@@ -66,16 +66,19 @@ func (r *runner) stepAside(a attempt, err error) {
 	case waitedForTable(err):
 		r.again = append(r.again, a.sales...)
 	case r.blocked >= maxBlocked:
-		r.giveWay(a.sales)
+		r.leave(a.sales, customerLocked)
 	case len(a.sales) > 1:
 		r.halve(a, nil)
-	case r.asks:
-		r.blocked++
+	case r.asks: // so the others are asked for before it the next time
+		for _, rest := range r.todo {
+			r.again = append(r.again, rest.sales...)
+		}
+		r.todo = r.todo[:0]
 		r.again = append(r.again, a.sales...)
 	case !a.existing: // is it the customer, which another session is creating?
 		r.blocked++
 		r.suspect(a.sales[0])
-		r.setApart(a.sales[0].WorkspaceID)
+		r.isolate(a.sales[0].WorkspaceID)
 		a.existing = true
 		r.todo = append(r.todo, a)
 	default:
@@ -83,23 +86,13 @@ func (r *runner) stepAside(a attempt, err error) {
 	}
 }
 
-// maxBlocked is how many sales of a batch are found one by one that would have to wait. The search costs a wait for each
-// halving.
+// maxBlocked is how many sales of a batch are found one by one that would have to wait, each of which costs a wait for
+// every halving. Then all goes to the slow lane in which there is another one.
 const maxBlocked = 3
 
-// giveWay leaves sales to the slow lane among which there is another one that would have to wait. What is asked for is
-// asked for later.
-func (r *runner) giveWay(sales []*pendingSale) {
-	if r.asks {
-		r.again = append(r.again, sales...)
-		return
-	}
-	r.leave(sales, customerLocked)
-}
-
-// setApart takes the sales of a workspace out of the attempts to come, unless they are all of them: they join a batch of
+// isolate takes the sales of a workspace out of the attempts to come, unless they are all of them: they join a batch of
 // their own.
-func (r *runner) setApart(workspaceID string) {
+func (r *runner) isolate(workspaceID string) {
 	others := func(p *pendingSale) bool { return p.WorkspaceID != workspaceID }
 	if !slices.ContainsFunc(r.todo, func(a attempt) bool { return slices.ContainsFunc(a.sales, others) }) {
 		return

@@ -199,7 +199,7 @@ func (r *runner) inTime(p *pendingSale) bool {
 }
 
 func (r *runner) slowMargin() time.Duration {
-	return min(maxSlowMargin, r.options.SaleTimeout/20)
+	return max(min(maxSlowMargin, r.options.SaleTimeout/20), min(r.times.most(time.Now()), r.options.SaleTimeout/4))
 }
 
 // patience is how long the sales may wait for a lock.

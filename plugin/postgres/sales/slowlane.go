@@ -67,6 +67,11 @@ func (l *slowLane) run(lasts bool) {
 		switch err := session.ready(l.ctx); {
 		case blocked(err):
 			l.finish(line, sales, keep(slices.Clone(sales), runner.inTime))
+		case err != nil && !lasts: // the lasting ones may have connections
+			l.finish(line, sales, slices.Clone(sales))
+			session.pause(l.ctx)
+			l.leave()
+			return
 		case err != nil:
 			l.finish(line, sales, runner.unreachable(sales, err))
 			session.pause(l.ctx)
@@ -75,6 +80,13 @@ func (l *slowLane) run(lasts bool) {
 			l.finish(line, sales, runner.retain(runner.record(slices.Clone(sales))))
 		}
 	}
+}
+
+// leave ends a worker that does not last.
+func (l *slowLane) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.extra--
 }
 
 // add joins a sale to its customer's line, or returns why it is shed: neither a customer nor a workspace may fill the
@@ -95,7 +107,7 @@ func (l *slowLane) add(p *pendingSale, creates bool) *shed {
 	if !known {
 		line = &slowLine{customer: p.customer}
 		l.lines[p.customer] = line
-		l.enlist(line)
+		l.enlist(line, l.idle)
 	}
 	if creates && !line.creates {
 		line.creates = true
@@ -170,7 +182,7 @@ func (l *slowLane) putBack(line *slowLine, again []*pendingSale) {
 	l.count(line, len(again))
 	line.waiting = append(again, line.waiting...)
 	if len(line.waiting) > 0 {
-		l.enlist(line)
+		l.enlist(line, l.idle+1) // the worker that gives it back is free
 		return
 	}
 	delete(l.lines, line.customer)
@@ -188,10 +200,10 @@ func (l *slowLane) count(line *slowLine, sales int) {
 	}
 }
 
-// enlist makes a line wait for a worker, and starts another one if all are busy; the caller has the lock.
-func (l *slowLane) enlist(line *slowLine) {
+// enlist makes a line wait for a worker, and starts another one if too few are idle; the caller has the lock.
+func (l *slowLane) enlist(line *slowLine, idle int) {
 	l.ready = append(l.ready, line)
-	if len(l.ready) > l.idle && l.extra < l.options.ExtraSlowLaneConns() && !l.closed {
+	if len(l.ready) > idle && l.extra < l.options.ExtraSlowLaneConns() && !l.closed {
 		l.extra++
 		l.workers.Go(func() { l.run(false) })
 		return

@@ -18,7 +18,7 @@ import (
 var errClosed = errors.New("the sale store is closed")
 
 // Store records sales by group commit: an idle writer takes all sales that wait, has one statement
-// record them, and answers each. No timer is involved: a batch gathers while the one before it
+// record them, and answers each. A batch gathers while the one before it
 // commits, so a lone sale is not delayed and a busy edge amortizes its commits.
 //
 // Sales whose customer another session has locked go to a slow lane with connections of its own, so
@@ -126,7 +126,7 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 	if !left {
 		return recorded, err
 	}
-	if shed := s.queue.leave(p); shed != nil {
+	if shed := s.queue.leave(p); shed != nil && s.ctx.Err() == nil {
 		s.metrics.shed(shed.reason)
 		return nil, shed.err()
 	}

@@ -1,6 +1,9 @@
 package sales
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // take returns the sales of the seat's batch, and those that were taken for the slow lane. Both are the seat's until
 // it finishes.
@@ -12,7 +15,7 @@ func (q *queue) take(s *seat) (batch, diverted []*pendingSale) {
 	switch s.task {
 	case askTask:
 		q.takeLost(s)
-	case apartTask:
+	case isolatedTask:
 		for len(s.sales) < q.batch && q.takeOne(s, s.workspace, now) {
 		}
 	default:
@@ -27,8 +30,8 @@ func (q *queue) takeTurns(s *seat, now time.Time) {
 	for len(s.sales) < q.batch && len(q.turns) > 0 {
 		ws := q.turns[0]
 		q.turns = q.turns[1:]
-		if ws.apart || !q.takeOne(s, ws, now) {
-			ws.inTurns = ws.apart && ws.inTurns
+		if ws.isolated || !q.takeOne(s, ws, now) {
+			ws.inTurns = ws.isolated && ws.inTurns
 			continue
 		}
 		q.turns = append(q.turns, ws)
@@ -123,11 +126,11 @@ func (q *queue) leaveTask(s *seat, lost []*pendingSale, now time.Time) {
 	switch s.task {
 	case askTask:
 		q.dropOver(s)
+		q.detach(s)
 		q.lost.giveBack(s.group, lost, now)
-	case apartTask:
+	case isolatedTask:
 		q.lost.add(lost, now)
-		q.apart.running--
-		s.workspace.running = false
+		q.detach(s)
 		q.rejoin(s.workspace)
 		q.turn(s.workspace)
 		q.forget(s.workspace)
@@ -149,11 +152,7 @@ func (q *queue) unreachable(s *seat, err error) {
 	now, since := time.Now(), s.since
 	s.connected = false
 	q.leaveTask(s, nil, now)
-	connected := false
-	for _, other := range q.seats {
-		connected = connected || other.connected
-	}
-	if err != nil && !connected {
+	if err != nil && !q.connected() {
 		q.failArrived(since, notRecorded(err))
 	}
 	q.dispatch(now)
@@ -182,38 +181,29 @@ func (q *queue) begin(l *line, s *seat) {
 
 // end lets a line join further batches, unless lost sales of the customer are to be asked for first.
 func (q *queue) end(l *line) {
-	if l.wanted {
+	if l.wanted && !q.lost.asking {
 		l.seat, l.wanted = q.reserved, false
 		q.lost.hurry(time.Now())
 		return
 	}
-	l.seat = nil
+	l.seat, l.wanted = nil, false
 	q.count(l, l.waiting.length)
 	q.enlist(l)
-	q.settle(l)
+	q.dropIfEmpty(l)
 }
 
-const (
-	// suspectFor is how long a workspace's sales are in batches of their own after they made others wait.
-	suspectFor = 10 * time.Second
-	// maxSuspects bounds the memory of them.
-	maxSuspects = 1024
-)
+// suspectFor is how long a workspace's sales are in batches of their own after they made others wait.
+const suspectFor = 10 * time.Second
 
-// apartWorkspaces are those whose sales made a shared batch wait for another session. Their sales are in batches of
+// isolatedWorkspaces are those whose sales made a shared batch wait for another session. Their sales are in batches of
 // their own for a while, at most one of a workspace at a time, on half of the writers at most if there are several.
-type apartWorkspaces struct {
+type isolatedWorkspaces struct {
 	until   map[string]time.Time
 	turns   []*workspace // that have ready sales and no batch under way
 	running int
-	most    int
 }
 
-func newApartWorkspaces(writers int) apartWorkspaces {
-	return apartWorkspaces{until: map[string]time.Time{}, most: max(writers/2, 1)}
-}
-
-func (a *apartWorkspaces) suspected(id string) bool {
+func (a *isolatedWorkspaces) suspected(id string) bool {
 	if len(a.until) == 0 {
 		return false
 	}
@@ -221,9 +211,9 @@ func (a *apartWorkspaces) suspected(id string) bool {
 	return known && time.Now().Before(until)
 }
 
-// take gives the seat the workspace whose turn it is.
-func (a *apartWorkspaces) take(s *seat) bool {
-	for a.running < a.most && len(a.turns) > 0 {
+// take gives the seat the workspace whose turn it is, unless so many are under way.
+func (a *isolatedWorkspaces) take(s *seat, most int) bool {
+	for a.running < most && len(a.turns) > 0 {
 		ws := a.turns[0]
 		a.turns = a.turns[1:]
 		ws.inTurns = false
@@ -243,23 +233,24 @@ func (q *queue) suspect(id string, now time.Time) {
 	if len(q.workspaces) < 2 {
 		return
 	}
-	if len(q.apart.until) >= maxSuspects {
-		clear(q.apart.until)
+	maps.DeleteFunc(q.isolated.until, func(_ string, until time.Time) bool { return until.Before(now) })
+	if _, known := q.isolated.until[id]; !known && len(q.isolated.until) >= max(len(q.workspaces)/4, 1) {
+		return // were most of them isolated, no batch would hold sales of several
 	}
-	q.apart.until[id] = now.Add(suspectFor)
+	q.isolated.until[id] = now.Add(suspectFor)
 	ws := q.workspaces[id]
-	if ws == nil || ws.apart {
+	if ws == nil || ws.isolated {
 		return
 	}
 	q.ready -= ws.ready
-	ws.apart, ws.inTurns = true, false
+	ws.isolated, ws.inTurns = true, false
 	q.turn(ws)
 }
 
 // rejoin lets a workspace that was separated for long enough share its batches again.
 func (q *queue) rejoin(ws *workspace) {
-	if ws.apart && !q.apart.suspected(ws.id) {
-		ws.apart = false
+	if ws.isolated && !q.isolated.suspected(ws.id) {
+		ws.isolated = false
 		q.ready += ws.ready
 	}
 }

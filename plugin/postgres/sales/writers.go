@@ -91,10 +91,10 @@ func (w *writer) divert(p *pendingSale, creates bool) {
 type task int
 
 const (
-	noTask     task = iota
-	sharedTask      // the sales of all workspaces
-	apartTask       // those of one workspace that made others wait
-	askTask         // those whose outcome was lost
+	noTask       task = iota
+	sharedTask        // the sales of all workspaces
+	isolatedTask      // those of one workspace that made others wait
+	askTask           // those whose outcome was lost
 )
 
 const (
@@ -112,9 +112,10 @@ type seat struct {
 	last      task      // before this one
 	since     time.Time // of the task
 	taken     bool      // its batch is taken
+	detached  bool      // the task takes so long that another writer may have one like it
 	connected bool
 
-	workspace *workspace // of an apartTask
+	workspace *workspace // of an isolatedTask
 	group     lostGroup  // of an askTask
 	lines     []*line    // of the customers in its batch
 	sales     []*pendingSale
@@ -129,6 +130,9 @@ func (q *queue) await(s *seat) bool {
 	}
 	if q.closed || q.assign(s, time.Now()) {
 		defer q.mu.Unlock()
+		if !q.closed && len(q.idle) > 0 { // its connection may turn out to be dead
+			q.wakeLater(s.since)
+		}
 		return !q.closed
 	}
 	q.idle = append(q.idle, s)
@@ -160,32 +164,76 @@ func (q *queue) dispatch(now time.Time) {
 
 // assign gives the seat a task, if there is one: a shared batch if its last task was another.
 func (q *queue) assign(s *seat, now time.Time) bool {
-	shared := q.wanted(now)
+	q.detachOverdue(now)
+	shared := q.wanted(s, now)
 	switch {
 	case shared && s.last > sharedTask:
 		s.task = sharedTask
 	case q.lost.take(s, q.batch, now):
 		s.task = askTask
-	case q.apart.take(s):
-		s.task = apartTask
+	case q.isolated.take(s, q.mostIsolated()):
+		s.task = isolatedTask
 	case shared:
 		s.task = sharedTask
 	default:
 		return false
 	}
-	s.since, s.taken = now, false
+	s.since, s.taken, s.detached = now, false, false
 	return true
 }
 
+// connected reports whether a writer has a connection.
+func (q *queue) connected() bool {
+	return slices.ContainsFunc(q.seats, func(s *seat) bool { return s.connected })
+}
+
+// mostIsolated returns how many batches of isolated workspaces may be under way: half of the writers, and all but one
+// while no other sale waits.
+func (q *queue) mostIsolated() int {
+	if q.ready == 0 {
+		return max(len(q.seats)-1, 1)
+	}
+	return max(len(q.seats)/2, 1)
+}
+
+// detachOverdue lets others do what a stuck writer has been assigned, of what one writer does at a time.
+func (q *queue) detachOverdue(now time.Time) {
+	for _, s := range q.seats {
+		if s.task > sharedTask && !s.detached && s.overdue(q.patience(now)).Before(now) {
+			q.detach(s)
+		}
+	}
+}
+
+// detach ends the exclusive part of the seat's task.
+func (q *queue) detach(s *seat) {
+	if s.detached {
+		return
+	}
+	s.detached = true
+	switch s.task {
+	case askTask:
+		q.lost.asking = false
+		if !s.taken { // it cannot connect
+			q.lost.groups = append(q.lost.groups, s.group)
+			s.group = lostGroup{}
+		}
+	case isolatedTask:
+		q.isolated.running--
+		s.workspace.running = false
+		q.turn(s.workspace)
+	}
+}
+
 // wanted reports whether another shared batch should be begun.
-func (q *queue) wanted(now time.Time) bool {
+func (q *queue) wanted(by *seat, now time.Time) bool {
 	if q.ready == 0 {
 		return false
 	}
 	working, beginning := 0, 0
 	patience := q.patience(now)
 	for _, s := range q.seats {
-		if s.task != sharedTask || s.overdue(patience).Before(now) {
+		if s.task != sharedTask || s.overdue(patience).Before(now) || by.connected && !s.connected && !s.taken {
 			continue
 		}
 		working++
@@ -212,10 +260,10 @@ func (s *seat) overdue(patience time.Duration) time.Time {
 // wakeLater sets the timer for the moment at which an idle seat may be assigned what waits.
 func (q *queue) wakeLater(now time.Time) {
 	at, some := q.lost.due()
-	if q.ready > 0 {
+	if q.ready > 0 || q.isolated.running > 0 || q.lost.asking {
 		patience := q.patience(now)
 		for _, s := range q.seats {
-			if s.task != sharedTask {
+			if s.task == noTask || s.detached {
 				continue
 			}
 			if overdue := s.overdue(patience); !overdue.Before(now) && (!some || overdue.Before(at)) {

@@ -12,8 +12,8 @@
 --   raced = another session has just created the customer: next batch. new = unknown customer, and $17 is false. taken = this id is another workspace's sale: make a new one.
 --   Only rows that are `ok` have written anything.
 -- Errors, nothing of the batch is written: 23505 (a twin or an earlier run has committed meanwhile) the same batch again, after three times its halves.
---   55P03 (another session's open INSERT) again with $17 false, and then the `new` rows in the slow lane; 55P03 once more: its halves, a single row in the slow lane.
---   Where either is about an idempotency key, the sales that may be meant run apart from the others (retry.go).
+--   55P03 (another session's open transaction) its halves; a single row once more with $17 false, and then in the slow lane. On a lock of a whole table: the next batch.
+--   If 23505 names an idempotency key, the sales with keys of its workspace join a batch of their own (retry.go).
 --   40P01, 40001: again. Any other SQLSTATE (a row that Postgres refuses): its halves. Connection lost, outcome unknown: again with the same ids on another connection.
 -- A sale alone that changes nothing has a shorter statement, sale_single.sql; this one decides whatever that leaves.
 -- Slow lane: a connection of its own, this text without its skipping of locked rows, all waiting sales of one customer a statement, under a lock_timeout within their deadlines.

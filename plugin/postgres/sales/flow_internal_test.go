@@ -1,0 +1,230 @@
+package sales
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/sale"
+)
+
+func TestQueue_SuspectIsInBatchesOfItsOwn(t *testing.T) {
+	b := newBench(t, nil)
+	b.push("w/0")
+	first := b.want(0, "w/0")
+	b.push("x/0")
+	b.queue.finish(b.seats[0], first, nil, []string{"w"}, true)
+	b.push("w/1")
+	b.push("x/1")
+	b.want(0, "w/0 w/1")
+	b.push("w/2")
+	b.want(1, "x/0 x/1")
+	b.finish(0)
+	b.want(0, "w/2")
+	b.finish(0)
+	b.finish(1)
+}
+
+func TestQueue_LostSalesAreAskedForWithoutOthers(t *testing.T) {
+	b := newBench(t, nil)
+	lost := b.push("w/c/key")
+	b.want(0, "w/c/key")
+	lost.claim()
+	lost.lose()
+	b.push("w/d")
+	b.queue.finish(b.seats[0], nil, []*pendingSale{lost}, nil, true)
+	b.push("w/e/key")
+	b.want(0, "w/c/key")
+	b.want(1, "w/d")
+	b.finish(1)
+	b.finish(0)
+	b.want(0, "w/e/key")
+	b.finish(0)
+}
+
+func TestQueue_ShedsWhatCannotBeAnsweredInItsTime(t *testing.T) {
+	b := newBench(t, nil)
+	for i := range 8 {
+		b.push(fmt.Sprint("w/", i))
+	}
+	b.take(0)
+	b.take(1)
+	b.times.observe(5500*time.Millisecond, time.Now())
+	b.push("w/8") // is sent once one of them has ended
+	if _, shed := b.try("w/0"); shed == nil || shed.reason != shedWait || shed.wait < 5*time.Second {
+		t.Errorf("shed %+v, want for its customer's wait", shed)
+	}
+	late := b.push("w/9")
+	late.deadline = time.Now().Add(time.Second)
+	b.finish(0)
+	b.seats[1].since = time.Time{}
+	b.want(0, "w/8")
+	if _, err, _ := late.wait(t.Context(), t.Context()); !errors.Is(err, sale.ErrNotRecorded) {
+		t.Errorf("the late one: %v", err)
+	}
+	b.finish(0)
+	b.finish(1)
+}
+
+func TestQueue_LostSaleComesBeforeItsCustomersNext(t *testing.T) {
+	b := newBench(t, nil)
+	lost := b.push("w/hot")
+	b.want(0, "w/hot")
+	lost.claim()
+	lost.lose()
+	b.push("w/hot")
+	b.queue.finish(b.seats[0], nil, []*pendingSale{lost}, nil, false)
+	if batch := b.want(1, "w/hot"); batch[0] != lost {
+		t.Error("a further sale of the customer came first")
+	}
+	b.finish(1, lost)
+}
+
+func TestQueue_LostSaleWaitsForItsCustomersBatch(t *testing.T) {
+	b := newBench(t, nil)
+	lost := b.push("w/hot")
+	b.want(0, "w/hot")
+	lost.claim()
+	lost.lose()
+	b.queue.finish(b.seats[0], nil, nil, nil, true)
+	b.push("w/hot")
+	b.want(0, "w/hot")
+	b.ask([]*pendingSale{lost})
+	b.want(1, "")
+	b.finish(1)
+	b.push("w/hot")
+	b.finish(0)
+	if batch := b.want(0, "w/hot"); len(batch) != 1 || batch[0] != lost {
+		t.Error("the lost sale is not asked for")
+	}
+	b.finish(0)
+	b.want(0, "w/hot")
+	b.finish(0)
+}
+
+func TestQueue_OnlyWriterSharesItsTimeWithSuspects(t *testing.T) {
+	b := newBench(t, func(o *postgres.Options) { o.Writers = 1 })
+	b.push("w/0")
+	b.push("x/0")
+	first := b.want(0, "w/0 x/0")
+	b.queue.finish(b.seats[0], first, nil, []string{"w"}, true)
+	var order []string
+	for i := range 6 {
+		b.push(fmt.Sprint("w/more", i))
+		b.push(fmt.Sprint("x/more", i))
+		batch := b.take(0)
+		order = append(order, batch[0].WorkspaceID)
+		b.finish(0)
+	}
+	if got := strings.Join(order, " "); got != "w x w x w x" && got != "x w x w x w" {
+		t.Errorf("batches of %s", got)
+	}
+}
+
+func TestQueue_ServedCustomerComesLast(t *testing.T) {
+	b := newBench(t, func(o *postgres.Options) { o.Batch = 1 })
+	b.push("w/a")
+	b.push("w/b")
+	b.want(0, "w/a")
+	b.push("w/a")
+	b.finish(0)
+	b.want(0, "w/b")
+	b.finish(0)
+	b.want(0, "w/a")
+	b.finish(0)
+}
+
+func TestQueue_KeepsNoPlacesOfSalesThatFailed(t *testing.T) {
+	b := newBench(t, nil)
+	for i := range 10_000 {
+		b.push(fmt.Sprint("w", i%10, "/", i))
+		if i%10 == 9 {
+			b.mu.Lock()
+			b.failArrived(time.Now(), notRecorded(errFull))
+			b.mu.Unlock()
+		}
+	}
+	if n := len(b.turns); n > 200 {
+		t.Errorf("%d turns are kept of workspaces that have no sale", n)
+	}
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	b.push("stays/0")
+	for i := range 10_000 {
+		p := b.push(fmt.Sprint("stays/", i+1))
+		p.wait(left, t.Context())
+		b.leave(p)
+	}
+	if n := len(b.workspaces["stays"].line); n > 200 {
+		t.Errorf("%d places are kept of customers that have no sale", n)
+	}
+}
+
+func TestEstimate_FollowsHoweverSeldomStatementsEnd(t *testing.T) {
+	for _, took := range []time.Duration{5 * time.Millisecond, 1600 * time.Millisecond, 3 * time.Second} {
+		var e estimate
+		now := time.Now()
+		for range 100 {
+			e.observe(5*time.Millisecond, now)
+		}
+		for range 20 {
+			now = now.Add(took)
+			e.observe(took, now)
+		}
+		if usual := e.usual(now); usual < took*8/10 || usual > took*12/10 {
+			t.Errorf("after statements of %v it says %v", took, usual)
+		}
+		if usual := e.usual(now.Add(15 * time.Second)); usual > took/4 {
+			t.Errorf("a while after statements of %v it says %v", took, usual)
+		}
+	}
+}
+
+func TestEstimate_IsHardlyChangedByAnOutage(t *testing.T) {
+	var e estimate
+	now := time.Now()
+	for range 100 {
+		e.observe(5*time.Millisecond, now)
+	}
+	for range 4 {
+		e.observe(4900*time.Millisecond, now)
+	}
+	if most := e.most(now); most > 4*time.Second {
+		t.Errorf("after four statements that were held up it says %v", most)
+	}
+}
+
+func TestQueue_IdleWriterIsNoReasonToKeepWhatItCannotTake(t *testing.T) {
+	b := newBench(t, nil)
+	b.push("w/hot")
+	b.want(0, "w/hot")
+	b.times.observe(5500*time.Millisecond, time.Now())
+	b.idle = []*seat{b.seats[1]}
+	if _, shed := b.try("w/hot"); shed == nil || shed.reason != shedWait || shed.wait < 5*time.Second {
+		t.Errorf("shed %+v, want for the customer's batch", shed)
+	}
+	b.idle = nil
+	b.finish(0)
+}
+
+func TestQueue_StuckTaskIsNoReasonToWait(t *testing.T) {
+	b := newBench(t, nil)
+	b.push("w/0")
+	b.push("x/0")
+	first := b.want(0, "w/0 x/0")
+	b.queue.finish(b.seats[0], first[:1], nil, []string{"w"}, true)
+	b.want(0, "w/0")
+	b.push("w/1")
+	b.want(1, "")
+	b.seats[0].since = time.Now().Add(-time.Second)
+	b.want(1, "w/1")
+	b.finish(0)
+	b.finish(1)
+	if b.isolated.running != 0 {
+		t.Errorf("%d batches of isolated workspaces are counted", b.isolated.running)
+	}
+}
