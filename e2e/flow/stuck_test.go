@@ -117,7 +117,8 @@ func TestHalfOfTheConnectionsDie_AndTheOthersCarryOn(t *testing.T) {
 	<-time.After(time.Duration(seconds) * time.Second)
 	for i := range seconds {
 		from := died.Add(time.Duration(i) * time.Second)
-		wantAtLeast(t, "a second after the connections died", l.between(from, from.Add(time.Second)), usual, 0.35)
+		// Up to three of the four writers', as the slow lane's are among them.
+		wantAtLeast(t, "a second after the connections died", l.between(from, from.Add(time.Second)), usual, 0.2)
 	}
 	l.end()
 	s.wantNoneTwice(l)
