@@ -130,7 +130,7 @@ func answer(w http.ResponseWriter, recorded *Recorded) {
 // answerError rejects the request if the caller can fix it and returns every other error.
 func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, key *apikey.Key, req *Request, err error) error {
 	unknown, isUnknown := errors.AsType[*UnknownOutcomeError](err)
-	overloaded, isOverloaded := errors.AsType[*OverloadedError](err)
+	notRecorded, isNotRecorded := errors.AsType[*NotRecordedError](err)
 	switch {
 	case errors.Is(err, ErrUnattributed):
 		h.reject(w, r, key, invalidRequest(unattributed(req)))
@@ -141,8 +141,8 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, key *apike
 	case isUnknown:
 		w.Header().Set("Hoko-Sale-Id", unknown.SaleID.String())
 		return &apierror.Failure{Err: apierror.GatewayTimeout, Cause: err}
-	case isOverloaded:
-		apierror.SetBacklog(w.Header(), overloaded.RetryAfter)
+	case isNotRecorded:
+		apierror.SetBacklog(w.Header(), notRecorded.RetryAfter)
 		return &apierror.Failure{Err: apierror.Unavailable, Cause: err}
 	case errors.Is(err, ErrNotRecorded):
 		return &apierror.Failure{Err: apierror.Unavailable, Cause: err}

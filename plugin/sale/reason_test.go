@@ -272,7 +272,7 @@ func Test5xx_AreReturnedThenAnswered(t *testing.T) {
 	}{
 		"500":              {errors.New("value out of range"), apierror.Internal, 500, `{"error":{"en":"Internal server error","ar":"خطأ داخلي في الخادم"}}`, "", []string{""}},
 		"503":              {fmt.Errorf("%w: queue is full", ErrNotRecorded), apierror.Unavailable, 503, `{"error":{"en":"Service temporarily unavailable","ar":"الخدمة غير متاحة مؤقتًا"}}`, "", []string{"1", "2"}},
-		"503 of a backlog": {&OverloadedError{9 * time.Second, errors.New("queue is full")}, apierror.Unavailable, 503, `{"error":{"en":"Service temporarily unavailable","ar":"الخدمة غير متاحة مؤقتًا"}}`, "", []string{"9", "10", "11", "12"}},
+		"503 of a backlog": {&NotRecordedError{9 * time.Second, fmt.Errorf("%w: queue is full", ErrNotRecorded)}, apierror.Unavailable, 503, `{"error":{"en":"Service temporarily unavailable","ar":"الخدمة غير متاحة مؤقتًا"}}`, "", []string{"9", "10", "11", "12"}},
 		"504":              {&UnknownOutcomeError{unknown, errors.New("connection lost")}, apierror.GatewayTimeout, 504, `{"error":{"en":"Gateway timeout","ar":"انتهت مهلة البوابة"}}`, unknown.String(), []string{""}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,18 +31,17 @@ type Store interface {
 	Record(ctx context.Context, s *Sale) (*Recorded, error)
 }
 
-// OverloadedError is the ErrNotRecorded of a sale that was not accepted, as more came than could be
-// committed.
-type OverloadedError struct {
-	RetryAfter time.Duration // the expected wait
-	Cause      error
+// NotRecordedError is ErrNotRecorded with the wait that the next try may expect.
+type NotRecordedError struct {
+	RetryAfter time.Duration
+	Cause      error // wraps ErrNotRecorded
 }
 
-// Error returns the text of ErrNotRecorded and the cause.
-func (e *OverloadedError) Error() string { return ErrNotRecorded.Error() + ": " + e.Cause.Error() }
+// Error returns the cause's text.
+func (e *NotRecordedError) Error() string { return e.Cause.Error() }
 
-// Unwrap returns ErrNotRecorded and the cause.
-func (e *OverloadedError) Unwrap() []error { return []error{ErrNotRecorded, e.Cause} }
+// Unwrap returns the cause.
+func (e *NotRecordedError) Unwrap() error { return e.Cause }
 
 // UnknownOutcomeError is the error of a sale that may or may not be, or become, recorded. It names
 // the sale to ask for: another one's ID if the idempotency key is already that sale's.

@@ -33,7 +33,7 @@ type shed struct {
 
 // err returns what the sale's caller is told.
 func (s *shed) err() error {
-	return &sale.OverloadedError{RetryAfter: s.wait, Cause: s.cause}
+	return &sale.NotRecordedError{RetryAfter: s.wait, Cause: notRecorded(s.cause)}
 }
 
 // push appends a sale, or returns why it is shed.

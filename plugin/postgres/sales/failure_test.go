@@ -205,6 +205,7 @@ func TestUnattributedSale_IsAskedForAfterItsStatementWasLost(t *testing.T) {
 }
 
 func TestOutcomeThatCannotBeAskedForIsUnknown(t *testing.T) {
+	t.Parallel() // it mostly waits
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, oneWriter)
@@ -229,6 +230,7 @@ func TestOutcomeThatCannotBeAskedForIsUnknown(t *testing.T) {
 }
 
 func TestMuteServerDelaysNoAnswerBeyondItsDeadline(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, before := range []bool{true, false} {
 		t.Run(fmt.Sprint("before the statement reached it: ", before), func(t *testing.T) {
 			shop := openShop(t)
@@ -257,6 +259,7 @@ func TestMuteServerDelaysNoAnswerBeyondItsDeadline(t *testing.T) {
 }
 
 func TestKilledServer(t *testing.T) {
+	t.Parallel() // it mostly waits
 	server := testenv.Postgres(t)
 	dsn := server.DSN("postgres")
 	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {

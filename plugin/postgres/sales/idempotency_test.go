@@ -328,6 +328,7 @@ func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *tes
 
 // Its first try is committed on the primary, and its second finds it there: the standby may never have it.
 func TestUnknownOutcomeOfAReplayNamesTheSaleThatIsThere(t *testing.T) {
+	t.Parallel() // it mostly waits
 	_, dsn, db := pgtest.OwnServer(t)
 	store := openStore(t, dsn)
 	first := mustRecord(t, store, sell("k", keyed("K")))

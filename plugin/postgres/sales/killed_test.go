@@ -28,6 +28,7 @@ var moments = []struct {
 }
 
 func TestServerThatDiesWithBatchesUnderWay(t *testing.T) {
+	t.Parallel() // it mostly waits
 	server, dsn, db := pgtest.OwnServer(t)
 	db.Exec("UPDATE hoko.links SET description = repeat('x', 10000)") // more than the server buffers: rows arrive before the commit
 	for _, moment := range moments {

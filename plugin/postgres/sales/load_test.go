@@ -227,6 +227,7 @@ func TestLoadIsAnsweredWhileACustomerIsLockedAndOneIsInCreation(t *testing.T) {
 
 // More customers are locked, and in creation, than the slow lane has connections.
 func TestHeldCustomersHoldUpOneAnotherNoLongerThanTheirDeadlines(t *testing.T) {
+	t.Parallel() // it mostly waits
 	shop := openShop(t)
 	edge := shop.edge()
 	const freed, customers = 4, 12 // the first ones are freed, the rest stays held

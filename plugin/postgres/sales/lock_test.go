@@ -112,6 +112,7 @@ func TestSaleOfALockedCustomerIsNotRecordedByItsDeadline(t *testing.T) {
 
 // More customers are locked for good than the slow lane has connections.
 func TestCustomersLockedForGoodLeaveRoomInTheSlowLane(t *testing.T) {
+	t.Parallel() // it mostly waits
 	shop := openShop(t)
 	store := shop.Store()
 	var outcomes []<-chan outcome
@@ -323,6 +324,7 @@ END $$;
 CREATE TRIGGER hold BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION hold();`
 
 func TestOutcomeThatTheSlowLaneCannotAskForIsUnknown(t *testing.T) {
+	t.Parallel() // it mostly waits
 	shop := openShop(t)
 	mustRecord(t, shop.Store(), sell("held"))
 	shop.Exec(holdSales)

@@ -143,6 +143,7 @@ func TestCommitsThatAreAnsweredBeforeTheyAreSafeAreWarnedOf(t *testing.T) {
 
 // A server that waits for a standby which never comes shows its own rows all the same.
 func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
+	t.Parallel() // it mostly waits
 	_, dsn, _ := pgtest.OwnServer(t)
 	store := openStore(t, dsn)
 	s := sell("k", keyed("key"))
@@ -209,6 +210,7 @@ func encoded(t *testing.T, encoding string) (dsn string, db testenv.DB) {
 }
 
 func TestDatabaseInLatin1KeepsNamesAsTheyAre(t *testing.T) {
+	t.Parallel() // it mostly waits
 	dsn, db := encoded(t, "LATIN1")
 	db.Exec("UPDATE hoko.links SET title = 'Café'")
 	got := mustRecord(t, openStore(t, dsn), sell("k", named("Zoë")))
@@ -221,6 +223,7 @@ func TestDatabaseInLatin1KeepsNamesAsTheyAre(t *testing.T) {
 }
 
 func TestCharacterThatTheDatabaseCannotKeepFailsItsOwnSaleOnly(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
 		t.Run(encoding, func(t *testing.T) {
 			dsn, _ := encoded(t, encoding)

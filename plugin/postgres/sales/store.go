@@ -124,13 +124,21 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 	}
 	recorded, err, left := p.wait(ctx, s.ctx)
 	if !left {
-		return recorded, err
+		return recorded, s.withRetryAfter(err)
 	}
 	if shed := s.queue.leave(p); shed != nil && s.ctx.Err() == nil {
 		s.metrics.shed(shed.reason)
 		return nil, shed.err()
 	}
-	return nil, err
+	return nil, s.withRetryAfter(err)
+}
+
+// withRetryAfter adds the expected wait to the error of a sale that was not recorded.
+func (s *Store) withRetryAfter(err error) error {
+	if _, known := errors.AsType[*sale.NotRecordedError](err); known || !errors.Is(err, sale.ErrNotRecorded) {
+		return err
+	}
+	return &sale.NotRecordedError{RetryAfter: s.queue.wait(), Cause: err}
 }
 
 func (s *Store) enter() bool {
