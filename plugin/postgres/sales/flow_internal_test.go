@@ -228,3 +228,22 @@ func TestQueue_StuckTaskIsNoReasonToWait(t *testing.T) {
 		t.Errorf("%d batches of isolated workspaces are counted", b.isolated.running)
 	}
 }
+
+func TestQueue_WorkspaceThatIsForgottenMayComeBack(t *testing.T) {
+	b := newBench(t, nil)
+	b.push("w/0")
+	b.push("x/0")
+	first := b.want(0, "w/0 x/0")
+	b.queue.finish(b.seats[0], first[:1], nil, []string{"w"}, true)
+	b.mu.Lock() // the task of a writer that cannot connect, so another one does it
+	b.assign(b.seats[0], time.Now())
+	b.seats[0].since = time.Now().Add(-time.Second)
+	b.mu.Unlock()
+	b.want(1, "w/0")
+	b.finish(1)
+	b.push("w/1")
+	b.queue.unreachable(b.seats[0], nil)
+	b.check()
+	b.want(1, "w/1")
+	b.finish(1)
+}

@@ -209,9 +209,9 @@ func (q *queue) dropIfEmpty(l *line) {
 	q.forget(l.workspace)
 }
 
-// forget drops a workspace without sales.
+// forget drops a workspace without sales, unless a new one has taken its place.
 func (q *queue) forget(ws *workspace) {
-	if ws.all.length == 0 && ws.lines == 0 && !ws.running {
+	if q.workspaces[ws.id] == ws && ws.all.length == 0 && ws.lines == 0 && !ws.running {
 		delete(q.workspaces, ws.id)
 	}
 }

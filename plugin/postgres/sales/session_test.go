@@ -21,6 +21,7 @@ func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	store := shop.Store(oneWriter, withMetrics(metrics))
 	mustRecord(t, store, sell("k"))
+	until(t, "the slow lane is connected too", func() bool { return shop.connections() == 1+postgres.SlowLaneConns })
 	shop.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " + edges)
 	until(t, "it is closed", func() bool { return shop.connections() == 0 })
 	// Had it been sent, it could not be proved that nothing was recorded.

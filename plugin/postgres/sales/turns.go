@@ -2,6 +2,7 @@ package sales
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -249,8 +250,10 @@ func (q *queue) suspect(id string, now time.Time) {
 
 // rejoin lets a workspace that was separated for long enough share its batches again.
 func (q *queue) rejoin(ws *workspace) {
-	if ws.isolated && !q.isolated.suspected(ws.id) {
-		ws.isolated = false
-		q.ready += ws.ready
+	if !ws.isolated || ws.running || q.isolated.suspected(ws.id) {
+		return
 	}
+	q.isolated.turns = slices.DeleteFunc(q.isolated.turns, func(other *workspace) bool { return other == ws })
+	ws.isolated, ws.inTurns = false, false
+	q.ready += ws.ready
 }
