@@ -56,6 +56,14 @@ func (l *load) end() {
 	l.group.Wait()
 }
 
+// usual starts clients, and returns what they get done while nothing is wrong.
+func (s *shop) usual(clients int) (*load, figures) {
+	l := s.load()
+	l.keepBusy(clients, s.ofAll)
+	l.measure(2 * time.Second)
+	return l, l.measure(3 * time.Second)
+}
+
 // request is a sale of a client.
 type request struct {
 	edge           int
