@@ -170,6 +170,18 @@ func (l *load) between(from, to time.Time) figures {
 	return f
 }
 
+// slower returns how many answers took longer.
+func (l *load) slower(than time.Duration) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.answers {
+		if a.took > than {
+			n++
+		}
+	}
+	return n
+}
+
 // measure waits, and returns the figures of that time.
 func (l *load) measure(d time.Duration) figures {
 	from := time.Now()

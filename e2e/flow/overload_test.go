@@ -77,22 +77,27 @@ func (l *load) wantRetryAfter(t *testing.T) {
 }
 
 func TestOverload_OfOneWorkspaceIsItsOwn(t *testing.T) {
-	s := openShop(t, 1, choose("batch 16\nqueue 256\ntimeout 3s", "timeout 10s"))
-	s.commitsTake(choose(200*time.Millisecond, 400*time.Millisecond))
+	s := openShop(t, 1, choose("batch 8\nqueue 256\ntimeout 4s", "batch 16\nqueue 1024\ntimeout 10s"))
+	s.commitsTake(400 * time.Millisecond)
 	others := s.load()
 	others.keepBusy(2*(workspaces-1), s.ofAll)
 	others.measure(2 * time.Second)
 	before := others.measure(4 * time.Second)
 	greedy := s.load()
-	greedy.keepBusy(choose(200, 2000), func(client, n int) request {
-		return request{workspace: workspace(0), customer: fmt.Sprint(client), name: "Ada"}
+	greedy.group.Go(func() {
+		greedy.arrive(int(100*before.rate()/(workspaces-1)), time.Hour, func(n int) []request {
+			return []request{{workspace: workspace(0), customer: fmt.Sprint(n % 1000), name: "Ada"}}
+		})
 	})
 	others.measure(2 * time.Second)
 	beside := others.measure(4 * time.Second)
 	greedy.end()
 	others.end()
-	wantAtLeast(t, "beside a workspace with a hundred times as many clients", beside, before, 0.7)
+	wantAtLeast(t, "beside a workspace that sends a hundred times as much", beside, before, 0.7)
 	if n := beside.all() - beside.statuses[201]; n > 0 {
 		t.Errorf("%d sales of the others were not recorded: %v", n, beside)
+	}
+	if shed := greedy.between(time.Time{}, time.Now()).statuses[503]; shed == 0 {
+		t.Error("the greedy workspace was not shed")
 	}
 }

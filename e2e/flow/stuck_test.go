@@ -2,6 +2,7 @@ package flow
 
 import (
 	"bytes"
+	"fmt"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -29,7 +30,8 @@ func (s *shop) stopBackend() (release func()) {
 
 func TestStuckBackend_HoldsUpOnlyWhatItWasSent(t *testing.T) {
 	// With few clients, smaller batches than shipped, so that one does not hold the sales of most of them.
-	s := openShop(t, 1, choose("batch 16\ntimeout 4s", "timeout 10s"))
+	batch := choose(16, 64)
+	s := openShop(t, 1, fmt.Sprintf("batch %d\n%s", batch, choose("timeout 4s", "timeout 10s")))
 	s.commitsTake(choose(100*time.Millisecond, 2*time.Millisecond))
 	l, usual := s.usual(choose(64, 256))
 	release := s.stopBackend()
@@ -42,6 +44,10 @@ func TestStuckBackend_HoldsUpOnlyWhatItWasSent(t *testing.T) {
 		wantAtLeast(t, "a second of a stopped backend", l.between(from, from.Add(time.Second)), usual, 0.5)
 	}
 	l.end()
+	// Each client waits for its answer before it sends another sale, and no two have a customer in common.
+	if n := l.slower(time.Duration(seconds) * time.Second / 2); n == 0 || n > batch {
+		t.Errorf("%d sales waited for the stopped backend, which had at most %d", n, batch)
+	}
 	s.wantNoneTwice(l)
 }
 

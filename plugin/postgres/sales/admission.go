@@ -1,48 +1,33 @@
 package sales
 
-import (
-	"errors"
-	"time"
+import "time"
 
-	"hoko.to/edge/plugin/sale"
-)
+// shed is the error of a sale that is not accepted, or not sent, because of the sales before it.
+type shed struct {
+	reason string // in the metric
+	text   string
+}
 
-// Why sales are shed, as the metric says it.
-const (
-	shedQueue    = "queue"    // the queue is full
-	shedShare    = "share"    // more than half of the queue is used, and the workspace holds more than its share
-	shedWait     = "wait"     // the expected wait exceeds the time that the sale has
-	shedLate     = "late"     // so little of its time is left that a statement would not end in it
-	shedCustomer = "customer" // too many sales wait for the lock on its customer
-)
-
-var shedReasons = []string{shedQueue, shedShare, shedWait, shedLate, shedCustomer}
+// Error returns what the sale's caller, and the log, are told.
+func (s *shed) Error() string { return s.text }
 
 var (
-	errFull = errors.New("too many sales wait")
-	errLate = errors.New("its time was up")
-	errWait = errors.New("the sales before it will take longer than its time")
+	errQueueFull    = &shed{"queue", "too many sales wait"}
+	errShareUsed    = &shed{"share", "too many sales of its workspace wait"} // while half of the queue is used
+	errWait         = &shed{"wait", "the sales before it will take longer than its time"}
+	errLate         = &shed{"late", "its time was up"} // or so little is left that a statement would not end in it
+	errCustomerFull = &shed{"customer", "too many sales wait for the lock on its customer"}
 )
 
-// shed is why a sale is not accepted, and how long the one after it would wait.
-type shed struct {
-	reason string
-	cause  error
-	wait   time.Duration
-}
-
-// err returns what the sale's caller is told.
-func (s *shed) err() error {
-	return &sale.NotRecordedError{RetryAfter: s.wait, Cause: notRecorded(s.cause)}
-}
+var allSheds = []*shed{errQueueFull, errShareUsed, errWait, errLate, errCustomerFull}
 
 // push appends a sale, or returns why it is shed.
-func (q *queue) push(p *pendingSale) *shed {
+func (q *queue) push(p *pendingSale) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
 	if shed := q.admit(p, now); shed != nil {
-		return shed
+		return notRecorded(shed)
 	}
 	p.arrived = now
 	ws := q.workspace(p.WorkspaceID)
@@ -58,21 +43,20 @@ func (q *queue) push(p *pendingSale) *shed {
 // admit returns why a sale is shed, or nil.
 func (q *queue) admit(p *pendingSale, now time.Time) *shed {
 	ws, l := q.workspaces[p.WorkspaceID], q.lines[p.customer]
-	wait := q.expectedWait(ws, l, now)
 	mine, others := 0, len(q.workspaces)
 	if ws != nil {
 		mine, others = ws.all.length, others-1
 	}
-	if !q.free(ws, l) && now.Add(wait+q.times.most(now)).After(p.deadline) {
-		return &shed{shedWait, errWait, wait}
+	if !q.free(ws, l) && now.Add(q.expectedWait(ws, l, now)+q.times.most(now)).After(p.deadline) {
+		return errWait
 	}
 	switch share := q.limit / (others + 1); {
 	case q.waiting >= q.limit && mine >= max(share, 1):
-		return &shed{shedQueue, errFull, wait}
+		return errQueueFull
 	case q.waiting >= q.limit/2 && mine >= max(share, 1):
-		return &shed{shedShare, errFull, wait}
-	case q.waiting >= q.limit && !q.evict(mine, now):
-		return &shed{shedQueue, errFull, wait}
+		return errShareUsed
+	case q.waiting >= q.limit && !q.evict(mine):
+		return errQueueFull
 	}
 	return nil
 }
@@ -83,7 +67,7 @@ func (q *queue) free(ws *workspace, l *line) bool {
 }
 
 // evict sheds the newest sale of the workspace that has most waiting, if that is more than so many.
-func (q *queue) evict(than int, now time.Time) bool {
+func (q *queue) evict(than int) bool {
 	var most *workspace
 	for _, ws := range q.workspaces {
 		if ws.all.length > than {
@@ -94,11 +78,8 @@ func (q *queue) evict(than int, now time.Time) bool {
 		return false
 	}
 	p := most.all.last
-	l := q.lines[p.customer]
 	q.remove(p)
-	if p.answer(nil, (&shed{shedShare, errFull, q.expectedWait(most, l, now)}).err()) {
-		q.metrics.shed(shedShare)
-	}
+	p.answer(nil, notRecorded(errShareUsed))
 	q.unlock(p)
 	return true
 }
@@ -116,12 +97,16 @@ func (q *queue) expectedWait(ws *workspace, l *line, now time.Time) time.Duratio
 			writers++
 		}
 	}
-	if ws != nil {
-		ahead = ws.all.length
+	if ws != nil { // its customers take turns
+		ahead = ws.lines
+		if l != nil {
+			ahead *= l.waiting.length + 1
+		}
+		ahead = min(ahead, ws.ready)
 	}
 	switch {
 	case ws != nil && ws.isolated:
-		writers = 1
+		ahead, writers = ahead*q.isolated.rounds(q.mostIsolated()), 1
 	case len(q.idle) > 0: // only the customer is waited for
 		ahead, writers = 0, len(q.seats)
 	default: // the workspaces take turns
@@ -141,23 +126,24 @@ func (q *queue) inTime(p *pendingSale, now time.Time) bool {
 	return len(q.idle) > 0 && now.Sub(p.arrived) < most || !now.Add(most).After(p.deadline)
 }
 
-// wait returns the expected wait of a sale of a workspace that has none waiting.
-func (q *queue) wait() time.Duration {
+// wait returns the expected wait of a further sale like p; if p is nil, of a workspace that has none waiting.
+func (q *queue) wait(p *pendingSale) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.expectedWait(nil, nil, time.Now())
+	if p == nil {
+		return q.expectedWait(nil, nil, time.Now())
+	}
+	return q.expectedWait(q.workspaces[p.WorkspaceID], q.lines[p.customer], time.Now())
 }
 
-// leave removes a sale whose caller has left because its time is up. It returns nil if a batch or the slow lane has it.
-func (q *queue) leave(p *pendingSale) *shed {
+// leave removes a sale whose caller has left, unless a batch or the slow lane has it.
+func (q *queue) leave(p *pendingSale) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if p.links[byWorkspace].chain == nil {
-		return nil
+		return
 	}
 	q.remove(p)
 	q.unlock(p)
-	now := time.Now()
-	q.dispatch(now)
-	return &shed{shedLate, errLate, q.expectedWait(q.workspaces[p.WorkspaceID], q.lines[p.customer], now)}
+	q.dispatch(time.Now())
 }

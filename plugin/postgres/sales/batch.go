@@ -261,14 +261,6 @@ func (s *session) executeSingle(ctx context.Context, b *batch) (recorded bool, e
 	return b.rows[0].status != "", nil
 }
 
-func (s *session) prepareSingle(ctx context.Context) (err error) {
-	s.single, err = s.conn.PgConn().Prepare(ctx, singleStatement, singleSQL, nil)
-	if err != nil {
-		return fmt.Errorf("prepare the statement of a sale alone: %w", postgres.SchemaError(err))
-	}
-	return nil
-}
-
 func (r *runner) sendSingle(a attempt) (recorded bool, err error) {
 	ctx, cancel := r.session.bounded(r.ctx)
 	defer cancel()

@@ -111,6 +111,9 @@ func TestSaleWhoseCallerLeftInTheQueueIsNeverSent(t *testing.T) {
 	if n := shop.Sales("amount = 1"); n != 0 {
 		t.Error("the sale was recorded all the same")
 	}
+	if n := metric(t, metrics, "hoko_sale_shed_total", "late"); n != 1 {
+		t.Errorf("%v sales count as late, want 1", n)
+	}
 	if _, sales := statements(t, metrics); sales != 1 {
 		t.Errorf("%v sales were sent, want 1", sales)
 	}
@@ -125,7 +128,7 @@ func TestFullQueueSheds(t *testing.T) {
 	if got := record(t, store, sell("d")); !errors.Is(got.err, sale.ErrNotRecorded) {
 		t.Errorf("one too many: %v", got.err)
 	}
-	if shed, waiting := metric(t, metrics, "hoko_sale_shed_total"), metric(t, metrics, "hoko_sale_queue_depth"); shed != 1 || waiting != 3 {
+	if shed, waiting := metric(t, metrics, "hoko_sale_shed_total", "queue"), metric(t, metrics, "hoko_sale_queue_depth"); shed != 1 || waiting != 3 {
 		t.Errorf("%v sales shed while %v wait, want 1 and 3", shed, waiting)
 	}
 	wire.Speak()

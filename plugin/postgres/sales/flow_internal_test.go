@@ -55,8 +55,8 @@ func TestQueue_ShedsWhatCannotBeAnsweredInItsTime(t *testing.T) {
 	b.take(1)
 	b.times.observe(5500*time.Millisecond, time.Now())
 	b.push("w/8") // is sent once one of them has ended
-	if _, shed := b.try("w/0"); shed == nil || shed.reason != shedWait || shed.wait < 5*time.Second {
-		t.Errorf("shed %+v, want for its customer's wait", shed)
+	if p, err := b.try("w/0"); !errors.Is(err, errWait) || b.wait(p) < 5*time.Second {
+		t.Errorf("%v, want to be shed for its customer's wait", err)
 	}
 	late := b.push("w/9")
 	late.deadline = time.Now().Add(time.Second)
@@ -144,7 +144,7 @@ func TestQueue_KeepsNoPlacesOfSalesThatFailed(t *testing.T) {
 		b.push(fmt.Sprint("w", i%10, "/", i))
 		if i%10 == 9 {
 			b.mu.Lock()
-			b.failArrived(time.Now(), notRecorded(errFull))
+			b.failArrived(time.Now(), notRecorded(errQueueFull))
 			b.mu.Unlock()
 		}
 	}
@@ -204,8 +204,8 @@ func TestQueue_IdleWriterIsNoReasonToKeepWhatItCannotTake(t *testing.T) {
 	b.want(0, "w/hot")
 	b.times.observe(5500*time.Millisecond, time.Now())
 	b.idle = []*seat{b.seats[1]}
-	if _, shed := b.try("w/hot"); shed == nil || shed.reason != shedWait || shed.wait < 5*time.Second {
-		t.Errorf("shed %+v, want for the customer's batch", shed)
+	if p, err := b.try("w/hot"); !errors.Is(err, errWait) || b.wait(p) < 5*time.Second {
+		t.Errorf("%v, want to be shed for the customer's batch", err)
 	}
 	b.idle = nil
 	b.finish(0)
@@ -246,4 +246,22 @@ func TestQueue_WorkspaceThatIsForgottenMayComeBack(t *testing.T) {
 	b.check()
 	b.want(1, "w/1")
 	b.finish(1)
+}
+
+func TestExpectedWait_IsNotThatOfTheWorkspacesHotCustomer(t *testing.T) {
+	b := newBench(t, func(o *postgres.Options) { o.Writers, o.Queue = 1, 1000 })
+	b.push("w/hot")
+	b.take(0)
+	b.times.observe(100*time.Millisecond, time.Now())
+	for range 80 {
+		b.push("w/hot")
+	}
+	hot, other := b.push("w/hot"), b.push("w/other")
+	if wait := b.wait(hot); wait < 15*b.times.usual(time.Now()) {
+		t.Errorf("a sale of the hot customer waits %v", wait)
+	}
+	if wait := b.wait(other); wait > 3*b.times.usual(time.Now()) {
+		t.Errorf("another customer's sale waits %v", wait)
+	}
+	b.finish(0)
 }

@@ -127,8 +127,8 @@ func (s *shop) connections() int {
 	return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE "+edges)
 }
 
-// metric is the value of a counter or gauge, of all its labels together.
-func metric(t testing.TB, r *prometheus.Registry, name string) float64 {
+// metric is the value of a counter or gauge: of all its labels together, or of one.
+func metric(t testing.TB, r *prometheus.Registry, name string, label ...string) float64 {
 	t.Helper()
 	families, err := r.Gather()
 	if err != nil {
@@ -140,6 +140,9 @@ func metric(t testing.TB, r *prometheus.Registry, name string) float64 {
 		}
 		sum := 0.0
 		for _, m := range f.GetMetric() {
+			if len(label) > 0 && m.GetLabel()[0].GetValue() != label[0] {
+				continue
+			}
 			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() // it is one of them
 		}
 		return sum

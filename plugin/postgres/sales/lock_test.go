@@ -174,7 +174,8 @@ func TestManyLockedCustomersOfATenantLeaveTimeForAnothers(t *testing.T) {
 
 func TestLineOfALockedCustomerIsBounded(t *testing.T) {
 	shop := openShop(t)
-	store := shop.Store(oneWriter, func(o *postgres.Options) { o.Batch, o.Queue = 3, 12 })
+	metrics := prometheus.NewRegistry()
+	store := shop.Store(oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Batch, o.Queue = 3, 12 })
 	mustRecord(t, store, sell("held"))
 	stranger := shop.Lock(lockCustomer, "held")
 	var outcomes []<-chan outcome
@@ -190,6 +191,9 @@ func TestLineOfALockedCustomerIsBounded(t *testing.T) {
 	until(t, "they wait", func() bool { return store.Stats().SlowSales >= 3 })
 	if got := record(t, store, sell("held", named("one too many"))); !errors.Is(got.err, sale.ErrNotRecorded) {
 		t.Errorf("error %v, want not recorded", got.err)
+	}
+	if n := metric(t, metrics, "hoko_sale_shed_total", "customer"); n != 1 {
+		t.Errorf("%v sales are shed for their customer, want 1", n)
 	}
 	stranger.Exec("COMMIT")
 	for _, o := range outcomes {

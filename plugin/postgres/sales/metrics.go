@@ -41,13 +41,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	for _, class := range failureClasses {
 		m.failures.WithLabelValues(class) // a rate needs the zero before the first
 	}
-	for _, reason := range shedReasons {
-		m.sheds.WithLabelValues(reason)
+	for _, shed := range allSheds {
+		m.sheds.WithLabelValues(shed.reason)
 	}
 	return m
 }
-
-func (m *metrics) shed(reason string) { m.sheds.WithLabelValues(reason).Inc() }
 
 // registerQueue registers the gauges of the sales that queued counts, and of how long a further one would wait.
 func registerQueue(registry prometheus.Registerer, queued func() int, wait func() time.Duration) {

@@ -69,11 +69,13 @@ func newPendingSale(s *sale.Sale, deadline time.Time) *pendingSale {
 
 // wait returns the answer, or by ctx's end what can be said without one; whether the sale has left then.
 func (p *pendingSale) wait(ctx, cut context.Context) (recorded *sale.Recorded, err error, left bool) {
+	why := error(errLate)
 	select {
 	case answer := <-p.done:
 		return answer.recorded, answer.err, false
 	case <-ctx.Done():
 	case <-cut.Done():
+		why = errClosed
 	}
 	switch p.state.Swap(stateLeft) {
 	case stateAnswered:
@@ -82,7 +84,7 @@ func (p *pendingSale) wait(ctx, cut context.Context) (recorded *sale.Recorded, e
 	case stateSent:
 		return nil, p.outcomeUnknown(errors.New("the database has not answered in time")), true
 	default:
-		return nil, notRecorded(errLate), true
+		return nil, notRecorded(why), true
 	}
 }
 

@@ -18,7 +18,7 @@ func TestCallerThatLeavesIsToldWhatIsTrue(t *testing.T) {
 	release := func(p *pendingSale) bool { return p.release() }
 	lose := func(p *pendingSale) bool { return p.lose() }
 	succeed := func(p *pendingSale) bool { p.answer(recorded, nil); return true }
-	fail := func(p *pendingSale) bool { p.answer(nil, notRecorded(errFull)); return true }
+	fail := func(p *pendingSale) bool { p.answer(nil, notRecorded(errQueueFull)); return true }
 	for _, c := range []struct {
 		name  string
 		steps []func(*pendingSale) bool

@@ -18,10 +18,10 @@ import (
 // bench is a queue whose writers do nothing by themselves.
 type bench struct {
 	*queue
-	t *testing.T
+	t testing.TB
 }
 
-func newBench(t *testing.T, change func(*postgres.Options)) *bench {
+func newBench(t testing.TB, change func(*postgres.Options)) *bench {
 	t.Helper()
 	o := postgres.Options{DSN: "none", Writers: 2, Batch: 4, Queue: 16}
 	if change != nil {
@@ -68,12 +68,12 @@ func (b *bench) push(name string) *pendingSale {
 	b.t.Helper()
 	p, shed := b.try(name)
 	if shed != nil {
-		b.t.Fatalf("%s is shed: %s", name, shed.reason)
+		b.t.Fatalf("%s is shed: %v", name, shed)
 	}
 	return p
 }
 
-func (b *bench) try(name string) (*pendingSale, *shed) {
+func (b *bench) try(name string) (*pendingSale, error) {
 	b.t.Helper()
 	part := strings.SplitN(name, "/", 3)
 	s := &sale.Sale{ID: uuid.New(), WorkspaceID: part[0], Request: &sale.Request{CustomerExternalID: part[1], CustomerName: name}}
@@ -215,7 +215,7 @@ func TestQueue_ShedsBeyondAWorkspacesShare(t *testing.T) {
 	for i := range 16 {
 		b.push(fmt.Sprint("w/", i))
 	}
-	if _, shed := b.try("w/16"); shed == nil || shed.reason != shedQueue {
+	if _, shed := b.try("w/16"); !errors.Is(shed, errQueueFull) {
 		t.Errorf("shed %v, want for the queue", shed)
 	}
 	for i := range 8 { // each makes w lose its newest
@@ -230,7 +230,7 @@ func TestQueue_ShedsBeyondAWorkspacesShare(t *testing.T) {
 		t.Errorf("shed %v below its share", shed)
 	}
 	b.push("y/0")
-	if _, shed := b.try("x/9"); shed == nil || shed.reason != shedShare {
+	if _, shed := b.try("x/9"); !errors.Is(shed, errShareUsed) {
 		t.Errorf("shed %v, want for its share", shed)
 	}
 	b.finish(0)
@@ -261,4 +261,39 @@ func TestQueue_WriterThatTakesLongCountsNoLonger(t *testing.T) {
 	b.want(1, "w/1")
 	b.finish(0)
 	b.finish(1)
+}
+
+// What a batch costs does not depend on how many sales wait.
+func BenchmarkQueue_TakeAndFinish(b *testing.B) {
+	for _, waiting := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprint(waiting, " wait"), func(b *testing.B) {
+			q := newBench(b, func(o *postgres.Options) { o.Writers, o.Batch, o.Queue = 1, 64, 2*waiting }).queue
+			n := 0
+			push := func() {
+				s := &sale.Sale{WorkspaceID: fmt.Sprint(n % 500), Request: &sale.Request{CustomerExternalID: fmt.Sprint(n % (waiting / 2))}}
+				if err := q.push(newPendingSale(s, time.Now().Add(time.Hour))); err != nil {
+					b.Fatal(err)
+				}
+				n++
+			}
+			for range waiting {
+				push()
+			}
+			seat := q.seats[0]
+			for b.Loop() {
+				q.mu.Lock()
+				q.assign(seat, time.Now())
+				q.mu.Unlock()
+				batch, _ := q.take(seat)
+				taken := len(batch)
+				for _, p := range batch {
+					p.answer(nil, nil)
+				}
+				q.finish(seat, nil, nil, nil, true)
+				for range taken {
+					push()
+				}
+			}
+		})
+	}
 }

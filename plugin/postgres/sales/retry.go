@@ -66,7 +66,7 @@ func (r *runner) stepAside(a attempt, err error) {
 	case waitedForTable(err):
 		r.again = append(r.again, a.sales...)
 	case r.blocked >= maxBlocked:
-		r.leave(a.sales, customerLocked)
+		r.leave(a.sales, batchBlocked)
 	case len(a.sales) > 1:
 		r.halve(a, nil)
 	case r.asks: // so the others are asked for before it the next time
@@ -229,6 +229,13 @@ func judgeRefusal(refusal *pgconn.PgError) verdict {
 		return verdict{do: halve, class: class}
 	}
 	return verdict{do: halve, class: "other"}
+}
+
+// blocked reports whether a lock on one of the tables, or a statement_timeout while waiting for it, kept a session from
+// being prepared. That needs no other connection, but time.
+func blocked(err error) bool {
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (refusal.Code == pgerrcode.LockNotAvailable || refusal.Code == pgerrcode.QueryCanceled)
 }
 
 // columnsChanged is the routine of Postgres that finds that a prepared

@@ -38,7 +38,8 @@ type miss int
 const (
 	customerBusy   miss = iota // locked, renamed, purged or created by another session just now
 	customerNew                // unknown, and not created because another session may be creating it
-	customerLocked             // the statement itself would have had to wait
+	customerLocked             // the statement itself would have had to wait for it, or for its sale's key or link
+	batchBlocked               // the statement would have had to wait for others of its batch
 )
 
 // runner runs the statement on one session, for a writer or for the slow
@@ -78,15 +79,18 @@ func newRunner(s *shared, session *session) *runner {
 func (r *runner) record(sales []*pendingSale) result {
 	r.clear()
 	r.todo = append(r.todo[:0], attempt{sales: sales})
-	for len(r.todo) > 0 {
+	for first := true; len(r.todo) > 0; first = false {
 		last := len(r.todo) - 1
 		next := r.todo[last]
 		r.todo = r.todo[:last]
-		if r.session.connected() {
-			r.attempt(next)
-		} else {
+		if !r.session.connected() {
 			r.again = append(r.again, next.sales...)
+			continue
 		}
+		if r.waits || !first {
+			next.sales = keep(next.sales, r.inTime)
+		}
+		r.attempt(next)
 	}
 	return r.result
 }
@@ -119,9 +123,6 @@ func (r *runner) fail(p *pendingSale, err error) {
 }
 
 func (r *runner) attempt(a attempt) {
-	if r.waits {
-		a.sales = keep(a.sales, r.inTime)
-	}
 	a.sales = keep(a.sales, (*pendingSale).claim)
 	if len(a.sales) == 0 {
 		return
@@ -189,12 +190,12 @@ func (r *runner) lockTimeout() time.Duration {
 	return min(max(2*r.times.usual(time.Now()), minLockTimeout), maxLockTimeout)
 }
 
-// inTime fails a sale that might not be answered in time if it were sent.
+// inTime fails a sale that might not be answered in time if it were sent, unless it may have been recorded already.
 func (r *runner) inTime(p *pendingSale) bool {
-	if time.Until(p.deadline) > r.slowMargin() {
+	if p.unknown || time.Until(p.deadline) > r.slowMargin() {
 		return true
 	}
-	r.fail(p, notRecorded(errLate))
+	p.answer(nil, notRecorded(errLate))
 	return false
 }
 

@@ -2,17 +2,20 @@ package sales
 
 import (
 	"context"
+	"crypto/tls"
 	_ "embed"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"hoko.to/edge/plugin/postgres"
 )
@@ -41,39 +44,6 @@ const (
 // errUnawaited: the sales are committed, but perhaps not on the standbys. The
 // next batch finds them, and waits.
 var errUnawaited = errors.New("the wait for the standbys was cancelled")
-
-// sessionSettings are those of the sessions; behind a PgBouncer that refuses them
-// they must be set with ALTER ROLE.
-func sessionSettings(statementTimeout time.Duration) map[string]string {
-	return map[string]string{
-		// Planning the statement costs more than running it,
-		"plan_cache_mode": "force_generic_plan",
-		// and the plan of an empty database must serve one that has grown since: neither a whole table nor all leads
-		// of a customer may be read for the latest.
-		"enable_seqscan":    "off",
-		"enable_bitmapscan": "off",
-		"jit":               "off",
-		// What can be waited for is another session's open INSERT of the same customer.
-		"lock_timeout":                  strconv.FormatInt(minLockTimeout.Milliseconds(), 10),
-		"default_transaction_isolation": "read committed",
-		// A cancelled wait for the standbys is no more than a warning.
-		"client_min_messages": "warning",
-		"statement_timeout":   strconv.FormatInt(max(statementTimeout.Milliseconds(), 1), 10),
-		"tcp_user_timeout":    strconv.FormatInt(postgres.UnansweredAfter.Milliseconds(), 10),
-	}
-}
-
-const settingsHoldSQL = `SELECT current_setting('plan_cache_mode') = 'force_generic_plan'
-	AND current_setting('enable_seqscan') = 'off' AND current_setting('enable_bitmapscan') = 'off' AND current_setting('jit') = 'off'
-	AND current_setting('default_transaction_isolation') = 'read committed'
-	AND current_setting('lock_timeout') <> '0' AND current_setting('statement_timeout') <> '0'
-	AND current_setting('client_min_messages') <> 'error',
-	current_setting('synchronous_commit') = 'off' OR current_setting('synchronous_commit') = 'local' AND current_setting('synchronous_standby_names') <> '',
-	(extract(epoch FROM current_setting('statement_timeout')::interval) * 1000)::bigint,
-	(extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint`
-
-const settingsAdvice = "ALTER ROLE … SET plan_cache_mode = force_generic_plan, and likewise enable_seqscan = off, enable_bitmapscan = off, jit = off, " +
-	"lock_timeout = '50ms', statement_timeout = '5s', default_transaction_isolation = 'read committed', client_min_messages = warning"
 
 // session is a connection with the statement prepared, made anew when it is
 // lost. It has one user at a time.
@@ -156,13 +126,6 @@ func (s *session) prepareUnblocked(ctx context.Context) error {
 	}
 }
 
-// blocked reports whether a lock on one of the tables, or a statement_timeout while waiting for it, kept a session from
-// being prepared. That needs no other connection, but time.
-func blocked(err error) bool {
-	refusal, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (refusal.Code == pgerrcode.LockNotAvailable || refusal.Code == pgerrcode.QueryCanceled)
-}
-
 // prepare asks a new connection what must be known of it, and has it prepare the statements.
 func (s *session) prepare(ctx context.Context) (err error) {
 	if err := postgres.CheckSchema(ctx, s.conn, s.options.Logger); err != nil {
@@ -172,7 +135,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if s.statement == nil {
-		s.statement, err = s.conn.PgConn().Prepare(ctx, batchStatement, s.sql, nil)
+		s.statement, err = s.prepareStatement(ctx, batchStatement, s.sql)
 	}
 	if err != nil {
 		return fmt.Errorf("prepare the sale statement: %w", postgres.SchemaError(err))
@@ -180,7 +143,34 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if err := checkColumns(s.statement.Fields); err != nil || s.sql != saleSQL {
 		return err
 	}
-	return s.prepareSingle(ctx)
+	s.single, err = s.prepareStatement(ctx, singleStatement, singleSQL)
+	if err != nil {
+		return fmt.Errorf("prepare the statement of a sale alone: %w", postgres.SchemaError(err))
+	}
+	return nil
+}
+
+// prepareStatement waits for locks on the tables for maxLockTimeout at most, also where a pooler has kept the session's
+// lock_timeout to itself.
+func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
+	pipeline := s.conn.PgConn().StartPipeline(ctx)
+	pipeline.SendQueryParams(setLockTimeoutSQL, [][]byte{milliseconds(maxLockTimeout)}, nil, nil, nil)
+	pipeline.SendPrepare(name, sql, nil)
+	if err := pipeline.Sync(); err != nil {
+		return nil, errors.Join(err, pipeline.Close())
+	}
+	var statement *pgconn.StatementDescription
+	for {
+		switch result, err := pipeline.GetResults(); result := result.(type) {
+		case *pgconn.ResultReader:
+			result.Read()
+		case *pgconn.StatementDescription:
+			statement = result
+			statement.Name, statement.SQL = name, sql // which a pipeline leaves out
+		default:
+			return statement, errors.Join(err, pipeline.Close())
+		}
+	}
 }
 
 // notice hears of a pg_cancel_backend while a commit waits for the standbys: the
@@ -199,30 +189,6 @@ func (s *session) awaited(err error) error {
 	}
 	s.unawaited = false
 	return err
-}
-
-// checkSettings warns where a pooler in between has kept the settings to itself,
-// and where the operator has commits answered before they are safe.
-func (s *session) checkSettings(ctx context.Context) error {
-	var hold, hasty bool
-	var statementTimeout, lockTimeout int64
-	if err := s.conn.QueryRow(ctx, settingsHoldSQL).Scan(&hold, &hasty, &statementTimeout, &lockTimeout); err != nil {
-		return fmt.Errorf("read the session's settings: %w", err)
-	}
-	s.lockTimeout = time.Duration(lockTimeout) * time.Millisecond
-	s.statementTimeout = statementTimeoutOf(s.options)
-	if inForce := time.Duration(statementTimeout) * time.Millisecond; inForce > 0 {
-		s.statementTimeout = min(s.statementTimeout, inForce)
-	}
-	if !hold && due(&s.notices.unset) {
-		s.options.Logger.Warn("the database sessions lack settings that recording sales relies on",
-			slog.String("remedy", settingsAdvice))
-	}
-	if hasty && due(&s.notices.hasty) {
-		s.options.Logger.Warn("sales are answered before they are safe: synchronous_commit is off or local",
-			slog.String("remedy", "ALTER ROLE … SET synchronous_commit = on"))
-	}
-	return nil
 }
 
 // pause waits after a failure to connect, longer each time.
@@ -250,8 +216,7 @@ func (s *session) execute(ctx context.Context, b *batch, lockTimeout time.Durati
 		return s.awaited(b.scan(s.conn.PgConn().ExecStatement(ctx, s.statement, b.params[:], paramFormats, columnFormats)))
 	}
 	var both pgconn.Batch
-	timeout := strconv.AppendInt(nil, max(lockTimeout.Milliseconds(), 1), 10) // 0 would mean forever
-	both.ExecParams("SELECT set_config('lock_timeout', $1, true)", [][]byte{timeout}, nil, nil, nil)
+	both.ExecParams(setLockTimeoutSQL, [][]byte{milliseconds(lockTimeout)}, nil, nil, nil)
 	both.ExecStatement(s.statement, b.params[:], paramFormats, columnFormats)
 	results := s.conn.PgConn().ExecBatch(ctx, &both)
 	// Errors of the parts are also the error of the whole.
@@ -262,6 +227,14 @@ func (s *session) execute(ctx context.Context, b *batch, lockTimeout time.Durati
 		_ = b.scan(results.ResultReader())
 	}
 	return s.awaited(sent(results.Close()))
+}
+
+// setLockTimeoutSQL sets it until the end of the transaction, and so behind a pooler, too.
+const setLockTimeoutSQL = "SELECT set_config('lock_timeout', $1, true)"
+
+// milliseconds returns a setting's text. 0 would mean forever.
+func milliseconds(d time.Duration) []byte {
+	return strconv.AppendInt(nil, max(d.Milliseconds(), 1), 10)
 }
 
 // sent makes an unknown outcome of what pgx calls safe to retry: of a batch whose
@@ -286,4 +259,46 @@ func (s *session) drop() {
 	}
 	postgres.CloseConn(s.conn)
 	s.conn, s.statement, s.single = nil, nil, nil
+}
+
+// isLive tells whether the other end has closed an unused connection, or said
+// that it will, without sending anything: what is sent to a dead one has an
+// unknown outcome, what waits for a new one is known not to be recorded.
+func isLive(conn *pgconn.PgConn) bool {
+	if silent(conn.Conn()) {
+		return true
+	}
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		message, err := conn.ReceiveMessage(ctx)
+		cancel()
+		if err != nil {
+			return pgconn.Timeout(err) // nothing to read, but for what TLS keeps to itself
+		}
+		if _, farewell := message.(*pgproto3.ErrorResponse); farewell {
+			return false
+		}
+	}
+}
+
+// silent is true where the connection is open and there is nothing to read.
+func silent(conn net.Conn) (nothing bool) {
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	// Control and not Read, which would wait for a reader that pgx may have left in the background.
+	err = raw.Control(func(fd uintptr) {
+		var peeked [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), peeked[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		nothing = err == syscall.EAGAIN
+	})
+	return nothing && err == nil
 }

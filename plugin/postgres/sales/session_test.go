@@ -92,15 +92,8 @@ func TestStandbyIsNotWrittenTo(t *testing.T) {
 
 func TestPoolerThatRefusesSettings(t *testing.T) {
 	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN).Working()
-	wire.Refuses = func(parameters map[string]string) string {
-		if _, set := parameters["plan_cache_mode"]; set {
-			return "unsupported startup parameter: plan_cache_mode"
-		}
-		return ""
-	}
 	var log testenv.Log
-	store := openStore(t, wire.DSN, oneWriter, func(o *postgres.Options) { o.Logger = log.Logger() })
+	store := openStore(t, shop.keepingSettings(), oneWriter, func(o *postgres.Options) { o.Logger = log.Logger() })
 	mustRecord(t, store, sell("k"))
 	if log.Count("ALTER ROLE") != 1 {
 		t.Errorf("logged %s", log.String())

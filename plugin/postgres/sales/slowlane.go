@@ -37,9 +37,9 @@ type slowLane struct {
 
 // slowLine is what waits for one customer.
 type slowLine struct {
-	customer customerKey
-	waiting  []*pendingSale
-	creates  bool
+	customer  customerKey
+	waiting   []*pendingSale
+	exclusive bool // the customer's further sales come here, too
 }
 
 func newSlowLane(s *shared, q *queue, connector *postgres.Connector) *slowLane {
@@ -90,27 +90,27 @@ func (l *slowLane) leave() {
 }
 
 // add joins a sale to its customer's line, or returns why it is shed: neither a customer nor a workspace may fill the
-// lane.
-func (l *slowLane) add(p *pendingSale, creates bool) *shed {
+// lane. An exclusive one has the customer's further sales follow it.
+func (l *slowLane) add(p *pendingSale, exclusive bool) *shed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	line, known := l.lines[p.customer]
 	mine, limit := l.workspaces[p.WorkspaceID], l.options.Queue
 	switch share := limit / max(len(l.workspaces), 1); {
 	case known && len(line.waiting) >= max(l.options.Batch, limit/4):
-		return &shed{shedCustomer, errFull, 0}
+		return errCustomerFull
 	case l.waiting >= limit:
-		return &shed{shedQueue, errFull, 0}
+		return errQueueFull
 	case l.waiting >= limit/2 && mine >= max(share, 1):
-		return &shed{shedShare, errFull, 0}
+		return errShareUsed
 	}
 	if !known {
 		line = &slowLine{customer: p.customer}
 		l.lines[p.customer] = line
 		l.enlist(line, l.idle)
 	}
-	if creates && !line.creates {
-		line.creates = true
+	if exclusive && !line.exclusive {
+		line.exclusive = true
 		l.queue.divert(p.customer, true)
 	}
 	line.waiting = append(line.waiting, p)
@@ -144,8 +144,23 @@ func (l *slowLane) next(lasts bool) *slowLine {
 func (l *slowLane) slice() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	turns := 1 + len(l.ready)/(postgres.SlowLaneConns+l.extra)
-	return max(slowSlice/time.Duration(turns), minSlowSlice)
+	return max(slowSlice/l.turns(), minSlowSlice)
+}
+
+// turns is how many lines one worker has; the caller has the lock.
+func (l *slowLane) turns() time.Duration {
+	return time.Duration(1 + len(l.ready)/(postgres.SlowLaneConns+l.extra))
+}
+
+// wait returns how long a further sale of the customer waits at least; 0 if none of it is in the lane.
+func (l *slowLane) wait(customer customerKey) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line, known := l.lines[customer]
+	if !known {
+		return 0
+	}
+	return max(slowSlice, minSlowSlice*l.turns()) * time.Duration(1+len(line.waiting)/l.options.Batch)
 }
 
 // take removes from a line what one statement can hold.
@@ -186,7 +201,7 @@ func (l *slowLane) putBack(line *slowLine, again []*pendingSale) {
 		return
 	}
 	delete(l.lines, line.customer)
-	if line.creates {
+	if line.exclusive {
 		l.queue.divert(line.customer, false)
 	}
 }

@@ -93,7 +93,7 @@ func NewStore(o postgres.Options) (*Store, error) {
 	for _, seat := range s.queue.seats {
 		s.writers = append(s.writers, newWriter(s.shared, s.queue, seat, s.slow, connector))
 	}
-	registerQueue(o.Metrics, s.waiting, s.queue.wait)
+	registerQueue(o.Metrics, s.waiting, func() time.Duration { return s.queue.wait(nil) })
 	return s, nil
 }
 
@@ -118,27 +118,25 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 		deadline, _ = ctx.Deadline()
 	}
 	p := newPendingSale(wanted, deadline)
-	if shed := s.queue.push(p); shed != nil {
-		s.metrics.shed(shed.reason)
-		return nil, shed.err()
+	if err := s.queue.push(p); err != nil {
+		return nil, s.refused(p, err)
 	}
 	recorded, err, left := p.wait(ctx, s.ctx)
-	if !left {
-		return recorded, s.withRetryAfter(err)
+	if left {
+		s.queue.leave(p)
 	}
-	if shed := s.queue.leave(p); shed != nil && s.ctx.Err() == nil {
-		s.metrics.shed(shed.reason)
-		return nil, shed.err()
+	if errors.Is(err, sale.ErrNotRecorded) {
+		err = s.refused(p, err)
 	}
-	return nil, s.withRetryAfter(err)
+	return recorded, err
 }
 
-// withRetryAfter adds the expected wait to the error of a sale that was not recorded.
-func (s *Store) withRetryAfter(err error) error {
-	if _, known := errors.AsType[*sale.NotRecordedError](err); known || !errors.Is(err, sale.ErrNotRecorded) {
-		return err
+// refused counts a sale that was shed, and adds to its error how long the next one like it may wait.
+func (s *Store) refused(p *pendingSale, err error) error {
+	if shed, ok := errors.AsType[*shed](err); ok {
+		s.metrics.sheds.WithLabelValues(shed.reason).Inc()
 	}
-	return &sale.NotRecordedError{RetryAfter: s.queue.wait(), Cause: err}
+	return &sale.NotRecordedError{RetryAfter: max(s.queue.wait(p), s.slow.wait(p.customer)), Cause: err}
 }
 
 func (s *Store) enter() bool {

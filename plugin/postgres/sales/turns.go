@@ -59,10 +59,7 @@ func (q *queue) takeOne(s *seat, ws *workspace, now time.Time) bool {
 		}
 		if !q.inTime(p, now) {
 			q.remove(p)
-			late := &shed{shedLate, errLate, q.expectedWait(ws, l, now)}
-			if p.answer(nil, late.err()) {
-				q.metrics.shed(shedLate)
-			}
+			p.answer(nil, notRecorded(errLate))
 			q.unlock(p)
 			q.enlist(l)
 			continue
@@ -227,6 +224,11 @@ func (a *isolatedWorkspaces) take(s *seat, most int) bool {
 		return true
 	}
 	return false
+}
+
+// rounds returns how many batches of isolated workspaces run in a row until each of them has had one.
+func (a *isolatedWorkspaces) rounds(most int) int {
+	return max((len(a.turns)+a.running+most-1)/most, 1)
 }
 
 // suspect separates a workspace from the others, if there are any.

@@ -74,16 +74,16 @@ func (w *writer) retain(r result) (again []*pendingSale, suspects []string) {
 		case m.why == customerBusy && m.misses < 2:
 			again = append(again, m.pendingSale)
 		default:
-			w.divert(m.pendingSale, m.why == customerNew)
+			w.divert(m.pendingSale, m.why == customerNew || m.why == customerLocked)
 		}
 	}
 	return again, r.suspects
 }
 
 // divert sends a sale to the slow lane.
-func (w *writer) divert(p *pendingSale, creates bool) {
-	if shed := w.slow.add(p, creates); shed != nil && p.answer(nil, shed.err()) {
-		w.metrics.shed(shed.reason)
+func (w *writer) divert(p *pendingSale, exclusive bool) {
+	if shed := w.slow.add(p, exclusive); shed != nil {
+		p.answer(nil, notRecorded(shed))
 	}
 }
 
