@@ -14,6 +14,7 @@ import (
 const (
 	clientCount   = 16
 	scarceClients = 2 // of them, whose tenant may not call often
+	crowd         = 160
 )
 
 // clients send sales and keep the journal of it.
@@ -25,6 +26,7 @@ type clients struct {
 	recorded atomic.Int64 // answers 201
 	fresh    atomic.Int64 // customers that were unknown, each sold to twice or so
 	stopping chan struct{}
+	joined   int         // clients of crowds
 	lost     atomic.Bool // the run has failed: nothing needs to be known any more
 	group    sync.WaitGroup
 
@@ -40,6 +42,7 @@ type client struct {
 	tenant *tenant
 	rand   *rand.Rand
 	count  int
+	gone   chan struct{} // closed once it is to leave; nil if it stays
 }
 
 func startClients(edges []*edge, seed uint64) *clients {
@@ -54,6 +57,18 @@ func startClients(edges []*edge, seed uint64) *clients {
 	return clients
 }
 
+// join starts more clients, which leave before the others do.
+func (c *clients) join(count int, tenant *tenant, seed uint64) (leave func()) {
+	gone := make(chan struct{})
+	for i := range count {
+		c.joined++
+		name := fmt.Sprint("crowd", c.joined)
+		member := &client{clients: c, name: name, orders: name, tenant: tenant, rand: rand.New(rand.NewPCG(seed, uint64(i))), gone: gone}
+		c.group.Go(member.run)
+	}
+	return func() { close(gone) }
+}
+
 // stop returns when each client knows what became of each of its sales that has an idempotency key.
 func (c *clients) stop() []*sale {
 	if !c.hasStopped() {
@@ -63,9 +78,11 @@ func (c *clients) stop() []*sale {
 	return c.sales
 }
 
-func (c *clients) hasStopped() bool {
+func (c *clients) hasStopped() bool { return isClosed(c.stopping) }
+
+func isClosed(c chan struct{}) bool {
 	select {
-	case <-c.stopping:
+	case <-c:
 		return true
 	default:
 		return false
@@ -73,7 +90,7 @@ func (c *clients) hasStopped() bool {
 }
 
 func (c *client) run() {
-	for !c.hasStopped() {
+	for !c.hasStopped() && !isClosed(c.gone) {
 		if !c.held.Load() {
 			s := c.compose()
 			c.pursue(s)

@@ -27,6 +27,8 @@ var allFaults = []fault{
 	{on: "Postgres", name: "a backend stopped", min: 100 * time.Millisecond, max: 4 * time.Second, alone: true, strike: stopBackend},
 	{on: "Postgres", name: "the table of sales locked", min: 100 * time.Millisecond, max: 4 * time.Second, strike: lockSales},
 	{on: "Postgres", name: "every link locked", min: 100 * time.Millisecond, max: 4 * time.Second, strike: lockLinks},
+	{on: "Postgres", name: "frozen", min: 100 * time.Millisecond, max: 4 * time.Second, strike: freezePostgres},
+	{on: "Postgres", name: "slow commits and a crowd of clients", min: time.Second, max: 4 * time.Second, strike: overload},
 	{on: "Postgres", name: "no connection left", min: 100 * time.Millisecond, max: 2 * time.Second, strike: fillConnections},
 	{on: "Postgres", name: "failover", max: 2 * time.Second, strike: failOver},
 	{on: "Postgres", name: "failover to a standby that lags", max: 2 * time.Second, alone: true, strike: failOverLagging},
@@ -51,6 +53,7 @@ var allFaults = []fault{
 	{on: "network", name: "Postgres far away", min: 50 * time.Millisecond, max: 2 * time.Second, strike: relayFault(toPostgres, late(80*time.Millisecond, 70*time.Millisecond), relay.ToClient)},
 	{on: "network", name: "Postgres resets", min: 50 * time.Millisecond, max: time.Second, strike: relayFault(toPostgres, reset, relay.ToClient)},
 	{on: "network", name: "Postgres does not hear", min: 50 * time.Millisecond, max: 5 * time.Second, strike: relayFault(toPostgres, (*relay.Relay).Drop, relay.ToServer)},
+	{on: "network", name: "half of Postgres's connections dead", min: 50 * time.Millisecond, max: 5 * time.Second, strike: relayFault(toPostgres, dropHalf, relay.ToServer)},
 	{on: "network", name: "Postgres is not heard", min: 50 * time.Millisecond, max: 5 * time.Second, strike: relayFault(toPostgres, (*relay.Relay).Drop, relay.ToClient)},
 }
 
@@ -166,5 +169,7 @@ func late(delay, jitter time.Duration) func(*relay.Relay, relay.Direction) {
 func cutAfter(bytes int) func(*relay.Relay, relay.Direction) {
 	return func(r *relay.Relay, way relay.Direction) { r.CutAfter(way, bytes) }
 }
+
+func dropHalf(r *relay.Relay, _ relay.Direction) { r.DropHalf() }
 
 func reset(r *relay.Relay, _ relay.Direction) { r.Reset() }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"syscall"
 	"time"
@@ -60,6 +61,33 @@ func stopBackend(w *world, _ *edge, _ *rand.Rand) mend {
 		return pid != 0 && syscall.Kill(pid, syscall.SIGSTOP) == nil
 	})
 	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) } // an edge that has given it up may have ended it
+}
+
+// freezePostgres stops the primary and all of its backends.
+func freezePostgres(w *world, _ *edge, _ *rand.Rand) mend {
+	return w.pair.Primary().Freeze(w.t)
+}
+
+// overload has many clients of one tenant send more than can be committed.
+func overload(w *world, _ *edge, r *rand.Rand) mend {
+	w.commitsTake(300 * time.Millisecond)
+	leave := w.clients.join(crowd, tenants[2], r.Uint64())
+	return func() {
+		leave()
+		w.commitsTake(0)
+	}
+}
+
+// commitsTake has each transaction that records sales take so long.
+func (w *world) commitsTake(d time.Duration) {
+	w.t.Helper()
+	w.onPrimary(fmt.Sprintf(`CREATE OR REPLACE FUNCTION public.commit_slowly() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF current_setting('ledger.slept', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
+				PERFORM set_config('ledger.slept', pg_current_xact_id()::text, true), pg_sleep(%f);
+			END IF;
+			RETURN NULL;
+		END $$`, d.Seconds()))
 }
 
 // lockSales keeps all sales out, as CREATE INDEX does.

@@ -25,6 +25,7 @@ type tenant struct {
 var tenants = []*tenant{
 	{workspace: "ample", apiKey: "hoko_key_of_the_ample_workspace"},
 	{workspace: "scarce", apiKey: "hoko_key_of_the_scarce_workspace", perSecond: 8},
+	{workspace: "greedy", apiKey: "hoko_key_of_the_greedy_workspace"}, // the crowd's
 }
 
 func (n *tenant) other() *tenant {

@@ -66,6 +66,8 @@ func (w *world) seed() {
 	d := w.connect("hoko")
 	d.Exec(harness.ReadRoot(w.t, "docs/role.sql"))
 	d.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (link_id) REFERENCES hoko.links") // as a site may do
+	w.commitsTake(0)
+	d.Exec("CREATE CONSTRAINT TRIGGER commit_slowly AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.commit_slowly()")
 	for _, tenant := range tenants {
 		tenant.seed(w.t, d)
 	}
@@ -107,7 +109,7 @@ func (w *world) startEdge(name string) *edge {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		c := e.Client(w.t, protocol)
 		c.Timeout = 0 // each attempt has its own
-		c.Transport.(*http.Transport).MaxIdleConnsPerHost = clientCount
+		c.Transport.(*http.Transport).MaxIdleConnsPerHost = clientCount + crowd
 		e.clients[protocol] = c
 	}
 	return e
@@ -132,7 +134,8 @@ func (e *edge) dsn() string {
 	return fmt.Sprintf("postgres://%s:%s@%s/hoko?sslmode=disable&target_session_attrs=read-write&connect_timeout=2", edgeRole, edgePassword, strings.Join(hosts, ","))
 }
 
-// settings makes the shipped Caddyfile quicker to give up, so that many faults fit into a run; the limit of Redis's time is the shipped one.
+// settings makes the shipped Caddyfile quicker to give up, so that many faults fit into a run, and its queue so short that
+// a crowd fills it; the limit of Redis's time is the shipped one.
 func (e *edge) settings(config string) string {
 	ttl := "60s"
 	if e.other {
@@ -141,7 +144,7 @@ func (e *edge) settings(config string) string {
 	return strings.NewReplacer(
 		"grace_period 20s", "grace_period 6s",
 		"postgres {env.DATABASE_URL}", "postgres "+e.dsn(),
-		" {\n\t\t\ttimeout 10s\n\t\t}\n", "\n\t\tsales {\n\t\t\ttimeout 3s\n\t\t}\n",
+		" {\n\t\t\ttimeout 10s\n\t\t}\n", "\n\t\tsales {\n\t\t\ttimeout 3s\n\t\t\tbatch 8\n\t\t\tqueue 32\n\t\t}\n",
 		"ttl 60s", "ttl "+ttl,
 		"\tlog\n", "", // each request in memory: too much for an hour
 		"limit 600/1m", "limit 1000000/1m",

@@ -12,7 +12,7 @@ import (
 // guarded by the Relay's lock.
 type conn struct {
 	left  [2]int // bytes that it may pass on yet
-	lossy bool   // data was dropped
+	lossy bool   // it has lost something, and loses all that follows
 
 	client net.Conn
 	ctx    context.Context // until it is closed

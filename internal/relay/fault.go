@@ -65,6 +65,17 @@ func (r *Relay) Drop(d Direction) {
 	r.ways[d].drops = true
 }
 
+// DropHalf loses everything on every second connection of now until Restore, which closes those.
+func (r *Relay) DropHalf() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	second := false
+	for c := range r.conns {
+		c.lossy = c.lossy || second
+		second = !second
+	}
+}
+
 // CutAfter closes each connection once it has passed on that many more bytes: with 0, at the first
 // that arrives, and without passing it on.
 func (r *Relay) CutAfter(d Direction, bytes int) {
@@ -120,7 +131,7 @@ func (r *Relay) admit(c *conn, d Direction, data []byte) (rest []byte, ends bool
 	switch left := c.left[d]; {
 	case r.ways[d].silent != nil:
 		return nil, false, r.ways[d].silent
-	case r.ways[d].drops:
+	case r.ways[d].drops || c.lossy:
 		c.lossy = true
 		return nil, false, nil
 	case left == unlimited:

@@ -233,6 +233,27 @@ func TestRelay_Drop(t *testing.T) {
 	}
 }
 
+func TestRelay_DropHalf(t *testing.T) {
+	r := before(t, "unix")
+	conns := []net.Conn{dial(t, r), dial(t, r)}
+	for _, conn := range conns {
+		echo(t, conn, "a")
+	}
+	r.DropHalf()
+	alive := 0
+	for _, conn := range conns {
+		send(t, conn, "b")
+		if got := make([]byte, 1); conn.SetReadDeadline(time.Now().Add(time.Second)) == nil {
+			n, _ := conn.Read(got)
+			alive += n
+		}
+	}
+	if alive != 1 {
+		t.Errorf("%d of two connections are alive, want one", alive)
+	}
+	echo(t, dial(t, r), "c")
+}
+
 func TestRelay_Answers(t *testing.T) {
 	r := before(t, "unix")
 	r.Cut()
