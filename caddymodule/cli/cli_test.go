@@ -160,6 +160,25 @@ func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
 	}
 }
 
+func TestDoctorRehearsesSales(t *testing.T) {
+	t.Setenv("REDIS_URL", testenv.Redis(t))
+	dsn := testenv.Database(t)
+	execute(t, dsn, `INSERT INTO hoko.workspaces (id) VALUES ('w');
+		INSERT INTO hoko.links (id, workspace_id, url, short_url) VALUES ('l', 'w', 'https://example.com', 'https://hoko.to/l');
+		INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('c', 'w', 'l')`)
+	if got := mustHoko(t, "doctor", "--database-url", dsn); !strings.Contains(got, "ok    sales: the role may record them: three were rehearsed") {
+		t.Errorf("it found\n%s", got)
+	}
+	execute(t, dsn, `CREATE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.external_id := lower(NEW.external_id) || '!'; RETURN NEW; END $$;
+		CREATE TRIGGER meddle BEFORE UPDATE ON hoko.customers FOR EACH ROW EXECUTE FUNCTION public.meddle()`)
+	if got, _, err := hoko(t, "doctor", "--database-url", dsn); err == nil || !strings.Contains(got, "FAIL  sales: the row that a sale writes to hoko.customers") || !strings.Contains(got, "fix: see docs/adopting.md") {
+		t.Errorf("it found\n%s", got)
+	}
+	if n := testenv.Value[int](testenv.Connect(t, dsn), "SELECT (SELECT count(*) FROM hoko.sales) + (SELECT count(*) FROM hoko.customers)"); n != 0 {
+		t.Errorf("%d rows were left behind", n)
+	}
+}
+
 func TestDoctorNamesWhatIsWrongAndItsFix(t *testing.T) {
 	redis, dsn := testenv.Redis(t), testenv.Database(t)
 	execute(t, dsn, `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'powerless') THEN CREATE ROLE powerless LOGIN; END IF; END $$;

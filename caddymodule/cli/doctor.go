@@ -19,8 +19,8 @@ func doctorCommand() *cobra.Command {
 		Short: "Checks what the edge needs, and names the fix of what it finds",
 		Long: `Checks that Postgres and Redis can be reached, their versions and clocks, that the
 schema is this edge's, that the role may do what the edge does, and that changed
-keys are heard of. It changes nothing: it asks Postgres to record a sale that
-nothing attributes, which is refused.
+keys are heard of. It changes nothing: the sales that it has Postgres record are
+rolled back, with what triggers did for them.
 
 The exit code is 0 if the edge would work.`,
 	}, doctor)

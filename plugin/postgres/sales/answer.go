@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"hoko.to/edge/plugin/sale"
 )
@@ -231,11 +233,29 @@ func writable(t time.Time) time.Time {
 	return t
 }
 
-// warnKeyless tells the operator of a sale whose retry will be another: a key is stored
-// with each row that the INSERT returns, which a site's own trigger may keep back.
-func (r *runner) warnKeyless(row *row) {
-	if row.keyless && due(&r.notices.keyless) {
-		r.options.Logger.Error("a sale is recorded without its idempotency key, and a retry will record it twice",
-			slog.String("remedy", "end the INSTEAD OF INSERT trigger on hoko.sales with RETURN NEW"))
+// refused is what a sale fails with that the database does not take.
+func refused(err error) error {
+	if relation, altered := alteredRelation(err); altered {
+		return fmt.Errorf("the row that a sale writes to %s is not there as it was written: a trigger must keep its ids and return it, see docs/adopting.md: %w", relation, err)
 	}
+	return fmt.Errorf("the database refused the sale: %w", err)
 }
+
+// alteredRelation returns the relation whose trigger changed an identity, by the error with which query/sale.sql ends then.
+func alteredRelation(err error) (relation string, altered bool) {
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || refusal.Code != pgerrcode.InvalidTextRepresentation {
+		return "", false
+	}
+	_, after, altered := strings.Cut(refusal.Message, `"altered: `)
+	relation, _, _ = strings.Cut(after, " ")
+	return relation, altered
+}
+
+// conflicted is what a sale fails with that conflicts each time: nothing is
+// wrong with it, so it may be tried again.
+func conflicted(err error) error {
+	return notRecorded(errors.Join(errConflict, err))
+}
+
+var errConflict = errors.New("it conflicts with other transactions")

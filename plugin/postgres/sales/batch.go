@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -52,15 +51,6 @@ const (
 	colResponse
 )
 
-// checkColumns refuses a view over an adopted table that would be misread.
-func checkColumns(fields []pgconn.FieldDescription) error {
-	switch fields[colLinkCreatedAt].DataTypeOID {
-	case pgtype.TimestamptzOID, pgtype.TimestampOID:
-		return nil
-	}
-	return fmt.Errorf("%w: hoko.links.created_at must be a timestamp with time zone", postgres.ErrSchema)
-}
-
 // batch is the parameters of one execution and the rows that it answers.
 // Its memory is used again for the next.
 type batch struct {
@@ -75,7 +65,6 @@ type row struct {
 	status   status
 	recorded *sale.Recorded // of a status that means recorded
 	err      error          // what kept recorded from being read
-	keyless  bool           // it is recorded without its idempotency key
 }
 
 // encode lays the arrays out in the binary format, one after the other in one
@@ -205,7 +194,6 @@ func (b *batch) scanRow(values [][]byte) {
 	case row.status == statusOK || row.status == statusExists:
 		row.recorded, row.err = readColumns(values, p.Request)
 	}
-	row.keyless = row.status == statusExists && p.IdempotencyKey != "" && values[colResponse] == nil
 	if row.recorded != nil {
 		row.recorded.SaleID = uuid.UUID(values[colSaleID])
 		row.recorded.Replayed = row.status == statusReplay

@@ -73,7 +73,7 @@ func TestErrorsOfTheStatement(t *testing.T) {
 		{"a serialization failure that does not come again", pgerrcode.SerializationFailure, "40", 2, nil, nil},
 		{"a deadlock each time", pgerrcode.DeadlockDetected, "40", always, sale.ErrNotRecorded, nil},
 		{"a duplicate that is gone", pgerrcode.UniqueViolation, "23", 2, nil, nil},
-		{"a duplicate each time", pgerrcode.UniqueViolation, "23", always, sale.ErrNotRecorded, nil},
+		{"a duplicate each time", pgerrcode.UniqueViolation, "23", always, errAny, nil},
 		{"a lock that is gone", pgerrcode.LockNotAvailable, "55", 5, nil, nil},
 		{"a lost statement", pgerrcode.InvalidSQLStatementName, "26", 1, nil, nil},
 		{"a character that the database cannot keep", pgerrcode.FeatureNotSupported, "other", always, errAny, nil},
@@ -186,6 +186,55 @@ func TestStatementWhoseAnswerIsLostIsAskedForAgain(t *testing.T) {
 				t.Errorf("logged %s", log.String())
 			}
 		})
+	}
+}
+
+// A pooler that has lost the server may say so without ending the session, and does not know what became of the statement.
+func TestPoolerThatLosesTheServer_IsAskedAgain(t *testing.T) {
+	for _, code := range []string{pgerrcode.ConnectionFailure, pgerrcode.ConnectionException, pgerrcode.ProtocolViolation,
+		pgerrcode.StatementCompletionUnknown, pgerrcode.AdminShutdown, pgerrcode.CannotConnectNow, pgerrcode.SystemError} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			shop := openShop(t)
+			wire := pgtest.Tap(t, shop.DSN)
+			store := openStore(t, wire.DSN, oneWriter)
+			lost := wire.Next(pgtest.Cut{Says: code})
+			outcomes := queue(t, store, sell("k", named("one")), sell("j", keyed("two")))
+			wire.Speak()
+			<-lost
+			for i, o := range outcomes {
+				if got := wait(t, o); got.err != nil || got.Replayed {
+					t.Errorf("sale %d: %+v", i, got)
+				}
+			}
+			if n := shop.Sales("true"); n != 2 {
+				t.Errorf("%d sales, want 2", n)
+			}
+		})
+	}
+}
+
+// As a trigger's foreign data wrapper may, whose server is away: that is no reason to doubt the sales beside it.
+func TestConnectionErrorOfATrigger_IsItsSalesOnly(t *testing.T) {
+	shop := openShop(t)
+	shop.raising(pgerrcode.SQLClientUnableToEstablishSQLConnection, 1_000_000)
+	wire := pgtest.Tap(t, shop.DSN)
+	store := openStore(t, wire.DSN, oneWriter)
+	var sales []*sale.Sale
+	for i := range 8 {
+		sales = append(sales, sell(fmt.Sprint("k", i)))
+	}
+	outcomes := queue(t, store, sales...)
+	bad := beginWithin(t, store, sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" }), 3*time.Second)
+	until(t, "it waits, too", func() bool { return store.Stats().Queued == 9 })
+	wire.Speak()
+	for i, o := range outcomes {
+		if got := wait(t, o); got.err != nil {
+			t.Errorf("sale %d: %v", i, got.err)
+		}
+	}
+	if got := wait(t, bad); !isUnknown(got.err) {
+		t.Errorf("the bad one: %v, want an unknown outcome", got.err)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hoko.to/edge/internal/testenv"
-	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
@@ -342,29 +341,5 @@ func TestUnknownOutcomeOfAReplayNamesTheSaleThatIsThere(t *testing.T) {
 	unknown, ok := errors.AsType[*sale.UnknownOutcomeError](got.err)
 	if !ok || unknown.SaleID != first.SaleID {
 		t.Errorf("answered %v, want an unknown outcome of %s", got.err, first.SaleID)
-	}
-}
-
-// With a site's own tables: the key is stored with the row that the trigger returns.
-func TestTriggerThatKeepsIdempotencyKeysFromBeingStoredIsNamedInTheLog(t *testing.T) {
-	shop := openShop(t)
-	shop.Exec("ALTER TABLE hoko.sales SET SCHEMA public")
-	shop.Exec("CREATE VIEW hoko.sales AS SELECT * FROM public.sales")
-	shop.Exec("ALTER VIEW hoko.sales ALTER COLUMN created_at SET DEFAULT now()")
-	shop.Exec(`CREATE FUNCTION public.create_sale() RETURNS trigger LANGUAGE plpgsql AS $$
-		BEGIN
-			INSERT INTO public.sales SELECT (NEW).*;
-			RETURN NULL;
-		END $$`)
-	shop.Exec("CREATE TRIGGER create_sale INSTEAD OF INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.create_sale()")
-	log := &testenv.Log{}
-	store := shop.Store(func(o *postgres.Options) { o.Logger = log.Logger() })
-	mustRecord(t, store, sell("k"))
-	if strings.Contains(log.String(), "idempotency key") {
-		t.Errorf("it logs of a sale without one:\n%s", log)
-	}
-	mustRecord(t, store, sell("k", keyed("K")))
-	if !strings.Contains(log.String(), "RETURN NEW") {
-		t.Errorf("it logs\n%s", log)
 	}
 }

@@ -43,6 +43,7 @@ type pendingSale struct {
 	// unknown: a statement was sent and its outcome lost. Until a later one finds out, the sale is sent.
 	unknown   bool
 	misses    int // times that its customer could not be had
+	raced     int // of those, times that it was not created, as if another session had just done so
 	conflicts int // times that a conflict took it out of its batch
 	resends   int // times that a connection turned out to be useless
 }
@@ -122,6 +123,9 @@ func (p *pendingSale) answer(recorded *sale.Recorded, err error) bool {
 	p.done <- answer{recorded, err}
 	return true
 }
+
+// isRefusedSilently reports whether something other than another session may keep the customer from being created.
+func (p *pendingSale) isRefusedSilently() bool { return p.raced >= maxTries }
 
 // name keeps the id of a sale that is, or may be, recorded under another than its own.
 func (p *pendingSale) name(id uuid.UUID) {

@@ -2,7 +2,6 @@ package sales
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -13,8 +12,13 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// askAgain leaves it to the next batch to find out what became of this one.
+// askAgain leaves it to a statement of their own to find out what became of these sales. If that fails with an answer of
+// the server, which one of them may cause each time, its halves follow.
 func (r *runner) askAgain(a attempt, err error) {
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && !fatal(refusal) && r.asks && len(a.sales) > 1 {
+		r.halve(a, nil)
+		return
+	}
 	if due(&r.notices.lost) {
 		r.options.Logger.Warn("a database connection was lost with sales on it; they are asked for again", slog.Any("error", err))
 	}
@@ -53,7 +57,15 @@ func (r *runner) repeat(a attempt, err error) {
 		r.todo = append(r.todo, a)
 		return
 	}
-	r.halve(a, conflicted(err))
+	if conflict, ok := errors.AsType[*pgconn.PgError](err); ok && conflict.Code == pgerrcode.UniqueViolation {
+		err = refused(err) // what it conflicts with has been committed, and is not this sale
+		if len(a.sales) == 1 {
+			r.suspect(a.sales[0]) // the next one like it is to cost its own workspace only
+		}
+	} else {
+		err = conflicted(err)
+	}
+	r.halve(a, err)
 }
 
 // stepAside finds the sale that would have had to wait for another session: it runs the halves of the attempt, and
@@ -148,19 +160,6 @@ func (r *runner) giveUp(a attempt, v verdict, err error) {
 	}
 }
 
-// refused is what a sale fails with that the database does not take.
-func refused(err error) error {
-	return fmt.Errorf("the database refused the sale: %w", err)
-}
-
-// conflicted is what a sale fails with that conflicts each time: nothing is
-// wrong with it, so it may be tried again.
-func conflicted(err error) error {
-	return notRecorded(errors.Join(errConflict, err))
-}
-
-var errConflict = errors.New("it conflicts with other transactions")
-
 // action is what becomes of a batch whose statement failed.
 type action int
 
@@ -187,7 +186,7 @@ var failureClasses = []string{"08", "22", "23", "25", "26", "40", "42", "53", "5
 func judge(err error) verdict {
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
-	case ok && !fatal(refusal):
+	case ok && !fatal(refusal) && !ofAPooler(refusal.Code):
 		return judgeRefusal(refusal)
 	case !ok && pgconn.SafeToRetry(err):
 		return verdict{do: reconnect, class: "unsent"}
@@ -196,6 +195,17 @@ func judge(err error) verdict {
 		// not know either.
 		return verdict{do: askAgain, class: "08"}
 	}
+}
+
+// ofAPooler reports whether an error may be a pooler's, which has lost the server and does not end the session for it.
+// Postgres itself ends the session with some of these codes, and none of them tells what became of the statement.
+func ofAPooler(code string) bool {
+	switch code {
+	case pgerrcode.StatementCompletionUnknown, pgerrcode.SystemError, pgerrcode.AdminShutdown, pgerrcode.CrashShutdown,
+		pgerrcode.CannotConnectNow, pgerrcode.DatabaseDropped, pgerrcode.IdleSessionTimeout:
+		return true
+	}
+	return pgerrcode.IsConnectionException(code)
 }
 
 // judgeRefusal is for an error of the statement, which has therefore been
@@ -222,8 +232,7 @@ func judgeRefusal(refusal *pgconn.PgError) verdict {
 	switch class := code[:min(2, len(code))]; class {
 	case pgerrcode.TransactionRollback[:2]:
 		return verdict{do: repeat, class: "40"}
-	case pgerrcode.ConnectionException[:2], pgerrcode.InsufficientResources[:2],
-		pgerrcode.OperatorIntervention[:2], pgerrcode.SystemError[:2]: // statement_timeout too
+	case pgerrcode.InsufficientResources[:2], pgerrcode.OperatorIntervention[:2], pgerrcode.SystemError[:2]: // statement_timeout too
 		return verdict{do: giveUp, class: "53"}
 	case pgerrcode.DataException[:2], pgerrcode.IntegrityConstraintViolation[:2]:
 		return verdict{do: halve, class: class}

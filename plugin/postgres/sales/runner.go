@@ -180,9 +180,9 @@ func (r *runner) send(a attempt) error {
 	defer cancel()
 	r.batch.encode(a.sales, !a.existing)
 	if r.waits {
-		return r.session.execute(ctx, &r.batch, r.patience(a.sales))
+		return r.session.execute(ctx, &r.batch, r.patience(a.sales), slices.ContainsFunc(a.sales, (*pendingSale).isRefusedSilently))
 	}
-	return r.session.execute(ctx, &r.batch, r.lockTimeout())
+	return r.session.execute(ctx, &r.batch, r.lockTimeout(), false)
 }
 
 // lockTimeout returns how long the shared statement may wait for another session.
@@ -229,6 +229,7 @@ func (r *runner) answer(sales []*pendingSale) {
 		case statusBusy:
 			r.miss(p, customerBusy)
 		case statusRaced: // the statement has waited for the session that created the customer
+			p.raced++
 			r.suspect(p)
 			r.miss(p, customerBusy)
 		case statusNew:
@@ -259,7 +260,6 @@ func (r *runner) answerEarlier(sales []*pendingSale) {
 		switch {
 		case row.status != statusExists && row.status != statusReplay:
 		case err == nil:
-			r.warnKeyless(row)
 			p.answer(row.recorded, row.err)
 		case !lost:
 			p.answer(nil, p.outcomeUnknown(fmt.Errorf("it is recorded, but perhaps not on the standbys: %w", err)))

@@ -23,6 +23,9 @@ import (
 //go:embed query/sale.sql
 var saleSQL string
 
+// saleStrictSQL says why a customer is not created, where that is not because another session has just created it.
+var saleStrictSQL = strings.Replace(saleWaitingSQL, "ON CONFLICT DO NOTHING", "", 1)
+
 // saleWaitingSQL is for the slow lane: it waits where saleSQL skips a locked customer.
 var saleWaitingSQL = strings.Replace(saleSQL, "FOR NO KEY UPDATE SKIP LOCKED", "FOR NO KEY UPDATE", 1)
 
@@ -106,73 +109,6 @@ func (s *session) connect(ctx context.Context) (err error) {
 	return s.prepareUnblocked(ctx)
 }
 
-// prepareUnblocked tries again while a lock on a table keeps the session from being prepared.
-func (s *session) prepareUnblocked(ctx context.Context) error {
-	var last error
-	for {
-		err := s.prepare(ctx)
-		switch {
-		case blocked(err):
-			last = err
-			if due(&s.notices.locked) {
-				s.options.Logger.Warn("a lock on a table keeps sales from being recorded", slog.Any("error", err))
-			}
-		case last == nil || ctx.Err() == nil:
-			return err
-		}
-		if !postgres.Pause(ctx, minPause) {
-			return last
-		}
-	}
-}
-
-// prepare asks a new connection what must be known of it, and has it prepare the statements.
-func (s *session) prepare(ctx context.Context) (err error) {
-	if err := postgres.CheckSchema(ctx, s.conn, s.options.Logger); err != nil {
-		return err
-	}
-	if err := s.checkSettings(ctx); err != nil {
-		return err
-	}
-	if s.statement == nil {
-		s.statement, err = s.prepareStatement(ctx, batchStatement, s.sql)
-	}
-	if err != nil {
-		return fmt.Errorf("prepare the sale statement: %w", postgres.SchemaError(err))
-	}
-	if err := checkColumns(s.statement.Fields); err != nil || s.sql != saleSQL {
-		return err
-	}
-	s.single, err = s.prepareStatement(ctx, singleStatement, singleSQL)
-	if err != nil {
-		return fmt.Errorf("prepare the statement of a sale alone: %w", postgres.SchemaError(err))
-	}
-	return nil
-}
-
-// prepareStatement waits for locks on the tables for maxLockTimeout at most, also where a pooler has kept the session's
-// lock_timeout to itself.
-func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
-	pipeline := s.conn.PgConn().StartPipeline(ctx)
-	pipeline.SendQueryParams(setLockTimeoutSQL, [][]byte{milliseconds(maxLockTimeout)}, nil, nil, nil)
-	pipeline.SendPrepare(name, sql, nil)
-	if err := pipeline.Sync(); err != nil {
-		return nil, errors.Join(err, pipeline.Close())
-	}
-	var statement *pgconn.StatementDescription
-	for {
-		switch result, err := pipeline.GetResults(); result := result.(type) {
-		case *pgconn.ResultReader:
-			result.Read()
-		case *pgconn.StatementDescription:
-			statement = result
-			statement.Name, statement.SQL = name, sql // which a pipeline leaves out
-		default:
-			return statement, errors.Join(err, pipeline.Close())
-		}
-	}
-}
-
 // notice hears of a pg_cancel_backend while a commit waits for the standbys: the
 // statement succeeds with no more than a warning, whose words depend on the
 // server's language.
@@ -210,14 +146,18 @@ func (s *session) waitsBriefly() bool { return s.lockTimeout > 0 && s.lockTimeou
 
 // execute runs the statement and scans its rows. They count only if it returns
 // nil: the commit comes after them. A lockTimeout that is not the session's own is
-// set in the same implicit transaction, so that it also holds behind a pooler.
-func (s *session) execute(ctx context.Context, b *batch, lockTimeout time.Duration) error {
-	if lockTimeout == s.lockTimeout {
+// set in the same implicit transaction, so that it also holds behind a pooler. A strict one runs saleStrictSQL.
+func (s *session) execute(ctx context.Context, b *batch, lockTimeout time.Duration, strict bool) error {
+	if lockTimeout == s.lockTimeout && !strict {
 		return s.awaited(b.scan(s.conn.PgConn().ExecStatement(ctx, s.statement, b.params[:], paramFormats, columnFormats)))
 	}
 	var both pgconn.Batch
 	both.ExecParams(setLockTimeoutSQL, [][]byte{milliseconds(lockTimeout)}, nil, nil, nil)
-	both.ExecStatement(s.statement, b.params[:], paramFormats, columnFormats)
+	if strict {
+		both.ExecParams(saleStrictSQL, b.params[:], nil, paramFormats, columnFormats)
+	} else {
+		both.ExecStatement(s.statement, b.params[:], paramFormats, columnFormats)
+	}
 	results := s.conn.PgConn().ExecBatch(ctx, &both)
 	// Errors of the parts are also the error of the whole.
 	if results.NextResult() {

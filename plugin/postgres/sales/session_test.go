@@ -236,12 +236,12 @@ func TestCharacterThatTheDatabaseCannotKeepFailsItsOwnSaleOnly(t *testing.T) {
 }
 
 // The columns of the prepared statement change while edges are at work.
-func TestMigrationOfALinksColumnCostsNoSale(t *testing.T) {
+func TestMigrationOfALinksColumn_CostsNoSale(t *testing.T) {
 	shop := openShop(t)
 	metrics := prometheus.NewRegistry()
 	store := shop.Store(oneWriter, withMetrics(metrics))
 	mustRecord(t, store, sell("k"))
-	shop.Exec("ALTER TABLE hoko.links ALTER COLUMN title TYPE varchar(500)")
+	shop.Exec("ALTER TABLE hoko.links ALTER COLUMN created_at TYPE timestamp USING created_at AT TIME ZONE 'UTC'")
 	mustRecord(t, store, sell("k", named("changed")))
 	if n := failures(t, metrics, "26"); n == 0 {
 		t.Error("the statement was not prepared again")

@@ -13,7 +13,10 @@ import (
 // when the slow lane looks it up.
 const maxMisses = 20
 
-var errRestless = errors.New("its customer keeps changing")
+var (
+	errRestless = errors.New("its customer keeps changing")
+	errHidden   = errors.New("hoko.customers neither takes the customer nor shows it: a view must show each row that an INSERT can run into, see docs/adopting.md")
+)
 
 // slowLane records the sales whose customer another session has locked, or is
 // just creating: on connections that may wait for it, all waiting sales of one
@@ -233,6 +236,10 @@ func (r *runner) retain(of result) []*pendingSale {
 	for _, m := range of.missed {
 		if m.why == customerLocked || m.misses < maxMisses || m.unknown {
 			again = append(again, m.pendingSale)
+			continue
+		}
+		if m.isRefusedSilently() {
+			m.answer(nil, refused(errHidden))
 			continue
 		}
 		m.answer(nil, notRecorded(errRestless))

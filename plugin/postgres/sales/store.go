@@ -57,7 +57,6 @@ type notices struct {
 	unset   rate.Sometimes // its sessions lack settings
 	hasty   rate.Sometimes // its commits are answered before they are safe
 	locked  rate.Sometimes // a lock on a table is waited for
-	keyless rate.Sometimes // it keeps sales, but not their idempotency keys
 }
 
 // due reports whether a throttled line is to be logged now. The log is not written under its lock.
@@ -86,7 +85,6 @@ func NewStore(o postgres.Options) (*Store, error) {
 		unset:   rate.Sometimes{Interval: noticeInterval},
 		hasty:   rate.Sometimes{Interval: noticeInterval},
 		locked:  rate.Sometimes{Interval: noticeInterval},
-		keyless: rate.Sometimes{Interval: noticeInterval},
 	}}
 	s.queue = newQueue(s.shared)
 	s.slow = newSlowLane(s.shared, s.queue, connector)

@@ -33,6 +33,7 @@ type Wire struct {
 type Cut struct {
 	Before bool          // before it reaches the server; else after it has committed
 	Mute   bool          // the connection stays open but carries nothing any more
+	Says   string        // the answer is an ERROR with this SQLSTATE, and the connection goes on, as a pooler's may
 	done   chan struct{} // closed when it has happened
 }
 
@@ -98,7 +99,7 @@ func (w *Wire) filters(hello []byte) (toServer, toClient relay.Filter) {
 			}
 		}
 		return !silent
-	})
+	}, nil)
 	toClient = eachMessage(func(kind byte, _ []byte, hangUp func()) (passes bool) {
 		if kind == 'A' && w.Notifies != nil {
 			return w.Notifies()
@@ -106,21 +107,32 @@ func (w *Wire) filters(hello []byte) (toServer, toClient relay.Filter) {
 		plan := lost.Load()
 		if plan != nil && kind == 'Z' { // ready for query: it has committed
 			plan.happen(hangUp)
+			return plan.Says != ""
 		}
 		return plan == nil
+	}, func(kind byte) (before []byte) {
+		plan := lost.Load()
+		if plan == nil || plan.Says == "" || kind != 'Z' {
+			return nil
+		}
+		lost.Store(nil)
+		answer := pgproto3.ErrorResponse{Severity: "ERROR", SeverityUnlocalized: "ERROR", Code: plan.Says, Message: "server connection lost"}
+		before, _ = answer.Encode(nil)
+		return before
 	})
 	return toServer, toClient
 }
 
 func (c *Cut) happen(hangUp func()) {
-	if !c.Mute {
+	if !c.Mute && c.Says == "" {
 		hangUp()
 	}
 	close(c.done)
 }
 
-// eachMessage returns a filter that passes on those messages of a session that pass.
-func eachMessage(pass func(kind byte, body []byte, hangUp func()) bool) relay.Filter {
+// eachMessage returns a filter that passes on those messages of a session that pass, and before them what insert, unless
+// it is nil, returns.
+func eachMessage(pass func(kind byte, body []byte, hangUp func()) bool, insert func(kind byte) []byte) relay.Filter {
 	var received []byte
 	return func(data []byte, hangUp func()) (passed []byte) {
 		received = append(received, data...)
@@ -130,6 +142,9 @@ func eachMessage(pass func(kind byte, body []byte, hangUp func()) bool) relay.Fi
 				break
 			}
 			if pass(received[0], received[5:size], hangUp) {
+				if insert != nil {
+					passed = append(passed, insert(received[0])...)
+				}
 				passed = append(passed, received[:size]...)
 			}
 			received = received[size:]

@@ -50,9 +50,9 @@ WITH found AS MATERIALIZED (
               sale_id, amount, currency, event_name, metadata, idempotency_key, fingerprint, ord)
   LEFT JOIN LATERAL (SELECT k.sale_id, k.fingerprint, k.response FROM hoko.idempotency_keys k
          WHERE k.workspace_id = asked.workspace_id AND k.key = asked.idempotency_key LIMIT 1) earlier ON true
-  LEFT JOIN LATERAL (SELECT s.id, s.workspace_id, s.attribution, s.click_id, s.link_id FROM hoko.sales s
+  LEFT JOIN LATERAL (SELECT s.id, s.workspace_id, s.attribution::text, s.click_id, s.link_id FROM hoko.sales s
          WHERE s.id = asked.sale_id LIMIT 1) recorded ON true
-  LEFT JOIN LATERAL (SELECT c.id, c.name, c.email, c.phone, c.avatar, c.deleted_at FROM hoko.customers c
+  LEFT JOIN LATERAL (SELECT c.id, c.name::text, c.email::text, c.phone::text, c.avatar::text, c.deleted_at FROM hoko.customers c
          WHERE c.workspace_id = asked.workspace_id AND c.external_id = asked.external_id LIMIT 1) customer ON true
   -- BETWEEN and the order by event_name leave the planner no other index, which it would read a customer's leads through for the name.
   LEFT JOIN LATERAL (SELECT l.id, l.click_id, l.link_id FROM hoko.leads l
@@ -67,7 +67,8 @@ WITH found AS MATERIALIZED (
   -- A lead's click that is another workspace's does not exist. One that was purged still names what earned the sale.
   LEFT JOIN LATERAL (SELECT k.id FROM hoko.clicks k
          WHERE k.id = coalesce(named_lead.click_id, latest_lead.click_id) AND k.workspace_id <> asked.workspace_id LIMIT 1) stranger ON true
-  LEFT JOIN LATERAL (SELECT l.* FROM hoko.links l
+  LEFT JOIN LATERAL (SELECT l.id, l.url::text, l.short_url::text, l.title::text, l.description::text, l.image::text, l.utm::jsonb, l.collection_id::text,
+                l.partner_id::text, l.tenant_id::text, l.external_id::text, l.created_at FROM hoko.links l
          WHERE l.id = coalesce(recorded.link_id, named_lead.link_id, click.link_id, latest_lead.link_id)
            AND l.workspace_id = asked.workspace_id LIMIT 1) link ON true
 ), folded AS MATERIALIZED (
@@ -91,13 +92,13 @@ WITH found AS MATERIALIZED (
                     WINDOW so_far AS (PARTITION BY workspace_id, external_id ORDER BY ord)) f) f) f
 ), locked AS MATERIALIZED (
   -- The newest committed state of the customers that must change; one that is locked elsewhere, renamed or purged is left out.
-  SELECT c.id, c.email, c.phone, c.avatar, f.name AS new_name,
+  SELECT c.id, f.workspace_id, f.external_id, c.email, c.phone, c.avatar, f.name AS new_name,
          CASE WHEN f.email_from IS NULL THEN c.email ELSE f.email_now END AS new_email,
          CASE WHEN f.avatar_from IS NULL THEN c.avatar ELSE f.avatar_now END AS new_avatar,
          c.deleted_at IS NOT NULL OR c.name IS DISTINCT FROM f.name
            OR f.email_from IS NOT NULL AND c.email IS DISTINCT FROM f.email_now
            OR f.avatar_from IS NOT NULL AND c.avatar IS DISTINCT FROM f.avatar_now AS differs
-  FROM folded f CROSS JOIN LATERAL (SELECT c.id, c.name, c.email, c.phone, c.avatar, c.deleted_at FROM hoko.customers c
+  FROM folded f CROSS JOIN LATERAL (SELECT c.id, c.name::text, c.email::text, c.phone::text, c.avatar::text, c.deleted_at FROM hoko.customers c
          WHERE c.id = f.customer_id AND c.workspace_id = f.workspace_id AND c.external_id = f.external_id
          LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) c
   WHERE f.is_last AND f.changes
@@ -107,6 +108,7 @@ WITH found AS MATERIALIZED (
   FROM locked l
   WHERE c.id = l.id AND l.differs
     AND c.id = ANY (ARRAY(SELECT id FROM locked WHERE differs))  -- keeps it an index scan whatever the statistics say
+  RETURNING (c.id, c.workspace_id, c.external_id) = (l.id, l.workspace_id, l.external_id) AS as_written
 ), created AS (
   -- This can wait for another session that creates the same customer; it comes back without the row if that one commits.
   INSERT INTO hoko.customers (workspace_id, external_id, name, email, avatar)
@@ -117,6 +119,7 @@ WITH found AS MATERIALIZED (
   RETURNING id, workspace_id, external_id
 ), settled AS MATERIALIZED (
   -- The customer of each sale, as it is answered; a row whose customer could not be had has no id here, and nothing is written for it.
+  -- A customer that was created as another one than asked for has no ord.
   SELECT f.ord,
          CASE WHEN f.customer_id IS NULL THEN n.id WHEN f.changes AND NOT f.same THEN l.id ELSE f.customer_id END AS customer_id,
          CASE WHEN f.changes AND l.id IS NULL THEN f.stored_email WHEN f.email_from IS NOT NULL THEN f.email_now
@@ -125,7 +128,7 @@ WITH found AS MATERIALIZED (
          CASE WHEN f.changes AND l.id IS NULL THEN f.stored_avatar WHEN f.avatar_from IS NOT NULL THEN f.avatar_now
               WHEN f.changes THEN l.avatar ELSE f.stored_avatar END AS avatar
   FROM folded f LEFT JOIN locked l ON l.id = f.customer_id
-  LEFT JOIN created n ON n.workspace_id = f.workspace_id AND n.external_id = f.external_id
+  FULL JOIN created n ON n.workspace_id = f.workspace_id AND n.external_id = f.external_id
 ), sale AS (
   -- No ON CONFLICT: an earlier run of the same sale that commits meanwhile must undo what this one did to the customer.
   INSERT INTO hoko.sales (id, workspace_id, customer_id, click_id, link_id, lead_id, attribution, amount, currency, event_name, metadata)
@@ -133,7 +136,7 @@ WITH found AS MATERIALIZED (
   FROM found f JOIN settled s ON s.ord = f.ord
   WHERE s.customer_id IS NOT NULL
   ORDER BY f.sale_id
-  RETURNING id
+  RETURNING id, workspace_id, customer_id
 ), remembered AS (
   -- Last, and no ON CONFLICT here too: a twin that was first must undo this whole statement. Holds all that a replay answers.
   INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
@@ -149,12 +152,20 @@ WITH found AS MATERIALIZED (
   WHERE f.idempotency_key IS NOT NULL
   ORDER BY f.workspace_id, f.idempotency_key
 )
-SELECT f.ord, CASE WHEN sale.id IS NOT NULL THEN 'ok' ELSE f.otherwise END AS status, f.answered_sale_id AS sale_id, f.attribution, f.click_id,
+SELECT f.ord,
+       -- Not what was asked for is there: the cast fails, and with it all that was written. Its error names the relation.
+       CASE WHEN EXISTS (SELECT FROM settled WHERE ord IS NULL)
+              OR (SELECT count(*) FROM locked WHERE differs) > (SELECT count(*) FROM updated WHERE as_written)
+            THEN ('altered: hoko.customers ' || f.ord)::bigint::text
+            WHEN s.customer_id IS NULL THEN f.otherwise
+            WHEN sale.id IS NULL THEN ('altered: hoko.sales ' || f.ord)::bigint::text
+            ELSE 'ok' END AS status, f.answered_sale_id AS sale_id, f.attribution, f.click_id,
        coalesce(s.customer_id, f.customer_id) AS customer_id,
        CASE WHEN s.ord IS NOT NULL THEN s.email WHEN f.keep_email THEN f.stored_email ELSE f.email END AS email,
        CASE WHEN s.ord IS NOT NULL THEN s.phone ELSE f.stored_phone END AS phone,
        CASE WHEN s.ord IS NOT NULL THEN s.avatar WHEN f.keep_avatar THEN f.stored_avatar ELSE f.avatar END AS avatar,
        f.link_id, f.url, f.short_url, f.title, f.description, f.image, f.utm, f.collection_id, f.partner_id, f.tenant_id,
        f.link_external_id, f.link_created_at, f.response
-FROM found f LEFT JOIN settled s ON s.ord = f.ord LEFT JOIN sale ON sale.id = f.sale_id
+FROM found f LEFT JOIN settled s ON s.ord = f.ord
+LEFT JOIN sale ON sale.id = f.sale_id AND sale.workspace_id = f.workspace_id AND sale.customer_id = s.customer_id
 

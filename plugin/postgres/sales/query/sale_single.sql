@@ -8,9 +8,9 @@ WITH found AS MATERIALIZED (
          coalesce(named_lead.id, latest_lead.id) AS lead_id,
          link.id AS link_id, link.url, link.short_url, link.title, link.description, link.image, link.utm, link.collection_id,
          link.partner_id, link.tenant_id, link.external_id, link.created_at
-  FROM (SELECT c.id, c.email, c.phone, c.avatar,
-               c.deleted_at IS NULL AND c.name IS NOT DISTINCT FROM $3::text AND ($5::bool OR c.email IS NOT DISTINCT FROM $4::text)
-                 AND ($7::bool OR c.avatar IS NOT DISTINCT FROM $6::text) AS same
+  FROM (SELECT c.id, c.email::text, c.phone::text, c.avatar::text,
+               c.deleted_at IS NULL AND c.name::text IS NOT DISTINCT FROM $3::text AND ($5::bool OR c.email::text IS NOT DISTINCT FROM $4::text)
+                 AND ($7::bool OR c.avatar::text IS NOT DISTINCT FROM $6::text) AS same
         FROM hoko.customers c WHERE c.workspace_id = $1::text AND c.external_id = $2::text LIMIT 1) customer
   LEFT JOIN LATERAL (SELECT l.id, l.click_id, l.link_id FROM hoko.leads l
          WHERE $8::text IS NOT NULL AND l.customer_id = customer.id AND l.event_name BETWEEN $8::text AND $8::text AND l.workspace_id = $1::text
@@ -22,7 +22,8 @@ WITH found AS MATERIALIZED (
          ORDER BY l.created_at DESC, l.id DESC LIMIT 1) latest_lead ON true
   LEFT JOIN LATERAL (SELECT k.id FROM hoko.clicks k
          WHERE k.id = coalesce(named_lead.click_id, latest_lead.click_id) AND k.workspace_id <> $1::text LIMIT 1) stranger ON true
-  CROSS JOIN LATERAL (SELECT l.* FROM hoko.links l
+  CROSS JOIN LATERAL (SELECT l.id, l.url::text, l.short_url::text, l.title::text, l.description::text, l.image::text, l.utm::jsonb, l.collection_id::text,
+                l.partner_id::text, l.tenant_id::text, l.external_id::text, l.created_at FROM hoko.links l
          WHERE l.id = coalesce(named_lead.link_id, click.link_id, latest_lead.link_id) AND l.workspace_id = $1::text LIMIT 1) link
   WHERE customer.same
 ), sale AS (
@@ -30,10 +31,12 @@ WITH found AS MATERIALIZED (
   INSERT INTO hoko.sales (id, workspace_id, customer_id, click_id, link_id, lead_id, attribution, amount, currency, event_name, metadata)
   SELECT $10::uuid, $1::text, customer_id, click_id, link_id, lead_id, attribution, $11::bigint, $12::text, $13::text, $14::text::jsonb
   FROM found
-  RETURNING id
+  RETURNING id, workspace_id, customer_id
 )
-SELECT 1 AS ord, 'ok' AS status, sale.id AS sale_id, f.attribution, f.click_id, f.customer_id,
+SELECT 1 AS ord,
+       CASE WHEN sale.id IS NULL THEN ('altered: hoko.sales ' || f.attribution)::bigint::text ELSE 'ok' END AS status, -- as in sale.sql
+       $10::uuid AS sale_id, f.attribution, f.click_id, f.customer_id,
        CASE WHEN $5::bool THEN f.email ELSE $4::text END AS email, f.phone, CASE WHEN $7::bool THEN f.avatar ELSE $6::text END AS avatar,
        f.link_id, f.url, f.short_url, f.title, f.description, f.image, f.utm, f.collection_id, f.partner_id, f.tenant_id,
        f.external_id, f.created_at, NULL AS response
-FROM found f JOIN sale ON sale.id = $10::uuid
+FROM found f LEFT JOIN sale ON sale.id = $10::uuid AND sale.workspace_id = $1::text AND sale.customer_id = f.customer_id

@@ -1,0 +1,212 @@
+package sales
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/sale"
+)
+
+// sessionSettings are those of the sessions; behind a PgBouncer that refuses them
+// they must be set with ALTER ROLE.
+func sessionSettings(statementTimeout time.Duration) map[string]string {
+	return map[string]string{
+		// Planning the statement costs more than running it,
+		"plan_cache_mode": "force_generic_plan",
+		// and the plan of an empty database must serve one that has grown since: neither a whole table nor all leads
+		// of a customer may be read for the latest.
+		"enable_seqscan":    "off",
+		"enable_bitmapscan": "off",
+		"jit":               "off",
+		// What can be waited for is another session's open INSERT of the same customer.
+		"lock_timeout":                  strconv.FormatInt(minLockTimeout.Milliseconds(), 10),
+		"default_transaction_isolation": "read committed",
+		// A cancelled wait for the standbys is no more than a warning.
+		"client_min_messages": "warning",
+		"statement_timeout":   strconv.FormatInt(max(statementTimeout.Milliseconds(), 1), 10),
+		"tcp_user_timeout":    strconv.FormatInt(postgres.UnansweredAfter.Milliseconds(), 10),
+	}
+}
+
+const settingsHoldSQL = `SELECT current_setting('plan_cache_mode') = 'force_generic_plan'
+	AND current_setting('enable_seqscan') = 'off' AND current_setting('enable_bitmapscan') = 'off' AND current_setting('jit') = 'off'
+	AND current_setting('default_transaction_isolation') = 'read committed'
+	AND current_setting('lock_timeout') <> '0' AND current_setting('statement_timeout') <> '0'
+	AND current_setting('client_min_messages') <> 'error',
+	current_setting('synchronous_commit') = 'off' OR current_setting('synchronous_commit') = 'local' AND current_setting('synchronous_standby_names') <> '',
+	(extract(epoch FROM current_setting('statement_timeout')::interval) * 1000)::bigint,
+	(extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint`
+
+const settingsAdvice = "ALTER ROLE … SET plan_cache_mode = force_generic_plan, and likewise enable_seqscan = off, enable_bitmapscan = off, jit = off, " +
+	"lock_timeout = '50ms', statement_timeout = '5s', default_transaction_isolation = 'read committed', client_min_messages = warning"
+
+// checkSettings warns where a pooler in between has kept the settings to itself,
+// and where the operator has commits answered before they are safe.
+func (s *session) checkSettings(ctx context.Context) error {
+	var hold, hasty bool
+	var statementTimeout, lockTimeout int64
+	if err := s.conn.QueryRow(ctx, settingsHoldSQL).Scan(&hold, &hasty, &statementTimeout, &lockTimeout); err != nil {
+		return fmt.Errorf("read the session's settings: %w", err)
+	}
+	s.lockTimeout = time.Duration(lockTimeout) * time.Millisecond
+	s.statementTimeout = statementTimeoutOf(s.options)
+	if inForce := time.Duration(statementTimeout) * time.Millisecond; inForce > 0 {
+		s.statementTimeout = min(s.statementTimeout, inForce)
+	}
+	if !hold && due(&s.notices.unset) {
+		s.options.Logger.Warn("the database sessions lack settings that recording sales relies on",
+			slog.String("remedy", settingsAdvice))
+	}
+	if hasty && due(&s.notices.hasty) {
+		s.options.Logger.Warn("sales are answered before they are safe: synchronous_commit is off or local",
+			slog.String("remedy", "ALTER ROLE … SET synchronous_commit = on"))
+	}
+	return nil
+}
+
+// checkColumns refuses a view over an adopted table that would be misread.
+func checkColumns(fields []pgconn.FieldDescription) error {
+	switch fields[colLinkCreatedAt].DataTypeOID {
+	case pgtype.TimestamptzOID, pgtype.TimestampOID:
+		return nil
+	}
+	return fmt.Errorf("%w: hoko.links.created_at must be a timestamp with time zone", postgres.ErrSchema)
+}
+
+// prepareUnblocked tries again while a lock on a table keeps the session from being prepared.
+func (s *session) prepareUnblocked(ctx context.Context) error {
+	var last error
+	for {
+		err := s.prepare(ctx)
+		switch {
+		case blocked(err):
+			last = err
+			if due(&s.notices.locked) {
+				s.options.Logger.Warn("a lock on a table keeps sales from being recorded", slog.Any("error", err))
+			}
+		case last == nil || ctx.Err() == nil:
+			return err
+		}
+		if !postgres.Pause(ctx, minPause) {
+			return last
+		}
+	}
+}
+
+// prepare asks a new connection what must be known of it, and has it prepare the statements.
+func (s *session) prepare(ctx context.Context) (err error) {
+	if err := postgres.CheckSchema(ctx, s.conn, s.options.Logger); err != nil {
+		return err
+	}
+	if err := s.checkSettings(ctx); err != nil {
+		return err
+	}
+	if s.statement == nil {
+		s.statement, err = s.prepareStatement(ctx, batchStatement, s.sql)
+	}
+	if err != nil {
+		return fmt.Errorf("prepare the sale statement: %w", postgres.SchemaError(err))
+	}
+	if err := checkColumns(s.statement.Fields); err != nil || s.sql != saleSQL {
+		return err
+	}
+	s.single, err = s.prepareStatement(ctx, singleStatement, singleSQL)
+	if err != nil {
+		return fmt.Errorf("prepare the statement of a sale alone: %w", postgres.SchemaError(err))
+	}
+	return nil
+}
+
+// prepareStatement waits for locks on the tables for maxLockTimeout at most, also where a pooler has kept the session's
+// lock_timeout to itself.
+func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
+	pipeline := s.conn.PgConn().StartPipeline(ctx)
+	pipeline.SendQueryParams(setLockTimeoutSQL, [][]byte{milliseconds(maxLockTimeout)}, nil, nil, nil)
+	pipeline.SendPrepare(name, sql, nil)
+	if err := pipeline.Sync(); err != nil {
+		return nil, errors.Join(err, pipeline.Close())
+	}
+	var statement *pgconn.StatementDescription
+	for {
+		switch result, err := pipeline.GetResults(); result := result.(type) {
+		case *pgconn.ResultReader:
+			result.Read()
+		case *pgconn.StatementDescription:
+			statement = result
+			statement.Name, statement.SQL = name, sql // which a pipeline leaves out
+		default:
+			return statement, errors.Join(err, pipeline.Close())
+		}
+	}
+}
+
+// ErrNoClick means that no sale can be rehearsed, because there is no click to attribute it to.
+var ErrNoClick = errors.New("there is no click on a link of its workspace")
+
+// Rehearse records sales of a new customer in a transaction that it rolls back: one that creates it, one that changes it and one
+// that leaves it as it is. It returns what the database objects to, for instance because a trigger or a constraint does.
+func Rehearse(ctx context.Context, o postgres.Options) error {
+	o, err := o.WithDefaults()
+	if err != nil {
+		return err
+	}
+	connector, err := postgres.NewConnector(o.DSN, sessionSettings(statementTimeoutOf(o)))
+	if err != nil {
+		return err
+	}
+	s := newSession(&shared{options: o, metrics: newMetrics(nil), ctx: ctx}, connector, saleSQL)
+	defer s.drop() // which rolls back
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	request := &sale.Request{CustomerExternalID: "hoko doctor " + rand.Text(), CustomerName: "hoko doctor", Currency: "usd", EventName: "hoko doctor"}
+	var workspace string
+	err = s.conn.QueryRow(ctx, `SELECT k.workspace_id, k.id FROM hoko.clicks k
+		JOIN hoko.links l ON l.id = k.link_id AND l.workspace_id = k.workspace_id LIMIT 1`).Scan(&workspace, &request.ClickID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrNoClick
+	}
+	if err != nil {
+		return fmt.Errorf("look for a click: %w", err)
+	}
+	if _, err := s.conn.Exec(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	for _, name := range []string{"hoko doctor", "changed", "changed"} {
+		changed := *request
+		changed.CustomerName = name
+		if err := s.rehearse(ctx, &sale.Sale{ID: uuid.Must(uuid.NewV7()), WorkspaceID: workspace, Request: &changed}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) rehearse(ctx context.Context, rehearsed *sale.Sale) error {
+	var b batch
+	sales := []*pendingSale{newPendingSale(rehearsed, time.Time{})}
+	b.encodeSingle(sales)
+	recorded, err := s.executeSingle(ctx, &b)
+	if !recorded && err == nil {
+		b.encode(sales, true)
+		err = s.execute(ctx, &b, s.lockTimeout, false)
+	}
+	if err != nil {
+		return refused(err)
+	}
+	if got := b.rows[0].status; got != statusOK {
+		return fmt.Errorf("a rehearsed sale is %q", got)
+	}
+	return b.rows[0].err
+}

@@ -1,0 +1,130 @@
+package sales_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/sale"
+)
+
+// trigger has PL/pgSQL run for each row of a relation before it is written.
+func (s *shop) trigger(on, events, body string) {
+	s.T.Helper()
+	s.Exec("CREATE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + body + " END $$")
+	s.Exec("CREATE TRIGGER meddle BEFORE " + events + " ON " + on + " FOR EACH ROW EXECUTE FUNCTION public.meddle()")
+}
+
+// A sale is answered 201 only if it is there as it was asked for; if not, nothing of it is there.
+func TestTriggerThatChangesAnIdentity_FailsItsSaleWhole(t *testing.T) {
+	const onlyBad = "IF NEW.event_name IS DISTINCT FROM 'bad' THEN RETURN NEW; END IF; "
+	for _, c := range []struct {
+		name, on, events, body string
+		known                  bool // the customer exists
+	}{
+		{"the sale's id", "hoko.sales", "INSERT", onlyBad + "NEW.id := gen_random_uuid(); RETURN NEW;", false},
+		{"the id of a known customer's sale", "hoko.sales", "INSERT", onlyBad + "NEW.id := gen_random_uuid(); RETURN NEW;", true},
+		{"the sale's workspace", "hoko.sales", "INSERT", onlyBad + "NEW.workspace_id := 'w2'; RETURN NEW;", true},
+		{"the sale's customer", "hoko.sales", "INSERT", onlyBad + "NEW.customer_id := (SELECT id FROM hoko.customers WHERE external_id = 'other'); RETURN NEW;", true},
+		{"the sale, which it skips", "hoko.sales", "INSERT", onlyBad + "RETURN NULL;", true},
+		{"a new customer's external id", "hoko.customers", "INSERT", "NEW.external_id := lower(NEW.external_id); RETURN NEW;", false},
+		{"a new customer's workspace", "hoko.customers", "INSERT", "IF NEW.external_id = 'BAD' THEN NEW.workspace_id := 'w2'; END IF; RETURN NEW;", false},
+		{"a changed customer's external id", "hoko.customers", "UPDATE", "NEW.external_id := lower(NEW.external_id); RETURN NEW;", true},
+		{"a changed customer, which it skips", "hoko.customers", "UPDATE", "IF NEW.external_id = 'BAD' THEN RETURN NULL; END IF; RETURN NEW;", true},
+	} {
+		for _, alone := range []bool{true, false} {
+			name := c.name + ", in a batch"
+			if alone {
+				name = c.name
+			}
+			t.Run(name, func(t *testing.T) {
+				shop := openShop(t)
+				store := shop.Store(oneWriter)
+				mustRecord(t, store, sell("other"))
+				if c.known {
+					mustRecord(t, store, sell("BAD", named("before")))
+				}
+				shop.trigger(c.on, c.events, c.body)
+				before := shop.Rows("SELECT * FROM hoko.customers WHERE external_id ILIKE 'bad'")
+				bad := sell("BAD", named("before"), func(s *sale.Sale) { s.Request.EventName = "bad" })
+				if c.events == "UPDATE" {
+					bad.Request.CustomerName = "after"
+				}
+				sold := []*sale.Sale{bad}
+				if !alone {
+					sold = append(sold, sell("other"), sell("third"))
+				}
+				outcomes := shop.recordTogether(sold...)
+				got := outcomes[0]
+				if got.err == nil || errors.Is(got.err, sale.ErrNotRecorded) || isUnknown(got.err) {
+					t.Errorf("error %v, want one of the database", got.err)
+				} else if !strings.Contains(got.err.Error(), c.on) || !strings.Contains(got.err.Error(), "adopting.md") {
+					t.Errorf("error %v names neither %s nor a remedy", got.err, c.on)
+				}
+				for _, got := range outcomes[1:] {
+					if got.err != nil {
+						t.Errorf("a neighbor: %v", got.err)
+					}
+				}
+				if n := shop.Sales("event_name = 'bad'"); n != 0 {
+					t.Errorf("%d rows of the sale are there", n)
+				}
+				if after := shop.Rows("SELECT * FROM hoko.customers WHERE external_id ILIKE 'bad'"); after != before {
+					t.Errorf("its customer was\n%s\nand is\n%s", before, after)
+				}
+			})
+		}
+	}
+}
+
+// recordTogether records sales in one batch.
+func (s *shop) recordTogether(sales ...*sale.Sale) (outcomes []outcome) {
+	s.T.Helper()
+	wire := pgtest.Tap(s.T, s.DSN)
+	begun := queue(s.T, openStore(s.T, wire.DSN, oneWriter), sales...)
+	wire.Speak()
+	for _, o := range begun {
+		outcomes = append(outcomes, wait(s.T, o))
+	}
+	return outcomes
+}
+
+func TestTriggerThatChangesWhatIsNoIdentity_IsTheSites(t *testing.T) {
+	shop := openShop(t)
+	store := shop.Store()
+	shop.trigger("hoko.customers", "INSERT OR UPDATE", "NEW.email := lower(NEW.email); RETURN NEW;")
+	for _, name := range []string{"created", "updated"} {
+		mustRecord(t, store, sell("k", named(name), mailing(set("Ada@Example.com"))))
+	}
+	if got := shop.Rows("SELECT email, name FROM hoko.customers"); !strings.Contains(got, "ada@example.com") || !strings.Contains(got, "updated") {
+		t.Errorf("stored %s", got)
+	}
+}
+
+// A view over the sales of the site, whose trigger writes them.
+func TestViewWhoseTriggerReturnsAnotherRow_FailsItsSaleWhole(t *testing.T) {
+	for name, body := range map[string]string{
+		"none":              "INSERT INTO public.sales SELECT (NEW).*; RETURN NULL;",
+		"of another id":     "INSERT INTO public.sales SELECT (NEW).*; NEW.id := gen_random_uuid(); RETURN NEW;",
+		"stored as another": "NEW.id := gen_random_uuid(); INSERT INTO public.sales SELECT (NEW).*; RETURN NEW;",
+	} {
+		t.Run(name, func(t *testing.T) {
+			shop := openShop(t)
+			shop.Exec("ALTER TABLE hoko.sales SET SCHEMA public")
+			shop.Exec("CREATE VIEW hoko.sales AS SELECT * FROM public.sales")
+			shop.Exec("ALTER VIEW hoko.sales ALTER COLUMN created_at SET DEFAULT now()")
+			shop.Exec("CREATE FUNCTION public.create_sale() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + body + " END $$")
+			shop.Exec("CREATE TRIGGER create_sale INSTEAD OF INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.create_sale()")
+			store := shop.Store()
+			for _, s := range []*sale.Sale{sell("k"), sell("k", keyed("K"))} {
+				if got := record(t, store, s); got.err == nil || !strings.Contains(got.err.Error(), "hoko.sales is not there") {
+					t.Errorf("error %v", got.err)
+				}
+			}
+			if n := shop.Sales("true"); n != 0 {
+				t.Errorf("%d sales are there", n)
+			}
+		})
+	}
+}

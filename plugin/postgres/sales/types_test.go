@@ -1,0 +1,61 @@
+package sales_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"hoko.to/edge/plugin/sale"
+)
+
+// A site's columns may have other types: the first answer and its replay come from the same text of them.
+func TestColumnOfAnotherType_IsAnsweredAlikeEachTime(t *testing.T) {
+	for column, values := range map[string]struct{ kind, value string }{
+		"url":           {"varchar(200)", "'https://example.com/varchar'"},
+		"short_url":     {"char(40)", "'https://hoko.to/char'"},
+		"title":         {"boolean", "true"},
+		"description":   {"jsonb", `'{"a": 1}'`},
+		"image":         {"inet", "'10.0.0.1'"},
+		"utm":           {"text", `'{"source":"s", "medium" : "m"}'`},
+		"collection_id": {"bigint", "42"},
+		"partner_id":    {"uuid", "'00000000-0000-0000-0000-000000000007'"},
+		"tenant_id":     {"numeric", "1.50"},
+		"external_id":   {"timestamptz", "'2024-01-02T03:04:05Z'"},
+	} {
+		t.Run("links."+column, func(t *testing.T) {
+			shop := openShop(t)
+			shop.Exec(fmt.Sprintf("ALTER TABLE hoko.links ALTER %[1]s DROP DEFAULT, ALTER %[1]s TYPE %[2]s USING (%[3]s)::%[2]s", column, values.kind, values.value))
+			shop.expectReplays()
+		})
+	}
+	for column, values := range map[string]struct{ kind, value string }{
+		"name":   {"varchar(200)", "'Ada'"},
+		"email":  {"varchar(200)", "'ada@example.com'"},
+		"phone":  {"bigint", "4930123456"},
+		"avatar": {"varchar(2048)", "'https://example.com/a.png'"},
+	} {
+		t.Run("customers."+column, func(t *testing.T) {
+			shop := openShop(t)
+			shop.Exec(fmt.Sprintf("ALTER TABLE hoko.customers ALTER %[1]s TYPE %[2]s USING NULL", column, values.kind))
+			shop.Exec(fmt.Sprintf("INSERT INTO hoko.customers (id, workspace_id, external_id, %s) VALUES ('k1', 'w1', 'k', %s)", column, values.value))
+			shop.expectReplays()
+		})
+	}
+}
+
+// expectReplays sends sales twice, and expects the same answer; and each sale as the first of a batch, and alone.
+func (s *shop) expectReplays() {
+	s.T.Helper()
+	store := s.Store()
+	request := func() *sale.Sale { return sell("k", keyed("key")) }
+	first, again := mustRecord(s.T, store, request()), mustRecord(s.T, store, request())
+	if !again.Replayed {
+		s.T.Error("the second answer is no replay")
+	}
+	want := sale.AppendResponse(nil, first)
+	for what, recorded := range map[string]*sale.Recorded{"replayed": again, "alone": mustRecord(s.T, store, sell("k"))} {
+		if got := sale.AppendResponse(nil, recorded); !bytes.Equal(got, want) {
+			s.T.Errorf("answered\n%s\nand %s\n%s", want, what, got)
+		}
+	}
+}
