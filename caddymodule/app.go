@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,7 @@ type App struct {
 	// How sales are written.
 	Sales Sales `json:"sales,omitzero"`
 
+	ctx         caddy.Context
 	lease       *backend.Lease
 	logger      *slog.Logger
 	limits      map[string]limit.Limit // by handler name: handlers with the same name share buckets
@@ -52,7 +54,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision takes a lease on the backend of these settings. It also runs under `caddy validate`, so
 // it connects to nothing.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.logger = ctx.Slogger()
+	a.ctx, a.logger = ctx, ctx.Slogger()
 	a.limits = make(map[string]limit.Limit)
 	settings, err := a.backendSettings()
 	if err != nil {
@@ -66,7 +68,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 
 // Start begins to listen for changed keys. It does not wait for Postgres.
 func (a *App) Start() error {
-	a.lease.Use()
+	a.lease.Start()
 	return nil
 }
 
@@ -77,10 +79,14 @@ func (a *App) Stop() error { return nil }
 // Cleanup releases this config's lease on the backend. It also runs if Provision failed.
 func (a *App) Cleanup() error {
 	if a.lease != nil {
-		a.lease.Release(a.longestBody)
+		a.lease.Release(a.longestBody, a.failedToStart())
 	}
 	return nil
 }
+
+// failedToStart reports whether another app has kept the config from being started: Caddy cancels
+// it with the error of that app then, and a config that was replaced with an error of its own.
+func (a *App) failedToStart() bool { return errors.Unwrap(context.Cause(a.ctx)) != nil }
 
 // claimLimit registers the limit of a handler name.
 func (a *App) claimLimit(name string, limit limit.Limit) error {
