@@ -3,6 +3,7 @@ package contract
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"hoko.to/edge/e2e/harness"
@@ -25,6 +26,30 @@ func TestGuessesAreCountedByAddressAndNobodyBelievesAForgedOne(t *testing.T) {
 	harness.WantHeader(t, spent, "X-RateLimit-Limit", "2")
 	harness.WantHeader(t, spent, "X-RateLimit-Remaining", "0")
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK) // a cached key is not affected
+}
+
+func TestValidKeysAreAdmittedByAFreshEdgeHoweverSmallTheBudget(t *testing.T) {
+	s := harness.StartStack(t, harness.Replace("guesses 60/1m", "guesses 5/1m"))
+	const keys, atATime = 80, 16
+	tokens := make(chan string, keys)
+	for i := range keys {
+		token := fmt.Sprint("hoko_fresh_", i)
+		s.DB.AddKey(token, "conversionsWrite")
+		tokens <- token
+	}
+	close(tokens)
+	c := s.Client(t, "HTTP/2.0")
+	var clients sync.WaitGroup
+	for range atATime {
+		clients.Go(func() {
+			for token := range tokens {
+				if got := s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", token); got.StatusCode != 201 {
+					t.Errorf("%s: got %d %s", token, got.StatusCode, got.Text)
+				}
+			}
+		})
+	}
+	clients.Wait()
 }
 
 func TestGuessesAreCountedByTheAddressThatATrustedBalancerNames(t *testing.T) {

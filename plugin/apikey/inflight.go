@@ -13,9 +13,6 @@ const (
 	batchSize = 1024
 	// maxBatches are in flight: the second goes on if the connection of the first is stuck.
 	maxBatches = 2
-	// maxStrangers bounds the lookups of keys that are not cached.
-	maxStrangers = 6
-	slotWait     = 500 * time.Millisecond
 )
 
 // lookup is one in flight, shared by all requests that want the same key.
@@ -27,6 +24,8 @@ type lookup struct {
 	entry *entry
 	err   error
 }
+
+func newLookup(hash Hash) *lookup { return &lookup{hash: hash, done: make(chan struct{})} }
 
 // sentAt returns since when the store has been silent, if it was asked.
 func (p *lookup) sentAt() (at time.Duration, sent bool) {
@@ -40,9 +39,9 @@ func (p *lookup) sentAt() (at time.Duration, sent bool) {
 // answered notes that the store did, though perhaps not what it was asked: the whole batch waits anew.
 func (p *lookup) answered(now time.Duration) { p.sent.Load().Store(int64(now)) }
 
-// canceled returns a lookup that never began.
-func (p *lookup) canceled(why error) *lookup {
-	p.err = unavailable(why)
+// end ends a lookup that never began.
+func (p *lookup) end(e *entry, err error) *lookup {
+	p.entry, p.err = e, err
 	close(p.done)
 	return p
 }
@@ -62,32 +61,78 @@ type inFlight struct {
 
 func newInFlight(limit int) inFlight { return inFlight{byHash: map[Hash]*lookup{}, limit: limit} }
 
+// begin joins the lookup of a key, or starts it. A key that is not known costs its client a guess if
+// nothing is found, so begin waits while others hold what is left of the client's budget. The error is
+// a *GuessesSpent, or wraps ErrUnavailable.
+func (l *lookups) begin(ctx context.Context, hash Hash, client string, known bool) (*lookup, error) {
+	if known {
+		return l.join(hash, nil), nil
+	}
+	addr := clientAddr(client)
+	if err := l.guesses.check(addr); err != nil {
+		return nil, err
+	}
+	if p := l.inFlight.find(hash); p != nil {
+		return p, nil
+	}
+	budget, err := l.guesses.hold(ctx, addr)
+	if e, settled := l.recall(hash, l.now()); settled { // by another request's lookup
+		if err == nil {
+			l.guesses.end(budget, false)
+		}
+		if e == nil {
+			return nil, ErrNotFound
+		}
+		return newLookup(hash).end(e, nil), nil
+	}
+	if _, spent := errors.AsType[*GuessesSpent](err); spent {
+		return nil, err
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return l.join(hash, budget), nil
+}
+
 // join starts the lookup of a key, or joins the one in flight. It ends by itself, whether any client
-// waits for it or not.
-func (l *lookups) join(hash Hash, client string, known bool) (p *lookup, own bool) {
+// waits for it or not. budget is where one guess is held for it, nil for a known key.
+func (l *lookups) join(hash Hash, budget *budget) *lookup {
 	in := &l.inFlight
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if p := in.byHash[hash]; p != nil {
-		return p, false
+	p, joined := in.byHash[hash]
+	if !joined {
+		p = newLookup(hash)
 	}
-	p = &lookup{hash: hash, done: make(chan struct{})}
 	switch {
+	case joined:
 	case in.closed:
-		return p.canceled(errClosed), true
-	case !known:
-		in.running.Go(func() { l.load(p, client) })
+		p.end(nil, unavailable(errClosed))
+	case budget != nil:
+		in.byHash[hash] = p
+		in.running.Go(func() { l.load(p, budget) })
+		return p
 	case len(in.queue) == in.limit:
-		return p.canceled(errBusy), true
+		p.end(nil, unavailable(errBusy))
 	default:
+		in.byHash[hash] = p
 		in.queue = append(in.queue, p)
 		if in.workers < maxBatches {
 			in.workers++
 			in.running.Go(l.verifyQueued)
 		}
 	}
-	in.byHash[hash] = p
-	return p, true
+	if budget != nil {
+		l.guesses.end(budget, false)
+	}
+	return p
+}
+
+// find returns the lookup of a key that is in flight, nil for none.
+func (in *inFlight) find(hash Hash) *lookup {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.byHash[hash]
 }
 
 // batch takes the first of the queue. The worker that gets none ends.
@@ -126,22 +171,17 @@ func (in *inFlight) close(end func()) {
 	in.running.Wait()
 }
 
-// load looks up a key that is not cached, for a client: it costs a guess if nothing is found.
-func (l *lookups) load(p *lookup, client string) {
+// load looks up a key that is not cached. It pays the guess that is held if nothing is found.
+func (l *lookups) load(p *lookup, budget *budget) {
 	defer l.inFlight.finish(p)
+	defer func() { l.guesses.end(budget, errors.Is(p.err, ErrNotFound)) }()
 	release, err := l.slots.acquire(l.ctx)
 	if err != nil {
 		p.err = unavailable(err)
 		return
 	}
 	defer release()
-	budget, err := l.guesses.hold(clientAddr(client), l.now())
-	if err != nil {
-		p.err = err
-		return
-	}
 	l.ask(p)
-	l.guesses.end(budget, errors.Is(p.err, ErrNotFound), l.now())
 }
 
 // verifyQueued asks for all that queues, batch by batch.
@@ -254,25 +294,4 @@ func (l *lookups) forget(hash Hash, epoch epoch, asked time.Duration) {
 		epoch.events++
 	}
 	l.unknown.put(hash, epoch, asked)
-}
-
-// errBusy is the edge's own doing, and says nothing about the store.
-var errBusy = errors.New("too many keys are being looked up")
-
-// slots bound the lookups of keys that are not cached. Cached keys have their own batches, so that no
-// flood of guesses keeps them waiting.
-type slots chan struct{}
-
-// acquire waits a moment for a slot.
-func (s slots) acquire(ctx context.Context) (release func(), err error) {
-	timeout := time.NewTimer(slotWait)
-	defer timeout.Stop()
-	select {
-	case s <- struct{}{}:
-		return func() { <-s }, nil
-	case <-timeout.C:
-		return nil, errBusy
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 }

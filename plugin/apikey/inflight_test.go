@@ -284,15 +284,15 @@ func TestQueueHoldsNoMoreThanTheCache(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		open := b.gated()
 		for i := range maxBatches {
-			b.join(Hash{byte(i)}, "", true)
+			b.join(Hash{byte(i)}, nil)
 			synctest.Wait()
 		}
 		for i := range 10 {
-			if f, _ := b.join(Hash{100, byte(i)}, "", true); f.err != nil {
+			if f := b.join(Hash{100, byte(i)}, nil); f.err != nil {
 				t.Fatal(f.err)
 			}
 		}
-		f, _ := b.join(Hash{200}, "", true)
+		f := b.join(Hash{200}, nil)
 		if <-f.done; !errors.Is(f.err, errBusy) {
 			t.Errorf("got %v", f.err)
 		}
@@ -337,10 +337,10 @@ func TestUncachedKeyWaitsNoLongerInTheQueueThanACachedOne(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		defer b.gated()()
 		for i := range maxBatches {
-			b.join(Hash{byte(i)}, "", true)
+			b.join(Hash{byte(i)}, nil)
 			synctest.Wait()
 		}
-		b.join(HashOf(testToken), "", true)
+		b.join(HashOf(testToken), nil)
 		start := time.Now()
 		if err := b.call(testToken); !errors.Is(err, errBusy) || time.Since(start) != queueWait {
 			t.Errorf("after %s: %v", time.Since(start), err)

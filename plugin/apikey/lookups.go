@@ -56,7 +56,9 @@ func newLookups(store Store, o Options, m *metrics) (*lookups, error) {
 	if err != nil {
 		return nil, err
 	}
-	guesses, err := newGuesses(o.Guesses)
+	start := time.Now()
+	now := func() time.Duration { return time.Since(start) }
+	guesses, err := newGuesses(o.Guesses, now)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +67,7 @@ func newLookups(store Store, o Options, m *metrics) (*lookups, error) {
 		ttl:      o.TTL,
 		stale:    o.Stale,
 		metrics:  m,
-		start:    time.Now(),
+		start:    start,
 		unknown:  unknown,
 		guesses:  guesses,
 		inFlight: newInFlight(o.Size),
@@ -73,8 +75,7 @@ func newLookups(store Store, o Options, m *metrics) (*lookups, error) {
 		outage:   newOutage(o.Logger),
 	}
 	// Longer than an entry may be used: it still distinguishes a known key from a guess.
-	start := l.start
-	l.keys = newCache(o.Size, o.TTL+max(o.Stale, 0), func() time.Duration { return time.Since(start) })
+	l.keys = newCache(o.Size, o.TTL+max(o.Stale, 0), now)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l, nil
 }
@@ -90,17 +91,29 @@ func (l *lookups) now() time.Duration { return time.Since(l.start) }
 // find returns the entry of a key, from the cache if that may be used, or ErrNotFound.
 func (l *lookups) find(ctx context.Context, hash Hash, client string) (*entry, error) {
 	now := l.now() // once: it costs nearly as much as finding the entry
-	cached := l.keys.get(hash, now)
-	if cached != nil && l.fresh(cached, now) {
-		return cached, nil
-	}
-	if l.unknown.has(hash, l.epochs.of(hash), now) {
+	cached, settled := l.recall(hash, now)
+	switch {
+	case !settled && cached == nil:
+		return l.lookUp(ctx, hash, client, nil)
+	case !settled:
+		return l.verify(ctx, cached, client, now)
+	case cached == nil:
 		return nil, ErrNotFound
 	}
-	if cached == nil {
-		return l.lookUp(ctx, hash, client, nil)
+	return cached, nil
+}
+
+// recall returns what is cached of a key, nil for nothing. If settled the store need not be asked:
+// nothing then means that there is no such key.
+func (l *lookups) recall(hash Hash, now time.Duration) (cached *entry, settled bool) {
+	cached = l.keys.get(hash, now)
+	if cached != nil && l.fresh(cached, now) {
+		return cached, true
 	}
-	return l.verify(ctx, cached, client, now)
+	if l.unknown.has(hash, l.epochs.of(hash), now) {
+		return nil, true
+	}
+	return cached, false
 }
 
 // verify asks the store for a key again, and falls back on what is cached if that may be used stale.
@@ -109,7 +122,7 @@ func (l *lookups) verify(ctx context.Context, cached *entry, client string, now 
 	hash := cached.key.Hash
 	if l.usableStale(cached, now) && l.outage.lasts(now) {
 		if l.outage.probe() {
-			l.join(hash, client, true)
+			l.join(hash, nil)
 		}
 		l.metrics.stale.Inc()
 		return cached, nil
@@ -135,19 +148,14 @@ func (l *lookups) verify(ctx context.Context, cached *entry, client string, now 
 // revocation must not be used after it. cached is what is known of the key, nil for nothing.
 func (l *lookups) lookUp(ctx context.Context, hash Hash, client string, cached *entry) (*entry, error) {
 	for pause := firstPause; pause <= lastPause; pause *= 2 {
-		if cached == nil {
-			if err := l.guesses.check(clientAddr(client), l.now()); err != nil {
-				return nil, err
-			}
+		p, err := l.begin(ctx, hash, client, cached != nil)
+		if err != nil {
+			return nil, err
 		}
-		p, own := l.join(hash, client, cached != nil)
 		if err := l.await(ctx, p, cached); err != nil {
 			return nil, unavailable(err)
 		}
 		e, err := p.entry, p.err
-		if _, spent := errors.AsType[*GuessesSpent](err); spent && !own {
-			continue // it was another client's budget
-		}
 		if err == nil && l.overtaken(e) {
 			err = errOvertaken
 		}

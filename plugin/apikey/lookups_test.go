@@ -261,29 +261,6 @@ func TestStrangersDoNotKeepAKnownKeyFromBeingVerified(t *testing.T) {
 	})
 }
 
-func TestFollowerIsNotRefusedForTheBudgetOfItsLeader(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		// One client has two cold keys in flight and a budget of one guess, so the
-		// second waits for nothing and is refused. Another client joins that one.
-		_, _, release := holdUp(b)
-		takeAllSlots(b)
-		led := b.begin(t.Context(), testToken, testClient) // passes the check, and waits for a slot
-		followed := b.begin(t.Context(), testToken, "192.0.2.99")
-		budget, err := b.guesses.hold(clientAddr(testClient), b.now()) // the leader's budget goes meanwhile
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.guesses.end(budget, true, b.now())
-		release()
-		wantSpent(t, <-led)
-		if err := <-followed; err != nil {
-			t.Errorf("the follower: %v", err)
-		}
-		synctest.Wait()
-		b.wantLookups(maxStrangers + 1)
-	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
-}
-
 func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
 	var log bytes.Buffer
 	inBubble(t, func(t *testing.T, b *bundle) {
