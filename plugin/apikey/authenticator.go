@@ -79,7 +79,7 @@ func (a *Authenticator) Notify(payload string) { a.lookups.epochs.notify(payload
 // Listening says that LISTEN has been committed, for the first time or again. Everything cached is
 // verified again, as notifications may have been missed.
 func (a *Authenticator) Listening() {
-	a.lookups.epochs.listens.Add(1)
+	a.lookups.epochs.advance(&a.lookups.epochs.listens)
 	a.lookups.listening.Store(true)
 }
 

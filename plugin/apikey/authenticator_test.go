@@ -91,7 +91,7 @@ func TestKeyThatDoesNotHoldIsRefusedWithItsCause(t *testing.T) {
 
 func TestKeyThatWasFoundIsNoGuess(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
-		b.store.set("revoked", Key{Revoked: true})
+		b.store.set("revoked", Key{WorkspaceID: "ws_1", Revoked: true})
 		for range 3 {
 			b.wantCause("revoked", CauseRevoked)
 			b.Notify("workspace:ws_1")

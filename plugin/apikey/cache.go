@@ -18,14 +18,15 @@ const sweepInterval = time.Minute
 // entry is a key with what decides how long it may be used. Entries are
 // immutable, and hold the key itself: a hundred thousand of them count.
 type entry struct {
-	key Key
-	// epoch of the key, and moment on the lookups' clock, from before the store was asked.
+	key       Key
+	workspace stripe
+	// epoch, and moment on the lookups' clock, from before the store was asked.
 	epoch   epoch
 	checked time.Duration
 }
 
 func newEntry(key *Key, hash Hash, epoch epoch, checked time.Duration) *entry {
-	e := &entry{key: *key, epoch: epoch, checked: checked}
+	e := &entry{key: *key, workspace: stripeOfWorkspace(key.WorkspaceID), epoch: epoch, checked: checked}
 	ids := key.ID + key.WorkspaceID // one allocation instead of two
 	e.key.ID, e.key.WorkspaceID = ids[:len(key.ID)], ids[len(key.ID):]
 	e.key.Hash = hash
@@ -147,7 +148,7 @@ func (l *lookups) fresh(e *entry, now time.Duration) bool {
 	if !l.listening.Load() {
 		trust = min(trust, deafTrust)
 	}
-	return e.epoch == l.epochs.of(e.key.Hash) && now-e.checked < trust
+	return !l.overtaken(e) && !l.epochs.listened(e.epoch) && now-e.checked < trust
 }
 
 // usableStale reports whether the entry may be used if the store cannot answer.
@@ -157,5 +158,5 @@ func (l *lookups) usableStale(e *entry, now time.Duration) bool {
 
 // overtaken reports whether an event concerned the key since the store was asked for it.
 func (l *lookups) overtaken(e *entry) bool {
-	return e.epoch.events != l.epochs.of(e.key.Hash).events
+	return l.epochs.concern(e.key.Hash, e.workspace, e.epoch)
 }

@@ -42,7 +42,7 @@ func TestCacheThatWasClosedStartsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(100, time.Minute, stopped)
 		c.close()
-		if err := c.put(newEntry(&Key{}, HashOf("late"), epoch{}, 0)); err != nil {
+		if err := c.put(newEntry(&Key{}, HashOf("late"), 0, 0)); err != nil {
 			t.Error(err)
 		}
 		if c.len() != 0 || c.get(HashOf("late"), 0) != nil {
@@ -71,7 +71,7 @@ func TestCacheClosesWhileItIsUsed(t *testing.T) {
 	use(func(Hash) { c.sweep() })
 	for range 2 {
 		use(func(hash Hash) {
-			if err := c.put(newEntry(&Key{}, hash, epoch{}, 0)); err != nil {
+			if err := c.put(newEntry(&Key{}, hash, 0, 0)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -81,7 +81,7 @@ func TestCacheClosesWhileItIsUsed(t *testing.T) {
 	closed.Store(true)
 	users.Wait()
 	c.close()
-	if err := c.put(newEntry(&Key{}, HashOf("late"), epoch{}, 0)); err != nil {
+	if err := c.put(newEntry(&Key{}, HashOf("late"), 0, 0)); err != nil {
 		t.Error(err)
 	}
 	if c.len() != 0 || c.get(HashOf("0"), 0) != nil || c.engine != nil {
@@ -95,7 +95,7 @@ func TestKeyThatSharesASlotIsAnother(t *testing.T) {
 	hash := HashOf(testToken)
 	twin := hash
 	twin[31]++
-	if err := c.put(newEntry(&Key{ID: "key_1"}, hash, epoch{}, 0)); err != nil {
+	if err := c.put(newEntry(&Key{ID: "key_1"}, hash, 0, 0)); err != nil {
 		t.Fatal(err)
 	}
 	c.engine.Wait()
@@ -108,7 +108,7 @@ func TestEntryIsFoundUntilItsTTL(t *testing.T) {
 	c := newCache(100, time.Minute, stopped)
 	defer c.close()
 	hash := HashOf(testToken)
-	if err := c.put(newEntry(&Key{}, hash, epoch{}, time.Hour)); err != nil {
+	if err := c.put(newEntry(&Key{}, hash, 0, time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	c.engine.Wait()
@@ -155,8 +155,8 @@ func TestKeysBeyondTheSizeAreNotRemembered(t *testing.T) {
 	for i := range 50 * size { // three times as many as unknown keys are remembered
 		var hash Hash
 		binary.LittleEndian.PutUint64(hash[:], uint64(i))
-		u.put(hash, epoch{}, 0)
-		if err := c.put(newEntry(&Key{}, hash, epoch{}, 0)); err != nil {
+		u.put(hash, 0, 0)
+		if err := c.put(newEntry(&Key{}, hash, 0, 0)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,52 +1,103 @@
 package apikey
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
-// epoch is what had been heard about a key at some moment. What was looked up under one is worth
-// nothing once events has moved: the key may have been revoked since. It must be verified again
-// once listens has moved: the listener was away, and may have missed an event.
-//
-// The counters may wrap: no entry is trusted for as long as four billion events take.
-type epoch struct{ events, listens uint32 }
+// epoch is a place in the order of what is heard: the number of the latest event. What was looked up
+// in one is worth nothing once a later event concerns the key: it may have been revoked since. It
+// must be verified again once the listener has listened again: it may have missed an event.
+type epoch uint64
 
 const stripes = 4096
 
-// epochs counts what is heard. Counters only grow, so nothing ever has to be
-// removed from a cache for a revocation to hold.
+// stripe is a share of all keys, or of all workspaces, by their hash.
+type stripe uint16
+
+func stripeOf(hash Hash) stripe { return stripe(binary.LittleEndian.Uint16(hash[:]) % stripes) }
+
+func stripeOfWorkspace(id string) stripe { return stripeOf(sha256.Sum256([]byte(id))) }
+
+// epochs remembers when each key, each workspace and all of them last had an event. An entry is
+// compared with that on each use, so nothing ever has to be removed from a cache for a revocation to
+// hold. As the epoch is one number for all, it can be taken before the store says which workspace a
+// key belongs to.
 type epochs struct {
-	keys    [stripes]atomic.Uint32 // events of single keys, striped by hash
-	all     atomic.Uint32          // events of workspaces, and those not understood
-	listens atomic.Uint32
+	mu     sync.Mutex // orders the events
+	latest atomic.Uint64
+
+	keys         [stripes]atomic.Uint64 // the latest event of each
+	workspaces   [stripes]atomic.Uint64
+	anyWorkspace atomic.Uint64
+	all          atomic.Uint64 // the latest that was not understood
+	listens      atomic.Uint64
 }
 
-// of is the epoch of a key now. Both counters of its events only grow: an equal
-// sum means that neither moved.
-func (e *epochs) of(hash Hash) epoch {
-	return epoch{e.stripe(hash).Load() + e.all.Load(), e.listens.Load()}
+func (e *epochs) now() epoch { return epoch(e.latest.Load()) }
+
+// advance begins an epoch with an event of these, and returns it.
+func (e *epochs) advance(of ...*atomic.Uint64) epoch {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.begin(of...)
 }
 
-func (e *epochs) stripe(hash Hash) *atomic.Uint32 {
-	return &e.keys[binary.LittleEndian.Uint16(hash[:])%stripes]
+func (e *epochs) begin(of ...*atomic.Uint64) epoch {
+	next := e.latest.Load() + 1
+	for _, last := range of {
+		last.Store(next)
+	}
+	e.latest.Store(next)
+	return epoch(next)
 }
 
-// retire makes whatever is cached of a key worthless.
-func (e *epochs) retire(hash Hash) { e.stripe(hash).Add(1) }
+// retire makes whatever is cached of a key worthless, as the store, asked in the epoch since, does not
+// know it. It returns an epoch in which that answer holds; since if an event has come before.
+func (e *epochs) retire(hash Hash, since epoch) epoch {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.concernUnknown(hash, since) || e.listened(since) {
+		return since
+	}
+	return e.begin(&e.keys[stripeOf(hash)])
+}
 
-// notify takes the payload of a notification: `key:<hex SHA-256>` is about that key;
-// `workspace:<id>`, and whatever else an adopted database may send, is about every key.
+// concern reports whether an event after since concerns a key of this workspace.
+func (e *epochs) concern(hash Hash, workspace stripe, since epoch) bool {
+	return e.later(since, hash, &e.workspaces[workspace])
+}
+
+// concernUnknown is concern for a key that the store does not know: any workspace may turn out to be its own.
+func (e *epochs) concernUnknown(hash Hash, since epoch) bool {
+	return e.later(since, hash, &e.anyWorkspace)
+}
+
+func (e *epochs) later(since epoch, hash Hash, workspace *atomic.Uint64) bool {
+	return max(e.keys[stripeOf(hash)].Load(), workspace.Load(), e.all.Load()) > uint64(since)
+}
+
+// listened reports whether the listener has listened again after since.
+func (e *epochs) listened(since epoch) bool { return e.listens.Load() > uint64(since) }
+
+// notify takes the payload of a notification: `key:<hex SHA-256>` is about that key, `workspace:<id>`
+// about the keys of that workspace, and whatever else a site may send about every key.
 func (e *epochs) notify(payload string) {
+	if id, ok := strings.CutPrefix(payload, "workspace:"); ok && id != "" {
+		e.advance(&e.workspaces[stripeOfWorkspace(id)], &e.anyWorkspace)
+		return
+	}
 	var hash Hash
 	digits, ok := strings.CutPrefix(payload, "key:")
 	if ok && len(digits) == hex.EncodedLen(len(hash)) {
 		if _, err := hex.Decode(hash[:], []byte(digits)); err == nil {
-			e.retire(hash)
+			e.advance(&e.keys[stripeOf(hash)])
 			return
 		}
 	}
-	e.all.Add(1)
+	e.advance(&e.all)
 }

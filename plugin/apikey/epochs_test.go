@@ -1,38 +1,55 @@
 package apikey
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
-func TestNotificationMovesTheEpochOfWhatItNames(t *testing.T) {
-	named := HashOf(testToken)
-	other := named
+func TestNotificationConcernsWhatItNames(t *testing.T) {
+	hash := HashOf(testToken)
+	other := hash
 	other[0]++ // another stripe
+	mine, others := stripeOfWorkspace("ws_1"), stripeOfWorkspace("ws_2")
 	tests := []struct {
-		name, payload string
-		onlyNamed     bool
+		name, payload       string
+		key, workspace, all bool // what it is about
 	}{
-		{"key", "key:" + named.String(), true},
-		{"key in upper case", "key:" + strings.ToUpper(named.String()), true},
-		{"workspace", "workspace:ws_1", false},
-		{"empty", "", false},
-		{"unknown", "something", false},
-		{"key without a hash", "key:", false},
-		{"key cut short", "key:" + named.String()[:62], false},
-		{"key too long", "key:" + named.String() + "00", false},
-		{"key that is no hex", "key:" + strings.Repeat("g", 64), false},
-		{"other case of the word", "KEY:" + named.String(), false},
+		{"key", "key:" + hash.String(), true, false, false},
+		{"key in upper case", "key:" + strings.ToUpper(hash.String()), true, false, false},
+		{"workspace", "workspace:ws_1", false, true, false},
+		{"workspace without an id", "workspace:", false, false, true},
+		{"empty", "", false, false, true},
+		{"unknown", "something", false, false, true},
+		{"key without a hash", "key:", false, false, true},
+		{"key cut short", "key:" + hash.String()[:62], false, false, true},
+		{"key too long", "key:" + hash.String() + "00", false, false, true},
+		{"key that is no hex", "key:" + strings.Repeat("g", 64), false, false, true},
+		{"other case of the word", "KEY:" + hash.String(), false, false, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var e epochs
+			before := e.now()
 			e.notify(test.payload)
-			if e.of(named) == (epoch{}) {
-				t.Error("the named key's epoch did not move")
-			}
-			if moved := e.of(other) != (epoch{}); moved == test.onlyNamed {
-				t.Errorf("another key's epoch moved: %v", moved)
+			for _, c := range []struct {
+				what      string
+				concerned bool
+				want      bool
+			}{
+				{"the key", e.concern(hash, others, before), test.key || test.all},
+				{"a key of the workspace", e.concern(other, mine, before), test.workspace || test.all},
+				{"a key of another workspace", e.concern(other, others, before), test.all},
+				{"an unknown key of this hash", e.concernUnknown(hash, before), true},
+				{"another unknown key", e.concernUnknown(other, before), !test.key},
+				{"what is looked up from now on", e.concern(hash, mine, e.now()) || e.concernUnknown(hash, e.now()), false},
+				{"the listener", e.listened(before), false},
+			} {
+				if c.concerned != c.want {
+					t.Errorf("%s is concerned: %v", c.what, c.concerned)
+				}
 			}
 		})
 	}
@@ -41,21 +58,95 @@ func TestNotificationMovesTheEpochOfWhatItNames(t *testing.T) {
 func TestEpochNeverReturns(t *testing.T) {
 	var e epochs
 	hash := HashOf(testToken)
-	seen := map[epoch]bool{e.of(hash): true}
-	for _, move := range []func(){
-		func() { e.retire(hash) },
+	for i, move := range []func(){
+		func() { e.retire(hash, e.now()) },
 		func() { e.notify("") },
-		func() { e.listens.Add(1) },
-		func() { e.retire(hash) },
+		func() { e.advance(&e.listens) },
+		func() { e.retire(hash, e.now()) },
 		func() { e.notify("workspace:a") },
 	} {
+		before := e.now()
 		move()
-		if now := e.of(hash); seen[now] {
-			t.Fatalf("epoch %v came back", now)
-		} else {
-			seen[now] = true
+		if now := e.now(); now <= before {
+			t.Fatalf("event %d: epoch %v after %v", i, now, before)
 		}
 	}
+}
+
+func TestEventOfAnotherWorkspaceCostsNoLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		for i := range 100 {
+			b.Notify(fmt.Sprint("workspace:another_", i))
+			b.wantOK(testToken)
+		}
+		b.wantLookups(1)
+		b.store.fail(errStoreDown)
+		time.Sleep(2 * time.Minute)
+		b.Notify("workspace:another")
+		b.wantOK(testToken) // stale still serves it
+		b.Notify("workspace:ws_1")
+		b.wantUnavailable(testToken)
+	})
+}
+
+// Which workspace a key belongs to is known only when the answer comes.
+func TestWorkspaceDisabledDuringTheFirstLookupIsNotOverlooked(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		open := b.gated()
+		result := b.begin(t.Context(), testToken, testClient)
+		b.store.set(testToken, Key{WorkspaceID: "ws_1", WorkspaceDisabled: true})
+		b.Notify("workspace:ws_1")
+		open()
+		wantCause(t, <-result, CauseWorkspaceDisabled)
+		b.wantLookups(2)
+	})
+}
+
+func TestRetiredKeyIsNotUnknownBeyondAnEvent(t *testing.T) {
+	hash := HashOf(testToken)
+	for name, event := range map[string]func(e *epochs){
+		"of the key":       func(e *epochs) { e.notify("key:" + hash.String()) },
+		"of a workspace":   func(e *epochs) { e.notify("workspace:ws_1") },
+		"of all":           func(e *epochs) { e.notify("") },
+		"that is listened": func(e *epochs) { e.advance(&e.listens) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var e epochs
+			asked := e.now()
+			event(&e)
+			if held := e.retire(hash, asked); held != asked {
+				t.Errorf("an answer from before an event holds in epoch %d", held)
+			}
+			asked = e.now()
+			if held := e.retire(hash, asked); held <= asked || e.concernUnknown(hash, held) || !e.concern(hash, 0, asked) {
+				t.Errorf("retired in epoch %d, holds in %d", asked, held)
+			}
+		})
+	}
+}
+
+func TestUnknownKeyOfAWorkspaceThatAppearsWorksImmediately(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantCause("unknown", CauseUnknown)
+		b.store.set("unknown", Key{WorkspaceID: "ws_2"})
+		b.Notify("workspace:ws_2")
+		b.wantOK("unknown")
+	})
+}
+
+func TestKeyThatIsGoneWithoutAnEventIsRememberedAsUnknown(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		b.store.delete(testToken)
+		b.Listening()
+		for range 10 {
+			b.wantCause(testToken, CauseUnknown)
+			synctest.Wait()
+		}
+		b.wantLookups(2)
+		wantGuesses(t, b, 0)
+	})
 }
 
 func FuzzNotify(f *testing.F) {
@@ -65,12 +156,15 @@ func FuzzNotify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload string) {
 		var e epochs
 		e.notify(payload)
-		total := e.all.Load()
-		for i := range e.keys {
-			total += e.keys[i].Load()
+		moved := e.all.Load() + e.anyWorkspace.Load()
+		for i := range stripes {
+			moved += e.keys[i].Load()
+			if e.workspaces[i].Load() != 0 && e.anyWorkspace.Load() != 1 {
+				t.Fatal("a workspace's event is none of any workspace")
+			}
 		}
-		if total != 1 {
-			t.Fatalf("%d counters moved, want 1", total)
+		if moved != 1 || e.now() != 1 {
+			t.Fatalf("%d events, want 1", moved)
 		}
 	})
 }

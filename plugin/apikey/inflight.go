@@ -249,49 +249,48 @@ func (l *lookups) failed(batch []*lookup, err error) {
 
 // query asks the store once, and remembers what it answers.
 func (l *lookups) query(ctx context.Context, batch []*lookup) error {
-	now := l.now()
-	hashes, epochs := make([]Hash, len(batch)), make([]epoch, len(batch))
+	now, epoch := l.now(), l.epochs.now()
+	hashes := make([]Hash, len(batch))
 	for i, p := range batch {
-		hashes[i], epochs[i] = p.hash, l.epochs.of(p.hash)
+		hashes[i] = p.hash
 	}
 	keys, err := l.store.Keys(ctx, hashes)
 	if err != nil {
 		return err
 	}
 	l.outage.ended()
-	for i, p := range batch {
-		p.entry, p.err = l.remember(p.hash, keys[p.hash], epochs[i], now)
+	for _, p := range batch {
+		p.entry, p.err = l.remember(p.hash, keys[p.hash], epoch, now)
 	}
 	return nil
 }
 
 // remember caches what the store answered about a key, nil for nothing.
 func (l *lookups) remember(hash Hash, key *Key, epoch epoch, asked time.Duration) (*entry, error) {
-	var missing error
 	if key == nil {
-		missing = ErrNotFound
+		l.metrics.lookedUp(ErrNotFound)
+		if l.epochs.concernUnknown(hash, epoch) {
+			return nil, errOvertaken
+		}
+		l.forget(hash, epoch, asked)
+		return nil, ErrNotFound
 	}
-	l.metrics.lookedUp(missing)
-	if l.epochs.of(hash).events != epoch.events {
+	l.metrics.lookedUp(nil)
+	e := newEntry(key, hash, epoch, asked)
+	if l.overtaken(e) {
 		return nil, errOvertaken
 	}
-	if missing != nil {
-		l.forget(hash, epoch, asked)
-		return nil, missing
-	}
-	e := newEntry(key, hash, epoch, asked)
 	if err := l.keys.put(e); err != nil {
 		return nil, unavailable(err)
 	}
 	return e, nil
 }
 
-// forget remembers that the store does not know the key.
+// forget remembers that the store does not know the key. What is cached of it all the same must not
+// come back as a stale one.
 func (l *lookups) forget(hash Hash, epoch epoch, asked time.Duration) {
 	if l.keys.get(hash, asked) != nil {
-		// It must not come back as a stale one.
-		l.epochs.retire(hash)
-		epoch.events++
+		epoch = l.epochs.retire(hash, epoch)
 	}
 	l.unknown.put(hash, epoch, asked)
 }

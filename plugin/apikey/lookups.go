@@ -110,7 +110,8 @@ func (l *lookups) recall(hash Hash, now time.Duration) (cached *entry, settled b
 	if cached != nil && l.fresh(cached, now) {
 		return cached, true
 	}
-	if l.unknown.has(hash, l.epochs.of(hash), now) {
+	asked, ok := l.unknown.get(hash, now)
+	if ok && !l.epochs.concernUnknown(hash, asked) && !l.epochs.listened(asked) {
 		return nil, true
 	}
 	return cached, false

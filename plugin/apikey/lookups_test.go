@@ -62,14 +62,15 @@ func TestRevocationHoldsAtOnceUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	payload := keyPayload(testToken)
-	for range 2000 {
-		for _, revoked := range []bool{true, false} {
-			b.store.set(testToken, Key{Revoked: revoked})
-			b.Notify(payload)
-			_, err := b.authenticate(testToken)
-			if (err != nil) != revoked {
-				t.Errorf("revoked %v: %v", revoked, err)
+	for _, payload := range []string{keyPayload(testToken), "workspace:ws_1"} {
+		for range 1000 {
+			for _, revoked := range []bool{true, false} {
+				b.store.set(testToken, Key{WorkspaceID: "ws_1", Revoked: revoked})
+				b.Notify(payload)
+				_, err := b.authenticate(testToken)
+				if (err != nil) != revoked {
+					t.Errorf("%s, revoked %v: %v", payload, revoked, err)
+				}
 			}
 		}
 	}
@@ -82,7 +83,7 @@ func TestRequestThatJoinsAnOvertakenLookupAsksAgain(t *testing.T) {
 		// The lookup has its answer and found it valid; then the key is revoked;
 		// then somebody joins it, before it has landed.
 		hash, gate := HashOf(testToken), make(chan struct{})
-		answer := newEntry(&Key{}, hash, b.epochs.of(hash), b.now())
+		answer := newEntry(&Key{}, hash, b.epochs.now(), b.now())
 		answered := &lookup{hash: hash, done: make(chan struct{}), entry: answer}
 		b.inFlight.byHash[hash] = answered
 		go func() {

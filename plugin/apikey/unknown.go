@@ -20,7 +20,7 @@ type unknownKeys struct {
 }
 
 type unknownKey struct {
-	epoch epoch
+	asked epoch
 	until time.Duration
 }
 
@@ -29,19 +29,18 @@ func newUnknownKeys() (*unknownKeys, error) {
 	return &unknownKeys{until: until}, err
 }
 
-// has reports whether the store, asked a moment ago, did not know the key, and
-// nothing was heard of it since.
-func (u *unknownKeys) has(hash Hash, epoch epoch, now time.Duration) bool {
+// get returns when the store was asked, a moment ago, for a key that it did not know.
+func (u *unknownKeys) get(hash Hash, now time.Duration) (asked epoch, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	key, ok := u.until.Get(hash)
-	return ok && now < key.until && key.epoch == epoch
+	return key.asked, ok && now < key.until
 }
 
-func (u *unknownKeys) put(hash Hash, epoch epoch, now time.Duration) {
+func (u *unknownKeys) put(hash Hash, asked epoch, now time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.until.Add(hash, unknownKey{epoch, now + unknownTTL})
+	u.until.Add(hash, unknownKey{asked, now + unknownTTL})
 }
 
 func (u *unknownKeys) len() int {

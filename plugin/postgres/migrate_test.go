@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jackc/tern/v2/migrate"
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
@@ -31,6 +35,42 @@ func TestMigratingAtOnceSucceedsForAll(t *testing.T) {
 	current, latest, err := postgres.MigrationStatus(ctx, dsn)
 	if err != nil || current != latest || latest < 1 {
 		t.Errorf("status is %d of %d, %v", current, latest, err)
+	}
+}
+
+// An edge of the version before goes on meanwhile.
+func TestEarlierSchemaIsUpgraded(t *testing.T) {
+	for name, adopt := range map[string]string{
+		"its own tables": "INSERT INTO hoko.workspaces (id) VALUES ('w1')",
+		"over a site's tables": `DROP TABLE hoko.workspaces CASCADE; CREATE TABLE public.teams AS SELECT 'w1' AS id, NULL::timestamptz AS disabled_at;
+			CREATE VIEW hoko.workspaces AS TABLE public.teams`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
+			db, listener := testenv.Connect(t, dsn), testenv.Connect(t, dsn)
+			db.Exec("CREATE SCHEMA hoko")
+			first, err := migrate.NewMigrator(ctx, db.Conn, "hoko.schema_version")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(first.LoadMigrations(os.DirFS("migrations")), first.MigrateTo(ctx, 1)); err != nil {
+				t.Fatal(err)
+			}
+			db.Exec(adopt)
+			db.Exec("BEGIN; SELECT FROM hoko.workspaces") // a lookup that lasts
+			if err := postgres.Migrate(ctx, dsn, nil); err != nil {
+				t.Fatal(err)
+			}
+			db.Exec("COMMIT")
+			listener.Exec("LISTEN hoko_keys")
+			db.Exec("INSERT INTO hoko.workspaces (id) VALUES ('w2')")
+			db.Exec("UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'w1'")
+			db.Exec("NOTIFY hoko_keys, 'end'")
+			got := notifications(t, listener, "end")
+			if own := name == "its own tables"; own && !slices.Equal(got, []string{"workspace:w1"}) || !own && got != nil {
+				t.Errorf("notified %q", got)
+			}
+		})
 	}
 }
 
