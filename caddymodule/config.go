@@ -79,7 +79,8 @@ func (r *Redis) unmarshal(d *caddyfile.Dispenser) error {
 
 // KeyCache keeps verified keys in memory.
 type KeyCache struct {
-	// Number of keys, about 300 bytes each. Default: 100000.
+	// Number of keys, about 400 bytes each. One with many allowed host names counts as several.
+	// Default: 100000.
 	Size int `json:"size,omitempty"`
 
 	// How long a key is trusted before it is looked up again. A revoked key leaves the cache

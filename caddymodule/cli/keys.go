@@ -38,7 +38,7 @@ Scopes: ` + strings.Join(apikey.ScopeNames(), ", ") + `.`,
 	flags.Bool("create-workspace", false, "create a workspace of that name if there is none")
 	flags.String("name", "", "what people call the key")
 	flags.StringSlice("scopes", nil, "what the key may do, e.g. conversionsWrite,linksRead")
-	flags.StringSlice("hostnames", nil, "hosts whose pages may use the key in browsers, e.g. example.com,*.example.com (default: any)")
+	flags.StringSlice("hostnames", nil, "hosts whose pages may use the key in browsers, e.g. example.com,*.example.com, at most 1000 (default: any)")
 	flags.String("limit", "", "rate limit of the key, e.g. 600/1m (default: its workspace's, else the route's)")
 	flags.Int("burst", 0, "requests at the same time (default: equal to the limit's rate)")
 	flags.String("expires", "", "when it expires: a time such as 2030-01-31T00:00:00Z, or from now on, such as 90d (default: never)")

@@ -88,7 +88,7 @@ func (a *Authenticator) Deaf() { a.lookups.listening.Store(false) }
 
 // Stats is the state of the cache, for the admin endpoint.
 type Stats struct {
-	// Keys and Size are how many keys are cached, and how many can be.
+	// Keys and Size are how many keys are cached, and how many ordinary ones can be.
 	Keys int `json:"keys"`
 	Size int `json:"size"`
 	// Unknown is how many unknown keys are remembered for a moment.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/dgraph-io/ristretto/v2"
 )
@@ -12,8 +13,12 @@ import (
 // deafTrust is how long a key is used without asking the store while notifications may be missed.
 const deafTrust = 5 * time.Second
 
-// sweepInterval is that of the search for entries that are of no more use.
-const sweepInterval = time.Minute
+const (
+	// sweepInterval is that of the search for entries that are of no more use.
+	sweepInterval = time.Minute
+	// entryBytes is what an ordinary entry takes, whose key may be used on a few hosts.
+	entryBytes = 512
+)
 
 // entry is a key with what decides how long it may be used. Entries are
 // immutable, and hold the key itself: a hundred thousand of them count.
@@ -32,6 +37,15 @@ func newEntry(key *Key, hash Hash, epoch epoch, checked time.Duration) *entry {
 	e.key.Hash = hash
 	e.key.AllowedHostnames = canonicalPatterns(key.AllowedHostnames)
 	return e
+}
+
+// weight is the number of ordinary entries that take as much memory.
+func (e *entry) weight() int64 {
+	bytes := len(e.key.ID) + len(e.key.WorkspaceID)
+	for _, pattern := range e.key.AllowedHostnames {
+		bytes += len(pattern) + int(unsafe.Sizeof(pattern))
+	}
+	return 1 + int64(bytes/entryBytes)
 }
 
 // cache holds the keys that were found, whatever their state. Whether an entry may be used is its
@@ -72,7 +86,7 @@ func (c *cache) put(e *entry) error {
 	c.once.Do(c.start)
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	c.engine.Set(slot(e.key.Hash), e, 1)
+	c.engine.Set(slot(e.key.Hash), e, min(e.weight(), int64(c.size)))
 	return c.err
 }
 
@@ -113,20 +127,22 @@ func newEngine(size int) (*ristretto.Cache[uint64, *entry], error) {
 		NumCounters:        10 * int64(size),
 		MaxCost:            int64(size),
 		BufferItems:        512,  // hits that are counted at once: it wakes a goroutine each time
-		IgnoreInternalCost: true, // a cost of 1 is one key
+		IgnoreInternalCost: true, // a cost of 1 is one ordinary key
 	})
 }
 
 // slot is the engine's name for a hash, which it cannot take whole: get compares the rest.
 func slot(hash Hash) uint64 { return binary.LittleEndian.Uint64(hash[:]) }
 
-func (c *cache) len() int {
+// len counts the keys that are held. It goes through all of them.
+func (c *cache) len() (keys int) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.engine == nil {
 		return 0
 	}
-	return c.size - int(c.engine.RemainingCost())
+	c.engine.IterValues(func(*entry) bool { keys++; return false })
+	return keys
 }
 
 // close empties the cache for good. It is safe at any time, and more than once.

@@ -171,6 +171,47 @@ func TestKeysBeyondTheSizeAreNotRemembered(t *testing.T) {
 	}
 }
 
+func TestKeysWithManyHostnamesTakeTheRoomOfOthers(t *testing.T) {
+	const size = 1000
+	c := newCache(size, time.Minute, stopped)
+	defer c.close()
+	hostnames := make([]string, 1000)
+	for i := range hostnames {
+		hostnames[i] = fmt.Sprintf("%d.example.com", i)
+	}
+	bytes := 0
+	for i := range 200 {
+		hash := HashOf(fmt.Sprint(i))
+		for range 10 { // or the first that came stay
+			c.get(hash, 0)
+		}
+		if err := c.put(newEntry(&Key{AllowedHostnames: hostnames}, hash, 0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		c.engine.Wait()
+	}
+	c.engine.IterValues(func(e *entry) bool { bytes += int(e.weight()) * entryBytes; return false })
+	if held := c.len(); held < 5 || held > 20 || bytes > size*entryBytes {
+		t.Errorf("%d keys with %d host names each are held, of %d bytes", held, len(hostnames), bytes)
+	}
+}
+
+func TestKeyThatIsTooLargeIsCachedAllTheSame(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		hostnames := make([]string, 1000)
+		for i := range hostnames {
+			hostnames[i] = fmt.Sprintf("%d.example.com", i)
+		}
+		b.store.set(testToken, Key{AllowedHostnames: hostnames})
+		b.wantOK(testToken)
+		b.wantOK(testToken)
+		b.wantLookups(1)
+		if keys := b.Stats().Keys; keys != 1 {
+			t.Errorf("%d keys are cached", keys)
+		}
+	}, func(o *Options) { o.Size = 1 })
+}
+
 func TestGuessesDoNotPushAKeyOut(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.wantOK(testToken)

@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -11,11 +12,15 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// maxHostBytes: a host name has at most 253 characters, in UTF-8 of four bytes each.
-const maxHostBytes = 4 * 253
+const (
+	// maxHost is that of a host name, in characters.
+	maxHost = 253
+	// maxHostBytes: as written for people, in UTF-8 of four bytes a character.
+	maxHostBytes = 4 * maxHost
+)
 
 // hostAllowed checks where a browser's request comes from: its Origin, else its
-// Referer. Without either there is no browser, and the list is not applied.
+// Referer. Without either there is no browser, and the list is not applied. The list is that of canonicalPatterns.
 func hostAllowed(allowed []string, header http.Header) bool {
 	if len(allowed) == 0 {
 		return true
@@ -31,7 +36,7 @@ func hostAllowed(allowed []string, header http.Header) bool {
 		return false
 	}
 	host, ok := hostOf(from[0])
-	return ok && slices.ContainsFunc(allowed, func(pattern string) bool { return hostMatches(pattern, host) })
+	return ok && hostListed(allowed, host)
 }
 
 // hostOf is the host of an origin or a URL, as canonicalHost spells it. Browsers
@@ -46,15 +51,32 @@ func hostOf(origin string) (string, bool) {
 		return "", false // browsers send A-labels, and lower-casing turns the Kelvin sign into a k
 	}
 	host = canonicalHost(host)
-	return host, host != ""
+	return host, host != "" && len(host) <= maxHost
 }
 
-// hostMatches: `*.example.com` covers the subdomains at any depth, not the apex.
-func hostMatches(pattern, host string) bool {
-	if suffix, ok := strings.CutPrefix(pattern, "*"); ok && strings.HasPrefix(suffix, ".") {
-		return len(host) > len(suffix) && strings.HasSuffix(host, suffix)
+// hostListed looks a host up in a sorted list. `*.example.com` covers the subdomains at any depth, not
+// the apex.
+func hostListed(patterns []string, host string) bool {
+	if _, found := slices.BinarySearch(patterns, host); found {
+		return true
 	}
-	return pattern == host
+	for i := 1; i < len(host); i++ {
+		if host[i] != '.' {
+			continue
+		}
+		if _, found := slices.BinarySearchFunc(patterns, host[i:], compareWildcard); found {
+			return true
+		}
+	}
+	return false
+}
+
+// compareWildcard compares the pattern with `*` and the suffix.
+func compareWildcard(pattern, suffix string) int {
+	if pattern == "" {
+		return -1
+	}
+	return cmp.Or(cmp.Compare(pattern[0], '*'), strings.Compare(pattern[1:], suffix))
 }
 
 // canonicalHost ignores case, one trailing dot, and the spelling of an address.
@@ -65,8 +87,8 @@ func canonicalHost(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// canonicalPatterns spells a key's list as the browser spells its hosts. It keeps the length of the
-// list, as an empty one allows any host: a pattern that means nothing matches nothing.
+// canonicalPatterns spells a key's list as the browser spells its hosts, and sorts it. It never makes
+// a list empty, as an empty one allows any host: a pattern that means nothing matches nothing.
 func canonicalPatterns(patterns []string) []string {
 	if len(patterns) == 0 {
 		return nil
@@ -74,13 +96,23 @@ func canonicalPatterns(patterns []string) []string {
 	canonical := make([]string, len(patterns))
 	for i, pattern := range patterns {
 		canonical[i] = canonicalPattern(pattern)
+		if len(canonical[i]) < len(pattern) {
+			canonical[i] = strings.Clone(canonical[i]) // or it would keep all of the pattern
+		}
+	}
+	slices.Sort(canonical)
+	if unique := slices.Compact(canonical); len(unique) < len(canonical) {
+		return slices.Clone(unique)
 	}
 	return canonical
 }
 
 func canonicalPattern(pattern string) string {
-	pattern, wildcard := strings.CutPrefix(strings.TrimSpace(pattern), "*.")
-	host := canonicalHost(withoutPort(pattern))
+	name, wildcard := strings.CutPrefix(strings.TrimSpace(pattern), "*.")
+	if isPlain(name) {
+		return strings.TrimSpace(pattern)
+	}
+	host := canonicalHost(withoutPort(name))
 	if len(host) > maxHostBytes {
 		return "" // and the conversion takes the square of the length
 	}
@@ -91,6 +123,20 @@ func canonicalPattern(pattern string) string {
 		return "*." + host
 	}
 	return host
+}
+
+// isPlain reports whether a host name is surely spelled as browsers spell it, as most are. Finding out
+// costs a hundredth of the conversion.
+func isPlain(host string) bool {
+	if host == "" || len(host) > maxHost || strings.HasSuffix(host, ".") || strings.Contains(host, "xn--") {
+		return false
+	}
+	for _, c := range []byte(host) {
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.') {
+			return false
+		}
+	}
+	return true
 }
 
 // withoutPort takes `host`, `host:port`, `[address]`, `[address]:port` and the bare IPv6 address.

@@ -1,9 +1,12 @@
 package apikey
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAllowedHostnames(t *testing.T) {
@@ -113,6 +116,58 @@ func TestAllowedHostnames(t *testing.T) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+func TestPlainHostnamesAreSpelledAsTheOthersAre(t *testing.T) {
+	for _, pattern := range []string{"example.com", "*.example.com", "a-b.1.example", "localhost", "192.0.2.1", "1.2.3", "a..b", "-a-.b", ".a", "*..a"} {
+		if name := strings.TrimPrefix(pattern, "*."); !isPlain(name) {
+			t.Errorf("%q is not plain", name)
+		}
+		plain, converted := canonicalPattern(pattern), canonicalPattern(strings.ToUpper(pattern)+".")
+		if plain != converted {
+			t.Errorf("%q is %q, and with a dot %q", pattern, plain, converted)
+		}
+	}
+}
+
+func TestLongListIsLookedUpNotReadThrough(t *testing.T) {
+	list := func(n int) []string {
+		patterns := make([]string, n)
+		for i := range patterns {
+			patterns[i] = fmt.Sprintf("*.host-%d.example.com", i)
+		}
+		return canonicalPatterns(patterns)
+	}
+	short, long := list(10), list(100_000)
+	for origin, want := range map[string]bool{
+		"https://a.b.host-0.example.com": true, "https://a.host-99999.example.com": true,
+		"https://host-7.example.com": false, "https://a.host-100000.example.com": false, "https://evil.com": false,
+		"https://" + strings.Repeat("a.", 5000) + "host-7.example.com": false, // no host name is so long
+	} {
+		header := http.Header{"Origin": {origin}}
+		if hostAllowed(long, header) != want {
+			t.Errorf("%.50s is allowed: %v", origin, !want)
+		}
+		best := func(patterns []string) time.Duration {
+			fastest := time.Hour
+			for range 50 {
+				start := time.Now()
+				hostAllowed(patterns, header)
+				fastest = min(fastest, time.Since(start))
+			}
+			return fastest
+		}
+		if few, many := best(short), best(long); many > 30*few {
+			t.Errorf("%.50s: %s, and %s where the list is short", origin, many, few)
+		}
+	}
+}
+
+func TestListKeepsNothingThatItDoesNotName(t *testing.T) {
+	patterns := canonicalPatterns([]string{strings.Repeat(" ", 1<<20) + "b.example", "a.example:" + strings.Repeat("8", 1<<20), "b.example", "B.example"})
+	if !slices.Equal(patterns, []string{"a.example", "b.example"}) || cap(patterns) != 2 {
+		t.Errorf("%q of %d", patterns, cap(patterns))
 	}
 }
 

@@ -18,7 +18,7 @@ type Key struct {
 	WorkspaceID string
 	// AllowedHostnames as `example.com` or `*.example.com`; empty allows any.
 	// Case, ports and trailing dots do not matter in what a Store returns: the
-	// Authenticator hands out their canonical spelling.
+	// Authenticator hands out their canonical spelling, sorted.
 	AllowedHostnames []string
 	// Limit is the override that counts for this key: its own row's, else its
 	// workspace's; the zero Limit where there is none.

@@ -13,7 +13,8 @@ import (
 
 // Options of an Authenticator. A field that is zero has its default.
 type Options struct {
-	// Size is how many keys are cached. Default: 100,000.
+	// Size is how many ordinary keys are cached. One with many allowed hostnames counts as several.
+	// Default: 100,000.
 	Size int
 	// TTL is how long a cached key is used without asking the store. A revocation does not wait for
 	// it: see Notify. Default: 1 minute.

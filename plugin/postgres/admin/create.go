@@ -16,6 +16,9 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
+// MaxHostnames bounds the host names of one key: edges read all of them each time they verify it.
+const MaxHostnames = 1000
+
 // NewKey is what CreateKey is asked for.
 type NewKey struct {
 	// Workspace is the id of the workspace, or its name.
@@ -27,7 +30,7 @@ type NewKey struct {
 	// Scopes of apikey.ScopeNames, at least one.
 	Scopes []string
 	// Hostnames from whose pages browsers may use the key, such as example.com
-	// or *.example.com. Empty allows any.
+	// or *.example.com, at most MaxHostnames. Empty allows any.
 	Hostnames []string
 	// Limit overrides the route's; zero does not. A zero Period is a minute, a
 	// zero Burst equals the Rate.
@@ -106,6 +109,9 @@ func (k NewKey) normal() (NewKey, error) {
 		if _, ok := apikey.ParseScope(scope); !ok {
 			return k, fmt.Errorf("unknown scope %q: it must be one of %s", scope, strings.Join(apikey.ScopeNames(), ", "))
 		}
+	}
+	if len(k.Hostnames) > MaxHostnames {
+		return k, fmt.Errorf("a key may name at most %d host names, not %d: allow *.example.com for all below example.com, or any", MaxHostnames, len(k.Hostnames))
 	}
 	for _, hostname := range k.Hostnames {
 		if name := strings.TrimPrefix(hostname, "*."); name == "" || strings.ContainsAny(name, "*/\\@?#, \t\r\n") {

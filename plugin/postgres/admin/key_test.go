@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,16 +119,17 @@ func TestKeysThatTheEdgeWouldNotHonourAreNotCreated(t *testing.T) {
 		change func(*admin.NewKey)
 		want   string
 	}{
-		"no workspace":  {func(k *admin.NewKey) { k.Workspace = "" }, "workspace"},
-		"no scope":      {func(k *admin.NewKey) { k.Scopes = nil }, "conversionsWrite"},
-		"unknown scope": {func(k *admin.NewKey) { k.Scopes = []string{"conversionswrite"} }, `"conversionswrite"`},
-		"URL":           {func(k *admin.NewKey) { k.Hostnames = []string{"https://example.com"} }, "hostname"},
-		"no host":       {func(k *admin.NewKey) { k.Hostnames = []string{"*."} }, "hostname"},
-		"any host":      {func(k *admin.NewKey) { k.Hostnames = []string{"*"} }, "hostname"},
-		"two hosts":     {func(k *admin.NewKey) { k.Hostnames = []string{"a.example,b.example"} }, "hostname"},
-		"expired":       {func(k *admin.NewKey) { k.ExpiresAt = time.Now().Add(-time.Minute) }, "expired"},
-		"no rate":       {func(k *admin.NewKey) { k.Limit.Burst = 5 }, "rate"},
-		"absurd rate":   {func(k *admin.NewKey) { k.Limit.Rate = 2e9 }, "rate"},
+		"no workspace":   {func(k *admin.NewKey) { k.Workspace = "" }, "workspace"},
+		"no scope":       {func(k *admin.NewKey) { k.Scopes = nil }, "conversionsWrite"},
+		"unknown scope":  {func(k *admin.NewKey) { k.Scopes = []string{"conversionswrite"} }, `"conversionswrite"`},
+		"URL":            {func(k *admin.NewKey) { k.Hostnames = []string{"https://example.com"} }, "hostname"},
+		"no host":        {func(k *admin.NewKey) { k.Hostnames = []string{"*."} }, "hostname"},
+		"any host":       {func(k *admin.NewKey) { k.Hostnames = []string{"*"} }, "hostname"},
+		"two hosts":      {func(k *admin.NewKey) { k.Hostnames = []string{"a.example,b.example"} }, "hostname"},
+		"too many hosts": {func(k *admin.NewKey) { k.Hostnames = slices.Repeat([]string{"example.com"}, 1001) }, "at most 1000 host names, not 1001"},
+		"expired":        {func(k *admin.NewKey) { k.ExpiresAt = time.Now().Add(-time.Minute) }, "expired"},
+		"no rate":        {func(k *admin.NewKey) { k.Limit.Burst = 5 }, "rate"},
+		"absurd rate":    {func(k *admin.NewKey) { k.Limit.Rate = 2e9 }, "rate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wanted := admin.NewKey{Workspace: "w1", Scopes: []string{"conversionsWrite"}}
