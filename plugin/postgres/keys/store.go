@@ -87,7 +87,10 @@ func (s *Store) Keys(ctx context.Context, hashes []apikey.Hash) (map[apikey.Hash
 		return nil, err
 	}
 	keys, err := s.lookUp(ctx, pool, hashes)
-	if s.mayRetry(ctx, pool, err) {
+	switch {
+	case postgres.StatementUnusable(err): // on the other connections too, perhaps
+		keys, err = s.lookUp(ctx, pool, hashes, pgx.QueryExecModeExec)
+	case s.mayRetry(ctx, pool, err):
 		keys, err = s.lookUp(ctx, pool, hashes)
 	}
 	if err != nil {
@@ -145,12 +148,13 @@ func (s *Store) connections() (pool *pgxpool.Pool, err error) {
 	return s.pool, err
 }
 
-func (s *Store) lookUp(ctx context.Context, pool *pgxpool.Pool, hashes []apikey.Hash) (map[apikey.Hash]*apikey.Key, error) {
+// lookUp asks once. The options are those of pgx.Conn.Query.
+func (s *Store) lookUp(ctx context.Context, pool *pgxpool.Pool, hashes []apikey.Hash, options ...any) (map[apikey.Hash]*apikey.Key, error) {
 	asked := make([][]byte, len(hashes))
 	for i := range hashes {
 		asked[i] = hashes[i][:]
 	}
-	rows, err := pool.Query(ctx, keyQuery, asked)
+	rows, err := pool.Query(ctx, keyQuery, append(options, asked)...)
 	if err != nil {
 		return nil, err
 	}

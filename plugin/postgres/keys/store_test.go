@@ -15,6 +15,7 @@ import (
 	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/keys"
 )
 
 // seedKey makes the only key of the testenv.DB, k1 of the workspace w1, with these columns.
@@ -85,17 +86,19 @@ func TestKeysOverAdoptersViews(t *testing.T) {
 		INSERT INTO team VALUES ('01890a5d-ac96-774b-bcce-b302099a8057', 50)`)
 	db.Exec(`INSERT INTO token VALUES ('01890a5d-ac96-774b-bcce-b302099a8058', '01890a5d-ac96-774b-bcce-b302099a8057', $1, '{linksRead}', '2031-05-06 07:08:09')`, hash[:])
 
-	got, err := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}).Key(testenv.Guarded(t), hash)
-	if err != nil {
-		t.Fatal(err)
-	}
 	links, _ := apikey.ParseScope("linksRead")
 	want := apikey.Key{
 		ID: "01890a5d-ac96-774b-bcce-b302099a8058", WorkspaceID: "01890a5d-ac96-774b-bcce-b302099a8057", Hash: hash, Scopes: links,
 		Limit: limit.Limit{Rate: 50, Period: time.Minute, Burst: 50}, ExpiresAt: time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC),
 	}
-	if !reflect.DeepEqual(*got, want) {
-		t.Errorf("got  %+v\nwant %+v", *got, want)
+	for _, mode := range []string{"cache_statement", "exec"} { // as after a StatementUnusable
+		got, err := pgtest.OpenKeys(t, postgres.Options{DSN: dsn + "&default_query_exec_mode=" + mode}).Key(testenv.Guarded(t), hash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(*got, want) {
+			t.Errorf("%s: got  %+v\nwant %+v", mode, *got, want)
+		}
 	}
 }
 
@@ -167,24 +170,28 @@ func TestLookupsHaveConnectionsOfTheirOwn(t *testing.T) {
 		db := testenv.Connect(t, dsn)
 		hash := seedKey(db, "", "")
 		store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn + "&application_name=store", MaxConns: c.maxConns, Writers: c.writers})
-		// All connections that the store may have wait for this lock.
-		db.Exec(`BEGIN`)
-		db.Exec(`LOCK TABLE hoko.api_keys IN ACCESS EXCLUSIVE MODE`)
-		done := make(chan error, 1)
-		go func() {
-			done <- parallel(10, func() error { _, err := store.Key(testenv.Guarded(t), hash); return err })
-		}()
-		watcher := testenv.Connect(t, dsn)
-		testenv.Until(t, "its connections wait for the lock", func() bool {
-			return testenv.Value[int](watcher, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) >= c.want
-		})
-		if n := testenv.Value[int](watcher, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'store' AND datname = current_database()`); n != c.want {
+		useAll(t, db, store, hash, c.want)
+		if n := testenv.Value[int](db, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'store' AND datname = current_database()`); n != c.want {
 			t.Errorf("max_conns %d, writers %d: %d connections, want %d", c.maxConns, c.writers, n, c.want)
 		}
-		db.Exec(`COMMIT`)
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+	}
+}
+
+// useAll has all connections that the store may have look the key up at the same time.
+func useAll(t *testing.T, db testenv.DB, store *keys.Store, hash apikey.Hash, conns int) {
+	t.Helper()
+	db.Exec(`BEGIN`)
+	db.Exec(`LOCK TABLE hoko.api_keys IN ACCESS EXCLUSIVE MODE`)
+	done := make(chan error, 1)
+	go func() {
+		done <- parallel(conns+2, func() error { _, err := store.Key(testenv.Guarded(t), hash); return err })
+	}()
+	testenv.Until(t, "its connections wait for the lock", func() bool {
+		return testenv.Value[int](db, `SELECT count(*) FROM pg_locks WHERE relation = 'hoko.api_keys'::regclass AND NOT granted`) >= conns
+	})
+	db.Exec(`COMMIT`)
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }
 

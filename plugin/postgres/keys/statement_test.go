@@ -1,0 +1,85 @@
+package keys_test
+
+import (
+	"reflect"
+	"testing"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+)
+
+func TestNoLookupFailsForItsPreparedStatement(t *testing.T) {
+	const conns = 8
+	for _, c := range []struct {
+		name            string
+		migration, each string // SQL of the owner's, and on each connection
+	}{
+		{name: "a migration changes a column's type", migration: "DROP TRIGGER hoko_notify_update ON hoko.api_keys; ALTER TABLE hoko.api_keys ALTER COLUMN rate_limit TYPE bigint"},
+		{name: "a migration changes a workspace's column", migration: "DROP TRIGGER hoko_notify_update ON hoko.workspaces; ALTER TABLE hoko.workspaces ALTER COLUMN rate_burst TYPE bigint"},
+		{name: "a pooler has forgotten it", each: "DEALLOCATE ALL"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dsn := testenv.Database(t)
+			db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
+			hash := seedKey(db, "scopes, allowed_hostnames, rate_limit, rate_period, expires_at",
+				"'{linksRead}', '{example.com,NULL}', 7, '1 day', '2031-05-06 07:08:09.123456Z'")
+			before, err := store.Key(testenv.Guarded(t), hash)
+			if err != nil {
+				t.Fatal(err)
+			}
+			useAll(t, db, store, hash, conns)
+			if c.migration != "" {
+				db.Exec(c.migration)
+			}
+			if c.each != "" {
+				if err := store.OnConnections(testenv.Guarded(t), c.each); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range 2 * conns {
+				switch i % 4 {
+				case 0: // a batch
+					found, err := store.Keys(testenv.Guarded(t), []apikey.Hash{{1}, hash, {2}})
+					if err != nil || len(found) != 1 || !reflect.DeepEqual(found[hash], before) {
+						t.Errorf("batch %d: %+v, %v", i, found, err)
+					}
+				case 1: // whether it can answer at all
+					if _, err := store.Keys(testenv.Guarded(t), nil); err != nil {
+						t.Errorf("question %d: %v", i, err)
+					}
+				default:
+					if key, err := store.Key(testenv.Guarded(t), hash); err != nil || !reflect.DeepEqual(key, before) {
+						t.Errorf("lookup %d: %+v, %v", i, key, err)
+					}
+				}
+			}
+			inParallel(t, 60, func() error { _, err := store.Key(testenv.Guarded(t), hash); return err })
+		})
+	}
+}
+
+func TestLookupDoesWithoutANameThatAPoolerHasGivenAway(t *testing.T) {
+	dsn := testenv.Database(t)
+	db := testenv.Connect(t, dsn)
+	hash := seedKey(db, "", "")
+	first := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
+	if _, err := first.Key(testenv.Guarded(t), hash); err != nil {
+		t.Fatal(err)
+	}
+	db.Exec("CREATE TABLE public.names (name text)")
+	if err := first.OnConnections(testenv.Guarded(t), "INSERT INTO public.names SELECT name FROM pg_prepared_statements"); err != nil {
+		t.Fatal(err)
+	}
+	name := testenv.Value[string](db, "SELECT name FROM public.names")
+	second := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
+	if err := second.OnConnections(testenv.Guarded(t), `PREPARE "`+name+`" AS SELECT 1`); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := second.Key(testenv.Guarded(t), hash); err != nil {
+			t.Error(err)
+		}
+	}
+}
