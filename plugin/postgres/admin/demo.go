@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"crypto/sha256"
-	_ "embed"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -15,8 +14,7 @@ import (
 // beginning of the ids of its rows.
 const DemoWorkspace = "hoko_dev"
 
-//go:embed query/demo.sql
-var demoSQL string
+var demoSQL = postgres.ReadQuery(queries, "query/demo.sql")
 
 // SeedDemo gives the database a workspace to try the edge with, where it has
 // none: a link, a click on it, and the customer customer_123, who is a lead of

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"time"
@@ -21,11 +20,10 @@ const MinKeyAge = 7 * 24 * time.Hour
 // thousand keys, which takes it milliseconds.
 const pageSlice = 500
 
-//go:embed query/idempotency_clean.sql
-var cleanKeysSQL string
-
-//go:embed query/idempotency_erase.sql
-var eraseAnswersSQL string
+var (
+	cleanKeysSQL    = postgres.ReadQuery(queries, "query/idempotency_clean.sql")
+	eraseAnswersSQL = postgres.ReadQuery(queries, "query/idempotency_erase.sql")
+)
 
 // CleanIdempotencyKeys deletes the keys older than an age of at least
 // MinKeyAge, in short transactions, beside running edges, and returns how many

@@ -2,7 +2,7 @@ package admin
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"fmt"
 	"time"
 
@@ -13,8 +13,10 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-//go:embed query/keys.sql
-var keysQuery string
+//go:embed query
+var queries embed.FS
+
+var keysQuery = postgres.ReadQuery(queries, "query/keys.sql")
 
 // KeyInfo is a key as people see it. A time that is not set is zero.
 type KeyInfo struct {

@@ -3,7 +3,7 @@ package keys
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -19,8 +19,10 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-//go:embed query/key.sql
-var keyQuery string
+//go:embed query
+var queries embed.FS
+
+var keyQuery = postgres.ReadQuery(queries, "query/key.sql")
 
 // heartbeatSQL waits neither for the disk nor for standbys, as its transaction changes nothing.
 // Notifying commits wait for each other; lock_timeout keeps that short enough for lookups not to miss

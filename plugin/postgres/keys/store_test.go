@@ -189,6 +189,9 @@ func useAll(t *testing.T, db testenv.DB, store *keys.Store, hash apikey.Hash, co
 	testenv.Until(t, "its connections wait for the lock", func() bool {
 		return testenv.Value[int](db, `SELECT count(*) FROM pg_locks WHERE relation = 'hoko.api_keys'::regclass AND NOT granted`) >= conns
 	})
+	if shown := testenv.Value[string](db, `SELECT min(query) FROM pg_stat_activity WHERE datname = current_database() AND pid IN (SELECT pid FROM pg_locks WHERE NOT granted)`); !strings.HasPrefix(shown, "SELECT asked.hash") {
+		t.Errorf("Postgres shows what they do as %.100s", shown)
+	}
 	db.Exec(`COMMIT`)
 	if err := <-done; err != nil {
 		t.Fatal(err)

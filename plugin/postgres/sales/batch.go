@@ -2,7 +2,6 @@ package sales
 
 import (
 	"context"
-	_ "embed"
 	"encoding/binary"
 	"fmt"
 
@@ -203,8 +202,7 @@ func (b *batch) scanRow(values [][]byte) {
 	}
 }
 
-//go:embed query/sale_single.sql
-var singleSQL string
+var singleSQL = postgres.ReadQuery(queries, "query/sale_single.sql")
 
 const (
 	singleStatement = "hoko_sale_alone"

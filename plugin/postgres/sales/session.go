@@ -3,7 +3,7 @@ package sales
 import (
 	"context"
 	"crypto/tls"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,8 +20,10 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-//go:embed query/sale.sql
-var saleSQL string
+//go:embed query
+var queries embed.FS
+
+var saleSQL = postgres.ReadQuery(queries, "query/sale.sql")
 
 // saleStrictSQL says why a customer is not created, where that is not because another session has just created it.
 var saleStrictSQL = strings.Replace(saleWaitingSQL, "ON CONFLICT DO NOTHING", "", 1)
