@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
 )
 
