@@ -72,7 +72,8 @@ func (e *epochs) concern(hash Hash, workspace stripe, since epoch) bool {
 	return e.later(since, hash, &e.workspaces[workspace])
 }
 
-// concernUnknown is concern for a key that the store does not know: any workspace may turn out to be its own.
+// concernUnknown is concern for a key that the store does not know: any workspace may turn out to be
+// its own.
 func (e *epochs) concernUnknown(hash Hash, since epoch) bool {
 	return e.later(since, hash, &e.anyWorkspace)
 }

@@ -20,7 +20,8 @@ const (
 )
 
 // hostAllowed checks where a browser's request comes from: its Origin, else its
-// Referer. Without either there is no browser, and the list is not applied. The list is that of canonicalPatterns.
+// Referer. Without either there is no browser, and the list is not applied. The list comes from
+// canonicalPatterns.
 func hostAllowed(allowed []string, header http.Header) bool {
 	if len(allowed) == 0 {
 		return true

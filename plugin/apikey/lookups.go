@@ -18,12 +18,17 @@ const (
 	// firstPause follows a lookup that an event overtook; each next one is doubled.
 	firstPause = time.Millisecond
 	lastPause  = 512 * time.Millisecond
+	// maxStrangers bounds the lookups of keys that are not cached, slotWait their wait for each other.
+	maxStrangers = 6
+	slotWait     = 500 * time.Millisecond
 )
 
 var (
 	errClosed    = errors.New("closed")
 	errMute      = errors.New("no answer from the store")
 	errOvertaken = errors.New("keys change faster than they can be looked up")
+	// errBusy is the edge's own doing, and says nothing about the store.
+	errBusy = errors.New("too many keys are being looked up")
 )
 
 // unavailable says why a key could not be looked up.
@@ -204,5 +209,23 @@ func (l *lookups) await(ctx context.Context, p *lookup, cached *entry) error {
 		case cached != nil:
 			l.outage.began(now, errMute)
 		}
+	}
+}
+
+// slots bound the lookups of keys that are not cached. Cached keys have their own batches, so that no
+// flood of guesses keeps them waiting.
+type slots chan struct{}
+
+// acquire waits a moment for a slot.
+func (s slots) acquire(ctx context.Context) (release func(), err error) {
+	timeout := time.NewTimer(slotWait)
+	defer timeout.Stop()
+	select {
+	case s <- struct{}{}:
+		return func() { <-s }, nil
+	case <-timeout.C:
+		return nil, errBusy
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
