@@ -247,7 +247,7 @@ func alteredRelation(err error) (relation string, altered bool) {
 	if !ok || refusal.Code != pgerrcode.InvalidTextRepresentation {
 		return "", false
 	}
-	_, after, altered := strings.Cut(refusal.Message, `"altered: `)
+	_, after, altered := strings.Cut(refusal.Message, "altered: ") // quoted as the server's language does
 	relation, _, _ = strings.Cut(after, " ")
 	return relation, altered
 }

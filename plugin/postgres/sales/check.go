@@ -186,27 +186,56 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 	for _, name := range []string{"hoko doctor", "changed", "changed"} {
 		changed := *request
 		changed.CustomerName = name
-		if err := s.rehearse(ctx, &sale.Sale{ID: uuid.Must(uuid.NewV7()), WorkspaceID: workspace, Request: &changed}); err != nil {
+		if err := s.rehearse(ctx, sale.Sale{WorkspaceID: workspace, Request: &changed}); err != nil {
 			return err
 		}
+	}
+	if _, err := s.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil { // what is deferred to the commit
+		return refused(err)
 	}
 	return nil
 }
 
-func (s *session) rehearse(ctx context.Context, rehearsed *sale.Sale) error {
+// rehearse records the sale, asks for it as after a lost connection, and records it with an idempotency key.
+func (s *session) rehearse(ctx context.Context, rehearsed sale.Sale) error {
+	rehearsed.ID = uuid.Must(uuid.NewV7())
+	first, err := s.record(ctx, &rehearsed, statusOK)
+	if err != nil {
+		return err
+	}
+	if _, err := s.record(ctx, &rehearsed, statusExists); err != nil {
+		return fmt.Errorf("hoko.sales does not show a sale as it was just written to it: %w", err)
+	}
+	rehearsed.ID, rehearsed.IdempotencyKey = uuid.Must(uuid.NewV7()), rand.Text()
+	second, err := s.record(ctx, &rehearsed, statusOK)
+	if err != nil {
+		return err
+	}
+	if first.Customer.ID != second.Customer.ID {
+		return errors.New("hoko.customers does not show a customer under the id that was returned for it")
+	}
+	return nil
+}
+
+// record runs the statements for one sale, which must come out so.
+func (s *session) record(ctx context.Context, wanted *sale.Sale, want status) (*sale.Recorded, error) {
 	var b batch
-	sales := []*pendingSale{newPendingSale(rehearsed, time.Time{})}
-	b.encodeSingle(sales)
-	recorded, err := s.executeSingle(ctx, &b)
+	sales := []*pendingSale{newPendingSale(wanted, time.Time{})}
+	var recorded bool
+	var err error
+	if want == statusOK && wanted.IdempotencyKey == "" {
+		b.encodeSingle(sales)
+		recorded, err = s.executeSingle(ctx, &b)
+	}
 	if !recorded && err == nil {
 		b.encode(sales, true)
 		err = s.execute(ctx, &b, s.lockTimeout, false)
 	}
 	if err != nil {
-		return refused(err)
+		return nil, refused(err)
 	}
-	if got := b.rows[0].status; got != statusOK {
-		return fmt.Errorf("a rehearsed sale is %q", got)
+	if got := b.rows[0].status; got != want {
+		return nil, fmt.Errorf("a rehearsed sale is %q in place of %q", got, want)
 	}
-	return b.rows[0].err
+	return b.rows[0].recorded, b.rows[0].err
 }

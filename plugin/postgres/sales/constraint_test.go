@@ -92,3 +92,20 @@ func TestViewThatHidesACustomer_RefusesItsSales(t *testing.T) {
 	}
 	mustRecord(t, store, sell("new"))
 }
+
+// The customer of a sale is purged while the sale waits for it: nothing is wrong with the sale.
+func TestForeignKeyRaceWithAPurge_IsTriedAgain(t *testing.T) {
+	t.Parallel()
+	shop := openShop(t)
+	shop.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (customer_id) REFERENCES hoko.customers (id)")
+	shop.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES ('k1', 'w1', 'k', 'N')")
+	store := shop.Store()
+	mustRecord(t, store, sell("other"))
+	purge := shop.Lock("DELETE FROM hoko.customers WHERE id = 'k1'")
+	sold := begin(t, store, sell("k", named("N")))
+	shop.untilBlocked()
+	purge.Exec("COMMIT")
+	if got := wait(t, sold); got.err != nil {
+		t.Error(got.err)
+	}
+}

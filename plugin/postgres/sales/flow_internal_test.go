@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
 )
@@ -264,4 +267,90 @@ func TestExpectedWait_IsNotThatOfTheWorkspacesHotCustomer(t *testing.T) {
 		t.Errorf("another customer's sale waits %v", wait)
 	}
 	b.finish(0)
+}
+
+func TestQueue_SeveralOfAFewWorkspacesMayBeIsolated(t *testing.T) {
+	b := newBench(t, func(o *postgres.Options) { o.Batch = 8 })
+	for _, w := range []string{"a", "b", "c", "d"} {
+		b.push(w + "/0")
+	}
+	first := b.want(0, "a/0 b/0 c/0 d/0")
+	b.queue.finish(b.seats[0], first, nil, []string{"a", "b", "c"}, true)
+	b.want(0, "a/0")
+	b.want(1, "c/0 d/0")
+	b.finish(0)
+	b.finish(1)
+	b.want(0, "b/0")
+	b.finish(0)
+}
+
+func TestQueue_LostSaleThatAHungStatementWasNotSentIsAskedForByAnother(t *testing.T) {
+	b := newBench(t, func(o *postgres.Options) { o.Writers = 3 })
+	hot, other := b.push("w/hot"), b.push("w/other")
+	b.want(0, "w/hot w/other")
+	for _, p := range []*pendingSale{hot, other} {
+		p.claim()
+		p.lose()
+	}
+	b.queue.finish(b.seats[0], nil, nil, nil, true)
+	b.push("w/hot")
+	b.want(1, "w/hot")
+	b.ask([]*pendingSale{hot, other})
+	b.want(0, "w/other") // and hangs
+	b.seats[0].since = time.Now().Add(-time.Second)
+	b.mu.Lock()
+	b.detachOverdue(time.Now())
+	b.mu.Unlock()
+	b.finish(1)
+	if batch := b.want(1, "w/hot"); len(batch) != 1 || batch[0] != hot {
+		t.Error("the lost sale is not asked for")
+	}
+	b.finish(1)
+	b.finish(0)
+}
+
+func TestSlowLane_IsNoWorkspacesAlone(t *testing.T) {
+	b := newBench(t, func(o *postgres.Options) { o.Queue, o.Batch = 64, 4 })
+	lane := newSlowLane(b.shared, b.queue, nil)
+	lane.extra = lane.options.ExtraSlowLaneConns() // so that it starts no further worker
+	add := func(workspace, customer string) *shed {
+		p, err := b.try(workspace + "/" + customer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.leave(p)
+		return lane.add(p, false)
+	}
+	for i := range 1000 {
+		_ = add("a", fmt.Sprint(i%8))
+	}
+	if _, waiting := lane.len(); waiting != 64 {
+		t.Fatalf("%d sales wait, want a full lane", waiting)
+	}
+	for i := range 8 {
+		if shed := add("b", fmt.Sprint(i)); shed != nil {
+			t.Errorf("another workspace's sale %d is shed: %v", i, shed)
+		}
+	}
+	if _, waiting := lane.len(); waiting != 64 || lane.workspaces["b"] != 8 {
+		t.Errorf("%d sales wait, %d of them the other workspace's", waiting, lane.workspaces["b"])
+	}
+}
+
+func TestRefusedSale_MakesItsWorkspaceASuspect(t *testing.T) {
+	b := newBench(t, nil)
+	r := newRunner(b.shared, nil)
+	r.halve(attempt{sales: []*pendingSale{b.push("w/k")}}, refused(errors.New("a trigger's objection")))
+	if len(r.suspects) != 1 || r.suspects[0] != "w" {
+		t.Errorf("suspects %v", r.suspects)
+	}
+}
+
+func TestAlteredRelation_InEveryLanguage(t *testing.T) {
+	for _, message := range []string{`invalid input syntax for type bigint: "altered: hoko.sales 3"`, `ungültige Eingabesyntax für Typ bigint: »altered: hoko.sales 3«`} {
+		err := error(&pgconn.PgError{Code: pgerrcode.InvalidTextRepresentation, Message: message})
+		if relation, altered := alteredRelation(err); !altered || relation != "hoko.sales" {
+			t.Errorf("%s: %q", message, relation)
+		}
+	}
 }

@@ -328,15 +328,10 @@ func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *tes
 // Its first try is committed on the primary, and its second finds it there: the standby may never have it.
 func TestUnknownOutcomeOfAReplayNamesTheSaleThatIsThere(t *testing.T) {
 	t.Parallel() // it mostly waits
-	_, dsn, db := pgtest.OwnServer(t)
+	_, dsn, _ := pgtest.OwnServer(t)
 	store := openStore(t, dsn)
 	first := mustRecord(t, store, sell("k", keyed("K")))
-	db.Exec("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-	db.Exec("SELECT pg_reload_conf()")
-	other := testenv.Connect(t, dsn)
-	until(t, "standbys are waited for", func() bool {
-		return testenv.Value[string](other, "SHOW synchronous_standby_names") == "nobody"
-	})
+	pgtest.Synchronizing(t, dsn)("nobody")
 	got := wait(t, beginWithin(t, store, sell("k", keyed("K")), time.Second))
 	unknown, ok := errors.AsType[*sale.UnknownOutcomeError](got.err)
 	if !ok || unknown.SaleID != first.SaleID {

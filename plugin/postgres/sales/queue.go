@@ -221,6 +221,7 @@ func (q *queue) workspace(id string) *workspace {
 	if ws == nil {
 		ws = &workspace{id: id, all: chain{kind: byWorkspace}, isolated: q.isolated.suspected(id)}
 		q.workspaces[id] = ws
+		q.isolated.count(len(q.workspaces), time.Now())
 	}
 	return ws
 }

@@ -12,17 +12,23 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// askAgain leaves it to a statement of their own to find out what became of these sales. If that fails with an answer of
-// the server, which one of them may cause each time, its halves follow.
+// askAgain leaves it to a statement of their own to find out what became of these sales. An error that does not end the
+// session may be the fault of one of them each time: if it meets those that are asked for, their halves follow.
 func (r *runner) askAgain(a attempt, err error) {
-	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && !fatal(refusal) && r.asks && len(a.sales) > 1 {
+	refusal, answered := errors.AsType[*pgconn.PgError](err)
+	answered = answered && !fatal(refusal)
+	if answered && r.asks && len(a.sales) > 1 {
 		r.halve(a, nil)
 		return
 	}
 	if due(&r.notices.lost) {
 		r.options.Logger.Warn("a database connection was lost with sales on it; they are asked for again", slog.Any("error", err))
 	}
-	r.session.drop()
+	if !answered {
+		r.session.drop()
+	} else if len(a.sales) == 1 {
+		r.suspect(a.sales[0])
+	}
 	r.again = append(r.again, keep(a.sales, (*pendingSale).lose)...)
 }
 
@@ -57,15 +63,11 @@ func (r *runner) repeat(a attempt, err error) {
 		r.todo = append(r.todo, a)
 		return
 	}
-	if conflict, ok := errors.AsType[*pgconn.PgError](err); ok && conflict.Code == pgerrcode.UniqueViolation {
-		err = refused(err) // what it conflicts with has been committed, and is not this sale
-		if len(a.sales) == 1 {
-			r.suspect(a.sales[0]) // the next one like it is to cost its own workspace only
-		}
-	} else {
-		err = conflicted(err)
+	if conflict, ok := errors.AsType[*pgconn.PgError](err); ok && pgerrcode.IsIntegrityConstraintViolation(conflict.Code) {
+		r.halve(a, refused(err)) // what it conflicts with has been committed, and is not this sale
+		return
 	}
-	r.halve(a, err)
+	r.halve(a, conflicted(err))
 }
 
 // stepAside finds the sale that would have had to wait for another session: it runs the halves of the attempt, and
@@ -137,6 +139,7 @@ func waitedForTable(err error) bool {
 // alone, with err.
 func (r *runner) halve(a attempt, err error) {
 	if len(a.sales) == 1 {
+		r.suspect(a.sales[0]) // the next one like it is to cost its own workspace only
 		r.fail(a.sales[0], err)
 		return
 	}
@@ -215,7 +218,7 @@ func judgeRefusal(refusal *pgconn.PgError) verdict {
 	switch code {
 	case pgerrcode.LockNotAvailable:
 		return verdict{do: stepAside, class: "55"}
-	case pgerrcode.UniqueViolation:
+	case pgerrcode.UniqueViolation, pgerrcode.ExclusionViolation, pgerrcode.ForeignKeyViolation: // a race may be over
 		return verdict{do: repeat, class: "23"}
 	case pgerrcode.ReadOnlySQLTransaction: // a standby by now
 		return verdict{do: giveUp, dropSession: true, class: "25"}

@@ -98,14 +98,17 @@ func (l *slowLane) add(p *pendingSale, exclusive bool) *shed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	line, known := l.lines[p.customer]
-	mine, limit := l.workspaces[p.WorkspaceID], l.options.Queue
-	switch share := limit / max(len(l.workspaces), 1); {
+	mine, limit, workspaces := l.workspaces[p.WorkspaceID], l.options.Queue, len(l.workspaces)
+	if mine == 0 {
+		workspaces++
+	}
+	switch share := limit / workspaces; {
 	case known && len(line.waiting) >= max(l.options.Batch, limit/4):
 		return errCustomerFull
-	case l.waiting >= limit:
-		return errQueueFull
 	case l.waiting >= limit/2 && mine >= max(share, 1):
 		return errShareUsed
+	case l.waiting >= limit && !l.evict(mine):
+		return errQueueFull
 	}
 	if !known {
 		line = &slowLine{customer: p.customer}
@@ -120,6 +123,33 @@ func (l *slowLane) add(p *pendingSale, exclusive bool) *shed {
 	l.waiting++
 	l.workspaces[p.WorkspaceID]++
 	return nil
+}
+
+// evict sheds the newest sale of the longest line of the workspace that has most waiting, if that is more than so many;
+// the caller has the lock.
+func (l *slowLane) evict(than int) bool {
+	most := ""
+	for workspace, waiting := range l.workspaces {
+		if waiting > than {
+			most, than = workspace, waiting
+		}
+	}
+	var longest *slowLine
+	for customer, line := range l.lines {
+		if customer.workspaceID == most && len(line.waiting) > 0 && (longest == nil || len(line.waiting) > len(longest.waiting)) {
+			longest = line
+		}
+	}
+	if longest == nil {
+		return false
+	}
+	last := len(longest.waiting) - 1
+	p := longest.waiting[last]
+	longest.waiting = longest.waiting[:last]
+	l.count(longest, -1)
+	p.answer(nil, notRecorded(errShareUsed))
+	l.queue.answered([]*pendingSale{p})
+	return true
 }
 
 // next returns a line that is then the caller's until it finishes with it; nil

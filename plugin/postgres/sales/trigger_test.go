@@ -2,10 +2,13 @@ package sales_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
+	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -124,6 +127,39 @@ func TestViewWhoseTriggerReturnsAnotherRow_FailsItsSaleWhole(t *testing.T) {
 			}
 			if n := shop.Sales("true"); n != 0 {
 				t.Errorf("%d sales are there", n)
+			}
+		})
+	}
+}
+
+// What the statement of one sale cannot see, a rehearsal can: that what was returned is not what was stored.
+func TestRehearsal_FindsWhatTriggersDo(t *testing.T) {
+	const view = "ALTER TABLE hoko.%[1]s SET SCHEMA public; CREATE VIEW hoko.%[1]s AS SELECT * FROM public.%[1]s; "
+	sold := fmt.Sprintf(view, "sales") + "ALTER VIEW hoko.sales ALTER COLUMN created_at SET DEFAULT now(); "
+	customers := fmt.Sprintf(view, "customers")
+	instead := func(on, body string) string {
+		return "CREATE FUNCTION public.write() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + body + " END $$; " +
+			"CREATE TRIGGER write INSTEAD OF INSERT ON hoko." + on + " FOR EACH ROW EXECUTE FUNCTION public.write()"
+	}
+	for name, c := range map[string]struct{ setup, finds string }{
+		"nothing": {"SELECT 1", ""},
+		"another id of a sale": {sold + instead("sales", `INSERT INTO public.sales (id, workspace_id, customer_id, link_id, attribution, amount, currency, event_name)
+			VALUES (gen_random_uuid(), NEW.workspace_id, NEW.customer_id, NEW.link_id, NEW.attribution, NEW.amount, NEW.currency, NEW.event_name); RETURN NEW;`), "hoko.sales"},
+		"no sale": {sold + instead("sales", "RETURN NEW;"), "hoko.sales"},
+		"another id of a customer": {customers + "ALTER VIEW hoko.customers ALTER COLUMN id SET DEFAULT gen_random_uuid()::text; " +
+			instead("customers", "INSERT INTO public.customers (workspace_id, external_id, name) VALUES (NEW.workspace_id, NEW.external_id, NEW.name); RETURN NEW;"), "hoko.customers"},
+		"an objection at the commit": {`CREATE FUNCTION public.object() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no sales today'; END $$;
+			CREATE CONSTRAINT TRIGGER object AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.object()`, "no sales today"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shop := openShop(t)
+			shop.Exec(c.setup)
+			err := sales.Rehearse(t.Context(), postgres.Options{DSN: shop.DSN})
+			if (err == nil) != (c.finds == "") || err != nil && !strings.Contains(err.Error(), c.finds) {
+				t.Errorf("it finds %v", err)
+			}
+			if n := shop.Sales("true"); n != 0 {
+				t.Errorf("%d sales are left behind", n)
 			}
 		})
 	}

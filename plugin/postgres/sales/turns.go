@@ -199,6 +199,24 @@ type isolatedWorkspaces struct {
 	until   map[string]time.Time
 	turns   []*workspace // that have ready sales and no batch under way
 	running int
+
+	// The most workspaces that had sales at the same time, of this period and of the one before.
+	peak, previous int
+	since          time.Time
+}
+
+// count notes how many workspaces have sales.
+func (a *isolatedWorkspaces) count(workspaces int, now time.Time) {
+	if now.Sub(a.since) > suspectFor {
+		a.previous, a.peak, a.since = a.peak, 0, now
+	}
+	a.peak = max(a.peak, workspaces)
+}
+
+// most returns how many workspaces may be isolated: a quarter of them, or half of a few.
+func (a *isolatedWorkspaces) most() int {
+	workspaces := max(a.peak, a.previous)
+	return max(workspaces/4, min(workspaces/2, 4), 1)
 }
 
 func (a *isolatedWorkspaces) suspected(id string) bool {
@@ -237,7 +255,7 @@ func (q *queue) suspect(id string, now time.Time) {
 		return
 	}
 	maps.DeleteFunc(q.isolated.until, func(_ string, until time.Time) bool { return until.Before(now) })
-	if _, known := q.isolated.until[id]; !known && len(q.isolated.until) >= max(len(q.workspaces)/4, 1) {
+	if _, known := q.isolated.until[id]; !known && len(q.isolated.until) >= q.isolated.most() {
 		return // were most of them isolated, no batch would hold sales of several
 	}
 	q.isolated.until[id] = now.Add(suspectFor)

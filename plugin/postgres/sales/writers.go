@@ -217,7 +217,10 @@ func (q *queue) detach(s *seat) {
 		if !s.taken { // it cannot connect
 			q.lost.groups = append(q.lost.groups, s.group)
 			s.group = lostGroup{}
+			return
 		}
+		q.lost.giveBack(s.group, nil, time.Now()) // those that were not sent
+		s.group.sales = nil
 	case isolatedTask:
 		q.isolated.running--
 		s.workspace.running = false
