@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -116,16 +117,29 @@ func (s *session) prepare(ctx context.Context) (err error) {
 		s.statement, err = s.prepareStatement(ctx, batchStatement, s.sql)
 	}
 	if err != nil {
-		return fmt.Errorf("prepare the sale statement: %w", postgres.SchemaError(err))
+		return fmt.Errorf("prepare the sale statement: %w", misfit(postgres.SchemaError(err)))
 	}
 	if err := checkColumns(s.statement.Fields); err != nil || s.sql != saleSQL {
 		return err
 	}
 	s.single, err = s.prepareStatement(ctx, singleStatement, singleSQL)
 	if err != nil {
-		return fmt.Errorf("prepare the statement of a sale alone: %w", postgres.SchemaError(err))
+		return fmt.Errorf("prepare the statement of a sale alone: %w", misfit(postgres.SchemaError(err)))
 	}
 	return nil
+}
+
+// misfit says where the types of columns are listed that the statement cannot do with.
+func misfit(err error) error {
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return err
+	}
+	switch refusal.Code {
+	case pgerrcode.CannotCoerce, pgerrcode.DatatypeMismatch, pgerrcode.UndefinedFunction, pgerrcode.IndeterminateCollation:
+		return fmt.Errorf("a column has a type that docs/adopting.md does not list: %w", err)
+	}
+	return err
 }
 
 // prepareStatement waits for locks on the tables for maxLockTimeout at most, also where a pooler has kept the session's

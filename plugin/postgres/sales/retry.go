@@ -214,6 +214,9 @@ func ofAPooler(code string) bool {
 // judgeRefusal is for an error of the statement, which has therefore been
 // rolled back.
 func judgeRefusal(refusal *pgconn.PgError) verdict {
+	if postgres.StatementUnusable(refusal) {
+		return verdict{do: reconnect, class: "26"}
+	}
 	code := refusal.Code
 	switch code {
 	case pgerrcode.LockNotAvailable:
@@ -222,12 +225,6 @@ func judgeRefusal(refusal *pgconn.PgError) verdict {
 		return verdict{do: repeat, class: "23"}
 	case pgerrcode.ReadOnlySQLTransaction: // a standby by now
 		return verdict{do: giveUp, dropSession: true, class: "25"}
-	case pgerrcode.InvalidSQLStatementName: // the prepared statement is gone (a pooler)
-		return verdict{do: reconnect, class: "26"}
-	case pgerrcode.FeatureNotSupported: // one sale's characters may be, or
-		if refusal.Routine == columnsChanged {
-			return verdict{do: reconnect, class: "26"}
-		}
 	case pgerrcode.InsufficientPrivilege, pgerrcode.UndefinedTable, pgerrcode.UndefinedColumn, pgerrcode.InvalidSchemaName:
 		return verdict{do: giveUp, dropSession: true, class: "42"}
 	}
@@ -249,10 +246,6 @@ func blocked(err error) bool {
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (refusal.Code == pgerrcode.LockNotAvailable || refusal.Code == pgerrcode.QueryCanceled)
 }
-
-// columnsChanged is the routine of Postgres that finds that a prepared
-// statement's columns are no longer what they were: a migration has changed them.
-const columnsChanged = "RevalidateCachedQuery"
 
 // fatal tells an error that ended the session.
 func fatal(e *pgconn.PgError) bool {

@@ -2,9 +2,15 @@ package sales_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -57,5 +63,22 @@ func (s *shop) expectReplays() {
 		if got := sale.AppendResponse(nil, recorded); !bytes.Equal(got, want) {
 			s.T.Errorf("answered\n%s\nand %s\n%s", want, what, got)
 		}
+	}
+}
+
+// A type that cannot be answered as its column is refused before a sale is sent.
+func TestColumnThatCannotBeCast_IsRefusedWhenConnecting(t *testing.T) {
+	shop := openShop(t)
+	shop.Exec("ALTER TABLE hoko.links ALTER utm DROP DEFAULT, ALTER utm TYPE uuid USING NULL")
+	metrics := prometheus.NewRegistry()
+	got := record(t, shop.Store(withMetrics(metrics)), sell("k"))
+	if !errors.Is(got.err, sale.ErrNotRecorded) || !strings.Contains(got.err.Error(), "cannot cast type uuid to jsonb") || !strings.Contains(got.err.Error(), "adopting.md") {
+		t.Errorf("error %v", got.err)
+	}
+	if n, _ := statements(t, metrics); n != 0 {
+		t.Errorf("%d statements were sent", n)
+	}
+	if err := sales.Rehearse(t.Context(), postgres.Options{DSN: shop.DSN}); err == nil || !strings.Contains(err.Error(), "cannot cast") {
+		t.Errorf("the rehearsal finds %v", err)
 	}
 }
