@@ -30,7 +30,7 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return nil
 }
 
-// rowOf returns the row of the table for an error. A status that the table lacks, such as 431, is
+// rowOf returns the row of the table for an error. A status that the table lacks, such as 421, is
 // kept, with the text of the nearest status.
 func rowOf(err error) *apierror.Error {
 	status := http.StatusInternalServerError
@@ -46,7 +46,11 @@ func rowOf(err error) *apierror.Error {
 //
 //	api_errors [<matcher>]
 func (*APIErrors) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return parseNothing(d)
+	d.Next() // the directive's name
+	if d.CountRemainingArgs() > 0 || d.NextBlock(0) {
+		return d.ArgErr()
+	}
+	return nil
 }
 
 // Interface guards

@@ -45,10 +45,8 @@ func (a *APIKeyAuth) Provision(ctx caddy.Context) (err error) {
 	if a.required, err = apikey.ParseRequired(a.Scopes); err != nil {
 		return err
 	}
-	if a.app, err = configuredApp(ctx); err != nil {
-		return err
-	}
-	return answerMisdirected(ctx)
+	a.app, err = configuredApp(ctx)
+	return err
 }
 
 func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {

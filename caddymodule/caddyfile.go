@@ -142,12 +142,3 @@ func at(d *caddyfile.Dispenser, err error) error {
 	}
 	return d.WrapErr(err)
 }
-
-// parseNothing is for a directive without arguments and without a block.
-func parseNothing(d *caddyfile.Dispenser) error {
-	d.Next() // the directive's name
-	if d.CountRemainingArgs() > 0 || d.NextBlock(0) {
-		return d.ArgErr()
-	}
-	return nil
-}

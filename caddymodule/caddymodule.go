@@ -22,7 +22,6 @@ func init() {
 	caddy.RegisterModule(RedisRateLimit{})
 	caddy.RegisterModule(TrackSale{})
 	caddy.RegisterModule(APIErrors{})
-	caddy.RegisterModule(StripHokoFields{})
 	caddy.RegisterModule(adminState{})
 
 	httpcaddyfile.RegisterGlobalOption("hoko", parseApp)
@@ -30,11 +29,10 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("redis_rate_limit", parseHandler[RedisRateLimit])
 	httpcaddyfile.RegisterHandlerDirective("track_sale", parseHandler[TrackSale])
 	httpcaddyfile.RegisterHandlerDirective("api_errors", parseHandler[APIErrors])
-	httpcaddyfile.RegisterHandlerDirective("strip_hoko_fields", parseHandler[StripHokoFields])
 
 	// Each goes right after request_header, so the last one registered comes first: the key, then
 	// its limit, then the sale, all before reverse_proxy.
-	for _, directive := range []string{"api_errors", "track_sale", "redis_rate_limit", "api_key_auth", "strip_hoko_fields"} {
+	for _, directive := range []string{"api_errors", "track_sale", "redis_rate_limit", "api_key_auth"} {
 		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.After, "request_header")
 	}
 

@@ -27,8 +27,6 @@ var rows = []struct {
 	{IdempotencyMismatch, 422, `{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب مختلف"}}`},
 	{TooEarly, 425, `{"error":{"en":"Too early","ar":"الطلب مبكر جدًا"}}`},
 	{Internal, 500, `{"error":{"en":"Internal server error","ar":"خطأ داخلي في الخادم"}}`},
-	{MethodNotAllowed, 405, `{"error":{"en":"Method not allowed","ar":"الطريقة غير مسموح بها"}}`},
-	{MisdirectedRequest, 421, `{"error":{"en":"Misdirected request","ar":"طلب موجه إلى خادم غير صحيح"}}`},
 	{BadGateway, 502, `{"error":{"en":"Bad gateway","ar":"بوابة غير صالحة"}}`},
 	{Unavailable, 503, `{"error":{"en":"Service temporarily unavailable","ar":"الخدمة غير متاحة مؤقتًا"}}`},
 	{GatewayTimeout, 504, `{"error":{"en":"Gateway timeout","ar":"انتهت مهلة البوابة"}}`},
@@ -50,7 +48,7 @@ func TestForStatus_FindsEachRow(t *testing.T) {
 			t.Errorf("ForStatus(%d) = %v, want %v", want.status, got, want.row)
 		}
 	}
-	for status, want := range map[int]*Error{403: MissingScopes, 429: RateLimitExceeded, 406: InvalidRequest, 499: InvalidRequest, 501: Internal, 511: Internal, 200: Internal} {
+	for status, want := range map[int]*Error{403: MissingScopes, 429: RateLimitExceeded, 405: InvalidRequest, 499: InvalidRequest, 501: Internal, 511: Internal, 200: Internal} {
 		if got := ForStatus(status); got != want {
 			t.Errorf("ForStatus(%d) = %v, want %v", status, got, want)
 		}
