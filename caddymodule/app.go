@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,7 +38,6 @@ type App struct {
 	// How sales are written.
 	Sales Sales `json:"sales,omitzero"`
 
-	ctx         caddy.Context
 	lease       *backend.Lease
 	logger      *slog.Logger
 	limits      map[string]limit.Limit // by handler name: handlers with the same name share buckets
@@ -54,7 +52,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision takes a lease on the backend of these settings. It also runs under `caddy validate`, so
 // it connects to nothing.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.logger = ctx, ctx.Slogger()
+	a.logger = ctx.Slogger()
 	a.limits = make(map[string]limit.Limit)
 	settings, err := a.backendSettings()
 	if err != nil {
@@ -68,7 +66,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 
 // Start begins to listen for changed keys. It does not wait for Postgres.
 func (a *App) Start() error {
-	a.lease.Start()
+	a.lease.Use()
 	return nil
 }
 
@@ -79,14 +77,10 @@ func (a *App) Stop() error { return nil }
 // Cleanup releases this config's lease on the backend. It also runs if Provision failed.
 func (a *App) Cleanup() error {
 	if a.lease != nil {
-		a.lease.Release(a.longestBody, a.failedToStart())
+		a.lease.Release(a.longestBody)
 	}
 	return nil
 }
-
-// failedToStart reports whether another app has kept the config from being started: Caddy cancels
-// it with the error of that app then, and a config that was replaced with an error of its own.
-func (a *App) failedToStart() bool { return errors.Unwrap(context.Cause(a.ctx)) != nil }
 
 // claimLimit registers the limit of a handler name.
 func (a *App) claimLimit(name string, limit limit.Limit) error {

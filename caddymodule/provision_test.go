@@ -193,7 +193,7 @@ func TestSettingsReachTheirParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lease.Release(0, false)
+	defer lease.Release(0)
 	if state := backend.States()[0]; state.Keys.Size != 5000 || state.Sales.Writers != 2 {
 		t.Errorf("%+v", state)
 	}

@@ -22,10 +22,9 @@ type Lease struct {
 	// Backend may be used in requests, whose handlers get it from Use.
 	Backend *Backend
 
-	unlog   func()      // ends the backend's logging through this config
-	started bool        // the config has been started
-	used    atomic.Bool // requests of this config may hold the backend
-	drop    func()
+	unlog func()      // ends the backend's logging through this config
+	used  atomic.Bool // requests of this config may hold the backend
+	drop  func()
 }
 
 // NewLease takes a share in the backend of these settings and creates it if necessary. It connects
@@ -48,13 +47,7 @@ func NewLease(s Settings, log slog.Handler) (*Lease, error) {
 	}, nil
 }
 
-// Start starts the backend.
-func (l *Lease) Start() {
-	l.started = true
-	l.Backend.start()
-}
-
-// Use returns the backend to a request. The first call starts it: Caddy starts apps in any order, so a request
+// Use returns the backend. The first call starts it: Caddy starts apps in any order, so a request
 // may arrive before the app has started.
 func (l *Lease) Use() *Backend {
 	if !l.used.Load() {
@@ -64,12 +57,11 @@ func (l *Lease) Use() *Backend {
 	return l.Backend
 }
 
-// Release ends the lease. If its config has served, it ends only after the longest request, whose
-// body may take longestBody: Caddy cleans up a config's modules while requests of that config are in
-// flight. A config that failed to start has served only if a request has used the lease.
-func (l *Lease) Release(longestBody time.Duration, failed bool) {
+// Release ends the lease. If it was used, it ends only after the longest request, whose body may
+// take longestBody: Caddy cleans up a config's modules while requests of that config are in flight.
+func (l *Lease) Release(longestBody time.Duration) {
 	l.unlog()
-	if !l.used.Load() && (failed || !l.started) {
+	if !l.used.Load() {
 		l.drop()
 		return
 	}

@@ -30,11 +30,11 @@ func TestLease_OfTheSameSettingsSharesABackend(t *testing.T) {
 	for _, l := range []*Lease{first, second, other} {
 		l.Use()
 	}
-	first.Release(0, false)
+	first.Release(0)
 	if writers := len(second.Backend.log.holders.handlers); writers != 1 {
 		t.Errorf("it logs through %d configs", writers)
 	}
-	second.Release(0, false)
+	second.Release(0)
 	if n := len(States()); n != 2 {
 		t.Errorf("%d backends: one closed under requests that may be in flight", n)
 	}
@@ -43,6 +43,6 @@ func TestLease_OfTheSameSettingsSharesABackend(t *testing.T) {
 	if n := len(States()); n != 1 {
 		t.Errorf("there are %d backends", n)
 	}
-	other.Release(0, false)
+	other.Release(0)
 	DropExpiring()
 }

@@ -1,8 +1,6 @@
 package reload
 
 import (
-	"fmt"
-	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,31 +29,6 @@ func TestAReloadOfTheSameSettingsKeepsCachesAndConnections(t *testing.T) {
 	if metrics := s.AdminGet(t, "/metrics"); !strings.Contains(metrics, `hoko_sales_total{outcome="recorded"} 2`) {
 		t.Error("the counter of sales began anew")
 	}
-}
-
-// One of its addresses is in use: the backend of its settings has been started by then, and has never served.
-func TestFailedReloads_LeaveNothingBehind(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	testenv.Until(t, "the edge listens", func() bool { return strings.Contains(s.AdminGet(t, "/hoko/"), `"listening":true`) })
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	const connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-	before := s.DB.Count(connections)
-	for i := range 10 {
-		s.WriteCaddyfile(t, func(config string) string {
-			config = strings.Replace(config, "ttl 60s", fmt.Sprintf("ttl %ds", 61+i), 1)
-			return config + fmt.Sprintf("\nhttp://%s {\n\tbind 127.0.0.1\n}\n", taken.Addr())
-		})
-		out, err := s.Caddy(t, "reload", "--config", s.CaddyfilePath(), "--address", "unix/"+s.Admin)
-		if err == nil || !strings.Contains(out, "address already in use") {
-			t.Fatalf("reload: %v\n%s", err, out)
-		}
-	}
-	testenv.Until(t, "only the backend that serves is left", func() bool { return len(s.Backends(t)) == 1 && s.DB.Count(connections) <= before })
-	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/2.0"), harness.ValidSale), 201, harness.PublishedOK)
 }
 
 func TestSIGTERMAnswersTheSaleThatWasAccepted(t *testing.T) {
