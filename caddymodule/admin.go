@@ -25,6 +25,7 @@ func (s adminState) Routes() []caddy.AdminRoute {
 
 func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("method not allowed")}
 	}
 	if r.URL.Path != "/hoko/" {

@@ -38,9 +38,13 @@ func TestTheAdminEndpointShowsTheState(t *testing.T) {
 	}
 	for request, status := range map[string]int{"POST /hoko/": 405, "GET /hoko/x": 404} {
 		method, path, _ := strings.Cut(request, " ")
-		err := (adminState{}).serve(httptest.NewRecorder(), httptest.NewRequestWithContext(context.Background(), method, path, nil))
+		recorder := httptest.NewRecorder()
+		err := (adminState{}).serve(recorder, httptest.NewRequestWithContext(context.Background(), method, path, nil))
 		if refused, ok := errors.AsType[caddy.APIError](err); !ok || refused.HTTPStatus != status {
 			t.Errorf("%s: %v", request, err)
+		}
+		if allow := recorder.Header().Get("Allow"); (status == 405) != (allow == "GET") {
+			t.Errorf("%s: Allow %q", request, allow)
 		}
 	}
 }
