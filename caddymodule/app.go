@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 
 	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/plugin/limit"
@@ -61,12 +63,27 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.lease, err = backend.NewLease(settings, a.logger.Handler()); err != nil {
 		return err
 	}
+	events, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	if err := events.(*caddyevents.App).On("started", onStarted{a.lease}); err != nil {
+		return err
+	}
 	return ctx.GetMetricsRegistry().Register(backend.Collector{Backend: a.lease.Backend})
 }
 
-// Start begins to listen for changed keys. It does not wait for Postgres.
-func (a *App) Start() error {
-	a.lease.Use()
+// Start does nothing: another app of this config may still fail to start. The first request, or the
+// end of a start that did not fail, starts the backend.
+func (a *App) Start() error { return nil }
+
+// onStarted uses the lease of a config once all its apps have started, so that the edge begins to
+// listen for changed keys. It does not wait for Postgres.
+type onStarted struct{ lease *backend.Lease }
+
+// Handle handles the event "started".
+func (s onStarted) Handle(context.Context, caddy.Event) error {
+	s.lease.Use()
 	return nil
 }
 
@@ -162,4 +179,5 @@ var (
 	_ caddy.Provisioner     = (*App)(nil)
 	_ caddy.CleanerUpper    = (*App)(nil)
 	_ caddyfile.Unmarshaler = (*App)(nil)
+	_ caddyevents.Handler   = onStarted{}
 )

@@ -258,6 +258,21 @@ func (e *testEdge) sql(statement string, args ...any) {
 	}
 }
 
+// connections counts the edge's sessions in its database.
+func (e *testEdge) connections() (n int) {
+	e.t.Helper()
+	conn, err := pgx.Connect(e.t.Context(), e.dsn)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer conn.Close(e.t.Context())
+	if err := conn.QueryRow(e.t.Context(), `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(&n); err != nil {
+		e.t.Fatal(err)
+	}
+	return n
+}
+
 // click adds a link with the click "click" to a workspace, which attributes sales.
 func (e *testEdge) click(workspace string) {
 	e.t.Helper()

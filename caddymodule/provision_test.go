@@ -62,8 +62,10 @@ func TestProvisionConnectsToNothingAndStartsNothing(t *testing.T) {
 		Postgres: Postgres{DSN: "postgres://hoko@" + mute(t) + "/site"},
 		Redis:    Redis{URL: "redis://" + mute(t)},
 	}
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
-	defer cancel()
+	ctx, err := caddy.ProvisionContext(&caddy.Config{}) // unlike NewContext's, it has other apps
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := app.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -176,3 +176,35 @@ func TestAFailedReloadLeavesTheRunningConfigAlone(t *testing.T) {
 func TestHandlersOfOneNameMayShareALimit(t *testing.T) {
 	startEdge(t, "redis_rate_limit /a {\nlimit 1/s\n}\nredis_rate_limit /b {\nlimit 1/1s burst 1\non_error deny\n}")
 }
+
+func TestFailedReloads_LeaveNoConnection(t *testing.T) {
+	e := startEdge(t, saleRoutes)
+	e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), "")
+	eventually(t, "an edge that listens", func() bool { return metric(t, "hoko_key_listener_up") == 1 })
+	running, before := onlyBackend(t), e.connections()
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	e.routes += fmt.Sprintf("\n}\nhttp://%s {\n", taken.Addr())
+	for i := range 10 {
+		e.hoko = fmt.Sprintf("guesses %d/1m", 50+i)
+		if err := e.load(); err == nil || !strings.Contains(err.Error(), "address already in use") {
+			t.Fatalf("error %v", err)
+		}
+		if onlyBackend(t) != running {
+			t.Fatalf("reload %d left its backend", i)
+		}
+	}
+	eventually(t, "the connections of the running config alone", func() bool { return e.connections() <= before })
+	if got := e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), ""); got.status != 400 {
+		t.Errorf("status %d", got.status)
+	}
+}
+
+func TestACommittedStart_ListensWithoutARequest(t *testing.T) {
+	startEdge(t, saleRoutes)
+	eventually(t, "an edge that listens", func() bool { return metric(t, "hoko_key_listener_up") == 1 })
+}

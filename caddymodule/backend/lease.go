@@ -47,8 +47,8 @@ func NewLease(s Settings, log slog.Handler) (*Lease, error) {
 	}, nil
 }
 
-// Use returns the backend. The first call starts it: Caddy starts apps in any order, so a request
-// may arrive before the app has started.
+// Use returns the backend. The first call starts it: a request may arrive before all apps of its
+// config have started.
 func (l *Lease) Use() *Backend {
 	if !l.used.Load() {
 		l.used.Store(true)
@@ -59,6 +59,7 @@ func (l *Lease) Use() *Backend {
 
 // Release ends the lease. If it was used, it ends only after the longest request, whose body may
 // take longestBody: Caddy cleans up a config's modules while requests of that config are in flight.
+// A lease that was not used is that of a config that failed to start, or was only validated.
 func (l *Lease) Release(longestBody time.Duration) {
 	l.unlog()
 	if !l.used.Load() {
