@@ -30,7 +30,7 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return nil
 }
 
-// rowOf returns the row of the table for an error. A status that the table lacks, such as 421, is
+// rowOf returns the row of the table for an error. A status that the table lacks, such as 414, is
 // kept, with the text of the nearest status.
 func rowOf(err error) *apierror.Error {
 	status := http.StatusInternalServerError

@@ -34,8 +34,10 @@ const (
 	Body400 = `{"error":{"en":"Invalid request","ar":"طلب غير صالح"}}`
 	Body401 = `{"error":{"en":"Invalid API key","ar":"مفتاح API غير صالح"}}`
 	Body403 = `{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":["conversionsWrite"]}`
+	Body405 = `{"error":{"en":"Method not allowed","ar":"الطريقة غير مسموح بها"}}`
 	Body413 = `{"error":{"en":"Request body too large","ar":"حجم الطلب كبير جدًا"}}`
 	Body415 = `{"error":{"en":"Unsupported content encoding","ar":"ترميز المحتوى غير مدعوم"}}`
+	Body421 = `{"error":{"en":"Misdirected request","ar":"طلب موجه إلى خادم غير صحيح"}}`
 	Body422 = `{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب مختلف"}}`
 	Body425 = `{"error":{"en":"Too early","ar":"الطلب مبكر جدًا"}}`
 	Body502 = `{"error":{"en":"Bad gateway","ar":"بوابة غير صالحة"}}`

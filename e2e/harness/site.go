@@ -21,6 +21,7 @@ type SiteRequest struct {
 	Method, URI string
 	Header      http.Header
 	Body        string
+	Trailer     http.Header
 }
 
 // StartSite starts a site that answers everything with 200 and the path; handlers answer instead where their path is asked for.
@@ -33,7 +34,7 @@ func StartSite(t testing.TB, handlers map[string]http.HandlerFunc) *Site {
 		}
 		body, _ := io.ReadAll(r.Body)
 		s.mu.Lock()
-		s.seen = append(s.seen, SiteRequest{r.Method, r.RequestURI, r.Header.Clone(), string(body)})
+		s.seen = append(s.seen, SiteRequest{r.Method, r.RequestURI, r.Header.Clone(), string(body), r.Trailer.Clone()})
 		s.mu.Unlock()
 		w.Header().Set("X-Site", "yes")
 		io.WriteString(w, "site "+r.Method+" "+r.RequestURI)

@@ -112,6 +112,7 @@ var smuggling = []struct {
 	{"a chunk's size in upper case", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{X}\r\n" + hidden + "\r\n0\r\n\r\n", []string{"200 POST /a {n}", "200 GET /last 0"}},
 	{"a trailer that frames", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n5\r\nhello\r\n0\r\nContent-Length: 50\r\n\r\n", nil},
 	{"a trailer that nobody announced", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nHoko-Sale-Id: forged\r\n\r\n", []string{"200 POST /a 5", "200 GET /last 0"}},
+	{"a trailer of the edge's own, announced", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: Hoko-Sale-Id\r\n\r\n5\r\nhello\r\n0\r\nHoko-Sale-Id: forged\r\n\r\n", []string{"200 POST /a 5", "200 GET /last 0"}},
 	{"a trailer that never ends", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n" + strings.Repeat("X-A: b\r\n", 100) + "\r\n", nil},
 
 	// Other protocols inside.

@@ -18,9 +18,11 @@ var (
 	InvalidKey          = row(http.StatusUnauthorized, "Invalid API key", "مفتاح API غير صالح")
 	MissingScopes       = row(http.StatusForbidden, "Missing required scopes", "الصلاحيات المطلوبة مفقودة")
 	NotFound            = row(http.StatusNotFound, "Not found", "غير موجود")
+	MethodNotAllowed    = row(http.StatusMethodNotAllowed, "Method not allowed", "الطريقة غير مسموح بها")
 	RequestTimeout      = row(http.StatusRequestTimeout, "Request timeout", "انتهت مهلة الطلب")
 	BodyTooLarge        = row(http.StatusRequestEntityTooLarge, "Request body too large", "حجم الطلب كبير جدًا")
 	UnsupportedEncoding = row(http.StatusUnsupportedMediaType, "Unsupported content encoding", "ترميز المحتوى غير مدعوم")
+	Misdirected         = row(http.StatusMisdirectedRequest, "Misdirected request", "طلب موجه إلى خادم غير صحيح")
 	IdempotencyMismatch = row(http.StatusUnprocessableEntity, "Idempotency key was used with a different request", "استُخدم مفتاح عدم التكرار مع طلب مختلف")
 	TooEarly            = row(http.StatusTooEarly, "Too early", "الطلب مبكر جدًا")
 	RateLimitExceeded   = row(http.StatusTooManyRequests, "Rate limit exceeded", "تم تجاوز حد المعدل")
@@ -33,8 +35,8 @@ var (
 var byStatus = func() map[int]*Error {
 	rows := map[int]*Error{}
 	for _, e := range []*Error{
-		InvalidRequest, InvalidKey, MissingScopes, NotFound, RequestTimeout, BodyTooLarge, UnsupportedEncoding,
-		IdempotencyMismatch, TooEarly, RateLimitExceeded, Internal, BadGateway, Unavailable, GatewayTimeout,
+		InvalidRequest, InvalidKey, MissingScopes, NotFound, MethodNotAllowed, RequestTimeout, BodyTooLarge,
+		UnsupportedEncoding, Misdirected, IdempotencyMismatch, TooEarly, RateLimitExceeded, Internal, BadGateway, Unavailable, GatewayTimeout,
 	} {
 		rows[e.Status] = e
 	}

@@ -21,9 +21,11 @@ var rows = []struct {
 	{InvalidRequest, 400, `{"error":{"en":"Invalid request","ar":"طلب غير صالح"}}`},
 	{InvalidKey, 401, `{"error":{"en":"Invalid API key","ar":"مفتاح API غير صالح"}}`},
 	{NotFound, 404, `{"error":{"en":"Not found","ar":"غير موجود"}}`},
+	{MethodNotAllowed, 405, `{"error":{"en":"Method not allowed","ar":"الطريقة غير مسموح بها"}}`},
 	{RequestTimeout, 408, `{"error":{"en":"Request timeout","ar":"انتهت مهلة الطلب"}}`},
 	{BodyTooLarge, 413, `{"error":{"en":"Request body too large","ar":"حجم الطلب كبير جدًا"}}`},
 	{UnsupportedEncoding, 415, `{"error":{"en":"Unsupported content encoding","ar":"ترميز المحتوى غير مدعوم"}}`},
+	{Misdirected, 421, `{"error":{"en":"Misdirected request","ar":"طلب موجه إلى خادم غير صحيح"}}`},
 	{IdempotencyMismatch, 422, `{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب مختلف"}}`},
 	{TooEarly, 425, `{"error":{"en":"Too early","ar":"الطلب مبكر جدًا"}}`},
 	{Internal, 500, `{"error":{"en":"Internal server error","ar":"خطأ داخلي في الخادم"}}`},
@@ -48,7 +50,7 @@ func TestForStatus_FindsEachRow(t *testing.T) {
 			t.Errorf("ForStatus(%d) = %v, want %v", want.status, got, want.row)
 		}
 	}
-	for status, want := range map[int]*Error{403: MissingScopes, 429: RateLimitExceeded, 405: InvalidRequest, 499: InvalidRequest, 501: Internal, 511: Internal, 200: Internal} {
+	for status, want := range map[int]*Error{403: MissingScopes, 429: RateLimitExceeded, 414: InvalidRequest, 499: InvalidRequest, 501: Internal, 511: Internal, 200: Internal} {
 		if got := ForStatus(status); got != want {
 			t.Errorf("ForStatus(%d) = %v, want %v", status, got, want)
 		}
