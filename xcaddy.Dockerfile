@@ -18,7 +18,7 @@ LABEL org.opencontainers.image.title="Hoko Edge" \
       org.opencontainers.image.documentation="https://hoko.to/docs" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=builder /usr/bin/caddy /usr/bin/caddy
-COPY Caddyfile /etc/caddy/Caddyfile
+COPY Caddyfile examples/sidecar.Caddyfile /etc/caddy/
 # Docker lets any user of a container bind ports 80 and 443; certificates and the
 # configuration live in /data and /config, which the user must own.
 RUN adduser -D -H -u 1000 caddy && chown -R caddy:caddy /data /config

@@ -18,7 +18,10 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens anew")
 
-const shipped = "../Caddyfile"
+const (
+	shipped = "../Caddyfile"
+	sidecar = "../examples/sidecar.Caddyfile"
+)
 
 // adapt turns a Caddyfile into JSON, as `caddy adapt --validate=false` does.
 func adapt(t *testing.T, text string) ([]byte, []caddyconfig.Warning, error) {
@@ -41,7 +44,7 @@ func mustAdapt(t *testing.T, text string) []byte {
 
 func unsetVariables(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "SITE_ADDRESS", "UPSTREAM"} {
+	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "SITE_ADDRESS", "UPSTREAM", "PORT"} {
 		t.Setenv(name, "") // restores it afterwards
 		os.Unsetenv(name)
 	}
@@ -53,7 +56,7 @@ func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no Caddyfiles in testdata: %v", err)
 	}
-	for _, file := range append(files, shipped) {
+	for _, file := range append(files, shipped, sidecar) {
 		golden := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) + ".json"
 		t.Run(golden, func(t *testing.T) {
 			text, err := os.ReadFile(file)
@@ -82,13 +85,35 @@ func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
 	}
 }
 
-func TestTheShippedCaddyfileIsFormatted(t *testing.T) {
-	text, err := os.ReadFile(shipped)
-	if err != nil {
-		t.Fatal(err)
+func TestTheShippedCaddyfilesAreFormatted(t *testing.T) {
+	for _, file := range []string{shipped, sidecar} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if formatted := caddyfile.Format(text); !bytes.Equal(formatted, text) {
+			t.Errorf("caddy fmt makes %s\n%s", file, formatted)
+		}
 	}
-	if formatted := caddyfile.Format(text); !bytes.Equal(formatted, text) {
-		t.Errorf("caddy fmt makes it\n%s", formatted)
+}
+
+func TestTheSidecar_HasTheRoutesOfTheShippedFile(t *testing.T) {
+	var parts [2]string
+	for i, file := range []string{shipped, sidecar} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, hoko, ok := strings.Cut(string(text), "\n\thoko {\n")
+		hoko, site, ok2 := strings.Cut(hoko, "\n}\n")
+		_, routes, ok3 := strings.Cut(site, "\n\tlog\n")
+		if !ok || !ok2 || !ok3 {
+			t.Fatalf("%s lacks hoko or log", file)
+		}
+		parts[i] = hoko + routes
+	}
+	if parts[0] != parts[1] {
+		t.Errorf("the shipped file has\n%s\nthe sidecar\n%s", parts[0], parts[1])
 	}
 }
 

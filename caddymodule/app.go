@@ -109,7 +109,7 @@ func (a *App) claimLimit(name string, limit limit.Limit) error {
 	return nil
 }
 
-// configuredApp returns the app that a handler works with.
+// configuredApp returns the app that a handler works with. It also completes the handler's server.
 func configuredApp(ctx caddy.Context) (*App, error) {
 	app, err := ctx.AppIfConfigured("hoko")
 	if errors.Is(err, caddy.ErrNotConfigured) {
@@ -119,6 +119,7 @@ func configuredApp(ctx caddy.Context) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	answerMisdirected(ctx)
 	return app.(*App), nil
 }
 

@@ -160,6 +160,7 @@ func (e *testEdge) try(method, path string, h header, body string) (answer, erro
 	for name, value := range h {
 		request.Header.Set(name, value)
 	}
+	request.Host = request.Header.Get("Host") // empty: the address
 	client := http.Client{Timeout: hangGuard, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,13 +14,15 @@ import (
 // CaddyfilePath is where the edge reads its Caddyfile.
 func (e *Edge) CaddyfilePath() string { return filepath.Join(e.Dir, "Caddyfile") }
 
-// WriteCaddyfile writes the shipped Caddyfile, with the edge's own ports and as edit changes it, to where
+// WriteCaddyfile writes the edge's Caddyfile, with its own ports and as edit changes it, to where
 // the edge reads it.
 func (e *Edge) WriteCaddyfile(t testing.TB, edit func(string) string) {
 	t.Helper()
-	head := fmt.Sprintf("{\n\thttp_port %d\n\thttps_port %d\n\tadmin unix/%s\n\tskip_install_trust\n\tlocal_certs\n\tpersist_config off\n",
-		e.HTTPPort, e.Port, e.Admin)
-	config := strings.Replace(ReadRoot(t, "Caddyfile"), "{\n", head, 1)
+	head := fmt.Sprintf("{\n\thttp_port %d\n\tadmin unix/%s\n\tskip_install_trust\n\tlocal_certs\n\tpersist_config off\n", e.HTTPPort, e.Admin)
+	if !e.settings.Plain {
+		head += fmt.Sprintf("\thttps_port %d\n", e.Port)
+	}
+	config := strings.Replace(ReadRoot(t, cmp.Or(e.settings.Caddyfile, "Caddyfile")), "{\n", head, 1)
 	// A busy machine may take longer to answer than a Redis that is worth waiting for.
 	config = strings.Replace(config, "redis {env.REDIS_URL}\n", "redis {env.REDIS_URL} {\n\t\t\ttimeout 10s\n\t\t}\n", 1)
 	if edit != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,19 +19,22 @@ import (
 // Edge is one running binary.
 type Edge struct {
 	*Process
-	Port     int    // of https, on every loopback address
+	Port     int    // of https, on every loopback address, or of plain http if it is Plain
 	HTTPPort int    // of plain http
 	Host     string // the name that it serves
 	Admin    string // path of the admin socket
 	Dir      string // its storage, configuration and logs
 	Log      *testenv.Log
 	env      []string
+	settings Settings
 }
 
 // Settings of an edge that differ from the shipped ones.
 type Settings struct {
 	DatabaseURL, RedisURL, Upstream string
-	Host                            string              // SITE_ADDRESS; by default localhost
+	Host                            string              // of SITE_ADDRESS; by default localhost
+	Caddyfile                       string              // its path in the tree; by default the shipped one
+	Plain                           bool                // SITE_ADDRESS is http:// with a port, which PORT says, too
 	Edit                            func(string) string // changes the shipped Caddyfile, unless it is nil
 	Env                             []string            // further variables of its environment
 }
@@ -46,9 +50,13 @@ func Start(t testing.TB, s Settings) *Edge {
 // launch starts an edge and does not wait until it is ready.
 func launch(t testing.TB, s Settings) *Edge {
 	t.Helper()
-	e := &Edge{Port: testenv.FreePort(t), HTTPPort: testenv.FreePort(t), Host: cmp.Or(s.Host, "localhost"), Dir: testenv.ShortDir(t)}
+	e := &Edge{Port: testenv.FreePort(t), HTTPPort: testenv.FreePort(t), Host: cmp.Or(s.Host, "localhost"), Dir: testenv.ShortDir(t), settings: s}
+	address := e.Host
+	if s.Plain {
+		address = fmt.Sprintf("http://%s:%d", e.Host, e.Port)
+	}
 	e.Admin = filepath.Join(e.Dir, "admin.sock")
-	e.env = append(os.Environ(), "DATABASE_URL="+s.DatabaseURL, "REDIS_URL="+s.RedisURL, "UPSTREAM="+s.Upstream, "SITE_ADDRESS="+e.Host,
+	e.env = append(os.Environ(), "DATABASE_URL="+s.DatabaseURL, "REDIS_URL="+s.RedisURL, "UPSTREAM="+s.Upstream, "SITE_ADDRESS="+address, fmt.Sprint("PORT=", e.Port),
 		"HOME="+e.Dir, "XDG_DATA_HOME="+e.Dir, "XDG_CONFIG_HOME="+e.Dir)
 	e.env = append(e.env, s.Env...)
 	e.WriteCaddyfile(t, s.Edit)
@@ -80,10 +88,15 @@ func (e *Edge) Restart(t testing.TB) {
 	e.waitReady(t)
 }
 
-// waitReady returns when the edge completes a TLS handshake: it listens before it has a certificate.
+// waitReady returns when the edge completes a TLS handshake, as it listens before it has a certificate, or accepts a plain connection.
 func (e *Edge) waitReady(t testing.TB) {
 	t.Helper()
-	dialer := tls.Dialer{Config: &tls.Config{ServerName: e.Host, InsecureSkipVerify: true}} // every later request checks the certificate
+	var dialer interface {
+		DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	} = new(net.Dialer)
+	if !e.settings.Plain {
+		dialer = &tls.Dialer{Config: &tls.Config{ServerName: e.Host, InsecureSkipVerify: true}} // every later request checks the certificate
+	}
 	testenv.Until(t, "the edge is ready", func() bool {
 		conn, err := dialer.DialContext(t.Context(), "tcp", e.Address())
 		if err == nil {

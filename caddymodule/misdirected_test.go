@@ -1,0 +1,96 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const misdirectedBody = `{"error":{"en":"Misdirected request","ar":"طلب موجه إلى خادم غير صحيح"}}`
+
+// sendTo is send for a host other than the one that it connects to.
+func (e *testEdge) sendTo(host, method, path, body string) answer {
+	e.t.Helper()
+	return e.send(method, path, header{"Host": host}, body)
+}
+
+func (e *testEdge) wantMisdirected(host string) {
+	e.t.Helper()
+	got := e.sendTo(host, "POST", "/api/track/sale", validSale)
+	if got.status != 421 || got.body != misdirectedBody {
+		e.t.Errorf("%s: status %d %s", host, got.status, got.body)
+	}
+	if got.header.Get("Cache-Control") != "no-store" || len(got.header.Get("X-Request-Id")) != 36 {
+		e.t.Errorf("%s: header %v", host, got.header)
+	}
+}
+
+func TestAHostThatNoSiteHas_Is421(t *testing.T) {
+	e := startEdge(t, saleRoutes)
+	for _, host := range []string{"localhost", "127.0.0.1.", "127.0.0.2:80", "[::1]", "evil.example"} {
+		e.wantMisdirected(host)
+	}
+	for _, host := range []string{"127.0.0.1", "127.0.0.1:1", e.address} {
+		if got := e.sendTo(host, "POST", "/api/track/sale", ""); got.status != 401 {
+			t.Errorf("%s: status %d", host, got.status)
+		}
+	}
+	got := e.sendTo("evil.example", "GET", "/", "")
+	line := written.await(t, "handled request", "uuid", got.header.Get("X-Request-Id"))
+	if got.status != 421 || line["cause"] != "host" {
+		t.Errorf("status %d, line %v", got.status, line)
+	}
+}
+
+func TestSitesOfTheSameServer_KeepTheirHosts(t *testing.T) {
+	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
+	_, port, _ := strings.Cut(e.address, ":")
+	e.routes = fmt.Sprintf(`%s
+}
+http://plain.example:%[2]s, http://*.plain.example:%[2]s {
+	bind 127.0.0.1
+	respond "plain"
+}
+http://empty.example:%[2]s {
+	bind 127.0.0.1
+`, saleRoutes, port)
+	e.routes = strings.Replace(e.routes, "@sale {", "bind 127.0.0.1\n\t@sale {", 1)
+	e.mustLoad()
+	for host, want := range map[string]string{"plain.example": "200 plain", "A.Plain.example": "200 plain", "empty.example": "200 "} {
+		if got := e.sendTo(host, "GET", "/", ""); fmt.Sprintf("%d %s", got.status, got.body) != want {
+			t.Errorf("%s: %d %s", host, got.status, got.body)
+		}
+	}
+	e.wantMisdirected("a.b.plain.example")
+	e.wantMisdirected("evil.example")
+}
+
+func TestASiteWithoutHost_TakesTheOtherHosts(t *testing.T) {
+	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
+	_, port, _ := strings.Cut(e.address, ":")
+	e.routes = strings.Replace(saleRoutes, "@sale {", "bind 127.0.0.1\n\t@sale {", 1) +
+		fmt.Sprintf("\n}\nhttp://:%s {\n\tbind 127.0.0.1\n\trespond /known \"any\"", port)
+	e.mustLoad()
+	for path, want := range map[string]string{"/known": "any", "/unknown": ""} {
+		if got := e.sendTo("evil.example", "GET", path, ""); got.status != 200 || got.body != want {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
+// Configs in JSON may confine a route to a path of its host.
+func TestAHostOfAnotherPath_IsNotMisdirected(t *testing.T) {
+	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
+	e.routes = saleRoutes
+	config := strings.Replace(string(e.config()), `{"host":["127.0.0.1"]}`, `{"host":["127.0.0.1"],"path":["/api/*"]}`, 1)
+	if !json.Valid([]byte(config)) || config == string(e.config()) {
+		t.Fatal(config)
+	}
+	mustRun(t, []byte(config))
+	if got := e.send("GET", "/page", nil, ""); got.status != http.StatusOK || got.body != "" {
+		t.Errorf("status %d %s", got.status, got.body)
+	}
+	e.wantMisdirected("evil.example")
+}

@@ -1,0 +1,109 @@
+package contract
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// sell posts a sale to a plain edge, for a host.
+func sell(t *testing.T, e *harness.Edge, host string) harness.Answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+e.Address()+"/api/track/sale", strings.NewReader(harness.ValidSale))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = host
+	req.Header.Set("Authorization", harness.FullKey)
+	return harness.Do(t, http.DefaultClient, req)
+}
+
+func wantMisdirected(t *testing.T, got harness.Answer) {
+	t.Helper()
+	harness.WantAnswer(t, got, 421, harness.Body421)
+	harness.WantEdgeHeaders(t, got)
+}
+
+// startPlain starts an edge without HTTPS on a seeded database.
+func startPlain(t *testing.T, s harness.Settings) (*harness.Edge, harness.DB) {
+	t.Helper()
+	s.DatabaseURL, s.RedisURL, s.Upstream, s.Plain = testenv.Database(t), testenv.Redis(t), harness.StartSite(t, nil).Upstream(), true
+	d := harness.Seed(t, s.DatabaseURL)
+	e := harness.Start(t, s)
+	// Another port would be that of redirects or of HTTPS.
+	if conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", e.HTTPPort)); err == nil {
+		conn.Close()
+		t.Error("the edge opened another port")
+	}
+	return e, d
+}
+
+func TestAHostThatNoSiteHas_Is421(t *testing.T) {
+	s := harness.StartStack(t, nil)
+	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
+		before := len(s.Site.Requests())
+		for _, host := range []string{"127.0.0.1", "edge", "localhost.", "localhost.evil.example", "[::1]:443"} {
+			for _, request := range []string{"POST /api/track/sale", "GET /page", "HEAD /api/links"} {
+				method, path, _ := strings.Cut(request, " ")
+				req, err := http.NewRequestWithContext(t.Context(), method, s.URL(path), strings.NewReader(harness.ValidSale))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Host = host // as on a connection that a client shares between hosts
+				req.Header.Set("Authorization", harness.FullKey)
+				got := harness.Do(t, c, req)
+				if method == "HEAD" {
+					got.Text = harness.Body421
+				}
+				wantMisdirected(t, got)
+			}
+		}
+		if seen := s.Site.Requests()[before:]; len(seen) > 0 {
+			t.Fatalf("the site saw %v", seen)
+		}
+	})
+	if s.DB.Sales() != 0 {
+		t.Fatal("a sale was written")
+	}
+}
+
+func TestPlainHTTPOfAnyHost_IsRedirected(t *testing.T) {
+	s := harness.StartStack(t, nil)
+	c := s.Client(t, "HTTP/1.1")
+	for _, host := range []string{"localhost", "127.0.0.1", "evil.example"} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", fmt.Sprintf("http://127.0.0.1:%d/api/track/sale", s.HTTPPort), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		if got := harness.Do(t, c, req); got.StatusCode != 308 || !strings.HasPrefix(got.Header.Get("Location"), "https://"+host) {
+			t.Errorf("%s: got %d to %q", host, got.StatusCode, got.Header.Get("Location"))
+		}
+	}
+}
+
+func TestAnotherPort_Is421ForOtherHostsToo(t *testing.T) {
+	e, d := startPlain(t, harness.Settings{})
+	wantMisdirected(t, sell(t, e, e.Address()))
+	wantMisdirected(t, sell(t, e, "localhost."))
+	harness.WantAnswer(t, sell(t, e, fmt.Sprint("localhost:", e.Port)), 201, harness.PublishedOK)
+	if n := d.Sales(); n != 1 {
+		t.Errorf("%d sales", n)
+	}
+}
+
+func TestTheSidecar_TakesSalesForAnyHost(t *testing.T) {
+	e, d := startPlain(t, harness.Settings{Caddyfile: "examples/sidecar.Caddyfile"})
+	hosts := []string{"localhost", "localhost.", e.Address(), "edge", "hoko-edge.default.svc.cluster.local:8081"}
+	for _, host := range hosts {
+		harness.WantAnswer(t, sell(t, e, host), 201, harness.PublishedOK)
+	}
+	if n := d.Sales(); n != len(hosts) {
+		t.Errorf("%d sales", n)
+	}
+}
