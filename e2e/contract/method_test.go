@@ -42,11 +42,11 @@ func TestPOSTInAnotherCase_IsNotAllowed(t *testing.T) {
 
 func TestA405_CarriesAllow(t *testing.T) {
 	s := harness.StartStack(t, nil)
-	for target, body := range map[string]string{"/api/track/sale": harness.Body405, "/page": "", "localhost:22": ""} {
+	for _, target := range []string{"CONNECT /api/track/sale", "CONNECT /page", "CONNECT localhost:22", "connect /page"} {
 		conn := s.Dial(t)
-		io.WriteString(conn, "CONNECT "+target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		io.WriteString(conn, target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		got := harness.ReadAnswer(t, bufio.NewReader(conn))
-		harness.WantAnswer(t, got, 405, body)
+		harness.WantAnswer(t, got, 405, harness.Body405)
 		harness.WantHeader(t, got, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
 }
