@@ -166,7 +166,7 @@ func handlers(t *testing.T, config []byte) (names []string) {
 func TestModulesAreRegistered(t *testing.T) {
 	for _, id := range []string{
 		"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale",
-		"http.handlers.api_errors", "http.handlers.request_trailer", "admin.api.hoko",
+		"http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko",
 	} {
 		if !slices.Contains(caddy.Modules(), id) {
 			t.Errorf("there is no module %s", id)

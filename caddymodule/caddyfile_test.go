@@ -69,9 +69,11 @@ func TestFaultyCaddyfilesAreRefusedWithFileAndLine(t *testing.T) {
 		{name: "argument of track_sale", route: "track_sale 10s # HERE", want: "wrong argument count"},
 
 		{name: "argument of api_errors", route: "api_errors json # HERE", want: "wrong argument count"},
-		{name: "request_trailer without fields", route: "request_trailer # HERE", want: "wrong argument count"},
-		{name: "request_trailer that adds", route: "request_trailer X-Digest # HERE", want: "request_trailer deletes fields: write -X-Digest"},
-		{name: "block of request_trailer", route: "request_trailer -A {\n\tx # HERE\n}", want: "wrong argument count"},
+		{name: "request_fields without fields", route: "request_fields # HERE", want: "wrong argument count"},
+		{name: "request_fields that adds", route: "request_fields X-Digest # HERE", want: "request_fields deletes fields: write -X-Digest"},
+		{name: "request_fields of a wrong pattern", route: "request_fields -A -*-B # HERE", want: `"*-B" names no field`},
+		{name: "request_fields of everything", route: "request_fields -* # HERE", want: `"*" names no field`},
+		{name: "block of request_fields", route: "request_fields -A {\n\tx # HERE\n}", want: "wrong argument count"},
 
 		{name: "block of api_errors", route: "api_errors {\n\tformat json # HERE\n}", want: "wrong argument count"},
 	} {

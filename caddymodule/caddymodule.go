@@ -22,7 +22,7 @@ func init() {
 	caddy.RegisterModule(RedisRateLimit{})
 	caddy.RegisterModule(TrackSale{})
 	caddy.RegisterModule(APIErrors{})
-	caddy.RegisterModule(RequestTrailer{})
+	caddy.RegisterModule(RequestFields{})
 	caddy.RegisterModule(adminState{})
 
 	httpcaddyfile.RegisterGlobalOption("hoko", parseApp)
@@ -30,11 +30,11 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("redis_rate_limit", parseHandler[RedisRateLimit])
 	httpcaddyfile.RegisterHandlerDirective("track_sale", parseHandler[TrackSale])
 	httpcaddyfile.RegisterHandlerDirective("api_errors", parseHandler[APIErrors])
-	httpcaddyfile.RegisterHandlerDirective("request_trailer", parseHandler[RequestTrailer])
+	httpcaddyfile.RegisterHandlerDirective("request_fields", parseHandler[RequestFields])
 
-	// Each goes right after request_header, so the last one registered comes first: the trailer, the
+	// Each goes right after request_header, so the last one registered comes first: the fields, the
 	// key, then its limit, then the sale, all before reverse_proxy.
-	for _, directive := range []string{"api_errors", "track_sale", "redis_rate_limit", "api_key_auth", "request_trailer"} {
+	for _, directive := range []string{"api_errors", "track_sale", "redis_rate_limit", "api_key_auth", "request_fields"} {
 		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.After, "request_header")
 	}
 

@@ -66,7 +66,7 @@ func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, module := range []string{"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale", "http.handlers.api_errors", "http.handlers.request_trailer", "admin.api.hoko"} {
+	for _, module := range []string{"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale", "http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko"} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(module) + `(\s|$)`).Match(out) {
 			t.Errorf("%s is not in it", module)
 		}

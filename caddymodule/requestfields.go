@@ -1,0 +1,112 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// RequestFields deletes fields from the header and the trailer of the request. Caddy's
+// `request_header` leaves the trailer alone.
+type RequestFields struct {
+	// Names of the fields to delete. A `*` at the end stands for any text.
+	Delete []string `json:"delete,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (RequestFields) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.request_fields", New: func() caddy.Module { return new(RequestFields) }}
+}
+
+// Validate returns an error if there is nothing to delete, or a name is no name.
+func (f RequestFields) Validate() error {
+	if len(f.Delete) == 0 {
+		return errors.New("request_fields: no fields to delete")
+	}
+	for _, name := range f.Delete {
+		if err := checkFieldName(name); err != nil {
+			return fmt.Errorf("request_fields: %w", err)
+		}
+	}
+	return nil
+}
+
+func checkFieldName(name string) error {
+	if text := strings.TrimSuffix(name, "*"); text == "" || strings.Contains(text, "*") {
+		return fmt.Errorf("%q names no field: write X-Name, or X-* for several", name)
+	}
+	return nil
+}
+
+func (f RequestFields) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	f.deleteFrom(r.Header)
+	if r.Trailer != nil { // otherwise none is announced, and Caddy passes none on
+		f.deleteFrom(r.Trailer)
+		r.Body = &trailedBody{r.Body, func() { f.deleteFrom(r.Trailer) }}
+	}
+	return next.ServeHTTP(w, r)
+}
+
+func (f RequestFields) deleteFrom(fields http.Header) {
+	for _, name := range f.Delete {
+		prefix, several := strings.CutSuffix(name, "*")
+		if !several {
+			fields.Del(name)
+			continue
+		}
+		for field := range fields {
+			if len(field) >= len(prefix) && strings.EqualFold(field[:len(prefix)], prefix) {
+				delete(fields, field)
+			}
+		}
+	}
+}
+
+// trailedBody calls atEOF once net/http has read the trailer, which then holds fields that were not
+// announced, too.
+type trailedBody struct {
+	io.ReadCloser
+	atEOF func()
+}
+
+func (b *trailedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.atEOF()
+	}
+	return n, err
+}
+
+// UnmarshalCaddyfile sets up the handler from its directive. Syntax:
+//
+//	request_fields [<matcher>] -<field>...
+func (f *RequestFields) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive's name
+	for d.NextArg() {
+		name, deletes := strings.CutPrefix(d.Val(), "-")
+		if !deletes {
+			return d.Errf("request_fields deletes fields: write -%s", name)
+		}
+		if err := checkFieldName(name); err != nil {
+			return d.WrapErr(err)
+		}
+		f.Delete = append(f.Delete, name)
+	}
+	if len(f.Delete) == 0 || d.NextBlock(0) {
+		return d.ArgErr()
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Validator             = RequestFields{}
+	_ caddyhttp.MiddlewareHandler = RequestFields{}
+	_ caddyfile.Unmarshaler       = (*RequestFields)(nil)
+)
