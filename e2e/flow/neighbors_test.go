@@ -39,7 +39,7 @@ func TestOffendingWorkspace_CostsTheOthersLittle(t *testing.T) {
 				offense.prepare(s)
 			}
 			others := s.load()
-			others.keepBusy(choose(64, 256), func(client, n int) request {
+			others.keepBusy(choose(32, 256), func(client, n int) request {
 				r := s.ofAll(client, n)
 				r.key = fmt.Sprint(client, "-", n)
 				return r

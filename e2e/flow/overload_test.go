@@ -56,6 +56,13 @@ func TestOverload_KeepsItsGoodput(t *testing.T) {
 		t.Errorf("%d rows, and %d were answered 201", recorded, answered)
 	}
 	over.wantRetryAfter(t)
+	shed := 0
+	for _, reason := range []string{"wait", "late", "queue", "share", "customer"} {
+		shed += int(s.edges[0].Metric(t, fmt.Sprintf("hoko_sale_shed_total{reason=%q}", reason)))
+	}
+	if answered := all.statuses[503] + relaxed.statuses[503]; shed != answered {
+		t.Errorf("the metrics count %d sheds, and %d sales were answered 503", shed, answered)
+	}
 }
 
 // wantRetryAfter checks that 503s say when to come back, and not all the same.

@@ -75,7 +75,7 @@ func TestPostgresStopsForAWhile_AndSalesFlowAgain(t *testing.T) {
 	s := stockShop(t, dsn)
 	s.start(1, dsn, choose("timeout 4s", "timeout 10s"))
 	s.commitsTake(choose(100*time.Millisecond, 2*time.Millisecond))
-	l, usual := s.usual(choose(64, 256))
+	l, usual := s.usual(choose(32, 256))
 	thaw := server.Freeze(t)
 	<-time.After(choose(3*time.Second, 5*time.Second))
 	thaw()
