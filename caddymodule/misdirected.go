@@ -11,14 +11,17 @@ import (
 
 var errMisdirected = errors.New("no site of this server has the host")
 
-// misdirected is a matcher that matches no request. It fails with 421 (RFC 9110, section 15.5.20) if
-// no site has the request's host.
+// misdirected is the host matcher of a site. It fails with 421 (RFC 9110, section 15.5.20) if no site of
+// the server has the request's host.
 type misdirected struct {
-	otherHosts caddyhttp.MatchNot
+	site, otherHosts caddyhttp.RequestMatcherWithError
 }
 
 // MatchWithError implements [caddyhttp.RequestMatcherWithError].
 func (m misdirected) MatchWithError(r *http.Request) (bool, error) {
+	if match, err := m.site.MatchWithError(r); match || err != nil {
+		return match, err
+	}
 	if other, err := m.otherHosts.MatchWithError(r); !other || err != nil {
 		return false, err
 	}
@@ -44,17 +47,22 @@ func answerMisdirected(ctx caddy.Context) {
 			return
 		}
 		for _, set := range route.MatcherSets {
-			i := slices.IndexFunc(set, func(matcher any) bool { _, ok := matcher.(*caddyhttp.MatchHost); return ok })
+			i := hostMatcher(set)
 			if i < 0 {
 				return // also if an earlier handler of this server was here
 			}
-			otherHosts.MatcherSets = append(otherHosts.MatcherSets, set[i:i+1])
+			otherHosts.MatcherSets = append(otherHosts.MatcherSets, caddyhttp.MatcherSet{set[i]})
 		}
 	}
-	// The server is provisioning its routes, so it is too late for another one. An alternative of the
-	// last route comes after all sites as well.
-	last := &server.Routes[len(server.Routes)-1]
-	last.MatcherSets = append(last.MatcherSets, caddyhttp.MatcherSet{misdirected{otherHosts}})
+	// Caddy sets up named routes once it has copied the others, but not their sets of matchers: one is
+	// replaced. That of the last route comes after all sites.
+	last := server.Routes[len(server.Routes)-1].MatcherSets[0]
+	i := hostMatcher(last)
+	last[0], last[i] = last[i], last[0]
+	last[0] = misdirected{last[0].(*caddyhttp.MatchHost), otherHosts}
+	if !slices.ContainsFunc(server.Routes, isBeingProvisioned) {
+		return // the error routes have been copied, too: the 421 has no body
+	}
 	if server.Errors == nil {
 		server.Errors = new(caddyhttp.HTTPErrorConfig)
 	}
@@ -63,6 +71,13 @@ func answerMisdirected(ctx caddy.Context) {
 		Handlers:    []caddyhttp.MiddlewareHandler{APIErrors{}},
 	})
 }
+
+func hostMatcher(set caddyhttp.MatcherSet) int {
+	return slices.IndexFunc(set, func(matcher any) bool { _, ok := matcher.(*caddyhttp.MatchHost); return ok })
+}
+
+// isBeingProvisioned reports whether a route has handlers that are not set up yet.
+func isBeingProvisioned(route caddyhttp.Route) bool { return len(route.HandlersRaw) > 0 }
 
 // Interface guard
 var _ caddyhttp.RequestMatcherWithError = misdirected{}

@@ -80,6 +80,23 @@ func TestASiteWithoutHost_TakesTheOtherHosts(t *testing.T) {
 	}
 }
 
+// Caddy sets up named routes after all others.
+func TestHandlersInANamedRoute_AreMisdirectedToo(t *testing.T) {
+	for name, errors := range map[string]string{"no error routes": "", "error routes": "handle_errors {\n\tapi_errors\n}"} {
+		t.Run(name, func(t *testing.T) {
+			e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
+			e.routes = "invoke sale\n" + errors + "\n}\n&(sale) {\napi_key_auth\ntrack_sale"
+			e.mustLoad()
+			if got := e.sendTo("evil.example", "POST", "/api/track/sale", validSale); got.status != 421 {
+				t.Errorf("another host: status %d %s", got.status, got.body)
+			}
+			if got := e.send("POST", "/api/track/sale", bearer("any"), validSale); got.status != 503 {
+				t.Errorf("status %d %s", got.status, got.body)
+			}
+		})
+	}
+}
+
 // Configs in JSON may confine a route to a path of its host.
 func TestAHostOfAnotherPath_IsNotMisdirected(t *testing.T) {
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
