@@ -11,8 +11,9 @@ import (
 	"hoko.to/edge/plugin/apierror"
 )
 
-// APIErrors answers an error in the API's envelope, in both languages, by its status. Use it in
-// error routes (`handle_errors`). In other routes there is no error, and it does nothing.
+// APIErrors answers an error in the API's envelope, in both languages, by its status. A 405 without an
+// Allow header gets one that names the usual methods. Use it in error routes (`handle_errors`). In
+// other routes there is no error, and it does nothing.
 type APIErrors struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -20,13 +21,21 @@ func (APIErrors) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.api_errors", New: func() caddy.Module { return new(APIErrors) }}
 }
 
+// usualMethods is the Allow of a 405 that has none, such as Caddy's own for a method of more than 32
+// characters.
+const usualMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
 func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	err, failed := r.Context().Value(caddyhttp.ErrorCtxKey).(error)
 	if !failed {
 		return next.ServeHTTP(w, r)
 	}
+	row := rowOf(err)
+	if row.Status == http.StatusMethodNotAllowed && w.Header().Get("Allow") == "" {
+		w.Header().Set("Allow", usualMethods)
+	}
 	markOwn(w, r)
-	apierror.Refuse(w, r, func() { apierror.Write(w, rowOf(err)) })
+	apierror.Refuse(w, r, func() { apierror.Write(w, row) })
 	return nil
 }
 

@@ -42,7 +42,7 @@ func TestPOSTInAnotherCase_IsNotAllowed(t *testing.T) {
 
 func TestA405_CarriesAllow(t *testing.T) {
 	s := harness.StartStack(t, nil)
-	for _, target := range []string{"CONNECT /api/track/sale", "CONNECT /page", "CONNECT localhost:22", "connect /page"} {
+	for _, target := range []string{"CONNECT /api/track/sale", "CONNECT /page", "CONNECT localhost:22", "connect /page", strings.Repeat("X", 33) + " /page"} {
 		conn := s.Dial(t)
 		io.WriteString(conn, target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		got := harness.ReadAnswer(t, bufio.NewReader(conn))
