@@ -8,15 +8,14 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
 
 const (
-	// maxHost is that of a host name, in characters.
-	maxHost = 253
-	// maxHostBytes: as written for people, in UTF-8 of four bytes a character.
-	maxHostBytes = 4 * maxHost
+	// maxHost and maxLabel are those of a host name, in characters. Conversion to A-labels only adds some.
+	maxHost, maxLabel = 253, 63
 )
 
 // hostAllowed checks where a browser's request comes from: its Origin, else its
@@ -114,11 +113,13 @@ func canonicalPattern(pattern string) string {
 		return strings.TrimSpace(pattern)
 	}
 	host := canonicalHost(withoutPort(name))
-	if len(host) > maxHostBytes {
-		return "" // and the conversion takes the square of the length
+	if utf8.RuneCountInString(host) > maxHost {
+		return ""
 	}
-	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
-		host = ascii
+	if !hasLongLabel(host) {
+		if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+			host = ascii
+		}
 	}
 	if wildcard && host != "" {
 		return "*." + host
@@ -138,6 +139,17 @@ func isPlain(host string) bool {
 		}
 	}
 	return true
+}
+
+// hasLongLabel reports whether a label is longer than that of any host, whose conversion takes the square
+// of its length. The dots are those of IDNA.
+func hasLongLabel(host string) bool {
+	for label := range strings.FieldsFuncSeq(host, func(r rune) bool { return strings.ContainsRune(".。．｡", r) }) {
+		if utf8.RuneCountInString(label) > maxLabel {
+			return true
+		}
+	}
+	return false
 }
 
 // withoutPort takes `host`, `host:port`, `[address]`, `[address]:port` and the bare IPv6 address.

@@ -164,6 +164,22 @@ func TestLongListIsLookedUpNotReadThrough(t *testing.T) {
 	}
 }
 
+// The conversion of such a label takes the square of its length: a list of them would hold up a batch.
+func TestLabelTooLongForAHost_IsNotConverted(t *testing.T) {
+	fits, long := strings.Repeat("ü", maxLabel-7), strings.Repeat("ü", maxLabel+1)
+	if got := canonicalPattern(fits + ".example"); !isPlain(strings.TrimPrefix(got, "xn--")) {
+		t.Errorf("%q", got)
+	}
+	for _, pattern := range []string{long, "*." + long + ".example", "a。" + long, strings.Repeat("a", maxLabel+1) + ".example"} {
+		if got := canonicalPattern(pattern); got != pattern {
+			t.Errorf("%q is %q", pattern, got)
+		}
+	}
+	if got := canonicalPattern(strings.Repeat("ü.", maxHost)); got != "" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestListKeepsNothingThatItDoesNotName(t *testing.T) {
 	patterns := canonicalPatterns([]string{strings.Repeat(" ", 1<<20) + "b.example", "a.example:" + strings.Repeat("8", 1<<20), "b.example", "B.example"})
 	if !slices.Equal(patterns, []string{"a.example", "b.example"}) || cap(patterns) != 2 {
