@@ -60,11 +60,10 @@ func answerMisdirected(ctx caddy.Context) {
 	i := hostMatcher(last)
 	last[0], last[i] = last[i], last[0]
 	last[0] = misdirected{last[0].(*caddyhttp.MatchHost), otherHosts}
-	if !slices.ContainsFunc(server.Routes, isBeingProvisioned) {
-		return // the error routes have been copied, too: the 421 has no body
-	}
-	if server.Errors == nil {
-		server.Errors = new(caddyhttp.HTTPErrorConfig)
+	// Like every other error, the 421 has no body if there are no error routes: as soon as there is one, Caddy
+	// logs no error above debug level. The same if they have been copied.
+	if server.Errors == nil || !slices.ContainsFunc(server.Routes, isBeingProvisioned) {
+		return
 	}
 	server.Errors.Routes = append(server.Errors.Routes, caddyhttp.Route{
 		MatcherSets: caddyhttp.MatcherSets{{otherHosts}},

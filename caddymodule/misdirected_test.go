@@ -97,6 +97,19 @@ func TestHandlersInANamedRoute_AreMisdirectedToo(t *testing.T) {
 	}
 }
 
+func TestServerWithoutErrorRoutes_LogsItsErrors(t *testing.T) {
+	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
+	e.routes = "api_key_auth /api/*\nerror broken 502"
+	e.mustLoad()
+	if got := e.send("GET", "/", nil, ""); got.status != 502 {
+		t.Errorf("status %d", got.status)
+	}
+	written.await(t, "broken", "level", "error")
+	if got := e.sendTo("evil.example", "GET", "/", ""); got.status != 421 || got.body != "" {
+		t.Errorf("status %d %s", got.status, got.body)
+	}
+}
+
 // Configs in JSON may confine a route to a path of its host.
 func TestAHostOfAnotherPath_IsNotMisdirected(t *testing.T) {
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
