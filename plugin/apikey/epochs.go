@@ -61,10 +61,12 @@ func (e *epochs) begin(of ...*atomic.Uint64) epoch {
 func (e *epochs) retire(hash Hash, since epoch) epoch {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.concernUnknown(hash, since) || e.listened(since) {
+	overtaken := e.concernUnknown(hash, since) || e.listened(since)
+	retired := e.begin(&e.keys[stripeOf(hash)])
+	if overtaken {
 		return since
 	}
-	return e.begin(&e.keys[stripeOf(hash)])
+	return retired
 }
 
 // concern reports whether an event after since concerns a key of this workspace.

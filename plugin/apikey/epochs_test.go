@@ -149,6 +149,21 @@ func TestKeyThatIsGoneWithoutAnEventIsRememberedAsUnknown(t *testing.T) {
 	})
 }
 
+func TestKeyThatIsGone_IsNotServedStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bundle) {
+		b.wantOK(testToken)
+		b.store.delete(testToken)
+		b.Listening()
+		open := b.gated()
+		result := b.begin(t.Context(), testToken, testClient)
+		b.Listening() // again, before the answer has come
+		open()
+		wantCause(t, <-result, CauseUnknown)
+		b.store.fail(errStoreDown)
+		b.wantUnavailable(testToken)
+	})
+}
+
 func FuzzNotify(f *testing.F) {
 	f.Add("key:" + HashOf("a").String())
 	f.Add("workspace:1")
