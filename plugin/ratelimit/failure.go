@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"regexp"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -73,25 +74,49 @@ func classify(err error) failure {
 	return failAnswer
 }
 
+// codes are the error codes of Redis, and of the services that speak like it, with their class.
+var codes = map[string]failure{
+	"LOADING": failLoading, "BUSY": failLoading, "MASTERDOWN": failLoading,
+	"OOM":      failMemory,
+	"READONLY": failReadOnly, "MISCONF": failReadOnly, "NOREPLICAS": failReadOnly,
+	"MOVED": failCluster, "ASK": failCluster, "TRYAGAIN": failCluster, "CLUSTERDOWN": failCluster, "CROSSSLOT": failCluster,
+	"NOAUTH": failAuth, "WRONGPASS": failAuth, "NOPERM": failAuth, "DENIED": failAuth,
+	"WRONGTYPE": failKey,
+}
+
+var (
+	// innerCode finds the code of an error that the script was given: up to 6.2 Redis answers
+	// "ERR Error running script (call to f_…): @user_script:57: @user_script: 57: -OOM …".
+	innerCode = regexp.MustCompile(`: -?([A-Z]{2,}) `)
+
+	// denied finds a permission that a command of the script lacks: up to 7.0 these have no code of their own.
+	denied = regexp.MustCompile(`ACL failure in script|[Tt]he user executing the script can't`)
+
+	// badValue finds what one key's value does to the script: Lua's errors, and those of SET with an
+	// expiry that is no number. Any other error in the script is not the key's fault.
+	badValue = regexp.MustCompile(`bad argument #\d+ to '|attempt to \w+|value is not an integer or out of range|invalid expire time`)
+)
+
+// classifyServer returns the class of an error that Redis answered. What is not known to be the
+// key's own trouble is Redis's, so that it opens the breaker and is logged.
 func classifyServer(text string) failure {
-	code, _, _ := strings.Cut(text, " ")
-	switch code {
-	case "LOADING", "BUSY", "MASTERDOWN":
-		return failLoading
-	case "OOM":
-		return failMemory
-	case "READONLY", "MISCONF", "NOREPLICAS":
-		return failReadOnly
-	case "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT":
-		return failCluster
-	case "NOAUTH", "WRONGPASS", "NOPERM":
-		return failAuth
-	case "WRONGTYPE":
-		return failKey
-	case "ERR":
-		if strings.Contains(text, "user_script") { // the script itself stumbled: over a value that is no number
-			return failKey
+	code, rest, _ := strings.Cut(text, " ")
+	if class, ok := codes[code]; ok {
+		return class
+	}
+	if code != "ERR" || !strings.Contains(text, "script") {
+		return failServer
+	}
+	for _, match := range innerCode.FindAllStringSubmatch(rest, -1) {
+		if class, ok := codes[match[1]]; ok {
+			return class
 		}
+	}
+	switch {
+	case denied.MatchString(rest):
+		return failAuth
+	case badValue.MatchString(rest):
+		return failKey
 	}
 	return failServer
 }

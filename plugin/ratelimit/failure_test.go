@@ -13,6 +13,9 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
+// running begins what Redis 6.2 answers where a command of the script fails.
+const running = "-ERR Error running script (call to f_3d1ab): @user_script:57: @user_script: 57: "
+
 func TestWhatCountsAsAFailure(t *testing.T) {
 	tests := []struct {
 		name, reply string
@@ -27,6 +30,25 @@ func TestWhatCountsAsAFailure(t *testing.T) {
 		{"no password", "-NOAUTH Authentication required.\r\n", failAuth, true},
 		{"no permission", "-NOPERM this user has no permissions to run the 'evalsha' command\r\n", failAuth, true},
 		{"cluster down", "-CLUSTERDOWN The cluster is down\r\n", failCluster, true},
+		{"protected mode", "-DENIED Redis is running in protected mode because protected mode is enabled\r\n", failAuth, true},
+		{"6.2: replica", running + "-READONLY You can't write against a read only replica.\r\n", failReadOnly, true},
+		{"6.2: out of memory", running + "-OOM command not allowed when used memory > 'maxmemory'.\r\n", failMemory, true},
+		{"6.2: replicas are missing", running + "-NOREPLICAS Not enough good replicas to write.\r\n", failReadOnly, true},
+		{"6.2: cannot save", running + "-MISCONF Errors writing to the AOF file: No space left on device\r\n", failReadOnly, true},
+		{"6.2: no permission", running + "The user executing the script can't run this command or subcommand\r\n", failAuth, true},
+		{"6.2: no permission for the key", running + "The user executing the script can't access at least one of the keys mentioned in the command arguments\r\n", failAuth, true},
+		{"6.2: no TIME", running + "Unknown Redis command called from Lua script\r\n", failServer, true},
+		{"6.2: TIME makes it random", running + "Write commands not allowed after non deterministic commands. Call redis.replicate_commands()\r\n", failServer, true},
+		{"7.0: no permission", "-ERR The user executing the script can't run this command or subcommand script: 3d1ab, on @user_script:22.\r\n", failAuth, true},
+		{"7.0: no permission, unified", "-ERR ACL failure in script: User x has no permissions to run the 'set' command script: 3d1ab, on @user_script:57.\r\n", failAuth, true},
+		{"7.2: no permission", "-NOPERM ACL failure in script: User x has no permissions to run the 'set' command script: 3d1ab, on @user_script:57.\r\n", failAuth, true},
+		{"7.0: no TIME", "-ERR Unknown Redis command called from script script: 3d1ab, on @user_script:22.\r\n", failServer, true},
+		{"Dragonfly: replica", "-ERR Error running script (call to 3d1ab): @user_script:57: -READONLY You can't write against a read only replica.\r\n", failReadOnly, true},
+		{"6.2: a key of another type", running + "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", failKey, false},
+		{"6.2: a key that is no number", "-ERR Error running script (call to f_3d1ab): @user_script:41: user_script:41: bad argument #1 to 'max' (number expected, got nil)\r\n", failKey, false},
+		{"6.2: a key that is too large", running + "-ERR value is not an integer or out of range\r\n", failKey, false},
+		{"6.2: a key that is far away", running + "-ERR invalid expire time in set\r\n", failKey, false},
+		{"7.0: a key that is too large", "-ERR value is not an integer or out of range script: 3d1ab, on @user_script:57.\r\n", failKey, false},
 		{"a node of a cluster that the URL does not say is one", "-MOVED 3999 127.0.0.1:6381\r\n", failCluster, true},
 		{"a command that is not known", "-ERR unknown command 'evalsha'\r\n", failServer, true},
 		{"a script that it never knows", "-NOSCRIPT No matching script. Please use EVAL.\r\n", failServer, true},

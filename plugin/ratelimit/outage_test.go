@@ -111,6 +111,21 @@ func TestOutageEndsWithoutARestart(t *testing.T) {
 			},
 			func(t *testing.T, s *realOutage) { order(t, s.control, "ACL", "SETUSER", "default", "+@all") },
 		},
+		{
+			"a permission of the script's taken", "auth",
+			func(t *testing.T, s *realOutage) { order(t, s.control, "ACL", "SETUSER", "default", "-set") },
+			func(t *testing.T, s *realOutage) { order(t, s.control, "ACL", "SETUSER", "default", "+@all") },
+		},
+		{
+			"its clock taken", "auth",
+			func(t *testing.T, s *realOutage) { order(t, s.control, "ACL", "SETUSER", "default", "-time") },
+			func(t *testing.T, s *realOutage) { order(t, s.control, "ACL", "SETUSER", "default", "+@all") },
+		},
+		{
+			"its keys taken", "auth",
+			func(t *testing.T, s *realOutage) { order(t, s.control, "ACL", "SETUSER", "default", "resetkeys", "~other:*") },
+			func(t *testing.T, s *realOutage) { order(t, s.control, "ACL", "SETUSER", "default", "allkeys") },
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
