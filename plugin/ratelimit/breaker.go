@@ -28,7 +28,7 @@ const (
 type breaker struct {
 	node    string // its address, for people
 	cluster bool   // a node of a Cluster, where MOVED is an answer
-	shared  *shared
+	fleet   *fleet
 	probe   func(ctx context.Context, key string) error
 
 	epoch  atomic.Uint64 // even: closed; odd: open; one more with each change
@@ -90,14 +90,16 @@ func (b *breaker) recordAll(epoch uint64, cmds []redis.Cmder) (first error) {
 }
 
 // judge returns a command's error, and whether its end tells how the node is. Only
-// the limiter's own commands and a Cluster's question for its slots do: what greets
-// a new connection runs inside of one of them.
+// the limiter's own commands and a Cluster's question for its slots do.
 func (b *breaker) judge(cmd redis.Cmder, err error) (_ error, tells bool) {
 	switch {
 	case isScript(cmd):
 		if err == nil && !isScriptAnswer(cmd) {
 			err = errAnswer
 			cmd.SetErr(err)
+		}
+		if b.isElsewhere(err) && b.fleet.followCluster() {
+			return err, false
 		}
 	case cmd.Name() == "cluster":
 		if err == nil {
@@ -120,7 +122,8 @@ func (b *breaker) count(epoch uint64, cmd redis.Cmder, err error) {
 		return
 	}
 	cause := classify(err)
-	if b.failed.Add(1) < tolerated && cause != failRefused {
+	atOnce := cause == failRefused || b.isElsewhere(err)
+	if b.failed.Add(1) < tolerated && !atOnce {
 		return
 	}
 	if b.epoch.CompareAndSwap(epoch, epoch+1) {
@@ -133,12 +136,20 @@ func (b *breaker) saysNothing(cmd redis.Cmder, err error) bool {
 	switch cause := classify(err); {
 	case cause == failKey: // it is well but for this key
 		return true
-	case cause == failClosed || b.shared.ctx.Err() != nil: // we are closing
+	case cause == failClosed || b.gone.Load() || b.fleet.ctx.Err() != nil: // we are closing, or have left it
 		return true
 	case cmd.Name() == "evalsha" && redis.HasErrorPrefix(err, "NOSCRIPT"): // EVAL follows
 		return true
 	}
 	return b.isRedirect(err)
+}
+
+// isElsewhere reports whether a Redis that is asked as a single one is a node of a Cluster, and another
+// has the key. It answers well for its own keys, so what it answers in between tells nothing.
+func (b *breaker) isElsewhere(err error) bool {
+	_, moved := redis.IsMovedError(err)
+	_, ask := redis.IsAskError(err)
+	return (moved || ask) && !b.cluster
 }
 
 // isRedirect says whether a Cluster's node names another for this key. One that
@@ -162,35 +173,38 @@ func hostPort(address string) string {
 
 func (b *breaker) open(cause failure, err error, key string) {
 	b.opened.Store(&opening{time.Now(), cause})
-	b.shared.count(+1)
-	b.shared.logger.Warn("redis does not answer: limits are decided without it",
+	b.fleet.count(+1)
+	b.fleet.logger.Warn("redis does not answer: limits are decided without it",
 		slog.String("node", b.node), slog.String("class", string(cause)), slog.String("error", describe(err)))
-	b.shared.run(func(ctx context.Context) { b.heal(ctx, key) })
+	b.fleet.run(func(ctx context.Context) { b.heal(ctx, key) })
 }
 
 // heal probes until the node is back or the limiter is closed. It runs alone
 // for its breaker, in a goroutine that is stopped with the fleet.
 func (b *breaker) heal(ctx context.Context, key string) {
+	began := time.Now()
 	for wait := firstProbe; ; wait = min(2*wait, lastProbe) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-time.After(time.Until(began.Add(wait))):
 		}
+		began = time.Now()
 		err := b.probe(context.WithValue(ctx, probing{}, true), key)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, redis.ErrClosed): // the Cluster has left this node behind
+		case b.gone.Load() || errors.Is(err, redis.ErrClosed): // the Cluster has left this node behind
 			b.gone.Store(true)
-			b.shared.count(-1)
+			b.fleet.count(-1)
 			return
 		case err == nil || b.isRedirect(err):
 			b.close()
 			return
 		}
-		b.shared.metrics.failed(err)
-		b.shared.reload()
+		b.opened.Store(&opening{b.opened.Load().since, classify(err)})
+		b.fleet.metrics.failed(err)
+		b.fleet.reload()
 	}
 }
 
@@ -198,11 +212,11 @@ func (b *breaker) close() {
 	was := b.opened.Swap(nil)
 	b.failed.Store(0)
 	b.epoch.Add(1)
-	b.shared.count(-1)
-	b.shared.logger.Info("redis answers again", slog.String("node", b.node), slog.Duration("after", time.Since(was.since)))
+	b.fleet.count(-1)
+	b.fleet.logger.Info("redis answers again", slog.String("node", b.node), slog.Duration("after", time.Since(was.since)))
 }
 
-// DialHook lets every dial pass: a refused one is seen in the command that asked for it.
+// DialHook lets every dial pass: what became of it is seen in the command that asked for it.
 func (b *breaker) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 // ProcessHook fails at once where the breaker is open, and else judges how the command went.
@@ -255,40 +269,4 @@ func shield(ask func() error) (err error) {
 		}
 	}()
 	return ask()
-}
-
-// isScriptAnswer says whether a reply has the shape that redis_rate takes for granted.
-func isScriptAnswer(cmd redis.Cmder) bool {
-	reply, ok := cmd.(*redis.Cmd)
-	if !ok {
-		return false
-	}
-	values, ok := reply.Val().([]any)
-	if !ok || len(values) != 4 {
-		return false
-	}
-	for i, v := range values {
-		switch v.(type) {
-		case int64:
-			ok = i < 2
-		case string:
-			ok = i >= 2
-		default:
-			ok = false
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
-}
-
-// scriptKey is the key of a script's call, as redis_rate was given it.
-func scriptKey(cmd redis.Cmder) string {
-	args := cmd.Args() // evalsha, digest, number of keys, key, …
-	if len(args) < 4 || !strings.HasPrefix(cmd.Name(), "eval") {
-		return ""
-	}
-	key, _ := args[3].(string)
-	return strings.TrimPrefix(key, "rate:")
 }

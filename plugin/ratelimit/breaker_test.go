@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -23,11 +24,17 @@ type outageSuite struct {
 // inOutage runs a test in a bubble, in which waiting costs nothing and time can be asserted.
 func inOutage(t *testing.T, test func(s *outageSuite)) { inOutageWith(t, Options{}, test) }
 
+func inOutageAt(t *testing.T, url string, test func(s *outageSuite)) {
+	t.Helper()
+	inOutageWith(t, Options{URL: url}, test)
+}
+
 func inOutageWith(t *testing.T, o Options, test func(s *outageSuite)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &outageSuite{T: t, redis: newFakeRedis(replyFresh), journal: newJournal()}
-		o.URL, o.Logger, o.dial = "redis://fake?pool_size=200", s.journal.logger(), s.redis.dial
+		o.URL, o.Logger, o.dial = cmp.Or(o.URL, "redis://fake?pool_size=200"), s.journal.logger(), s.redis.dial
+		t.Cleanup(func() { time.Sleep(s.redis.latency) }) // so long it takes to see that it was hung up on
 		s.Limiter = newLimiter(t, o)
 		test(s)
 	})
@@ -146,8 +153,8 @@ func TestHerdInAnOutageMakesOneProbeAtATime(t *testing.T) {
 		if got := s.redis.scripts.Load() - s.redis.probes.Load(); got != 2*maxInFlight {
 			t.Errorf("%d requests reached redis, want %d", got, 2*maxInFlight)
 		}
-		if got := s.redis.probes.Load(); got != 11 || most.Load() != 1 {
-			t.Errorf("%d probes, %d at a time; want 11, one at a time", got, most.Load())
+		if got := s.redis.probes.Load(); got != 12 || most.Load() != 1 {
+			t.Errorf("%d probes, %d at a time; want 12, one at a time", got, most.Load())
 		}
 
 		asked := s.redis.counted()

@@ -4,6 +4,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
 
 	"hoko.to/edge/plugin/limit"
 )
@@ -31,6 +34,16 @@ func (b *bucket) key(prefix string) string {
 	s = append(s, b.limit.Period.String()...)
 	s = append(s, '/')
 	return string(strconv.AppendInt(s, int64(b.limit.Burst), 10))
+}
+
+// scriptKey is the key of a script's call, as redis_rate was given it.
+func scriptKey(cmd redis.Cmder) string {
+	args := cmd.Args() // evalsha, digest, number of keys, key, …
+	if len(args) < 4 || !strings.HasPrefix(cmd.Name(), "eval") {
+		return ""
+	}
+	key, _ := args[3].(string)
+	return strings.TrimPrefix(key, "rate:")
 }
 
 // ValidateName says why a limit's name cannot be used. A name stands in response headers and in

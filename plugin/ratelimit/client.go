@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -40,7 +41,7 @@ func (c *connector) connect(rawURL string) (redis.UniversalClient, error) {
 	case q.Has("master_name"):
 		return c.sentinel(rawURL)
 	case q.Has("addr"):
-		return c.clusterOf(rawURL)
+		return c.cluster(rawURL)
 	}
 	return c.single(rawURL)
 }
@@ -50,6 +51,9 @@ func (c *connector) single(rawURL string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, errURL
 	}
+	if o.Network == "tcp" {
+		c.fleet.cluster = func() redis.UniversalClient { return c.clusterOf(&redis.ClusterOptions{Addrs: []string{o.Addr}}, o) }
+	}
 	return c.node(o, false), nil
 }
 
@@ -58,64 +62,119 @@ func (c *connector) sentinel(rawURL string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, errURL
 	}
-	o := &redis.Options{Protocol: f.Protocol}
-	c.boundTimeouts(o)
+	o := &redis.Options{TLSConfig: f.TLSConfig}
+	c.bound(o)
 	f.DialTimeout, f.ReadTimeout, f.WriteTimeout, f.PoolTimeout = o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout
 	f.ContextTimeoutEnabled, f.MaxRetries, f.DialerRetries = o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries
 	f.DisableIdentity, f.PipelinePoolSize, f.Dialer, f.Protocol = o.DisableIdentity, o.PipelinePoolSize, o.Dialer, o.Protocol
+	f.MaxConcurrentDials, f.MinIdleConns = o.MaxConcurrentDials, o.MinIdleConns
 	client := redis.NewFailoverClient(f)
 	c.guard(client, f.MasterName, false)
 	return client, nil
 }
 
-func (c *connector) clusterOf(rawURL string) (redis.UniversalClient, error) {
+func (c *connector) cluster(rawURL string) (redis.UniversalClient, error) {
 	o, err := redis.ParseClusterURL(rawURL)
 	if err != nil {
 		return nil, errURL
 	}
-	o.MinRetryBackoff, o.MaxRetryBackoff = -1, -1 // a redirect is followed at once, and the deadline bounds them all
-	o.DisableRoutingPolicies = true               // saves a COMMAND: our only command has its key where it has always been
-	o.NewClient = func(node *redis.Options) *redis.Client { return c.node(node, true) }
-	client := redis.NewClusterClient(o)
-	c.fleet.reload = func() { client.ReloadState(c.fleet.ctx) }
-	return client, nil
+	return c.clusterOf(o, nil), nil
+}
+
+// clusterOf returns the client of a Cluster. If like is not nil, its nodes are asked with these options,
+// each at its own address.
+func (c *connector) clusterOf(o *redis.ClusterOptions, like *redis.Options) redis.UniversalClient {
+	o.MinRetryBackoff, o.MaxRetryBackoff = -1, -1                       // a redirect is followed at once, and the deadline bounds them all
+	o.DisableRoutingPolicies = true                                     // saves a COMMAND: our only command has its key where it has always been
+	o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false // the script writes, so only masters are asked
+	o.NewClient = func(node *redis.Options) *redis.Client {
+		if like != nil {
+			at := node.Addr
+			node = new(*like)
+			node.Addr = at
+		}
+		return c.node(node, true)
+	}
+	return redis.NewClusterClient(o)
 }
 
 // node returns the client of one Redis, which may be a node of a Cluster.
 func (c *connector) node(o *redis.Options, cluster bool) *redis.Client {
-	c.boundTimeouts(o)
+	c.bound(o)
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	client := redis.NewClient(o)
 	c.guard(client, o.Addr, cluster)
 	return client
 }
 
-// boundTimeouts bounds everything that a client does by the limiter's timeout, whatever the URL says, and
+// bound bounds everything that a client does by the limiter's timeout, whatever the URL says, and
 // saves the round trips that a limiter has no use for.
-func (c *connector) boundTimeouts(o *redis.Options) {
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.timeout, c.timeout, c.timeout, c.timeout
+func (c *connector) bound(o *redis.Options) {
+	o.DialTimeout = c.dialTimeout()
+	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.timeout, c.timeout, c.timeout
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries = -1
 	o.DialerRetries = 1
+	o.MaxConcurrentDials = maxInFlight
+	o.MinIdleConns = 0 // they would be dialled before a hook is there
 	o.DisableIdentity = true
 	o.PipelinePoolSize = -1
-	o.Dialer = c.dial
-	o.Protocol = cmp.Or(o.Protocol, 2) // no push messages to look for
+	o.Dialer = c.dialer(o.TLSConfig)
+	o.Protocol = 2 // no push messages to look for
+}
+
+// dialTimeout bounds what comes before a connection's first call: the lookup of names, the question to Sentinels,
+// dial, TLS and greeting. No call waits for that longer than its own timeout, so it is ample.
+func (c *connector) dialTimeout() time.Duration { return max(10*c.timeout, time.Second) }
+
+// dialer returns a dialer that a canceled context ends. go-redis's own does not heed it with TLS.
+func (c *connector) dialer(config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial := c.dial
+	if dial == nil {
+		dial = redis.NewDialer(&redis.Options{DialTimeout: c.dialTimeout()})
+	}
+	if config == nil {
+		return dial
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		secure := tls.Client(conn, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return secure, nil
+	}
 }
 
 // guard puts a breaker before a client.
 func (c *connector) guard(client *redis.Client, node string, cluster bool) {
-	b := &breaker{node: node, cluster: cluster, shared: c.fleet.shared}
+	b := &breaker{node: node, cluster: cluster, fleet: c.fleet}
 	limiter := redis_rate.NewLimiter(client)
 	b.probe = func(ctx context.Context, key string) error {
-		ctx, cancel := context.WithTimeout(ctx, c.timeout)
+		// It waits for a connection, and each of its round trips is bounded by ReadTimeout.
+		ctx, cancel := context.WithTimeout(ctx, c.dialTimeout())
 		defer cancel()
+		if key == "" && cluster { // what failed was the question for the slots
+			return client.ClusterSlots(ctx).Err()
+		}
 		// The suffix stands behind the hash tag: the same slot, so the same node.
 		_, err := limiter.Allow(ctx, cmp.Or(key, c.prefix+"{any}")+":probe", probeLimit)
+		if err != nil && classify(err) == failReadOnly {
+			// An address may lead to another master by now. go-redis hangs up on a replica by itself,
+			// but does not recognize one in the words of 6.2.
+			stale := client.EphemeralConn()
+			stale.Time(ctx)
+			stale.Close()
+		}
 		return err
 	}
 	client.AddHook(&pipeliner{client: client, breaker: b})
 	client.AddHook(b)
+	client.AddHook(&greeter{client: client, fleet: c.fleet})
 	c.fleet.add(b)
 }
 

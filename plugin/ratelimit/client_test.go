@@ -11,7 +11,7 @@ import (
 
 func connected(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
-	return newLimiter(t, Options{URL: url}).client
+	return newLimiter(t, Options{URL: url}).fleet.link.Load().client
 }
 
 func TestEverythingIsBoundedByTheTimeout(t *testing.T) {
@@ -19,10 +19,13 @@ func TestEverythingIsBoundedByTheTimeout(t *testing.T) {
 	if o.Addr != "host:7000" || o.DB != 3 || o.Username != "user" || o.Password != "secret" || o.PoolSize != 7 {
 		t.Errorf("the URL is not heeded: %s %d %d", o.Addr, o.DB, o.PoolSize)
 	}
-	for _, d := range []time.Duration{o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout} {
+	for _, d := range []time.Duration{o.ReadTimeout, o.WriteTimeout, o.PoolTimeout} {
 		if d != defaultTimeout {
 			t.Errorf("a timeout of %s", d)
 		}
+	}
+	if o.DialTimeout != time.Second || o.MaxConcurrentDials != maxInFlight {
+		t.Errorf("%d dials of %s at a time", o.MaxConcurrentDials, o.DialTimeout)
 	}
 	if o.MaxRetries != 0 || o.DialerRetries != 1 || !o.ContextTimeoutEnabled || !o.DisableIdentity || o.Protocol != 2 {
 		t.Errorf("retries %d, dials %d, heeds deadlines %t, names itself %t, protocol %d",

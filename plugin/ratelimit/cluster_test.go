@@ -38,6 +38,11 @@ func (c *fakeCluster) master(which int) string {
 
 func inCluster(t *testing.T, test func(c *fakeCluster)) {
 	t.Helper()
+	inClusterAt(t, "redis://a:1,b:1", test)
+}
+
+func inClusterAt(t *testing.T, url string, test func(c *fakeCluster)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := &fakeCluster{nodes: map[string]*fakeRedis{}, masters: [2]string{"a:1", "b:1"}}
 		for _, addr := range []string{"a:1", "b:1", "c:1"} {
@@ -49,7 +54,7 @@ func inCluster(t *testing.T, test func(c *fakeCluster)) {
 		}
 		c.T, c.journal = t, newJournal()
 		t.Cleanup(func() { time.Sleep(time.Second) }) // a reload of slots that go-redis began ends a moment after Close
-		c.Limiter = newLimiter(t, Options{URL: "redis://a:1,b:1", Logger: c.journal.logger(), dial: dial})
+		c.Limiter = newLimiter(t, Options{URL: url, Logger: c.journal.logger(), dial: dial})
 		test(c)
 	})
 }

@@ -5,65 +5,104 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/go-redis/redis_rate/v10"
+	"github.com/redis/go-redis/v9"
 )
 
-// shared is what the breakers of a client's nodes have in common, the goroutines that probe nodes and
-// send batches to them included.
-type shared struct {
+// link is a client and the script's caller over it.
+type link struct {
+	client redis.UniversalClient
+	rate   *redis_rate.Limiter
+}
+
+// fleet is what a Limiter asks: its client, the breakers of that client's nodes, and the goroutines
+// that probe nodes and send batches to them.
+type fleet struct {
 	logger  *slog.Logger
 	metrics *metrics
-	reload  func() // asks a Cluster for its slots again: a dead node's may have moved
 	healed  func() // called when the last open breaker closes
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu   sync.Mutex
-	open int // breakers
+	// link is replaced once at most: where one Redis turns out to be a node of a Cluster.
+	link atomic.Pointer[link]
+
+	mu       sync.Mutex
+	open     int // breakers
+	breakers []*breaker
+	cluster  func() redis.UniversalClient // makes the Cluster's client; nil where the URL leaves no choice
+}
+
+func newFleet(logger *slog.Logger, healed func()) *fleet {
+	f := &fleet{logger: logger, healed: healed}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	return f
+}
+
+// use has client asked from now on.
+func (f *fleet) use(client redis.UniversalClient) {
+	f.link.Store(&link{client, redis_rate.NewLimiter(client)})
+}
+
+// followCluster is called when a Redis says that another one has a key. It reports whether the fleet
+// asks the whole Cluster from now on, or has done so already, with the Redis as its first known node.
+func (f *fleet) followCluster() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, follows := f.link.Load().client.(*redis.ClusterClient)
+	if follows || f.cluster == nil || f.ctx.Err() != nil {
+		return follows
+	}
+	single := f.link.Load().client
+	for _, b := range f.breakers {
+		b.gone.Store(true)
+	}
+	f.breakers = nil
+	f.use(f.cluster())
+	single.Close()
+	f.logger.Info("redis is a node of a Cluster: all its nodes are asked from now on")
+	return true
+}
+
+// reload asks a Cluster for its slots again: a dead node's may have moved.
+func (f *fleet) reload() {
+	if c, ok := f.link.Load().client.(*redis.ClusterClient); ok {
+		c.ReloadState(f.ctx)
+	}
 }
 
 // count counts open breakers.
-func (s *shared) count(change int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open += change
-	s.metrics.open.Set(float64(s.open))
-	if s.open == 0 {
-		s.healed()
+func (f *fleet) count(change int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open += change
+	f.metrics.open.Set(float64(f.open))
+	if f.open == 0 {
+		f.healed()
 	}
 }
 
 // run starts a goroutine, unless stop has been called.
-func (s *shared) run(work func(context.Context)) (started bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx.Err() != nil {
+func (f *fleet) run(work func(context.Context)) (started bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ctx.Err() != nil {
 		return false
 	}
-	s.wg.Go(func() { work(s.ctx) })
+	f.wg.Go(func() { work(f.ctx) })
 	return true
 }
 
 // stop ends all goroutines, and lets no more begin.
-func (s *shared) stop() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cancel()
-}
-
-// fleet holds the breakers of a client's nodes.
-type fleet struct {
-	*shared
-	mu       sync.Mutex
-	breakers []*breaker
-}
-
-func newFleet(logger *slog.Logger, healed func()) *fleet {
-	s := &shared{logger: logger, healed: healed, reload: func() {}}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	return &fleet{shared: s}
+func (f *fleet) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cancel()
 }
 
 // add takes a breaker in. It drops an earlier one of the same node, and those whose node is no more.
@@ -79,7 +118,7 @@ type NodeStats struct {
 	Node  string    `json:"node"`            // its address; the master's name where Sentinel finds it
 	Open  bool      `json:"open"`            // not asked, but probed
 	Since time.Time `json:"since,omitzero"`  // open since then
-	Cause string    `json:"cause,omitempty"` // as in hoko_redis_errors_total
+	Cause string    `json:"cause,omitempty"` // as in hoko_redis_errors_total: the last probe's
 }
 
 func (f *fleet) stats() []NodeStats {

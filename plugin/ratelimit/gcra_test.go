@@ -268,12 +268,12 @@ func (s *setBack) by(d time.Duration) {
 	s.Helper()
 	b := bucket{s.request.Name, s.request.Bucket, s.request.Limit}
 	key := b.key("rate:" + s.prefix)
-	full, err := s.client.Get(s.Context(), key).Float64()
+	full, err := s.fleet.link.Load().client.Get(s.Context(), key).Float64()
 	if err != nil {
 		s.Fatal(err)
 	}
-	left := s.client.PTTL(s.Context(), key).Val()
-	if err := s.client.Set(s.Context(), key, strconv.FormatFloat(full+d.Seconds(), 'f', -1, 64), left+d).Err(); err != nil {
+	left := s.fleet.link.Load().client.PTTL(s.Context(), key).Val()
+	if err := s.fleet.link.Load().client.Set(s.Context(), key, strconv.FormatFloat(full+d.Seconds(), 'f', -1, 64), left+d).Err(); err != nil {
 		s.Fatal(err)
 	}
 }

@@ -34,7 +34,10 @@ const (
 // synctest bubble. It counts what it is asked.
 type fakeRedis struct {
 	dials, scripts, probes atomic.Int64
+	open                   atomic.Int64 // connections
 	trips                  atomic.Int64 // writes that bring scripts' calls, however many
+
+	latency time.Duration // of a dial and of each answer
 
 	mu      sync.Mutex
 	refused error                      // why there is no connection, where there is none
@@ -64,6 +67,7 @@ func (f *fakeRedis) refuse() {
 
 func (f *fakeRedis) dial(context.Context, string, string) (net.Conn, error) {
 	f.dials.Add(1)
+	time.Sleep(f.latency)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refused != nil {
@@ -88,6 +92,8 @@ func (c tripCounter) Write(p []byte) (int, error) {
 
 // serve answers one connection until its client closes it.
 func (f *fakeRedis) serve(conn net.Conn) {
+	f.open.Add(1)
+	defer f.open.Add(-1)
 	defer conn.Close()
 	r := bufio.NewReaderSize(conn, 1<<16) // a pipe holds nothing, and a client writes a whole batch before it reads
 	for {
@@ -95,6 +101,7 @@ func (f *fakeRedis) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
+		time.Sleep(f.latency)
 		switch reply := f.replyTo(args); reply {
 		case replyNever:
 			io.Copy(io.Discard, r)
@@ -114,8 +121,13 @@ func (f *fakeRedis) replyTo(args []string) string {
 	reply := f.reply
 	f.mu.Unlock()
 	switch args[0] {
-	case "auth", "cluster", "sentinel", "subscribe":
+	case "cluster", "sentinel", "subscribe":
 		return reply(args)
+	case "auth", "select", "client":
+		if reply := reply(args); !strings.HasPrefix(reply, "*") {
+			return reply
+		}
+		return "+OK\r\n"
 	case "evalsha", "eval":
 		f.scripts.Add(1)
 		if strings.HasSuffix(args[3], ":probe") {

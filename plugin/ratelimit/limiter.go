@@ -37,8 +37,6 @@ type Request struct {
 // rate:hoko:default:{n4bQgYhMfWWaL-qgxVrQFQ}:600/1m0s/600; BUCKET is the first 16 bytes of
 // the Request's, in base64url. It expires when the bucket is full again.
 type Limiter struct {
-	client  redis.UniversalClient
-	redis   *redis_rate.Limiter
 	prefix  string
 	timeout time.Duration
 	fleet   *fleet
@@ -57,10 +55,11 @@ func New(o Options) (*Limiter, error) {
 	l := &Limiter{prefix: o.Prefix, timeout: o.Timeout, local: newLocal()}
 	l.fleet = newFleet(o.Logger, l.local.drop)
 	c := &connector{timeout: o.Timeout, prefix: o.Prefix, fleet: l.fleet, dial: o.dial}
-	if l.client, err = c.connect(o.URL); err != nil {
+	client, err := c.connect(o.URL)
+	if err != nil {
 		return nil, err
 	}
-	l.redis = redis_rate.NewLimiter(l.client)
+	l.fleet.use(client)
 	l.metrics = newMetrics(o.Metrics) // the last: what failed leaves nothing registered
 	l.fleet.metrics = l.metrics
 	return l, nil
@@ -100,7 +99,11 @@ func (l *Limiter) ask(ctx context.Context, b bucket, now time.Time) (verdict, er
 	until := &bounded{Context: ctx, deadline: now.Add(l.timeout)}
 	defer until.release()
 	limit := redis_rate.Limit{Rate: b.limit.Rate, Burst: b.limit.Burst, Period: b.limit.Period}
-	res, err := l.redis.Allow(until, b.key(l.prefix), limit)
+	asked := l.fleet.link.Load()
+	res, err := asked.rate.Allow(until, b.key(l.prefix), limit)
+	if now := l.fleet.link.Load(); err != nil && now != asked { // it was a node of a Cluster
+		res, err = now.rate.Allow(until, b.key(l.prefix), limit)
+	}
 	if err != nil {
 		return verdict{}, err
 	}
@@ -118,6 +121,32 @@ func verdictOf(res *redis_rate.Result, limit limit.Limit) (verdict, error) {
 		return verdict{}, errAnswer
 	}
 	return v, nil
+}
+
+// isScriptAnswer says whether a reply has the shape that redis_rate takes for granted.
+func isScriptAnswer(cmd redis.Cmder) bool {
+	reply, ok := cmd.(*redis.Cmd)
+	if !ok {
+		return false
+	}
+	values, ok := reply.Val().([]any)
+	if !ok || len(values) != 4 {
+		return false
+	}
+	for i, v := range values {
+		switch v.(type) {
+		case int64:
+			ok = i < 2
+		case string:
+			ok = i >= 2
+		default:
+			ok = false
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
 }
 
 func (l *Limiter) decideWithoutRedis(b bucket, otherwise OnError, cause error) (Decision, error) {
@@ -152,7 +181,7 @@ func (l *Limiter) Stats() Stats {
 // still asked is decided as if Redis were away.
 func (l *Limiter) Close() error {
 	l.fleet.stop()
-	err := l.client.Close()
+	err := l.fleet.link.Load().client.Close()
 	l.fleet.wg.Wait()
 	return err
 }

@@ -123,7 +123,9 @@ func TestOutageEndsWithoutARestart(t *testing.T) {
 		},
 		{
 			"its keys taken", "auth",
-			func(t *testing.T, s *realOutage) { order(t, s.control, "ACL", "SETUSER", "default", "resetkeys", "~other:*") },
+			func(t *testing.T, s *realOutage) {
+				order(t, s.control, "ACL", "SETUSER", "default", "resetkeys", "~other:*")
+			},
 			func(t *testing.T, s *realOutage) { order(t, s.control, "ACL", "SETUSER", "default", "allkeys") },
 		},
 	}

@@ -129,7 +129,7 @@ func (p *pipeliner) release() {
 			p.send(ctx, b)
 		}
 	}
-	if s := p.breaker.shared; !s.run(sendAll) {
+	if s := p.breaker.fleet; !s.run(sendAll) {
 		sendAll(s.ctx) // closed: they get no answer
 	}
 }

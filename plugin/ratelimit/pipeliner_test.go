@@ -149,7 +149,7 @@ func TestRoundTripIsJudgedAsAWhole(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := &breaker{shared: newLimiter(t, Options{URL: "redis://fake"}).fleet.shared}
+			b := &breaker{fleet: newLimiter(t, Options{URL: "redis://fake"}).fleet}
 			b.failed.Store(1)
 			b.recordAll(0, tt.cmds)
 			if got := b.failed.Load(); got != tt.want {

@@ -69,7 +69,9 @@ func (n *clusterNode) awaitCluster(t *testing.T) {
 	}
 }
 
-func TestRealClusterLosesANode(t *testing.T) {
+// startCluster starts a Cluster of two masters.
+func startCluster(t *testing.T) [2]*clusterNode {
+	t.Helper()
 	nodes := [2]*clusterNode{startClusterNode(t), startClusterNode(t)}
 	for i, n := range nodes {
 		order(t, n.Client, "CLUSTER", "ADDSLOTSRANGE", i*8192, i*8192+8191)
@@ -78,6 +80,11 @@ func TestRealClusterLosesANode(t *testing.T) {
 	for _, n := range nodes {
 		n.awaitCluster(t)
 	}
+	return nodes
+}
+
+func TestRealClusterLosesANode(t *testing.T) {
+	nodes := startCluster(t)
 	limiter := newLimiter(t, Options{URL: "redis://127.0.0.1:" + nodes[0].port + ",127.0.0.1:" + nodes[1].port, Timeout: patience})
 	wantHalfFrom(t, limiter, 0, FromRedis)
 	wantHalfFrom(t, limiter, 1, FromRedis)
@@ -89,4 +96,18 @@ func TestRealClusterLosesANode(t *testing.T) {
 	askBothHalves(t, limiter, 16, FromRedis, FromRedis)
 	nodes[1].Kill()
 	askBothHalves(t, limiter, 16, FromRedis, FromLocal)
+}
+
+func TestRealCluster_FoundFromOneAddress(t *testing.T) {
+	nodes := startCluster(t)
+	for i, n := range nodes {
+		journal := newJournal()
+		limiter := newLimiter(t, Options{URL: "redis://127.0.0.1:" + n.port, Timeout: patience, Logger: journal.logger()})
+		wantHalfFrom(t, limiter, i, FromRedis)
+		wantHalfFrom(t, limiter, 1-i, FromRedis)
+		askBothHalves(t, limiter, 16, FromRedis, FromRedis)
+		if lines := journal.all(); len(lines) != 1 || !strings.Contains(lines[0], "Cluster") {
+			t.Errorf("logged %q", lines)
+		}
+	}
 }

@@ -18,12 +18,13 @@ type Server struct {
 func (l *Limiter) Server(ctx context.Context) (Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	clock, err := l.client.Time(ctx).Result()
+	client := l.fleet.link.Load().client
+	clock, err := client.Time(ctx).Result()
 	if err != nil {
 		return Server{}, fmt.Errorf("ask redis for its time: %w", err)
 	}
 	server := Server{Name: "redis", Clock: clock}
-	info, err := l.client.Info(ctx, "server").Result()
+	info, err := client.Info(ctx, "server").Result()
 	if err != nil {
 		return server, nil // INFO is of the ACL category @dangerous, and the version is only good to know
 	}
