@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-redis/redis_rate/v10"
@@ -146,9 +147,22 @@ func (c *connector) dialer(config *tls.Config) func(ctx context.Context, network
 			conn.Close()
 			return nil, err
 		}
+		if socket, ok := conn.(syscall.Conn); ok {
+			return peekable{secure, socket}, nil
+		}
 		return secure, nil
 	}
 }
+
+// peekable is a TLS connection whose socket go-redis can look at before it uses it again. It does so only where
+// it finds one, and else asks on connections that the server has closed. Whatever arrives on an idle connection
+// makes it dial another one; what TLS says of itself at the beginning has been read with the greeting.
+type peekable struct {
+	*tls.Conn
+	socket syscall.Conn
+}
+
+func (p peekable) SyscallConn() (syscall.RawConn, error) { return p.socket.SyscallConn() }
 
 // guard puts a breaker before a client.
 func (c *connector) guard(client *redis.Client, node string, cluster bool) {
