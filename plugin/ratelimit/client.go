@@ -177,13 +177,6 @@ func (c *connector) guard(client *redis.Client, node string, cluster bool) {
 		}
 		// The suffix stands behind the hash tag: the same slot, so the same node.
 		_, err := limiter.Allow(ctx, cmp.Or(key, c.prefix+"{any}")+":probe", probeLimit)
-		if err != nil && classify(err) == failReadOnly {
-			// An address may lead to another master by now. go-redis hangs up on a replica by itself,
-			// but does not recognize one in the words of 6.2.
-			stale := client.EphemeralConn()
-			stale.Time(ctx)
-			stale.Close()
-		}
 		return err
 	}
 	client.AddHook(&pipeliner{client: client, breaker: b})

@@ -104,6 +104,9 @@ func classifyServer(text string) failure {
 	if class, ok := codes[code]; ok {
 		return class
 	}
+	if wrongPassword.MatchString(text) { // a password that the server has none for
+		return failAuth
+	}
 	if code != "ERR" || !strings.Contains(text, "script") {
 		return failServer
 	}

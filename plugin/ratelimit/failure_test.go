@@ -31,6 +31,7 @@ func TestWhatCountsAsAFailure(t *testing.T) {
 		{"no permission", "-NOPERM this user has no permissions to run the 'evalsha' command\r\n", failAuth, true},
 		{"cluster down", "-CLUSTERDOWN The cluster is down\r\n", failCluster, true},
 		{"protected mode", "-DENIED Redis is running in protected mode because protected mode is enabled\r\n", failAuth, true},
+		{"a password too many", "-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?\r\n", failAuth, true},
 		{"6.2: replica", running + "-READONLY You can't write against a read only replica.\r\n", failReadOnly, true},
 		{"6.2: out of memory", running + "-OOM command not allowed when used memory > 'maxmemory'.\r\n", failMemory, true},
 		{"6.2: replicas are missing", running + "-NOREPLICAS Not enough good replicas to write.\r\n", failReadOnly, true},

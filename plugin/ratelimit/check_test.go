@@ -1,0 +1,104 @@
+package ratelimit
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+// grant makes a user named edge, whose password is tOpSeCrEt, with what docs/operations.md says.
+func grant(t *testing.T, do func(command ...any) any, prefix string, more ...any) {
+	t.Helper()
+	do(append([]any{"ACL", "SETUSER", "edge", "reset", "on", ">tOpSeCrEt", "~rate:" + prefix + "*", "+eval", "+evalsha", "+get", "+set", "+time"}, more...)...)
+}
+
+func TestCheck_UserWithTheRightsOfTheDocs(t *testing.T) {
+	server := testenv.RedisServer(t)
+	admin := control(t, server.URL())
+	at, err := url.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at.User = url.UserPassword("edge", "tOpSeCrEt")
+	o := Options{URL: at.String(), Prefix: "staging:", Timeout: patience}
+	setUser := func(prefix string, more ...any) {
+		grant(t, func(command ...any) any { return order(t, admin, command...) }, prefix, more...)
+	}
+
+	setUser("staging:")
+	got, err := Check(t.Context(), o)
+	if err != nil || got.Clock.IsZero() || got.Cluster || got.Took <= 0 || got.Took > time.Second {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if n := len(order(t, admin, "KEYS", "*").([]any)); n == 0 {
+		t.Error("has written no key")
+	}
+	tests := []struct {
+		name   string
+		prefix string
+		more   []any
+	}{
+		{"another prefix", "hoko:", nil},
+		{"no EVAL", "staging:", []any{"-eval"}},
+		{"no EVALSHA", "staging:", []any{"-evalsha"}},
+		{"no GET", "staging:", []any{"-get"}},
+		{"no SET", "staging:", []any{"-set"}},
+		{"no TIME", "staging:", []any{"-time"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			order(t, admin, "SCRIPT", "FLUSH")
+			setUser(tt.prefix, tt.more...)
+			wantFault(t, o, "grant the user ~rate:staging:* ")
+		})
+	}
+	setUser("staging:")
+	at.User = url.UserPassword("edge", "WrOnG")
+	wantFault(t, Options{URL: at.String()}, "check the url's user and password")
+}
+
+func wantFault(t *testing.T, o Options, fix string) {
+	t.Helper()
+	_, err := Check(t.Context(), o)
+	fault, ok := errors.AsType[*Fault](err)
+	if !ok || !strings.HasPrefix(fault.Fix, fix) {
+		t.Fatalf("got %v, want the fix %q", err, fix)
+	}
+	if text := err.Error(); strings.Contains(text, "tOpSeCrEt") || strings.Contains(text, "WrOnG") {
+		t.Errorf("%q tells the password", err)
+	}
+}
+
+func TestCheck_RedisThatCannotDecide(t *testing.T) {
+	server := testenv.RedisServer(t)
+	admin := control(t, server.URL())
+	wantFault(t, Options{URL: "redis://127.0.0.1:" + freePort(t)}, "check the url's host and port")
+	wantFault(t, Options{URL: "nonsense"}, "check the url")
+	wantFault(t, Options{URL: server.URL(), Timeout: time.Nanosecond}, "set redis { timeout } to more")
+	order(t, admin, "CONFIG", "SET", "maxmemory", "1")
+	wantFault(t, Options{URL: server.URL()}, "raise maxmemory")
+	order(t, admin, "CONFIG", "SET", "maxmemory", "0")
+	order(t, admin, "REPLICAOF", "127.0.0.1", "1")
+	wantFault(t, Options{URL: server.URL()}, "name the master")
+}
+
+func TestCheck_ClusterFromOneAddress(t *testing.T) {
+	nodes := startCluster(t)
+	for _, more := range [][]any{{"+cluster|slots", "+asking"}, nil} {
+		for _, n := range nodes {
+			grant(t, func(command ...any) any { return order(t, n.Client, command...) }, "hoko:", more...)
+		}
+		o := Options{URL: "redis://edge:tOpSeCrEt@127.0.0.1:" + nodes[0].port, Timeout: patience}
+		if more == nil {
+			wantFault(t, o, "grant the user ~rate:hoko:* ")
+			continue
+		}
+		if got, err := Check(t.Context(), o); err != nil || !got.Cluster {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+	}
+}
