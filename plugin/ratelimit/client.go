@@ -173,7 +173,7 @@ func (c *connector) guard(client *redis.Client, node string, cluster bool) {
 		ctx, cancel := context.WithTimeout(ctx, c.dialTimeout())
 		defer cancel()
 		if key == "" && cluster { // what failed was the question for the slots
-			return client.ClusterSlots(ctx).Err()
+			return client.Do(ctx, "cluster", "slots").Err()
 		}
 		// The suffix stands behind the hash tag: the same slot, so the same node.
 		_, err := limiter.Allow(ctx, cmp.Or(key, c.prefix+"{any}")+":probe", probeLimit)

@@ -300,7 +300,9 @@ func TestNodesOfIPv6AreComparedInOneSpelling(t *testing.T) {
 	}
 }
 
-func TestMasterThatSentinelNamesDecides(t *testing.T) {
+// inSentinels runs a test with a Sentinel, s:1, that names the master main: a:1 until elect is called.
+func inSentinels(t *testing.T, test func(s *outageSuite, nodes map[string]*fakeRedis, elect func(host string))) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var master atomic.Pointer[string]
 		elect := func(host string) { master.Store(&host) }
@@ -318,11 +320,15 @@ func TestMasterThatSentinelNamesDecides(t *testing.T) {
 		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return nodes[addr].dial(ctx, network, addr)
 		}
-		journal := newJournal()
-		s := &outageSuite{T: t, journal: journal}
+		s := &outageSuite{T: t, journal: newJournal()}
 		t.Cleanup(func() { time.Sleep(time.Minute) }) // what go-redis listens with ends a moment after Close
-		s.Limiter = newLimiter(t, Options{URL: "redis://s:1/0?master_name=main", Logger: journal.logger(), dial: dial})
+		s.Limiter = newLimiter(t, Options{URL: "redis://s:1/0?master_name=main", Logger: s.journal.logger(), dial: dial})
+		test(s, nodes, elect)
+	})
+}
 
+func TestMasterThatSentinelNamesDecides(t *testing.T) {
+	inSentinels(t, func(s *outageSuite, nodes map[string]*fakeRedis, elect func(host string)) {
 		s.want(5, FromRedis, 0)
 		if got := nodes["a:1"].scripts.Load(); got != 5 {
 			t.Fatalf("the master was asked %d times, want 5", got)

@@ -125,3 +125,14 @@ func TestSlowCluster_DecidesOnceGreeted(t *testing.T) {
 		c.wantFrom(FromRedis, 1)
 	})
 }
+
+func TestSlowSentinel_ItsMasterDecides(t *testing.T) {
+	inSentinels(t, func(s *outageSuite, nodes map[string]*fakeRedis, _ func(string)) {
+		for _, node := range nodes {
+			node.latency = 30 * time.Millisecond
+		}
+		s.want(1, FromLocal, defaultTimeout)
+		time.Sleep(time.Second)
+		s.want(10, FromRedis, 30*time.Millisecond)
+	})
+}
