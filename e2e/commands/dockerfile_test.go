@@ -1,25 +1,35 @@
 package commands
 
 import (
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"hoko.to/edge/e2e/harness"
 )
 
-func dockerfileCaddyVersion(t *testing.T) string {
+// dockerfile returns the text of the one match of a pattern's group in xcaddy.Dockerfile, whose lines are joined where
+// one ends in a backslash.
+func dockerfile(t testing.TB, pattern string) string {
 	t.Helper()
-	m := regexp.MustCompile(`(?m)^ARG CADDY_VERSION=(\S+)$`).FindStringSubmatch(harness.ReadRoot(t, "xcaddy.Dockerfile"))
-	if m == nil {
-		t.Fatal("no ARG CADDY_VERSION=… in xcaddy.Dockerfile")
+	text := strings.ReplaceAll(harness.ReadRoot(t, "xcaddy.Dockerfile"), "\\\n", "")
+	found := regexp.MustCompile("(?m)"+pattern).FindAllStringSubmatch(text, -1)
+	if len(found) != 1 {
+		t.Fatalf("%s matches %d times in xcaddy.Dockerfile, want once", pattern, len(found))
 	}
-	return m[1]
+	return found[0][1]
+}
+
+func dockerfileCaddyVersion(t testing.TB) string {
+	t.Helper()
+	return dockerfile(t, `^ARG CADDY_RELEASE=(\S+)$`)
 }
 
 func TestTheImageIsBuiltWithTheCaddyOfGoMod(t *testing.T) {
@@ -28,36 +38,53 @@ func TestTheImageIsBuiltWithTheCaddyOfGoMod(t *testing.T) {
 		t.Fatalf("go.mod says %v, xcaddy.Dockerfile %s", m, dockerfileCaddyVersion(t))
 	}
 	for _, from := range regexp.MustCompile(`(?m)^FROM .*$`).FindAllString(harness.ReadRoot(t, "xcaddy.Dockerfile"), -1) {
-		if !strings.Contains(from, "caddy:${CADDY_VERSION}") {
+		if !strings.Contains(from, "caddy:${CADDY_RELEASE}") {
 			t.Errorf("%q is not of that version", from)
 		}
 	}
 }
 
-func TestTheImageIsOptimisedByAProfileOfTheTree(t *testing.T) {
-	m := regexp.MustCompile(`(?m)^.* GOFLAGS=-pgo=/src/(\S+) \\$`).FindStringSubmatch(harness.ReadRoot(t, "xcaddy.Dockerfile"))
-	if m == nil {
-		t.Fatal("no GOFLAGS=-pgo=/src/… in xcaddy.Dockerfile")
+// In BuildKit an ARG wins over an ENV of the base image of the same name; in the other builders it loses.
+func TestImage_BuildArguments(t *testing.T) {
+	version := dockerfileCaddyVersion(t)
+	arguments := []string{"TARGETOS=linux", "TARGETARCH=amd64", "CADDY_RELEASE=" + version, "CADDY_VERSION=" + version}
+	// As https://github.com/caddyserver/caddy-docker sets them.
+	builder := []string{"CADDY_VERSION=v" + version, "XCADDY_VERSION=v0.4.5", "XCADDY_SETCAP=1", "XCADDY_SKIP_CLEANUP=1"}
+	bin := t.TempDir()
+	const xcaddy = "#!/bin/sh\necho \"$GOOS $GOARCH setcap=$XCADDY_SETCAP $1 $2\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "xcaddy"), []byte(xcaddy), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	if profile := harness.ReadRoot(t, m[1]); !strings.HasPrefix(profile, "\x1f\x8b") {
-		t.Errorf("%s is no profile: those of pprof are gzipped", m[1])
+	for precedence, env := range map[string][]string{
+		"ARG wins": slices.Concat(builder, arguments),
+		"ENV wins": slices.Concat(arguments, builder),
+	} {
+		t.Run(precedence, func(t *testing.T) {
+			run := exec.CommandContext(t.Context(), "/bin/sh", "-c", dockerfile(t, `^RUN (.*xcaddy build .*)$`))
+			run.Env = append(env, "PATH="+bin)
+			out, err := run.CombinedOutput()
+			if want := "linux amd64 setcap=0 build v" + version + "\n"; err != nil || string(out) != want {
+				t.Errorf("%v: %swant %s", err, out, want)
+			}
+		})
 	}
 }
 
-// Without its profile, which changes nothing but the code's speed and would double the time of this test.
+func TestTheImageIsOptimisedByAProfileOfTheTree(t *testing.T) {
+	name := dockerfile(t, ` GOFLAGS=-pgo=/src/(\S+) `)
+	if profile := harness.ReadRoot(t, name); !strings.HasPrefix(profile, "\x1f\x8b") {
+		t.Errorf("%s is no profile: those of pprof are gzipped", name)
+	}
+}
+
+// From what the image copies, and without its profile, which changes nothing but the code's speed and would double the
+// time of this test.
 func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := regexp.MustCompile(`(?m)^\s+xcaddy (build .*)$`).FindStringSubmatch(harness.ReadRoot(t, "xcaddy.Dockerfile"))
-	if command == nil {
-		t.Fatal("no xcaddy build in xcaddy.Dockerfile")
-	}
-	built := filepath.Join(t.TempDir(), "caddy")
-	args := strings.NewReplacer("${CADDY_VERSION}", dockerfileCaddyVersion(t), "/src", root, "/usr/bin/caddy", built).Replace(command[1])
+	source, built := copiedSource(t), filepath.Join(t.TempDir(), "caddy")
+	args := strings.NewReplacer("${CADDY_RELEASE}", dockerfileCaddyVersion(t), "/src", source, "/usr/bin/caddy", built).
+		Replace(dockerfile(t, ` xcaddy (build .*)$`))
 	build := exec.CommandContext(t.Context(), "go", append([]string{"tool", "-modfile=tools.mod", "xcaddy"}, strings.Fields(args)...)...)
-	build.Dir = root
+	build.Dir = "../.."
 	build.Env = append(os.Environ(), "GOPROXY="+proxyWithoutUs(t))
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("xcaddy %s: %v\n%s", args, err, out)
@@ -73,6 +100,53 @@ func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
 	}
 	if version, err := exec.CommandContext(t.Context(), built, "version").CombinedOutput(); err != nil || !strings.HasPrefix(string(version), "v"+dockerfileCaddyVersion(t)) {
 		t.Errorf("caddy version: %s %v", version, err)
+	}
+}
+
+// copiedSource returns a directory with what the image copies to /src. Tests and their data are not in it, as
+// .dockerignore says.
+func copiedSource(t testing.TB) string {
+	t.Helper()
+	ignored := harness.ReadRoot(t, ".dockerignore")
+	if !strings.Contains(ignored, "\n**/*_test.go\n") || !strings.Contains(ignored, "\n**/testdata\n") {
+		t.Error(".dockerignore lets an edit of a test compile the image again")
+	}
+	dir := t.TempDir()
+	for _, line := range regexp.MustCompile(`(?m)^COPY (.*) /src/(.*)$`).FindAllStringSubmatch(harness.ReadRoot(t, "xcaddy.Dockerfile"), -1) {
+		for _, from := range strings.Fields(line[1]) {
+			to := filepath.Join(dir, line[2])
+			if line[2] == "" || strings.HasSuffix(line[2], "/") {
+				to = filepath.Join(to, filepath.Base(from))
+			}
+			copyTree(t, filepath.Join("../..", from), to)
+		}
+	}
+	return dir
+}
+
+func copyTree(t testing.TB, from, to string) {
+	t.Helper()
+	err := filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == "testdata":
+			return fs.SkipDir
+		case entry.IsDir() || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		target := filepath.Join(to, strings.TrimPrefix(path, from))
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, content, 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
