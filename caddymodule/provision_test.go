@@ -99,6 +99,8 @@ func TestUnusableSettingsAreRefusedByProvision(t *testing.T) {
 		{"other placeholder", func(a *App) { a.Redis.Prefix = "{http.request.host}" }, "redis: prefix: {http.request.host} is not known here: use {env.*} or {file.*}"},
 		{"no connection string", func(a *App) { a.Postgres.DSN = "postgres://host:port/x" }, "postgres: connection string cannot be parsed"},
 		{"no listening connection string", func(a *App) { a.Postgres.ListenDSN = "postgres://host:port/x" }, "connection string cannot be parsed"},
+		{"quoted connection string", func(a *App) { a.Postgres.DSN = `"postgres://host/x?sslmode=disable"` }, "postgres: connection string is in quotation marks"},
+		{"listening by JDBC", func(a *App) { a.Postgres.ListenDSN = "jdbc:postgresql://host/x?user=a" }, "postgres: listen_dsn: connection string begins with a scheme"},
 		{"no Redis URL", func(a *App) { a.Redis.URL = "localhost:6379" }, "redis url"},
 		{"too many writers", func(a *App) { a.Sales.Writers = 20 }, "max_conns must be at least 24 for 20 writers, not 16"},
 		{"connections out of bounds", func(a *App) { a.Postgres.MaxConns = 5000 }, "postgres: max_conns must be 5 … 1000, not 5000"},

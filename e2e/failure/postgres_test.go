@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ const postgresRoom = 30
 
 func breakablePostgres(t *testing.T) *brokenPostgres {
 	t.Helper()
-	server := testenv.SmallPostgres(t, postgresRoom)
+	server := testenv.PostgresWith(t, map[string]string{"max_connections": strconv.Itoa(postgresRoom)})
 	dsn := server.DSN("postgres")
 	return &brokenPostgres{server, migrateAndSeed(t, dsn), dsn}
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -44,11 +44,11 @@ func Postgres(t testing.TB) *OwnPostgres {
 	return startOwn(t, postgresOptions(serverDir(t)))
 }
 
-// SmallPostgres is a Postgres that has room for so many connections only.
-func SmallPostgres(t testing.TB, connections int) *OwnPostgres {
+// PostgresWith is a Postgres with further settings.
+func PostgresWith(t testing.TB, settings map[string]string) *OwnPostgres {
 	t.Helper()
 	options := postgresOptions(serverDir(t))
-	options.Settings["max_connections"] = strconv.Itoa(connections)
+	maps.Copy(options.Settings, settings)
 	return startOwn(t, options)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -28,8 +27,11 @@ const (
 
 // Connector opens connections whose sessions have certain settings. Behind a PgBouncer that
 // refuses startup parameters it opens them without; the role must then have the settings.
+//
+// Each connection reads anew what the connection string leaves to files (passfile, sslcert, sslkey,
+// sslrootcert, a service), so that rotated credentials need no new Connector.
 type Connector struct {
-	config   *pgxpool.Config
+	dsn      string
 	settings map[string]string
 	refused  atomic.Bool // a pooler refuses the settings; only pools remember it
 }
@@ -37,16 +39,20 @@ type Connector struct {
 // NewConnector returns a Connector for a connection string. What the string sets itself takes
 // precedence over settings. It does not connect. Its error never repeats the string.
 func NewConnector(dsn string, settings map[string]string) (*Connector, error) {
-	config, err := poolConfig(dsn, settings)
-	if err != nil {
+	if err := checkDSN(dsn); err != nil {
 		return nil, err
 	}
-	return &Connector{config: config, settings: settings}, nil
+	c := &Connector{dsn: dsn, settings: settings}
+	_, err := c.config()
+	return c, err
 }
 
 // Connect opens one connection. edit, if not nil, changes its configuration before.
 func (c *Connector) Connect(ctx context.Context, edit func(*pgx.ConnConfig)) (*pgx.Conn, error) {
-	config := c.config.ConnConfig.Copy()
+	config, err := c.config()
+	if err != nil {
+		return nil, err
+	}
 	if edit != nil {
 		edit(config)
 	}
@@ -56,16 +62,25 @@ func (c *Connector) Connect(ctx context.Context, edit func(*pgx.ConnConfig)) (*p
 		conn, err = pgx.ConnectConfig(ctx, config)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("connect to postgres: %w", err)
+		return nil, fmt.Errorf("connect to postgres: %w", ExplainConnect(err))
 	}
 	return conn, nil
 }
 
 // Pool returns a pool of at most maxConns connections, which it opens when they are needed.
 func (c *Connector) Pool(maxConns int) (*pgxpool.Pool, error) {
-	config := c.config.Copy()
+	config, err := pgxpool.ParseConfig(c.dsn)
+	if err != nil {
+		return nil, invalidDSN(err)
+	}
 	config.MaxConns = int32(maxConns)
+	config.PingTimeout = 2 * time.Second
 	config.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
+		fresh, err := c.config()
+		if err != nil {
+			return err
+		}
+		*config = *fresh
 		if c.refused.Load() {
 			c.strip(config)
 		}
@@ -103,13 +118,17 @@ func settingsRefused(err error) bool {
 
 // Connect opens a session for an administrator's command. It never does without the settings.
 func Connect(ctx context.Context, dsn string, settings map[string]string) (*pgx.Conn, error) {
-	config, err := poolConfig(dsn, settings)
+	c, err := NewConnector(dsn, settings)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
+	config, err := c.config()
 	if err != nil {
-		return nil, fmt.Errorf("connect to postgres: %w", err)
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to postgres: %w", ExplainConnect(err))
 	}
 	return conn, nil
 }
@@ -135,13 +154,13 @@ func Pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// poolConfig returns the configuration of a pool, whose ConnConfig serves single connections too.
-func poolConfig(dsn string, settings map[string]string) (*pgxpool.Config, error) {
-	config, err := pgxpool.ParseConfig(dsn)
+// config returns the configuration of one connection, from the connection string and the files and
+// variables that it depends on as they are now.
+func (c *Connector) config() (*pgx.ConnConfig, error) {
+	conn, err := pgx.ParseConfig(c.dsn)
 	if err != nil {
 		return nil, invalidDSN(err)
 	}
-	conn := config.ConnConfig
 	if conn.ConnectTimeout <= 0 {
 		conn.ConnectTimeout = connectTimeout
 	}
@@ -154,11 +173,10 @@ func poolConfig(dsn string, settings map[string]string) (*pgxpool.Config, error)
 	conn.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
 	setDefault(conn.RuntimeParams, "application_name", "hoko-edge")
 	setDefault(conn.RuntimeParams, "client_encoding", "UTF8") // what we send, whatever the database's encoding is
-	for name, value := range settings {
+	for name, value := range c.settings {
 		setDefault(conn.RuntimeParams, name, value)
 	}
-	config.PingTimeout = 2 * time.Second
-	return config, nil
+	return conn, nil
 }
 
 // dialer notices a peer that vanished: otherwise a query waits for the kernel's retransmissions,
@@ -184,16 +202,6 @@ func severalHosts(config pgconn.Config) bool {
 		}
 	}
 	return false
-}
-
-// invalidDSN says what is wrong with a connection string without repeating any of it: in a
-// malformed one, the end of the password is unknown.
-func invalidDSN(err error) error {
-	if file, ok := errors.AsType[*fs.PathError](err); ok {
-		return fmt.Errorf("connection string names a file: %w", file)
-	}
-	return errors.New("connection string cannot be parsed: it must be postgres://user:password@host:5432/database " +
-		"or key=value pairs, and in the former a password's special characters must be percent-encoded")
 }
 
 func setDefault(params map[string]string, name, value string) {

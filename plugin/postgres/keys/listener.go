@@ -57,7 +57,7 @@ func NewListener(o postgres.Options, keys *Store, sink Events) (*Listener, error
 	}
 	connector, err := postgres.NewConnector(o.ListenDSN, nil)
 	if err != nil {
-		return nil, fmt.Errorf("listener: %w", err)
+		return nil, fmt.Errorf("listen_dsn: %w", err)
 	}
 	return &Listener{connector: connector, keys: keys, sink: sink, logger: o.Logger, channel: "hoko_heartbeat_" + strings.ToLower(rand.Text())}, nil
 }

@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Each of them would connect to some other database, to none, or fail what is asked of it.
+func TestDSN_ThatCannotWorkIsRefused(t *testing.T) {
+	t.Setenv("PGSERVICEFILE", "/no/such/service.conf")
+	const bom = "\ufeff"
+	for dsn, want := range map[string]string{
+		`"postgres://hoko:s3cret@host/db?sslmode=disable"`:                "is in quotation marks",
+		`'postgres://hoko:s3cret@host/db?sslmode=disable'`:                "is in quotation marks",
+		` "host=host password=s3cret"`:                                    "is in quotation marks",
+		" postgres://hoko:s3cret@host/db?sslmode=disable":                 "begins or ends with a blank",
+		"postgres://hoko:s3cret@host/db ":                                 "begins or ends with a blank",
+		"postgresql://hoko:s3cret@host/db\r\n":                            "begins or ends with a blank",
+		bom + "postgres://hoko:s3cret@host/db?sslmode=disable":            "byte order mark",
+		bom + "host=host password=s3cret":                                 "byte order mark",
+		"jdbc:postgresql://host/db?user=hoko&password=s3cret":             "a scheme that is neither",
+		"postgresql+asyncpg://hoko:s3cret@host/db?ssl=require":            "a scheme that is neither",
+		"Postgres://hoko:s3cret@host/db?sslmode=disable":                  "a scheme that is neither",
+		"mysql://hoko:s3cret@host/db":                                     "a scheme that is neither",
+		"DATABASE_URL=postgres://hoko:s3cret@host/db":                     "no setting of Postgres",
+		"database_url=postgres://hoko:s3cret@host/db":                     "no setting of Postgres",
+		"url=jdbc:postgresql://hoko:s3cret@host/db":                       "no setting of Postgres",
+		"host=host my-s3cret=x":                                           "no setting of Postgres",
+		"postgres://hoko:s3cret@host/db?statement_cache_capacity=0":       "statement_cache_capacity: the edge prepares its statements itself",
+		"postgres://hoko:s3cret@host/db?statement_cache_capacity=x":       "statement_cache_capacity: the edge prepares its statements itself",
+		"postgres://hoko:s3cret@host/db?description_cache_capacity=0":     "description_cache_capacity: ",
+		"postgres://hoko:s3cret@host/db?default_query_exec_mode=exec":     "default_query_exec_mode: ",
+		"postgres://hoko:s3cret@host/db?pool_max_conns=3":                 "set max_conns in the postgres block",
+		"postgres://hoko:s3cret@host/db?pool_max_conns=s3cret":            "set max_conns in the postgres block",
+		"postgres://hoko:s3cret@host/db?schema=public":                    "schema: the edge's relations are always in the schema hoko",
+		"postgres://hoko:s3cret@host/db?pgbouncer=true":                   "pgbouncer: ",
+		"postgres://hoko:s3cret@host/db?connection_limit=5":               "connection_limit: the edge sizes its pools itself",
+		"postgres://hoko:s3cret@host/db?sslaccept=strict":                 "sslaccept: use sslmode=require",
+		"postgres://hoko:s3cret@host/db?currentSchema=public":             "currentSchema: ",
+		"postgres://hoko:s3cret@host/db?ssl=false":                        "ssl: use sslmode",
+		"postgres://hoko:s3cret@host/db?gssencmode=disable":               "gssencmode: the edge does not need it",
+		"hostaddr=10.0.0.1 password=s3cret":                               "hostaddr: use host",
+		"service=none password=s3cret":                                    "names a service: its file",
+		"postgres://hoko:s3cret@host/db?sslcert=/s3.crt":                  "are required",
+		"postgres://hoko:s3cret@host/db?sslmode=s3cret":                   "sslmode is invalid",
+		"postgres://hoko:s3cret@host/db?sslrootcert=dsn_internal_test.go": "unable to add CA",
+		"postgres://hoko:s3cret@host/db?sslrootcert=/no/such/ca.pem":      "names a file: open /no/such/ca.pem",
+		"postgres://hoko:s3cret@host:port/db":                             "cannot be parsed",
+		"postgres://hoko:s3/cret@host/db":                                 "cannot be parsed",
+		"postgres://hoko:s3%cret@host/db":                                 "cannot be parsed",
+		"postgres://hoko:@s3cret@host:x/db":                               "cannot be parsed",
+		"host=host password=s3cret port=x":                                "cannot be parsed",
+		"host=host password = 's3cret":                                    "cannot be parsed",
+		"password:s3cret":                                                 "cannot be parsed",
+		"postgres://hoko:s3cret@host/db?connect_timeout=x":                "cannot be parsed",
+	} {
+		_, err := NewConnector(dsn, nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", dsn, err, want)
+			continue
+		}
+		if text := err.Error(); strings.Contains(text, "s3") || strings.Contains(text, "cret") {
+			t.Errorf("%q: repeated in %q", dsn, text)
+		}
+	}
+}
+
+func TestDSN_ThatWorksIsAccepted(t *testing.T) {
+	for _, dsn := range []string{
+		"postgres://hoko:p%20w@host/db", "postgresql:///db?host=/run/postgresql", "postgres://one:1,two:2/db?target_session_attrs=read-write",
+		" host=host\tdbname=db password='postgres' ", "host=host password='\"'", "postgres://host/db?DateStyle=ISO&TimeZone=UTC&search_path=a",
+		"postgres://host/db?options=endpoint%3Dmain&channel_binding=prefer&application_name=https://example.com", "postgres://host/db?ssl=true",
+		"host=host my.setting=x idle_session_timeout=0", "postgres://host/db?passfile=/no/such/file",
+	} {
+		if _, err := NewConnector(dsn, nil); err != nil {
+			t.Errorf("%q: %v", dsn, err)
+		}
+	}
+}
+
+func TestConnectionSettings(t *testing.T) {
+	t.Setenv("PGCONNECT_TIMEOUT", "")
+	parse := func(dsn string) *pgx.ConnConfig {
+		t.Helper()
+		c, err := NewConnector(dsn, map[string]string{"jit": "off"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := c.config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return config
+	}
+	t.Run("defaults", func(t *testing.T) {
+		c := parse("postgres://host/db")
+		if c.ConnectTimeout != connectTimeout || c.RuntimeParams["application_name"] != "hoko-edge" || c.RuntimeParams["jit"] != "off" {
+			t.Errorf("%v %v", c.ConnectTimeout, c.RuntimeParams)
+		}
+		if c.ValidateConnect != nil {
+			t.Error("a single host may be anything")
+		}
+	})
+	t.Run("the connection string's own come first", func(t *testing.T) {
+		c := parse("postgres://host/db?connect_timeout=7&application_name=mine&jit=on")
+		if c.ConnectTimeout != 7*time.Second || c.RuntimeParams["application_name"] != "mine" || c.RuntimeParams["jit"] != "on" {
+			t.Errorf("%v %v", c.ConnectTimeout, c.RuntimeParams)
+		}
+	})
+	t.Run("of several hosts the primary", func(t *testing.T) {
+		for _, dsn := range []string{"postgres://one,two/db", "postgres://one:1,one:2/db"} {
+			if parse(dsn).ValidateConnect == nil {
+				t.Errorf("%s: any host would do", dsn)
+			}
+		}
+	})
+}

@@ -1,0 +1,245 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/keys"
+	"hoko.to/edge/plugin/postgres/sales"
+	"hoko.to/edge/plugin/sale"
+)
+
+// rotating is a server at which the role "rotated" logs in with credentials that change.
+type rotating struct {
+	testenv.DB
+	*testenv.OwnPostgres
+	dir string // of the client's files
+}
+
+func startRotating(t *testing.T, port int) *rotating {
+	t.Helper()
+	server := testenv.PostgresWith(t, map[string]string{"listen_addresses": "127.0.0.1", "port": strconv.Itoa(port)})
+	dsn := server.DSN("postgres")
+	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
+	r := &rotating{testenv.Connect(t, dsn), server, t.TempDir()}
+	r.Exec(pgtest.Catalogue)
+	r.Exec("CREATE ROLE rotated LOGIN SUPERUSER")
+	r.write("pg_hba.conf", []byte("local all postgres trust\nlocal all rotated scram-sha-256\nhostssl all rotated 127.0.0.1/32 cert\n"))
+	r.Exec("SELECT pg_reload_conf()")
+	return r
+}
+
+// write has the server write a file of its data directory, so that it is the server's own.
+func (r *rotating) write(name string, content []byte) {
+	r.T.Helper()
+	r.Exec(fmt.Sprintf(`COPY (SELECT unnest(string_to_array('%s', E'\n'))) TO PROGRAM 'umask 077; cat > %s'`, content, name))
+}
+
+func (r *rotating) file(name string) string { return filepath.Join(r.dir, name) }
+
+func (r *rotating) put(name string, content []byte) {
+	r.T.Helper()
+	if err := os.WriteFile(r.file(name), content, 0o600); err != nil {
+		r.T.Fatal(err)
+	}
+}
+
+// setPassword changes the role's password, and the file that holds it.
+func (r *rotating) setPassword(file, format, password string) {
+	r.T.Helper()
+	r.Exec("ALTER ROLE rotated PASSWORD '" + password + "'")
+	r.put(file, fmt.Appendf(nil, format, password))
+}
+
+// issue has a new authority certify the server and the client.
+func (r *rotating) issue() {
+	r.T.Helper()
+	ca, server, serverKey, client, clientKey := certificates(r.T)
+	r.write("ca.crt", ca)
+	r.write("server.crt", server)
+	r.write("server.key", serverKey)
+	for _, setting := range []string{"ssl_ca_file = 'ca.crt'", "ssl = on"} {
+		r.Exec("ALTER SYSTEM SET " + setting)
+	}
+	before := testenv.Value[time.Time](r.DB, "SELECT pg_conf_load_time()")
+	r.Exec("SELECT pg_reload_conf()")
+	testenv.Until(r.T, "the configuration is read", func() bool {
+		return testenv.Value[bool](testenv.Connect(r.T, r.DSN("postgres")), "SELECT pg_conf_load_time() > $1", before)
+	})
+	r.put("ca.crt", ca)
+	r.put("client.crt", client)
+	r.put("client.key", clientKey)
+}
+
+// certificates are of a new authority, of a server at 127.0.0.1 and of the role.
+func certificates(t testing.TB) (ca, server, serverKey, client, clientKey []byte) {
+	t.Helper()
+	now := time.Now()
+	template := func(name string) *x509.Certificate {
+		return &x509.Certificate{SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: name},
+			NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	}
+	authority := template(fmt.Sprint("authority ", now.UnixNano()))
+	authority.IsCA, authority.BasicConstraintsValid, authority.KeyUsage = true, true, x509.KeyUsageCertSign
+	issuer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(c *x509.Certificate, key *ecdsa.PrivateKey) (certificate, pemKey []byte) {
+		der, err := x509.CreateCertificate(rand.Reader, c, authority, &key.PublicKey, issuer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keyDER, err := x509.MarshalECPrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
+	}
+	certify := func(name string) (certificate, pemKey []byte) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sign(template(name), key)
+	}
+	ca, _ = sign(authority, issuer)
+	server, serverKey = certify("127.0.0.1")
+	client, clientKey = certify("rotated")
+	return ca, server, serverKey, client, clientKey
+}
+
+// listening counts how often a listener began to listen.
+type listening chan struct{}
+
+func (l listening) Listening()  { l <- struct{}{} }
+func (listening) Notify(string) {}
+func (listening) Deaf()         {}
+
+// clients are everything that an edge connects with.
+type clients struct {
+	keys      *keys.Store
+	sales     *sales.Store
+	listening listening
+	log       testenv.Log
+}
+
+func connectClients(t *testing.T, dsn string) *clients {
+	t.Helper()
+	c := &clients{listening: make(listening, 10)}
+	o := postgres.Options{DSN: dsn, Logger: c.log.Logger()}
+	c.keys = pgtest.OpenKeys(t, o)
+	c.sales = pgtest.OpenStore(t, dsn, func(o *postgres.Options) { o.Logger = c.log.Logger() })
+	listener, err := keys.NewListener(o, c.keys, c.listening)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- listener.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return c
+}
+
+// lookUp looks an unknown key up. It returns no error if that works.
+func (c *clients) lookUp(t *testing.T) error {
+	if _, err := c.keys.Key(testenv.Guarded(t), apikey.Hash{}); !errors.Is(err, apikey.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// wantWorking waits until everything is connected.
+func (c *clients) wantWorking(t *testing.T) {
+	t.Helper()
+	if err := c.lookUp(t); err != nil {
+		t.Error(err)
+	}
+	pgtest.MustRecord(t, c.sales, pgtest.Sell("k"))
+	select {
+	case <-c.listening:
+	case <-testenv.Guarded(t).Done():
+		t.Fatalf("it does not listen again:\n%s", c.log.String())
+	}
+}
+
+func TestRotatedCredentials_NeedNoReload(t *testing.T) {
+	const passLine = "*:*:*:rotated:%s\n"
+	for name, c := range map[string]struct {
+		env, parameter, format, want string // FILE is the file's path
+	}{
+		"passfile":     {"", "&passfile=FILE", passLine, "no password: neither the connection string nor a passfile"},
+		"PGPASSFILE":   {"PGPASSFILE", "", passLine, "no password: neither the connection string nor a passfile"},
+		"service file": {"PGSERVICEFILE", "&service=hoko", "[hoko]\npassword=%s\n", "connection string names a service"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := startRotating(t, testenv.FreePort(t))
+			r.setPassword("file", c.format, "s3cret_old")
+			if c.env != "" {
+				t.Setenv(c.env, r.file("file"))
+			}
+			parameter := strings.Replace(c.parameter, "FILE", r.file("file"), 1)
+			testRotation(t, r, r.DSN("postgres")+"&user=rotated"+parameter, c.want,
+				func() { os.Remove(r.file("file")) },
+				func() { r.setPassword("file", c.format, "s3cret_new") })
+		})
+	}
+	t.Run("certificates", func(t *testing.T) {
+		port := testenv.FreePort(t)
+		r := startRotating(t, port)
+		r.issue()
+		dsn := fmt.Sprintf("postgres://rotated@127.0.0.1:%d/postgres?sslmode=verify-full&sslrootcert=%s&sslcert=%s&sslkey=%s",
+			port, r.file("ca.crt"), r.file("client.crt"), r.file("client.key"))
+		testRotation(t, r, dsn, "sslmode, sslrootcert, sslcert or sslkey cannot be used: failed to decode sslkey",
+			func() { r.put("client.key", []byte("s3cret: half written")) }, r.issue)
+	})
+}
+
+// endConnections has everything connect again.
+func (r *rotating) endConnections() {
+	r.T.Helper()
+	r.Exec("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'rotated'")
+}
+
+// testRotation ends all connections while the credentials are spoiled, and then renews these.
+func testRotation(t *testing.T, r *rotating, dsn, want string, spoil, renew func()) {
+	t.Helper()
+	c := connectClients(t, dsn)
+	c.wantWorking(t)
+	spoil()
+	r.endConnections()
+	_, unsold := c.sales.Record(testenv.Guarded(t), pgtest.Sell("k"))
+	if err := c.lookUp(t); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a lookup fails with %v, want %s", err, want)
+	}
+	if !errors.Is(unsold, sale.ErrNotRecorded) || !strings.Contains(unsold.Error(), want) {
+		t.Errorf("a sale fails with %v, want %s", unsold, want)
+	}
+	renew()
+	r.endConnections()
+	c.wantWorking(t)
+	if strings.Contains(c.log.String(), "s3cret") {
+		t.Errorf("logged a secret:\n%s", c.log.String())
+	}
+}
