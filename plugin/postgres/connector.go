@@ -168,6 +168,7 @@ func (c *Connector) config() (*pgx.ConnConfig, error) {
 	if conn.ValidateConnect == nil && severalHosts(conn.Config) {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
+	conn.AfterConnect = liftTimeouts(conn.RuntimeParams)
 	// pgx queues notifications that are not consumed, and behind a pooler a session may still
 	// listen for its previous user.
 	conn.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
