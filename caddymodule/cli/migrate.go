@@ -16,7 +16,9 @@ func migrateCommand() *cobra.Command {
 		Short: "Creates the schema hoko, or brings it up to this version",
 		Long: `Creates the schema hoko in the database, or brings it up to the version of this
 binary. Migrations only add, so edges of the previous version keep running; run it
-before you upgrade them. Several may run at the same time: the others wait.
+before you upgrade them. Several may run at the same time: the others wait. If
+another session holds a lock on a table, it tries again and again rather than have
+sales wait behind it.
 
 It needs the rights of the schema's owner, and its own session: if the edges
 reach Postgres through a PgBouncer in transaction mode, give it the address of

@@ -4,11 +4,16 @@ import (
 	"cmp"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strconv"
+	"time"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/tern/v2/migrate"
 )
 
@@ -21,16 +26,28 @@ const migrateLock int64 = 0x686f6b6f // "hoko"
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// Migrate brings the schema hoko up to the version of this binary. It may run
-// while edges do, and several times at once: the others wait. A newer schema is
-// left as it is, with a warning.
+// lockTimeout bounds a migration's wait for a lock. What comes behind it waits as long: an ALTER TABLE
+// that waits for a dump would keep all sales from the table. It is tried again until it gets its locks.
+const (
+	lockTimeout    = 200 * time.Millisecond
+	firstLockPause = 500 * time.Millisecond
+	lastLockPause  = 10 * time.Second
+)
+
+// Migrate brings the schema hoko up to the version of this binary. It may run while edges do, and
+// several times at once: the others wait. A newer schema is left as it is, with a warning. Each
+// migration is a transaction, the first one with the schema itself, so an error leaves the version
+// before, or nothing.
 //
-// It needs a session of its own: with a PgBouncer in transaction mode in
-// between, give it the address of the database itself.
+// It needs a session of its own: with a PgBouncer in transaction mode in between, give it the address
+// of the database itself.
 func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
 	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
-	// The role may have the timeouts of the edge's sessions; waiting for another migration exceeds them.
-	conn, err := Connect(ctx, dsn, map[string]string{"lock_timeout": "0", "statement_timeout": "0"})
+	// The role may have the timeouts of the edge's sessions.
+	conn, err := Connect(ctx, dsn, map[string]string{
+		"lock_timeout":      strconv.FormatInt(lockTimeout.Milliseconds(), 10),
+		"statement_timeout": "0",
+	})
 	if err != nil {
 		return err
 	}
@@ -39,23 +56,18 @@ func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
 	if err := lockMigrations(ctx, conn, logger); err != nil {
 		return err
 	}
-	if err := createSchema(ctx, conn); err != nil {
-		return err
-	}
-	migrator, err := newMigrator(ctx, conn, logger)
+	current, err := schemaVersion(ctx, conn)
 	if err != nil {
 		return err
 	}
-	current, err := migrator.GetCurrentVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", versionTable, err)
-	}
-	if latest := latestVersion(); current > latest {
+	latest := latestVersion()
+	if current > latest {
 		warnNewerSchema(logger, current, latest)
-		return nil
 	}
-	if err := migrator.Migrate(ctx); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+	for version := current + 1; version <= latest; version++ {
+		if err := migrateUnblocked(ctx, conn, version, logger); err != nil {
+			return fmt.Errorf("migrate to version %d: %w", version, err)
+		}
 	}
 	return nil
 }
@@ -81,45 +93,83 @@ func lockMigrations(ctx context.Context, conn *pgx.Conn, logger *slog.Logger) er
 		return nil
 	}
 	logger.Info("waiting for another migration to end")
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrateLock); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT set_config('lock_timeout', '0', true), pg_advisory_lock($1)", migrateLock); err != nil {
 		return fmt.Errorf("wait for another migration: %w", err)
 	}
 	return nil
 }
 
-// createSchema asks first: CREATE SCHEMA IF NOT EXISTS requires the right to
-// create schemas also where it exists.
-func createSchema(ctx context.Context, conn *pgx.Conn) error {
-	var exists bool
-	if err := conn.QueryRow(ctx, "SELECT to_regnamespace('hoko') IS NOT NULL").Scan(&exists); err != nil {
-		return fmt.Errorf("look for schema hoko: %w", err)
+// migrateUnblocked tries until no other session's lock is in the way, or ctx ends.
+func migrateUnblocked(ctx context.Context, conn *pgx.Conn, version int32, logger *slog.Logger) error {
+	logger.Info("migrating", slog.Int("version", int(version)), slog.String("name", migrations()[version-1]))
+	for pause := firstLockPause; ; pause = min(2*pause, lastLockPause) {
+		err := pgx.BeginFunc(ctx, conn, func(pgx.Tx) error { return migrateTo(ctx, conn, version) })
+		if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != pgerrcode.LockNotAvailable {
+			return err
+		}
+		logger.Warn("another session holds a lock that a migration needs: trying again, so that nothing waits behind it",
+			slog.Int("version", int(version)), slog.Any("error", err))
+		if !Pause(ctx, pause) {
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
 	}
-	if exists {
-		return nil
+}
+
+// migrateTo runs one migration in the open transaction.
+func migrateTo(ctx context.Context, conn *pgx.Conn, version int32) error {
+	if err := createVersionTable(ctx, conn); err != nil {
+		return err
 	}
-	if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS hoko"); err != nil {
-		return fmt.Errorf("create schema hoko (as the owner of the database: --database-url): %w", err)
+	migrator, err := migrate.NewMigratorEx(ctx, conn, versionTable, &migrate.MigratorOptions{DisableTx: true})
+	if err != nil {
+		return fmt.Errorf("look for %s: %w", versionTable, err)
+	}
+	for i, name := range migrations() {
+		sql := ReadQuery(migrationFiles, "migrations/"+name)
+		migrator.Migrations = append(migrator.Migrations, &migrate.Migration{
+			Sequence: int32(i + 1),
+			Name:     name,
+			// Not as UpSQL, which tern takes apart if the transaction is not its own.
+			UpFunc: func(ctx context.Context, conn *pgx.Conn) error {
+				if _, err := conn.Exec(ctx, sql); err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+				return nil
+			},
+		})
+	}
+	return migrator.MigrateTo(ctx, version)
+}
+
+// createVersionTable makes tern's table where it is missing, with a primary key: without one, Postgres
+// refuses the UPDATE of the version if a publication is for all tables. Earlier versions made it
+// without. It asks first: CREATE SCHEMA IF NOT EXISTS requires the right to create schemas also where
+// the schema exists.
+func createVersionTable(ctx context.Context, conn *pgx.Conn) error {
+	var schema, table, key bool
+	const question = `SELECT to_regnamespace('hoko') IS NOT NULL, to_regclass('` + versionTable + `') IS NOT NULL,
+		EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass('` + versionTable + `') AND indisprimary)`
+	if err := conn.QueryRow(ctx, question).Scan(&schema, &table, &key); err != nil {
+		return fmt.Errorf("look for %s: %w", versionTable, err)
+	}
+	sql := "INSERT INTO " + versionTable + " SELECT 0 WHERE NOT EXISTS (SELECT FROM " + versionTable + ")"
+	switch {
+	case !table:
+		sql = "CREATE TABLE " + versionTable + " (version int4 PRIMARY KEY);" + sql
+	case !key:
+		sql = "ALTER TABLE " + versionTable + " ADD PRIMARY KEY (version);" + sql
+	}
+	if !schema {
+		sql = "CREATE SCHEMA hoko;" + sql
+	}
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("create %s: %w", versionTable, err)
 	}
 	return nil
 }
 
-func newMigrator(ctx context.Context, conn *pgx.Conn, logger *slog.Logger) (*migrate.Migrator, error) {
-	migrator, err := migrate.NewMigrator(ctx, conn, versionTable)
-	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", versionTable, err)
-	}
-	for _, name := range migrations() {
-		migrator.AppendMigration(name, ReadQuery(migrationFiles, "migrations/"+name), "")
-	}
-	migrator.OnStart = func(version int32, name, _, _ string) {
-		logger.Info("migrating", slog.Int("version", int(version)), slog.String("name", name))
-	}
-	return migrator, nil
-}
-
 // migrations returns the names of the migrations' files in their order. Their number is the schema that
-// this binary was made for: tern numbers them from 1 without a gap. They use none of tern's directives,
-// which are comments.
+// this binary was made for: tern numbers them from 1 without a gap.
 func migrations() []string {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {

@@ -38,6 +38,79 @@ func TestMigratingAtOnceSucceedsForAll(t *testing.T) {
 	}
 }
 
+// migrateAsBefore makes version 1 as earlier versions of the edge did: its version has no primary key.
+func migrateAsBefore(t *testing.T, db testenv.DB) {
+	t.Helper()
+	db.Exec("CREATE SCHEMA hoko")
+	ctx := testenv.Guarded(t)
+	first, err := migrate.NewMigrator(ctx, db.Conn, "hoko.schema_version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(first.LoadMigrations(os.DirFS("migrations")), first.MigrateTo(ctx, 1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Change data capture publishes all tables, and Postgres then refuses updates of those without a primary key.
+func TestMigrate_WithAllTablesPublished(t *testing.T) {
+	const publish = "CREATE PUBLICATION everything FOR ALL TABLES"
+	for name, prepare := range map[string]func(*testing.T, testenv.DB){
+		"new": func(_ *testing.T, db testenv.DB) { db.Exec(publish) },
+		"left empty by an earlier": func(_ *testing.T, db testenv.DB) {
+			db.Exec(publish + "; CREATE SCHEMA hoko; CREATE TABLE hoko.schema_version (version int4 NOT NULL)")
+		},
+		"made by an earlier version": func(t *testing.T, db testenv.DB) { migrateAsBefore(t, db); db.Exec(publish) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
+			prepare(t, testenv.Connect(t, dsn))
+			if err := postgres.Migrate(ctx, dsn, nil); err != nil {
+				t.Fatal(err)
+			}
+			if current, latest, err := postgres.MigrationStatus(ctx, dsn); err != nil || current != latest {
+				t.Errorf("status is %d of %d, %v", current, latest, err)
+			}
+		})
+	}
+}
+
+func TestMigrate_ThatFailsLeavesNothing(t *testing.T) {
+	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
+	db := testenv.Connect(t, dsn)
+	db.Exec(`CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no triggers here'; END $$;
+		CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION public.refuse()`)
+	if err := postgres.Migrate(ctx, dsn, nil); err == nil || !strings.Contains(err.Error(), "001_hoko.sql: ERROR: no triggers here") {
+		t.Errorf("error %v", err)
+	}
+	if testenv.Value[bool](db, "SELECT to_regnamespace('hoko') IS NOT NULL") {
+		t.Error("it left a schema behind")
+	}
+	db.Exec("DROP EVENT TRIGGER refuse")
+	if err := postgres.Migrate(ctx, dsn, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// What comes behind a waiting ALTER TABLE waits, too: an edge that connects, and with other migrations its sales.
+func TestMigrate_BehindADumpBlocksNobody(t *testing.T) {
+	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
+	db, dump := testenv.Connect(t, dsn), testenv.Connect(t, dsn)
+	migrateAsBefore(t, db)
+	dump.Exec("BEGIN; SELECT FROM hoko.schema_version")
+	var log testenv.Log
+	migrated := make(chan error, 1)
+	go func() { migrated <- postgres.Migrate(ctx, dsn, log.Logger()) }()
+	log.Wait(t, "another session holds a lock", "version=2")
+	if err := postgres.CheckSchema(ctx, db.Conn, nil); !errors.Is(err, postgres.ErrSchema) {
+		t.Errorf("the schema is %v, want an older one", err)
+	}
+	dump.Exec("COMMIT")
+	if err := <-migrated; err != nil {
+		t.Error(err)
+	}
+}
+
 // An edge of the version before goes on meanwhile.
 func TestEarlierSchemaIsUpgraded(t *testing.T) {
 	for name, adopt := range map[string]string{
@@ -48,14 +121,7 @@ func TestEarlierSchemaIsUpgraded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 			db, listener := testenv.Connect(t, dsn), testenv.Connect(t, dsn)
-			db.Exec("CREATE SCHEMA hoko")
-			first, err := migrate.NewMigrator(ctx, db.Conn, "hoko.schema_version")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(first.LoadMigrations(os.DirFS("migrations")), first.MigrateTo(ctx, 1)); err != nil {
-				t.Fatal(err)
-			}
+			migrateAsBefore(t, db)
 			db.Exec(adopt)
 			db.Exec("BEGIN; SELECT FROM hoko.workspaces") // a lookup that lasts
 			if err := postgres.Migrate(ctx, dsn, nil); err != nil {
