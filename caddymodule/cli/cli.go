@@ -11,6 +11,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"hoko.to/edge/plugin/postgres"
 )
 
 // Register adds the command `caddy hoko` to Caddy.
@@ -43,7 +45,7 @@ func onDatabase(cmd *cobra.Command, run func(ctx context.Context, cmd *cobra.Com
 		}
 		ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer cancel()
-		return run(ctx, cmd, dsn)
+		return postgres.OwnerError(run(ctx, cmd, dsn))
 	}
 	return cmd
 }

@@ -58,7 +58,8 @@ retry is not a second sale; it is answered with an empty name and nulls.
 
 Erase the person from your own tables first: a sale that arrives meanwhile is
 answered, and remembered, with what stands there. Sales that are just being
-recorded are waited for, a minute at most. It needs the rights of the schema's owner.`,
+recorded are waited for, a minute at most. A customer whom neither the workspace nor
+an answer knows is an error. It needs the rights of the schema's owner.`,
 	}, eraseAnswers)
 	cmd.Flags().String("workspace", "", "id or name of the customer's workspace")
 	cmd.Flags().String("customer", "", "the customer's external id, as the sales name it in customerExternalId")

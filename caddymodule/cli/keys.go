@@ -54,7 +54,8 @@ func createKey(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "key %s of workspace %s, known as %s; it is shown only now:\n", created.ID, created.WorkspaceID, created.Start)
+	fmt.Fprintf(cmd.ErrOrStderr(), "key %s of workspace %s, known as %s; it is shown only now:\n",
+		admin.Printable(created.ID), admin.Printable(created.WorkspaceID), created.Start)
 	fmt.Fprintln(cmd.OutOrStdout(), created.Key)
 	return nil
 }
@@ -124,9 +125,14 @@ func printKeys(w io.Writer, keys []admin.KeyInfo, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tSTARTS\tWORKSPACE\tNAME\tSTATE\tLIMIT\tSCOPES\tHOSTNAMES")
 	for _, key := range keys {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			key.ID, key.Start, key.WorkspaceID, cmp.Or(key.Name, "-"), keyState(key, now), limitText(key.Limit),
-			cmp.Or(strings.Join(key.Scopes, ","), "-"), cmp.Or(strings.Join(key.Hostnames, ","), "-"))
+		cells := []string{
+			key.ID, key.Start, admin.WorkspaceText(key.WorkspaceID, key.WorkspaceName), cmp.Or(key.Name, "-"), keyState(key, now), limitText(key.Limit),
+			cmp.Or(strings.Join(key.Scopes, ","), "-"), cmp.Or(strings.Join(key.Hostnames, ","), "-"),
+		}
+		for i := range cells {
+			cells[i] = admin.Printable(cells[i])
+		}
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
 	return table.Flush()
 }
@@ -173,6 +179,6 @@ func revokeKey(ctx context.Context, cmd *cobra.Command, dsn string) error {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "key %s (%s) of workspace %s is revoked since %s\n",
-		revoked.ID, revoked.Start, revoked.WorkspaceID, revoked.RevokedAt.UTC().Format(time.RFC3339))
+		admin.Printable(revoked.ID), admin.Printable(revoked.Start), admin.WorkspaceText(revoked.WorkspaceID, revoked.WorkspaceName), revoked.RevokedAt.UTC().Format(time.RFC3339))
 	return nil
 }

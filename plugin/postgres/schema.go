@@ -80,3 +80,13 @@ func lacksSchema(err error) bool {
 	}
 	return false
 }
+
+// OwnerError adds to an error about missing rights whose rights an administrator's command needs.
+func OwnerError(err error) error {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || refused.Code != pgerrcode.InsufficientPrivilege {
+		return err
+	}
+	return fmt.Errorf("%w: give --database-url the connection string of the owner of the schema hoko, "+
+		"or of the database if it has no such schema", err)
+}

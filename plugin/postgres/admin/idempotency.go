@@ -49,8 +49,9 @@ func CleanIdempotencyKeys(ctx context.Context, dsn string, olderThan time.Durati
 // EraseAnswers removes the name, e-mail, phone, avatar and metadata from every
 // answer that is remembered for sales to one customer of a workspace, which is
 // given by id or name, and returns how many answers they were. The keys stay, so
-// that a retry does not record its sale again. It needs the rights of the
-// schema's owner.
+// that a retry does not record its sale again. A customer that neither the
+// workspace nor a remembered answer knows is an error. It needs the rights of
+// the schema's owner.
 func EraseAnswers(ctx context.Context, dsn, workspace, customerExternalID string) (erased int64, err error) {
 	if workspace == "" || customerExternalID == "" {
 		return 0, errors.New("name the workspace and the customer's external id")
@@ -71,7 +72,26 @@ func EraseAnswers(ctx context.Context, dsn, workspace, customerExternalID string
 	if err != nil {
 		return erased, fmt.Errorf("erase remembered answers: %w", err)
 	}
-	return erased, nil
+	if erased > 0 {
+		return erased, nil
+	}
+	return 0, checkCustomer(ctx, conn, id, customerExternalID)
+}
+
+// checkCustomer returns an error if there is no such customer. One that is erased from the site's
+// tables may still stand in answers, without its name.
+func checkCustomer(ctx context.Context, conn *pgx.Conn, workspaceID, externalID string) error {
+	const known = `SELECT EXISTS (SELECT FROM hoko.customers WHERE workspace_id = $1 AND external_id = $2)
+		OR EXISTS (SELECT FROM hoko.idempotency_keys WHERE workspace_id = $1 AND response #>> '{customer,externalId}' = $2)`
+	var exists bool
+	if err := conn.QueryRow(ctx, known, workspaceID, externalID).Scan(&exists); err != nil {
+		return fmt.Errorf("look for customer: %w", postgres.SchemaError(err))
+	}
+	if !exists {
+		return fmt.Errorf("no such customer: neither workspace %s nor a remembered answer of its sales knows the external id %q",
+			Printable(workspaceID), externalID)
+	}
+	return nil
 }
 
 // openSalesWait bounds the wait for sales that are just being recorded.

@@ -263,3 +263,15 @@ func TestAdministrationWithoutSchemaNamesTheRemedy(t *testing.T) {
 		})
 	}
 }
+
+// A view over a site's tables may have nothing for what only people read.
+func TestListKeys_WithoutNames(t *testing.T) {
+	dsn := testenv.Database(t)
+	testenv.Connect(t, dsn).Exec(`ALTER TABLE hoko.workspaces ALTER name DROP NOT NULL; ALTER TABLE hoko.api_keys ALTER name DROP NOT NULL, ALTER key_start DROP NOT NULL;
+		INSERT INTO hoko.workspaces (id, name) VALUES ('w', NULL); INSERT INTO hoko.api_keys (workspace_id, key_hash, name, key_start) VALUES ('w', sha256('k'), NULL, NULL)`)
+	for _, workspace := range []string{"", "w"} {
+		if keys, err := admin.ListKeys(testenv.Guarded(t), dsn, workspace); err != nil || len(keys) != 1 || keys[0].Name != "" {
+			t.Errorf("%+v, %v", keys, err)
+		}
+	}
+}

@@ -48,7 +48,7 @@ func findKey(ctx context.Context, conn *pgx.Conn, which string) (KeyInfo, error)
 		if row.exact {
 			return row.KeyInfo, nil
 		}
-		ids = append(ids, row.ID)
+		ids = append(ids, Printable(row.ID))
 	}
 	switch {
 	case len(rows) == 1:

@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,7 +23,25 @@ const namedAtMost = 10
 
 type workspace struct{ ID, Name string }
 
-func (w workspace) String() string { return fmt.Sprintf("%s (%s)", w.ID, w.Name) }
+func (w workspace) String() string { return WorkspaceText(w.ID, w.Name) }
+
+// WorkspaceText returns how people are shown a workspace: id (name).
+func WorkspaceText(id, name string) string {
+	if name == "" {
+		return Printable(id)
+	}
+	return fmt.Sprintf("%s (%s)", Printable(id), Printable(name))
+}
+
+// Printable returns a text of the database for a terminal or a line: control characters, and others
+// that would change what stands around them, are escaped as in Go.
+func Printable(text string) string {
+	if utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return text
+	}
+	quoted := strconv.Quote(text)
+	return quoted[1 : len(quoted)-1]
+}
 
 type queryer interface {
 	postgres.Querier
@@ -51,7 +72,7 @@ func findWorkspace(ctx context.Context, q queryer, idOrName string) (string, err
 }
 
 func workspaces(ctx context.Context, q queryer, which string, args ...any) ([]workspace, error) {
-	rows, _ := q.Query(ctx, "SELECT id::text, name FROM hoko.workspaces "+which, args...) // CollectRows returns its error
+	rows, _ := q.Query(ctx, "SELECT id::text, coalesce(name, '') FROM hoko.workspaces "+which, args...) // CollectRows returns its error
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[workspace])
 	if err != nil {
 		return nil, fmt.Errorf("look for workspace: %w", postgres.SchemaError(err))
