@@ -1,0 +1,66 @@
+package failure
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// TestRotatedPassword_CostsNoSale rotates the password of the edge's role, where it stands and on the server, and ends all
+// connections. Only a password that is part of the configuration needs a reload.
+func TestRotatedPassword_CostsNoSale(t *testing.T) {
+	for name, reload := range map[string]bool{"passfile": false, "file placeholder": true} {
+		t.Run(name, func(t *testing.T) {
+			server := testenv.Postgres(t)
+			admin := server.DSN("postgres")
+			db := migrateAndSeed(t, admin)
+			db.AddKey(coldKey, "conversionsWrite")
+			db.Exec(`COPY (SELECT unnest('{local all postgres trust,local all rotated scram-sha-256}'::text[])) TO PROGRAM 'cat > pg_hba.conf'`)
+			db.Exec("CREATE ROLE rotated LOGIN SUPERUSER")
+			db.Exec("SELECT pg_reload_conf()")
+			file := filepath.Join(t.TempDir(), "secret")
+			rotate := func(password string) {
+				t.Helper()
+				db.Exec("ALTER ROLE rotated PASSWORD '" + password + "'")
+				content := "*:*:*:rotated:" + password + "\n"
+				if reload {
+					content = admin + "&user=rotated&password=" + password + "\n"
+				}
+				if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rotate("s3cret_old")
+			settings := harness.Settings{
+				DatabaseURL: admin + "&user=rotated&passfile=" + file, RedisURL: testenv.Redis(t), Upstream: harness.StartSite(t, nil).Upstream(),
+			}
+			if reload {
+				settings.Edit = func(config string) string {
+					return strings.Replace(config, "{env.DATABASE_URL}", "{file."+file+"}", 1)
+				}
+			}
+			e := harness.Start(t, settings)
+			c := e.Client(t, "HTTP/1.1")
+			if got := e.Sell(t, c, harness.ValidSale); got.StatusCode != 201 {
+				t.Fatalf("%s: %s", got.Status, got.Text)
+			}
+			rotate("s3cret_new")
+			db.Exec("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'rotated'")
+			if reload {
+				e.Reload(t)
+			}
+			for _, key := range []string{harness.FullKey, coldKey} {
+				if got := e.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", "Bearer "+key); got.StatusCode != 201 {
+					t.Errorf("%s: %s", got.Status, got.Text)
+				}
+			}
+			if strings.Contains(e.Log.String(), "s3cret") {
+				t.Error("the log holds the password")
+			}
+		})
+	}
+}
