@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -27,6 +29,40 @@ func Register() {
 
 func addCommands(cmd *cobra.Command) {
 	cmd.AddCommand(migrateCommand(), keysCommand(), idempotencyCommand(), doctorCommand(), devCommand())
+	// A flag of the mistyped command is unknown too, but is not the mistake.
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return cmp.Or(unknownCommand(cmd, cmd.Flags().Args()), err)
+	})
+	rejectUnknown(cmd)
+}
+
+// rejectUnknown makes cmd, and each command below it that has subcommands, fail if the subcommand is
+// unknown. Cobra does so only for the root: other commands print their help and succeed, which they
+// still do without any argument.
+func rejectUnknown(cmd *cobra.Command) {
+	if !cmd.HasSubCommands() {
+		return
+	}
+	cmd.DisableFlagsInUseLine = true
+	cmd.Args = unknownCommand
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	for _, sub := range cmd.Commands() {
+		rejectUnknown(sub)
+	}
+}
+
+// unknownCommand returns an error that suggests similar commands if args begin with a subcommand that
+// cmd, which has some, lacks.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if !cmd.HasSubCommands() || len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // as Cobra's own default
+	hint := fmt.Sprintf("run %s --help for the commands", cmd.CommandPath())
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		hint = "did you mean " + strings.Join(similar, " or ") + "?"
+	}
+	return fmt.Errorf("unknown command %q for %q: %s", args[0], cmd.CommandPath(), hint)
 }
 
 // onDatabase adds the flag that names the database of a command. The command takes no arguments,

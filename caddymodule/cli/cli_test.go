@@ -19,12 +19,13 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 // hoko runs `caddy hoko` with these arguments.
 func hoko(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	root := &cobra.Command{SilenceUsage: true}
-	addCommands(root)
+	root, ours := &cobra.Command{Use: "caddy", SilenceUsage: true}, &cobra.Command{Use: "hoko"}
+	root.AddCommand(ours)
+	addCommands(ours)
 	var out, errOut bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&errOut)
-	root.SetArgs(args)
+	root.SetArgs(append([]string{"hoko"}, args...))
 	err = root.ExecuteContext(t.Context())
 	return out.String(), errOut.String(), err
 }
@@ -110,9 +111,27 @@ func TestFaultyCommandsAreRefused(t *testing.T) {
 		"idempotency clean --older-than=old " + dsn:  "must be a duration such as 8d",
 		"idempotency erase --workspace=a " + dsn:     "name the workspace and the customer",
 		"doctor":                                     "no database: set DATABASE_URL",
+		"doctr":                                      "did you mean doctor?",
+		"doctr --redis-url=redis://127.0.0.1:1":      "did you mean doctor?",
+		"keys revok x":                               "did you mean revoke?",
+		"keys revok x " + dsn:                        "did you mean revoke?",
+		"idempotency cleen":                          "did you mean clean?",
+		"keyz list":                                  "did you mean keys?",
+		"keys frobnicate":                            "--help for the commands",
+		"keys --workspace=a":                         "unknown flag: --workspace",
+		"keys list --worksp=a " + dsn:                "unknown flag: --worksp",
+		"--port=1":                                   "unknown flag: --port",
 	} {
 		if _, _, err := hoko(t, strings.Fields(command)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("caddy hoko %s: %v, want %s", command, err, want)
+		}
+	}
+}
+
+func TestCommandGroup_AlonePrintsItsHelp(t *testing.T) {
+	for command, want := range map[string]string{"": "doctor", "keys": "revoke", "idempotency": "erase"} {
+		if got := mustHoko(t, strings.Fields(command)...); !strings.Contains(got, "Available Commands:") || !strings.Contains(got, want) {
+			t.Errorf("caddy hoko %s prints\n%s", command, got)
 		}
 	}
 }
