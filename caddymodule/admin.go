@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"hoko.to/edge/caddymodule/backend"
 )
 
-// adminState serves GET /hoko/ on the admin endpoint: the state of the edge's backends.
+// adminState serves GET /hoko and /hoko/ on the admin endpoint: the state of the edge's backends.
 type adminState struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -18,9 +19,10 @@ func (adminState) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "admin.api.hoko", New: func() caddy.Module { return new(adminState) }}
 }
 
-// Routes returns the admin endpoint's route.
+// Routes returns the admin endpoint's routes.
 func (s adminState) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: "/hoko/", Handler: caddy.AdminHandlerFunc(s.serve)}}
+	handler := caddy.AdminHandlerFunc(s.serve)
+	return []caddy.AdminRoute{{Pattern: "/hoko", Handler: handler}, {Pattern: "/hoko/", Handler: handler}}
 }
 
 func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
@@ -28,7 +30,7 @@ func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", http.MethodGet)
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("method not allowed")}
 	}
-	if r.URL.Path != "/hoko/" {
+	if strings.TrimSuffix(r.URL.Path, "/") != "/hoko" {
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no such path: there is /hoko/")}
 	}
 	w.Header().Set("Content-Type", "application/json")

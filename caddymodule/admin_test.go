@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -45,6 +46,24 @@ func TestTheAdminEndpointShowsTheState(t *testing.T) {
 		}
 		if allow := recorder.Header().Get("Allow"); (status == 405) != (allow == "GET") {
 			t.Errorf("%s: Allow %q", request, allow)
+		}
+	}
+}
+
+func TestAdminEndpoint_AnswersWithAndWithoutSlash(t *testing.T) {
+	mux := http.NewServeMux()
+	for _, route := range (adminState{}).Routes() {
+		mux.Handle(route.Pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := route.Handler.ServeHTTP(w, r); err != nil {
+				t.Error(err)
+			}
+		}))
+	}
+	for _, path := range []string{"/hoko", "/hoko/"} {
+		recorder := httptest.NewRecorder()
+		mux.ServeHTTP(recorder, httptest.NewRequest("GET", path, nil))
+		if recorder.Code != 200 || recorder.Body.String() != `{"backends":[]}`+"\n" {
+			t.Errorf("%s: %d %s", path, recorder.Code, recorder.Body)
 		}
 	}
 }

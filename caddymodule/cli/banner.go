@@ -20,6 +20,10 @@ func writeBanner(w io.Writer, e *devEdge, b *backing, key, upstream string) erro
 	fmt.Fprintf(&text, "  Redis     %s\n", orGiven(b.ownRedis, b.redisURL, "that of REDIS_URL"))
 	if socket := e.adminSocket(); socket != "" {
 		fmt.Fprintf(&text, "  state     curl --unix-socket %s http://localhost/hoko/\n", shellQuoted(socket))
+		fmt.Fprintf(&text, "  metrics   curl --unix-socket %s http://localhost/metrics\n", shellQuoted(socket))
+	}
+	if exports := exportLines(b); exports != "" {
+		fmt.Fprintf(&text, "\nFor caddy hoko doctor and the other commands, in another shell:\n\n%s", exports)
 	}
 	fmt.Fprintf(&text, "\nThis records a sale:\n\n%s\n\nCtrl-C stops everything; the data stays.\n\n", curlLine(e, key))
 	_, err := io.WriteString(w, text.String())
@@ -32,6 +36,17 @@ func orGiven(own bool, address, given string) string {
 		return address
 	}
 	return given
+}
+
+// exportLines sets the addresses of the servers of our own in a shell, a line each.
+func exportLines(b *backing) (lines string) {
+	if b.ownDatabase {
+		lines += "export DATABASE_URL=" + shellQuoted(b.databaseURL) + "\n"
+	}
+	if b.ownRedis {
+		lines += "export REDIS_URL=" + shellQuoted(b.redisURL) + "\n"
+	}
+	return lines
 }
 
 func curlLine(e *devEdge, key string) string {

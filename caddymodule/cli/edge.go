@@ -28,7 +28,8 @@ const startPatience = time.Minute
 const maxSocketPath = 103
 
 // devOptions are the global options that development adds to the shipped Caddyfile. They touch
-// nothing outside the state directory, open one port only, and show requests and warnings.
+// nothing outside the state directory, open one port only, and show requests and warnings, without the
+// colors that Caddy's console format writes to files, too.
 const devOptions = `{
 	admin %s
 	persist_config off
@@ -42,14 +43,18 @@ const devOptions = `{
 	skip_install_trust
 	log {
 		output stderr
-		format console
+		format console {
+			level_format upper
+		}
 		level WARN
 		exclude http.log.access admin
 	}
 	# It warns that anybody may use the endpoint: those who may enter the state directory.
 	log admin {
 		output stderr
-		format console
+		format console {
+			level_format upper
+		}
 		level ERROR
 		include admin
 	}
@@ -63,7 +68,9 @@ const devOptions = `{
 			request>headers delete
 			request>tls delete
 			resp_headers delete
-			wrap console
+			wrap console {
+				level_format upper
+			}
 		}
 		include http.log.access
 	}
@@ -176,6 +183,9 @@ func (e *devEdge) shakeHands(ctx context.Context) error {
 // freeLoopback returns this machine's loopback addresses, as a Caddyfile names them, or an error if
 // the port is in use on one of them. Caddy would not notice: it shares a port with any other Caddy.
 func freeLoopback(port int) (hosts []string, err error) {
+	if port < 1 || port > 65535 {
+		return nil, fmt.Errorf("--port must be 1 … 65535, not %d", port)
+	}
 	for _, host := range []string{"127.0.0.1", "[::1]"} {
 		switch err := tryPort(host + ":" + strconv.Itoa(port)); {
 		case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"time"
 
@@ -13,6 +14,10 @@ import (
 )
 
 func main() {
+	if err := rejectRebuild(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(1)
+	}
 	if os.Getenv("GOGC") == "" {
 		go func() {
 			for range time.Tick(time.Second) {

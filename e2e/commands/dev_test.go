@@ -180,6 +180,33 @@ func TestDevPrintsALineThatRecordsASale(t *testing.T) {
 	}
 }
 
+func TestDevBanner_HoldsLinesThatWork(t *testing.T) {
+	d := startDev(t, stateHome(t), testenv.FreePort(t))
+	exports := d.printed(`^export DATABASE_URL=.*$`) + "\n" + d.printed(`^export REDIS_URL=.*$`) + "\n"
+	run := func(script string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), "bash", "-euc", script).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", script, err, out)
+		}
+		return string(out)
+	}
+	if got := run(exports + testenv.Edge(t) + " hoko doctor"); !strings.Contains(got, "ok    redis: ") {
+		t.Errorf("doctor finds\n%s", got)
+	}
+	for name, want := range map[string]string{"state": `{"backends":[{`, "metrics": "hoko_auth_total"} {
+		line := strings.TrimPrefix(d.printed(`^  `+name+` +curl .*$`), "  "+name)
+		if got := run(line); !strings.Contains(got, want) {
+			t.Errorf("%s prints\n%s", line, got)
+		}
+	}
+	d.paste("")
+	d.errOut.Wait(t, "handled request")
+	if printed := d.out.String() + d.errOut.String(); strings.Contains(printed, "\x1b") {
+		t.Errorf("it prints colors to a file: %q", printed)
+	}
+}
+
 func TestDevStopsEverythingWhenAskedTo(t *testing.T) {
 	state := stateHome(t)
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
