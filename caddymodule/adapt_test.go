@@ -42,16 +42,25 @@ func mustAdapt(t *testing.T, text string) []byte {
 	return config
 }
 
-func unsetVariables(t *testing.T) {
+// unset removes a variable from the environment until the test ends.
+func unset(t *testing.T, name string) {
 	t.Helper()
-	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "SITE_ADDRESS", "UPSTREAM", "PORT"} {
-		t.Setenv(name, "") // restores it afterwards
-		os.Unsetenv(name)
-	}
+	t.Setenv(name, "") // restores it afterwards
+	os.Unsetenv(name)
+}
+
+// setVariables sets those that the shipped Caddyfiles require, and no others of the edge.
+func setVariables(t *testing.T) {
+	t.Helper()
+	unset(t, "DATABASE_URL")
+	unset(t, "REDIS_URL")
+	t.Setenv("SITE_ADDRESS", "localhost")
+	t.Setenv("UPSTREAM", "127.0.0.1:8080")
+	t.Setenv("PORT", "8081")
 }
 
 func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
-	unsetVariables(t)
+	setVariables(t)
 	files, err := filepath.Glob("testdata/*.Caddyfile")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no Caddyfiles in testdata: %v", err)
@@ -85,6 +94,29 @@ func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
 	}
 }
 
+func TestShippedCaddyfiles_NameMissingVariables(t *testing.T) {
+	for file, variables := range map[string][]string{shipped: {"SITE_ADDRESS", "UPSTREAM"}, sidecar: {"PORT", "UPSTREAM"}} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range variables {
+			for state, remove := range map[string]func(*testing.T){
+				"unset": func(t *testing.T) { unset(t, name) },
+				"empty": func(t *testing.T) { t.Setenv(name, " ") },
+			} {
+				t.Run(filepath.Base(file)+" "+name+" "+state, func(t *testing.T) {
+					setVariables(t)
+					remove(t)
+					if _, _, err := adapt(t, string(text)); err == nil || !strings.Contains(err.Error(), "lacks "+name+", which") {
+						t.Errorf("error %v", err)
+					}
+				})
+			}
+		}
+	}
+}
+
 func TestTheShippedCaddyfilesAreFormatted(t *testing.T) {
 	for _, file := range []string{shipped, sidecar} {
 		text, err := os.ReadFile(file)
@@ -107,7 +139,8 @@ func TestTheSidecar_HasTheRoutesOfTheShippedFile(t *testing.T) {
 		_, hoko, ok := strings.Cut(string(text), "\n\thoko {\n")
 		hoko, site, ok2 := strings.Cut(hoko, "\n}\n")
 		_, routes, ok3 := strings.Cut(site, "\n\tlog\n")
-		if !ok || !ok2 || !ok3 {
+		_, hoko, ok4 := strings.Cut(hoko, "\n") // require_env: each reads other variables
+		if !ok || !ok2 || !ok3 || !ok4 {
 			t.Fatalf("%s lacks hoko or log", file)
 		}
 		parts[i] = hoko + routes
@@ -118,7 +151,7 @@ func TestTheSidecar_HasTheRoutesOfTheShippedFile(t *testing.T) {
 }
 
 func TestTheShippedRoutesAreInOrderWithoutRoute(t *testing.T) {
-	unsetVariables(t)
+	setVariables(t)
 	text, err := os.ReadFile(shipped)
 	if err != nil {
 		t.Fatal(err)

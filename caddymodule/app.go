@@ -139,6 +139,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 // UnmarshalCaddyfile sets up the app from the global option. Syntax:
 //
 //	hoko {
+//		require_env <variable...>
 //		postgres <dsn> {
 //			listen_dsn <dsn>
 //			max_conns  <number>
@@ -161,11 +162,13 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //		}
 //	}
 //
-// Only postgres and redis are required. Write their addresses as {env.*} or {file.*} placeholders,
+// Only postgres and redis are required. Adapting fails if a variable of require_env is unset or
+// empty; name those that the Caddyfile reads as {$*}. Write the addresses as {env.*} or {file.*} placeholders,
 // which are expanded when the config is loaded. The admin endpoint shows literal values and the
 // values of {$*}.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return parseDirective(d,
+		setting{name: "require_env", parse: requireEnv},
 		setting{name: "postgres", parse: a.Postgres.unmarshal},
 		setting{name: "redis", parse: a.Redis.unmarshal},
 		setting{name: "key_cache", parse: a.KeyCache.unmarshal},

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,6 +134,22 @@ func checkAll(section string, settings []setting) error {
 		}
 	}
 	return errors.Join(all...)
+}
+
+// requireEnv reads the names of the environment variables that the Caddyfile must not be adapted
+// without. A {$VARIABLE} that is unset or empty often leaves a valid Caddyfile, such as one whose
+// reverse_proxy has no upstream, and `caddy reload` would put that in force.
+func requireEnv(d *caddyfile.Dispenser) error {
+	variables := d.RemainingArgs()
+	if len(variables) == 0 {
+		return d.ArgErr()
+	}
+	missing := slices.DeleteFunc(variables, func(name string) bool { return strings.TrimSpace(os.Getenv(name)) != "" })
+	if len(missing) == 0 {
+		return nil
+	}
+	return d.Errf("the environment of this command lacks %s, which this file reads: "+
+		"set it; caddy reload needs the variables that caddy run was started with", strings.Join(missing, ", "))
 }
 
 // at adds file and line to an error, if it is one.

@@ -3,7 +3,6 @@ package cli_test
 import (
 	"encoding/json"
 	"net"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strconv"
@@ -46,12 +45,15 @@ func adapted(t *testing.T, caddyfile string) (config struct {
 	return config
 }
 
-func TestDevRunsTheShippedRoutesOnLoopbackOnly(t *testing.T) {
-	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "UPSTREAM"} {
-		t.Setenv(name, "") // restores it afterwards
-		os.Unsetenv(name)
-	}
+// setVariables sets those that the shipped Caddyfile requires.
+func setVariables(t *testing.T) {
+	t.Helper()
 	t.Setenv("SITE_ADDRESS", "https://localhost:8443")
+	t.Setenv("UPSTREAM", "127.0.0.1:8080")
+}
+
+func TestDevRunsTheShippedRoutesOnLoopbackOnly(t *testing.T) {
+	setVariables(t)
 	shippedConfig := adapted(t, moduleroot.Caddyfile)
 	const dir = `/var/lib/a "state" directory`
 	got := adapted(t, cli.DevCaddyfile(dir, 8443, "127.0.0.1", "[::1]"))
@@ -74,6 +76,7 @@ func TestDevRunsTheShippedRoutesOnLoopbackOnly(t *testing.T) {
 }
 
 func TestDevHasNoAdminEndpointWhereItsSocketsPathIsTooLong(t *testing.T) {
+	setVariables(t)
 	caddyfile := cli.DevCaddyfile("/"+strings.Repeat("d", cli.MaxSocketPath), 8443, "127.0.0.1")
 	var config struct{ Admin struct{ Disabled bool } }
 	if err := json.Unmarshal(adapt(t, caddyfile), &config); err != nil || !config.Admin.Disabled {
