@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/plugin/limit"
@@ -41,6 +42,7 @@ type App struct {
 	Sales Sales `json:"sales,omitzero"`
 
 	lease       *backend.Lease
+	servers     map[*caddyhttp.Server]bool // completed
 	logger      *slog.Logger
 	limits      map[string]limit.Limit // by handler name: handlers with the same name share buckets
 	longestBody time.Duration          // how long the slowest body of a sale may take
@@ -56,6 +58,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Slogger()
 	a.limits = make(map[string]limit.Limit)
+	a.servers = make(map[*caddyhttp.Server]bool)
 	settings, err := a.backendSettings()
 	if err != nil {
 		return err
@@ -119,8 +122,37 @@ func configuredApp(ctx caddy.Context) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	answerMisdirected(ctx)
-	return app.(*App), nil
+	configured := app.(*App)
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		err = configured.completeServer(server)
+	}
+	return configured, err
+}
+
+// completeServer checks the server whose first handler of ours is being provisioned, and makes it
+// answer 421. Handlers are provisioned in order, so all of ours that the server has are still JSON.
+func (a *App) completeServer(server *caddyhttp.Server) error {
+	if a.servers[server] {
+		return nil
+	}
+	a.servers[server] = true
+	if server.Logs != nil && server.Logs.ShouldLogCredentials {
+		a.logger.Warn("log_credentials writes API keys to the access log: remove it from the servers option",
+			slog.Any("listen", server.Listen))
+	}
+	check := authCheck{named: server.NamedRoutes}
+	check.server(server)
+	if check.unverified != nil && !check.found {
+		return fmt.Errorf("%s answers every request 500, because no api_key_auth is on this server: "+
+			"put api_key_auth before it, with the same matcher", check.unverified[0])
+	}
+	for _, handler := range check.unverified {
+		a.logger.Warn("no api_key_auth is seen before a handler, which answers 500 without one: "+
+			"put api_key_auth before it, with the same matcher",
+			slog.String("handler", handler), slog.Any("listen", server.Listen))
+	}
+	answerMisdirected(server)
+	return nil
 }
 
 // parseApp sets up the app from the global option `hoko`.

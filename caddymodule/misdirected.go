@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -29,16 +28,15 @@ func (m misdirected) MatchWithError(r *http.Request) (bool, error) {
 	return false, caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
 }
 
-// answerMisdirected makes the server that a handler belongs to answer 421 to requests for a host
+// answerMisdirected makes a server answer 421 to requests for a host
 // that none of its sites has. Caddy answers them with an empty 200, so a caller would take its sale
 // for recorded.
 //
 // Like the redirects of automatic HTTPS, this is not part of the config: a site without a host would
 // need the port of each server, and would open a port that no other site has. A server that has a
 // route for all hosts, such as that of a site without a host, stays as it is.
-func answerMisdirected(ctx caddy.Context) {
-	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if !ok || len(server.Routes) == 0 {
+func answerMisdirected(server *caddyhttp.Server) {
+	if len(server.Routes) == 0 {
 		return
 	}
 	var otherHosts caddyhttp.MatchNot
@@ -49,7 +47,7 @@ func answerMisdirected(ctx caddy.Context) {
 		for _, set := range route.MatcherSets {
 			i := hostMatcher(set)
 			if i < 0 {
-				return // also if an earlier handler of this server was here
+				return
 			}
 			otherHosts.MatcherSets = append(otherHosts.MatcherSets, caddyhttp.MatcherSet{set[i]})
 		}
