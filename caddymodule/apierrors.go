@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -35,8 +36,19 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		w.Header().Set("Allow", usualMethods)
 	}
 	markOwn(w, r)
+	if caddyhttp.GetVar(r.Context(), causeVar) == nil { // another handler's error, such as reverse_proxy's
+		logCause(r, strings.ToLower(strings.ReplaceAll(http.StatusText(row.Status), " ", "_")), reasonOf(err))
+	}
 	apierror.Refuse(w, r, func() { apierror.Write(w, row) })
 	return nil
+}
+
+// reasonOf returns an error's text without what Caddy adds of its own: an ID and a line of its source.
+func reasonOf(err error) string {
+	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.Err != nil {
+		return handlerErr.Err.Error()
+	}
+	return err.Error()
 }
 
 // rowOf returns the row of the table for an error. A status that the table lacks, such as 414, is

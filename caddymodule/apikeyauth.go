@@ -51,24 +51,26 @@ func (a *APIKeyAuth) Provision(ctx caddy.Context) (err error) {
 
 func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if early(r) {
+		a.app.lease.Use().Keys.CountEarlyData()
 		refuse(w, r, "early_data", func() { apierror.Write(w, apierror.TooEarly) })
 		return nil
 	}
 	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	key, err := a.app.lease.Use().Keys.Authenticate(r.Context(), r.Header, client)
+	key, err := a.app.lease.Use().Keys.Authenticate(r.Context(), r.Header, client, a.required)
 	if err != nil {
 		return a.reject(w, r, err)
 	}
-	replacer(r).Set("http.auth.user.id", key.ID)
-	logField(r, "workspace_id", key.WorkspaceID)
-	if missing := a.required.Missing(key.Scopes); missing != nil {
-		refuseScopes(w, r, missing)
-		return nil
-	}
+	logKey(r, key)
 	return next.ServeHTTP(w, r.WithContext(apikey.NewContext(r.Context(), key)))
 }
 
-// reject answers a request without a valid key.
+// logKey adds a valid key to the request's line in the access log.
+func logKey(r *http.Request, key *apikey.Key) {
+	replacer(r).Set("http.auth.user.id", key.ID)
+	logField(r, "workspace_id", key.WorkspaceID)
+}
+
+// reject answers a request whose key is not valid, or lacks a scope.
 func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) error {
 	if refused, ok := errors.AsType[*apikey.Refused](err); ok {
 		if refused.KeyID != "" {
@@ -77,6 +79,14 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 		refuse(w, r, string(refused.Cause), func() {
 			w.Header().Set("WWW-Authenticate", refused.Challenge())
 			apierror.Write(w, apierror.InvalidKey)
+		})
+		return nil
+	}
+	if lacking, ok := errors.AsType[*apikey.MissingScopes](err); ok {
+		logKey(r, lacking.Key)
+		refuse(w, r, "missing_scopes", func() {
+			w.Header().Set("WWW-Authenticate", lacking.Challenge())
+			apierror.WriteMissingScopes(w, lacking.Scopes)
 		})
 		return nil
 	}
@@ -89,6 +99,7 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 		return nil
 	}
 	if r.Context().Err() != nil {
+		logCause(r, "client_gone", "")
 		return caddyhttp.Error(statusClientClosedRequest, err)
 	}
 	return fail(w, r, a.logger, http.StatusServiceUnavailable, err)
@@ -97,14 +108,6 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 // statusClientClosedRequest is the status that Caddy logs if the client did not wait. Nothing
 // failed.
 const statusClientClosedRequest = 499
-
-// refuseScopes answers 403 and names the scopes that the key lacks.
-func refuseScopes(w http.ResponseWriter, r *http.Request, missing []string) {
-	refuse(w, r, "missing_scopes", func() {
-		w.Header().Set("WWW-Authenticate", apikey.ScopeChallenge(missing))
-		apierror.WriteMissingScopes(w, missing)
-	})
-}
 
 // UnmarshalCaddyfile sets up the handler from its directive. Syntax:
 //

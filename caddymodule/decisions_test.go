@@ -169,7 +169,7 @@ func TestSalesNeedTheirScopeWhateverTheRouteAsks(t *testing.T) {
 
 func TestHandlersWithoutAVerifiedKeyNameTheFix(t *testing.T) {
 	for _, route := range []string{"redis_rate_limit {\nlimit 1/s\n}", "track_sale"} {
-		e := startEdge(t, route+"\nhandle_errors {\napi_errors\n}")
+		e := startEdge(t, "api_key_auth /elsewhere\n"+route+"\nhandle_errors {\napi_errors\n}")
 		got := e.send("POST", "/", nil, validSale)
 		if got.status != 500 || !strings.Contains(got.body, `"en":"Internal server error"`) {
 			t.Errorf("%s: %d %s", route, got.status, got.body)

@@ -24,7 +24,7 @@ func (m misdirected) MatchWithError(r *http.Request) (bool, error) {
 	if other, err := m.otherHosts.MatchWithError(r); !other || err != nil {
 		return false, err
 	}
-	logField(r, "cause", "host")
+	logCause(r, "host", "")
 	return false, caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
 }
 

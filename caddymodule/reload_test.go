@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	dto "github.com/prometheus/client_model/go"
 
 	"hoko.to/edge/caddymodule/backend"
 )
@@ -35,22 +36,27 @@ func activeBackend(t *testing.T) *backend.Backend {
 // metric is the sum of a metric's samples in the running config's registry.
 func metric(t *testing.T, name string) (sum float64) {
 	t.Helper()
+	for _, sample := range gathered(t, name) {
+		sum += sample.GetCounter().GetValue() + sample.GetGauge().GetValue()
+	}
+	return sum
+}
+
+// gathered returns the series of a metric.
+func gathered(t *testing.T, name string) []*dto.Metric {
+	t.Helper()
 	ctx := caddy.ActiveContext()
 	families, err := ctx.GetMetricsRegistry().Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, family := range families {
-		if family.GetName() != name {
-			continue
+		if family.GetName() == name {
+			return family.GetMetric()
 		}
-		for _, sample := range family.GetMetric() {
-			sum += sample.GetCounter().GetValue() + sample.GetGauge().GetValue()
-		}
-		return sum
 	}
 	t.Fatalf("there is no metric %s", name)
-	return 0
+	return nil
 }
 
 func TestAReloadThatChangesNoSettingKeepsTheBackend(t *testing.T) {

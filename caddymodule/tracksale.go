@@ -11,20 +11,19 @@ import (
 	"go.uber.org/zap"
 
 	"hoko.to/edge/plugin/apierror"
-	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/sale"
 )
 
 // TrackSale records the sale of a POST /api/track/sale and answers 201 once the sale is committed
-// in Postgres. Use it after `api_key_auth`. It answers every request it receives.
+// in Postgres. Use it after `api_key_auth`. It answers every request it receives, and 403 if the key
+// lacks conversionsWrite, whatever the scopes of the route.
 type TrackSale struct {
 	// How long the body, at most 64 KiB, may take to arrive before the request is answered 408.
 	// Default: 10s.
 	BodyTimeout caddy.Duration `json:"body_timeout,omitempty"`
 
-	logger   *zap.Logger
-	handler  *sale.Handler
-	required apikey.Required // of a key that records a sale, regardless of the scopes of the route
+	logger  *zap.Logger
+	handler *sale.Handler
 }
 
 // CaddyModule returns the Caddy module information.
@@ -38,10 +37,6 @@ func (t *TrackSale) Provision(ctx caddy.Context) error {
 	if err := t.bodyTimeout().check(); err != nil {
 		return err
 	}
-	var err error
-	if t.required, err = apikey.ParseRequired([]string{"conversionsWrite"}); err != nil {
-		return err
-	}
 	app, err := configuredApp(ctx)
 	if err != nil {
 		return err
@@ -49,7 +44,6 @@ func (t *TrackSale) Provision(ctx caddy.Context) error {
 	options, err := sale.HandlerOptions{
 		Recorder:    app.lease.Backend.Recorder, // a verified key has started it before Serve uses it
 		BodyTimeout: time.Duration(t.BodyTimeout),
-		Logger:      ctx.Slogger(), // unlike the backend's, it knows the request
 	}.WithDefaults()
 	if err != nil {
 		return err
@@ -64,16 +58,11 @@ func (t *TrackSale) bodyTimeout() setting {
 }
 
 func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	key, verified := apikey.FromContext(r.Context())
-	if !verified {
-		return fail(w, r, t.logger, http.StatusInternalServerError, apikey.ErrUnverified)
-	}
-	if missing := t.required.Missing(key.Scopes); missing != nil {
-		refuseScopes(w, r, missing)
-		return nil
-	}
 	markOwn(w, r)
-	err := t.handler.Serve(w, r)
+	rejected, err := t.handler.Serve(w, r)
+	if rejected != nil {
+		logCause(r, rejected.Cause, rejected.Reason)
+	}
 	if failure, ok := errors.AsType[*apierror.Failure](err); ok {
 		return fail(w, r, t.logger, failure.Err.Status, failure.Cause)
 	}

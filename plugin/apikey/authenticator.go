@@ -30,14 +30,25 @@ func New(store Store, o Options) (*Authenticator, error) {
 }
 
 // Authenticate returns the key that a request carries. client is the address that the request came
-// from, without a port; it is read only for keys that are not cached.
+// from, without a port; it is read only for keys that are not cached. The key has the required scopes.
 //
-// The error is a *Refused (401), a *GuessesSpent (429), or wraps ErrUnavailable (503).
-func (a *Authenticator) Authenticate(ctx context.Context, header http.Header, client string) (*Key, error) {
+// The error is a *Refused (401), a *MissingScopes (403), a *GuessesSpent (429), or wraps
+// ErrUnavailable (503).
+func (a *Authenticator) Authenticate(
+	ctx context.Context, header http.Header, client string, required Required,
+) (*Key, error) {
 	key, err := a.authenticate(ctx, header, client)
-	a.metrics.authenticated(err)
+	if err == nil {
+		if missing := required.Missing(key.Scopes); missing != nil {
+			key, err = nil, &MissingScopes{Key: key, Scopes: missing}
+		}
+	}
+	a.metrics.authenticated(ctx, err)
 	return key, err
 }
+
+// CountEarlyData counts a request that is answered 425, before its key is looked at.
+func (a *Authenticator) CountEarlyData() { a.metrics.earlyData.Inc() }
 
 func (a *Authenticator) authenticate(ctx context.Context, header http.Header, client string) (*Key, error) {
 	token, refused := parseToken(header["Authorization"])

@@ -15,7 +15,7 @@ import (
 func TestKeyIsLookedUpOnceWithinItsTTL(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		for _, header := range []string{"Bearer " + testToken, testToken, " bearer\t" + testToken} {
-			key, err := b.Authenticate(context.Background(), http.Header{"Authorization": {header}}, testClient)
+			key, err := b.Authenticate(context.Background(), http.Header{"Authorization": {header}}, testClient, Required{})
 			b.wait()
 			if err != nil {
 				t.Fatal(err)
@@ -45,7 +45,7 @@ func TestHeaderWithoutAKeyIsRefusedWithoutALookup(t *testing.T) {
 			{[]string{"Bearer a b"}, CauseMalformed, true},
 			{[]string{testToken, testToken}, CauseMalformed, true},
 		} {
-			_, err := b.Authenticate(context.Background(), http.Header{"Authorization": test.values, "X-Api-Key": {testToken}}, testClient)
+			_, err := b.Authenticate(context.Background(), http.Header{"Authorization": test.values, "X-Api-Key": {testToken}}, testClient, Required{})
 			wantCause(t, err, test.cause)
 			if refused, _ := errors.AsType[*Refused](err); refused.KeySent != test.keySent {
 				t.Errorf("%q: KeySent %v", test.values, refused.KeySent)
@@ -75,7 +75,7 @@ func TestKeyThatDoesNotHoldIsRefusedWithItsCause(t *testing.T) {
 				header := bearer(testToken)
 				header.Set("Origin", "https://evil.com")
 				for range 2 {
-					_, err := b.Authenticate(context.Background(), header, testClient)
+					_, err := b.Authenticate(context.Background(), header, testClient, Required{})
 					b.wait()
 					wantCause(t, err, test.cause)
 					refused, _ := errors.AsType[*Refused](err)
@@ -107,12 +107,12 @@ func TestHostnamesAreCheckedOnCachedKeysToo(t *testing.T) {
 		b.store.set(testToken, Key{AllowedHostnames: []string{"*.Example.com:443"}})
 		header := bearer(testToken)
 		header.Set("Origin", "https://shop.example.com")
-		if _, err := b.Authenticate(context.Background(), header, testClient); err != nil {
+		if _, err := b.Authenticate(context.Background(), header, testClient, Required{}); err != nil {
 			t.Fatal(err)
 		}
 		b.wait()
 		header.Set("Origin", "https://evil.com")
-		_, err := b.Authenticate(context.Background(), header, testClient)
+		_, err := b.Authenticate(context.Background(), header, testClient, Required{})
 		wantCause(t, err, CauseHostNotAllowed)
 		b.wantLookups(1)
 	})

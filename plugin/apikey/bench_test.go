@@ -18,7 +18,7 @@ func TestCachedAuthenticationAllocatesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
-			if allocated := testing.AllocsPerRun(1000, func() { b.Authenticate(ctx, header, testClient) }); allocated != 0 {
+			if allocated := testing.AllocsPerRun(1000, func() { b.Authenticate(ctx, header, testClient, Required{}) }); allocated != 0 {
 				t.Errorf("%v allocations", allocated)
 			}
 		})
@@ -32,7 +32,7 @@ func BenchmarkCachedKey(b *testing.B) {
 	ctx, header := context.Background(), bearer(testToken)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Authenticate(ctx, header, testClient); err != nil {
+		if _, err := s.Authenticate(ctx, header, testClient, Required{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -45,7 +45,7 @@ func BenchmarkCachedKeyInParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		ctx, header := context.Background(), bearer(testToken)
 		for pb.Next() {
-			if _, err := s.Authenticate(ctx, header, testClient); err != nil {
+			if _, err := s.Authenticate(ctx, header, testClient, Required{}); err != nil {
 				b.Error(err)
 			}
 		}
@@ -57,7 +57,7 @@ func BenchmarkUnknownKey(b *testing.B) {
 	ctx, header := context.Background(), bearer("unknown")
 	b.ReportAllocs()
 	for b.Loop() {
-		s.Authenticate(ctx, header, testClient)
+		s.Authenticate(ctx, header, testClient, Required{})
 	}
 }
 

@@ -216,7 +216,7 @@ func TestGuessesDoNotPushAKeyOut(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.wantOK(testToken)
 		for i := range 20_000 {
-			b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient)
+			b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient, Required{})
 		}
 		before := b.store.lookups()
 		b.wantOK(testToken)

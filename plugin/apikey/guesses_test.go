@@ -78,7 +78,7 @@ func TestConcurrentGuessesCannotOverspend(t *testing.T) {
 		var requests sync.WaitGroup
 		for i := range 64 {
 			requests.Go(func() {
-				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient)
+				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient, Required{})
 				if _, ok := errors.AsType[*GuessesSpent](err); ok {
 					spent.Add(1)
 				}

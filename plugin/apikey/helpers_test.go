@@ -149,14 +149,14 @@ func bearer(token string) http.Header {
 }
 
 func (b *bundle) authenticate(token string) (*Key, error) {
-	return b.Authenticate(context.Background(), bearer(token), testClient)
+	return b.Authenticate(context.Background(), bearer(token), testClient, Required{})
 }
 
 // begin starts a request and returns when it waits. Its result comes later.
 func (b *bundle) begin(ctx context.Context, token, client string) <-chan error {
 	result := make(chan error, 1)
 	go func() {
-		_, err := b.Authenticate(ctx, bearer(token), client)
+		_, err := b.Authenticate(ctx, bearer(token), client, Required{})
 		result <- err
 	}()
 	synctest.Wait()
@@ -167,7 +167,7 @@ func (b *bundle) begin(ctx context.Context, token, client string) <-chan error {
 func (b *bundle) call(token string) error { return b.callFrom(token, testClient) }
 
 func (b *bundle) callFrom(token, client string) error {
-	_, err := b.Authenticate(context.Background(), bearer(token), client)
+	_, err := b.Authenticate(context.Background(), bearer(token), client, Required{})
 	b.wait()
 	return err
 }

@@ -190,7 +190,7 @@ func TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment(t *testing.T) {
 		var requests sync.WaitGroup
 		for i := range 50 {
 			requests.Go(func() {
-				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), fmt.Sprint("192.0.2.", i))
+				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), fmt.Sprint("192.0.2.", i), Required{})
 				if errors.Is(err, ErrUnavailable) {
 					unavailable.Add(1)
 				} else if refused, ok := errors.AsType[*Refused](err); ok && refused.Cause == CauseUnknown {
@@ -240,7 +240,7 @@ func TestStrangersDoNotKeepAKnownKeyFromBeingVerified(t *testing.T) {
 		running, most, release := holdUp(b)
 		var requests sync.WaitGroup
 		for i := range 20 {
-			requests.Go(func() { b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient) })
+			requests.Go(func() { b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient, Required{}) })
 		}
 		synctest.Wait()
 		b.Notify(keyPayload(testToken))

@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"context"
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,30 +11,36 @@ import (
 // metrics holds every counter ready, as finding one by its label would cost
 // more than the cached authentication that it counts.
 type metrics struct {
-	ok, guessesSpent, unavailable prometheus.Counter
-	refused                       map[Cause]prometheus.Counter
-	found, notFound, failed       prometheus.Counter
-	stale                         prometheus.Counter
+	ok, missingScopes, earlyData prometheus.Counter
+	guessesSpent, unavailable    prometheus.Counter
+	clientGone                   prometheus.Counter
+	refused                      map[Cause]prometheus.Counter
+	found, notFound, failed      prometheus.Counter
+	stale                        prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
 	auto := promauto.With(registerer)
 	auth := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_auth_total",
-		Help: "Authenticated requests by outcome: ok, a cause of refusal, guesses_spent, or unavailable.",
+		Help: "Requests by outcome: ok, the cause of a 401, missing_scopes (403), early_data (425), guesses_spent (429), " +
+			"unavailable (503), or client_gone.",
 	}, []string{"outcome"})
 	lookups := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_key_lookups_total",
 		Help: "Keys asked of the store, each of a batch, by result: found, not_found, or error.",
 	}, []string{"result"})
 	m := &metrics{
-		ok:           auth.WithLabelValues("ok"),
-		guessesSpent: auth.WithLabelValues("guesses_spent"),
-		unavailable:  auth.WithLabelValues("unavailable"),
-		refused:      map[Cause]prometheus.Counter{},
-		found:        lookups.WithLabelValues("found"),
-		notFound:     lookups.WithLabelValues("not_found"),
-		failed:       lookups.WithLabelValues("error"),
+		ok:            auth.WithLabelValues("ok"),
+		missingScopes: auth.WithLabelValues("missing_scopes"),
+		earlyData:     auth.WithLabelValues("early_data"),
+		guessesSpent:  auth.WithLabelValues("guesses_spent"),
+		unavailable:   auth.WithLabelValues("unavailable"),
+		clientGone:    auth.WithLabelValues("client_gone"),
+		refused:       map[Cause]prometheus.Counter{},
+		found:         lookups.WithLabelValues("found"),
+		notFound:      lookups.WithLabelValues("not_found"),
+		failed:        lookups.WithLabelValues("error"),
 		stale: auto.NewCounter(prometheus.CounterOpts{
 			Name: "hoko_key_stale_total",
 			Help: "Cached keys used past their time because the store could not answer.",
@@ -61,8 +68,8 @@ func registerGauges(registerer prometheus.Registerer, stats func() Stats) {
 	})
 }
 
-// authenticated counts a request by what it came to.
-func (m *metrics) authenticated(err error) {
+// authenticated counts a request, whose context is ctx, by what it came to.
+func (m *metrics) authenticated(ctx context.Context, err error) {
 	if err == nil {
 		m.ok.Inc()
 		return
@@ -71,11 +78,18 @@ func (m *metrics) authenticated(err error) {
 		m.refused[refused.Cause].Inc()
 		return
 	}
-	if _, ok := errors.AsType[*GuessesSpent](err); ok {
+	_, isScopes := errors.AsType[*MissingScopes](err)
+	_, isSpent := errors.AsType[*GuessesSpent](err)
+	switch {
+	case isScopes:
+		m.missingScopes.Inc()
+	case isSpent:
 		m.guessesSpent.Inc()
-		return
+	case ctx.Err() != nil:
+		m.clientGone.Inc()
+	default:
+		m.unavailable.Inc()
 	}
-	m.unavailable.Inc()
 }
 
 // lookedUp counts an answer of the store.

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,11 +25,24 @@ func TestMetricsCountEveryOutcome(t *testing.T) {
 		b.store.set("disabled", Key{WorkspaceDisabled: true})
 		b.store.set("hosts", Key{AllowedHostnames: []string{"a.com"}})
 		for _, header := range []http.Header{{}, {"Authorization": {"a\x00"}}, {"Authorization": {"hosts"}, "Origin": {"null"}}} {
-			b.Authenticate(context.Background(), header, testClient)
+			b.Authenticate(context.Background(), header, testClient, Required{})
 		}
 		for _, token := range []string{testToken, testToken, "revoked", "expired", "disabled", "unknown", "unknown", "spent"} {
 			b.call(token)
 		}
+		required, err := ParseRequired([]string{"linksRead"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Authenticate(context.Background(), bearer(testToken), testClient, required)
+		if missing, ok := errors.AsType[*MissingScopes](err); !ok || missing.Key == nil || !slices.Equal(missing.Scopes, []string{"linksRead"}) {
+			t.Errorf("a key without the scope: %v", err)
+		}
+		b.CountEarlyData()
+		gone, leave := context.WithCancel(context.Background())
+		leave()
+		b.Authenticate(gone, bearer("gone"), "192.0.2.3", Required{})
+		synctest.Wait() // its lookup goes on
 		b.store.fail(errStoreDown)
 		b.callFrom("cold", "192.0.2.2")
 		b.Deaf()
@@ -36,6 +51,9 @@ func TestMetricsCountEveryOutcome(t *testing.T) {
 		synctest.Wait()
 		want := map[string]float64{
 			`hoko_auth_total{ok}`:                 3,
+			`hoko_auth_total{missing_scopes}`:     1,
+			`hoko_auth_total{early_data}`:         1,
+			`hoko_auth_total{client_gone}`:        1,
 			`hoko_auth_total{missing}`:            1,
 			`hoko_auth_total{malformed}`:          1,
 			`hoko_auth_total{unknown}`:            2,
@@ -46,11 +64,11 @@ func TestMetricsCountEveryOutcome(t *testing.T) {
 			`hoko_auth_total{guesses_spent}`:      1,
 			`hoko_auth_total{unavailable}`:        1,
 			`hoko_key_lookups_total{found}`:       5,
-			`hoko_key_lookups_total{not_found}`:   1,
+			`hoko_key_lookups_total{not_found}`:   2,
 			`hoko_key_lookups_total{error}`:       2,
 			`hoko_key_stale_total`:                1,
 			`hoko_key_cache_entries`:              5,
-			`hoko_key_unknown_entries`:            1,
+			`hoko_key_unknown_entries`:            2,
 			`hoko_key_listener_up`:                1,
 		}
 		if got := gather(t, registry); !maps.Equal(got, want) {
@@ -60,7 +78,7 @@ func TestMetricsCountEveryOutcome(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := `{"keys":5,"size":1000,"unknown":1,"clients":2,"listening":true,"outage":true}`; string(encoded) != want {
+		if want := `{"keys":5,"size":1000,"unknown":2,"clients":3,"listening":true,"outage":true}`; string(encoded) != want {
 			t.Errorf("got %s, want %s", encoded, want)
 		}
 	}, func(o *Options) { o.Metrics = registry; o.Guesses = limitOf(1, time.Hour) })

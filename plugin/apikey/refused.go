@@ -1,5 +1,7 @@
 package apikey
 
+import "strings"
+
 // Cause says why a key was refused. Use it in logs and metrics, never in the response.
 type Cause string
 
@@ -36,6 +38,17 @@ func (r *Refused) Challenge() string {
 	}
 	return "Bearer"
 }
+
+// MissingScopes is a 403: the key is valid, but lacks scopes.
+type MissingScopes struct {
+	Key    *Key
+	Scopes []string // in the order in which the route names them
+}
+
+func (m *MissingScopes) Error() string { return "key lacks " + strings.Join(m.Scopes, " ") }
+
+// Challenge returns the WWW-Authenticate of the 403.
+func (m *MissingScopes) Challenge() string { return ScopeChallenge(m.Scopes) }
 
 // Refusals that are decided on the header alone.
 var (

@@ -19,7 +19,7 @@ type HandlerOptions struct {
 	Recorder *Recorder
 	// BodyTimeout is the time in which a body must arrive; after it: 408. Default: 10 s.
 	BodyTimeout time.Duration
-	// Logger is told of rejections and failures. Default: none.
+	// Logger is what ServeHTTP logs rejections and failures to. Default: none.
 	Logger *slog.Logger
 }
 
@@ -41,6 +41,7 @@ type Handler struct {
 	recorder    *Recorder
 	bodyTimeout time.Duration
 	logger      *slog.Logger
+	required    apikey.Required
 }
 
 // NewHandler returns a Handler with these settings.
@@ -49,36 +50,49 @@ func NewHandler(o HandlerOptions) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{recorder: o.Recorder, bodyTimeout: o.BodyTimeout, logger: o.Logger}, nil
+	required, err := apikey.ParseRequired([]string{"conversionsWrite"})
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{recorder: o.Recorder, bodyTimeout: o.BodyTimeout, logger: o.Logger, required: required}, nil
 }
 
-// ServeHTTP calls Serve, and logs and answers its failures.
+// ServeHTTP calls Serve, logs rejections and failures, and answers the latter.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if failure, ok := errors.AsType[*apierror.Failure](h.Serve(w, r)); ok {
+	rejected, err := h.Serve(w, r)
+	if failure, ok := errors.AsType[*apierror.Failure](err); ok {
 		h.logger.LogAttrs(r.Context(), slog.LevelError, "sale failed",
 			slog.Int("status", failure.Err.Status), slog.Any("error", failure.Cause))
 		apierror.Refuse(w, r, func() { apierror.Write(w, failure.Err) })
 	}
+	if rejected != nil {
+		key, _ := apikey.FromContext(r.Context())
+		h.logger.LogAttrs(r.Context(), slog.LevelInfo, "sale rejected",
+			slog.Int("status", rejected.Status), slog.String("cause", rejected.Cause), slog.String("reason", rejected.Reason),
+			slog.String("workspace_id", key.WorkspaceID), slog.String("key_id", key.ID))
+	}
 }
 
-// Serve records the sale and answers 201, or 4xx if something is wrong with the request. It does
-// not answer a 5xx but returns it as an *apierror.Failure, with its Hoko-Sale-Id set.
-func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
+// Serve records the sale and answers 201, or 4xx if something is wrong with the request; the rejection
+// says why. It does not answer a 5xx but returns it as an *apierror.Failure, with its Hoko-Sale-Id set.
+func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (*Rejection, error) {
 	key, ok := apikey.FromContext(r.Context())
 	if !ok {
-		return &apierror.Failure{Err: apierror.Internal, Cause: apikey.ErrUnverified}
+		return nil, &apierror.Failure{Err: apierror.Internal, Cause: apikey.ErrUnverified}
+	}
+	if missing := h.required.Missing(key.Scopes); missing != nil {
+		return h.rejectScopes(w, r, missing), nil
 	}
 	req, idempotencyKey, rejected := h.read(w, r)
 	if rejected != nil {
-		h.reject(w, r, key, rejected)
-		return nil
+		return h.reject(w, r, rejected), nil
 	}
 	recorded, err := h.recorder.Record(r.Context(), key.WorkspaceID, req, idempotencyKey)
 	if err != nil {
-		return h.answerError(w, r, key, req, err)
+		return h.answerError(w, r, req, err)
 	}
 	answer(w, recorded)
-	return nil
+	return nil, nil
 }
 
 // read reads the request in the order of docs/api.md: encoding, length, members, idempotency key.
@@ -128,54 +142,23 @@ func answer(w http.ResponseWriter, recorded *Recorded) {
 }
 
 // answerError rejects the request if the caller can fix it and returns every other error.
-func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, key *apikey.Key, req *Request, err error) error {
+func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, req *Request, err error) (*Rejection, error) {
 	unknown, isUnknown := errors.AsType[*UnknownOutcomeError](err)
 	notRecorded, isNotRecorded := errors.AsType[*NotRecordedError](err)
 	switch {
 	case errors.Is(err, ErrUnattributed):
-		h.reject(w, r, key, invalidRequest(unattributed(req)))
-		return nil
+		return h.reject(w, r, invalidRequest(unattributed(req))), nil
 	case errors.Is(err, ErrIdempotencyMismatch):
-		h.reject(w, r, key, &rejection{err: apierror.IdempotencyMismatch, cause: causeMismatch})
-		return nil
+		return h.reject(w, r, &rejection{err: apierror.IdempotencyMismatch, cause: causeMismatch}), nil
 	case isUnknown:
 		w.Header().Set("Hoko-Sale-Id", unknown.SaleID.String())
-		return &apierror.Failure{Err: apierror.GatewayTimeout, Cause: err}
+		return nil, &apierror.Failure{Err: apierror.GatewayTimeout, Cause: err}
 	case isNotRecorded:
 		apierror.SetBacklog(w.Header(), notRecorded.RetryAfter)
-		return &apierror.Failure{Err: apierror.Unavailable, Cause: err}
+		return nil, &apierror.Failure{Err: apierror.Unavailable, Cause: err}
 	case errors.Is(err, ErrNotRecorded):
-		return &apierror.Failure{Err: apierror.Unavailable, Cause: err}
+		return nil, &apierror.Failure{Err: apierror.Unavailable, Cause: err}
 	default:
-		return &apierror.Failure{Err: apierror.Internal, Cause: err}
+		return nil, &apierror.Failure{Err: apierror.Internal, Cause: err}
 	}
-}
-
-// rejection is a 4xx: what is answered, and for a 400 also why.
-type rejection struct {
-	err    *apierror.Error
-	cause  string
-	reason string // of the Hoko-Reason header: ASCII, without any value of the client's
-}
-
-// invalidRequest returns the 400 whose reason is err's text.
-func invalidRequest(err error) *rejection {
-	return &rejection{err: apierror.InvalidRequest, cause: causeInvalid, reason: err.Error()}
-}
-
-// reject answers, counts and logs a rejection. It logs members and reasons, but no values.
-func (h *Handler) reject(w http.ResponseWriter, r *http.Request, key *apikey.Key, rejected *rejection) {
-	h.recorder.metrics.rejections[rejected.cause].Inc()
-	attrs := []slog.Attr{
-		slog.Int("status", rejected.err.Status),
-		slog.String("cause", rejected.cause),
-		slog.String("workspace_id", key.WorkspaceID),
-		slog.String("key_id", key.ID),
-	}
-	if rejected.reason != "" {
-		w.Header().Set(apierror.Reason, rejected.reason)
-		attrs = append(attrs, slog.String("reason", rejected.reason))
-	}
-	h.logger.LogAttrs(r.Context(), slog.LevelInfo, "sale refused", attrs...)
-	apierror.Refuse(w, r, func() { apierror.Write(w, rejected.err) })
 }

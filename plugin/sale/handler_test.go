@@ -30,7 +30,7 @@ const (
 	body400 = `{"error":{"en":"Invalid request","ar":"طلب غير صالح"}}`
 )
 
-var aKey = &apikey.Key{ID: "key_1", WorkspaceID: "ws_1"}
+var aKey = &apikey.Key{ID: "key_1", WorkspaceID: "ws_1", Scopes: apikey.ScopesOf([]string{"conversionsWrite"})}
 
 // fixture is a Handler over a store, and what it did.
 type fixture struct {
@@ -232,6 +232,21 @@ func TestHandler_CountsWithThoseOfItsRecorder(t *testing.T) {
 	if n := counterValues(t, f.metrics, "hoko_sale_refusals_total")[causeInvalid]; n != 2 {
 		t.Errorf("%v rejections by two handlers, want 2", n)
 	}
+}
+
+func Test403_IsCountedAndReturned(t *testing.T) {
+	f := newFixture(recording, 0)
+	r := httptest.NewRequest("POST", "/", strings.NewReader(aBody))
+	w := httptest.NewRecorder()
+	unscoped := &apikey.Key{ID: "key_2", WorkspaceID: "ws_1", Scopes: apikey.ScopesOf([]string{"linksRead"})}
+	rejected, err := f.Serve(w, r.WithContext(apikey.NewContext(r.Context(), unscoped)))
+	if err != nil || rejected == nil || *rejected != (Rejection{Status: 403, Cause: "missing_scopes"}) {
+		t.Errorf("Serve returned %+v %v", rejected, err)
+	}
+	expect(t, w, 403, `{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":["conversionsWrite"]}`)
+	expectHeader(t, w, "WWW-Authenticate", `Bearer error="insufficient_scope", scope="conversionsWrite"`)
+	f.expectNoSale(t)
+	f.expectRejection(t, "missing_scopes")
 }
 
 func TestOptions_AreValidated(t *testing.T) {

@@ -30,6 +30,7 @@ const (
 
 // The values of hoko_sale_refusals_total's label.
 const (
+	causeScopes   = "missing_scopes"
 	causeEncoding = "encoding"
 	causeTooLarge = "too_large"
 	causeTimeout  = "timeout"
@@ -51,7 +52,7 @@ func newMetrics(registerer prometheus.Registerer) metrics {
 	return metrics{
 		sales: each(sales, outcomeRecorded, outcomeReplayed, outcomeUnattributed, outcomeMismatch,
 			outcomeNotRecorded, outcomeUnknown, outcomeFailed),
-		rejections: each(rejections, causeEncoding, causeTooLarge, causeTimeout, causeAborted, causeInvalid,
+		rejections: each(rejections, causeScopes, causeEncoding, causeTooLarge, causeTimeout, causeAborted, causeInvalid,
 			causeMismatch),
 		duration: factory.NewHistogram(prometheus.HistogramOpts{
 			Name:    "hoko_sale_duration_seconds",

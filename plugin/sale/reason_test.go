@@ -279,7 +279,7 @@ func Test5xx_AreReturnedThenAnswered(t *testing.T) {
 			f := newFixture(func(context.Context, *Sale) (*Recorded, error) { return nil, failure.err }, 0)
 			w := httptest.NewRecorder()
 			r := httptest.NewRequest("POST", "/", strings.NewReader(aBody))
-			err := f.Serve(w, r.WithContext(apikey.NewContext(r.Context(), aKey)))
+			_, err := f.Serve(w, r.WithContext(apikey.NewContext(r.Context(), aKey)))
 			returned, ok := errors.AsType[*apierror.Failure](err)
 			if !ok || returned.Err != failure.row || !errors.Is(err, failure.err) {
 				t.Errorf("Serve returned %v, want %v with its cause", err, failure.row)
