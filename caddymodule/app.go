@@ -137,7 +137,7 @@ func (a *App) completeServer(server *caddyhttp.Server) error {
 	}
 	a.servers[server] = true
 	if server.Logs != nil && server.Logs.ShouldLogCredentials {
-		a.logger.Warn("log_credentials writes API keys to the access log: remove it from the servers option",
+		a.logger.Warn("log_credentials writes API keys to logs that have no format hoko: remove it from the servers option",
 			slog.Any("listen", server.Listen))
 	}
 	check := authCheck{named: server.NamedRoutes}

@@ -146,7 +146,7 @@ func TestLogCredentials_IsWarnedOf(t *testing.T) {
 			logs := strings.LastIndex(config, `"logs":{`) + len(`"logs":{`) // the server's
 			return config[:logs] + credentials + "," + config[logs:]
 		})
-		if err != nil || strings.Count(log, "log_credentials writes API keys to the access log") != want {
+		if err != nil || strings.Count(log, "log_credentials writes API keys to logs that have no format hoko") != want {
 			t.Errorf("%s: %v, %s", credentials, err, log)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/caddymodule/cli"
+	"hoko.to/edge/caddymodule/logencoder"
 	"hoko.to/edge/plugin/ratelimit"
 )
 
@@ -24,6 +25,7 @@ func init() {
 	caddy.RegisterModule(APIErrors{})
 	caddy.RegisterModule(RequestFields{})
 	caddy.RegisterModule(adminState{})
+	caddy.RegisterModule(logencoder.Encoder{})
 
 	httpcaddyfile.RegisterGlobalOption("hoko", parseApp)
 	httpcaddyfile.RegisterHandlerDirective("api_key_auth", parseHandler[APIKeyAuth])

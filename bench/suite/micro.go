@@ -8,6 +8,7 @@ import (
 	"math"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"golang.org/x/perf/benchfmt"
@@ -17,9 +18,13 @@ import (
 )
 
 // benchmarked are the packages with benchmarks of the hot path.
-var benchmarked = []string{"./plugin/apikey", "./plugin/sale", "./plugin/ratelimit", "./plugin/postgres/..."}
+var benchmarked = []string{"./plugin/apikey", "./plugin/sale", "./plugin/ratelimit", "./caddymodule/logencoder", "./plugin/postgres/..."}
 
-const cachedKey = "apikey.CachedKey"
+const (
+	cachedKey    = "apikey.CachedKey"
+	accessLog    = "logencoder.AccessLog"
+	caddysOwnLog = "logencoder.AccessLogOfCaddy"
+)
 
 // micro runs Go's benchmarks.
 func micro(ctx context.Context, b *Bench) error {
@@ -47,6 +52,23 @@ func micro(ctx context.Context, b *Bench) error {
 		}
 	}
 	b.Report.Tables = append(b.Report.Tables, t)
+	if own, caddys := nanosOf(found, accessLog), nanosOf(found, caddysOwnLog); own != nil && caddys != nil {
+		for i := range own {
+			own[i] /= caddys[i]
+		}
+		b.Report.Judge("CPU of a sale's line in the access log, against Caddy's JSON encoder",
+			report.FigureOf(own), report.Times, atMost(1), none)
+	}
+	return nil
+}
+
+// nanosOf returns what the runs of a benchmark took; nil if it did not run.
+func nanosOf(all []*benchmark, name string) []float64 {
+	for _, b := range all {
+		if b.name == name {
+			return slices.Clone(b.nanos)
+		}
+	}
 	return nil
 }
 

@@ -30,7 +30,7 @@ var Full = Mode{
 	Name: "full", Judged: true, Customers: 10_000, rounds: 5, reported: 3,
 	warmup: 500 * time.Millisecond, measure: 2 * time.Second, brief: 1500 * time.Millisecond,
 	connections: []int{64, 128, 256}, few: []int{1, 16}, clients: []int{16, 32, 64},
-	keys: []int{10_000, 100_000}, scale: []int{1_000, 100_000, 10_000_000}, benchtime: "200ms", packages: 4,
+	keys: []int{10_000, 100_000}, scale: []int{1_000, 100_000, 10_000_000}, benchtime: "200ms", packages: 5,
 }
 
 // Quick takes three minutes.
@@ -38,7 +38,7 @@ var Quick = Mode{
 	Name: "quick", Judged: true, Customers: 10_000, rounds: 1, reported: 1,
 	warmup: 500 * time.Millisecond, measure: 1500 * time.Millisecond, brief: time.Second,
 	connections: []int{64, 256}, few: []int{1}, clients: []int{32, 64},
-	keys: []int{10_000, 100_000}, scale: []int{1_000, 100_000}, benchtime: "100ms", packages: 4,
+	keys: []int{10_000, 100_000}, scale: []int{1_000, 100_000}, benchtime: "100ms", packages: 5,
 }
 
 // Smoke only shows that every suite runs.

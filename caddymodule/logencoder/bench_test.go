@@ -1,0 +1,94 @@
+package logencoder
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/logging"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// BenchmarkAccessLog encodes the line of a sale.
+func BenchmarkAccessLog(b *testing.B) { benchmarkAccessLog(b, newEncoder(b)) }
+
+// BenchmarkAccessLogOfCaddy does so with Caddy's JSON encoder.
+func BenchmarkAccessLogOfCaddy(b *testing.B) { benchmarkAccessLog(b, caddysEncoder(b)) }
+
+func benchmarkAccessLog(b *testing.B, encoder zapcore.Encoder) {
+	r, fields := saleEntry()
+	b.ReportAllocs()
+	for b.Loop() {
+		encodeRequest(b, encoder, r, fields)
+	}
+}
+
+// encodeRequest encodes a line as Caddy does: a clone gets the request, and the entry the rest.
+func encodeRequest(tb testing.TB, encoder zapcore.Encoder, r *http.Request, fields []zapcore.Field) {
+	clone := encoder.Clone()
+	if err := clone.AddObject("request", caddyhttp.LoggableHTTPRequest{Request: r}); err != nil {
+		tb.Fatal(err)
+	}
+	entry := zapcore.Entry{LoggerName: "http.log.access", Message: "handled request"}
+	line, err := clone.EncodeEntry(entry, fields)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	line.Free()
+}
+
+// saleEntry returns what the access log has of a sale.
+func saleEntry() (*http.Request, []zapcore.Field) {
+	r := httptest.NewRequest("POST", "/api/track/sale", nil)
+	r.RemoteAddr = "192.0.2.1:50000"
+	r.TLS = &tls.ConnectionState{
+		Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256,
+		NegotiatedProtocol: "http/1.1", ServerName: "example.com",
+	}
+	r.Header = http.Header{
+		"Authorization": {"Bearer hoko_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"},
+		"User-Agent":    {"shop/1.0"}, "Content-Length": {"300"},
+		"Content-Type": {"application/json"}, "Accept-Encoding": {"gzip"}, "Accept": {"*/*"},
+	}
+	vars := map[string]any{caddyhttp.ClientIPVarKey: "192.0.2.1"}
+	r = r.WithContext(context.WithValue(r.Context(), caddyhttp.VarsCtxKey, vars))
+	answer := http.Header{
+		"Server": {"Caddy"}, "Alt-Svc": {`h3=":443"; ma=2592000`},
+		"Content-Type": {"application/json"}, "Cache-Control": {"no-store"},
+		"Content-Length": {"900"}, "Hoko-Sale-Id": {"01900000-0000-7000-8000-000000000000"}, "Hoko-Attribution": {"known"},
+		"X-Request-Id":      {"6e0e6b3e-1111-4222-8333-444455556666"},
+		"X-Ratelimit-Limit": {"600"}, "X-Ratelimit-Remaining": {"599"},
+		"X-Ratelimit-Reset": {"1790000000"},
+		"Ratelimit":         {`"default";r=599;t=1`}, "Ratelimit-Policy": {`"default";q=600;w=60`},
+	}
+	return r, []zapcore.Field{
+		zap.Int("bytes_read", 300), zap.String("user_id", "key_1"), zap.Duration("duration", 5*time.Millisecond),
+		zap.Int("size", 900), zap.Int("status", 201),
+		zap.Object("resp_headers", caddyhttp.LoggableHTTPHeader{Header: answer}),
+		zap.String("workspace_id", "ws_1"), zap.String("uuid", "6e0e6b3e-1111-4222-8333-444455556666"),
+	}
+}
+
+func newEncoder(tb testing.TB) zapcore.Encoder {
+	tb.Helper()
+	e := new(Encoder)
+	if err := e.Provision(caddy.Context{}); err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}
+
+func caddysEncoder(tb testing.TB) zapcore.Encoder {
+	tb.Helper()
+	e := new(logging.JSONEncoder)
+	if err := e.Provision(caddy.Context{}); err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}

@@ -1,0 +1,68 @@
+package logencoder
+
+import (
+	"net/http"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// header is the header of a request or a response.
+type header http.Header
+
+// handling says how a header field is logged. Fields without one are not: they may hold secrets of
+// the site or of its clients.
+type handling int
+
+const (
+	asIs   handling = iota + 1
+	asURIs          // with the secrets of URLs redacted
+)
+
+// logged are the header fields that are logged, of requests and responses.
+var logged = map[string]handling{
+	"Accept": asIs, "Accept-Encoding": asIs, "Accept-Language": asIs,
+	"Access-Control-Request-Headers": asIs, "Access-Control-Request-Method": asIs,
+	"Age": asIs, "Allow": asIs, "Cache-Control": asIs, "Connection": asIs,
+	"Content-Encoding": asIs, "Content-Length": asIs, "Content-Range": asIs, "Content-Type": asIs,
+	"Etag": asIs, "Expect": asIs, "Forwarded": asIs,
+	"Hoko-Attribution": asIs, "Hoko-Reason": asIs, "Hoko-Sale-Id": asIs, "Idempotency-Key": asIs,
+	"If-Match": asIs, "If-Modified-Since": asIs, "If-None-Match": asIs, "Last-Modified": asIs,
+	"Location": asURIs, "Origin": asURIs, "Range": asIs, "Ratelimit": asIs, "Ratelimit-Policy": asIs,
+	"Referer": asURIs, "Retry-After": asIs, "Server": asIs, "Traceparent": asIs, "Upgrade": asIs,
+	"User-Agent": asIs, "Vary": asIs, "Via": asIs,
+	"X-Forwarded-For": asIs, "X-Forwarded-Host": asIs, "X-Forwarded-Proto": asIs, "X-Real-Ip": asIs,
+	"X-Ratelimit-Limit": asIs, "X-Ratelimit-Remaining": asIs, "X-Ratelimit-Reset": asIs,
+	"X-Request-Id": asIs,
+}
+
+// MarshalLogObject adds the fields that are logged.
+func (h header) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	list := new(lines) // of all fields, one after the other
+	for name, values := range h {
+		list.handling, list.values = logged[name], values
+		if list.handling == 0 {
+			continue
+		}
+		if err := enc.AddArray(name, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines are the values of a header field.
+type lines struct {
+	handling handling
+	values   []string
+}
+
+// MarshalLogArray adds the values.
+func (l *lines) MarshalLogArray(enc zapcore.ArrayEncoder) error {
+	for _, value := range l.values {
+		if l.handling == asURIs {
+			value = redactURI(value)
+		}
+		enc.AppendString(value)
+	}
+	return nil
+}
