@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"testing"
 
@@ -65,6 +66,7 @@ func launch(t testing.TB, s Settings) *Edge {
 	t.Cleanup(func() {
 		e.Signal(syscall.SIGTERM)
 		e.AwaitEnd(t)
+		e.checkLog(t)
 		if t.Failed() {
 			t.Logf("log of the edge:\n%s", e.Log)
 		}
@@ -84,9 +86,19 @@ func (e *Edge) run(t testing.TB) {
 func (e *Edge) Restart(t testing.TB) {
 	t.Helper()
 	e.AwaitEnd(t)
+	e.checkLog(t)
 	e.run(t)
 	e.waitReady(t)
 }
+
+// checkLog fails a test in whose log a key is.
+func (e *Edge) checkLog(t testing.TB) {
+	if key := wholeKey.FindString(e.Log.String()); key != "" {
+		t.Errorf("the log shows the key %s", key)
+	}
+}
+
+var wholeKey = regexp.MustCompile(`hoko_[0-9A-Za-z]{43}`)
 
 // waitReady returns when the edge completes a TLS handshake, as it listens before it has a certificate, or accepts a plain connection.
 func (e *Edge) waitReady(t testing.TB) {
