@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/dgraph-io/ristretto/v2"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // deafTrust is how long a key is used without asking the store while notifications may be missed.
@@ -18,6 +19,9 @@ const (
 	sweepInterval = time.Minute
 	// entryBytes is what an ordinary entry takes, whose key may be used on a few hosts.
 	entryBytes = 512
+
+	unknownSize = 16_384
+	unknownTTL  = 5 * time.Second
 )
 
 // entry is a key with what decides how long it may be used. Entries are
@@ -175,4 +179,79 @@ func (l *lookups) usableStale(e *entry, now time.Duration) bool {
 // overtaken reports whether an event concerned the key since the store was asked for it.
 func (l *lookups) overtaken(e *entry) bool {
 	return l.epochs.concern(e.key.Hash, e.workspace, e.epoch)
+}
+
+// remember caches what the store answered about a key, nil for nothing.
+func (l *lookups) remember(hash Hash, key *Key, epoch epoch, asked time.Duration) (*entry, error) {
+	before := l.unheardOf(hash, asked)
+	if key == nil {
+		l.metrics.lookedUp(ErrNotFound)
+		if l.epochs.concernUnknown(hash, epoch) {
+			return nil, errOvertaken
+		}
+		since := l.forget(hash, epoch, asked)
+		if before != nil {
+			l.suspect(before, since)
+		}
+		return nil, ErrNotFound
+	}
+	l.metrics.lookedUp(nil)
+	e := newEntry(key, hash, epoch, asked)
+	if l.overtaken(e) {
+		return nil, errOvertaken
+	}
+	if err := l.keys.put(e); err != nil {
+		return nil, unavailable(err)
+	}
+	if before != nil && !sameKey(&before.key, &e.key) {
+		l.suspect(before, before.epoch)
+	}
+	return e, nil
+}
+
+// forget remembers that the store does not know the key, and returns the epoch in which that holds.
+// What is cached of it all the same must not come back as a stale one.
+func (l *lookups) forget(hash Hash, since epoch, asked time.Duration) epoch {
+	if l.keys.get(hash, asked) != nil {
+		since = l.epochs.retire(hash, since)
+	}
+	l.unknown.put(hash, since, asked)
+	return since
+}
+
+// unknownKeys remembers for a moment what the store did not know. It is apart
+// from the cache of keys, so that guessing cannot push a real one out.
+type unknownKeys struct {
+	mu    sync.Mutex
+	until *simplelru.LRU[Hash, unknownKey]
+}
+
+type unknownKey struct {
+	asked epoch
+	until time.Duration
+}
+
+func newUnknownKeys() (*unknownKeys, error) {
+	until, err := simplelru.NewLRU[Hash, unknownKey](unknownSize, nil)
+	return &unknownKeys{until: until}, err
+}
+
+// get returns when the store was asked, a moment ago, for a key that it did not know.
+func (u *unknownKeys) get(hash Hash, now time.Duration) (asked epoch, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	key, ok := u.until.Get(hash)
+	return key.asked, ok && now < key.until
+}
+
+func (u *unknownKeys) put(hash Hash, asked epoch, now time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.until.Add(hash, unknownKey{asked, now + unknownTTL})
+}
+
+func (u *unknownKeys) len() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.until.Len()
 }

@@ -87,20 +87,48 @@ func (e *epochs) later(since epoch, hash Hash, workspace *atomic.Uint64) bool {
 // listened reports whether the listener has listened again after since.
 func (e *epochs) listened(since epoch) bool { return e.listens.Load() > uint64(since) }
 
-// notify takes the payload of a notification: `key:<hex SHA-256>` is about that key, `workspace:<id>`
-// about the keys of that workspace, and whatever else a site may send about every key.
+// notify takes the payload of a notification.
 func (e *epochs) notify(payload string) {
-	if id, ok := strings.CutPrefix(payload, "workspace:"); ok && id != "" {
-		e.advance(&e.workspaces[stripeOfWorkspace(id)], &e.anyWorkspace)
-		return
+	switch about := subjectOf(payload); {
+	case about.workspace != "":
+		e.advance(&e.workspaces[stripeOfWorkspace(about.workspace)], &e.anyWorkspace)
+	case about.key != nil:
+		e.advance(&e.keys[stripeOf(*about.key)])
+	default:
+		e.advance(&e.all)
+	}
+}
+
+// subject is what a notification is about: a key, the keys of a workspace or, if it is neither, every key.
+type subject struct {
+	key       *Hash
+	workspace string
+}
+
+// subjectOf reads a payload: `key:<hex SHA-256>` is about that key, `workspace:<id>` about the keys of
+// that workspace, and whatever else a site may send about every key.
+func subjectOf(payload string) (about subject) {
+	if id, ok := strings.CutPrefix(payload, "workspace:"); ok {
+		return subject{workspace: id}
 	}
 	var hash Hash
 	digits, ok := strings.CutPrefix(payload, "key:")
-	if ok && len(digits) == hex.EncodedLen(len(hash)) {
-		if _, err := hex.Decode(hash[:], []byte(digits)); err == nil {
-			e.advance(&e.keys[stripeOf(hash)])
-			return
-		}
+	if !ok || len(digits) != hex.EncodedLen(len(hash)) {
+		return subject{}
 	}
-	e.advance(&e.all)
+	if _, err := hex.Decode(hash[:], []byte(digits)); err != nil {
+		return subject{}
+	}
+	return subject{key: &hash}
+}
+
+// Announces reports whether a notification with this payload makes an edge look this key up again.
+func Announces(payload string, hash Hash, workspaceID string) bool {
+	switch about := subjectOf(payload); {
+	case about.workspace != "":
+		return about.workspace == workspaceID
+	case about.key != nil:
+		return *about.key == hash
+	}
+	return true
 }

@@ -44,6 +44,8 @@ func TestNotificationConcernsWhatItNames(t *testing.T) {
 				{"a key of another workspace", e.concern(other, others, before), test.all},
 				{"an unknown key of this hash", e.concernUnknown(hash, before), true},
 				{"another unknown key", e.concernUnknown(other, before), !test.key},
+				{"the key, to who asks", Announces(test.payload, hash, "ws_2"), test.key || test.all},
+				{"the workspace, to who asks", Announces(test.payload, other, "ws_1"), test.workspace || test.all},
 				{"what is looked up from now on", e.concern(hash, mine, e.now()) || e.concernUnknown(hash, e.now()), false},
 				{"the listener", e.listened(before), false},
 			} {

@@ -264,33 +264,3 @@ func (l *lookups) query(ctx context.Context, batch []*lookup) error {
 	}
 	return nil
 }
-
-// remember caches what the store answered about a key, nil for nothing.
-func (l *lookups) remember(hash Hash, key *Key, epoch epoch, asked time.Duration) (*entry, error) {
-	if key == nil {
-		l.metrics.lookedUp(ErrNotFound)
-		if l.epochs.concernUnknown(hash, epoch) {
-			return nil, errOvertaken
-		}
-		l.forget(hash, epoch, asked)
-		return nil, ErrNotFound
-	}
-	l.metrics.lookedUp(nil)
-	e := newEntry(key, hash, epoch, asked)
-	if l.overtaken(e) {
-		return nil, errOvertaken
-	}
-	if err := l.keys.put(e); err != nil {
-		return nil, unavailable(err)
-	}
-	return e, nil
-}
-
-// forget remembers that the store does not know the key. What is cached of it all the same must not
-// come back as a stale one.
-func (l *lookups) forget(hash Hash, epoch epoch, asked time.Duration) {
-	if l.keys.get(hash, asked) != nil {
-		epoch = l.epochs.retire(hash, epoch)
-	}
-	l.unknown.put(hash, epoch, asked)
-}

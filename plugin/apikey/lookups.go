@@ -51,6 +51,7 @@ type lookups struct {
 	inFlight inFlight
 	slots    slots
 	outage   outage
+	suspects suspects
 
 	ctx    context.Context // of the lookups in flight; ends with close
 	cancel context.CancelFunc
@@ -78,6 +79,7 @@ func newLookups(store Store, o Options, m *metrics) (*lookups, error) {
 		inFlight: newInFlight(o.Size),
 		slots:    make(slots, maxStrangers),
 		outage:   newOutage(o.Logger),
+		suspects: newSuspects(o.Logger),
 	}
 	// Longer than an entry may be used: it still distinguishes a known key from a guess.
 	l.keys = newCache(o.Size, o.TTL+max(o.Stale, 0), now)
@@ -87,6 +89,7 @@ func newLookups(store Store, o Options, m *metrics) (*lookups, error) {
 
 func (l *lookups) close() {
 	l.inFlight.close(l.cancel)
+	l.suspects.close()
 	l.keys.close()
 }
 

@@ -16,7 +16,7 @@ type metrics struct {
 	clientGone                   prometheus.Counter
 	refused                      map[Cause]prometheus.Counter
 	found, notFound, failed      prometheus.Counter
-	stale                        prometheus.Counter
+	stale, unannounced           prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -44,6 +44,10 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		stale: auto.NewCounter(prometheus.CounterOpts{
 			Name: "hoko_key_stale_total",
 			Help: "Cached keys used past their time because the store could not answer.",
+		}),
+		unannounced: auto.NewCounter(prometheus.CounterOpts{
+			Name: "hoko_key_unannounced_changes_total",
+			Help: "Changed keys that a lookup found and no notification announced: the triggers do not work.",
 		}),
 	}
 	for _, cause := range causes {

@@ -67,6 +67,7 @@ func TestMetricsCountEveryOutcome(t *testing.T) {
 			`hoko_key_lookups_total{not_found}`:   2,
 			`hoko_key_lookups_total{error}`:       2,
 			`hoko_key_stale_total`:                1,
+			`hoko_key_unannounced_changes_total`:  0,
 			`hoko_key_cache_entries`:              5,
 			`hoko_key_unknown_entries`:            2,
 			`hoko_key_listener_up`:                1,
