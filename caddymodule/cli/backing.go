@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"hoko.to/edge/caddymodule/cli/doctor"
 	"hoko.to/edge/internal/devserver"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/admin"
@@ -94,8 +95,7 @@ func (b *backing) prepare(ctx context.Context, keyFile string, progress io.Write
 	if err := os.WriteFile(keyFile, []byte(key+"\n"), 0o600); err != nil {
 		return "", err
 	}
-	r := report{dsn: b.databaseURL, redis: b.redisURL}
-	r.run(ctx)
-	r.write(progress, true)
-	return key, r.err()
+	report := doctor.Run(ctx, doctor.Options{DSN: b.databaseURL, RedisURL: b.redisURL})
+	report.Write(progress, true)
+	return key, report.Err(false)
 }

@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"cmd":                 {"caddymodule"},
 	"caddymodule":         {"caddymodule", "plugin"},
 	"caddymodule/backend": {"plugin"},
-	"caddymodule/cli":     {"caddymodule/backend", "plugin", "internal/devserver", "."},
+	"caddymodule/cli":     {"caddymodule/backend", "caddymodule/cli", "plugin", "internal/devserver", "."},
 	"plugin/limit":        {},
 	"plugin/apierror":     {},
 	"plugin/apikey":       {"plugin/limit", "plugin/apierror"},

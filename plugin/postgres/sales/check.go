@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -165,8 +166,20 @@ func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgco
 	}
 }
 
+// Unprobed returns the scans by which the sale statements read more of a relation than an index probe does.
+func Unprobed(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
+	o, err := o.WithDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Unprobed(ctx, o.DSN, sessionSettings(statementTimeoutOf(o)), saleSQL, saleWaitingSQL, singleSQL)
+}
+
 // ErrNoClick means that no sale can be rehearsed, because there is no click to attribute it to.
 var ErrNoClick = errors.New("there is no click on a link of its workspace")
+
+// ErrNarrow means that the database refuses a sale whose members are as long and as large as the API accepts.
+var ErrNarrow = errors.New("a sale with the longest texts and the largest amount that the API accepts is refused")
 
 // Rehearse records sales of a new customer in a transaction that it rolls back: one that creates it, one that changes it and one
 // that leaves it as it is. It returns what the database objects to, for instance because a trigger or a constraint does.
@@ -207,7 +220,21 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 	if _, err := s.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil { // what is deferred to the commit
 		return refused(err)
 	}
+	if err := s.rehearse(ctx, sale.Sale{WorkspaceID: workspace, Request: widest(request.ClickID)}); err != nil {
+		return fmt.Errorf("%w: %w", ErrNarrow, err)
+	}
 	return nil
+}
+
+// widest returns a request whose members are at the limits of docs/api.md.
+func widest(clickID string) *sale.Request {
+	fill := func(prefix string, n int) string { return prefix + strings.Repeat("x", n-len(prefix)) }
+	email, avatar := strings.Repeat("x", 64)+"@"+strings.Repeat("x.", 93)+"xyz", fill("https://example.com/", 2048)
+	return &sale.Request{
+		CustomerExternalID: fill(rand.Text(), 100), CustomerName: fill("hoko doctor ", 100), ClickID: clickID,
+		CustomerEmail: sale.Optional{Given: true, Value: &email}, CustomerAvatar: sale.Optional{Given: true, Value: &avatar},
+		Amount: 1<<53 - 1, Currency: "usd", EventName: fill("hoko doctor ", 255), Metadata: []byte(`{"n":"` + fill("", 9_000) + `"}`),
+	}
 }
 
 // rehearse records the sale, asks for it as after a lost connection, and records it with an idempotency key.

@@ -1,17 +1,27 @@
-package admin_test
+package inspect_test
 
 import (
 	"testing"
 	"time"
 
 	"hoko.to/edge/internal/testenv"
-	"hoko.to/edge/plugin/postgres/admin"
+	"hoko.to/edge/plugin/postgres/inspect"
 )
+
+func open(t *testing.T, dsn string) *inspect.Database {
+	t.Helper()
+	d, err := inspect.Open(testenv.Guarded(t), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
 
 func TestTheServerSaysItsVersionAndTime(t *testing.T) {
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	before := time.Now()
-	server, err := admin.AskServer(ctx, dsn)
+	server, err := open(t, dsn).Server(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +31,7 @@ func TestTheServerSaysItsVersionAndTime(t *testing.T) {
 	if server.Clock.Before(before.Truncate(time.Microsecond)) || server.Clock.After(time.Now()) {
 		t.Errorf("clock %s, asked at %s", server.Clock, before)
 	}
-	if server, err := admin.AskServer(ctx, dsn+"&default_transaction_read_only=on"); err != nil || !server.ReadOnly {
+	if server, err := open(t, dsn+"&default_transaction_read_only=on").Server(ctx); err != nil || !server.ReadOnly {
 		t.Errorf("%+v %v", server, err)
 	}
 }

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"hoko.to/edge/internal/testenv"
+)
+
+func TestDoctorCommand_PrintsOneJSONDocument(t *testing.T) {
+	dsn := testenv.Database(t)
+	t.Setenv("DATABASE_URL", dsn)
+	t.Setenv("REDIS_URL", testenv.Redis(t))
+	var document struct {
+		Failures, Warnings int
+		Findings           []map[string]string
+	}
+	stdout, _, err := hoko(t, "doctor", "--json")
+	if err != nil {
+		t.Error(err)
+	}
+	decoder := json.NewDecoder(strings.NewReader(stdout))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&document); err != nil || decoder.More() {
+		t.Fatalf("%v in\n%s", err, stdout)
+	}
+	empty := map[string]string{"severity": "warning", "about": "attribution", "text": "hoko.links is empty: every sale is 400, as nothing can earn it",
+		"fix": "see docs/first-sale.md for how links, clicks and leads get in"}
+	if document.Failures != 0 || document.Warnings == 0 || !slices.ContainsFunc(document.Findings, func(f map[string]string) bool { return maps.Equal(f, empty) }) {
+		t.Errorf("it printed\n%s", stdout)
+	}
+}
+
+func TestDoctorCommand_FailsOnFailuresOrIfStrict(t *testing.T) {
+	t.Setenv("DATABASE_URL", testenv.Database(t)) // whose links are missing
+	t.Setenv("REDIS_URL", testenv.Redis(t))
+	for _, tc := range []struct{ args, want string }{
+		{"", ""},
+		{"--strict", "there are warnings"},
+		{"--strict --json", "there are warnings"},
+		{"--redis-url redis://127.0.0.1:1", "the edge would not work"},
+		{"--json --redis-url redis://127.0.0.1:1", "the edge would not work"},
+	} {
+		_, _, err := hoko(t, append([]string{"doctor"}, strings.Fields(tc.args)...)...)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tc.want {
+			t.Errorf("%s: error %q, want %q", tc.args, got, tc.want)
+		}
+	}
+}
+
+// An ACL that admits keys of one prefix only tells which one is used.
+func TestDoctorCommand_UsesThePrefixOfRedis(t *testing.T) {
+	t.Setenv("DATABASE_URL", "postgres://hoko@127.0.0.1:1/site")
+	url := testenv.Redis(t)
+	options, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	if err := client.Do(t.Context(), "ACL", "SETUSER", "default", "resetkeys", "~rate:shop:*").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for prefix, want := range map[string]string{"shop:": "ok    redis: ", "": "on the keys rate:hoko:*", "site:": "on the keys rate:site:*"} {
+		if got, _, _ := hoko(t, "doctor", "--redis-url", url, "--redis-prefix", prefix); !strings.Contains(got, want) {
+			t.Errorf("with prefix %q it does not say %q:\n%s", prefix, want, got)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Scan is a step of a plan that reads more of a relation than an index probe does.
+type Scan struct {
+	Relation string // such as site.orders
+	How      string // such as "Seq Scan"
+}
+
+// Unprobed returns the scans in the generic plans of statements that are no index probes, each
+// relation and way once. The sessions that run the statements have these settings.
+func Unprobed(ctx context.Context, dsn string, settings map[string]string, statements ...string) (scans []Scan, err error) {
+	connector, err := NewConnector(dsn, settings)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := connector.Connect(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer CloseConn(conn) // which rolls back
+	for _, statement := range statements {
+		plan, err := explain(ctx, conn, settings, statement)
+		if err != nil {
+			return nil, fmt.Errorf("explain a statement: %w", SchemaError(err))
+		}
+		plan.unprobed(false, func(s Scan) {
+			if !slices.Contains(scans, s) {
+				scans = append(scans, s)
+			}
+		})
+	}
+	return scans, nil
+}
+
+// explain makes one transaction of it, as a pooler may give the next one to another session.
+func explain(ctx context.Context, conn *pgx.Conn, settings map[string]string, statement string) (plan planNode, err error) {
+	run := []string{"BEGIN"}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		run = append(run, fmt.Sprintf("SET LOCAL %s = '%s'", name, settings[name]))
+	}
+	run = append(run, "PREPARE hoko_explained AS "+statement)
+	if _, err := conn.Exec(ctx, strings.Join(run, "; ")); err != nil {
+		return plan, err
+	}
+	const count = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'hoko_explained'"
+	var parameters int
+	if err := conn.QueryRow(ctx, count, pgx.QueryExecModeSimpleProtocol).Scan(&parameters); err != nil {
+		return plan, err
+	}
+	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", parameters), ", ")
+	var text string
+	err = conn.QueryRow(ctx, "EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE hoko_explained ("+nulls+")", pgx.QueryExecModeSimpleProtocol).Scan(&text)
+	if err != nil {
+		return plan, err
+	}
+	if _, err := conn.Exec(ctx, "DEALLOCATE hoko_explained; ROLLBACK"); err != nil {
+		return plan, err
+	}
+	var plans []struct{ Plan planNode }
+	if err := json.Unmarshal([]byte(text), &plans); err != nil {
+		return plan, err
+	}
+	return plans[0].Plan, nil
+}
+
+type planNode struct {
+	Kind           string `json:"Node Type"`
+	Schema         string
+	Relation       string `json:"Relation Name"`
+	IndexCondition string `json:"Index Cond"`
+	Parent         string `json:"Parent Relationship"`
+	Plans          []planNode
+}
+
+// unprobed reports the scans below a node without an index condition, and those whose rows are all
+// read in order to sort them.
+func (n planNode) unprobed(sorted bool, report func(Scan)) {
+	sorted = strings.HasSuffix(n.Kind, "Sort") || sorted && n.Parent != "InitPlan"
+	switch {
+	case n.Relation == "" || n.Kind == "ModifyTable":
+	case n.IndexCondition == "":
+		report(Scan{n.Schema + "." + n.Relation, n.Kind})
+	case sorted:
+		report(Scan{n.Schema + "." + n.Relation, n.Kind + " and Sort"})
+	}
+	for _, child := range n.Plans {
+		child.unprobed(sorted, report)
+	}
+}
