@@ -147,7 +147,7 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, req *Reque
 	notRecorded, isNotRecorded := errors.AsType[*NotRecordedError](err)
 	switch {
 	case errors.Is(err, ErrUnattributed):
-		return h.reject(w, r, invalidRequest(unattributed(req))), nil
+		return h.reject(w, r, invalidRequest(unattributed(req, err))), nil
 	case errors.Is(err, ErrIdempotencyMismatch):
 		return h.reject(w, r, &rejection{err: apierror.IdempotencyMismatch, cause: causeMismatch}), nil
 	case isUnknown:

@@ -27,9 +27,11 @@ func (e *InvalidError) Error() string { return e.Member + ": " + e.Reason }
 func invalid(member, reason string) error { return &InvalidError{member, reason} }
 
 // unattributed returns the error of a request that no lead or click attributes, or only one whose
-// link is gone.
-func unattributed(req *Request) error {
+// link is gone. why is an ErrUnattributed.
+func unattributed(req *Request, why error) error {
 	switch {
+	case errors.Is(why, ErrNoSource):
+		return invalid("clickId", "nothing can earn a sale yet, as there is no link, or neither click nor lead: see docs/first-sale.md")
 	case req.LeadEventName != "" && req.ClickID != "":
 		return invalid("clickId", "no such click and no lead of that leadEventName, or the link is gone")
 	case req.LeadEventName != "":

@@ -251,6 +251,18 @@ func Test400_SaysWhatFailedToAttribute(t *testing.T) {
 	}
 }
 
+func Test400_SaysThatNothingCanEarnASaleYet(t *testing.T) {
+	f := newFixture(func(context.Context, *Sale) (*Recorded, error) { return nil, fmt.Errorf("batch of 1: %w", ErrNoSource) }, 0)
+	w := f.post(strings.TrimSuffix(aBody, "}")+`,"clickId":"secret"}`, nil)
+	expect(t, w, 400, body400)
+	const want = "clickId: nothing can earn a sale yet, as there is no link, or neither click nor lead: see docs/first-sale.md"
+	expectHeader(t, w, "Hoko-Reason", want)
+	if !strings.Contains(f.log.String(), want) {
+		t.Errorf("the log does not say so: %s", f.log)
+	}
+	f.expectRejection(t, "invalid")
+}
+
 func Test422_AnswersAnotherRequestWithTheSameKey(t *testing.T) {
 	f := newFixture(func(context.Context, *Sale) (*Recorded, error) {
 		return nil, fmt.Errorf("batch of 1: %w", ErrIdempotencyMismatch)

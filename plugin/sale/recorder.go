@@ -17,6 +17,8 @@ import (
 var (
 	// ErrUnattributed: nothing attributes the sale; nothing was written.
 	ErrUnattributed = errors.New("nothing attributes the sale")
+	// ErrNoSource is ErrUnattributed for any sale, as there is no link yet, or neither click nor lead.
+	ErrNoSource = fmt.Errorf("%w: there is no link yet, or neither click nor lead", ErrUnattributed)
 	// ErrIdempotencyMismatch: the idempotency key belongs to a different request; nothing was
 	// written.
 	ErrIdempotencyMismatch = errors.New("idempotency key was used with a different request")

@@ -225,7 +225,7 @@ func (r *runner) answer(sales []*pendingSale) {
 		case statusMismatch:
 			p.answer(nil, sale.ErrIdempotencyMismatch)
 		case statusUnattributed:
-			r.fail(p, sale.ErrUnattributed)
+			r.fail(p, r.session.unattributed())
 		case statusBusy:
 			r.miss(p, customerBusy)
 		case statusRaced: // the statement has waited for the session that created the customer

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/sale"
 )
 
 //go:embed query
@@ -192,6 +193,35 @@ func sent(err error) error {
 // all that is visible here.
 func (s *session) awaitStandbys(ctx context.Context) error {
 	return s.awaited(s.conn.PgConn().ExecParams(ctx, awaitStandbysSQL, nil, nil, nil, nil).Read().Err)
+}
+
+// sourceSQL asks whether there is anything that can earn a sale.
+const sourceSQL = "SELECT EXISTS (SELECT FROM hoko.links) AND (EXISTS (SELECT FROM hoko.clicks) OR EXISTS (SELECT FROM hoko.leads))"
+
+const (
+	sourceUnknown int32 = iota
+	sourceMissing
+	sourceFound // once, which is for good: it costs a store one question
+)
+
+// unattributed returns the error of a sale that nothing attributes: ErrNoSource if nothing could
+// attribute any.
+func (s *session) unattributed() error {
+	if s.source.Load() != sourceFound && due(&s.notices.source) {
+		ctx, cancel := context.WithTimeout(s.ctx, time.Second)
+		defer cancel()
+		found := true // a question that fails is not asked again
+		_ = s.conn.QueryRow(ctx, sourceSQL).Scan(&found)
+		if found {
+			s.source.Store(sourceFound)
+		} else {
+			s.source.Store(sourceMissing)
+		}
+	}
+	if s.source.Load() == sourceMissing {
+		return sale.ErrNoSource
+	}
+	return sale.ErrUnattributed
 }
 
 // drop gives the connection up.

@@ -248,3 +248,29 @@ func TestMigrationOfALinksColumn_CostsNoSale(t *testing.T) {
 		t.Error("the statement was not prepared again")
 	}
 }
+
+func TestUnattributedSale_SaysIfNothingCouldEarnAny(t *testing.T) {
+	dsn := testenv.Database(t)
+	db, store := testenv.Connect(t, dsn), openStore(t, dsn)
+	noSource := func() bool {
+		t.Helper()
+		got := record(t, store, sell("k", byClick("none")))
+		if !errors.Is(got.err, sale.ErrUnattributed) {
+			t.Fatalf("got %v", got.err)
+		}
+		return errors.Is(got.err, sale.ErrNoSource)
+	}
+	if !noSource() {
+		t.Error("without a link it does not say so")
+	}
+	db.Exec("INSERT INTO hoko.links (id, workspace_id, url, short_url) VALUES ('l', 'w1', '', '')")
+	if !noSource() {
+		t.Error("without a click it does not say so")
+	}
+	db.Exec("INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('c', 'w1', 'l')")
+	testenv.Until(t, "it finds the click", func() bool { return !noSource() })
+	db.Exec("DELETE FROM hoko.clicks")
+	if noSource() {
+		t.Error("it asks again for what it has found before")
+	}
+}

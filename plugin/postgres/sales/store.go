@@ -45,6 +45,7 @@ type shared struct {
 	ctx     context.Context // canceled when Close stops waiting; pending sales then fail
 	notices notices
 	times   estimate
+	source  atomic.Int32 // what sourceSQL has found
 }
 
 // noticeInterval is at least between two log lines about the same trouble.
@@ -57,6 +58,7 @@ type notices struct {
 	unset   rate.Sometimes // its sessions lack settings
 	hasty   rate.Sometimes // its commits are answered before they are safe
 	locked  rate.Sometimes // a lock on a table is waited for
+	source  rate.Sometimes // whether anything can earn a sale is asked for
 }
 
 // due reports whether a throttled line is to be logged now. The log is not written under its lock.
@@ -85,6 +87,7 @@ func NewStore(o postgres.Options) (*Store, error) {
 		unset:   rate.Sometimes{Interval: noticeInterval},
 		hasty:   rate.Sometimes{Interval: noticeInterval},
 		locked:  rate.Sometimes{Interval: noticeInterval},
+		source:  rate.Sometimes{Interval: time.Second},
 	}}
 	s.queue = newQueue(s.shared)
 	s.slow = newSlowLane(s.shared, s.queue, connector)
