@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -13,9 +12,15 @@ import (
 
 // Scan is a step of a plan that reads more of a relation than an index probe does.
 type Scan struct {
-	Relation string // such as site.orders
-	How      string // such as "Seq Scan"
+	Schema, Relation string
+	How              string // such as "Seq Scan"
+	// Small: the relation has so few rows that a plan may as well read all of them, although an index
+	// would serve. A Seq Scan is never Small, as it is chosen only if there is no index at all.
+	Small bool
 }
+
+// smallPages is how many pages the planner expects of a table that was never analyzed.
+const smallPages = 10
 
 // Unprobed returns the scans in the generic plans of statements that are no index probes, each
 // relation and way once. The sessions that run the statements have these settings.
@@ -40,14 +45,22 @@ func Unprobed(ctx context.Context, dsn string, settings map[string]string, state
 			}
 		})
 	}
+	for i, scan := range scans {
+		const small = `SELECT coalesce(max(pg_relation_size(c.oid)), 0) <= $3 * current_setting('block_size')::bigint AND $4::text NOT LIKE 'Seq Scan%'
+			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`
+		err := conn.QueryRow(ctx, small, scan.Schema, scan.Relation, smallPages, scan.How).Scan(&scans[i].Small)
+		if err != nil {
+			return nil, fmt.Errorf("ask for the size of %s.%s: %w", scan.Schema, scan.Relation, err)
+		}
+	}
 	return scans, nil
 }
 
 // explain makes one transaction of it, as a pooler may give the next one to another session.
 func explain(ctx context.Context, conn *pgx.Conn, settings map[string]string, statement string) (plan planNode, err error) {
 	run := []string{"BEGIN"}
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		run = append(run, fmt.Sprintf("SET LOCAL %s = '%s'", name, settings[name]))
+	for name, value := range settings {
+		run = append(run, fmt.Sprintf("SET LOCAL %s = '%s'", name, value))
 	}
 	run = append(run, "PREPARE hoko_explained AS "+statement)
 	if _, err := conn.Exec(ctx, strings.Join(run, "; ")); err != nil {
@@ -90,9 +103,9 @@ func (n planNode) unprobed(sorted bool, report func(Scan)) {
 	switch {
 	case n.Relation == "" || n.Kind == "ModifyTable":
 	case n.IndexCondition == "":
-		report(Scan{n.Schema + "." + n.Relation, n.Kind})
+		report(Scan{Schema: n.Schema, Relation: n.Relation, How: n.Kind})
 	case sorted:
-		report(Scan{n.Schema + "." + n.Relation, n.Kind + " and Sort"})
+		report(Scan{Schema: n.Schema, Relation: n.Relation, How: n.Kind + " and Sort"})
 	}
 	for _, child := range n.Plans {
 		child.unprobed(sorted, report)

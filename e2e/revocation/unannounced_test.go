@@ -1,0 +1,34 @@
+package revocation
+
+import (
+	"strings"
+	"testing"
+
+	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
+)
+
+// Whatever keeps the triggers from firing, the edge proves that they do not.
+func TestRevocationWithoutTriggers_IsFoundOut(t *testing.T) {
+	s := harness.StartStack(t, harness.Replace("ttl 60s", "ttl 1s"))
+	testenv.Until(t, "the edge listens", func() bool { return s.Listening(t, true) })
+	c := s.Client(t, "HTTP/2.0")
+	harness.WantAnswer(t, s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", harness.ReadOnlyKey), 403, harness.Body403)
+	if got := s.Sell(t, c, harness.ValidSale); got.StatusCode != 201 {
+		t.Fatalf("got %d", got.StatusCode)
+	}
+	s.DB.Exec("ALTER TABLE hoko.api_keys DISABLE TRIGGER ALL")
+	s.DB.Exec("UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", harness.KeyID(harness.FullKey))
+	s.UntilRefused(t, c)
+	testenv.Until(t, "the change is counted", func() bool { return s.Metric(t, "hoko_key_unannounced_changes_total") == 1 })
+	if !s.Listening(t, true) {
+		t.Error("the listener counts as down")
+	}
+	const line = "a key has changed and no notification has announced it"
+	if log := s.Log.String(); strings.Count(log, line) != 1 || !strings.Contains(log, `"key_id":"`+harness.KeyID(harness.FullKey)+`"`) || strings.Contains(log, harness.FullKey) {
+		t.Error("the log does not say so once, with the key's id and without the key")
+	}
+	if out, err := s.Caddy(t, "hoko", "doctor"); err == nil || !strings.Contains(out, "FAIL  triggers: the triggers on hoko.api_keys that notify of DELETE, UPDATE are disabled") {
+		t.Errorf("doctor: %v\n%s", err, out)
+	}
+}
