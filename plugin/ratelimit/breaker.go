@@ -21,10 +21,10 @@ const (
 	lastProbe  = time.Second
 )
 
-// breaker keeps requests from a node that does not answer. It opens after three
-// round trips in a row that failed, or one refused dial; while it is open, commands fail at
-// once and one probe at a time asks whether the node is back. It is a hook of
-// the node's client, so a Cluster has one a node.
+// breaker keeps requests from a node that does not answer. It opens after three round trips in a
+// row that failed, one refused dial, or one redirect that cannot be followed; while it is open,
+// commands fail at once and one probe at a time asks whether the node is back. It is a hook of the
+// node's client, so a Cluster has one a node.
 type breaker struct {
 	node    string // its address, for people
 	cluster bool   // a node of a Cluster, where MOVED is an answer
@@ -54,7 +54,8 @@ func (b *breaker) admit(ctx context.Context) (epoch uint64, err error) {
 	if isOpen(epoch) && ctx.Value(probing{}) == nil {
 		return epoch, errOpen
 	}
-	// A Cluster's client tries again even when there is no time left: that asks nothing and tells nothing.
+	// A Cluster's client tries again even when there is no time left: that asks nothing and tells
+	// nothing.
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		return epoch, context.DeadlineExceeded
 	}
@@ -122,8 +123,8 @@ func (b *breaker) count(epoch uint64, cmd redis.Cmder, err error) {
 		return
 	}
 	cause := classify(err)
-	atOnce := cause == failRefused || b.isElsewhere(err)
-	if b.failed.Add(1) < tolerated && !atOnce {
+	immediately := cause == failRefused || b.isElsewhere(err)
+	if b.failed.Add(1) < tolerated && !immediately {
 		return
 	}
 	if b.epoch.CompareAndSwap(epoch, epoch+1) {
@@ -144,8 +145,9 @@ func (b *breaker) saysNothing(cmd redis.Cmder, err error) bool {
 	return b.isRedirect(err)
 }
 
-// isElsewhere reports whether a Redis that is asked as a single one is a node of a Cluster, and another
-// has the key. It answers well for its own keys, so what it answers in between tells nothing.
+// isElsewhere reports whether a Redis that is asked as a single one is a node of a Cluster, and
+// another has the key. It answers well for its own keys, so what it answers in between tells
+// nothing.
 func (b *breaker) isElsewhere(err error) bool {
 	_, moved := redis.IsMovedError(err)
 	_, ask := redis.IsAskError(err)

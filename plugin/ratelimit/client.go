@@ -53,7 +53,9 @@ func (c *connector) single(rawURL string) (redis.UniversalClient, error) {
 		return nil, errURL
 	}
 	if o.Network == "tcp" {
-		c.fleet.cluster = func() redis.UniversalClient { return c.clusterOf(&redis.ClusterOptions{Addrs: []string{o.Addr}}, o) }
+		c.fleet.cluster = func() redis.UniversalClient {
+			return c.clusterOf(&redis.ClusterOptions{Addrs: []string{o.Addr}}, o)
+		}
 	}
 	return c.node(o, false), nil
 }
@@ -64,7 +66,7 @@ func (c *connector) sentinel(rawURL string) (redis.UniversalClient, error) {
 		return nil, errURL
 	}
 	o := &redis.Options{TLSConfig: f.TLSConfig}
-	c.bound(o)
+	c.boundTimeouts(o)
 	f.DialTimeout, f.ReadTimeout, f.WriteTimeout, f.PoolTimeout = o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout
 	f.ContextTimeoutEnabled, f.MaxRetries, f.DialerRetries = o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries
 	f.DisableIdentity, f.PipelinePoolSize, f.Dialer, f.Protocol = o.DisableIdentity, o.PipelinePoolSize, o.Dialer, o.Protocol
@@ -82,12 +84,15 @@ func (c *connector) cluster(rawURL string) (redis.UniversalClient, error) {
 	return c.clusterOf(o, nil), nil
 }
 
-// clusterOf returns the client of a Cluster. If like is not nil, its nodes are asked with these options,
-// each at its own address.
+// clusterOf returns the client of a Cluster. If like is not nil, it holds the options of every
+// node, except for the address.
 func (c *connector) clusterOf(o *redis.ClusterOptions, like *redis.Options) redis.UniversalClient {
-	o.MinRetryBackoff, o.MaxRetryBackoff = -1, -1                       // a redirect is followed at once, and the deadline bounds them all
-	o.DisableRoutingPolicies = true                                     // saves a COMMAND: our only command has its key where it has always been
-	o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false // the script writes, so only masters are asked
+	// A redirect is followed immediately, and the deadline bounds them all.
+	o.MinRetryBackoff, o.MaxRetryBackoff = -1, -1
+	// This saves a COMMAND: our only command has its key where it has always been.
+	o.DisableRoutingPolicies = true
+	// The script writes, so only masters are asked.
+	o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
 	o.NewClient = func(node *redis.Options) *redis.Client {
 		if like != nil {
 			at := node.Addr
@@ -101,34 +106,35 @@ func (c *connector) clusterOf(o *redis.ClusterOptions, like *redis.Options) redi
 
 // node returns the client of one Redis, which may be a node of a Cluster.
 func (c *connector) node(o *redis.Options, cluster bool) *redis.Client {
-	c.bound(o)
+	c.boundTimeouts(o)
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	client := redis.NewClient(o)
 	c.guard(client, o.Addr, cluster)
 	return client
 }
 
-// bound bounds everything that a client does by the limiter's timeout, whatever the URL says, and
-// saves the round trips that a limiter has no use for.
-func (c *connector) bound(o *redis.Options) {
+// boundTimeouts bounds everything that a client does by the limiter's timeout, whatever the URL
+// says, and saves the round trips that a limiter has no use for.
+func (c *connector) boundTimeouts(o *redis.Options) {
 	o.DialTimeout = c.dialTimeout()
 	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.timeout, c.timeout, c.timeout
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries = -1
 	o.DialerRetries = 1
 	o.MaxConcurrentDials = maxInFlight
-	o.MinIdleConns = 0 // they would be dialled before a hook is there
+	o.MinIdleConns = 0 // they would be dialed before the hooks are added
 	o.DisableIdentity = true
 	o.PipelinePoolSize = -1
 	o.Dialer = c.dialer(o.TLSConfig)
 	o.Protocol = 2 // no push messages to look for
 }
 
-// dialTimeout bounds what comes before a connection's first call: the lookup of names, the question to Sentinels,
-// dial, TLS and greeting. No call waits for that longer than its own timeout, so it is ample.
+// dialTimeout bounds everything before a connection's first call: name lookup, Sentinels, dial, TLS
+// and greeting. It is ample, because no call waits for a connection longer than its own timeout.
 func (c *connector) dialTimeout() time.Duration { return max(10*c.timeout, time.Second) }
 
-// dialer returns a dialer that a canceled context ends. go-redis's own does not heed it with TLS.
+// dialer returns a dialer that stops when its context is canceled. go-redis's own ignores that with
+// TLS.
 func (c *connector) dialer(config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	dial := c.dial
 	if dial == nil {
@@ -154,9 +160,9 @@ func (c *connector) dialer(config *tls.Config) func(ctx context.Context, network
 	}
 }
 
-// peekable is a TLS connection whose socket go-redis can look at before it uses it again. It does so only where
-// it finds one, and else asks on connections that the server has closed. Whatever arrives on an idle connection
-// makes it dial another one; what TLS says of itself at the beginning has been read with the greeting.
+// peekable is a TLS connection that shows its socket, so that go-redis can check whether the server
+// has closed it. Without a socket go-redis uses closed connections again. It drops an idle
+// connection on which anything has arrived; TLS's session tickets have been read with the greeting.
 type peekable struct {
 	*tls.Conn
 	socket syscall.Conn
@@ -164,15 +170,15 @@ type peekable struct {
 
 func (p peekable) SyscallConn() (syscall.RawConn, error) { return p.socket.SyscallConn() }
 
-// guard puts a breaker before a client.
+// guard adds the hooks to a client: what shares round trips, the breaker and the greeter.
 func (c *connector) guard(client *redis.Client, node string, cluster bool) {
 	b := &breaker{node: node, cluster: cluster, fleet: c.fleet}
 	limiter := redis_rate.NewLimiter(client)
 	b.probe = func(ctx context.Context, key string) error {
-		// It waits for a connection, and each of its round trips is bounded by ReadTimeout.
+		// It may wait for a new connection; ReadTimeout bounds each of its round trips.
 		ctx, cancel := context.WithTimeout(ctx, c.dialTimeout())
 		defer cancel()
-		if key == "" && cluster { // what failed was the question for the slots
+		if key == "" && cluster { // CLUSTER SLOTS has failed
 			return client.Do(ctx, "cluster", "slots").Err()
 		}
 		// The suffix stands behind the hash tag: the same slot, so the same node.

@@ -42,8 +42,8 @@ var (
 	errOpen   = errors.New("redis: not asked, as it did not answer")
 )
 
-// describe returns an error's text for logs, without passwords. Of an answer that was not understood it
-// says no more than that, as such an answer may hold anything.
+// describe returns an error's text for logs, without passwords. Of an answer that was not
+// understood it says no more than that, as such an answer may hold anything.
 func describe(err error) string {
 	if classify(err) == failAnswer {
 		return errAnswer.Error()
@@ -79,7 +79,8 @@ var codes = map[string]failure{
 	"LOADING": failLoading, "BUSY": failLoading, "MASTERDOWN": failLoading,
 	"OOM":      failMemory,
 	"READONLY": failReadOnly, "MISCONF": failReadOnly, "NOREPLICAS": failReadOnly,
-	"MOVED": failCluster, "ASK": failCluster, "TRYAGAIN": failCluster, "CLUSTERDOWN": failCluster, "CROSSSLOT": failCluster,
+	"MOVED": failCluster, "ASK": failCluster, "TRYAGAIN": failCluster,
+	"CLUSTERDOWN": failCluster, "CROSSSLOT": failCluster,
 	"NOAUTH": failAuth, "WRONGPASS": failAuth, "NOPERM": failAuth, "DENIED": failAuth,
 	"WRONGTYPE": failKey,
 }
@@ -89,12 +90,14 @@ var (
 	// "ERR Error running script (call to f_…): @user_script:57: @user_script: 57: -OOM …".
 	innerCode = regexp.MustCompile(`: -?([A-Z]{2,}) `)
 
-	// denied finds a permission that a command of the script lacks: up to 7.0 these have no code of their own.
+	// denied finds a permission that a command of the script lacks: up to 7.0 these have no code of
+	// their own.
 	denied = regexp.MustCompile(`ACL failure in script|[Tt]he user executing the script can't`)
 
-	// badValue finds what one key's value does to the script: Lua's errors, and those of SET with an
-	// expiry that is no number. Any other error in the script is not the key's fault.
-	badValue = regexp.MustCompile(`bad argument #\d+ to '|attempt to \w+|value is not an integer or out of range|invalid expire time`)
+	// badValue finds what one key's value does to the script: Lua's errors, and those of SET with
+	// an expiry that is no number. Any other error in the script is not the key's fault.
+	badValue = regexp.MustCompile(`bad argument #\d+ to '|attempt to \w+|` +
+		`value is not an integer or out of range|invalid expire time`)
 )
 
 // classifyServer returns the class of an error that Redis answered. What is not known to be the

@@ -13,7 +13,7 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// running begins what Redis 6.2 answers where a command of the script fails.
+// running begins the answer of Redis 6.2 if a command of the script fails.
 const running = "-ERR Error running script (call to f_3d1ab): @user_script:57: @user_script: 57: "
 
 func TestWhatCountsAsAFailure(t *testing.T) {

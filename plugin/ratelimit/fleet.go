@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// link is a client and the script's caller over it.
+// link is a client, and the limiter that calls its script over it.
 type link struct {
 	client redis.UniversalClient
 	rate   *redis_rate.Limiter
@@ -29,13 +29,13 @@ type fleet struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	// link is replaced once at most: where one Redis turns out to be a node of a Cluster.
+	// link is replaced at most once: if the single Redis turns out to be a node of a Cluster.
 	link atomic.Pointer[link]
 
 	mu       sync.Mutex
 	open     int // breakers
 	breakers []*breaker
-	cluster  func() redis.UniversalClient // makes the Cluster's client; nil where the URL leaves no choice
+	cluster  func() redis.UniversalClient // returns a client of the whole Cluster; nil if the URL rules that out
 }
 
 func newFleet(logger *slog.Logger, healed func()) *fleet {
@@ -49,8 +49,8 @@ func (f *fleet) use(client redis.UniversalClient) {
 	f.link.Store(&link{client, redis_rate.NewLimiter(client)})
 }
 
-// followCluster is called when a Redis says that another one has a key. It reports whether the fleet
-// asks the whole Cluster from now on, or has done so already, with the Redis as its first known node.
+// followCluster is called when a single Redis names another one for a key. It replaces the client
+// by one of the whole Cluster, and reports whether the Cluster is asked now.
 func (f *fleet) followCluster() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -105,7 +105,8 @@ func (f *fleet) stop() {
 	f.cancel()
 }
 
-// add takes a breaker in. It drops an earlier one of the same node, and those whose node is no more.
+// add takes a breaker in. It drops an earlier one of the same node, and those whose node is no
+// more.
 func (f *fleet) add(b *breaker) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -12,12 +12,13 @@ import (
 // errGreeted ends a client that has greeted and asks nothing.
 var errGreeted = errors.New("greeted")
 
-// greeter makes HELLO, AUTH, SELECT and CLIENT SETNAME a part of the dial. go-redis dials in a goroutine
-// that outlives the call which asked for a connection, with a bound of its own, DialTimeout; but it greets
-// inside the call. Where dial, greeting and call together take longer than a call may, no connection would
-// ever come to be used.
+// greeter makes HELLO, AUTH, SELECT and CLIENT SETNAME a part of the dial. go-redis dials in a
+// goroutine that outlives the call which asked for a connection, with a bound of its own,
+// DialTimeout; but it greets inside the call. If dial, greeting and call together take longer than
+// a call may, no connection would ever be used.
 //
-// It is a hook of the node's client. The goroutine that it runs in is go-redis's; Close ends it.
+// It is a hook of the node's client. It runs in go-redis's goroutine, which ends with the dial:
+// after DialTimeout, or when the fleet is stopped.
 type greeter struct {
 	client *redis.Client
 	fleet  *fleet
@@ -75,7 +76,8 @@ func (g *greeter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// ProcessPipelineHook does the same for the rest of the greeting: all other pipelines end with a script's call.
+// ProcessPipelineHook does the same for the rest of the greeting: all other pipelines end with a
+// script's call.
 func (g *greeter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		if !isScript(cmds[len(cmds)-1]) {

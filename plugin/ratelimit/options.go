@@ -26,18 +26,19 @@ type Options struct {
 	//	redis://a:6379,b:6379                        a Cluster (also ?addr=b:6379)
 	//	redis://a:26379,b:26379/0?master_name=main   the master that Sentinels know
 	//
-	// One Redis that turns out to be a node of a Cluster is asked as such. go-redis's query parameters
-	// (pool_size, client_name, skip_verify, …) hold, but Timeout decides on timeouts and retries, and the
-	// Limiter on the protocol, on how many connections are dialed at a time and on which nodes are asked.
+	// If one Redis turns out to be a node of a Cluster, the whole Cluster is asked. go-redis's
+	// query parameters (pool_size, client_name, skip_verify, …) hold, but Timeout decides on
+	// timeouts and retries, and the Limiter on the protocol, on how many connections are dialed at
+	// a time and on which nodes are asked.
 	URL string
 
 	// Prefix begins every Redis key, so that two sites may share a Redis. Default: "hoko:".
 	Prefix string
 
-	// Timeout bounds one question to Redis, with everything that it takes: the wait for the questions
-	// before it and for a connection, write and read. A connection that is not there in time is dialed
-	// and greeted all the same, within ten times Timeout but at least a second, for later questions.
-	// Default: 50 ms.
+	// Timeout bounds one question to Redis, with everything that it takes: the wait for the
+	// questions before it and for a connection, write and read. A connection that is not there in
+	// time is dialed and greeted all the same, within ten times Timeout but at least a second, for
+	// later questions. Default: 50 ms.
 	Timeout time.Duration
 
 	Logger  *slog.Logger          // nil: silent

@@ -68,8 +68,9 @@ type Fault struct {
 func (f *Fault) Error() string { return f.Err.Error() + ": " + f.Fix }
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Check decides as a Limiter of these options does: with the same user, over keys of the same prefix,
-// which expire after two seconds. It reports a *Fault unless Redis decides within the timeout.
+// Check decides some requests as a Limiter with these options does: as the same user, and on keys
+// of the same prefix, which expire within two seconds. It returns a *Fault unless Redis decides
+// within o.Timeout.
 func Check(ctx context.Context, o Options) (Server, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -142,6 +143,6 @@ var fixes = map[failure]string{
 	failAuth:     "check the url's user and password, whose special characters are percent-encoded",
 	failKey:      "delete the keys with the prefix that the edge has not written",
 	failAnswer:   "check that the url leads to redis, and that no other program writes the keys with the prefix",
-	failServer:   "do as redis says; the edge needs Redis 6.2 or later or Valkey, and ?master_name=… where the url names Sentinels",
+	failServer:   "do as redis says; the edge needs Redis 6.2 or later or Valkey, and ?master_name=… if the url names Sentinels",
 	failClosed:   "try again",
 }

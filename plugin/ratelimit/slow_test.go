@@ -24,7 +24,7 @@ func TestSlowRedis_DecidesOnceGreeted(t *testing.T) {
 				time.Sleep(time.Second)
 				s.want(10, FromRedis, 30*time.Millisecond)
 				if got := s.redis.dials.Load(); got != 1 {
-					t.Errorf("dialled %d times, want once", got)
+					t.Errorf("dialed %d times, want once", got)
 				}
 				if lines := s.journal.all(); len(lines) > 0 {
 					t.Errorf("logged %q", lines)
@@ -82,7 +82,7 @@ func TestSlowRedis_HangingGreetingsAreBounded(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if got := s.redis.dials.Load(); got > 70 {
-			t.Errorf("dialled %d times in a minute", got)
+			t.Errorf("dialed %d times in a minute", got)
 		}
 		s.redis.answer(replyFresh)
 		time.Sleep(4 * time.Second) // go-redis dials by itself after some failures, and then each second

@@ -92,7 +92,7 @@ func awaitRedis(t *testing.T, l *Limiter) {
 
 func TestTLS_SlowRedisDecides(t *testing.T) {
 	s := startTLSRedis(t)
-	const way = 150 * time.Millisecond
+	const way = 80 * time.Millisecond
 	s.relay.Delay(relay.ToServer, way, 0)
 	s.relay.Delay(relay.ToClient, way, 0)
 	limiter := newLimiter(t, Options{URL: s.relayed, Timeout: 3 * way}) // one round trip, but not two
