@@ -76,6 +76,9 @@ const devOptions = `{
 	}
 `
 
+// shippedLog are the lines of the shipped Caddyfile that devOptions replaces.
+const shippedLog = "\tlog {\n\t\tformat hoko\n\t}\n"
+
 // devEdge is the shipped edge on one port of this machine.
 type devEdge struct {
 	dir   string // of all that it keeps
@@ -107,7 +110,7 @@ func (e *devEdge) caddyfile() string {
 		admin = quoted("unix/" + socket)
 	}
 	options := fmt.Sprintf(devOptions, admin, quoted(e.storage()), e.port, strings.Join(e.hosts, " "))
-	return strings.Replace(moduleroot.Caddyfile, "{\n", options, 1)
+	return strings.Replace(strings.Replace(moduleroot.Caddyfile, shippedLog, "", 1), "{\n", options, 1)
 }
 
 // quoted returns a text as one token of a Caddyfile.
