@@ -250,7 +250,7 @@ func FuzzServer(f *testing.F) {
 			}
 			return nil
 		})
-		server, err := l.Server(t.Context())
+		server, err := l.askServer(t.Context())
 		if err != nil || !server.Clock.Equal(clock) {
 			t.Fatalf("got %+v, %v", server, err)
 		}

@@ -182,7 +182,7 @@ func TestServerSaysItsVersionAndTime(t *testing.T) {
 	}
 	defer l.Close()
 	before := time.Now()
-	server, err := l.Server(t.Context())
+	server, err := l.askServer(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestServerOfARedisThatIsAwayIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if server, err := l.Server(t.Context()); err == nil {
+	if server, err := l.askServer(t.Context()); err == nil {
 		t.Errorf("%+v", server)
 	}
 }

@@ -22,8 +22,8 @@ type Server struct {
 	Took    time.Duration // the fastest decision over a connection that was there; only Check measures it
 }
 
-// Server asks for it within the limiter's timeout.
-func (l *Limiter) Server(ctx context.Context) (Server, error) {
+// askServer asks for it within the limiter's timeout.
+func (l *Limiter) askServer(ctx context.Context) (Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	client := l.fleet.link.Load().client
@@ -87,7 +87,7 @@ func Check(ctx context.Context, o Options) (Server, error) {
 	if err != nil {
 		return Server{}, l.fault(err, o.Prefix)
 	}
-	server, err := l.Server(ctx)
+	server, err := l.askServer(ctx)
 	if err != nil {
 		return Server{}, l.fault(err, o.Prefix)
 	}

@@ -137,7 +137,7 @@ func TestDoctorNamesWhatIsWrongAndItsFix(t *testing.T) {
 		{name: "no rights", dsn: dsn + "&user=powerless", redis: redis, want: []string{"FAIL  sales: ", "FAIL  keys: ", "permission denied", "docs/role.sql", "FAIL  listener: LISTEN does not work: no heartbeat could be sent", "the role needs pg_notify"}},
 		{name: "no listener", dsn: dsn, listen: "postgres://hoko:secret@127.0.0.1:1/site", redis: redis, want: []string{"FAIL  listener: ", "fix: check listen_dsn"}},
 		{name: "listener in another database", dsn: dsn, listen: testenv.Database(t), redis: redis, want: []string{"FAIL  listener: notifications do not arrive", "fix: set listen_dsn to Postgres itself", "to the same database"}},
-		{name: "no Redis", dsn: dsn, redis: "redis://:secret@127.0.0.1:1", want: []string{"FAIL  redis: ", "fix: check REDIS_URL", "ok    sales: "}},
+		{name: "no Redis", dsn: dsn, redis: "redis://:secret@127.0.0.1:1", want: []string{"FAIL  redis: redis does not decide", "fix: check the url's host and port", "ok    sales: "}},
 		{name: "no address of Redis", dsn: dsn, want: []string{"FAIL  redis: no address", "set REDIS_URL"}},
 		{name: "no URL of Redis", dsn: dsn, redis: "localhost", want: []string{"FAIL  redis: redis url"}},
 	} {
