@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs the command of the container. Volumes of Caddy's own image belong to root, and Caddy's errors about files that it
-# may not write do not name the fix. This does; it goes on, because plain HTTP needs no such file.
+# Runs the command of the container. Volumes of Caddy's own image belong to root, and Caddy's errors
+# about files that it may not write do not name the fix. This does; it goes on, because plain HTTP
+# needs no such file.
 check() {
 	for path; do
 		if [ -e "$path" ] && [ ! -w "$path" ]; then

@@ -1,29 +1,30 @@
-# Hoko Edge as an image. Build it from the top of this repository; docs/operations.md says how to run it.
-# docker build --file xcaddy.Dockerfile --tag hoko-edge .
+# Hoko Edge as an image: docker build --file xcaddy.Dockerfile --tag hoko-edge .
+# docs/operations.md says how to run it.
 
-# Not CADDY_VERSION: the base images set that variable, and builders other than BuildKit prefer it to an ARG.
+# Not CADDY_VERSION: the base images set that variable, and builders other than BuildKit prefer it
+# to an ARG.
 ARG CADDY_RELEASE=2.11.9
 
-# BuildKit, Podman and Buildah need no value. Docker's classic builder does: --build-arg BUILDPLATFORM=linux
-ARG BUILDPLATFORM
+# Docker's classic builder knows no BUILDPLATFORM and needs --build-arg BUILDER=linux.
+ARG BUILDER=$BUILDPLATFORM
 
-FROM --platform=${BUILDPLATFORM} caddy:${CADDY_RELEASE}-builder AS builder
+FROM --platform=$BUILDER docker.io/library/caddy:${CADDY_RELEASE}-builder AS builder
 ARG CADDY_RELEASE
 ARG TARGETOS
 ARG TARGETARCH
-# Only what is compiled, so that another change, such as one of the documents, compiles nothing again.
+# Only what is compiled, so that another change, such as one of the README, compiles nothing again.
 COPY go.mod go.sum edge.go Caddyfile /src/
 COPY caddymodule /src/caddymodule
 COPY internal/devserver /src/internal/devserver
 COPY plugin /src/plugin
 COPY cmd/caddy/edge.pgo /src/cmd/caddy/
-# Cross-compiled, so that an arm64 image needs no emulated compiler. The profile of the benchmarks (PGO) saves about a
-# tenth of the edge's CPU time and doubles the time of the build. The binary has no file capability: with one, a
-# container without that capability cannot even start it.
+# Cross-compiled, so that an arm64 image needs no emulated compiler. The profile of the benchmarks
+# (PGO) saves about a tenth of the edge's CPU time and doubles that of the build. The binary has no
+# file capability: with one, a container without that capability cannot even start it.
 RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} GOFLAGS=-pgo=/src/cmd/caddy/edge.pgo XCADDY_SETCAP=0 \
     xcaddy build v${CADDY_RELEASE} --with hoko.to/edge/caddymodule --replace hoko.to/edge=/src --output /usr/bin/caddy
 
-FROM caddy:${CADDY_RELEASE}
+FROM docker.io/library/caddy:${CADDY_RELEASE}
 ARG EDGE_VERSION=unreleased
 LABEL org.opencontainers.image.title="Hoko Edge" \
       org.opencontainers.image.description="Caddy with API keys, rate limits and POST /api/track/sale" \
@@ -34,14 +35,14 @@ LABEL org.opencontainers.image.title="Hoko Edge" \
       org.opencontainers.image.documentation="https://hoko.to/docs" \
       org.opencontainers.image.licenses="Apache-2.0"
 # Certificates and the configuration live in /data and /config, which the user must own.
-RUN adduser -D -H -u 1000 caddy && chown -R 1000:1000 /data /config
+RUN chown -R 1000:1000 /data /config
 COPY docker-entrypoint.sh /usr/bin/
 COPY Caddyfile examples/sidecar.Caddyfile /etc/caddy/
 COPY --from=builder /usr/bin/caddy /usr/bin/caddy
-# UPSTREAM has no default: in a container, 127.0.0.1 is the edge itself. cmd/caddy, which xcaddy does not build, tunes
-# GOGC itself; docs/operations.md says what this value costs.
+# UPSTREAM has no default: in a container, 127.0.0.1 is the edge itself. cmd/caddy, which xcaddy
+# does not build, tunes GOGC itself; docs/operations.md says what this value costs.
 ENV SITE_ADDRESS=localhost GOGC=200
-# A number, because Kubernetes cannot tell whether a name is root: with runAsNonRoot it rejects names.
+# A number, because Kubernetes cannot tell whether a name is root: runAsNonRoot rejects names.
 USER 1000:1000
 # Caddy logs requests to its admin endpoint at level INFO, except those for /metrics.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \

@@ -15,8 +15,8 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// dockerfile returns the text of the one match of a pattern's group in xcaddy.Dockerfile, whose lines are joined where
-// one ends in a backslash.
+// dockerfile returns what the group of a pattern matches in xcaddy.Dockerfile, which it does once.
+// Lines that end in a backslash are joined.
 func dockerfile(t testing.TB, pattern string) string {
 	t.Helper()
 	text := strings.ReplaceAll(harness.ReadRoot(t, "xcaddy.Dockerfile"), "\\\n", "")
@@ -44,7 +44,7 @@ func TestTheImageIsBuiltWithTheCaddyOfGoMod(t *testing.T) {
 	}
 }
 
-// In BuildKit an ARG wins over an ENV of the base image of the same name; in the other builders it loses.
+// In BuildKit an ARG wins over an ENV of the base image of the same name; in other builders it loses.
 func TestImage_BuildArguments(t *testing.T) {
 	version := dockerfileCaddyVersion(t)
 	arguments := []string{"TARGETOS=linux", "TARGETARCH=amd64", "CADDY_RELEASE=" + version, "CADDY_VERSION=" + version}
@@ -77,8 +77,8 @@ func TestTheImageIsOptimisedByAProfileOfTheTree(t *testing.T) {
 	}
 }
 
-// From what the image copies, and without its profile, which changes nothing but the code's speed and would double the
-// time of this test.
+// From what the image copies, and without its profile, which changes nothing but the code's speed
+// and would double the time of this test.
 func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
 	source, built := copiedSource(t), filepath.Join(t.TempDir(), "caddy")
 	args := strings.NewReplacer("${CADDY_RELEASE}", dockerfileCaddyVersion(t), "/src", source, "/usr/bin/caddy", built).
@@ -103,8 +103,8 @@ func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
 	}
 }
 
-// copiedSource returns a directory with what the image copies to /src. Tests and their data are not in it, as
-// .dockerignore says.
+// copiedSource returns a directory with what the image copies to /src. Tests and their data are not
+// in it, as .dockerignore says.
 func copiedSource(t testing.TB) string {
 	t.Helper()
 	ignored := harness.ReadRoot(t, ".dockerignore")

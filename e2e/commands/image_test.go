@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,7 +21,8 @@ func TestImage_UserIsANumber(t *testing.T) { dockerfile(t, `^USER (\d+:\d+)$`) }
 // The labels of https://github.com/caddyserver/caddy-docker, which an image inherits.
 func TestImage_ReplacesCaddysLabels(t *testing.T) {
 	labels := dockerfile(t, `^LABEL (.*)$`)
-	for _, name := range []string{"version", "title", "description", "url", "documentation", "vendor", "licenses", "source"} {
+	names := []string{"version", "title", "description", "url", "documentation", "vendor", "licenses", "source"}
+	for _, name := range names {
 		if !strings.Contains(labels, "org.opencontainers.image."+name+"=") {
 			t.Errorf("the image says Caddy's %s", name)
 		}
@@ -29,10 +31,12 @@ func TestImage_ReplacesCaddysLabels(t *testing.T) {
 
 func TestImage_HealthCheck(t *testing.T) {
 	port := testenv.FreePort(t)
-	e := harness.Start(t, harness.Settings{DatabaseURL: testenv.Database(t), RedisURL: testenv.Redis(t), Upstream: "127.0.0.1:1",
+	e := harness.Start(t, harness.Settings{
+		DatabaseURL: testenv.Database(t), RedisURL: testenv.Redis(t), Upstream: "127.0.0.1:1",
 		Edit: func(config string) string {
 			return regexp.MustCompile(`admin unix/\S+`).ReplaceAllString(config, fmt.Sprint("admin 127.0.0.1:", port))
-		}})
+		},
+	})
 	check := strings.Replace(dockerfile(t, `^HEALTHCHECK .* CMD (.*)$`), "127.0.0.1:2019", fmt.Sprint("127.0.0.1:", port), 1)
 	healthy := func() error {
 		command := exec.CommandContext(t.Context(), "/bin/sh", "-c", check)
@@ -49,6 +53,34 @@ func TestImage_HealthCheck(t *testing.T) {
 	}
 	if healthy() == nil {
 		t.Error("an edge that has ended is healthy")
+	}
+}
+
+// Docker kills a container 10 s after it has asked it to stop, unless told otherwise.
+func TestImage_StopTimeout(t *testing.T) {
+	seconds := func(text, pattern string) int {
+		t.Helper()
+		m := regexp.MustCompile(pattern).FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("%s is not in\n%s", pattern, text)
+		}
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	grace := max(seconds(harness.ReadRoot(t, "Caddyfile"), `grace_period (\d+)s`),
+		seconds(harness.ReadRoot(t, "examples/sidecar.Caddyfile"), `grace_period (\d+)s`))
+	doc := harness.ReadRoot(t, "docs/operations.md")
+	runs := regexp.MustCompile(`docker run --detach (?:.*\\\n)*.*`).FindAllString(doc, -1)
+	if len(runs) == 0 {
+		t.Error("docs/operations.md starts no container")
+	}
+	for _, run := range runs {
+		if timeout := seconds(run, `--stop-timeout (\d+) `); timeout <= grace {
+			t.Errorf("the container is killed after %d s, within the grace period of %d s", timeout, grace)
+		}
 	}
 }
 
@@ -71,8 +103,10 @@ func TestImage_Entrypoint(t *testing.T) {
 			switch {
 			case c.warned == "" && said != "":
 				t.Errorf("it said %q", said)
-			case c.warned != "" && !(strings.Contains(said, "cannot write "+filepath.Join(home, c.warned)+".") && strings.Contains(said, "chown -R ")):
+			case c.warned != "" && !strings.Contains(said, "cannot write "+filepath.Join(home, c.warned)+"."):
 				t.Errorf("it said %q", said)
+			case c.warned != "" && !strings.Contains(said, "chown -R "):
+				t.Errorf("it names no fix: %q", said)
 			}
 		})
 	}
@@ -95,7 +129,8 @@ func makeFolders(t testing.TB, home string, names []string, mode os.FileMode) {
 func entrypoint(t testing.TB, home string) string {
 	t.Helper()
 	var said strings.Builder
-	script := exec.CommandContext(t.Context(), "/bin/sh", "-c", harness.ReadRoot(t, "docker-entrypoint.sh"), "docker-entrypoint.sh", "echo", "started")
+	script := exec.CommandContext(t.Context(), "/bin/sh", "-c", harness.ReadRoot(t, "docker-entrypoint.sh"),
+		"docker-entrypoint.sh", "echo", "started")
 	script.Dir, script.Stderr = "/", &said
 	script.Env = append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME=/nonexistent")
 	if os.Getuid() == 0 {

@@ -21,7 +21,8 @@ type installation struct {
 
 func install(t testing.TB) *installation {
 	t.Helper()
-	commands := regexp.MustCompile("(?s)```bash\n(# Once, .*?)```").FindStringSubmatch(harness.ReadRoot(t, "docs/operations.md"))
+	doc := harness.ReadRoot(t, "docs/operations.md")
+	commands := regexp.MustCompile("(?s)```bash\n(# Once, .*?)```").FindStringSubmatch(doc)
 	if commands == nil {
 		t.Fatal("the owner's commands are not in docs/operations.md")
 	}
