@@ -30,8 +30,8 @@ const loggedRoutes = `
 		api_errors
 	}`
 
-// line returns the one line in the access log of this answer, and fails the test if another line of it is not
-// an error, or if a field is there twice.
+// line returns the one line in the access log of this answer, and fails the test if another line of
+// it is not an error, or if a field is there twice.
 func (e *testEdge) line(got answer) map[string]any {
 	e.t.Helper()
 	id := got.header.Get("X-Request-Id")

@@ -27,8 +27,8 @@ func refuse(w http.ResponseWriter, r *http.Request, cause string, write func()) 
 // causeVar is the variable of a request that holds the cause in its line in the access log.
 const causeVar = "hoko.cause"
 
-// logCause adds to the request's line in the access log why it was not answered as asked: cause is one
-// of a few words, and reason, unless it is "", says more.
+// logCause adds to the request's line in the access log why it was not answered as asked: cause is
+// one of a few words, and reason, unless it is "", says more.
 func logCause(r *http.Request, cause, reason string) {
 	caddyhttp.SetVar(r.Context(), causeVar, cause)
 	logField(r, "cause", cause)

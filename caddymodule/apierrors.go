@@ -43,7 +43,8 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return nil
 }
 
-// reasonOf returns an error's text without what Caddy adds of its own: an ID and a line of its source.
+// reasonOf returns an error's text without what Caddy adds of its own: an ID and a line of its
+// source.
 func reasonOf(err error) string {
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.Err != nil {
 		return handlerErr.Err.Error()

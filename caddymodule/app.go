@@ -195,9 +195,9 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	}
 //
 // Only postgres and redis are required. Adapting fails if a variable of require_env is unset or
-// empty; name those that the Caddyfile reads as {$*}. Write the addresses as {env.*} or {file.*} placeholders,
-// which are expanded when the config is loaded. The admin endpoint shows literal values and the
-// values of {$*}.
+// empty; name those that the Caddyfile reads as {$*}. Write the addresses as {env.*} or {file.*}
+// placeholders, which are expanded when the config is loaded. The admin endpoint shows literal
+// values and the values of {$*}.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return parseDirective(d,
 		setting{name: "require_env", parse: requireEnv},

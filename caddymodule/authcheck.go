@@ -12,7 +12,8 @@ import (
 )
 
 // authCheck looks in the routes of a server for handlers that need a verified key and have no
-// api_key_auth before them. It knows conditions and order of the routes, but not what matches a request.
+// api_key_auth before them. It knows conditions and order of the routes, but not what matches a
+// request.
 type authCheck struct {
 	named      map[string]*caddyhttp.Route
 	invoked    []string // names of those that some handler invokes
@@ -61,7 +62,8 @@ func (c *authCheck) route(route caddyhttp.Route, at place) {
 	}
 }
 
-// decoded returns a part of the config as encoding/json decodes it, nil if it is invalid: Caddy says so.
+// decoded returns a part of the config as encoding/json decodes it, nil if it is invalid: Caddy
+// says so.
 func decoded(part any) (value any) {
 	encoded, err := json.Marshal(part)
 	if err != nil || json.Unmarshal(encoded, &value) != nil {
@@ -114,7 +116,8 @@ func (c *authCheck) handler(name string, config map[string]any, at place) {
 	}
 }
 
-// isAfter reports whether every request at this place has passed the earlier place, as far as can be seen.
+// isAfter reports whether every request at this place has passed the earlier place, as far as can
+// be seen.
 func (p place) isAfter(earlier place) bool {
 	return !slices.ContainsFunc(earlier, func(passed *step) bool {
 		if slices.Contains(p, passed) {
@@ -125,8 +128,8 @@ func (p place) isAfter(earlier place) bool {
 	})
 }
 
-// implies reports whether each request that the matcher sets of one route match is matched by those of
-// another.
+// implies reports whether each request that the matcher sets of one route match is matched by those
+// of another.
 func implies(one, other any) bool {
 	sets, ok := one.([]any)
 	otherSets, ok2 := other.([]any)

@@ -8,8 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// validate does what `caddy validate` does with an edge of these routes, in which PORT is its port, and
-// returns what it logs.
+// validate does what `caddy validate` does with an edge of these routes, in which PORT is its port,
+// and returns what it logs.
 func validate(t *testing.T, routes string, edit func(config string) string) (log string, err error) {
 	t.Helper()
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")

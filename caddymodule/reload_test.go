@@ -166,7 +166,7 @@ func TestAFailedReloadLeavesTheRunningConfigAlone(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	running := onlyBackend(t)
 	e.hoko = "guesses 50/1m"
-	e.routes = "redis_rate_limit {\nlimit 1/s\n}\nredis_rate_limit {\nlimit 2/s\n}"
+	e.routes = "api_key_auth\nredis_rate_limit {\nlimit 1/s\n}\nredis_rate_limit {\nlimit 2/s\n}"
 	err := e.load()
 	if err == nil || !strings.Contains(err.Error(), `two of name "default" have different limits`) {
 		t.Errorf("error %v", err)
@@ -180,7 +180,7 @@ func TestAFailedReloadLeavesTheRunningConfigAlone(t *testing.T) {
 }
 
 func TestHandlersOfOneNameMayShareALimit(t *testing.T) {
-	startEdge(t, "redis_rate_limit /a {\nlimit 1/s\n}\nredis_rate_limit /b {\nlimit 1/1s burst 1\non_error deny\n}")
+	startEdge(t, "api_key_auth\nredis_rate_limit /a {\nlimit 1/s\n}\nredis_rate_limit /b {\nlimit 1/1s burst 1\non_error deny\n}")
 }
 
 func TestFailedReloads_LeaveNoConnection(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 )
 
 // TrackSale records the sale of a POST /api/track/sale and answers 201 once the sale is committed
-// in Postgres. Use it after `api_key_auth`. It answers every request it receives, and 403 if the key
-// lacks conversionsWrite, whatever the scopes of the route.
+// in Postgres. Use it after `api_key_auth`. It answers every request it receives, and 403 if the
+// key lacks conversionsWrite, whatever the scopes of the route.
 type TrackSale struct {
 	// How long the body, at most 64 KiB, may take to arrive before the request is answered 408.
 	// Default: 10s.

@@ -36,9 +36,9 @@ func addCommands(cmd *cobra.Command) {
 	rejectUnknown(cmd)
 }
 
-// rejectUnknown makes cmd, and each command below it that has subcommands, fail if the subcommand is
-// unknown. Cobra does so only for the root: other commands print their help and succeed, which they
-// still do without any argument.
+// rejectUnknown makes cmd, and each command below it that has subcommands, fail if the subcommand
+// is unknown. Cobra does so only for the root: other commands print their help and succeed, which
+// they still do without any argument.
 func rejectUnknown(cmd *cobra.Command) {
 	if !cmd.HasSubCommands() {
 		return
@@ -51,8 +51,8 @@ func rejectUnknown(cmd *cobra.Command) {
 	}
 }
 
-// unknownCommand returns an error that suggests similar commands if args begin with a subcommand that
-// cmd, which has some, lacks.
+// unknownCommand returns an error that suggests similar commands if args begin with a subcommand
+// that cmd, which has some, lacks.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if !cmd.HasSubCommands() || len(args) == 0 {
 		return nil

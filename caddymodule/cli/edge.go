@@ -28,8 +28,8 @@ const startPatience = time.Minute
 const maxSocketPath = 103
 
 // devOptions are the global options that development adds to the shipped Caddyfile. They touch
-// nothing outside the state directory, open one port only, and show requests and warnings, without the
-// colors that Caddy's console format writes to files, too.
+// nothing outside the state directory, open one port only, and show requests and warnings, without
+// the colors that Caddy's console format writes to files, too.
 const devOptions = `{
 	admin %s
 	persist_config off

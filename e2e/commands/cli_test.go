@@ -10,7 +10,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// caddy runs the binary in an environment of the test's own, besides HOME, and returns what it prints.
+// caddy runs the binary in an environment of the test's own, besides HOME, and returns what it
+// prints.
 func caddy(t *testing.T, args []string, environment ...string) (out string, exitCode int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), testenv.Edge(t), args...)
@@ -31,7 +32,7 @@ func TestCommandLine_FaultyFails(t *testing.T) {
 		"hoko keys list --worksp=a":  "unknown flag: --worksp",
 		"hoko dev --port 0":          "--port must be 1 … 65535, not 0",
 		"add-package example.com/a":  "xcaddy build v2.",
-		"remove-package example.com": "--with hoko.to/edge/caddymodule --replace hoko.to/edge=.",
+		"remove-package example.com": "--replace hoko.to/edge=. --with hoko.to/edge/caddymodule",
 		"upgrade":                    "xcaddy build v2.",
 	} {
 		got, code := caddy(t, strings.Fields(line))

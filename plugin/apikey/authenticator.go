@@ -30,7 +30,8 @@ func New(store Store, o Options) (*Authenticator, error) {
 }
 
 // Authenticate returns the key that a request carries. client is the address that the request came
-// from, without a port; it is read only for keys that are not cached. The key has the required scopes.
+// from, without a port; it is read only for keys that are not cached. The key has the required
+// scopes.
 //
 // The error is a *Refused (401), a *MissingScopes (403), a *GuessesSpent (429), or wraps
 // ErrUnavailable (503).

@@ -23,8 +23,8 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	auto := promauto.With(registerer)
 	auth := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_auth_total",
-		Help: "Requests by outcome: ok, the cause of a 401, missing_scopes (403), early_data (425), guesses_spent (429), " +
-			"unavailable (503), or client_gone.",
+		Help: "Requests by outcome: ok, the cause of a 401, missing_scopes (403), early_data (425), " +
+			"guesses_spent (429), unavailable (503), or client_gone.",
 	}, []string{"outcome"})
 	lookups := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_key_lookups_total",

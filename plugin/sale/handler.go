@@ -68,13 +68,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if rejected != nil {
 		key, _ := apikey.FromContext(r.Context())
 		h.logger.LogAttrs(r.Context(), slog.LevelInfo, "sale rejected",
-			slog.Int("status", rejected.Status), slog.String("cause", rejected.Cause), slog.String("reason", rejected.Reason),
+			slog.Int("status", rejected.Status), slog.String("cause", rejected.Cause),
+			slog.String("reason", rejected.Reason),
 			slog.String("workspace_id", key.WorkspaceID), slog.String("key_id", key.ID))
 	}
 }
 
-// Serve records the sale and answers 201, or 4xx if something is wrong with the request; the rejection
-// says why. It does not answer a 5xx but returns it as an *apierror.Failure, with its Hoko-Sale-Id set.
+// Serve records the sale and answers 201, or 4xx if something is wrong with the request; the
+// rejection says why. It does not answer a 5xx but returns it as an *apierror.Failure, with its
+// Hoko-Sale-Id set.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (*Rejection, error) {
 	key, ok := apikey.FromContext(r.Context())
 	if !ok {

@@ -52,8 +52,8 @@ func newMetrics(registerer prometheus.Registerer) metrics {
 	return metrics{
 		sales: each(sales, outcomeRecorded, outcomeReplayed, outcomeUnattributed, outcomeMismatch,
 			outcomeNotRecorded, outcomeUnknown, outcomeFailed),
-		rejections: each(rejections, causeScopes, causeEncoding, causeTooLarge, causeTimeout, causeAborted, causeInvalid,
-			causeMismatch),
+		rejections: each(rejections, causeScopes, causeEncoding, causeTooLarge, causeTimeout, causeAborted,
+			causeInvalid, causeMismatch),
 		duration: factory.NewHistogram(prometheus.HistogramOpts{
 			Name:    "hoko_sale_duration_seconds",
 			Help:    "Time from a valid sale to its outcome, waiting included.",

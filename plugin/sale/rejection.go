@@ -36,7 +36,8 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, rejected *rejec
 	return &Rejection{rejected.err.Status, rejected.cause, rejected.reason}
 }
 
-// rejectScopes answers and counts a 403: the key may lack the scope on a route that does not ask for it.
+// rejectScopes answers and counts a 403: the key may lack the scope on a route that does not ask
+// for it.
 func (h *Handler) rejectScopes(w http.ResponseWriter, r *http.Request, missing []string) *Rejection {
 	h.recorder.metrics.rejections[causeScopes].Inc()
 	apierror.Refuse(w, r, func() {
