@@ -41,7 +41,7 @@ COPY Caddyfile examples/sidecar.Caddyfile /etc/caddy/
 COPY --from=builder /usr/bin/caddy /usr/bin/caddy
 # UPSTREAM has no default: in a container, 127.0.0.1 is the edge itself. cmd/caddy, which xcaddy
 # does not build, tunes GOGC itself; docs/operations.md says what this value costs.
-ENV SITE_ADDRESS=localhost GOGC=200
+ENV SITE_ADDRESS=localhost PORT=8081 GOGC=200
 # A number, because Kubernetes cannot tell whether a name is root: runAsNonRoot rejects names.
 USER 1000:1000
 # Caddy logs requests to its admin endpoint at level INFO, except those for /metrics.
