@@ -69,3 +69,26 @@ func TestDoctorOverASite(t *testing.T) {
 		})
 	}
 }
+
+func TestProbeOverASite(t *testing.T) {
+	a, dsn := readAdoption(t), testenv.Database(t)
+	d := a.apply(t, dsn, nil)
+	probe := func() string {
+		t.Helper()
+		doctor := exec.Command(testenv.Edge(t), "hoko", "doctor", "--database-url", dsn, "--redis-url", testenv.Redis(t), "--probe-key", "1")
+		out, _ := doctor.Output()
+		return string(out)
+	}
+	before := d.Text("SELECT string_agg(t::text, ';' ORDER BY id) FROM site.tokens t")
+	if got, want := probe(), "ok    probe: key 1: changes of expires_at were heard of, and undone"; !strings.Contains(got, want) {
+		t.Errorf("it does not say %q:\n%s", want, got)
+	}
+	d.Exec(`CREATE OR REPLACE FUNCTION hoko.notify_token() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		PERFORM pg_notify('hoko_keys', 'key:' || md5(NEW.digest) || md5('')); RETURN NULL; END $$`)
+	if got, want := probe(), "FAIL  probe: key 1: changes of expires_at were not notified: a revoked key passes"; !strings.Contains(got, want) {
+		t.Errorf("it does not say %q:\n%s", want, got)
+	}
+	if after := d.Text("SELECT string_agg(t::text, ';' ORDER BY id) FROM site.tokens t"); after != before {
+		t.Errorf("the tokens were\n%s\nand are\n%s", before, after)
+	}
+}

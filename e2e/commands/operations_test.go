@@ -15,7 +15,8 @@ func TestTheInstallationThatTheDocumentsDescribeRecordsASale(t *testing.T) {
 	doc := harness.ReadRoot(t, "docs/operations.md")
 	cleaning := regexp.MustCompile("caddy hoko idempotency clean .*").FindString(doc)
 	erasing := regexp.MustCompile("caddy hoko idempotency erase .*").FindString(doc)
-	if cleaning == "" || erasing == "" {
+	probing := regexp.MustCompile("caddy hoko doctor .*--probe-key .*").FindString(doc)
+	if cleaning == "" || erasing == "" || probing == "" {
 		t.Fatal("the owner's later commands are not in docs/operations.md")
 	}
 	i := install(t)
@@ -25,6 +26,7 @@ func TestTheInstallationThatTheDocumentsDescribeRecordsASale(t *testing.T) {
 
 	role, redis := i.dsn("hoko_edge"), testenv.Redis(t)
 	i.run("caddy hoko doctor", "DATABASE_URL="+role, "REDIS_URL="+redis)
+	i.run(strings.Replace(probing, "hoko_Ab12", i.key[:9], 1), "DATABASE_URL="+role, "REDIS_URL="+redis)
 
 	e := harness.Start(t, harness.Settings{DatabaseURL: role, RedisURL: redis, Upstream: "127.0.0.1:1"})
 	sold := e.Call(t, e.Client(t, "HTTP/2.0"), "POST", "/api/track/sale", strings.Replace(harness.ValidSale, "{", `{"clickId":"c",`, 1),
