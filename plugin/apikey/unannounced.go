@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// announcedWithin is how long the notification of a change may take after the edge has noticed it.
+	// announcedWithin is how long the notification of a change may take after the edge has noticed
+	// it.
 	announcedWithin = 5 * time.Second
 	// maxSuspects bounds the changes that are watched. Further ones are not counted.
 	maxSuspects = 1024
@@ -43,8 +44,8 @@ func newSuspects(logger *slog.Logger) suspects {
 	return suspects{logs: rate.Sometimes{Interval: unannouncedLogInterval}, logger: logger}
 }
 
-// unheardOf returns the cached entry of a key if no event has concerned the key since it was loaded,
-// although the edge was listening all the time.
+// unheardOf returns the cached entry of a key if no event has concerned the key since it was
+// loaded, although the edge was listening all the time.
 func (l *lookups) unheardOf(hash Hash, now time.Duration) *entry {
 	e := l.keys.get(hash, now)
 	if e == nil || !l.unannounced(e, e.epoch) {

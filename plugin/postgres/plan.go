@@ -14,8 +14,9 @@ import (
 type Scan struct {
 	Schema, Relation string
 	How              string // such as "Seq Scan"
-	// Small: the relation has so few rows that a plan may as well read all of them, although an index
-	// would serve. A Seq Scan is never Small, as it is chosen only if there is no index at all.
+	// Small: the relation has so few rows that a plan may as well read all of them, although an
+	// index would serve. A Seq Scan is never Small, as it is chosen only if there is no index at
+	// all.
 	Small bool
 }
 
@@ -73,7 +74,8 @@ func explain(ctx context.Context, conn *pgx.Conn, settings map[string]string, st
 	}
 	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", parameters), ", ")
 	var text string
-	err = conn.QueryRow(ctx, "EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE hoko_explained ("+nulls+")", pgx.QueryExecModeSimpleProtocol).Scan(&text)
+	err = conn.QueryRow(ctx, "EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE hoko_explained ("+nulls+")",
+		pgx.QueryExecModeSimpleProtocol).Scan(&text)
 	if err != nil {
 		return plan, err
 	}

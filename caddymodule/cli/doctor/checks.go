@@ -55,7 +55,8 @@ func (c *checks) database(ctx context.Context) (usable bool) {
 	c.inspect(ctx, "row-security", grantFix, c.rowSecurity)
 	c.inspect(ctx, "attribution", grantFix, c.attribution)
 	heard := c.probe(ctx)
-	c.inspect(ctx, "triggers", grantFix, func(ctx context.Context, db *inspect.Database) error { return c.triggers(ctx, db, heard) })
+	c.inspect(ctx, "triggers", grantFix,
+		func(ctx context.Context, db *inspect.Database) error { return c.triggers(ctx, db, heard) })
 	c.indexes(ctx)
 	return true
 }
@@ -89,7 +90,8 @@ func (c *checks) server(ctx context.Context, db *inspect.Database) (usable bool,
 	}
 	switch {
 	case server.ReadOnly:
-		c.fail(about, errors.New("it is read-only: a standby, perhaps"), "name the primary, or all hosts with target_session_attrs=read-write")
+		c.fail(about, errors.New("it is read-only: a standby, perhaps"),
+			"name the primary, or all hosts with target_session_attrs=read-write")
 		return false, nil
 	case server.Major < 13 || server.Major > 18:
 		c.warn(about, "version "+server.Version+" is not supported", "use Postgres 13 … 18")
@@ -99,8 +101,8 @@ func (c *checks) server(ctx context.Context, db *inspect.Database) (usable bool,
 	return true, nil
 }
 
-// durability says what a sale that was answered survives. The setting synchronous_commit is the sale
-// sessions' own, so sales warns of it.
+// durability says what a sale that was answered survives. The setting synchronous_commit is the
+// sale sessions' own, so sales warns of it.
 func (c *checks) durability(ctx context.Context, db *inspect.Database) error {
 	const about = "durability"
 	found, err := db.Durability(ctx)
@@ -108,7 +110,8 @@ func (c *checks) durability(ctx context.Context, db *inspect.Database) error {
 		return err
 	}
 	if !found.Fsync {
-		c.warn(about, "fsync is off: a crash of the machine can lose sales that were answered, or the whole database", "set fsync = on")
+		c.warn(about, "fsync is off: a crash of the machine can lose sales that were answered, or the whole database",
+			"set fsync = on")
 	}
 	switch {
 	case found.Synchronous:
@@ -139,18 +142,20 @@ func (c *checks) schema(ctx context.Context) (usable bool) {
 		c.fail("schema", errors.New("there is none"), "run caddy hoko migrate as the owner of the database")
 		return false
 	case current < latest:
-		c.fail("schema", fmt.Errorf("version %d is older than this edge's %d", current, latest), "run caddy hoko migrate as the owner of the schema")
+		c.fail("schema", fmt.Errorf("version %d is older than this edge's %d", current, latest),
+			"run caddy hoko migrate as the owner of the schema")
 		return false
 	case current > latest:
-		c.warn("schema", fmt.Sprintf("version %d is newer than this edge's %d", current, latest), "upgrade the edge; it runs meanwhile")
+		c.warn("schema", fmt.Sprintf("version %d is newer than this edge's %d", current, latest),
+			"upgrade the edge; it runs meanwhile")
 	default:
 		c.ok("schema", "version %d", current)
 	}
 	return true
 }
 
-// sales runs the statement that records sales with a sale that nothing attributes, as Postgres checks
-// permissions before anything else, and rehearses some that something does.
+// sales runs the statement that records sales with a sale that nothing attributes, as Postgres
+// checks permissions before anything else, and rehearses some that something does.
 func (c *checks) sales(ctx context.Context) {
 	const about = "sales"
 	logged := newWarnings()
@@ -165,7 +170,8 @@ func (c *checks) sales(ctx context.Context) {
 	_, err = store.Record(ctx, &sale.Sale{
 		ID:          uuid.Must(uuid.NewV7()),
 		WorkspaceID: rand.Text(),
-		Request:     &sale.Request{CustomerExternalID: "doctor", CustomerName: "doctor", Currency: "usd", EventName: "Purchase"},
+		Request: &sale.Request{CustomerExternalID: "doctor", CustomerName: "doctor", Currency: "usd",
+			EventName: "Purchase"},
 	})
 	if !errors.Is(err, sale.ErrUnattributed) {
 		c.fail(about, err, grantFix)
@@ -199,11 +205,13 @@ func (c *checks) keys(ctx context.Context) {
 		return
 	}
 	if sample.Malformed > 0 {
-		c.fail(about, fmt.Errorf("of %d keys, %d have a key_hash that is not 32 bytes long: requests with them are 401", sample.Keys, sample.Malformed),
+		c.fail(about, fmt.Errorf("of %d keys, %d have a key_hash that is not 32 bytes long: requests with them are 401",
+			sample.Keys, sample.Malformed),
 			"key_hash must be the SHA-256 of the whole key as bytea, e.g. decode(digest, 'hex') of one in hex")
 	}
 	if sample.Lost > 0 {
-		c.fail(about, fmt.Errorf("of %d keys, %d cannot be looked up: requests with them are 401", sample.Keys, sample.Lost),
+		c.fail(about, fmt.Errorf("of %d keys, %d cannot be looked up: requests with them are 401", sample.Keys,
+			sample.Lost),
 			"hoko.workspaces must show the edge's role the workspace of each key")
 	}
 	if sample.Malformed+sample.Lost == 0 {
@@ -228,7 +236,8 @@ func (c *checks) listener(ctx context.Context) {
 	case errors.Is(err, keys.ErrUnheard):
 		c.fail(about, err, "set listen_dsn to Postgres itself, not a PgBouncer in transaction mode, and to the same database")
 	case err != nil:
-		c.fail(about, fmt.Errorf("LISTEN does not work: %w", err), "check listen_dsn; the role needs pg_notify, on the primary")
+		c.fail(about, fmt.Errorf("LISTEN does not work: %w", err),
+			"check listen_dsn; the role needs pg_notify, on the primary")
 	default:
 		c.ok(about, "changed keys are heard of")
 	}

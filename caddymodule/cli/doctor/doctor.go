@@ -16,8 +16,8 @@ type Options struct {
 	ListenDSN   string // listen_dsn, "" for none
 	RedisURL    string
 	RedisPrefix string // prefix of the redis block, "" for its default
-	// ProbeKey names a key that is changed and restored, to hear of it; "" for none. It needs the right
-	// to change keys.
+	// ProbeKey names a key that is changed and restored, to hear of it; "" for none. It needs the
+	// right to change keys.
 	ProbeKey string
 }
 

@@ -12,8 +12,8 @@ import (
 	"hoko.to/edge/plugin/postgres/sales"
 )
 
-// rowSecurity looks for row-level security that hides rows from the edge, which it cannot distinguish
-// from rows that do not exist.
+// rowSecurity looks for row-level security that hides rows from the edge, which it cannot
+// distinguish from rows that do not exist.
 func (c *checks) rowSecurity(ctx context.Context, db *inspect.Database) error {
 	const about = "row-security"
 	hidden, err := db.RowSecurity(ctx)
@@ -35,9 +35,11 @@ func (c *checks) rowSecurity(ctx context.Context, db *inspect.Database) error {
 		case h.Policies == "":
 			c.fail(about, fmt.Errorf("%s, admits no row to %s: %s", text, command, consequences[h.Of]), fix)
 		case !shows && h.Filled:
-			c.fail(about, fmt.Errorf("%s, admits no row now (policies %s): %s", text, h.Policies, consequences[h.Of]), fix)
+			c.fail(about, fmt.Errorf("%s, admits no row now (policies %s): %s", text, h.Policies, consequences[h.Of]),
+				fix)
 		default:
-			c.warn(about, fmt.Sprintf("%s, admits only some rows to %s (policies %s); of the others, %s", text, command, h.Policies, consequences[h.Of]), fix)
+			c.warn(about, fmt.Sprintf("%s, admits only some rows to %s (policies %s); of the others, %s", text, command,
+				h.Policies, consequences[h.Of]), fix)
 		}
 	}
 	if len(hidden) == 0 {
@@ -79,7 +81,8 @@ func (c *checks) attribution(ctx context.Context, db *inspect.Database) error {
 
 const firstSaleFix = "see docs/first-sale.md for how links, clicks and leads get in"
 
-// indexes explains the statements that the edge runs for each sale and for each key that is not cached.
+// indexes explains the statements that the edge runs for each sale and for each key that is not
+// cached.
 func (c *checks) indexes(ctx context.Context) {
 	const about = "indexes"
 	ctx, cancel := context.WithTimeout(ctx, patience)

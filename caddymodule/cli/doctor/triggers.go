@@ -11,8 +11,8 @@ import (
 	"hoko.to/edge/plugin/postgres/inspect"
 )
 
-// probe changes the key that the operator names and restores it. It reports whether every change was
-// heard of.
+// probe changes the key that the operator names and restores it. It reports whether every change
+// was heard of.
 func (c *checks) probe(ctx context.Context) (heard bool) {
 	const about = "probe"
 	if c.ProbeKey == "" {
@@ -26,7 +26,8 @@ func (c *checks) probe(ctx context.Context) (heard bool) {
 	case err != nil:
 		c.fail(about, err, "name a key as caddy hoko keys list does, and give the connection string of the schema's owner; for a notification that does not arrive, see the listener")
 	case len(probe.Unheard) > 0:
-		c.fail(about, fmt.Errorf("key %s: changes of %s were not notified: %s", probe.KeyID, strings.Join(probe.Unheard, ", "), passes), triggerFix)
+		c.fail(about, fmt.Errorf("key %s: changes of %s were not notified: %s", probe.KeyID,
+			strings.Join(probe.Unheard, ", "), passes), triggerFix)
 	case tried == 0:
 		c.warn(about, fmt.Sprintf("key %s cannot be changed through hoko.api_keys", probe.KeyID),
 			"change a key of your own by your own means, while psql runs LISTEN hoko_keys")
@@ -36,8 +37,8 @@ func (c *checks) probe(ctx context.Context) (heard bool) {
 	return err == nil && tried > 0 && len(probe.Unheard) == 0
 }
 
-// triggers looks for what tells the edges of changed keys. heard is whether a probe was: then what the
-// functions of triggers look like is no failure.
+// triggers looks for what tells the edges of changed keys. heard is whether a probe was: then what
+// the functions of triggers look like is no failure.
 func (c *checks) triggers(ctx context.Context, db *inspect.Database, heard bool) error {
 	const about = "triggers"
 	notifiers, err := db.Notifiers(ctx)
@@ -75,10 +76,11 @@ type table struct {
 	events []inspect.Notifier
 }
 
-// wired reports whether any trigger of the table notifies, be it disabled. A partitioned table, whose
-// only event is TRUNCATE, leaves the rest to its partitions.
+// wired reports whether any trigger of the table notifies, be it disabled. A partitioned table,
+// whose only event is TRUNCATE, leaves the rest to its partitions.
 func (t table) wired() bool {
-	return len(t.events) == 1 || slices.ContainsFunc(t.events, func(n inspect.Notifier) bool { return n.Firing > inspect.Absent })
+	return len(t.events) == 1 || slices.ContainsFunc(t.events,
+		func(n inspect.Notifier) bool { return n.Firing > inspect.Absent })
 }
 
 // newWiring groups notifiers, which are sorted, by relation and table.
@@ -141,25 +143,30 @@ func (c *checks) judgeTable(t table, heard bool, replicating []string) {
 	case len(missing) > 0 && heard:
 		c.warn("triggers", fmt.Sprintf("no trigger on %s whose function names hoko_keys fires for %s, though the probed key was heard of", t.name, strings.Join(missing, ", ")), triggerFix)
 	case len(missing) > 0:
-		c.fail("triggers", fmt.Errorf("no trigger on %s notifies hoko_keys of %s: %s", t.name, strings.Join(missing, ", "), passes), triggerFix)
+		c.fail("triggers", fmt.Errorf("no trigger on %s notifies hoko_keys of %s: %s", t.name,
+			strings.Join(missing, ", "), passes), triggerFix)
 	}
 	if len(disabled) > 0 {
-		c.fail("triggers", fmt.Errorf("the triggers on %s that notify of %s are disabled: %s", t.name, strings.Join(disabled, ", "), passes), enableFix)
+		c.fail("triggers", fmt.Errorf("the triggers on %s that notify of %s are disabled: %s", t.name,
+			strings.Join(disabled, ", "), passes), enableFix)
 	}
 	if len(late) > 0 {
 		fix := triggerFix
 		if len(enable) > 0 {
 			fix = enableFix + "; else " + triggerFix
 		}
-		c.warn("triggers", fmt.Sprintf("no enabled trigger on %s notifies hoko_keys of %s: %s", t.name, strings.Join(late, ", "),
+		c.warn("triggers", fmt.Sprintf("no enabled trigger on %s notifies hoko_keys of %s: %s", t.name,
+			strings.Join(late, ", "),
 			"a key that was tried before it was created is 401 for 5 s, and emptying the table revokes nothing until the ttl is over"), fix)
 	}
 	if len(ordinary) == 0 {
 		return
 	}
-	text := fmt.Sprintf("triggers on %s (%s) do not fire in sessions that replicate", t.name, strings.Join(slices.Compact(slices.Sorted(slices.Values(ordinary))), ", "))
+	text := fmt.Sprintf("triggers on %s (%s) do not fire in sessions that replicate", t.name,
+		strings.Join(slices.Compact(slices.Sorted(slices.Values(ordinary))), ", "))
 	if len(replicating) > 0 {
-		c.fail("triggers", fmt.Errorf("%s, and session_replication_role is replica for %s: %s", text, strings.Join(replicating, ", "), passes), enableFix)
+		c.fail("triggers", fmt.Errorf("%s, and session_replication_role is replica for %s: %s", text,
+			strings.Join(replicating, ", "), passes), enableFix)
 		return
 	}
 	c.warn("triggers", text+", such as those of a subscription: there, "+passes, enableFix)

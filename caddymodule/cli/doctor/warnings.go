@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// warnings keeps the warnings that an edge would log, so that the report has all of them. It is safe
-// for concurrent use.
+// warnings keeps the warnings that an edge would log, so that the report has all of them. It is
+// safe for concurrent use.
 type warnings struct {
 	mu    sync.Mutex
 	texts []string // in order, each message once

@@ -24,7 +24,8 @@ type Probe struct {
 	Untried []string // columns that cannot be changed and restored through hoko.api_keys
 }
 
-// probedColumns are those of hoko.api_keys that decide what a key may do, with another value for each.
+// probedColumns are those of hoko.api_keys that decide what a key may do, with another value for
+// each.
 var probedColumns = []struct{ name, other string }{
 	{"revoked_at", "CASE WHEN revoked_at IS NULL THEN now() END"},
 	{"expires_at", "CASE WHEN expires_at IS DISTINCT FROM '-infinity' THEN timestamptz '-infinity' END"},
@@ -36,8 +37,8 @@ var probedColumns = []struct{ name, other string }{
 }
 
 // ProbeKey changes what a key may do, a column at a time, restores it in the same transaction, and
-// listens over listenDSN for what the commit notifies. No other session ever sees the key changed, and
-// nothing remains changed if it is interrupted. which names the key as it does for RevokeKey.
+// listens over listenDSN for what the commit notifies. No other session ever sees the key changed,
+// and nothing remains changed if it is interrupted. which names the key as it does for RevokeKey.
 func ProbeKey(ctx context.Context, dsn, listenDSN, which string) (p Probe, err error) {
 	conn, err := postgres.Connect(ctx, dsn, map[string]string{"lock_timeout": "2s"})
 	if err != nil {
@@ -85,8 +86,8 @@ type changedKey struct {
 
 var errUnchangeable = errors.New("the column cannot be changed and restored")
 
-// changeAndRestore commits a change and its opposite in one transaction. Nothing is committed unless the
-// row is the same again afterwards.
+// changeAndRestore commits a change and its opposite in one transaction. Nothing is committed
+// unless the row is the same again afterwards.
 func changeAndRestore(ctx context.Context, conn *pgx.Conn, id, column, other string) (changed changedKey, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var before, during, after, kind string
@@ -95,17 +96,20 @@ func changeAndRestore(ctx context.Context, conn *pgx.Conn, id, column, other str
 		read := "SELECT k::text FROM hoko.api_keys k WHERE id::text = $1"
 		keep := `SELECT k::text, k.key_hash, workspace_id::text, pg_backend_pid(), pg_typeof(` + column + `)::text, ` + column + `::text
 			FROM hoko.api_keys k WHERE id::text = $1`
-		if err := tx.QueryRow(ctx, keep, id).Scan(&before, &hash, &changed.workspaceID, &changed.session, &kind, &value); err != nil {
+		if err := tx.QueryRow(ctx, keep, id).Scan(&before, &hash, &changed.workspaceID, &changed.session, &kind,
+			&value); err != nil {
 			return err
 		}
 		copy(changed.hash[:], hash)
-		if _, err := tx.Exec(ctx, "UPDATE hoko.api_keys SET "+column+" = "+other+" WHERE id::text = $1", id); err != nil {
+		if _, err := tx.Exec(ctx, "UPDATE hoko.api_keys SET "+column+" = "+other+" WHERE id::text = $1",
+			id); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, read, id).Scan(&during); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, "UPDATE hoko.api_keys SET "+column+" = $2::text::"+kind+" WHERE id::text = $1", id, value); err != nil {
+		if _, err := tx.Exec(ctx, "UPDATE hoko.api_keys SET "+column+" = $2::text::"+kind+" WHERE id::text = $1", id,
+			value); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, read, id).Scan(&after); err != nil {
@@ -126,7 +130,8 @@ func unchangeable(err error) bool {
 		return errors.Is(err, errUnchangeable)
 	}
 	return refused.Code == pgerrcode.FeatureNotSupported || refused.Code == pgerrcode.ObjectNotInPrerequisiteState ||
-		pgerrcode.IsDataException(refused.Code) || pgerrcode.IsIntegrityConstraintViolation(refused.Code) || pgerrcode.IsPLpgSQLError(refused.Code)
+		pgerrcode.IsDataException(refused.Code) || pgerrcode.IsIntegrityConstraintViolation(refused.Code) ||
+		pgerrcode.IsPLpgSQLError(refused.Code)
 }
 
 // earPatience bounds the wait for a notification after its commit.

@@ -22,7 +22,8 @@ func (d *Database) Server(ctx context.Context) (s Server, err error) {
 	const question = `
 SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000, clock_timestamp(),
   current_setting('server_encoding'), current_setting('transaction_read_only')::bool`
-	if err := d.conn.QueryRow(ctx, question).Scan(&s.Version, &s.Major, &s.Clock, &s.Encoding, &s.ReadOnly); err != nil {
+	if err := d.conn.QueryRow(ctx, question).Scan(&s.Version, &s.Major, &s.Clock, &s.Encoding,
+		&s.ReadOnly); err != nil {
 		return s, fmt.Errorf("ask the server: %w", err)
 	}
 	return s, nil
@@ -34,7 +35,8 @@ type Durability struct {
 	Fsync bool
 	// Synchronous: commits wait for standbys.
 	Synchronous bool
-	// Standbys is how many are connected. Without the right to see their state, a base backup counts too.
+	// Standbys is how many are connected. Without the right to see their state, a base backup
+	// counts too.
 	Standbys int
 }
 

@@ -25,16 +25,16 @@ UNION
 // named is the qualified name of a relation, as SQL reads it.
 const named = `(SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = reads.oid)`
 
-// Relation is one that a relation of the schema hoko, which the edge names, reads: itself or, if that
-// is a view, what the view reads.
+// Relation is one that a relation of the schema hoko, which the edge names, reads: itself or, if
+// that is a view, what the view reads.
 type Relation struct {
 	Of   string // such as api_keys
 	Name string // such as site.tokens
 	Kind string // of pg_class.relkind, such as r for a table
 }
 
-// Copies returns the materialized views and foreign tables under the keys and workspaces, from which
-// no trigger tells of a change.
+// Copies returns the materialized views and foreign tables under the keys and workspaces, from
+// which no trigger tells of a change.
 func (d *Database) Copies(ctx context.Context) ([]Relation, error) {
 	return rows[Relation](ctx, d, "look for materialized views", tablesSQL+`
 SELECT relation, `+named+`, kind FROM reads WHERE relation IN ('api_keys', 'workspaces') AND kind IN ('m', 'f') ORDER BY 1, 2`)
@@ -53,8 +53,8 @@ type Hidden struct {
 }
 
 // rowSecuritySQL asks row_security_active for what the session reads itself, and answers the same
-// question for the owner of a view. A policy that admits every row hides none, if no restrictive one
-// takes rows away.
+// question for the owner of a view. A policy that admits every row hides none, if no restrictive
+// one takes rows away.
 const rowSecuritySQL = tablesSQL + `, active AS (
   SELECT reads.*, c.relname, pg_relation_size(c.oid) > 0 AS filled, needed.command,
     CASE WHEN reader = (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN row_security_active(c.oid)

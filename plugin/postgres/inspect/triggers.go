@@ -45,7 +45,8 @@ LEFT JOIN LATERAL (
 WHERE NOT (relation = 'workspaces' AND event = 'INSERT') AND CASE WHEN event = 'TRUNCATE' THEN NOT part ELSE NOT partitioned END
 GROUP BY relation, reads.oid, event ORDER BY 1, 2, 3`
 
-// Notifiers returns what notifies of each event in the tables under hoko.api_keys and hoko.workspaces.
+// Notifiers returns what notifies of each event in the tables under hoko.api_keys and
+// hoko.workspaces.
 func (d *Database) Notifiers(ctx context.Context) ([]Notifier, error) {
 	return rows[Notifier](ctx, d, "read the triggers", notifiersSQL)
 }

@@ -26,8 +26,8 @@ type Sample struct {
 // ErrUnreadable means that a column of a key has a type that the edge cannot read.
 var ErrUnreadable = errors.New("a column has a type that a lookup cannot read")
 
-// Check looks up a key that does not exist, and a sample of those that do, as an edge does. Its error
-// says what keeps the edge from looking keys up. What it would log goes to the logger of o.
+// Check looks up a key that does not exist, and a sample of those that do, as an edge does. Its
+// error says what keeps the edge from looking keys up. What it would log goes to the logger of o.
 func Check(ctx context.Context, o postgres.Options) (sample Sample, err error) {
 	s, err := NewStore(o)
 	if err != nil {
