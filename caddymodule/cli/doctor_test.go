@@ -70,7 +70,7 @@ func TestDoctorCommand_UsesThePrefixOfRedis(t *testing.T) {
 	if err := client.Do(t.Context(), "ACL", "SETUSER", "default", "resetkeys", "~rate:shop:*").Err(); err != nil {
 		t.Fatal(err)
 	}
-	for prefix, want := range map[string]string{"shop:": "ok    redis: ", "": "on the keys rate:hoko:*", "site:": "on the keys rate:site:*"} {
+	for prefix, want := range map[string]string{"shop:": "ok    redis: ", "": "grant the user ~rate:hoko:*", "site:": "grant the user ~rate:site:*"} {
 		if got, _, _ := hoko(t, "doctor", "--redis-url", url, "--redis-prefix", prefix); !strings.Contains(got, want) {
 			t.Errorf("with prefix %q it does not say %q:\n%s", prefix, want, got)
 		}
