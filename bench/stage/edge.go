@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -56,7 +57,8 @@ func (s *Stage) StartEdge(ctx context.Context, config Caddyfile, b Backing) (*Ed
 	e := &Edge{URL: fmt.Sprintf("https://localhost:%d", port), admin: filepath.Join(dir, "admin.sock")}
 	command := func(ctx context.Context) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, s.binary, "run", "--config", file)
-		cmd.Env = append(os.Environ(), "DATABASE_URL="+b.DatabaseURL, "REDIS_URL="+b.RedisURL, "UPSTREAM="+b.Upstream,
+		cmd.Env = append(os.Environ(), "DATABASE_URL="+b.DatabaseURL, "REDIS_URL="+b.RedisURL,
+			"UPSTREAM="+cmp.Or(b.Upstream, "127.0.0.1:1"), // not asked then
 			"SITE_ADDRESS="+e.URL, "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 		if !config.hoko {
 			cmd.Env = append(cmd.Env, "GOGC=100") // plain Caddy has Go's default
