@@ -2,6 +2,7 @@ package failure
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,39 +13,29 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// failureRow is a row of docs/failure.md: its cells by their column.
-type failureRow map[string]string
+// failureRow is a row of docs/failure.md.
+type failureRow struct{ id, logged string }
 
-// failureTable is what those of the document's tables say that are about failures.
+// failureTable returns the rows of the tables in docs/failure.md that have ids.
 func failureTable(t *testing.T) (rows []failureRow) {
 	t.Helper()
-	var columns []string
 	for line := range strings.Lines(harness.ReadRoot(t, "docs/failure.md")) {
-		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		switch {
-		case !strings.HasPrefix(line, "|"):
-			columns = nil
-		case strings.HasPrefix(line, "|---"):
-		case columns == nil:
-			for _, cell := range cells {
-				columns = append(columns, strings.TrimSpace(cell))
-			}
-		case len(cells) != len(columns):
-			t.Fatalf("%d cells where there are %d columns: %s", len(cells), len(columns), line)
-		default:
-			row := failureRow{}
-			for i, cell := range cells {
-				row[columns[i]] = strings.TrimSpace(cell)
-			}
-			if columns[0] == "what fails" {
-				rows = append(rows, row)
-			}
+		if !strings.HasPrefix(line, "| `") {
+			continue
 		}
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 5 {
+			t.Fatalf("%d cells, want 5: %s", len(cells), line)
+		}
+		rows = append(rows, failureRow{id: strings.Trim(cells[0], " `"), logged: cells[3]})
+	}
+	if len(rows) < 20 {
+		t.Fatalf("only %d rows were read", len(rows))
 	}
 	return rows
 }
 
-// sources is the text of the tree's Go files, of tests or of what they test.
+// sources returns the text of the tree's Go files: the tests, or all others.
 func sources(t *testing.T, tests bool) string {
 	t.Helper()
 	var all strings.Builder
@@ -69,42 +60,42 @@ func sources(t *testing.T, tests bool) string {
 }
 
 var (
-	testName   = regexp.MustCompile("`(Test\\w+)`")
 	metricName = regexp.MustCompile(`hoko_\w+(\{\w+="\w+"\})?`)
 	logged     = regexp.MustCompile(`"([^"]+)"`)
 )
 
-func TestEveryRowOfTheFailureTableNamesTestsThatExist(t *testing.T) {
-	rows, tests := failureTable(t), sources(t, true)
-	if len(rows) < 20 {
-		t.Fatalf("only %d rows were read", len(rows))
-	}
-	for _, row := range rows {
-		names := testName.FindAllStringSubmatch(row["proved by"], -1)
-		if len(names) == 0 {
-			t.Errorf("%q names no test", row["what fails"])
+func TestFailureTable_EachRowIsProved(t *testing.T) {
+	tests, unused := sources(t, true), maps.Clone(proofs)
+	for _, row := range failureTable(t) {
+		if len(unused[row.id]) == 0 {
+			t.Errorf("row %s has no proofs of its own", row.id)
 		}
+		delete(unused, row.id)
+	}
+	for id := range unused {
+		t.Errorf("proofs name row %s, which docs/failure.md does not have", id)
+	}
+	for id, names := range proofs {
 		for _, name := range names {
-			if !strings.Contains(tests, "\nfunc "+name[1]+"(") {
-				t.Errorf("%q names %s, which does not exist", row["what fails"], name[1])
+			if !strings.Contains(tests, "\nfunc "+name+"(") {
+				t.Errorf("row %s is proved by %s, which does not exist", id, name)
 			}
 		}
 	}
 }
 
-func TestWhatTheFailureTableCountsAndLogsExists(t *testing.T) {
+func TestFailureTable_LogsAndMetricsExist(t *testing.T) {
 	s := startOutageStack(t, testenv.Database(t), testenv.Redis(t), nil)
 	metrics, code := s.AdminGet(t, "/metrics"), sources(t, false)
 	for _, row := range failureTable(t) {
-		cell := row["logged and counted"]
-		for _, name := range metricName.FindAllString(cell, -1) {
+		for _, name := range metricName.FindAllString(row.logged, -1) {
 			if !strings.Contains(metrics, name) {
-				t.Errorf("%q names %s, which is no metric", row["what fails"], name)
+				t.Errorf("row %s names %s, which is not a metric", row.id, name)
 			}
 		}
-		for _, text := range logged.FindAllStringSubmatch(metricName.ReplaceAllString(cell, ""), -1) {
+		for _, text := range logged.FindAllStringSubmatch(metricName.ReplaceAllString(row.logged, ""), -1) {
 			if !strings.Contains(code, text[1]) {
-				t.Errorf("%q names the log's %q, which nobody writes", row["what fails"], text[1])
+				t.Errorf("row %s quotes %q, which is never logged", row.id, text[1])
 			}
 		}
 	}
