@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	failureFigures = flag.Bool("failure.figures", false, "print what a Redis that is away adds to a request, and fail where that is more than docs/failure.md says")
+	failureFigures = flag.Bool("failure.figures", false, "print what a Redis that is away adds to a request, and fail where that is more than docs/measurements.md says")
 	failureRounds  = flag.Int("failure.rounds", 1, "outages of each kind")
 )
 

@@ -11,7 +11,7 @@ import (
 
 var (
 	limitsRounds  = flag.Int("limits.rounds", 1, "limits that are changed in each way")
-	limitsFigures = flag.Bool("limits.figures", false, "print what a changed limit took, and fail where that is more than docs/limits.md says")
+	limitsFigures = flag.Bool("limits.figures", false, "print what a changed limit took, and fail where that is more than docs/measurements.md says")
 )
 
 // Clients that are denied for hours are admitted as soon as somebody raises their

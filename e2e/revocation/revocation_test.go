@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var (
 	revocationRounds  = flag.Int("revocation.rounds", 1, "revocations of each kind, and an eighth as many for each way in which the listener is lost")
-	revocationFigures = flag.Bool("revocation.figures", false, "print what revocation took, and fail where that is more than docs/keys.md says")
+	revocationFigures = flag.Bool("revocation.figures", false, "print what revocation took, and fail where that is more than docs/measurements.md says")
 )
 
 // revocation is a statement that takes a key's access, and what its callers get from then on.
