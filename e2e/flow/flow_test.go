@@ -1,5 +1,3 @@
-// Package flow has tests of how sales flow while more arrive than can be committed, while connections
-// hang, and while one workspace makes others wait.
 package flow
 
 import (

@@ -1,5 +1,3 @@
-// Package imports holds the tree to the directions in which its packages may
-// import each other, and to who may import which library.
 package imports
 
 import (
