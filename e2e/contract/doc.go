@@ -1,3 +1,3 @@
-// Package contract tests each response of the edge as docs/api.md publishes it, over every HTTP
-// version, and that everything else reaches the site unchanged.
+// Package contract tests that the edge answers as docs/api.md publishes, and that everything else
+// reaches the site unchanged.
 package contract
