@@ -1,5 +1,3 @@
-// Package apierror answers an API's errors: one table of what the edge says in
-// both languages, and one writer. Bodies are those of docs/api.md, byte for byte.
 package apierror
 
 import "net/http"
