@@ -1,4 +1,3 @@
-// Package keys looks API keys up in Postgres and listens for changes of them.
 package keys
 
 import (
