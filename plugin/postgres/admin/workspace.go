@@ -1,5 +1,3 @@
-// Package admin does in Postgres what the commands of an administrator ask for: it creates, lists and
-// revokes keys, proves that changed keys are notified, cleans idempotency keys up and seeds demo data.
 package admin
 
 import (
