@@ -1,5 +1,3 @@
-// Package pgtest has what the tests of plugin/postgres and its subpackages share: a shop to sell in,
-// and a wire to Postgres that can be cut.
 package pgtest
 
 import (
