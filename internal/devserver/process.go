@@ -1,7 +1,3 @@
-// Package devserver starts and supervises a private Postgres and a private
-// Redis from the machine's own binaries, for development and tests: reachable
-// through sockets in a directory of their own only, never as root, and dead as
-// soon as the process that started them is, however that ended.
 package devserver
 
 import (
