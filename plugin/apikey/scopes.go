@@ -1,5 +1,6 @@
-// Package apikey says who calls, and whether they may: the key as it is sent, what is known of it,
-// and the cache that makes looking it up cheap and revoking it immediate. See docs/keys.md.
+// Package apikey authenticates API keys and checks their scopes. An [Authenticator] reads the key
+// from the Authorization header and finds it in a [Store], through a cache. [Authenticator.Notify]
+// makes a revocation take effect immediately. docs/keys.md describes the behavior.
 package apikey
 
 import (
