@@ -1,5 +1,6 @@
-// Package ratelimit says how often: GCRA on Redis's clock, one bucket a
-// verified key, and what is done while Redis is away. See docs/limits.md.
+// Package ratelimit limits requests by GCRA in Redis, on Redis's clock. A [Limiter] has one bucket
+// for each name, hash and limit, and shares it with all processes that use the same Redis and
+// prefix. If Redis does not answer, [OnError] decides. docs/limits.md describes the behavior.
 package ratelimit
 
 import (
