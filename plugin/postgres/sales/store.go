@@ -1,4 +1,6 @@
-// Package sales records sales in Postgres, exactly once each, by group commit.
+// Package sales records sales in Postgres, each exactly once, by group commit: one statement
+// records all sales of a batch. ARCHITECTURE.md describes the states of a sale, the queue and its
+// fairness.
 package sales
 
 import (
