@@ -1,5 +1,5 @@
-// Package suite has what is measured: each suite starts its sides, has them measured in turn, and
-// reports them.
+// Package suite holds the measurements. Each suite starts its sides, measures them in turn, and
+// reports their figures.
 package suite
 
 import (
