@@ -1,3 +1,3 @@
 // Package platforms holds a test that the edge compiles for the platforms that
-// nobody who runs the tests may have.
+// the machine that runs the tests is not.
 package platforms

@@ -18,7 +18,7 @@ func ExampleWriteMissingScopes() {
 }
 
 func ExampleForStatus() {
-	// A client error without a body of its own gets that of 400, any other status that of 500.
+	// Other 4xx have the text of 400, and all other statuses that of 500.
 	for _, status := range []int{404, 418, 507} {
 		fmt.Println(status, apierror.ForStatus(status))
 	}
