@@ -1,4 +1,3 @@
-// Package measure reads what processes used, and what machine they ran on.
 package measure
 
 import (
