@@ -108,3 +108,29 @@ func TestProbe_ChangesNothingIfItIsInterrupted(t *testing.T) {
 		t.Errorf("the key was %s and is %s", before, after)
 	}
 }
+
+// The site admits a revoked key again, in a transaction that commits while the probe's change waits for it.
+func TestProbe_KeepsAConcurrentChange(t *testing.T) {
+	dsn, db := openShop(t)
+	site := testenv.Connect(t, dsn)
+	site.Exec("UPDATE hoko.api_keys SET revoked_at = now() WHERE id = 'k'")
+	site.Exec("BEGIN; UPDATE hoko.api_keys SET revoked_at = NULL WHERE id = 'k'")
+	type result struct {
+		probe admin.Probe
+		err   error
+	}
+	done := make(chan result)
+	go func() {
+		probe, err := admin.ProbeKey(testenv.Guarded(t), dsn, dsn, "k")
+		done <- result{probe, err}
+	}()
+	const waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	testenv.Until(t, "the probe waits for the site", func() bool { return db.Count(waits) == 1 })
+	site.Exec("COMMIT")
+	if got := <-done; got.err != nil || len(got.probe.Heard) != 7 {
+		t.Errorf("%+v", got)
+	}
+	if kept := db.Count("SELECT count(*) FROM hoko.api_keys WHERE id = 'k' AND revoked_at IS NULL"); kept != 1 {
+		t.Errorf("the site's change is lost: %s", row(db))
+	}
+}

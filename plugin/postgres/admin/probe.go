@@ -87,9 +87,27 @@ type changedKey struct {
 var errUnchangeable = errors.New("the column cannot be changed and restored")
 
 // changeAndRestore commits a change and its opposite in one transaction. Nothing is committed
-// unless the row is the same again afterwards.
+// unless the row is the same again afterwards. It tries again if another session has changed the key
+// meanwhile: to restore what was read before would undo that, even a revocation.
 func changeAndRestore(ctx context.Context, conn *pgx.Conn, id, column, other string) (changed changedKey, err error) {
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	for range maxOvertaken {
+		changed, err = tryChange(ctx, conn, id, column, other)
+		refused, ok := errors.AsType[*pgconn.PgError](err)
+		if !ok || refused.Code != pgerrcode.SerializationFailure {
+			return changed, err
+		}
+	}
+	return changed, fmt.Errorf("other sessions change the key all the time; try again: %w", err)
+}
+
+// maxOvertaken bounds the attempts to change and restore a column.
+const maxOvertaken = 10
+
+// tryChange sees one snapshot of the key, so that it fails if another session has changed the key
+// since.
+func tryChange(ctx context.Context, conn *pgx.Conn, id, column, other string) (changed changedKey, err error) {
+	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead}
+	err = pgx.BeginTxFunc(ctx, conn, snapshot, func(tx pgx.Tx) error {
 		var before, during, after, kind string
 		var value *string
 		var hash []byte
