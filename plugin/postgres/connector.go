@@ -157,9 +157,9 @@ func Pause(ctx context.Context, d time.Duration) bool {
 // config returns the configuration of one connection, from the connection string and the files and
 // variables that it depends on as they are now.
 func (c *Connector) config() (*pgx.ConnConfig, error) {
-	conn, err := pgx.ParseConfig(c.dsn)
+	conn, err := parse(c.dsn)
 	if err != nil {
-		return nil, invalidDSN(err)
+		return nil, err
 	}
 	if conn.ConnectTimeout <= 0 {
 		conn.ConnectTimeout = connectTimeout

@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const dsnForm = "it must be postgres://user:password@host:5432/database or key=value pairs, " +
@@ -42,10 +44,8 @@ const (
 
 // foreignParameters are known to other tools but neither to pgx nor to the server, and what to do
 // about each. The server would refuse every connection, and hostaddr would not even reach the right
-// one. pgx's own are among them if the edge cannot work with another value.
+// one.
 var foreignParameters = map[string]string{
-	// pgx
-	"statement_cache_capacity": ownPrepares, "description_cache_capacity": ownPrepares, "default_query_exec_mode": ownPrepares,
 	// libpq
 	"hostaddr": useHost, "requiressl": useSSLMode, "fallback_application_name": useAppName, "replication": unneeded,
 	"gssencmode": unneeded, "gsslib": unneeded, "gssdelegation": unneeded, "requirepeer": unneeded, "load_balance_hosts": unneeded,
@@ -76,22 +76,45 @@ func checkDSN(dsn string) error {
 	if err := checkForm(dsn); err != nil {
 		return err
 	}
-	config, err := pgconn.ParseConfig(dsn)
+	config, err := parse(dsn)
 	if err != nil {
-		return invalidDSN(err)
+		return err
+	}
+	if name := missingCache(config); name != "" {
+		return fmt.Errorf("connection string has the parameter %s, which is 0: %s", name, ownPrepares)
 	}
 	for _, name := range slices.Sorted(maps.Keys(config.RuntimeParams)) {
 		known := strings.ToLower(name)
 		switch fix, foreign := foreignParameters[known]; {
 		case foreign:
 			return fmt.Errorf("connection string has the parameter %s: %s", name, fix)
-		case strings.HasPrefix(known, "pool_"):
-			return errors.New("connection string has a pool_… parameter: " + ownPools)
 		case !settingName.MatchString(name) || innerDSN.MatchString(config.RuntimeParams[name]):
 			return errors.New("connection string has a parameter that is no setting of Postgres: " + dsnForm)
 		}
 	}
 	return nil
+}
+
+// parse returns the configuration of a connection. Parameters of pgx's pools are accepted, as in
+// other programs with pgx.
+func parse(dsn string) (*pgx.ConnConfig, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, invalidDSN(err)
+	}
+	return config.ConnConfig, nil
+}
+
+// missingCache names the parameter that takes away the cache without which pgx runs no query; "" if
+// there is none.
+func missingCache(config *pgx.ConnConfig) string {
+	switch mode := config.DefaultQueryExecMode; {
+	case mode == pgx.QueryExecModeCacheStatement && config.StatementCacheCapacity <= 0:
+		return "statement_cache_capacity"
+	case mode == pgx.QueryExecModeCacheDescribe && config.DescriptionCacheCapacity <= 0:
+		return "description_cache_capacity"
+	}
+	return ""
 }
 
 // checkForm returns an error if a connection string is neither an address that pgx knows as one nor

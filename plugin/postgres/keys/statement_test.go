@@ -8,6 +8,7 @@ import (
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/keys"
 )
 
 func TestNoLookupFailsForItsPreparedStatement(t *testing.T) {
@@ -81,5 +82,39 @@ func TestLookupDoesWithoutANameThatAPoolerHasGivenAway(t *testing.T) {
 		if _, err := second.Key(testenv.Guarded(t), hash); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Strings that other programs with pgx have, too.
+func TestLookup_WithParametersOfPgx(t *testing.T) {
+	dsn := testenv.Database(t)
+	hash := seedKey(testenv.Connect(t, dsn), "scopes, allowed_hostnames, rate_limit, rate_period, expires_at",
+		"'{linksRead}', '{example.com,NULL}', 7, '1 day', '2031-05-06 07:08:09.123456Z'")
+	want, err := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}).Key(testenv.Guarded(t), hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, parameters := range []string{
+		"default_query_exec_mode=cache_describe", "default_query_exec_mode=describe_exec", "default_query_exec_mode=exec",
+		"default_query_exec_mode=simple_protocol", "statement_cache_capacity=0&default_query_exec_mode=exec",
+		"statement_cache_capacity=100", "description_cache_capacity=0", "pool_max_conns=3&pool_max_conn_lifetime=1h",
+	} {
+		t.Run(parameters, func(t *testing.T) {
+			o := postgres.Options{DSN: dsn + "&" + parameters}
+			store, err := keys.NewStore(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			if key, err := store.Key(testenv.Guarded(t), hash); err != nil || !reflect.DeepEqual(key, want) {
+				t.Errorf("%+v, %v, want %+v", key, err, want)
+			}
+			if err := keys.CheckListener(testenv.Guarded(t), o); err != nil {
+				t.Error(err)
+			}
+			if sample, err := keys.Check(testenv.Guarded(t), o); err != nil || sample.Keys != 1 || sample.Lost != 0 {
+				t.Errorf("%+v, %v", sample, err)
+			}
+		})
 	}
 }
