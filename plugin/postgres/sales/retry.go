@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -280,4 +281,17 @@ func splitConflicting(sales []*pendingSale, err error) (conflicting, others []*p
 		}
 	}
 	return conflicting, others
+}
+
+// rename gives a sale another id, as another workspace has a sale of this one;
+// which also proves that no earlier statement recorded it.
+func (r *runner) rename(p *pendingSale) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		r.fail(p, notRecorded(err))
+		return
+	}
+	p.id, p.unknown = id, false
+	p.name(id)
+	r.miss(p, customerBusy)
 }

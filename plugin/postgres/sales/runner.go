@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"hoko.to/edge/plugin/sale"
 )
 
@@ -215,17 +213,19 @@ func (r *runner) patience(sales []*pendingSale) time.Duration {
 // answer deals with the rows of a committed statement.
 func (r *runner) answer(sales []*pendingSale) {
 	var earlier bool
+	var unattributed []*pendingSale
 	for i, p := range sales {
 		row := &r.batch.rows[i]
 		switch row.status {
 		case statusOK:
+			r.session.attributed()
 			p.answer(row.recorded, row.err)
 		case statusExists, statusReplay:
 			earlier = true
 		case statusMismatch:
 			p.answer(nil, sale.ErrIdempotencyMismatch)
 		case statusUnattributed:
-			r.fail(p, r.session.unattributed())
+			unattributed = append(unattributed, p)
 		case statusBusy:
 			r.miss(p, customerBusy)
 		case statusRaced: // the statement has waited for the session that created the customer
@@ -242,6 +242,9 @@ func (r *runner) answer(sales []*pendingSale) {
 	}
 	if earlier {
 		r.answerEarlier(sales)
+	}
+	for _, p := range unattributed { // the last, as a question may come first
+		r.fail(p, r.session.unattributed())
 	}
 }
 
@@ -275,19 +278,6 @@ func (r *runner) miss(p *pendingSale, why miss) {
 	if p.release() {
 		r.missed = append(r.missed, missed{p, why})
 	}
-}
-
-// rename gives a sale another id, as another workspace has a sale of this one;
-// which also proves that no earlier statement recorded it.
-func (r *runner) rename(p *pendingSale) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		r.fail(p, notRecorded(err))
-		return
-	}
-	p.id, p.unknown = id, false
-	p.name(id)
-	r.miss(p, customerBusy)
 }
 
 // suspect notes that a sale of this workspace has made the batch wait for another session.

@@ -201,14 +201,25 @@ const sourceSQL = "SELECT EXISTS (SELECT FROM hoko.links) AND (EXISTS (SELECT FR
 const (
 	sourceUnknown int32 = iota
 	sourceMissing
-	sourceFound // once, which is for good: it costs a store one question
+	sourceFound // once, which is for good: it costs a store one question at most
 )
+
+// sourcePatience bounds the question, as the session's next batch waits for it: over a large view it
+// may take any time.
+const sourcePatience = 200 * time.Millisecond
+
+// attributed notes that something can earn a sale.
+func (s *session) attributed() {
+	if s.source.Load() != sourceFound {
+		s.source.Store(sourceFound)
+	}
+}
 
 // unattributed returns the error of a sale that nothing attributes: ErrNoSource if nothing could
 // attribute any.
 func (s *session) unattributed() error {
 	if s.source.Load() != sourceFound && due(&s.notices.source) {
-		ctx, cancel := context.WithTimeout(s.ctx, time.Second)
+		ctx, cancel := context.WithTimeout(s.ctx, sourcePatience)
 		defer cancel()
 		found := true // a question that fails is not asked again
 		_ = s.conn.QueryRow(ctx, sourceSQL).Scan(&found)

@@ -274,3 +274,26 @@ func TestUnattributedSale_SaysIfNothingCouldEarnAny(t *testing.T) {
 		t.Error("it asks again for what it has found before")
 	}
 }
+
+// The view takes an hour to say whether it has a row at all, but none to find one by its id.
+func TestUnattributedSale_HoldsUpNoOther(t *testing.T) {
+	shop := openShop(t)
+	shop.Exec(`CREATE FUNCTION hoko.slow() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+			IF current_query() LIKE '%EXISTS (SELECT FROM hoko.clicks)%' THEN PERFORM pg_sleep(3600); END IF;
+			RETURN true;
+		END $$;
+		ALTER TABLE hoko.clicks RENAME TO site_clicks;
+		CREATE VIEW hoko.clicks AS SELECT id, workspace_id, link_id FROM hoko.site_clicks WHERE hoko.slow()`)
+	store := shop.Store(oneWriter)
+	mustRecord(t, store, sell("k", byClick("c1")))
+	sessions := func() string { return shop.Rows("SELECT pid FROM pg_stat_activity WHERE " + edges + " ORDER BY 1") }
+	until(t, "the slow lane is connected too", func() bool { return shop.connections() == 1+postgres.SlowLaneConns })
+	before := sessions()
+	if got := record(t, store, sell("k", byClick("none"))); !errors.Is(got.err, sale.ErrUnattributed) || errors.Is(got.err, sale.ErrNoSource) {
+		t.Errorf("error %v, want unattributed", got.err)
+	}
+	mustRecord(t, store, sell("k", byClick("c1")))
+	if after := sessions(); after != before {
+		t.Errorf("a question has ended a session: had %s, has %s", before, after)
+	}
+}
