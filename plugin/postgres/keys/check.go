@@ -65,16 +65,42 @@ func Check(ctx context.Context, o postgres.Options) (sample Sample, err error) {
 	return sample, err
 }
 
-// columnTypes are those that a lookup can read, by the column of query/key.sql.
+// columnTypes are those of Postgres that a lookup can read, by the column of query/key.sql. The first
+// is the one that docs/adopting.md names.
 var columnTypes = map[string][]uint32{
-	"id":                {pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID, pgtype.NameOID},
-	"workspace_id":      {pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID, pgtype.NameOID},
-	"scopes":            {pgtype.TextArrayOID, pgtype.VarcharArrayOID},
-	"allowed_hostnames": {pgtype.TextArrayOID, pgtype.VarcharArrayOID},
-	"rate_limit":        {pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID},
-	"rate_period":       {pgtype.IntervalOID},
-	"rate_burst":        {pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID},
-	"expires_at":        {pgtype.TimestamptzOID},
+	"id":                textTypes,
+	"workspace_id":      textTypes,
+	"scopes":            listTypes,
+	"allowed_hostnames": listTypes,
+	"rate_limit":        numberTypes,
+	"rate_period":       {pgtype.IntervalOID, pgtype.TimeOID},
+	"rate_burst":        numberTypes,
+	"expires_at":        {pgtype.TimestamptzOID}, // one without a zone would be taken for UTC
+}
+
+var (
+	textTypes = []uint32{
+		pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID, pgtype.NameOID, pgtype.QCharOID, pgtype.UUIDOID,
+		pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.NumericOID, pgtype.OIDOID,
+	}
+	listTypes = []uint32{
+		pgtype.TextArrayOID, pgtype.VarcharArrayOID, pgtype.BPCharArrayOID, pgtype.NameArrayOID, pgtype.JSONOID, pgtype.JSONBOID,
+	}
+	numberTypes = []uint32{
+		pgtype.Int4OID, pgtype.Int2OID, pgtype.Int8OID, pgtype.NumericOID, pgtype.Float4OID, pgtype.Float8OID,
+	}
+)
+
+// firstOwnType is the first number that Postgres gives to a type which the site or an extension has
+// created, such as an enum or citext. A lookup reads these as text, or as a list of texts.
+const firstOwnType = 16384
+
+func readable(column string, is uint32) bool {
+	types, known := columnTypes[column]
+	if !known || slices.Contains(types, is) {
+		return true
+	}
+	return is >= firstOwnType && (slices.Contains(types, pgtype.TextOID) || slices.Contains(types, pgtype.TextArrayOID))
 }
 
 // checkColumns refuses columns whose values no lookup can read, of which nothing is seen before the
@@ -90,13 +116,12 @@ func (s *Store) checkColumns(ctx context.Context) error {
 		return fmt.Errorf("prepare the lookup: %w", postgres.SchemaError(err))
 	}
 	for _, field := range statement.Fields {
-		readable, ok := columnTypes[field.Name]
-		if !ok || slices.Contains(readable, field.DataTypeOID) {
+		if readable(field.Name, field.DataTypeOID) {
 			continue
 		}
 		var is, want string
 		const names = "SELECT $1::oid::regtype::text, $2::oid::regtype::text"
-		if err := conn.QueryRow(ctx, names, field.DataTypeOID, readable[0]).Scan(&is, &want); err != nil {
+		if err := conn.QueryRow(ctx, names, field.DataTypeOID, columnTypes[field.Name][0]).Scan(&is, &want); err != nil {
 			return err
 		}
 		return fmt.Errorf("%w: %s of a key is %s, not %s", ErrUnreadable, field.Name, is, want)
