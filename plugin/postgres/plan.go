@@ -57,13 +57,16 @@ func Unprobed(ctx context.Context, dsn string, settings map[string]string, state
 	return scans, nil
 }
 
-// explain makes one transaction of it, as a pooler may give the next one to another session.
+// explain makes one transaction of it, as a pooler may give the next one to another session. It leaves
+// nothing in the session, which the pooler may give to others: a prepared statement outlives its
+// transaction, even one that failed.
 func explain(ctx context.Context, conn *pgx.Conn, settings map[string]string, statement string) (plan planNode, err error) {
 	run := []string{"BEGIN"}
 	for name, value := range settings {
 		run = append(run, fmt.Sprintf("SET LOCAL %s = '%s'", name, value))
 	}
 	run = append(run, "PREPARE hoko_explained AS "+statement)
+	defer conn.Exec(ctx, "ROLLBACK; DEALLOCATE hoko_explained") // fails if there is no such statement
 	if _, err := conn.Exec(ctx, strings.Join(run, "; ")); err != nil {
 		return plan, err
 	}
@@ -77,9 +80,6 @@ func explain(ctx context.Context, conn *pgx.Conn, settings map[string]string, st
 	err = conn.QueryRow(ctx, "EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE hoko_explained ("+nulls+")",
 		pgx.QueryExecModeSimpleProtocol).Scan(&text)
 	if err != nil {
-		return plan, err
-	}
-	if _, err := conn.Exec(ctx, "DEALLOCATE hoko_explained; ROLLBACK"); err != nil {
 		return plan, err
 	}
 	var plans []struct{ Plan planNode }

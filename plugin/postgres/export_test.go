@@ -1,0 +1,13 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Explain explains a statement on a connection.
+func Explain(ctx context.Context, conn *pgx.Conn, statement string) error {
+	_, err := explain(ctx, conn, nil, statement)
+	return err
+}
