@@ -57,9 +57,9 @@ func Unprobed(ctx context.Context, dsn string, settings map[string]string, state
 	return scans, nil
 }
 
-// explain makes one transaction of it, as a pooler may give the next one to another session. It leaves
-// nothing in the session, which the pooler may give to others: a prepared statement outlives its
-// transaction, even one that failed.
+// explain makes one transaction of it, as a pooler may give the next one to another session. It
+// leaves nothing in the session, which the pooler may give to others: a prepared statement outlives
+// its transaction, even one that failed.
 func explain(ctx context.Context, conn *pgx.Conn, settings map[string]string, statement string) (plan planNode, err error) {
 	run := []string{"BEGIN"}
 	for name, value := range settings {

@@ -109,7 +109,8 @@ func TestProbe_ChangesNothingIfItIsInterrupted(t *testing.T) {
 	}
 }
 
-// The site admits a revoked key again, in a transaction that commits while the probe's change waits for it.
+// The site admits a revoked key again, in a transaction that commits while the probe's change waits
+// for it.
 func TestProbe_KeepsAConcurrentChange(t *testing.T) {
 	dsn, db := openShop(t)
 	site := testenv.Connect(t, dsn)

@@ -87,8 +87,8 @@ type changedKey struct {
 var errUnchangeable = errors.New("the column cannot be changed and restored")
 
 // changeAndRestore commits a change and its opposite in one transaction. Nothing is committed
-// unless the row is the same again afterwards. It tries again if another session has changed the key
-// meanwhile: to restore what was read before would undo that, even a revocation.
+// unless the row is the same again afterwards. It tries again if another session has changed the
+// key meanwhile: to restore what was read before would undo that, even a revocation.
 func changeAndRestore(ctx context.Context, conn *pgx.Conn, id, column, other string) (changed changedKey, err error) {
 	for range maxOvertaken {
 		changed, err = tryChange(ctx, conn, id, column, other)

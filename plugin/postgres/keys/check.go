@@ -65,8 +65,8 @@ func Check(ctx context.Context, o postgres.Options) (sample Sample, err error) {
 	return sample, err
 }
 
-// columnTypes are those of Postgres that a lookup can read, by the column of query/key.sql. The first
-// is the one that docs/adopting.md names.
+// columnTypes are those of Postgres that a lookup can read, by the column of query/key.sql. The
+// first is the one that docs/adopting.md names.
 var columnTypes = map[string][]uint32{
 	"id":                textTypes,
 	"workspace_id":      textTypes,
@@ -84,7 +84,8 @@ var (
 		pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.NumericOID, pgtype.OIDOID,
 	}
 	listTypes = []uint32{
-		pgtype.TextArrayOID, pgtype.VarcharArrayOID, pgtype.BPCharArrayOID, pgtype.NameArrayOID, pgtype.JSONOID, pgtype.JSONBOID,
+		pgtype.TextArrayOID, pgtype.VarcharArrayOID, pgtype.BPCharArrayOID, pgtype.NameArrayOID,
+		pgtype.JSONOID, pgtype.JSONBOID,
 	}
 	numberTypes = []uint32{
 		pgtype.Int4OID, pgtype.Int2OID, pgtype.Int8OID, pgtype.NumericOID, pgtype.Float4OID, pgtype.Float8OID,
@@ -121,7 +122,8 @@ func (s *Store) checkColumns(ctx context.Context) error {
 		}
 		var is, want string
 		const names = "SELECT $1::oid::regtype::text, $2::oid::regtype::text"
-		if err := conn.QueryRow(ctx, names, field.DataTypeOID, columnTypes[field.Name][0]).Scan(&is, &want); err != nil {
+		row := conn.QueryRow(ctx, names, field.DataTypeOID, columnTypes[field.Name][0])
+		if err := row.Scan(&is, &want); err != nil {
 			return err
 		}
 		return fmt.Errorf("%w: %s of a key is %s, not %s", ErrUnreadable, field.Name, is, want)

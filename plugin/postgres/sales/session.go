@@ -204,8 +204,8 @@ const (
 	sourceFound // once, which is for good: it costs a store one question at most
 )
 
-// sourcePatience bounds the question, as the session's next batch waits for it: over a large view it
-// may take any time.
+// sourcePatience bounds the question, as the session's next batch waits for it: over a large view
+// it may take any time.
 const sourcePatience = 200 * time.Millisecond
 
 // attributed notes that something can earn a sale.

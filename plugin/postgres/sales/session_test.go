@@ -289,7 +289,8 @@ func TestUnattributedSale_HoldsUpNoOther(t *testing.T) {
 	sessions := func() string { return shop.Rows("SELECT pid FROM pg_stat_activity WHERE " + edges + " ORDER BY 1") }
 	until(t, "the slow lane is connected too", func() bool { return shop.connections() == 1+postgres.SlowLaneConns })
 	before := sessions()
-	if got := record(t, store, sell("k", byClick("none"))); !errors.Is(got.err, sale.ErrUnattributed) || errors.Is(got.err, sale.ErrNoSource) {
+	got := record(t, store, sell("k", byClick("none")))
+	if !errors.Is(got.err, sale.ErrUnattributed) || errors.Is(got.err, sale.ErrNoSource) {
 		t.Errorf("error %v, want unattributed", got.err)
 	}
 	mustRecord(t, store, sell("k", byClick("c1")))
