@@ -28,7 +28,7 @@ type place []*step
 // step is what a request must meet to enter a route.
 type step struct {
 	group   string
-	match   any    // JSON of the matcher sets, or provisioned ones; nil matches all requests
+	match   any    // the matcher sets, as JSON or provisioned; nil matches all requests
 	invoked string // the name of the named route, unless it is "": then the step is an invoke
 }
 
@@ -53,7 +53,7 @@ func (c *authCheck) server(server *caddyhttp.Server) {
 func (c *authCheck) route(route caddyhttp.Route, at place) {
 	entered := &step{group: route.Group}
 	if len(route.MatcherSets) > 0 { // Caddy provisions those of a server's routes first
-		entered.match = route.MatcherSets
+		entered.match = provisioned(route.MatcherSets)
 	} else if len(route.MatcherSetsRaw) > 0 {
 		entered.match = decoded(route.MatcherSetsRaw)
 	}
@@ -70,6 +70,29 @@ func decoded(part any) (value any) {
 		return nil
 	}
 	return value
+}
+
+// provisioned returns matcher sets as decoded does. Matchers other than lists of texts stay as they
+// are: they are equal to those of another route only if both are provisioned.
+func provisioned(sets caddyhttp.MatcherSets) any {
+	var all []any
+	for _, set := range sets {
+		matchers := make(map[string]any)
+		for _, matcher := range set {
+			switch matcher := matcher.(type) {
+			case *caddyhttp.MatchHost:
+				matchers["host"] = decoded(matcher)
+			case *caddyhttp.MatchMethod:
+				matchers["method"] = decoded(matcher)
+			case *caddyhttp.MatchPath:
+				matchers["path"] = decoded(matcher)
+			default:
+				matchers[fmt.Sprintf("%T", matcher)] = matcher
+			}
+		}
+		all = append(all, matchers)
+	}
+	return all
 }
 
 // walk visits the routes and handlers in a value.
@@ -146,22 +169,27 @@ func setImplies(one, other any) bool {
 	matchers, _ := one.(map[string]any)
 	others, _ := other.(map[string]any)
 	for name, matcher := range others {
-		if !reflect.DeepEqual(matchers[name], matcher) && !(name == "path" && pathsImply(matchers[name], matcher)) {
+		if !reflect.DeepEqual(matchers[name], matcher) && !listImplies(name, matchers[name], matcher) {
 			return false
 		}
 	}
 	return true
 }
 
-// pathsImply reports whether each of one's paths begins as one of the others that end with *.
-func pathsImply(one, other any) bool {
-	paths, _ := one.([]any)
+// listImplies reports whether each text of one matcher is among those of another of this name, or is
+// a path that begins as one of the others that end with *.
+func listImplies(name string, one, other any) bool {
+	if name != "host" && name != "method" && name != "path" {
+		return false
+	}
+	texts, _ := one.([]any)
 	others, _ := other.([]any)
-	return len(paths) > 0 && !slices.ContainsFunc(paths, func(path any) bool {
+	return len(texts) > 0 && !slices.ContainsFunc(texts, func(text any) bool {
 		return !slices.ContainsFunc(others, func(other any) bool {
-			text, _ := path.(string)
-			prefix, isPrefix := strings.CutSuffix(fmt.Sprint(other), "*")
-			return path == other || isPrefix && strings.HasPrefix(strings.ToLower(text), strings.ToLower(prefix))
+			narrow, wide := strings.ToLower(fmt.Sprint(text)), strings.ToLower(fmt.Sprint(other))
+			prefix, isPrefix := strings.CutSuffix(wide, "*")
+			isPrefix = isPrefix && name == "path" && !strings.Contains(prefix, "*") // an inner * ends at a slash
+			return narrow == wide || isPrefix && strings.HasPrefix(narrow, prefix)
 		})
 	})
 }

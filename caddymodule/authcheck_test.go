@@ -54,6 +54,7 @@ func TestAuthCheck_WarnsIfNoneIsSeen(t *testing.T) {
 		"handle /a {\napi_key_auth\n}\nhandle {\ntrack_sale\n}",
 		"api_key_auth\nrespond ok\nhandle_errors {\ntrack_sale\n}",
 		"@a {\nmethod POST\npath /a\n}\n@b {\nmethod PUT\npath /a\n}\napi_key_auth @a\ntrack_sale @b",
+		"api_key_auth /a/*/b*\ntrack_sale /a/*/b/c", // an inner * ends at a slash
 		"track_sale\n}\nhttp://another.example:PORT {\napi_key_auth\nrespond ok",
 	} {
 		log, err := validate(t, routes, nil)
@@ -75,6 +76,7 @@ func TestAuthCheck_AcceptsWhatIsVerified(t *testing.T) {
 		"route {\nroute {\napi_key_auth\n}\ntrack_sale\n}",
 		"handle_errors {\napi_key_auth\ntrack_sale\n}",
 		"api_key_auth\nreverse_proxy 127.0.0.1:1 {\n@ok status 200\nhandle_response @ok {\ntrack_sale\n}\n}",
+		"@a {\nmethod POST PUT\npath /a*\n}\n@b {\nmethod POST\npath /a/b\n}\napi_key_auth @a\ntrack_sale @b",
 	} {
 		if log, err := validate(t, routes, nil); err != nil || strings.Contains(log, blind) {
 			t.Errorf("%s: %v, %s", routes, err, log)
@@ -131,6 +133,9 @@ func TestAuthCheck_SeesRoutesOfTheServer(t *testing.T) {
 		{`{"match":[{"path":["/a"]}],` + auth + `}`, `{"match":[{"path":["/a"]}],` + sale + `}`, 0},
 		{`{` + auth + `}`, `{"match":[{"path":["/a"]}],` + sale + `}`, 0},
 		{`{"match":[{"path":["/a"]}],` + auth + `}`, `{"match":[{"path":["/b"]}],` + sale + `}`, 1},
+		{`{"match":[{"path":["/A*"]}],` + auth + `}`, `{"match":[{"method":["POST"],"path":["/a/b"]}],` + sale + `}`, 0},
+		{`{"match":[{"not":[{"path":["/a"]}]}],` + auth + `}`, `{"match":[{"not":[{"path":["/a"]}]}],` + sale + `}`, 0},
+		{`{"match":[{"not":[{"path":["/a"]}]}],` + auth + `}`, `{"match":[{"not":[{"path":["/b"]}]}],` + sale + `}`, 1},
 		{`{"group":"g","match":[{"path":["/a"]}],` + auth + `}`, `{"group":"g","match":[{"path":["/a"]}],` + sale + `}`, 1},
 	} {
 		log, err := validate(t, "respond ok", flat(tc.first, tc.second))
