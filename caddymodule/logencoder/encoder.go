@@ -75,6 +75,19 @@ func (e encoder) AddObject(key string, object zapcore.ObjectMarshaler) error {
 	return e.Encoder.AddObject(key, withoutSecrets(object))
 }
 
+// AddArray adds a field of a logger's own, or a header field: an encoder that wraps this one, such as
+// filter, adds them one by one.
+func (e encoder) AddArray(key string, array zapcore.ArrayMarshaler) error {
+	values, ok := array.(caddyhttp.LoggableStringArray)
+	if !ok || key == "transfer_encoding" {
+		return e.Encoder.AddArray(key, array)
+	}
+	if logged[key] == 0 {
+		return nil
+	}
+	return e.Encoder.AddArray(key, &lines{logged[key], values})
+}
+
 // AddString adds a field of a logger's own.
 func (e encoder) AddString(key, value string) {
 	if key == "uri" {

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/logging"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -40,6 +42,8 @@ func TestEncoder_SecretsInEveryPlace(t *testing.T) {
 	objects := []zapcore.Field{
 		zap.Object("request", request), zap.Object("resp_headers", answer), zap.String("uri", r.RequestURI),
 	}
+	filter := wrapped(t, &logging.FilterEncoder{WrappedRaw: json.RawMessage(`{"format":"hoko"}`)})
+	appending := wrapped(t, &logging.AppendEncoder{WrappedRaw: json.RawMessage(`{"format":"hoko"}`)})
 	pointers := []zapcore.Field{zap.Object("request", &request), zap.Object("resp_headers", &answer)}
 	for where, line := range map[string]string{
 		"the logger's own":    encode(t, newEncoder(t), objects, nil),
@@ -47,6 +51,9 @@ func TestEncoder_SecretsInEveryPlace(t *testing.T) {
 		"the logger's texts":  encode(t, newEncoder(t), texts, nil),
 		"the entry's texts":   encode(t, newEncoder(t), nil, texts),
 		"the entry's pointer": encode(t, newEncoder(t), nil, pointers),
+		"a filter's own":      encode(t, filter, objects, nil),
+		"a filter's":          encode(t, filter, nil, objects),
+		"an appender's":       encode(t, appending, nil, objects),
 	} {
 		if strings.Contains(line, key[len(keyPrefix)+keyStart:]) || strings.Contains(line, other) {
 			t.Errorf("%s fields show a secret:\n%s", where, line)
@@ -54,6 +61,34 @@ func TestEncoder_SecretsInEveryPlace(t *testing.T) {
 		if !strings.Contains(line, key[:len(keyPrefix)+keyStart]+"***") {
 			t.Errorf("%s fields do not show the start of the key:\n%s", where, line)
 		}
+	}
+}
+
+func init() { caddy.RegisterModule(Encoder{}) }
+
+// wrapped returns Caddy's encoder, which wraps another one, ready for use.
+func wrapped[E interface {
+	caddy.Provisioner
+	zapcore.Encoder
+}](t *testing.T, e E) zapcore.Encoder {
+	t.Helper()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	t.Cleanup(cancel)
+	if err := e.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// A filter sees each field of the request.
+func TestEncoder_FilteredLineIsWhole(t *testing.T) {
+	r, fields := saleEntry()
+	request := []zapcore.Field{zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: r})}
+	filter := wrapped(t, &logging.FilterEncoder{WrappedRaw: json.RawMessage(`{"format":"hoko"}`)})
+	got := decode(t, encode(t, filter, request, fields))
+	want := decode(t, encode(t, newEncoder(t), request, fields))
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%v\nwant\n%v", got, want)
 	}
 }
 
@@ -122,7 +157,15 @@ func TestRedactURI(t *testing.T) {
 		"http://u:p@host:1/p?a=1":          "http://REDACTED@host:1/p?a=1",
 		"//u:p@host":                       "//REDACTED@host",
 		"https://host/#access_token=a&b=c": "https://host/#access_token=REDACTED&b=c",
-		"/?a=b?token=c":                    "/?a=b?token=c",
+		"/?a=b?token=c":                    "/?a=b?token=REDACTED",
+		"/?next=%2Fa%3Ftoken%3Db&c=%2Fd":   "/?next=REDACTED&c=%2Fd",
+		"/?next=%2Fa%3Fnext%3D%252F%253Fkey%253Db": "/?next=REDACTED",
+		"/?state=key%3Db&u=http%3A%2F%2Fa%3Ab%40c": "/?state=REDACTED&u=REDACTED",
+		"/?next=%2Fa%3Fb%3Dc%252Fd":                "/?next=%2Fa%3Fb%3Dc%252Fd",
+		"/a;jsessionid=b;c=d?e=f;token=g":          "/a;jsessionid=REDACTED;c=d?e=f;token=REDACTED",
+		"http://u;a:p&q@host/;b=c":                 "http://REDACTED@host/;b=c",
+		"/?PHPSESSID=a&session_id=b&pass=c&side=d": "/?PHPSESSID=REDACTED&session_id=REDACTED&pass=REDACTED&side=d",
+		"/a=b/key=c?d=e":                           "/a=b/key=c?d=e",
 	} {
 		if got := redactURI(uri); got != want {
 			t.Errorf("%s became %s, not %s", uri, got, want)

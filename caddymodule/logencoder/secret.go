@@ -11,37 +11,41 @@ import (
 const redacted = "REDACTED"
 
 // redactURI replaces the secrets of a URL or of the target of a request: its userinfo, the values of
-// parameters that are named like secrets, and API keys hidden by percent-encoding. maskKeys finds
-// the others.
-func redactURI(uri string) string {
-	if !strings.ContainsAny(uri, "?#%@") {
+// parameters that are named like secrets or hold a URL with some, and API keys hidden by
+// percent-encoding. maskKeys finds the others.
+func redactURI(uri string) string { return redactNested(uri, maxNesting) }
+
+// maxNesting is how many URLs within URLs are looked into. A client may write thousands.
+const maxNesting = 3
+
+func redactNested(uri string, nesting int) string {
+	if !strings.ContainsAny(uri, "?#&;=%@") {
 		return uri
 	}
-	address, fragment, hasFragment := strings.Cut(uri, "#")
-	address, query, hasQuery := strings.Cut(address, "?")
-	if hidesKey(address) {
-		address = redacted
+	uri = redactUserinfo(uri)
+	out := make([]byte, 0, len(uri)+len(redacted))
+	// Parameters follow the path, as in /a;b=c, make up the query and, as OAuth passes tokens, the
+	// fragment. A query may hold a URL as it is: /?next=/a?b=c.
+	for first := true; ; first = false {
+		end := strings.IndexAny(uri, "?#&;")
+		if end < 0 {
+			return string(appendPart(out, uri, first, nesting))
+		}
+		out = append(appendPart(out, uri[:end], first, nesting), uri[end])
+		uri = uri[end+1:]
 	}
-	out := append(make([]byte, 0, len(uri)+len(redacted)), redactUserinfo(address)...)
-	if hasQuery {
-		out = appendParameters(append(out, '?'), query)
-	}
-	if hasFragment { // of a Location, in which OAuth passes tokens
-		out = appendParameters(append(out, '#'), fragment)
-	}
-	return string(out)
 }
 
 // redactUserinfo replaces the user name and password before the host of a URL.
 func redactUserinfo(address string) string {
 	start := strings.Index(address, "//")
-	if start < 0 || strings.Contains(address[:start], "/") {
+	if start < 0 || strings.ContainsAny(address[:start], "/?#") {
 		return address
 	}
 	start += len("//")
 	end := len(address)
-	if slash := strings.IndexByte(address[start:], '/'); slash >= 0 {
-		end = start + slash
+	if length := strings.IndexAny(address[start:], "/?#"); length >= 0 {
+		end = start + length
 	}
 	at := strings.LastIndexByte(address[start:end], '@')
 	if at < 0 {
@@ -50,26 +54,32 @@ func redactUserinfo(address string) string {
 	return address[:start] + redacted + address[start+at:]
 }
 
-// appendParameters appends a query, but for the values that are secrets.
-func appendParameters(dst []byte, query string) []byte {
-	for i, parameter := range strings.Split(query, "&") {
-		if i > 0 {
-			dst = append(dst, '&')
+// appendPart appends what is between two separators, but for secrets: an address, which only the
+// first part can be, or a parameter.
+func appendPart(dst []byte, part string, first bool, nesting int) []byte {
+	name, value, hasValue := strings.Cut(part, "=")
+	if !hasValue || first && strings.Contains(part, "/") {
+		if hidesKey(part) {
+			part = redacted
 		}
-		name, value, hasValue := strings.Cut(parameter, "=")
-		if hidesKey(name) {
-			name = redacted
-		}
-		dst = append(dst, name...)
-		if !hasValue {
-			continue
-		}
-		if value != "" && (namesSecret(unescape(name)) || hidesKey(value)) {
-			value = redacted
-		}
-		dst = append(append(dst, '='), value...)
+		return append(dst, part...)
 	}
-	return dst
+	if hidesKey(name) {
+		name = redacted
+	}
+	if value != "" && (namesSecret(unescape(name)) || hidesKey(value) || hidesSecret(value, nesting)) {
+		value = redacted
+	}
+	return append(append(append(dst, name...), '='), value...)
+}
+
+// hidesSecret reports whether a value is a percent-encoded URL, or query, with a secret.
+func hidesSecret(value string, nesting int) bool {
+	if nesting == 0 || strings.IndexByte(value, '%') < 0 {
+		return false
+	}
+	plain := unescape(value)
+	return redactNested(plain, nesting-1) != plain
 }
 
 // unescape returns the text as it is if it is not percent-encoded correctly.
@@ -86,16 +96,17 @@ func hidesKey(text string) bool {
 }
 
 // namesSecret reports whether a parameter of this name holds a secret: a key, token, secret,
-// password or another proof of identity. It errs on the safe side.
+// password, session or another proof of identity. It errs on the safe side.
 func namesSecret(name string) bool {
 	return slices.ContainsFunc(words(name), func(word string) bool {
-		for _, part := range []string{"token", "secret", "passw", "authenti", "authoriz", "credential", "signature"} {
+		for _, part := range []string{"token", "secret", "passw", "authenti", "authoriz", "credential", "signature",
+			"session", "bearer", "passphrase", "passcode"} {
 			if strings.Contains(word, part) {
 				return true
 			}
 		}
 		return strings.HasSuffix(word, "key") || strings.HasSuffix(word, "keys") || strings.HasSuffix(word, "auth") ||
-			word == "jwt" || word == "pwd" || word == "sig"
+			strings.HasSuffix(word, "sid") || slices.Contains([]string{"jwt", "otp", "pass", "pwd", "sessid", "sig"}, word)
 	})
 }
 
