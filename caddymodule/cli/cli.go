@@ -65,23 +65,33 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q for %q: %s", args[0], cmd.CommandPath(), hint)
 }
 
-// onDatabase adds the flag that names the database of a command. The command takes no arguments,
-// unless it says otherwise, and a Ctrl-C ends its context.
-func onDatabase(cmd *cobra.Command, run func(ctx context.Context, cmd *cobra.Command, dsn string) error) *cobra.Command {
-	const databaseFlag = "database-url"
+// onDatabase adds the flag that names the database of a command, without which the command fails. The
+// command takes no arguments, unless it says otherwise, and a Ctrl-C ends its context.
+func onDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
+	return onAnyDatabase(cmd, func(ctx context.Context, cmd *cobra.Command, dsn string) error {
+		if dsn == "" {
+			return errors.New("no database: set DATABASE_URL, e.g. postgres://user:password@host:5432/database, " +
+				"or give --" + databaseFlag)
+		}
+		return run(ctx, cmd, dsn)
+	})
+}
+
+const databaseFlag = "database-url"
+
+// databaseCommand is what a command does with a database.
+type databaseCommand func(ctx context.Context, cmd *cobra.Command, dsn string) error
+
+// onAnyDatabase is onDatabase for a command that itself says that no database is named: dsn is "".
+func onAnyDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
 	cmd.Flags().String(databaseFlag, "", "connection string of the database (default: DATABASE_URL)")
 	if cmd.Args == nil {
 		cmd.Args = cobra.NoArgs
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		dsn := cmp.Or(text(cmd, databaseFlag), os.Getenv("DATABASE_URL"))
-		if dsn == "" {
-			return errors.New("no database: set DATABASE_URL, e.g. postgres://user:password@host:5432/database, " +
-				"or give --" + databaseFlag)
-		}
 		ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer cancel()
-		return postgres.OwnerError(run(ctx, cmd, dsn))
+		return postgres.OwnerError(run(ctx, cmd, cmp.Or(text(cmd, databaseFlag), os.Getenv("DATABASE_URL"))))
 	}
 	return cmd
 }

@@ -110,7 +110,7 @@ func TestFaultyCommandsAreRefused(t *testing.T) {
 		"idempotency clean --older-than=6d " + dsn:   "callers are promised",
 		"idempotency clean --older-than=old " + dsn:  "must be a duration such as 8d",
 		"idempotency erase --workspace=a " + dsn:     "name the workspace and the customer",
-		"doctor":                                     "no database: set DATABASE_URL",
+		"doctor":                                     "the edge would not work",
 		"doctr":                                      "did you mean doctor?",
 		"doctr --redis-url=redis://127.0.0.1:1":      "did you mean doctor?",
 		"keys revok x":                               "did you mean revoke?",

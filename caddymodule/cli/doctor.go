@@ -12,7 +12,7 @@ import (
 )
 
 func doctorCommand() *cobra.Command {
-	cmd := onDatabase(&cobra.Command{
+	cmd := onAnyDatabase(&cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Checks what the edge needs, and names the fix of what it finds",
 		Long: `Checks that Postgres and Redis can be reached, their versions and clocks, that the

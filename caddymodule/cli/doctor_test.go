@@ -36,6 +36,24 @@ func TestDoctorCommand_PrintsOneJSONDocument(t *testing.T) {
 	}
 }
 
+func TestDoctorCommand_WithoutAddressesIsADocument(t *testing.T) {
+	t.Setenv("DATABASE_URL", "")
+	t.Setenv("REDIS_URL", "")
+	stdout, _, err := hoko(t, "doctor", "--json")
+	if err == nil {
+		t.Error("it succeeds")
+	}
+	var document struct{ Failures int }
+	if err := json.Unmarshal([]byte(stdout), &document); err != nil || document.Failures != 2 {
+		t.Errorf("%v in %q", err, stdout)
+	}
+	for _, want := range []string{"set DATABASE_URL", "set REDIS_URL"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("it does not say %s:\n%s", want, stdout)
+		}
+	}
+}
+
 func TestDoctorCommand_FailsOnFailuresOrIfStrict(t *testing.T) {
 	t.Setenv("DATABASE_URL", testenv.Database(t)) // whose links are missing
 	t.Setenv("REDIS_URL", testenv.Redis(t))

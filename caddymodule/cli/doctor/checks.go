@@ -30,8 +30,10 @@ type checks struct {
 }
 
 func (c *checks) run(ctx context.Context) {
-	usable := c.database(ctx)
-	if usable || c.ListenDSN != "" {
+	if c.DSN == "" {
+		c.fail("postgres", errors.New("no address"),
+			"set DATABASE_URL, e.g. postgres://user:password@host:5432/database, or give --database-url")
+	} else if usable := c.database(ctx); usable || c.ListenDSN != "" {
 		c.listener(ctx)
 	}
 	c.redis(ctx, c.RedisURL, c.RedisPrefix)
