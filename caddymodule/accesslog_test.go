@@ -103,6 +103,28 @@ func TestAccessLog_HoldsCauseAndReason(t *testing.T) {
 	}
 }
 
+// Caddy logs an error only at debug level once there are error routes, also if none of them answers it.
+func TestAccessLog_NamesErrorsThatNoRouteAnswers(t *testing.T) {
+	e := startEdge(t, strings.Replace(loggedRoutes, "api_errors", "api_errors /api/*\n@rest not path /api/*\nheader @rest X-Rest 1", 1)+`
+	error /odd "odd" 599
+	error /gone "left" 499`)
+	for _, tc := range []struct {
+		path          string
+		status        int
+		cause, reason string
+	}{
+		{"/page", 502, "bad_gateway", "dial tcp 127.0.0.1:1: connect: connection refused"},
+		{"/odd", 599, "status_599", "odd"},
+		{"/gone", 499, "client_gone", "left"},
+	} {
+		got := e.send("GET", tc.path, nil, "")
+		line := written.await(t, "handled request", "cause", tc.cause)
+		if got.status != tc.status || got.header.Get("X-Rest") != "1" || line["reason"] != tc.reason {
+			t.Errorf("%s: %d, %v", tc.path, got.status, line)
+		}
+	}
+}
+
 func TestAccessLog_NamesOutages(t *testing.T) {
 	e := newEdge(t, testenv.Database(t), "redis://127.0.0.1:1")
 	e.routes = strings.Replace(loggedRoutes, "limit 7/1h", "limit 7/1h\n\t\ton_error deny", 1)

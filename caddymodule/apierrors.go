@@ -1,8 +1,11 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -36,20 +39,48 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		w.Header().Set("Allow", usualMethods)
 	}
 	markOwn(w, r)
-	if caddyhttp.GetVar(r.Context(), causeVar) == nil { // another handler's error, such as reverse_proxy's
-		logCause(r, strings.ToLower(strings.ReplaceAll(http.StatusText(row.Status), " ", "_")), reasonOf(err))
-	}
+	logError(r, err)
 	apierror.Refuse(w, r, func() { apierror.Write(w, row) })
 	return nil
 }
 
-// reasonOf returns an error's text without what Caddy adds of its own: an ID and a line of its
-// source.
-func reasonOf(err error) string {
-	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.Err != nil {
-		return handlerErr.Err.Error()
+// errorLog adds the cause to the access log's line of each error that reaches error routes, whatever
+// answers it. Caddy logs such errors at debug level only, because routes handle them.
+type errorLog struct{}
+
+// logErrors gives a server's error routes an errorLog. It comes too late for those of a server whose
+// only handlers of ours are in named routes: like the 421, they stay as they are.
+func logErrors(server *caddyhttp.Server) {
+	if server.Errors == nil {
+		return
 	}
-	return err.Error()
+	first := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{errorLog{}}}
+	server.Errors.Routes = slices.Insert(server.Errors.Routes, 0, first)
+}
+
+func (errorLog) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if err, failed := r.Context().Value(caddyhttp.ErrorCtxKey).(error); failed {
+		logError(r, err)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// logError logs the cause of an error, unless the handler that failed has. Others, such as
+// reverse_proxy, have not.
+func logError(r *http.Request, err error) {
+	if caddyhttp.GetVar(r.Context(), causeVar) != nil {
+		return
+	}
+	status, reason := http.StatusInternalServerError, err
+	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+		status = cmp.Or(handlerErr.StatusCode, status)
+		reason = cmp.Or(handlerErr.Err, err) // without an ID and a line of Caddy's source
+	}
+	cause := strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_"))
+	if status == statusClientClosedRequest {
+		cause = clientGone
+	}
+	logCause(r, cmp.Or(cause, "status_"+strconv.Itoa(status)), reason.Error())
 }
 
 // rowOf returns the row of the table for an error. A status that the table lacks, such as 414, is
@@ -78,5 +109,6 @@ func (*APIErrors) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ caddyhttp.MiddlewareHandler = (*APIErrors)(nil)
+	_ caddyhttp.MiddlewareHandler = errorLog{}
 	_ caddyfile.Unmarshaler       = (*APIErrors)(nil)
 )

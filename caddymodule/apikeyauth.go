@@ -99,7 +99,7 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 		return nil
 	}
 	if r.Context().Err() != nil {
-		logCause(r, "client_gone", "")
+		logCause(r, clientGone, "")
 		return caddyhttp.Error(statusClientClosedRequest, err)
 	}
 	return fail(w, r, a.logger, http.StatusServiceUnavailable, err)
@@ -108,6 +108,9 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 // statusClientClosedRequest is the status that Caddy logs if the client did not wait. Nothing
 // failed.
 const statusClientClosedRequest = 499
+
+// clientGone is the cause of statusClientClosedRequest.
+const clientGone = "client_gone"
 
 // UnmarshalCaddyfile sets up the handler from its directive. Syntax:
 //

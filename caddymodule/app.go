@@ -152,6 +152,7 @@ func (a *App) completeServer(server *caddyhttp.Server) error {
 			slog.String("handler", handler), slog.Any("listen", server.Listen))
 	}
 	answerMisdirected(server)
+	logErrors(server)
 	return nil
 }
 
