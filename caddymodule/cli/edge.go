@@ -29,7 +29,7 @@ const maxSocketPath = 103
 
 // devOptions are the global options that development adds to the shipped Caddyfile. They touch
 // nothing outside the state directory, open one port only, and show requests and warnings, without
-// the colors that Caddy's console format writes to files, too.
+// API keys and the colors that Caddy's console format writes to files, too.
 const devOptions = `{
 	admin %s
 	persist_config off
@@ -61,6 +61,7 @@ const devOptions = `{
 	log requests {
 		output stderr
 		format filter {
+			request>uri regexp hoko_(\w{4})\w{12,} hoko_$1***
 			request>remote_ip delete
 			request>remote_port delete
 			request>client_ip delete

@@ -207,6 +207,16 @@ func TestDevBanner_HoldsLinesThatWork(t *testing.T) {
 	}
 }
 
+func TestDev_LogsNoKey(t *testing.T) {
+	d := startDev(t, stateHome(t), testenv.FreePort(t))
+	key := regexp.MustCompile(`Bearer (hoko_\w+)`).FindStringSubmatch(d.curlLine())[1]
+	d.get("/page?a=" + key + "&b=c")
+	d.errOut.Wait(t, "handled request", "/page?a="+key[:9]+"***&b=c")
+	if strings.Contains(d.errOut.String(), key) {
+		t.Errorf("it logged\n%s", d.errOut)
+	}
+}
+
 func TestDevStopsEverythingWhenAskedTo(t *testing.T) {
 	state := stateHome(t)
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
