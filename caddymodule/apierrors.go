@@ -44,12 +44,12 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return nil
 }
 
-// errorLog adds the cause to the access log's line of each error that reaches error routes, whatever
-// answers it. Caddy logs such errors at debug level only, because routes handle them.
+// errorLog adds the cause to the access log's line of each error that reaches error routes,
+// whatever answers it. Caddy logs such errors at debug level only, because routes handle them.
 type errorLog struct{}
 
-// logErrors gives a server's error routes an errorLog. It comes too late for those of a server whose
-// only handlers of ours are in named routes: like the 421, they stay as they are.
+// logErrors gives a server's error routes an errorLog. It comes too late for those of a server
+// whose only handlers of ours are in named routes: they stay as they are.
 func logErrors(server *caddyhttp.Server) {
 	if server.Errors == nil {
 		return

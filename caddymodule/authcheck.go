@@ -176,8 +176,8 @@ func setImplies(one, other any) bool {
 	return true
 }
 
-// listImplies reports whether each text of one matcher is among those of another of this name, or is
-// a path that begins as one of the others that end with *.
+// listImplies reports whether each text of one matcher is among those of another of this name, or
+// is a path that begins as one of the others that end with *.
 func listImplies(name string, one, other any) bool {
 	if name != "host" && name != "method" && name != "path" {
 		return false

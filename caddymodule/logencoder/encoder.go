@@ -75,8 +75,8 @@ func (e encoder) AddObject(key string, object zapcore.ObjectMarshaler) error {
 	return e.Encoder.AddObject(key, withoutSecrets(object))
 }
 
-// AddArray adds a field of a logger's own, or a header field: an encoder that wraps this one, such as
-// filter, adds them one by one.
+// AddArray adds a field of a logger's own, or a header field: an encoder that wraps this one, such
+// as filter, adds them one by one.
 func (e encoder) AddArray(key string, array zapcore.ArrayMarshaler) error {
 	values, ok := array.(caddyhttp.LoggableStringArray)
 	if !ok || key == "transfer_encoding" {

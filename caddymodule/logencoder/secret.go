@@ -10,8 +10,8 @@ import (
 
 const redacted = "REDACTED"
 
-// redactURI replaces the secrets of a URL or of the target of a request: its userinfo, the values of
-// parameters that are named like secrets or hold a URL with some, and API keys hidden by
+// redactURI replaces the secrets of a URL or of the target of a request: its userinfo, the values
+// of parameters that are named like secrets or hold a URL with some, and API keys hidden by
 // percent-encoding. maskKeys finds the others.
 func redactURI(uri string) string { return redactNested(uri, maxNesting) }
 
