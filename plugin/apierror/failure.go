@@ -1,14 +1,13 @@
 package apierror
 
-// Failure is a 5xx on its way up: the row that the caller is answered, and the
-// cause, which only the log sees.
+// Failure is a 5xx that a handler returns instead of writing it.
 type Failure struct {
-	Err   *Error
-	Cause error
+	Err   *Error // the row to answer with
+	Cause error  // for the log only
 }
 
-// Error is the cause's text.
+// Error returns the text of Cause.
 func (f *Failure) Error() string { return f.Cause.Error() }
 
-// Unwrap is the cause.
+// Unwrap returns Cause.
 func (f *Failure) Unwrap() error { return f.Cause }

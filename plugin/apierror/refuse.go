@@ -9,23 +9,22 @@ import (
 )
 
 const (
-	// arrivalTime is what a body that is under way may take to come in before its refusal closes the connection.
-	arrivalTime = 200 * time.Millisecond
-	// arrivalBytes is the longest body that is read for the sake of the connection.
+	// arrivalTime and arrivalBytes limit how much of a body is read to keep the connection.
+	arrivalTime  = 200 * time.Millisecond
 	arrivalBytes = 64 << 10
-	// lingerTime and lingerBytes bound what is still taken from a client that sends on after the answer.
+	// lingerTime and lingerBytes limit how much is read after the response.
 	lingerTime  = time.Second
 	lingerBytes = 8 << 20
 )
 
-// Refuse lets write answer a request whose body nobody wants, so that the answer leaves at once
-// although the body may not have arrived. write must write the whole answer. The connection lives
-// where the body, of at most 64 KiB, has arrived or does so within 200 ms. Everywhere else, and
-// where the client waits for a 100 Continue, it closes after the answer, gently: a client that is
-// still sending can read the answer.
+// Refuse answers a request whose body is not needed, without waiting for more than 200 ms for that
+// body. It calls write once, which must write the whole response. The connection stays open if the
+// body has at most 64 KiB and arrives within 200 ms. Otherwise, or if the client expects a 100
+// Continue, the connection closes after the response, in a way that lets a client that is still
+// sending read the response.
 //
-// net/http reads up to 256 KiB of a request's unread body before it sends anything, for as long as
-// that takes. HTTP/2 and HTTP/3 end the stream instead and need no help.
+// Without Refuse, net/http reads up to 256 KiB of the unread body before it sends a response, no
+// matter how long that takes. HTTP/2 and HTTP/3 end the stream instead and need no help.
 func Refuse(w http.ResponseWriter, r *http.Request, write func()) {
 	if r.ProtoMajor != 1 || r.ContentLength == 0 {
 		write()
@@ -44,10 +43,10 @@ func Refuse(w http.ResponseWriter, r *http.Request, write func()) {
 	}
 }
 
-// bodyArrives reads what is left of a short body and reports whether the
-// connection can serve the next request.
+// bodyArrives reads the rest of a short body and reports whether the connection can serve another
+// request.
 func bodyArrives(rc *http.ResponseController, r *http.Request) bool {
-	expectsContinue := r.Header.Get("Expect") != "" // the first read would send it
+	expectsContinue := r.Header.Get("Expect") != "" // the first read would send the 100
 	if expectsContinue || r.ContentLength > arrivalBytes {
 		return false
 	}
@@ -58,15 +57,16 @@ func bodyArrives(rc *http.ResponseController, r *http.Request) bool {
 	if !errors.Is(err, io.EOF) || rc.SetReadDeadline(time.Time{}) != nil {
 		return false
 	}
-	// A deadline that passes, this one or an earlier one, cancels the context of all of the connection's requests.
+	// A deadline that passes, even an earlier one, cancels the context of every later request of
+	// the connection.
 	return r.Context().Err() == nil
 }
 
-// closeGently makes net/http close this connection in two steps, the writing side half a second
-// before the rest: closing it under a client that still sends resets it, and the reset may overtake
-// the answer. It does so of its own accord where its request's body was left unread, but sees that
-// only where neither the body nor the writer is wrapped; what it is told here, by way of a body
-// that is over its limit, it believes from under any wrapper.
+// closeGently makes net/http close the writing side of the connection half a second before the
+// rest. A full close while the client is still sending resets the connection, and the client may
+// see the reset before the response. net/http delays the close itself if the body is unread, but it
+// does not recognize wrapped bodies and writers. A MaxBytesReader over its limit asks for the same
+// delay.
 func closeGently(w http.ResponseWriter) {
 	for {
 		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -76,14 +76,14 @@ func closeGently(w http.ResponseWriter) {
 		w = wrapper.Unwrap()
 	}
 	overLimit := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
-	_, _ = overLimit.Read(make([]byte, 1)) // its error is the point
+	_, _ = overLimit.Read(make([]byte, 1)) // exceeds the limit
 }
 
-// linger takes what the client still sends, for a client that reads no answer
-// before it has sent everything.
+// linger reads what the client still sends: some clients read no response before they have sent
+// all.
 func linger(rc *http.ResponseController, body io.Reader) {
 	if rc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, body, lingerBytes) // the connection closes whatever comes
+	_, _ = io.CopyN(io.Discard, body, lingerBytes) // the connection closes either way
 }

@@ -19,8 +19,8 @@ import (
 // hangGuard ends a test whose answer does not come; none waits for it otherwise.
 const hangGuard = 20 * time.Second
 
-// The servers a refusal must work on: a middleware may wrap body and writer, as
-// Caddy does, and hides from net/http what it looks for.
+// The servers a refusal must work on: a middleware may wrap body and writer, as Caddy does, and
+// hides from net/http what it looks for.
 var servers = []struct {
 	name            string
 	secure, wrapped bool
@@ -122,8 +122,8 @@ func TestRefuse_KeepsAConnectionWhoseBodyHasArrived(t *testing.T) {
 	}
 }
 
-// Many clients read no answer before they have sent everything: none of their
-// writes may fail, or the answer is lost.
+// Many clients read no answer before they have sent everything: none of their writes may fail, or
+// the answer is lost.
 func TestRefuse_LetsAClientFinishItsUpload(t *testing.T) {
 	const size = 3 << 20
 	block := strings.Repeat("x", 1<<10)
@@ -161,8 +161,8 @@ func TestRefuse_LetsAClientFinishItsUpload(t *testing.T) {
 	}
 }
 
-// What lies unread when a connection closes turns the close into a reset; the
-// end of the stream must come first.
+// What lies unread when a connection closes turns the close into a reset; the end of the stream
+// must come first.
 func TestRefuse_EndsTheStreamBeforeItResets(t *testing.T) {
 	for _, server := range servers {
 		t.Run(server.name, func(t *testing.T) {

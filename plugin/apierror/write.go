@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// ContentType is that of every JSON answer of the edge.
+// ContentType is the Content-Type of every JSON response of the edge.
 const ContentType = "application/json; charset=utf-8"
 
-// Reason names, in the Hoko-Reason header and the log, which member was wrong
-// and why. ASCII, and never a value of the client's.
+// Reason is the name of the header that says which member of a request is wrong and why. Its value
+// is ASCII and never contains a value that the client sent.
 const Reason = "Hoko-Reason"
 
-// Write answers e: its status, headers and body. Headers that the caller has set stay; a 503 gets a
-// Retry-After where it has none. It does not read the request's body: see Refuse.
+// Write writes e as the response: status, headers and body. A 503 gets a Retry-After unless the
+// header is already set. Write does not read the request's body: see Refuse.
 func Write(w http.ResponseWriter, e *Error) { write(w, e.Status, e.body) }
 
-// WriteMissingScopes answers 403 and names the scopes that the key lacks, in
-// the order in which the route names them. Scopes are ASCII letters.
+// WriteMissingScopes writes a 403 that lists the scopes that the key lacks, in the order given.
+// Scopes must consist of ASCII letters.
 func WriteMissingScopes(w http.ResponseWriter, missing []string) {
 	body := append([]byte(nil), MissingScopes.body[:len(MissingScopes.body)-1]...)
 	body = append(body, `,"missingScopes":[`...)
@@ -31,7 +31,8 @@ func WriteMissingScopes(w http.ResponseWriter, missing []string) {
 	write(w, MissingScopes.Status, append(body, `]}`...))
 }
 
-// WriteRateLimitExceeded writes a 429. Body and Retry-After say when to retry, as RetryAfter rounds it.
+// WriteRateLimitExceeded writes a 429 whose body and Retry-After say when to retry, in seconds
+// rounded as by RetryAfter.
 func WriteRateLimitExceeded(w http.ResponseWriter, retryAfter time.Duration) {
 	seconds := RetryAfter(retryAfter)
 	w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
@@ -48,5 +49,5 @@ func write(w http.ResponseWriter, status int, body []byte) {
 	NoStore(h)
 	SetRetryAfter(h, status)
 	w.WriteHeader(status)
-	w.Write(body) // the client is gone if this fails, and its request is over either way
+	w.Write(body) // fails only if the client is gone
 }
