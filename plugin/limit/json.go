@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// config is how a Limit stands in JSON.
+// config is the JSON form of a Limit.
 type config struct {
 	Rate   int    `json:"rate"`
 	Period period `json:"period"`
 	Burst  int    `json:"burst,omitempty"`
 }
 
-// MarshalJSON writes the members rate, period (in nanoseconds) and, unless it equals the rate, burst.
+// MarshalJSON writes the members rate, period (nanoseconds) and, if it differs from rate, burst.
 func (l Limit) MarshalJSON() ([]byte, error) {
 	c := config{Rate: l.Rate, Period: period(l.Period)}
 	if l.Burst != l.Rate {
@@ -23,8 +23,9 @@ func (l Limit) MarshalJSON() ([]byte, error) {
 	return json.Marshal(c)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. The period may also be a duration as Parse reads it. A
-// burst that is missing or 0 equals the rate. Unknown members are errors. It does not validate.
+// UnmarshalJSON reads the output of MarshalJSON. The period may also be a string in the form of
+// Parse, such as "1m". A burst that is missing or 0 equals the rate. Unknown members are errors.
+// The result may be invalid: see Validate.
 func (l *Limit) UnmarshalJSON(text []byte) error {
 	var c config
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -32,11 +33,11 @@ func (l *Limit) UnmarshalJSON(text []byte) error {
 	if err := decoder.Decode(&c); err != nil {
 		return err
 	}
-	*l = Limit{c.Rate, time.Duration(c.Period), cmp.Or(c.Burst, c.Rate)} // a missing period is an error
+	*l = Limit{c.Rate, time.Duration(c.Period), cmp.Or(c.Burst, c.Rate)}
 	return nil
 }
 
-// period is a duration that is written as nanoseconds, and read from them or from text.
+// period is a duration that is written in nanoseconds, and read from nanoseconds or text.
 type period time.Duration
 
 func (p *period) UnmarshalJSON(text []byte) error {
@@ -47,7 +48,7 @@ func (p *period) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &duration); err != nil {
 		return err
 	}
-	each, err := parsePeriod(duration)
-	*p = period(each)
+	parsed, err := parsePeriod(duration)
+	*p = period(parsed)
 	return err
 }

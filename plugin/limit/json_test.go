@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestJSON(t *testing.T) {
+func TestJSON_RoundTrips(t *testing.T) {
 	for text, want := range map[string]Limit{
 		`{"rate":600,"period":60000000000}`:              {600, time.Minute, 600},
 		`{"rate":100,"period":3600000000000,"burst":10}`: {100, time.Hour, 10},
@@ -24,7 +24,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-func TestUnmarshalJSON_OtherSpellings(t *testing.T) {
+func TestUnmarshalJSON_OtherForms(t *testing.T) {
 	for text, want := range map[string]Limit{
 		`{"burst":7,"period":7,"rate":7}`:       {7, 7, 7},
 		`{"rate":7,"period":7,"burst":0}`:       {7, 7, 7},

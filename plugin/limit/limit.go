@@ -1,5 +1,5 @@
-// Package limit holds the one type for a rate per period with burst, such as 600 requests a minute:
-// its parsing, validation, JSON and arithmetic. See docs/limits.md.
+// Package limit provides Limit, a rate per period with a burst, such as 600 requests a minute: its
+// parsing, validation, JSON and GCRA arithmetic. See docs/limits.md.
 package limit
 
 import (
@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// Limit admits Rate requests each Period, and at most Burst at the same time. GCRA admits the burst
-// and the rate: 600 a minute with a burst of 600 admits up to 1,199 in the minute that begins with a
-// full bucket. The zero Limit stands for no limit and is not valid.
+// Limit is a bucket of Burst requests that refills with Rate requests per Period (GCRA). 600 a
+// minute with a burst of 600 admits up to 1,199 requests in the minute that begins with a full
+// bucket. The zero Limit means no limit and is not valid.
 type Limit struct {
-	Rate   int
-	Period time.Duration
-	Burst  int
+	Rate   int           // requests per Period
+	Period time.Duration // at least MinPeriod
+	Burst  int           // max requests at the same time
 }
 
-// Bounds of a valid limit: what GCRA counts exactly in the doubles of a Redis script, whose clock
-// ticks in microseconds.
+// Bounds of a valid Limit. Within them, GCRA is exact in a Redis script, which computes in doubles
+// and has a clock in microseconds.
 const (
 	MaxRate   = 1_000_000_000
 	MinPeriod = time.Millisecond
@@ -32,12 +32,13 @@ const (
 	minInterval = 10 * time.Microsecond
 )
 
-// Parse reads RATE/PERIOD, such as 600/1m, 10/s, 5000/1h30m or 100000/1d: the requests that a period
-// admits, and the period as a duration in the units ms, s, m, h and d (days come first). The period's
-// first number may be omitted if it is 1. The burst equals the rate.
+// Parse reads RATE/PERIOD, such as 600/1m, 10/s, 5000/1h30m or 100000/1d: a number of requests, and
+// the period as a duration in the units ms, s, m, h and d (days come first). The period's first
+// number may be omitted if it is 1. The burst equals the rate. Parse returns an error that quotes
+// text if the form is wrong or the Limit is not valid.
 func Parse(text string) (Limit, error) {
 	const form = "limit %q: want RATE/PERIOD, such as 600/1m or 10/s"
-	rate, each, ok := strings.Cut(text, "/")
+	rate, per, ok := strings.Cut(text, "/")
 	if !ok {
 		return Limit{}, fmt.Errorf(form, text)
 	}
@@ -45,9 +46,9 @@ func Parse(text string) (Limit, error) {
 	if err != nil {
 		return Limit{}, fmt.Errorf(form+": %q is not a number of requests", text, rate)
 	}
-	period, err := parsePeriod(each)
+	period, err := parsePeriod(per)
 	if err != nil {
-		return Limit{}, fmt.Errorf(form+": %q is not a duration", text, each)
+		return Limit{}, fmt.Errorf(form+": %q is not a duration", text, per)
 	}
 	l := Limit{Rate: int(requests), Period: period, Burst: int(requests)}
 	if err := l.Validate(); err != nil {
@@ -56,7 +57,7 @@ func Parse(text string) (Limit, error) {
 	return l, nil
 }
 
-// parsePeriod reads a duration that may begin with days and with a number that is left out.
+// parsePeriod reads a duration that may begin with days and may lack a leading 1.
 func parsePeriod(text string) (time.Duration, error) {
 	if text != "" && 'a' <= text[0] && text[0] <= 'z' {
 		text = "1" + text
@@ -83,13 +84,13 @@ func parsePeriod(text string) (time.Duration, error) {
 	return period + more, err
 }
 
-// WithDefaults returns the limit with the default for what is zero: a period of a minute, and a burst
-// equal to the rate.
+// WithDefaults returns l with defaults for zero fields: a Period of one minute, and a Burst equal
+// to Rate.
 func (l Limit) WithDefaults() Limit {
 	return Limit{l.Rate, cmp.Or(l.Period, time.Minute), cmp.Or(l.Burst, l.Rate)}
 }
 
-// Validate returns an error that says why the limit cannot be used.
+// Validate returns an error that names the first bound that l exceeds, or nil.
 func (l Limit) Validate() error {
 	switch {
 	case l.Rate < 1 || l.Rate > MaxRate:
@@ -101,19 +102,19 @@ func (l Limit) Validate() error {
 	case l.Period/time.Duration(l.Rate) < minInterval:
 		return fmt.Errorf("%d requests in %s are more than one in %s", l.Rate, l.Period, minInterval)
 	case l.Fill() > MaxPeriod:
-		return fmt.Errorf("a burst of %d takes more than %s to come back", l.Burst, MaxPeriod)
+		return fmt.Errorf("a burst of %d takes more than %s to refill", l.Burst, MaxPeriod)
 	}
 	return nil
 }
 
-// Interval returns the emission interval of GCRA, which is what one request costs, in nanoseconds.
+// Interval returns the emission interval of GCRA in nanoseconds: the time that one request costs.
 func (l Limit) Interval() float64 { return float64(l.Period) / float64(l.Rate) }
 
-// Cost returns the time that n requests cost, rounded up.
+// Cost returns the time that n requests cost, rounded up to a nanosecond.
 func (l Limit) Cost(n float64) time.Duration { return time.Duration(math.Ceil(n * l.Interval())) }
 
-// Fill returns how long an empty bucket takes to fill, rounded up. It is exact although the product
-// has more than 64 bits, so that it rounds whole seconds to themselves.
+// Fill returns how long an empty bucket takes to fill, rounded up to a nanosecond and at most
+// math.MaxInt64. It computes with 128 bits, so that whole seconds stay whole.
 func (l Limit) Fill() time.Duration {
 	hi, lo := bits.Mul64(uint64(l.Burst), uint64(l.Period))
 	if hi >= uint64(l.Rate) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestParse(t *testing.T) {
+func TestParse_ReadsRateAndPeriod(t *testing.T) {
 	tests := map[string]Limit{
 		"600/1m":       {600, time.Minute, 600},
 		"10/s":         {10, time.Second, 10},
@@ -34,7 +34,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParse_NamesWhatIsWrong(t *testing.T) {
+func TestParse_Errors(t *testing.T) {
 	const form = "want RATE/PERIOD, such as 600/1m or 10/s"
 	tests := []struct{ in, want string }{
 		{"", form},
@@ -68,13 +68,13 @@ func TestParse_NamesWhatIsWrong(t *testing.T) {
 				t.Fatalf("got %+v, want an error", got)
 			}
 			if !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), `"`+tt.in+`"`) {
-				t.Fatalf("%q names neither %q nor the input", err, tt.want)
+				t.Fatalf("%q lacks %q or the input", err, tt.want)
 			}
 		})
 	}
 }
 
-func TestValidate(t *testing.T) {
+func TestValidate_Bounds(t *testing.T) {
 	tests := []struct {
 		name  string
 		limit Limit
@@ -82,7 +82,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{"the shipped limit", Limit{600, time.Minute, 600}, ""},
 		{"a burst of one", Limit{600, time.Minute, 1}, ""},
-		{"a burst beyond the rate", Limit{1, time.Minute, 600}, ""},
+		{"a burst above the rate", Limit{1, time.Minute, 600}, ""},
 		{"zero", Limit{}, "rate must be"},
 		{"no burst", Limit{600, time.Minute, 0}, "burst must be"},
 		{"negative burst", Limit{600, time.Minute, -1}, "burst must be"},
@@ -91,7 +91,7 @@ func TestValidate(t *testing.T) {
 		{"burst out of range", Limit{1, time.Second, MaxRate + 1}, "burst must be"},
 		{"a bucket that fills in a year", Limit{1, 24 * time.Hour, 366}, ""},
 		{"a bucket that takes longer", Limit{1, 24 * time.Hour, 367}, "takes more than"},
-		{"a bucket that takes for ever", Limit{1, MaxPeriod, MaxRate}, "takes more than"},
+		{"a bucket that takes forever", Limit{1, MaxPeriod, MaxRate}, "takes more than"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestValidate(t *testing.T) {
 }
 
 func FuzzParseLimit(f *testing.F) {
-	for _, seed := range []string{"600/1m", "10/s", "5/1d12h", "1/0.5d", "a/b", "600/", "1/-1d", "9/9223372036854775807ns"} {
+	for _, seed := range strings.Fields("600/1m 10/s 5/1d12h 1/0.5d a/b 600/ 1/-1d 9/9223372036854775807ns") {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -113,10 +113,10 @@ func FuzzParseLimit(f *testing.F) {
 			return
 		}
 		if err := l.Validate(); err != nil {
-			t.Fatalf("%q gives an unusable limit: %v", s, err)
+			t.Fatalf("%q gives an invalid limit: %v", s, err)
 		}
 		if l.Burst != l.Rate || l.Fill() != l.Period {
-			t.Fatalf("%q: the burst of %+v is not its rate", s, l)
+			t.Fatalf("%q: the burst of %+v differs from its rate", s, l)
 		}
 	})
 }
