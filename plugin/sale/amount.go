@@ -34,8 +34,9 @@ func (d *decoder) amount() (int64, error) {
 	return amount, nil
 }
 
-// parseAmount returns the exact value of a JSON number: 12900, 12900.0 and 1.29e4 are the same
-// integer, and -0 is 0. It multiplies only the digits from the first to the last nonzero one.
+// parseAmount returns the exact value of a JSON number, or why it is not an amount. 12900, 12900.0
+// and 1.29e4 are the same integer, and -0 is 0. It converts only the digits from the first to the
+// last nonzero one.
 func parseAmount(number []byte) (amount int64, fault string) {
 	mantissa, exponent := cutExponent(number)
 	first := bytes.IndexAny(mantissa, "123456789")
@@ -62,11 +63,13 @@ func parseAmount(number []byte) (amount int64, fault string) {
 	return amount, ""
 }
 
-// maxExponent bounds the result of cutExponent. The digits of no body can make up for it.
+// maxExponent is the largest exponent that cutExponent returns. No body has enough digits to offset
+// it.
 const maxExponent = 1 << 40
 
-// cutExponent splits the text of a JSON number into mantissa and exponent, 0 if none is written and
-// at most ±maxExponent. It never expands a number: 1e999999999 costs as much as its eleven bytes.
+// cutExponent splits the text of a JSON number into mantissa and exponent: 0 if there is none, and
+// at most ±maxExponent. It never expands a number, so that 1e999999999 costs no more than any 11
+// bytes.
 func cutExponent(number []byte) (mantissa []byte, exponent int64) {
 	e := bytes.IndexAny(number, "eE")
 	if e < 0 {
@@ -81,7 +84,7 @@ func cutExponent(number []byte) (mantissa []byte, exponent int64) {
 	return number[:e], exponent
 }
 
-// power returns the power of ten of the digit at i of a mantissa.
+// power returns the power of ten of the digit at index i of a mantissa.
 func power(mantissa []byte, i int) int64 {
 	point := bytes.IndexByte(mantissa, '.')
 	if point < 0 {

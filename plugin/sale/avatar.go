@@ -8,24 +8,24 @@ import (
 	"unicode/utf8"
 )
 
-// maxAvatar is the longest address of an avatar, in bytes.
+// maxAvatar is the max length of an avatar's URL, in bytes.
 const maxAvatar = 2048
 
-// ASCII besides letters and digits in the parts of a URL (RFC 3986, appendix A).
+// The ASCII characters besides letters and digits in the parts of a URL (RFC 3986, appendix A).
 const (
 	inUserinfo = "-._~!$&'()*+,;=:"
 	inPath     = inUserinfo + "@/"
 	inQuery    = inPath + "?"
 )
 
-// avatarFault returns why text is not an absolute http or https URL by the rules of docs/api.md, ""
-// if it is. net/url is too lenient: it accepts http://a<b.
+// avatarFault returns why text is not an absolute http or https URL by the rules of docs/api.md, or
+// "" if it is. net/url is too lenient: it accepts http://a<b.
 func avatarFault(text string) string {
 	if len(text) > maxAvatar {
 		return "must be at most 2048 bytes"
 	}
 	scheme, rest, found := strings.Cut(text, "://")
-	// Not strings.EqualFold, which treats the long s of httpſ as an s.
+	// strings.EqualFold would treat the long s of httpſ as an s.
 	if lower := strings.ToLower(scheme); !found || lower != "http" && lower != "https" {
 		return "must be an absolute http or https URL"
 	}
@@ -43,8 +43,7 @@ func avatarFault(text string) string {
 	return ""
 }
 
-// cutUserinfo splits an authority at its last @. Any other @ is then an invalid character of
-// userinfo.
+// cutUserinfo splits an authority at its last @. isURLText rejects any other @.
 func cutUserinfo(authority string) (userinfo, hostport string) {
 	at := strings.LastIndexByte(authority, '@')
 	return authority[:max(at, 0)], authority[at+1:]
@@ -75,8 +74,7 @@ func isHex(c byte) bool {
 }
 
 // validHostport reports whether hostport is a hostname of at least one label, with or without a
-// trailing dot, or an IPv4 or IPv6 literal, with an optional port (RFC 3986, 3.2.3: it may be
-// empty).
+// trailing dot, or an IPv4 or IPv6 literal. A port is optional and may be empty (RFC 3986, 3.2.3).
 func validHostport(hostport string) bool {
 	if strings.HasPrefix(hostport, "[") {
 		literal, port, found := strings.Cut(hostport[1:], "]")
@@ -86,15 +84,14 @@ func validHostport(hostport string) bool {
 	if !validPort(port) {
 		return false
 	}
-	if _, err := netip.ParseAddr(host); err == nil { // IPv4: there is no colon left
+	if _, err := netip.ParseAddr(host); err == nil { // IPv4, as host has no colon
 		return true
 	}
-	// RFC 1123 allows no underscore, but DNS resolves such names and browsers open them: buckets,
-	// say.
+	// RFC 1123 does not allow underscores, but DNS and browsers do, and names of buckets have them.
 	return validHostname(strings.ReplaceAll(strings.TrimSuffix(host, "."), "_", "x"))
 }
 
-// validIPv6 rejects zones, because they are local to one machine.
+// validIPv6 reports whether literal is an IPv6 address without a zone, which only one host knows.
 func validIPv6(literal string) bool {
 	address, err := netip.ParseAddr(literal)
 	return err == nil && address.Is6() && address.Zone() == ""

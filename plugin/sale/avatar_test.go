@@ -85,8 +85,7 @@ func FuzzAvatar(f *testing.F) {
 	})
 }
 
-// withoutForeignUserinfo drops a userinfo with non-ASCII characters, which
-// net/url does not know.
+// withoutForeignUserinfo drops a userinfo with non-ASCII characters, which net/url does not know.
 func withoutForeignUserinfo(avatar string) string {
 	scheme, rest, _ := strings.Cut(avatar, "://")
 	end := strings.IndexAny(rest, "/?#")

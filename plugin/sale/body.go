@@ -13,10 +13,10 @@ import (
 	"hoko.to/edge/plugin/apierror"
 )
 
-// maxBody is the longest body that is read.
+// maxBody is the max size of a request's body, in bytes.
 const maxBody = 64 << 10
 
-// bodies holds buffers for the bodies of requests and responses.
+// bodies pools buffers for the bodies of requests and responses.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func freeBody(body *bytes.Buffer) {
@@ -27,14 +27,14 @@ func freeBody(body *bytes.Buffer) {
 	bodies.Put(body)
 }
 
-// readBody reads the whole body, of at most 64 KiB, within the body timeout. It rejects a declared
-// length that is larger without reading.
+// readBody reads the whole body, of at most maxBody bytes, within the body timeout. It rejects a
+// larger declared length without reading.
 func (h *Handler) readBody(body *bytes.Buffer, w http.ResponseWriter, r *http.Request) *rejection {
 	if r.ContentLength > maxBody {
 		return &rejection{err: apierror.BodyTooLarge, cause: causeTooLarge}
 	}
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(h.bodyTimeout)) // only a test's writer has no deadlines
+	_ = rc.SetReadDeadline(time.Now().Add(h.bodyTimeout)) // fails only for a writer without deadlines, as in tests
 	_, err := body.ReadFrom(io.LimitReader(r.Body, maxBody+1))
 	_, overLimit := errors.AsType[*http.MaxBytesError](err) // a middleware's lower limit
 	switch {
@@ -46,11 +46,11 @@ func (h *Handler) readBody(body *bytes.Buffer, w http.ResponseWriter, r *http.Re
 		reason := invalid(wholeBody, "could not be read").Error()
 		return &rejection{err: apierror.InvalidRequest, cause: causeAborted, reason: reason}
 	}
-	_ = rc.SetReadDeadline(time.Time{}) // the connection lives on
+	_ = rc.SetReadDeadline(time.Time{}) // for the connection's next request
 	return nil
 }
 
-// isIdentity reports whether all codings of the Content-Encoding lines are identity, in any case.
+// isIdentity reports whether all codings in Content-Encoding are identity, in any letter case.
 func isIdentity(contentEncoding []string) bool {
 	for _, line := range contentEncoding {
 		for coding := range strings.SplitSeq(line, ",") {

@@ -17,9 +17,9 @@ const (
 	defaultEventName = "Purchase"
 )
 
-// Decode reads the body of POST /api/track/sale by the rules of docs/api.md: a single JSON object
-// (RFC 8259, UTF-8) without duplicate members at any depth. Unknown members are ignored. Every
-// error is an *InvalidError. Decode neither changes nor keeps the body.
+// Decode reads the body of POST /api/track/sale by the rules of docs/api.md: one JSON object (RFC
+// 8259, UTF-8) without duplicate members at any depth. Unknown members are ignored. Every error is
+// an *InvalidError. Decode neither changes nor keeps the body.
 func Decode(body []byte) (*Request, error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
@@ -27,17 +27,16 @@ func Decode(body []byte) (*Request, error) {
 	return d.request()
 }
 
-// decoders holds decoders and their buffers for reuse.
+// decoders pools decoders and their buffers.
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// decoder reads one body, token by token: jsontext knows JSON, and the methods here know the
-// members.
+// decoder reads one body token by token. jsontext checks the JSON, and decoder the members.
 type decoder struct {
 	json    jsontext.Decoder
 	source  bytes.Buffer // jsontext reads a bytes.Buffer in place
 	body    []byte
-	text    []byte // of the last string that had escapes
-	compact []byte // metadata
+	text    []byte // the last string that had escapes, unescaped
+	compact []byte // metadata as compact JSON
 }
 
 func (d *decoder) reset(body []byte) {
@@ -46,12 +45,12 @@ func (d *decoder) reset(body []byte) {
 	d.json.Reset(&d.source)
 }
 
-// maxPooled bounds the buffers that a pool keeps, so that a few large bodies do not hold memory
-// forever.
+// maxPooled is the max size of a buffer that a pool keeps, in bytes. Otherwise, a few large bodies
+// would hold memory forever.
 const maxPooled = 16 << 10
 
 func (d *decoder) release() {
-	d.reset(nil) // forgets the body
+	d.reset(nil) // drops the body
 	if cap(d.text)+cap(d.compact) > maxPooled {
 		d.text, d.compact = nil, nil
 	}
@@ -90,10 +89,10 @@ func (d *decoder) request() (*Request, error) {
 	return r, nil
 }
 
-// required records which of the members without a default were sent.
+// required records which members without a default were sent.
 type required struct{ customerExternalID, amount, customerName bool }
 
-// missing returns the first member that was not sent, "" if all were.
+// missing returns the first member that was not sent, or "" if all were.
 func (g required) missing() string {
 	switch {
 	case !g.customerExternalID:
@@ -204,8 +203,7 @@ func (d *decoder) currency() (string, error) {
 	return strings.ToLower(text), nil
 }
 
-// boundedText reads a string of min to max characters (Unicode code points). given is false for
-// null.
+// boundedText reads a string of min to max characters (code points). given is false for null.
 func (d *decoder) boundedText(member string, min, max int) (text string, given bool, err error) {
 	text, given, err = d.anyText(member)
 	if err != nil || !given {
@@ -248,12 +246,12 @@ func (d *decoder) unescape(quoted jsontext.Value) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
 	}
-	// It cannot fail: jsontext has just read this string.
+	// The error is always nil, because jsontext has just read this string.
 	d.text, _ = jsontext.AppendUnquote(d.text[:0], quoted)
 	return d.text
 }
 
-// hasNUL reports whether a JSON string has an escaped NUL. Postgres can store none.
+// hasNUL reports whether a JSON string has an escaped NUL, which Postgres cannot store.
 func hasNUL(quoted []byte) bool {
 	for {
 		escape := bytes.IndexByte(quoted, '\\')

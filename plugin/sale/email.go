@@ -6,15 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// Max bytes of an e-mail address and of its part before the @ (RFC 5321, 4.5.3.1, without
-// brackets).
+// Max bytes of an e-mail address and of its part before the @ (RFC 5321, 4.5.3.1).
 const (
 	maxEmail     = 254
 	maxEmailName = 64
 )
 
-// emailFault returns why text is not an e-mail address by the rules of docs/api.md, "" if it is
-// one: dot-atom (RFC 5322, with UTF-8 as in RFC 6532), @, hostname of at least two labels.
+// emailFault returns why text is not an e-mail address by the rules of docs/api.md, or "" if it is
+// one: a dot-atom (RFC 5322, with UTF-8 as in RFC 6532), @, and a hostname of at least two labels.
 func emailFault(text string) string {
 	if len(text) > maxEmail {
 		return "must be at most 254 bytes"

@@ -1,5 +1,4 @@
 package sale
 
-// AcceptedMetadata is for the tests against a real Postgres, which live outside
-// the package.
+// AcceptedMetadata is for the tests against a real Postgres, which live outside the package.
 var AcceptedMetadata = acceptedMetadata

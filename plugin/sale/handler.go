@@ -15,11 +15,11 @@ import (
 
 // HandlerOptions are a Handler's settings. The zero value of a field means its default.
 type HandlerOptions struct {
-	// Recorder records the sales and counts the rejections. Required. Handlers may share it.
+	// Recorder records the sales and counts the rejections. It is required; Handlers may share it.
 	Recorder *Recorder
-	// BodyTimeout is the time in which a body must arrive; after it: 408. Default: 10 s.
+	// BodyTimeout is how long a body may take to arrive before the answer is 408. Default: 10 s.
 	BodyTimeout time.Duration
-	// Logger is what ServeHTTP logs rejections and failures to. Default: none.
+	// Logger receives the rejections and failures of ServeHTTP. Default: they are discarded.
 	Logger *slog.Logger
 }
 
@@ -29,14 +29,14 @@ func (o HandlerOptions) WithDefaults() (HandlerOptions, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	switch {
 	case o.Recorder == nil:
-		return o, errors.New("the handler of sales needs a recorder")
+		return o, errors.New("a sale handler needs a recorder")
 	case o.BodyTimeout < 0:
 		return o, errors.New("the body timeout must be positive, not " + o.BodyTimeout.String())
 	}
 	return o, nil
 }
 
-// Handler answers POST /api/track/sale for a verified key. It looks at neither method nor path.
+// Handler answers POST /api/track/sale for a verified API key. It ignores the method and the path.
 type Handler struct {
 	recorder    *Recorder
 	bodyTimeout time.Duration
@@ -44,7 +44,7 @@ type Handler struct {
 	required    apikey.Required
 }
 
-// NewHandler returns a Handler with these settings.
+// NewHandler returns a Handler, or an error if the options are invalid.
 func NewHandler(o HandlerOptions) (*Handler, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -57,7 +57,7 @@ func NewHandler(o HandlerOptions) (*Handler, error) {
 	return &Handler{recorder: o.Recorder, bodyTimeout: o.BodyTimeout, logger: o.Logger, required: required}, nil
 }
 
-// ServeHTTP calls Serve, logs rejections and failures, and answers the latter.
+// ServeHTTP calls Serve, logs rejections and failures, and answers the failures.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rejected, err := h.Serve(w, r)
 	if failure, ok := errors.AsType[*apierror.Failure](err); ok {
@@ -74,9 +74,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Serve records the sale and answers 201, or 4xx if something is wrong with the request; the
-// rejection says why. It does not answer a 5xx but returns it as an *apierror.Failure, with its
-// Hoko-Sale-Id set.
+// Serve records the sale and answers 201, or answers a 4xx and returns it as a Rejection if the
+// request is at fault. It returns a 5xx as an *apierror.Failure for the caller to answer, and sets
+// only its Hoko-Sale-Id and Retry-After headers. The context must have a key of apikey.NewContext.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (*Rejection, error) {
 	key, ok := apikey.FromContext(r.Context())
 	if !ok {
@@ -97,7 +97,7 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (*Rejection, err
 	return nil, nil
 }
 
-// read reads the request in the order of docs/api.md: encoding, length, members, idempotency key.
+// read reads and checks the request in the order of docs/api.md.
 func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*Request, string, *rejection) {
 	if !isIdentity(r.Header["Content-Encoding"]) {
 		w.Header().Set("Accept-Encoding", "identity")
@@ -128,7 +128,7 @@ func answer(w http.ResponseWriter, recorded *Recorded) {
 
 	header := w.Header()
 	apierror.NoStore(header)
-	// One array for the other values: one allocation instead of one each.
+	// One array holds the other values, which saves an allocation for each.
 	values := [...]string{
 		apierror.ContentType, strconv.Itoa(len(body)), recorded.SaleID.String(), string(recorded.Attribution),
 	}
@@ -140,10 +140,10 @@ func answer(w http.ResponseWriter, recorded *Recorded) {
 		header.Set("Idempotency-Replayed", "true")
 	}
 	w.WriteHeader(http.StatusCreated)
-	_, _ = w.Write(body) // the sale is committed; a caller that is gone retries with its Idempotency-Key
+	_, _ = w.Write(body) // the sale is committed even if the client is gone
 }
 
-// answerError rejects the request if the caller can fix it and returns every other error.
+// answerError rejects the request if the caller can fix it, and returns any other error as a 5xx.
 func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, req *Request, err error) (*Rejection, error) {
 	unknown, isUnknown := errors.AsType[*UnknownOutcomeError](err)
 	notRecorded, isNotRecorded := errors.AsType[*NotRecordedError](err)

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Max bytes of a hostname and of each label, as DNS sees them (RFC 1035, 2.3.4).
+// Max bytes of a hostname and of each label in DNS (RFC 1035, 2.3.4).
 const (
 	maxHostname = 253
 	maxLabel    = 63
@@ -71,12 +71,13 @@ func isASCII(s string) bool {
 const acePrefix = "xn--"
 
 // registrable checks what a registry checks (RFC 5891, 4): normalization, joiners, a leading mark,
-// the Bidi rule and lengths. It implements UTS 46, so permittedLabel checks the code points of
-// IDNA2008. Its hyphen rule is off, because it rejects plain labels such as r3---sn.
+// the Bidi rule and lengths. It implements UTS 46, which allows more code points than IDNA2008:
+// permittedLabel rejects those. Its hyphen rule is off, because it rejects plain labels such as
+// r3---sn.
 var registrable = idna.New(idna.ValidateForRegistration(), idna.StrictDomainName(false), idna.CheckHyphens(false))
 
 // validIDN reports whether each label of name is plain ASCII, a valid U-label or the A-label of
-// one. Case does not matter, as in DNS.
+// one, in any letter case.
 func validIDN(name string) bool {
 	unicodeForm, err := registrable.ToUnicode(strings.Map(lowerCase, name))
 	if err != nil {
@@ -87,12 +88,12 @@ func validIDN(name string) bool {
 			return false
 		}
 	}
-	_, err = registrable.ToASCII(unicodeForm) // checks the lengths
+	_, err = registrable.ToASCII(unicodeForm) // for the lengths
 	return err == nil
 }
 
-// lowerCase maps only letters that are their lowercase's uppercase. İ and the Kelvin sign are not,
-// and stay invalid.
+// lowerCase returns the lowercase of r if that has r as its uppercase. Otherwise it returns r, so
+// that İ and the Kelvin sign stay invalid.
 func lowerCase(r rune) rune {
 	if lower := unicode.ToLower(r); unicode.ToUpper(lower) == r {
 		return lower
@@ -100,8 +101,8 @@ func lowerCase(r rune) rune {
 	return r
 }
 
-// permittedLabel reports whether the hyphens of a U-label are where RFC 5891, 4.2.3.1 allows them,
-// and its code points where RFC 5892 does. registrable checks normalization.
+// permittedLabel reports whether RFC 5891, 4.2.3.1 allows the hyphens of a U-label, and RFC 5892
+// its code points. registrable checks the normalization.
 func permittedLabel(label string) bool {
 	runes := []rune(label)
 	if runes[0] == '-' || runes[len(runes)-1] == '-' || len(runes) > 3 && runes[2] == '-' && runes[3] == '-' {
@@ -115,8 +116,7 @@ func permittedLabel(label string) bool {
 	return true
 }
 
-// letterDigits is RFC 5892's category A. Exceptions (F) and ignored code points (D, I) take
-// precedence.
+// letterDigits is category A of RFC 5892. permitted applies the exceptions first.
 var letterDigits = []*unicode.RangeTable{
 	unicode.Ll, unicode.Lu, unicode.Lo, unicode.Nd, unicode.Lm, unicode.Mn, unicode.Mc,
 }
@@ -145,7 +145,7 @@ func permitted(r rune) bool {
 }
 
 // permittedInContext implements the contextual rules of RFC 5892, appendix A, except those that
-// registrable checks: joiners, and the two kinds of Arabic digits, which the Bidi rule keeps apart.
+// registrable checks: the joiners, and by its Bidi rule the two kinds of Arabic digits.
 func permittedInContext(label []rune, i int) bool {
 	at := func(i int) rune {
 		if i < 0 || i >= len(label) {

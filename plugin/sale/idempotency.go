@@ -8,11 +8,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxIdempotencyKey is the longest Idempotency-Key, in bytes.
+// maxIdempotencyKey is the max length of an Idempotency-Key, in bytes.
 const maxIdempotencyKey = 255
 
-// parseIdempotencyKey returns the key of the request's Idempotency-Key lines, "" if there are none.
-// The key is opaque: quotes and commas are part of it.
+// parseIdempotencyKey returns the key in the lines of the Idempotency-Key header, or "" if there
+// are none. The key is opaque: quotes and commas are part of it.
 func parseIdempotencyKey(lines []string) (string, error) {
 	if len(lines) == 0 {
 		return "", nil
@@ -29,18 +29,18 @@ func parseIdempotencyKey(lines []string) (string, error) {
 
 func isUnprintable(r rune) bool { return r < ' ' || r > '~' }
 
-// fingerprintVersion is the first hashed byte. Fingerprints are stored with their idempotency keys:
-// a change of what is hashed needs another version, which matches no key that was used before.
+// fingerprintVersion is the first hashed byte. It must change with what is hashed, because
+// fingerprints are stored. A retry across such an upgrade is then answered 422.
 const fingerprintVersion = 1
 
-// States of an optional value.
+// Tags of an optional value in a fingerprint.
 const (
 	absent = iota
 	null
 	value
 )
 
-// Fingerprint returns a hash that is equal for equal requests only. Requests are compared after
+// Fingerprint returns a SHA-256 that only equal requests share. Requests are compared after
 // defaults: white space, member order and unknown members do not matter. An absent e-mail address
 // or avatar differs from null. Metadata is compared by value, and its numbers by their text.
 func (r *Request) Fingerprint() [sha256.Size]byte {
@@ -75,14 +75,14 @@ func appendOptional(b []byte, o Optional) []byte {
 	return appendText(append(b, value), *o.Value)
 }
 
-// canonical is RFC 8785 (sorted members, shortest strings), except that numbers keep their text.
+// canonical is RFC 8785 (sorted members, minimal escapes), except that numbers keep their text.
 var canonical = []jsontext.Options{jsontext.ReorderRawObjects(true)}
 
 func appendCanonical(b []byte, metadata []byte) []byte {
 	if metadata == nil {
 		return append(b, null)
 	}
-	// It cannot fail: Decode has read this object. If it did, the text itself would follow.
+	// The error is always nil, because Decode has read this object.
 	text, _ := jsontext.AppendFormat(nil, metadata, canonical...)
 	b = binary.BigEndian.AppendUint32(append(b, value), uint32(len(text)))
 	return append(b, text...)

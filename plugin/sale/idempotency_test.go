@@ -28,8 +28,8 @@ func FuzzIdempotencyKey(f *testing.F) {
 	})
 }
 
-// Fingerprints are stored with their idempotency keys: where one of these
-// changes, a repeated request is answered 422 after an upgrade.
+// Fingerprints are stored with their idempotency keys: where one of these changes, a repeated
+// request is answered 422 after an upgrade.
 func TestFingerprint_NeverChanges(t *testing.T) {
 	for _, c := range []struct{ body, want string }{
 		{with("", ""), "fe2a6f5dcbe3482bd5396a7d64d575e6c5267791f566a48680d543325d1f3d64"},

@@ -7,15 +7,15 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds of metadata: bytes as compact JSON, and levels of objects and arrays, with the metadata
-// object at level 1.
+// Bounds of metadata: bytes of compact JSON, and levels of objects and arrays, of which the
+// metadata object is the first.
 const (
 	maxMetadata      = 10_000
 	maxMetadataDepth = 32
 )
 
-// metadata reads an object that Postgres can store as jsonb, and returns it as sent but without
-// white space between its tokens. It returns nil for null.
+// metadata reads an object that Postgres can store as jsonb, and returns it as sent except for
+// white space between tokens. It returns nil for null.
 func (d *decoder) metadata() ([]byte, error) {
 	kind, err := d.kind()
 	if err != nil {
@@ -29,14 +29,14 @@ func (d *decoder) metadata() ([]byte, error) {
 		return nil, invalid("metadata", "must be an object")
 	}
 	d.compact = d.compact[:0]
-	for around := d.json.StackDepth(); ; {
+	for outer := d.json.StackDepth(); ; {
 		if err := d.metadataToken(d.json.PeekKind()); err != nil {
 			return nil, err
 		}
 		if len(d.compact) > maxMetadata {
 			return nil, invalid("metadata", "must be at most 10000 bytes as compact JSON")
 		}
-		if d.json.StackDepth() == around {
+		if d.json.StackDepth() == outer {
 			return bytes.Clone(d.compact), nil
 		}
 	}
@@ -47,7 +47,7 @@ func (d *decoder) metadataToken(next jsontext.Kind) error {
 	d.compact = d.appendSeparator(d.compact, next)
 	switch next {
 	case jsontext.KindBeginObject, jsontext.KindBeginArray:
-		if d.json.StackDepth() > maxMetadataDepth { // one of these levels is the body's
+		if d.json.StackDepth() > maxMetadataDepth { // one level is the body's
 			return invalid("metadata", "is nested more than 32 deep")
 		}
 		fallthrough
@@ -88,8 +88,8 @@ func (d *decoder) appendSeparator(compact []byte, next jsontext.Kind) []byte {
 	return append(compact, ',')
 }
 
-// maxWrittenExponent bounds the exponents in metadata. Otherwise, a few bytes would become
-// megabytes in Postgres, whose numeric writes out its zeros.
+// maxWrittenExponent is the largest exponent in metadata. Postgres writes out the zeros of a
+// numeric, so that a few bytes could become megabytes.
 const maxWrittenExponent = 400
 
 // The decimal digits of the bounds of doubles (IEEE 754, round to nearest, ties to even): a number
@@ -100,9 +100,9 @@ var (
 	zeroDigits     = new(big.Int).Exp(big.NewInt(5), big.NewInt(1075), nil).String()
 )
 
-// numberFault returns why a number cannot be in metadata, "" if it can: readers with doubles must
-// not see infinity or zero instead. It compares digits as text, because converting the smallest
-// doubles takes a hundred times longer.
+// numberFault returns why a number cannot be in metadata, or "" if it can. Readers that use doubles
+// must not see infinity or zero instead. It compares digits as text, because converting the
+// smallest doubles takes a hundred times longer.
 func numberFault(number []byte) string {
 	mantissa, exponent := cutExponent(number)
 	if max(exponent, -exponent) > maxWrittenExponent {

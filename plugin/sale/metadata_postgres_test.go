@@ -16,8 +16,8 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// Whatever Decode takes as metadata, Postgres stores as jsonb; and it does not
-// swell: a few bytes of exponent are megabytes of zeros to Postgres.
+// Whatever Decode takes as metadata, Postgres stores as jsonb; and it does not swell: a few bytes
+// of exponent are megabytes of zeros to Postgres.
 func TestMetadata_IsStoredByPostgres(t *testing.T) {
 	conn, err := pgx.Connect(t.Context(), testenv.EmptyDatabase(t))
 	if err != nil {

@@ -7,17 +7,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics are those of a Recorder and of the Handlers that share it.
+// metrics holds the metrics of a Recorder and of the Handlers that share it.
 type metrics struct {
 	sales      counters // by outcome
 	rejections counters // by cause
 	duration   prometheus.Histogram
 }
 
-// counters are the counters of one metric by the value of its label, which comes from a closed set.
+// counters maps each value of a metric's only label to its counter.
 type counters map[string]prometheus.Counter
 
-// The values of hoko_sales_total's label.
+// Values of the label outcome of hoko_sales_total.
 const (
 	outcomeRecorded     = "recorded"
 	outcomeReplayed     = "replayed"
@@ -28,7 +28,7 @@ const (
 	outcomeFailed       = "failed"
 )
 
-// The values of hoko_sale_refusals_total's label.
+// Values of the label cause of hoko_sale_refusals_total.
 const (
 	causeScopes   = "missing_scopes"
 	causeEncoding = "encoding"
@@ -43,11 +43,11 @@ func newMetrics(registerer prometheus.Registerer) metrics {
 	factory := promauto.With(registerer)
 	sales := factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_sales_total",
-		Help: "Valid sales that were asked for, by outcome.",
+		Help: "Valid requests for a sale, by outcome.",
 	}, []string{"outcome"})
 	rejections := factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_sale_refusals_total",
-		Help: "Requests for a sale that were answered with a 4xx by track_sale, by cause.",
+		Help: "Requests for a sale that track_sale rejected with a 4xx, by cause.",
 	}, []string{"cause"})
 	return metrics{
 		sales: each(sales, outcomeRecorded, outcomeReplayed, outcomeUnattributed, outcomeMismatch,
@@ -56,13 +56,13 @@ func newMetrics(registerer prometheus.Registerer) metrics {
 			causeInvalid, causeMismatch),
 		duration: factory.NewHistogram(prometheus.HistogramOpts{
 			Name:    "hoko_sale_duration_seconds",
-			Help:    "Time from a valid sale to its outcome, waiting included.",
+			Help:    "Time from a valid request for a sale to its outcome, including time in the queue.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 	}
 }
 
-// each creates all counters at the start: a rate needs the zero before the first event.
+// each creates the counter of each value, so that rates see a zero before the first event.
 func each(vec *prometheus.CounterVec, values ...string) counters {
 	all := counters{}
 	for _, value := range values {
@@ -71,7 +71,7 @@ func each(vec *prometheus.CounterVec, values ...string) counters {
 	return all
 }
 
-// outcome returns the outcome that a call of Record is counted under.
+// outcome returns the outcome under which a call of Record is counted.
 func outcome(recorded *Recorded, err error) string {
 	_, unknown := errors.AsType[*UnknownOutcomeError](err)
 	switch {

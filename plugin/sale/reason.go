@@ -11,11 +11,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// wholeBody is the Member of an InvalidError about no single member.
+// wholeBody is the Member of an InvalidError that concerns no single member.
 const wholeBody = "body"
 
-// InvalidError reports which member of a request is wrong and why. Its text is the Hoko-Reason
-// header: ASCII, and without any value that the client sent, because it also goes to the log.
+// InvalidError reports which member of a request is wrong and why. Its text is the value of the
+// Hoko-Reason header. It is ASCII and, because it is logged, has no value that the client sent.
 type InvalidError struct {
 	Member string // a member in docs/api.md, "Idempotency-Key" or "body"
 	Reason string
@@ -26,12 +26,13 @@ func (e *InvalidError) Error() string { return e.Member + ": " + e.Reason }
 
 func invalid(member, reason string) error { return &InvalidError{member, reason} }
 
-// unattributed returns the error of a request that no lead or click attributes, or only one whose
-// link is gone. why is an ErrUnattributed.
+// unattributed returns the InvalidError of a request for which the store returned why, which is an
+// ErrUnattributed: no lead or click attributes the sale, or only one whose link is gone.
 func unattributed(req *Request, why error) error {
 	switch {
 	case errors.Is(why, ErrNoSource):
-		return invalid("clickId", "nothing can earn a sale yet, as there is no link, or neither click nor lead: see docs/first-sale.md")
+		return invalid("clickId",
+			"nothing can earn a sale yet, as there is no link, or neither click nor lead: see docs/first-sale.md")
 	case req.LeadEventName != "" && req.ClickID != "":
 		return invalid("clickId", "no such click and no lead of that leadEventName, or the link is gone")
 	case req.LeadEventName != "":
@@ -43,20 +44,18 @@ func unattributed(req *Request, why error) error {
 	}
 }
 
-// members are the members in docs/api.md. Only these may appear in a reason.
+// members lists the members in docs/api.md. Only these may appear in a reason.
 var members = []string{
 	"customerExternalId", "amount", "currency", "eventName", "metadata",
 	"leadEventName", "clickId", "customerName", "customerEmail", "customerAvatar",
 }
 
-// maxNesting is the max depth of objects and arrays, with the outermost at level 1. jsontext has
-// the same limit.
+// maxNesting is the max depth of objects and arrays, the outermost included. jsontext enforces it.
 const maxNesting = 10_000
 
 var byteOrderMark = []byte("\uFEFF")
 
-// malformed returns an error without the client's values for an error of jsontext, which quotes
-// them.
+// malformed returns the InvalidError for an error of jsontext, which quotes the client's values.
 func (d *decoder) malformed(err error) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		return duplicate(err)
@@ -89,8 +88,8 @@ func (d *decoder) malformed(err error) error {
 	return invalid(wholeBody, "is not valid JSON"+at)
 }
 
-// duplicate returns the error of a duplicate member. It names the member in docs/api.md that was
-// sent twice or that has the duplicate inside, if there is one.
+// duplicate returns the InvalidError of a duplicate member. It names the member in docs/api.md that
+// was sent twice or has the duplicate inside, if any.
 func duplicate(err error) error {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		for name := range syntax.JSONPointer.Tokens() {

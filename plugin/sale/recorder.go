@@ -12,65 +12,65 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Errors of a Store besides *UnknownOutcomeError. Each may wrap its cause. Any other error says
-// that the database rejected this sale and that nothing was written.
+// Errors of a Store besides *UnknownOutcomeError. A Store may wrap them. After any of these and any
+// other error except *UnknownOutcomeError, nothing was written.
 var (
-	// ErrUnattributed: nothing attributes the sale; nothing was written.
+	// ErrUnattributed means that no lead or click attributes the sale.
 	ErrUnattributed = errors.New("nothing attributes the sale")
-	// ErrNoSource is ErrUnattributed for any sale, as there is no link yet, or neither click nor lead.
+	// ErrNoSource is the ErrUnattributed of a database that has no link, or neither click nor lead.
 	ErrNoSource = fmt.Errorf("%w: there is no link yet, or neither click nor lead", ErrUnattributed)
-	// ErrIdempotencyMismatch: the idempotency key belongs to a different request; nothing was
-	// written.
+	// ErrIdempotencyMismatch means that the idempotency key belongs to a different request.
 	ErrIdempotencyMismatch = errors.New("idempotency key was used with a different request")
-	// ErrNotRecorded: nothing was written and nothing will be; the caller may safely try again.
+	// ErrNotRecorded means that nothing was or will be written, so that the caller may safely
+	// retry.
 	ErrNotRecorded = errors.New("sale was not recorded")
 )
 
-// Store records sales. It runs the sales of one workspace and idempotency key one after the other.
+// Store records sales. It records those with the same workspace and idempotency key one at a time.
 type Store interface {
-	// Record commits the sale and returns it as committed, or one of the errors above. It returns
-	// by ctx's deadline, which does not abort a sale that has been sent to the database.
+	// Record commits the sale and returns it as committed, or returns one of the errors above. It
+	// returns by ctx's deadline, which does not abort a sale that has been sent to the database.
 	Record(ctx context.Context, s *Sale) (*Recorded, error)
 }
 
-// NotRecordedError is ErrNotRecorded with the wait that the next try may expect.
+// NotRecordedError is an ErrNotRecorded with the time after which a retry may succeed.
 type NotRecordedError struct {
-	RetryAfter time.Duration
-	Cause      error // wraps ErrNotRecorded
+	RetryAfter time.Duration // the expected wait, without jitter
+	Cause      error         // wraps ErrNotRecorded
 }
 
-// Error returns the cause's text.
+// Error returns the text of Cause.
 func (e *NotRecordedError) Error() string { return e.Cause.Error() }
 
-// Unwrap returns the cause.
+// Unwrap returns Cause.
 func (e *NotRecordedError) Unwrap() error { return e.Cause }
 
-// UnknownOutcomeError is the error of a sale that may or may not be, or become, recorded. It names
-// the sale to ask for: another one's ID if the idempotency key is already that sale's.
+// UnknownOutcomeError means that the sale may have been recorded, or may still be.
 type UnknownOutcomeError struct {
-	SaleID uuid.UUID
+	SaleID uuid.UUID // the sale to look up: an earlier one if that has the idempotency key
 	Cause  error
 }
 
-// Error returns the sale's ID and the cause.
+// Error returns the sale's ID and the text of Cause.
 func (e *UnknownOutcomeError) Error() string {
-	return "sale " + e.SaleID.String() + ": outcome of the sale is unknown: " + e.Cause.Error()
+	return "sale " + e.SaleID.String() + ": the outcome is unknown: " + e.Cause.Error()
 }
 
-// Unwrap returns the cause.
+// Unwrap returns Cause.
 func (e *UnknownOutcomeError) Unwrap() error { return e.Cause }
 
 // RecorderOptions are a Recorder's settings. The zero value of a field means its default.
 type RecorderOptions struct {
-	// Timeout is the time in which a sale is answered, waiting included. Default: 10 s.
+	// Timeout is the max time that Record takes, including time in the queue. Default: 10 s.
 	Timeout time.Duration
-	// Logger is used for what no caller learns. Default: none.
+	// Logger receives the sales that were recorded after their caller went away. Default:
+	// discarded.
 	Logger *slog.Logger
-	// Metrics is where the metrics of sales are registered. Default: nowhere.
+	// Metrics registers the metrics of sales. Default: they are not registered.
 	Metrics prometheus.Registerer
 }
 
-// DefaultTimeout is how long a sale may take.
+// DefaultTimeout is the default of RecorderOptions.Timeout.
 const DefaultTimeout = 10 * time.Second
 
 // WithDefaults returns the options with defaults filled in, or an error if they are invalid.
@@ -78,12 +78,12 @@ func (o RecorderOptions) WithDefaults() (RecorderOptions, error) {
 	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Timeout < 0 {
-		return o, fmt.Errorf("the timeout of sales must be positive, not %s", o.Timeout)
+		return o, fmt.Errorf("the sale timeout must be positive, not %s", o.Timeout)
 	}
 	return o, nil
 }
 
-// Recorder records sales in a Store, each exactly once. Nothing in it needs closing.
+// Recorder records sales in a Store, each exactly once. It does not need to be closed.
 type Recorder struct {
 	store   Store
 	timeout time.Duration
@@ -91,7 +91,8 @@ type Recorder struct {
 	metrics metrics
 }
 
-// NewRecorder returns a Recorder over this store.
+// NewRecorder returns a Recorder that uses store, or an error if the options are invalid. It panics
+// if the metrics of another Recorder are already registered in o.Metrics.
 func NewRecorder(store Store, o RecorderOptions) (*Recorder, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -100,8 +101,9 @@ func NewRecorder(store Store, o RecorderOptions) (*Recorder, error) {
 	return &Recorder{store: store, timeout: o.Timeout, logger: o.Logger, metrics: newMetrics(o.Metrics)}, nil
 }
 
-// Record makes a sale of the request and records it. Its errors are those of a Store. Only the
-// Recorder's timeout ends it, not a caller that goes away. idempotencyKey is "" if none was sent.
+// Record records the request as a new sale, or returns the earlier sale with this idempotency key,
+// which is "" if none was sent. Its errors are those of Store.Record. Canceling ctx does not abort
+// it; only the Recorder's timeout does.
 func (r *Recorder) Record(
 	ctx context.Context, workspaceID string, req *Request, idempotencyKey string,
 ) (*Recorded, error) {

@@ -98,7 +98,7 @@ func TestRecord_OutlivesItsCallerUntilTheTimeout(t *testing.T) {
 func TestUnknownOutcomeError_NamesTheSale(t *testing.T) {
 	id := uuid.Must(uuid.NewV7())
 	err := &UnknownOutcomeError{id, context.Canceled}
-	if want := "sale " + id.String() + ": outcome of the sale is unknown: context canceled"; err.Error() != want {
+	if want := "sale " + id.String() + ": the outcome is unknown: context canceled"; err.Error() != want {
 		t.Errorf("%q, want %q", err, want)
 	}
 	if !errors.Is(err, context.Canceled) {

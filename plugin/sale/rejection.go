@@ -14,14 +14,14 @@ type Rejection struct {
 	Reason string // of a 400, as in its Hoko-Reason header; otherwise ""
 }
 
-// rejection is a 4xx to answer, and for a 400 also why.
+// rejection is a 4xx to answer.
 type rejection struct {
 	err    *apierror.Error
 	cause  string
-	reason string // of the Hoko-Reason header: ASCII, without any value of the client's
+	reason string // of a 400: the text of an InvalidError
 }
 
-// invalidRequest returns the 400 whose reason is err's text.
+// invalidRequest returns the 400 whose reason is the text of err.
 func invalidRequest(err error) *rejection {
 	return &rejection{err: apierror.InvalidRequest, cause: causeInvalid, reason: err.Error()}
 }
@@ -36,8 +36,7 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, rejected *rejec
 	return &Rejection{rejected.err.Status, rejected.cause, rejected.reason}
 }
 
-// rejectScopes answers and counts a 403: the key may lack the scope on a route that does not ask
-// for it.
+// rejectScopes answers and counts a 403. A route may not require the scope in its api_key_auth.
 func (h *Handler) rejectScopes(w http.ResponseWriter, r *http.Request, missing []string) *Rejection {
 	h.recorder.metrics.rejections[causeScopes].Inc()
 	apierror.Refuse(w, r, func() {

@@ -11,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// AppendResponse appends the body of a sale's 201. Its bytes are frozen: replays are rendered
-// again, and every version must answer them with the bytes of the first response.
+// AppendResponse appends the body of a sale's 201 to dst and returns it. The format is frozen,
+// because replays are rendered again: every version must repeat the bytes of the first response.
 func AppendResponse(dst []byte, r *Recorded) []byte {
 	dst = append(dst, `{"click":`...)
 	if r.ClickID == nil {
@@ -93,14 +93,14 @@ func appendNullable(dst []byte, text *string) []byte {
 	return appendString(dst, *text)
 }
 
-// appendString escapes only what JSON requires: not `&`, `<`, `>` and non-ASCII.
+// appendString escapes only what JSON requires, and so neither &, < and > nor non-ASCII.
 func appendString[T string | []byte](dst []byte, text T) []byte {
-	dst, _ = jsontext.AppendQuote(dst, text) // an error is invalid UTF-8, and its bytes became U+FFFD
+	dst, _ = jsontext.AppendQuote(dst, text) // an error means invalid UTF-8, which becomes U+FFFD
 	return dst
 }
 
-// appendQRCodeURL appends the URL of a short link's QR code. Its text is the short link with qr=1
-// in its query, which distinguishes scans from clicks.
+// appendQRCodeURL appends the URL of a short link's QR code. The code contains the short link with
+// qr=1 in its query, which distinguishes scans from clicks.
 func appendQRCodeURL(dst []byte, shortURL string) []byte {
 	dst = append(dst, origin(shortURL)...)
 	dst = append(dst, "/qrcode?text="...)
@@ -108,7 +108,7 @@ func appendQRCodeURL(dst []byte, shortURL string) []byte {
 	return append(dst, "&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg"...)
 }
 
-// origin returns the scheme, host and port of a URL as a browser does (RFC 6454): in lowercase,
+// origin returns the scheme, host and port of a URL as a browser does (RFC 6454): in lowercase, and
 // without userinfo and default port.
 func origin(address string) string {
 	scheme, rest, ok := strings.Cut(address, "://")
@@ -168,15 +168,14 @@ func isUnescaped(c byte) bool {
 // utmKeys are the members of utm in a response, in order.
 var utmKeys = [...]string{"source", "medium", "campaign", "term", "content", "referral"}
 
-// utms holds readers for reuse.
+// utms pools readers.
 var utms = sync.Pool{New: func() any { return new(utm) }}
 
 // utm reads the stored UTM parameters of a link.
 type utm struct {
 	json   jsontext.Decoder
-	source bytes.Buffer // jsontext reads a bytes.Buffer in place
-	// values in the order of utmKeys, as JSON; nil if missing.
-	values [len(utmKeys)]jsontext.Value
+	source bytes.Buffer                 // jsontext reads a bytes.Buffer in place
+	values [len(utmKeys)]jsontext.Value // in the order of utmKeys; nil if missing
 }
 
 // appendUTM appends an object of the known keys whose values are non-empty strings, or null if
@@ -195,12 +194,11 @@ func appendUTM(dst []byte, stored json.RawMessage) []byte {
 
 func (u *utm) release() {
 	*u = utm{json: u.json}
-	u.json.Reset(&u.source) // forgets what it has read
+	u.json.Reset(&u.source) // drops what it has read
 	utms.Put(u)
 }
 
-// read reads the known keys and reports whether stored is a JSON object. It tolerates any other
-// member.
+// read reads the known keys and reports whether stored is a JSON object. It ignores other members.
 func (u *utm) read(stored []byte) bool {
 	u.source = *bytes.NewBuffer(stored)
 	u.json.Reset(&u.source, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -220,7 +218,7 @@ func (u *utm) read(stored []byte) bool {
 		if err != nil {
 			return false
 		}
-		if at >= 0 { // value itself is valid only until the next read
+		if at >= 0 { // a copy in stored, as value is valid only until the next read
 			end := u.json.InputOffset()
 			u.values[at] = stored[end-int64(len(value)) : end]
 		}
@@ -228,7 +226,7 @@ func (u *utm) read(stored []byte) bool {
 	return true
 }
 
-// utmIndex returns the index of a member's name in utmKeys, -1 if it is not there.
+// utmIndex returns the index of a member's name in utmKeys, or -1 if it is not a key.
 func utmIndex(quoted jsontext.Value) int {
 	var text [32]byte
 	name, _ := jsontext.AppendUnquote(text[:0], quoted)

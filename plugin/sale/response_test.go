@@ -44,8 +44,8 @@ func TestAppendResponse_IsThePublishedExample(t *testing.T) {
 	}
 }
 
-// The frozen bytes of everything that the example leaves out: a difference here
-// breaks the replays of sales that are already recorded.
+// The frozen bytes of everything that the example leaves out: a difference here breaks the replays
+// of sales that are already recorded.
 func TestAppendResponse_IsFrozen(t *testing.T) {
 	full := publishedSale()
 	full.ClickID = new(`c"1`)

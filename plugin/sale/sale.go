@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Request is a decoded and valid POST /api/track/sale with defaults filled in.
+// Request is a valid body of POST /api/track/sale with defaults filled in.
 type Request struct {
 	CustomerExternalID string
 	Amount             int64  // in the currency's minor unit, 0 … 2^53−1
@@ -24,60 +24,57 @@ type Request struct {
 	CustomerAvatar     Optional
 }
 
-// Optional is a tri-state member: absent keeps the stored value, null clears it, a string replaces
-// it.
+// Optional is a member that keeps the stored value if absent, clears it if null, and otherwise
+// replaces it.
 type Optional struct {
 	Given bool    // the member is present
 	Value *string // nil clears
 }
 
-// Sale is a request on its way to the store.
+// Sale is a request to be recorded by a Store.
 type Sale struct {
-	ID          uuid.UUID // UUIDv7, made at the edge, so that it can ask for an unknown outcome again
-	WorkspaceID string
-	Request     *Request
-	// IdempotencyKey is "" if the caller sent none.
-	IdempotencyKey string
-	// Fingerprint of Request, stored with the idempotency key.
-	Fingerprint [32]byte
+	ID             uuid.UUID // UUIDv7 from the edge, which can look up an unknown outcome by it
+	WorkspaceID    string
+	Request        *Request
+	IdempotencyKey string   // "" if the client sent none
+	Fingerprint    [32]byte // of Request; zero if there is no IdempotencyKey
 }
 
-// Attribution is the rule that attributed a sale (the Hoko-Attribution header).
+// Attribution is the rule that attributed a sale, as in the Hoko-Attribution header.
 type Attribution string
 
-// The attributions in the order in which they are tried.
+// The attributions, in the order in which the rules are tried.
 const (
 	LeadEvent  Attribution = "lead-event"
 	Click      Attribution = "click"
 	LatestLead Attribution = "latest-lead"
 )
 
-// Recorded is a committed sale as returned to the caller.
+// Recorded is a committed sale, with what its response contains.
 type Recorded struct {
 	SaleID      uuid.UUID
 	Attribution Attribution
-	ClickID     *string
+	ClickID     *string // nil if the lead has no click
 	Link        Link
 	Customer    Customer
-	Amount      int64
+	Amount      int64 // in the currency's minor unit
 	Currency    string
 	EventName   string
-	Metadata    []byte // compact JSON, nil for null
-	// Replayed is true if an earlier request with this idempotency key recorded it.
-	Replayed bool
+	Metadata    []byte // compact JSON; nil for null
+	Replayed    bool   // an earlier request with this idempotency key recorded it
 }
 
 // Link is the short link that earned the sale.
 type Link struct {
 	ID, URL, ShortURL         string
 	Title, Description, Image *string
-	UTM                       json.RawMessage // as stored; nil for null
+	UTM                       json.RawMessage // as stored; nil for SQL NULL
 	CollectionID, PartnerID   *string
 	TenantID, ExternalID      *string
 	CreatedAt                 time.Time
 }
 
-// Customer is the customer as the sale left it.
+// Customer is the customer after the sale.
 type Customer struct {
 	ID, Name             string
 	Email, Phone, Avatar *string
