@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// hangGuard ends a test whose answer does not come; none waits for it otherwise.
+// hangGuard fails a test that gets no response.
 const hangGuard = 20 * time.Second
 
-// The servers a refusal must work on: a middleware may wrap body and writer, as Caddy does, and
-// hides from net/http what it looks for.
+// servers are those that Refuse must work on. Middleware such as Caddy's may wrap body and writer,
+// and so hide them from net/http.
 var servers = []struct {
 	name            string
 	secure, wrapped bool
@@ -37,7 +37,7 @@ func (w wrappedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 type wrappedBody struct{ io.ReadCloser }
 
-// refusing answers every request with 401, unread.
+// refusing answers every request with 401 without reading its body.
 func refusing(wrapped bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if wrapped {
@@ -72,7 +72,7 @@ func serve(t *testing.T, h http.Handler, secure bool) (dial func() net.Conn) {
 	}
 }
 
-func TestRefuse_AnswersAClientThatSentOnlyItsHead(t *testing.T) {
+func TestRefuse_AnswersAfterOnlyTheHead(t *testing.T) {
 	for _, server := range servers {
 		dial := serve(t, refusing(server.wrapped), server.secure)
 		for _, head := range []string{
@@ -90,7 +90,7 @@ func TestRefuse_AnswersAClientThatSentOnlyItsHead(t *testing.T) {
 				conn := dial()
 				send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\n"+head+"\r\n\r\n")
 				if res := receive(t, bufio.NewReader(conn)); !res.Close {
-					t.Error("the answer does not announce that the connection closes")
+					t.Error("the response lacks Connection: close")
 				}
 			})
 		}
@@ -122,8 +122,7 @@ func TestRefuse_KeepsAConnectionWhoseBodyHasArrived(t *testing.T) {
 	}
 }
 
-// Many clients read no answer before they have sent everything: none of their writes may fail, or
-// the answer is lost.
+// Many clients read no response before they have sent everything. They lose it if a write fails.
 func TestRefuse_LetsAClientFinishItsUpload(t *testing.T) {
 	const size = 3 << 20
 	block := strings.Repeat("x", 1<<10)
@@ -154,21 +153,21 @@ func TestRefuse_LetsAClientFinishItsUpload(t *testing.T) {
 					t.Fatalf("upload: %v", err)
 				}
 				if res := receive(t, bufio.NewReader(conn)); !res.Close {
-					t.Error("the answer does not announce that the connection closes")
+					t.Error("the response lacks Connection: close")
 				}
 			})
 		}
 	}
 }
 
-// What lies unread when a connection closes turns the close into a reset; the end of the stream
-// must come first.
+// A connection that closes with unread data is reset. The end of the stream must come first.
 func TestRefuse_EndsTheStreamBeforeItResets(t *testing.T) {
 	for _, server := range servers {
 		t.Run(server.name, func(t *testing.T) {
 			t.Parallel()
 			conn := serve(t, refusing(server.wrapped), server.secure)()
-			send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"+strings.Repeat("x", 32<<10))
+			send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"+
+				strings.Repeat("x", 32<<10))
 			answers := bufio.NewReader(conn)
 			receive(t, answers)
 			if _, err := answers.ReadByte(); err != io.EOF {
@@ -178,7 +177,7 @@ func TestRefuse_EndsTheStreamBeforeItResets(t *testing.T) {
 	}
 }
 
-func TestRefuse_ClosesAfterABodyThatCannotBeRead(t *testing.T) {
+func TestRefuse_ClosesAfterAnUnreadableBody(t *testing.T) {
 	for name, body := range map[string]string{
 		"corrupt chunk": "Transfer-Encoding: chunked\r\n\r\nno chunk\r\n\r\n",
 		"too long":      "Content-Length: 65537\r\n\r\n" + strings.Repeat("x", 65537),
@@ -194,7 +193,7 @@ func TestRefuse_ClosesAfterABodyThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestRefuse_LeavesHTTP2Alone(t *testing.T) {
+func TestRefuse_KeepsHTTP2Connections(t *testing.T) {
 	server := httptest.NewUnstartedServer(refusing(true))
 	server.EnableHTTP2 = true
 	server.StartTLS()
@@ -228,13 +227,13 @@ func TestRefuse_LeavesHTTP2Alone(t *testing.T) {
 	}
 }
 
-// A deadline that is left behind may bound what a middleware reads later.
-func TestRefuse_TakesItsDeadlineBack(t *testing.T) {
+// A deadline that stays set would limit what middleware reads later.
+func TestRefuse_ClearsItsDeadline(t *testing.T) {
 	w := &deadlineRecorder{ResponseRecorder: httptest.NewRecorder()}
 	r := httptest.NewRequest("POST", "/", strings.NewReader("hello"))
 	Refuse(w, r, func() { Write(w, InvalidKey) })
 	if len(w.deadlines) != 2 || w.deadlines[0].IsZero() || !w.deadlines[1].IsZero() {
-		t.Errorf("deadlines %v, want one and its end", w.deadlines)
+		t.Errorf("deadlines %v, want one that is cleared", w.deadlines)
 	}
 }
 
@@ -248,7 +247,7 @@ func (w *deadlineRecorder) SetReadDeadline(deadline time.Time) error {
 	return nil
 }
 
-func TestRefuse_WorksOnAWriterThatControlsNothing(t *testing.T) {
+func TestRefuse_WorksWithoutWriterControls(t *testing.T) {
 	w := httptest.NewRecorder()
 	bare := struct{ http.ResponseWriter }{w} // hides Flush and Unwrap
 	r := httptest.NewRequest("POST", "/", io.NopCloser(untouchable{t}))
@@ -259,7 +258,7 @@ func TestRefuse_WorksOnAWriterThatControlsNothing(t *testing.T) {
 	}
 }
 
-// untouchable is a body that must not be read, as nothing could bound that.
+// untouchable is a body that must not be read, because no deadline could end the read.
 type untouchable struct{ t *testing.T }
 
 func (n untouchable) Read([]byte) (int, error) {

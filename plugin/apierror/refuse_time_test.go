@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// On a fake clock: how long a refusal may take, and what a body that is under way is given.
-func TestRefuse_WaitsOnlyAMomentForTheBody(t *testing.T) {
+// Times are those of a fake clock.
+func TestRefuse_WaitsAtMost200msForTheBody(t *testing.T) {
 	for name, upload := range map[string]struct {
 		head string
 		late time.Duration // until the body "hello" follows; 0 = never
 		kept bool
 		wait time.Duration // until the answer
 	}{
-		"at once":         {"Content-Length: 5", time.Nanosecond, true, time.Nanosecond},
+		"immediately":     {"Content-Length: 5", time.Nanosecond, true, time.Nanosecond},
 		"in time":         {"Content-Length: 5", 199 * time.Millisecond, true, 199 * time.Millisecond},
 		"in time, longer": {"Content-Length: 6", 199 * time.Millisecond, false, 200 * time.Millisecond},
 		"too late":        {"Content-Length: 5", 201 * time.Millisecond, false, 200 * time.Millisecond},
@@ -46,7 +46,7 @@ func TestRefuse_WaitsOnlyAMomentForTheBody(t *testing.T) {
 	}
 }
 
-func TestRefuse_HoldsASilentClientForUnderTwoSeconds(t *testing.T) {
+func TestRefuse_ClosesWithinTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := servePipe(t, refusing(true))
 		send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n")
@@ -62,8 +62,8 @@ func TestRefuse_HoldsASilentClientForUnderTwoSeconds(t *testing.T) {
 	})
 }
 
-// A timeout cancels the context of every later request of its connection.
-func TestRefuse_ClosesAConnectionThatTimedOutBefore(t *testing.T) {
+// A read timeout cancels the context of every later request of its connection.
+func TestRefuse_ClosesAfterAnEarlierTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := servePipe(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
@@ -78,7 +78,7 @@ func TestRefuse_ClosesAConnectionThatTimedOutBefore(t *testing.T) {
 	})
 }
 
-// servePipe serves one connection in memory, which synctest's clock can see.
+// servePipe serves one in-memory connection, for synctest.
 func servePipe(t *testing.T, h http.Handler) net.Conn {
 	t.Helper()
 	client, server := net.Pipe()
@@ -101,7 +101,7 @@ func servePipe(t *testing.T, h http.Handler) net.Conn {
 	return client
 }
 
-// pipeListener accepts what lies in conns.
+// pipeListener accepts the connections in conns.
 type pipeListener struct{ conns chan net.Conn }
 
 func (l *pipeListener) Accept() (net.Conn, error) {

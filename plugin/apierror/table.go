@@ -1,7 +1,5 @@
 package apierror
 
-import "net/http"
-
 // Error is one row of the table: an HTTP status and its texts. Rows are immutable.
 type Error struct {
 	Status int
@@ -12,40 +10,32 @@ type Error struct {
 // The errors of docs/api.md. WriteMissingScopes and WriteRateLimitExceeded add a member to the
 // body.
 var (
-	InvalidRequest      = row(http.StatusBadRequest, "Invalid request", "طلب غير صالح")
-	InvalidKey          = row(http.StatusUnauthorized, "Invalid API key", "مفتاح API غير صالح")
-	MissingScopes       = row(http.StatusForbidden, "Missing required scopes", "الصلاحيات المطلوبة مفقودة")
-	NotFound            = row(http.StatusNotFound, "Not found", "غير موجود")
-	MethodNotAllowed    = row(http.StatusMethodNotAllowed, "Method not allowed", "الطريقة غير مسموح بها")
-	RequestTimeout      = row(http.StatusRequestTimeout, "Request timeout", "انتهت مهلة الطلب")
-	BodyTooLarge        = row(http.StatusRequestEntityTooLarge, "Request body too large", "حجم الطلب كبير جدًا")
-	UnsupportedEncoding = row(http.StatusUnsupportedMediaType, "Unsupported content encoding", "ترميز المحتوى غير مدعوم")
-	Misdirected         = row(http.StatusMisdirectedRequest, "Misdirected request", "طلب موجه إلى خادم غير صحيح")
-	IdempotencyMismatch = row(http.StatusUnprocessableEntity, "Idempotency key was used with a different request",
-		"استُخدم مفتاح عدم التكرار مع طلب مختلف")
-	TooEarly          = row(http.StatusTooEarly, "Too early", "الطلب مبكر جدًا")
-	RateLimitExceeded = row(http.StatusTooManyRequests, "Rate limit exceeded", "تم تجاوز حد المعدل")
-	Internal          = row(http.StatusInternalServerError, "Internal server error", "خطأ داخلي في الخادم")
-	BadGateway        = row(http.StatusBadGateway, "Bad gateway", "بوابة غير صالحة")
-	Unavailable       = row(http.StatusServiceUnavailable, "Service temporarily unavailable", "الخدمة غير متاحة مؤقتًا")
-	GatewayTimeout    = row(http.StatusGatewayTimeout, "Gateway timeout", "انتهت مهلة البوابة")
+	InvalidRequest      = row(400, "Invalid request", "طلب غير صالح")
+	InvalidKey          = row(401, "Invalid API key", "مفتاح API غير صالح")
+	MissingScopes       = row(403, "Missing required scopes", "الصلاحيات المطلوبة مفقودة")
+	NotFound            = row(404, "Not found", "غير موجود")
+	MethodNotAllowed    = row(405, "Method not allowed", "الطريقة غير مسموح بها")
+	RequestTimeout      = row(408, "Request timeout", "انتهت مهلة الطلب")
+	BodyTooLarge        = row(413, "Request body too large", "حجم الطلب كبير جدًا")
+	UnsupportedEncoding = row(415, "Unsupported content encoding", "ترميز المحتوى غير مدعوم")
+	Misdirected         = row(421, "Misdirected request", "طلب موجه إلى خادم غير صحيح")
+	IdempotencyMismatch = row(422, "Idempotency key was used with a different request", "استُخدم مفتاح عدم التكرار مع طلب مختلف")
+	TooEarly            = row(425, "Too early", "الطلب مبكر جدًا")
+	RateLimitExceeded   = row(429, "Rate limit exceeded", "تم تجاوز حد المعدل")
+	Internal            = row(500, "Internal server error", "خطأ داخلي في الخادم")
+	BadGateway          = row(502, "Bad gateway", "بوابة غير صالحة")
+	Unavailable         = row(503, "Service temporarily unavailable", "الخدمة غير متاحة مؤقتًا")
+	GatewayTimeout      = row(504, "Gateway timeout", "انتهت مهلة البوابة")
 )
 
-var byStatus = func() map[int]*Error {
-	rows := map[int]*Error{}
-	for _, e := range []*Error{
-		InvalidRequest, InvalidKey, MissingScopes, NotFound, MethodNotAllowed, RequestTimeout, BodyTooLarge,
-		UnsupportedEncoding, Misdirected, IdempotencyMismatch, TooEarly, RateLimitExceeded, Internal, BadGateway,
-		Unavailable, GatewayTimeout,
-	} {
-		rows[e.Status] = e
-	}
-	return rows
-}()
+// byStatus holds each row by its status.
+var byStatus = map[int]*Error{}
 
-// row returns a row with its body. The texts must not need escapes in JSON.
+// row returns a new row of the table. Its texts must not need escapes in JSON.
 func row(status int, en, ar string) *Error {
-	return &Error{status, en, ar, []byte(`{"error":{"en":"` + en + `","ar":"` + ar + `"}}`)}
+	e := &Error{status, en, ar, []byte(`{"error":{"en":"` + en + `","ar":"` + ar + `"}}`)}
+	byStatus[status] = e
+	return e
 }
 
 // ForStatus returns the row of a status. A 4xx without a row gets that of 400, and any other status

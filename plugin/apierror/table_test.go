@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Every row as it leaves, byte for byte.
+// rows are the responses without additional members, byte for byte.
 var rows = []struct {
 	row    *Error
 	status int
@@ -26,7 +26,8 @@ var rows = []struct {
 	{BodyTooLarge, 413, `{"error":{"en":"Request body too large","ar":"حجم الطلب كبير جدًا"}}`},
 	{UnsupportedEncoding, 415, `{"error":{"en":"Unsupported content encoding","ar":"ترميز المحتوى غير مدعوم"}}`},
 	{Misdirected, 421, `{"error":{"en":"Misdirected request","ar":"طلب موجه إلى خادم غير صحيح"}}`},
-	{IdempotencyMismatch, 422, `{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب مختلف"}}`},
+	{IdempotencyMismatch, 422,
+		`{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب مختلف"}}`},
 	{TooEarly, 425, `{"error":{"en":"Too early","ar":"الطلب مبكر جدًا"}}`},
 	{Internal, 500, `{"error":{"en":"Internal server error","ar":"خطأ داخلي في الخادم"}}`},
 	{BadGateway, 502, `{"error":{"en":"Bad gateway","ar":"بوابة غير صالحة"}}`},
@@ -34,7 +35,7 @@ var rows = []struct {
 	{GatewayTimeout, 504, `{"error":{"en":"Gateway timeout","ar":"انتهت مهلة البوابة"}}`},
 }
 
-func TestWrite_AnswersEachRowByteForByte(t *testing.T) {
+func TestWrite_WritesEachRowByteForByte(t *testing.T) {
 	for _, want := range rows {
 		t.Run(strconv.Itoa(want.status), func(t *testing.T) {
 			w := httptest.NewRecorder()
@@ -50,7 +51,10 @@ func TestForStatus_FindsEachRow(t *testing.T) {
 			t.Errorf("ForStatus(%d) = %v, want %v", want.status, got, want.row)
 		}
 	}
-	for status, want := range map[int]*Error{403: MissingScopes, 429: RateLimitExceeded, 414: InvalidRequest, 499: InvalidRequest, 501: Internal, 511: Internal, 200: Internal} {
+	for status, want := range map[int]*Error{
+		403: MissingScopes, 429: RateLimitExceeded, 414: InvalidRequest, 499: InvalidRequest,
+		200: Internal, 501: Internal, 511: Internal,
+	} {
 		if got := ForStatus(status); got != want {
 			t.Errorf("ForStatus(%d) = %v, want %v", status, got, want)
 		}
@@ -65,7 +69,8 @@ func TestWriteMissingScopes_NamesThemInOrder(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		WriteMissingScopes(w, missing)
-		expectAnswer(t, w, 403, `{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":`+want+`}`)
+		expectAnswer(t, w, 403,
+			`{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":`+want+`}`)
 	}
 }
 
@@ -81,22 +86,23 @@ func TestWriteRateLimitExceeded_RoundsTheWaitUp(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		WriteRateLimitExceeded(w, wait)
-		expectAnswer(t, w, 429, `{"error":{"en":"Rate limit exceeded","ar":"تم تجاوز حد المعدل"},"retryAfter":`+want+`}`)
+		expectAnswer(t, w, 429,
+			`{"error":{"en":"Rate limit exceeded","ar":"تم تجاوز حد المعدل"},"retryAfter":`+want+`}`)
 		if got := w.Header().Get("Retry-After"); got != want {
 			t.Errorf("wait %v: Retry-After %q, want %q", wait, got, want)
 		}
 	}
 }
 
-func TestWrite_GivesA503ARetryAfter(t *testing.T) {
-	said := map[string]bool{}
+func TestWrite_SetsRetryAfterOfA503(t *testing.T) {
+	sent := map[string]bool{}
 	for range 200 {
 		w := httptest.NewRecorder()
 		Write(w, Unavailable)
-		said[w.Header().Get("Retry-After")] = true
+		sent[w.Header().Get("Retry-After")] = true
 	}
-	if len(said) != 2 || !said["1"] || !said["2"] {
-		t.Errorf("Retry-After %v, want 1 and 2", said)
+	if len(sent) != 2 || !sent["1"] || !sent["2"] {
+		t.Errorf("Retry-After %v, want 1 and 2", sent)
 	}
 	w := httptest.NewRecorder()
 	w.Header().Set("Retry-After", "30")
@@ -111,7 +117,7 @@ func TestWrite_GivesA503ARetryAfter(t *testing.T) {
 	}
 }
 
-func TestSetBacklog_IsTheWaitWithJitter(t *testing.T) {
+func TestSetBacklog_AddsJitter(t *testing.T) {
 	for wait, want := range map[time.Duration][2]int{
 		0:                {1, 2},
 		4 * time.Second:  {4, 6},
@@ -134,20 +140,21 @@ func TestSetBacklog_IsTheWaitWithJitter(t *testing.T) {
 	}
 }
 
-func TestWrite_LeavesTheSharedRowsAlone(t *testing.T) {
+func TestWrite_DoesNotChangeSharedRows(t *testing.T) {
 	for range 2 { // an append into a row's spare capacity would show in the second round
 		w := httptest.NewRecorder()
 		WriteMissingScopes(w, []string{"linksRead"})
 		WriteRateLimitExceeded(httptest.NewRecorder(), time.Hour)
-		expectAnswer(t, w, 403, `{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":["linksRead"]}`)
+		expectAnswer(t, w, 403,
+			`{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":["linksRead"]}`)
 	}
 }
 
-func TestFailure_CarriesRowAndCause(t *testing.T) {
+func TestFailure_WrapsItsCause(t *testing.T) {
 	cause := errors.New("connection refused")
 	var err error = &Failure{Err: Unavailable, Cause: cause}
 	if !errors.Is(err, cause) || err.Error() != "connection refused" {
-		t.Errorf("%v does not tell its cause", err)
+		t.Errorf("%v lacks its cause", err)
 	}
 }
 
@@ -173,12 +180,13 @@ func expectAnswer(t *testing.T, w *httptest.ResponseRecorder, status int, body s
 	}
 }
 
-func TestTheTableIsThatOfTheDocument(t *testing.T) {
+func TestTable_EqualsThatInDocs(t *testing.T) {
 	document, err := os.ReadFile("../../docs/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := regexp.MustCompile(`(?m)^\| (\d{3}) \| ([^|]+) \| ([^|]+) \|`).FindAllStringSubmatch(string(document), -1)
+	pattern := regexp.MustCompile(`(?m)^\| (\d{3}) \| ([^|]+) \| ([^|]+) \|`)
+	rows := pattern.FindAllStringSubmatch(string(document), -1)
 	if len(rows) != len(byStatus) {
 		t.Errorf("the document has %d rows, the table %d", len(rows), len(byStatus))
 	}
