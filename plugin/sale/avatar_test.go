@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// quote is text as JSON.
+// quote returns text as a JSON string.
 func quote(t testing.TB, text string) string {
 	t.Helper()
 	raw, err := json.Marshal(text)
@@ -48,12 +48,12 @@ var badAvatars = []string{
 	"https://example.com/" + strings.Repeat("a", maxAvatar+1-len("https://example.com/")), "https://example.com/" + strings.Repeat("é", 1014) + "a", "https://" + strings.Repeat("a", 64) + ".com/", "https://" + longHost(254) + "/", "https://" + strings.Repeat("a.", 500) + "com/",
 }
 
-func TestAvatar_KeepsGoodOnesAndRejectsBadOnes(t *testing.T) {
+func TestAvatar_AcceptsValidURLs(t *testing.T) {
 	field := func(r *Request) Optional { return r.CustomerAvatar }
 	checkMember(t, "customerAvatar", avatarFault, field, goodAvatars, badAvatars)
 }
 
-func TestAvatar_SaysWhatIsWrong(t *testing.T) {
+func TestAvatar_NamesWhatIsWrong(t *testing.T) {
 	expectEach(t, avatarFault, map[string]string{
 		"https://example.com/" + strings.Repeat("a", maxAvatar): "must be at most 2048 bytes",
 		"example.com/a.png":         "must be an absolute http or https URL",
@@ -73,11 +73,11 @@ func FuzzAvatar(f *testing.F) {
 			return
 		}
 		if len(avatar) > maxAvatar || strings.ContainsFunc(avatar, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) || strings.ContainsAny(avatar, "\"<>\\^`{|}") {
-			t.Errorf("%q is taken", avatar)
+			t.Errorf("%q is accepted", avatar)
 		}
 		parsed, err := url.Parse(withoutForeignUserinfo(avatar))
 		if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-			t.Fatalf("%q is taken, net/url reads %+v, %v", avatar, parsed, err)
+			t.Fatalf("%q is accepted, net/url reads %+v, %v", avatar, parsed, err)
 		}
 		if host := parsed.Hostname(); !strings.Contains(host, ":") {
 			checkHost(t, strings.TrimSuffix(host, "."), 1)
@@ -85,7 +85,7 @@ func FuzzAvatar(f *testing.F) {
 	})
 }
 
-// withoutForeignUserinfo drops a userinfo with non-ASCII characters, which net/url does not know.
+// withoutForeignUserinfo drops a userinfo with non-ASCII characters, which net/url rejects.
 func withoutForeignUserinfo(avatar string) string {
 	scheme, rest, _ := strings.Cut(avatar, "://")
 	end := strings.IndexAny(rest, "/?#")

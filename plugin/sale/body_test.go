@@ -16,7 +16,7 @@ import (
 
 const body415 = `{"error":{"en":"Unsupported content encoding","ar":"ترميز المحتوى غير مدعوم"}}`
 
-func Test415_RejectsEveryOtherCoding(t *testing.T) {
+func Test415_RejectsOtherCodings(t *testing.T) {
 	for _, lines := range [][]string{
 		{"gzip"}, {"GZIP"}, {"br"}, {"deflate"}, {"zstd"}, {"identity, gzip"}, {"gzip,identity"}, {"identity", "gzip"}, {"identity;q=1"}, {"identit"},
 	} {
@@ -29,7 +29,7 @@ func Test415_RejectsEveryOtherCoding(t *testing.T) {
 	}
 }
 
-func Test415_AnswersAClientThatSentOnlyItsHead(t *testing.T) {
+func Test415_AnswersAfterOnlyTheHead(t *testing.T) {
 	dial := serve(t, newFixture(recording, 0))
 	for _, head := range []string{"Content-Length: 78", "Transfer-Encoding: chunked", "Content-Length: 78\r\nExpect: 100-continue"} {
 		c := dial()
@@ -40,7 +40,7 @@ func Test415_AnswersAClientThatSentOnlyItsHead(t *testing.T) {
 	}
 }
 
-func Test201_TakesIdentityInAnySpelling(t *testing.T) {
+func Test201_AcceptsIdentityInAnyCase(t *testing.T) {
 	for _, lines := range [][]string{nil, {""}, {"identity"}, {"IDENTITY"}, {" identity , Identity,"}, {"identity", "identity"}} {
 		if w := newFixture(recording, 0).post(aBody, http.Header{"Content-Encoding": lines}); w.Code != 201 {
 			t.Errorf("Content-Encoding %q: %d", lines, w.Code)
@@ -48,7 +48,7 @@ func Test201_TakesIdentityInAnySpelling(t *testing.T) {
 	}
 }
 
-func Test201_TakesABodyOf65536Bytes(t *testing.T) {
+func Test201_AcceptsABodyOf65536Bytes(t *testing.T) {
 	body := aBody + strings.Repeat(" ", maxBody-len(aBody))
 	c := serve(t, newFixture(recording, 0))()
 	for head, sent := range map[string]string{
@@ -62,7 +62,7 @@ func Test201_TakesABodyOf65536Bytes(t *testing.T) {
 	}
 }
 
-func Test201_SendsThe100ThatAClientExpects(t *testing.T) {
+func Test201_Sends100Continue(t *testing.T) {
 	c := serve(t, newFixture(recording, 0))()
 	c.send("Content-Length: 78\r\nExpect: 100-continue", "")
 	if res, _ := c.receive(); res.StatusCode != 100 {
@@ -99,7 +99,7 @@ func Test413_RejectsMoreThan65536Bytes(t *testing.T) {
 	}
 }
 
-func Test413_HonorsALowerLimitBeforeIt(t *testing.T) {
+func Test413_AppliesALowerLimitOfMiddleware(t *testing.T) {
 	f := newFixture(recording, 0)
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/", strings.NewReader(aBody))
@@ -121,7 +121,7 @@ func (b wrappedErrors) Read(p []byte) (int, error) {
 
 const body408 = `{"error":{"en":"Request timeout","ar":"انتهت مهلة الطلب"}}`
 
-func Test408_EndsABodyThatDoesNotArrive(t *testing.T) {
+func Test408_AnswersABodyThatDoesNotArrive(t *testing.T) {
 	for name, request := range map[string][2]string{
 		"nothing":             {"Content-Length: 78", ""},
 		"a part":              {"Content-Length: 78", aBody[:70]},
@@ -147,7 +147,7 @@ func Test408_EndsABodyThatDoesNotArrive(t *testing.T) {
 	}
 }
 
-func Test408_LeavesAnHTTP2ConnectionAlive(t *testing.T) {
+func Test408_KeepsAnHTTP2Connection(t *testing.T) {
 	server := httptest.NewUnstartedServer(newFixture(recording, 50*time.Millisecond))
 	server.EnableHTTP2 = true
 	server.StartTLS()
@@ -172,7 +172,7 @@ func Test408_LeavesAnHTTP2ConnectionAlive(t *testing.T) {
 	}
 }
 
-// On a fake clock: the timeout is the whole body's, not that of each read.
+// The timeout, here of a fake clock, applies to the whole body and not to each read.
 func Test408_BoundsTheWholeBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var trickle sync.WaitGroup
@@ -198,11 +198,11 @@ func Test408_BoundsTheWholeBody(t *testing.T) {
 	})
 }
 
-func TestHandler_TakesItsDeadlineBack(t *testing.T) {
+func TestHandler_ClearsItsDeadline(t *testing.T) {
 	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 	newFixture(recording, 0).ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader(aBody)))
 	if w.Code != 201 || len(w.set) != 2 || w.set[0].IsZero() || !w.set[1].IsZero() {
-		t.Errorf("%d with deadlines %v, want one and its end", w.Code, w.set)
+		t.Errorf("%d with deadlines %v, want one that is cleared", w.Code, w.set)
 	}
 }
 
@@ -217,7 +217,7 @@ func (d *deadlines) SetReadDeadline(deadline time.Time) error {
 	return nil
 }
 
-// servePipe serves one connection in memory, which synctest's clock can see.
+// servePipe serves one in-memory connection, for synctest.
 func servePipe(t *testing.T, h http.Handler) net.Conn {
 	t.Helper()
 	client, server := net.Pipe()
@@ -239,7 +239,7 @@ func servePipe(t *testing.T, h http.Handler) net.Conn {
 	return client
 }
 
-// pipeListener accepts what lies in it.
+// pipeListener accepts the connections in it.
 type pipeListener chan net.Conn
 
 func (l pipeListener) Accept() (net.Conn, error) {
@@ -265,21 +265,21 @@ func Test400_AnswersACorruptBody(t *testing.T) {
 	f.expectRejection(t, "aborted")
 }
 
-func TestHandler_RecordsNothingOfAClientThatHungUpMidway(t *testing.T) {
+func TestHandler_RecordsNoSaleOfAPartialBody(t *testing.T) {
 	f := newFixture(recording, 0)
 	answered := make(chan struct{})
 	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.ServeHTTP(w, r)
 		close(answered)
 	}))()
-	c.send("Content-Length: 79", aBody) // what arrives is a whole sale, and still a part of what was announced
+	c.send("Content-Length: 79", aBody) // a whole sale, but a byte less than declared
 	c.conn.Close()
 	await(t, answered)
 	f.expectNoSale(t)
 	f.expectRejection(t, "aborted")
 }
 
-// What passes as sent as it is names no coding, however it is written.
+// FuzzContentEncoding checks that isIdentity accepts no other coding.
 func FuzzContentEncoding(f *testing.F) {
 	for _, value := range []string{"", "identity", "Identity", "identity, identity", "gzip", "identity,gzip", "x-gzip", "identity;q=0", "\u0130dentity", " , ", "identity\t"} {
 		f.Add(value)
@@ -289,11 +289,11 @@ func FuzzContentEncoding(f *testing.F) {
 		codings := strings.FieldsFunc(strings.ToLower(value), func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
 		for _, coding := range codings {
 			if got && strings.Trim(coding, "\n\v\f\r\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000") != "identity" {
-				t.Errorf("%q passes", value)
+				t.Errorf("%q is accepted", value)
 			}
 		}
 		if got != isIdentity([]string{value, ""}) {
-			t.Errorf("%q depends on its neighbours", value)
+			t.Errorf("%q depends on the other lines", value)
 		}
 	})
 }

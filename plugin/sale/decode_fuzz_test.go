@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What Decode takes, encoding/json takes too, and reads the same values from it.
+// FuzzDecode checks that encoding/json reads the same values from every body that Decode accepts.
 func FuzzDecode(f *testing.F) {
 	for _, metadata := range acceptedMetadata {
 		f.Add([]byte(with("metadata", metadata)))
@@ -31,7 +31,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal(body, &members); err != nil {
-			t.Fatalf("encoding/json refuses it: %v", err)
+			t.Fatalf("encoding/json rejects it: %v", err)
 		}
 		sameValues(t, r, members)
 		again := mustDecode(t, encode(t, r))
@@ -41,7 +41,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// sameValues compares a request with what encoding/json reads.
+// sameValues compares a request with the members that encoding/json has read.
 func sameValues(t *testing.T, r *Request, members map[string]json.RawMessage) {
 	t.Helper()
 	for _, c := range []struct{ member, got, missing string }{
@@ -76,7 +76,7 @@ func sameValues(t *testing.T, r *Request, members map[string]json.RawMessage) {
 	}
 }
 
-// stringValue is a string, nil for null and for nothing.
+// stringValue returns the string in raw, or nil if raw is null or missing.
 func stringValue(t *testing.T, raw json.RawMessage) (value *string) {
 	t.Helper()
 	if raw == nil {
@@ -88,7 +88,7 @@ func stringValue(t *testing.T, raw json.RawMessage) (value *string) {
 	return value
 }
 
-// encode writes a request as a client would.
+// encode returns a request as JSON, as a client would send it.
 func encode(t *testing.T, r *Request) string {
 	t.Helper()
 	members := map[string]any{

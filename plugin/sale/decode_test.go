@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// with is a valid body in which member has this raw JSON value; none where it is "".
+// with returns a valid body in which member has this raw JSON value, or is missing if raw is "".
 func with(member, raw string) string {
 	values := []string{"customerExternalId", `"customer_123"`, "amount", "12900", "customerName", `"John Doe"`}
 	var body strings.Builder
@@ -37,7 +37,7 @@ func mustDecode(t testing.TB, body string) *Request {
 	return r
 }
 
-// mustReject wants an error of exactly this text, none where it is "".
+// mustReject checks that Decode returns an error of this text, or none if want is "".
 func mustReject(t testing.TB, body, want string) {
 	t.Helper()
 	r, err := Decode([]byte(body))
@@ -137,7 +137,7 @@ func TestDecode_RequiresMembersWithoutDefault(t *testing.T) {
 	}
 }
 
-func TestDecode_KeepsNothingOfTheBody(t *testing.T) {
+func TestDecode_DoesNotKeepTheBody(t *testing.T) {
 	body := []byte(with("metadata", `{"a":"b"}`))
 	sent := string(body)
 	r, err := Decode(body)
@@ -155,18 +155,18 @@ func TestDecode_KeepsNothingOfTheBody(t *testing.T) {
 	}
 }
 
-func TestDecode_KeepsNothingForTheNextRequest(t *testing.T) {
+func TestDecode_SharesNothingBetweenRequests(t *testing.T) {
 	first := mustDecode(t, `{"metadata":{"a":"b"},"customerExternalId":"\u0041\u0042","amount":1,"customerName":"\u0043"}`)
 	second := mustDecode(t, `{"metadata":{"x":"y"},"customerExternalId":"\u0058\u0059","amount":1,"customerName":"\u005a"}`)
 	if first.CustomerExternalID+first.CustomerName+string(first.Metadata) != `ABC{"a":"b"}` {
-		t.Errorf("the next request changed it to %+v", first)
+		t.Errorf("the second request changed it to %+v", first)
 	}
 	if second.CustomerExternalID+second.CustomerName+string(second.Metadata) != `XYZ{"x":"y"}` {
-		t.Errorf("the one before made it %+v", second)
+		t.Errorf("the first request changed it to %+v", second)
 	}
 }
 
-func TestDecode_IsConcurrent(t *testing.T) {
+func TestDecode_IsSafeForConcurrentUse(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
@@ -177,7 +177,7 @@ func TestDecode_IsConcurrent(t *testing.T) {
 					t.Errorf("got %+v, %v, want %s", r, err, want)
 				}
 				if _, err := Decode([]byte(with("customerName", `"`+name))); err == nil {
-					t.Error("a cut body was taken")
+					t.Error("a truncated body was accepted")
 				}
 			}
 		})
@@ -185,7 +185,7 @@ func TestDecode_IsConcurrent(t *testing.T) {
 	all.Wait()
 }
 
-// texts are the plain string members: their bounds, and the field of each.
+// texts lists the plain string members with their bounds and fields.
 var texts = []struct {
 	member      string
 	least, most int
@@ -227,7 +227,7 @@ func TestDecode_CountsCodePoints(t *testing.T) {
 	}
 }
 
-// escaped writes every character as \u escapes.
+// escaped returns text as a JSON string of \u escapes.
 func escaped(text string) string {
 	var b strings.Builder
 	for _, r := range text {

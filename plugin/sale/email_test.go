@@ -9,7 +9,7 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// longHost is a host name of n bytes in labels of at most 63.
+// longHost returns a hostname of n bytes in labels of at most 63.
 func longHost(n int) string {
 	host := ""
 	for n-len(host) > 63 {
@@ -52,13 +52,16 @@ var badEmails = []string{
 	"a@" + strings.Repeat("ü", 60) + ".com", "a@xn--" + strings.Repeat("a", 60) + ".com",
 }
 
-func TestEmail_KeepsGoodOnesAndRejectsBadOnes(t *testing.T) {
+func TestEmail_AcceptsValidAddresses(t *testing.T) {
 	field := func(r *Request) Optional { return r.CustomerEmail }
 	checkMember(t, "customerEmail", emailFault, field, goodEmails, badEmails)
 }
 
-// checkMember wants the good values of a member kept as sent and the bad ones rejected.
-func checkMember(t *testing.T, member string, fault func(string) string, field func(*Request) Optional, good, bad []string) {
+// checkMember checks that Decode keeps the good values of a member as sent and rejects the bad
+// ones.
+func checkMember(
+	t *testing.T, member string, fault func(string) string, field func(*Request) Optional, good, bad []string,
+) {
 	t.Helper()
 	for _, text := range good {
 		if fault := fault(text); fault != "" {
@@ -69,7 +72,7 @@ func checkMember(t *testing.T, member string, fault func(string) string, field f
 	}
 	for _, text := range bad {
 		if fault(text) == "" {
-			t.Errorf("%q (%+[1]q) is taken", text)
+			t.Errorf("%q (%+[1]q) is accepted", text)
 		} else if _, err := Decode([]byte(with(member, quote(t, text)))); err == nil || !strings.HasPrefix(err.Error(), member+": ") {
 			t.Errorf("%q gives %v", text, err)
 		} else {
@@ -78,7 +81,7 @@ func checkMember(t *testing.T, member string, fault func(string) string, field f
 	}
 }
 
-func TestEmail_SaysWhatIsWrong(t *testing.T) {
+func TestEmail_NamesWhatIsWrong(t *testing.T) {
 	expectEach(t, emailFault, map[string]string{
 		"a@" + longHost(253):             "must be at most 254 bytes",
 		"john":                           "must be an e-mail address",
@@ -90,7 +93,7 @@ func TestEmail_SaysWhatIsWrong(t *testing.T) {
 	})
 }
 
-// expectEach wants these results of f.
+// expectEach checks the results of f.
 func expectEach(t *testing.T, f func(string) string, want map[string]string) {
 	t.Helper()
 	for text, want := range want {
@@ -110,36 +113,36 @@ func FuzzEmail(f *testing.F) {
 		}
 		local, host, _ := strings.Cut(email, "@")
 		if len(email) > maxEmail || local == "" || len(local) > maxEmailName || strings.ContainsAny(email, " \"(),:;<>[\\]\r\n\x00") {
-			t.Errorf("%q is taken", email)
+			t.Errorf("%q is accepted", email)
 		}
 		checkHost(t, host, 2)
 		if parsed, err := mail.ParseAddress(email); err != nil || parsed.Address != email {
-			t.Errorf("%q is taken, net/mail reads %+v, %v", email, parsed, err)
+			t.Errorf("%q is accepted, net/mail reads %+v, %v", email, parsed, err)
 		}
 		if fault := emailFault(local + "@" + strings.ToUpper(host)); isASCII(host) && fault != "" {
-			t.Errorf("%q %s in upper case", email, fault)
+			t.Errorf("%q %s in uppercase", email, fault)
 		}
 	})
 }
 
-// checkHost wants labels that DNS could hold.
+// checkHost checks that DNS could hold the labels of host.
 func checkHost(t *testing.T, host string, least int) {
 	t.Helper()
 	labels := strings.Split(host, ".")
 	if len(labels) < least || len(host) > 1000 {
-		t.Errorf("%q is taken", host)
+		t.Errorf("%q is accepted", host)
 	}
 	for _, label := range labels {
 		if label == "" || isASCII(label) && len(label) > maxLabel || label[0] == '-' || strings.HasSuffix(label, "-") || strings.ContainsAny(label, " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~\x7f") {
-			t.Errorf("%q is taken", host)
+			t.Errorf("%q is accepted", host)
 		}
 		if !isACE(label) {
 			continue
 		}
 		if decoded, err := idna.Punycode.ToUnicode(strings.ToLower(label)); err != nil || isASCII(decoded) {
-			t.Errorf("%q is taken, punycode decodes %q: %v", host, decoded, err)
+			t.Errorf("%q is accepted, punycode decodes %q: %v", host, decoded, err)
 		} else if encoded, err := idna.Punycode.ToASCII(decoded); err != nil || encoded != strings.ToLower(label) {
-			t.Errorf("%q is taken, punycode encodes %q: %v", host, encoded, err)
+			t.Errorf("%q is accepted, punycode encodes %q: %v", host, encoded, err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
 package sale
 
-// AcceptedMetadata is for the tests against a real Postgres, which live outside the package.
+// AcceptedMetadata exports acceptedMetadata to the tests with Postgres in package sale_test.
 var AcceptedMetadata = acceptedMetadata

@@ -24,7 +24,7 @@ import (
 const (
 	aBody = `{"customerExternalId":"customer_123","amount":12900,"customerName":"John Doe"}`
 
-	// hangGuard ends a test whose answer does not come; none waits for it otherwise.
+	// hangGuard fails a test that gets no response.
 	hangGuard = 20 * time.Second
 
 	body400 = `{"error":{"en":"Invalid request","ar":"طلب غير صالح"}}`
@@ -32,7 +32,7 @@ const (
 
 var aKey = &apikey.Key{ID: "key_1", WorkspaceID: "ws_1", Scopes: apikey.ScopesOf([]string{"conversionsWrite"})}
 
-// fixture is a Handler over a store, and what it did.
+// fixture is a Handler with a test's store, its metrics, its log and its sales.
 type fixture struct {
 	*Handler
 	metrics *prometheus.Registry
@@ -65,12 +65,12 @@ func newTestHandler(o HandlerOptions) *Handler {
 	return handler
 }
 
-// ServeHTTP serves with a verified key, as behind api_key_auth.
+// ServeHTTP adds a verified key, as api_key_auth does.
 func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.Handler.ServeHTTP(w, r.WithContext(apikey.NewContext(r.Context(), aKey)))
 }
 
-// post answers one request without a network.
+// post returns the response to one request, without a network.
 func (f *fixture) post(body string, header http.Header) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("POST", "/api/track/sale", strings.NewReader(body))
 	maps.Copy(r.Header, header)
@@ -111,7 +111,7 @@ func expectHeader(t *testing.T, w *httptest.ResponseRecorder, name, want string)
 	}
 }
 
-// serve serves the fixture over TCP to connections of one's own making.
+// serve serves h over TCP. dial connects to it.
 func serve(t *testing.T, h http.Handler) (dial func() *client) {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -127,14 +127,14 @@ func serve(t *testing.T, h http.Handler) (dial func() *client) {
 	}
 }
 
-// client speaks HTTP/1.1 word by word.
+// client sends raw HTTP/1.1.
 type client struct {
 	t       *testing.T
 	conn    net.Conn
 	answers *bufio.Reader
 }
 
-// send sends a POST with these header lines, and what follows the head.
+// send sends a POST with the header lines in head, and then rest.
 func (c *client) send(head, rest string) {
 	c.t.Helper()
 	if _, err := io.WriteString(c.conn, "POST /api/track/sale HTTP/1.1\r\nHost: hoko.to\r\n"+head+"\r\n\r\n"+rest); err != nil {
@@ -155,7 +155,7 @@ func (c *client) receive() (res *http.Response, body string) {
 	return res, string(read)
 }
 
-// syncBuffer is a log that a handler writes and a test reads.
+// syncBuffer is a buffer for concurrent use.
 type syncBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -197,7 +197,7 @@ func TestHandler_DecidesInOrder(t *testing.T) {
 	}
 }
 
-func TestHandler_KeepsTheConnectionOfAClientThatErred(t *testing.T) {
+func TestHandler_KeepsTheConnectionAfterA4xx(t *testing.T) {
 	mismatch := func(_ context.Context, s *Sale) (*Recorded, error) {
 		if s.IdempotencyKey == "taken" {
 			return nil, ErrIdempotencyMismatch
@@ -224,7 +224,7 @@ func TestHandler_KeepsTheConnectionOfAClientThatErred(t *testing.T) {
 	}
 }
 
-func TestHandler_CountsWithThoseOfItsRecorder(t *testing.T) {
+func TestHandler_SharesTheMetricsOfItsRecorder(t *testing.T) {
 	f := newFixture(recording, 0)
 	f.post("", nil)
 	f.Handler = newTestHandler(HandlerOptions{Recorder: f.recorder})
@@ -234,7 +234,7 @@ func TestHandler_CountsWithThoseOfItsRecorder(t *testing.T) {
 	}
 }
 
-func Test403_IsCountedAndReturned(t *testing.T) {
+func Test403_CountsAndReturnsTheRejection(t *testing.T) {
 	f := newFixture(recording, 0)
 	r := httptest.NewRequest("POST", "/", strings.NewReader(aBody))
 	w := httptest.NewRecorder()
@@ -249,19 +249,19 @@ func Test403_IsCountedAndReturned(t *testing.T) {
 	f.expectRejection(t, "missing_scopes")
 }
 
-func TestOptions_AreValidated(t *testing.T) {
+func TestOptions_RejectInvalidOnes(t *testing.T) {
 	if _, err := NewRecorder(nil, RecorderOptions{Timeout: -1}); err == nil {
-		t.Error("a recorder without time")
+		t.Error("NewRecorder accepts a negative timeout")
 	}
 	if _, err := NewHandler(HandlerOptions{}); err == nil {
-		t.Error("a handler without recorder")
+		t.Error("NewHandler accepts no recorder")
 	}
 	if _, err := NewHandler(HandlerOptions{Recorder: new(Recorder), BodyTimeout: -1}); err == nil {
-		t.Error("a handler without time for bodies")
+		t.Error("NewHandler accepts a negative body timeout")
 	}
 }
 
-func Test201_AnswersTheRecordedSale(t *testing.T) {
+func Test201_ReturnsTheRecordedSale(t *testing.T) {
 	f := newFixture(recording, 0)
 	w := f.post(aBody, nil)
 	expect(t, w, 201, string(AppendResponse(nil, publishedSale())))
@@ -296,7 +296,7 @@ func Test201_NamesTheAttribution(t *testing.T) {
 	}
 }
 
-func Test201_SaysThatItIsAReplay(t *testing.T) {
+func Test201_MarksAReplay(t *testing.T) {
 	first := publishedSale()
 	first.Replayed = true
 	f := newFixture(func(context.Context, *Sale) (*Recorded, error) { return first, nil }, 0)
@@ -306,7 +306,7 @@ func Test201_SaysThatItIsAReplay(t *testing.T) {
 	expectHeader(t, w, "Hoko-Sale-Id", first.SaleID.String())
 }
 
-func Test201_TakesEveryIdempotencyKeyAsItIs(t *testing.T) {
+func Test201_KeepsTheIdempotencyKeyAsSent(t *testing.T) {
 	for _, key := range []string{"a", `"8e03978e-40d5-43e8-bc93-6894a57f9324"`, "a, b", "a b", "~!", strings.Repeat("k", 255)} {
 		f := newFixture(recording, 0)
 		if w := f.post(aBody, http.Header{"Idempotency-Key": {key}}); w.Code != 201 {
@@ -347,7 +347,7 @@ func await[T any](t *testing.T, c <-chan T) (v T) {
 	select {
 	case v = <-c:
 	case <-time.After(hangGuard):
-		t.Fatal("nothing happens")
+		t.Fatal("timed out")
 	}
 	return v
 }

@@ -23,13 +23,12 @@ func FuzzIdempotencyKey(f *testing.F) {
 			t.Errorf("%q gives %q, %v", line, key, err)
 		}
 		if _, err := parseIdempotencyKey([]string{line, line}); err == nil {
-			t.Error("two are taken")
+			t.Error("two lines are accepted")
 		}
 	})
 }
 
-// Fingerprints are stored with their idempotency keys: where one of these changes, a repeated
-// request is answered 422 after an upgrade.
+// Fingerprints are stored. If one of these changes, a retry across an upgrade is answered 422.
 func TestFingerprint_NeverChanges(t *testing.T) {
 	for _, c := range []struct{ body, want string }{
 		{with("", ""), "fe2a6f5dcbe3482bd5396a7d64d575e6c5267791f566a48680d543325d1f3d64"},
@@ -47,7 +46,7 @@ func TestFingerprint_NeverChanges(t *testing.T) {
 	}
 }
 
-func TestFingerprint_EqualsForEqualRequests(t *testing.T) {
+func TestFingerprint_EqualForEqualRequests(t *testing.T) {
 	for _, same := range [][]string{
 		{
 			with("", ""), " " + strings.ReplaceAll(with("", ""), ":", " : ") + "\n", with("unknown", `[1]`), with("currency", `"usd"`), with("currency", `"USD"`), with("currency", "null"),
@@ -81,7 +80,7 @@ func TestFingerprint_DiffersForOtherRequests(t *testing.T) {
 		with("metadata", `{"a":9007199254740992}`), with("metadata", `{"a":9007199254740993}`), with("metadata", `{"a":[1,2]}`), with("metadata", `{"a":[2,1]}`), with("metadata", `{"a":"é"}`), with("metadata", `{"a":"e\u0301"}`), with("metadata", `{"a":"\\u00e9"}`),
 		with("metadata", `{"b":1}`), with("metadata", `{"a":1,"b":2}`), with("metadata", `{"a":2,"b":1}`), with("metadata", `{"a":{"b":2}}`),
 	}
-	// The same letters in other members: lengths keep them apart.
+	// The same letters in other members, which the hashed lengths distinguish.
 	for _, split := range []string{`"leadEventName":"ab"`, `"clickId":"ab"`, `"leadEventName":"a","clickId":"b"`, `"leadEventName":"b","clickId":"a"`} {
 		different = append(different, with("", "")[:1]+split+","+with("", "")[1:])
 	}
@@ -89,13 +88,13 @@ func TestFingerprint_DiffersForOtherRequests(t *testing.T) {
 	for _, body := range different {
 		sum := mustDecode(t, body).Fingerprint()
 		if other, ok := seen[sum]; ok {
-			t.Errorf("%s and %s have one fingerprint", other, body)
+			t.Errorf("%s and %s have the same fingerprint", other, body)
 		}
 		seen[sum] = body
 	}
 }
 
-func TestFingerprint_KeepsTheRequest(t *testing.T) {
+func TestFingerprint_DoesNotChangeTheRequest(t *testing.T) {
 	const metadata = `{"b":"\u0041","a":[{"d":1,"c":2}]}`
 	r := mustDecode(t, with("metadata", metadata))
 	first := r.Fingerprint()
@@ -107,7 +106,7 @@ func TestFingerprint_KeepsTheRequest(t *testing.T) {
 	}
 }
 
-// White space, the order of members and the spelling of strings are no part of a request.
+// FuzzFingerprint changes white space, member order and escapes, which do not matter.
 func FuzzFingerprint(f *testing.F) {
 	for _, metadata := range acceptedMetadata {
 		f.Add([]byte(with("metadata", metadata)))
@@ -133,7 +132,7 @@ func FuzzFingerprint(f *testing.F) {
 		changed := *r
 		changed.Amount++
 		if changed.Fingerprint() == r.Fingerprint() {
-			t.Error("another amount is the same request")
+			t.Error("the fingerprint ignores the amount")
 		}
 	})
 }

@@ -16,8 +16,8 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// Whatever Decode takes as metadata, Postgres stores as jsonb; and it does not swell: a few bytes
-// of exponent are megabytes of zeros to Postgres.
+// Postgres stores all metadata that Decode accepts as jsonb, in less than 1 MiB although it expands
+// exponents to zeros.
 func TestMetadata_IsStoredByPostgres(t *testing.T) {
 	conn, err := pgx.Connect(t.Context(), testenv.EmptyDatabase(t))
 	if err != nil {
@@ -46,12 +46,12 @@ func TestMetadata_IsStoredByPostgres(t *testing.T) {
 	}
 }
 
-// fill repeats a number for as long as metadata may be.
+// fill returns metadata of the max length that repeats a number.
 func fill(number string) string {
 	return `{"a":[` + strings.Repeat(number+",", 9980/(len(number)+1)) + `0]}`
 }
 
-// value is what a reader with doubles sees.
+// value returns what a reader that uses doubles sees.
 func value(t *testing.T, text string) (v any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
@@ -60,7 +60,7 @@ func value(t *testing.T, text string) (v any) {
 	return positiveZero(v)
 }
 
-// positiveZero is v without negative zeros, which jsonb does not have.
+// positiveZero returns v without negative zeros, which jsonb does not have.
 func positiveZero(v any) any {
 	switch v := v.(type) {
 	case float64:
@@ -77,7 +77,7 @@ func positiveZero(v any) any {
 	return v
 }
 
-// generate makes objects of everything that JSON can say, the same in each run.
+// generate returns n random objects, the same in each run.
 func generate(n int) []string {
 	random := rand.New(rand.NewPCG(1, 2))
 	objects := make([]string, n)
@@ -117,7 +117,7 @@ func anything(random *rand.Rand, depth int) string {
 	return "[" + strings.Join(elements, ",") + "]"
 }
 
-// number is one of any exponent that a double has, or a zero with any.
+// number returns a number with any exponent of a double, or a zero with any exponent in metadata.
 func number(random *rand.Rand) string {
 	if random.IntN(8) == 0 {
 		return fmt.Sprintf("-0.00e%+d", random.IntN(801)-400)
@@ -125,7 +125,7 @@ func number(random *rand.Rand) string {
 	return fmt.Sprintf("%d.%de%s", random.IntN(10), random.Uint64(), strconv.Itoa(random.IntN(600)-299))
 }
 
-// text is a few characters from all over Unicode, half of them escaped.
+// text returns a few characters from all of Unicode, half of them escaped.
 func text(random *rand.Rand) string {
 	var b strings.Builder
 	for range random.IntN(6) {

@@ -11,7 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// acceptedMetadata are objects at the edge of what Decode takes, compact.
+// acceptedMetadata holds objects at the bounds of what Decode accepts, as compact JSON.
 var acceptedMetadata = append([]string{
 	`{}`, `{"":{}}`, `{"":null,"a":[],"b":[[]],"c":[{}],"d":true,"e":false}`,
 	`{"b":1,"a":2,"b ":3}`, `{"A":1,"a":2}`, `{"a":{"a":{"a":"a"}}}`,
@@ -25,7 +25,7 @@ var acceptedMetadata = append([]string{
 	strings.Repeat(`{"a":[0,`, 15) + `{"b":[]}` + strings.Repeat(`]}`, 15),
 }, acceptedNumbers()...)
 
-// acceptedNumbers puts every number that metadata may just hold into an object.
+// acceptedNumbers returns objects of storableNumbers: one of all, and one of each.
 func acceptedNumbers() []string {
 	objects := []string{"{\"all\":[" + strings.Join(storableNumbers, ",") + "]}"}
 	for i, number := range storableNumbers {
@@ -67,7 +67,7 @@ func TestMetadata_RejectsAllButObjects(t *testing.T) {
 	}
 }
 
-func TestMetadata_IsMeasuredCompact(t *testing.T) {
+func TestMetadata_IsMeasuredAsCompactJSON(t *testing.T) {
 	const tooLarge = "metadata: must be at most 10000 bytes as compact JSON"
 	full := `"` + strings.Repeat("x", maxMetadata-len(`{"":""}`)) + `"`
 	wide := `"` + strings.Repeat("é", (maxMetadata-len(`{"":""}`))/2) + `"`
@@ -141,7 +141,7 @@ func TestMetadata_RejectsNULAtAnyDepth(t *testing.T) {
 	mustReject(t, with("metadata", `{"a":"\\u0000","b\\\\u0000":"\\\\\\u0000u0000","c":"u0000\u0001"}`), "")
 }
 
-func TestMetadata_IsReadToItsOwnEnd(t *testing.T) {
+func TestMetadata_EndsAtItsBrace(t *testing.T) {
 	r := mustDecode(t, `{"metadata":{"amount":"x","customerName":{"metadata":{}}},"customerExternalId":"c","amount":1,"customerName":"n"}`)
 	if string(r.Metadata) != `{"amount":"x","customerName":{"metadata":{}}}` || r.Amount != 1 || r.CustomerName != "n" {
 		t.Errorf("got %+v", r)
@@ -161,7 +161,7 @@ var (
 
 func TestMetadata_HasTheBoundsOfADouble(t *testing.T) {
 	largest, smallest := strings.TrimSuffix(halfBeyondLargest, "e308"), strings.TrimSuffix(halfOfSmallest, "e-324")
-	below := func(digits string) string { // neither ends in 0
+	below := func(digits string) string { // digits never end in 0
 		return digits[:len(digits)-1] + string(digits[len(digits)-1]-1)
 	}
 	for number, want := range map[string]bool{
@@ -180,14 +180,15 @@ func TestMetadata_HasTheBoundsOfADouble(t *testing.T) {
 	}
 }
 
-// heldByDouble asks strconv whether a number is neither infinity nor, not being zero, zero.
+// heldByDouble reports whether strconv reads number as neither infinity nor, if it is nonzero,
+// zero.
 func heldByDouble(number string) bool {
 	double, err := strconv.ParseFloat(number, 64)
 	mantissa, _, _ := strings.Cut(strings.ToLower(number), "e")
 	return err == nil && (double != 0 || !strings.ContainsAny(mantissa, "123456789"))
 }
 
-// FuzzNumber wants the comparison of digits to reject what strconv does.
+// FuzzNumber checks that numberFault rejects the numbers that strconv does.
 func FuzzNumber(f *testing.F) {
 	for _, number := range storableNumbers {
 		f.Add(number)

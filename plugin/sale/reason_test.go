@@ -41,9 +41,9 @@ func TestDecode_RejectsAllButOneObject(t *testing.T) {
 		{"white space around", " \r\n\t" + valid + " \r\n\t", ""},
 		{"other white space", "\u00a0" + valid, "body: is not valid JSON (at byte 0)"},
 		{"form feed", "\f" + valid, "body: is not valid JSON (at byte 0)"},
-		{"cut", valid[:len(valid)-1], "body: ends before the JSON object does"},
-		{"cut in a string", valid[:len(valid)-2], "body: ends before the JSON object does"},
-		{"cut in a name", `{"amou`, "body: ends before the JSON object does"},
+		{"truncated", valid[:len(valid)-1], "body: ends before the JSON object does"},
+		{"truncated in a string", valid[:len(valid)-2], "body: ends before the JSON object does"},
+		{"truncated in a name", `{"amou`, "body: ends before the JSON object does"},
 		{"comma before the end", `{"amount":1,}`, "body: is not valid JSON (at byte 11)"},
 		{"comma at the start", `{,"amount":1}`, "body: is not valid JSON (at byte 1)"},
 		{"no colon", `{"amount" 1}`, "body: is not valid JSON (at byte 10)"},
@@ -64,7 +64,7 @@ func TestDecode_RejectsAllButOneObject(t *testing.T) {
 		{"hexadecimal", `{"amount":0x10}`, "body: is not valid JSON (at byte 11)"},
 		{"NaN", `{"amount":NaN}`, "body: is not valid JSON (at byte 10)"},
 		{"Infinity", `{"amount":-Infinity}`, "body: is not valid JSON (at byte 11)"},
-		{"upper-case literal", `{"metadata":NULL}`, "body: is not valid JSON (at byte 12)"},
+		{"uppercase literal", `{"metadata":NULL}`, "body: is not valid JSON (at byte 12)"},
 		{"broken literal", `{"metadata":nulL}`, "body: is not valid JSON (at byte 15)"},
 		{"raw control", "{\"clickId\":\"\n\"}", "body: is not valid JSON (at byte 12)"},
 		{"raw NUL", "{\"clickId\":\"\x00\"}", "body: is not valid JSON (at byte 12)"},
@@ -73,7 +73,7 @@ func TestDecode_RejectsAllButOneObject(t *testing.T) {
 		{"invalid UTF-8", with("customerName", "\"\xff\""), "body: is not valid UTF-8"},
 		{"overlong UTF-8", with("customerName", "\"\xc0\x80\""), "body: is not valid UTF-8"},
 		{"surrogate in UTF-8", with("customerName", "\"\xed\xa0\x80\""), "body: is not valid UTF-8"},
-		{"cut UTF-8", with("customerName", "\"\xf0\x9f\x98\""), "body: is not valid UTF-8"},
+		{"truncated UTF-8", with("customerName", "\"\xf0\x9f\x98\""), "body: is not valid UTF-8"},
 		{"invalid UTF-8 in an unknown member", with("x", "\"\xff\""), "body: is not valid UTF-8"},
 		{"invalid UTF-8 in a name", with("", "")[:1] + "\"\xff\":1," + valid[1:], "body: is not valid UTF-8"},
 	} {
@@ -149,7 +149,7 @@ func TestDecode_BoundsNesting(t *testing.T) {
 	mustReject(t, `{"":`+strings.Repeat("[", 9999)+"x", "body: is not valid JSON (at byte 10003)")
 }
 
-func TestDecode_RepeatsNothingInErrors(t *testing.T) {
+func TestDecode_ErrorsRepeatNoValue(t *testing.T) {
 	const sent = "s3cr3t"
 	bodies := []string{
 		sent, `{"` + sent, `{"` + sent + `":1,"` + sent + `":1}`, `{"metadata":{"` + sent + `":1,"` + sent + `":2}}`,
@@ -177,21 +177,21 @@ func TestDecode_RepeatsNothingInErrors(t *testing.T) {
 	}
 }
 
-// checkReason wants what may stand in a header.
+// checkReason checks that err is an InvalidError whose text may be a header value.
 func checkReason(t testing.TB, err error) {
 	t.Helper()
 	fault, ok := errors.AsType[*InvalidError](err)
 	if !ok {
-		t.Fatalf("%T is no *InvalidError", err)
+		t.Fatalf("%T is not an *InvalidError", err)
 	}
 	if fault.Error() != fault.Member+": "+fault.Reason || fault.Reason == "" {
-		t.Errorf("%+v says %q", fault, err)
+		t.Errorf("%+v has the text %q", fault, err)
 	}
 	if fault.Member != wholeBody && !strings.Contains(strings.Join(members, " "), fault.Member) {
 		t.Errorf("%q names no member", err)
 	}
 	if len(err.Error()) > 120 || strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' || r > '~' }) {
-		t.Errorf("%q is no header value", err)
+		t.Errorf("%q is not a header value", err)
 	}
 }
 
@@ -207,7 +207,7 @@ func Test400_NamesTheMemberInHeaderAndLog(t *testing.T) {
 		}
 	}
 	if strings.Contains(f.log.String(), "12345") {
-		t.Errorf("the log repeats what was sent: %s", f.log)
+		t.Errorf("the log repeats a value of the client: %s", f.log)
 	}
 	f.expectNoSale(t)
 	f.expectRejection(t, "invalid")
@@ -231,7 +231,7 @@ func Test400_RejectsAMalformedIdempotencyKey(t *testing.T) {
 	}
 }
 
-func Test400_SaysWhatFailedToAttribute(t *testing.T) {
+func Test400_NamesWhyNothingAttributesTheSale(t *testing.T) {
 	for members, want := range map[string]string{
 		``:                                     "clickId: missing, and the customer has no lead, or its link is gone",
 		`,"clickId":"","leadEventName":null`:   "clickId: missing, and the customer has no lead, or its link is gone",
@@ -251,19 +251,19 @@ func Test400_SaysWhatFailedToAttribute(t *testing.T) {
 	}
 }
 
-func Test400_SaysThatNothingCanEarnASaleYet(t *testing.T) {
+func Test400_NamesADatabaseWithoutSources(t *testing.T) {
 	f := newFixture(func(context.Context, *Sale) (*Recorded, error) { return nil, fmt.Errorf("batch of 1: %w", ErrNoSource) }, 0)
 	w := f.post(strings.TrimSuffix(aBody, "}")+`,"clickId":"secret"}`, nil)
 	expect(t, w, 400, body400)
 	const want = "clickId: nothing can earn a sale yet, as there is no link, or neither click nor lead: see docs/first-sale.md"
 	expectHeader(t, w, "Hoko-Reason", want)
 	if !strings.Contains(f.log.String(), want) {
-		t.Errorf("the log does not say so: %s", f.log)
+		t.Errorf("the log lacks the reason: %s", f.log)
 	}
 	f.expectRejection(t, "invalid")
 }
 
-func Test422_AnswersAnotherRequestWithTheSameKey(t *testing.T) {
+func Test422_AnswersADifferentRequest(t *testing.T) {
 	f := newFixture(func(context.Context, *Sale) (*Recorded, error) {
 		return nil, fmt.Errorf("batch of 1: %w", ErrIdempotencyMismatch)
 	}, 0)

@@ -15,12 +15,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// storeFunc is a Store in a test.
+// storeFunc is a function that implements Store.
 type storeFunc func(context.Context, *Sale) (*Recorded, error)
 
 func (f storeFunc) Record(ctx context.Context, s *Sale) (*Recorded, error) { return f(ctx, s) }
 
-// recording answers every sale with the published one, under its own id.
+// recording returns the published sale with the ID of s.
 func recording(_ context.Context, s *Sale) (*Recorded, error) {
 	recorded := publishedSale()
 	recorded.SaleID = s.ID
@@ -37,7 +37,7 @@ func newTestRecorder(store storeFunc, o RecorderOptions) *Recorder {
 
 var aRequest = &Request{CustomerExternalID: "customer_123", Amount: 12900, Currency: "usd", EventName: "Purchase"}
 
-func TestRecord_HandsTheStoreAWholeSale(t *testing.T) {
+func TestRecord_PassesTheSaleToTheStore(t *testing.T) {
 	var sales []*Sale
 	recorder := newTestRecorder(func(ctx context.Context, s *Sale) (*Recorded, error) {
 		sales = append(sales, s)
@@ -51,14 +51,14 @@ func TestRecord_HandsTheStoreAWholeSale(t *testing.T) {
 	plain, keyed := sales[0], sales[1]
 	for _, s := range sales {
 		if s.ID.Version() != 7 || s.ID.Variant() != uuid.RFC4122 {
-			t.Errorf("id %s is no UUIDv7", s.ID)
+			t.Errorf("ID %s is not a UUIDv7", s.ID)
 		}
 		if s.WorkspaceID != "ws_1" || s.Request != aRequest {
 			t.Errorf("the store got %+v", s)
 		}
 	}
 	if plain.ID == keyed.ID {
-		t.Error("two sales share an id")
+		t.Error("two sales have the same ID")
 	}
 	if plain.IdempotencyKey != "" || keyed.IdempotencyKey != "once" {
 		t.Errorf("idempotency keys %q and %q", plain.IdempotencyKey, keyed.IdempotencyKey)

@@ -16,7 +16,7 @@ import (
 //go:embed testdata/published-201.json
 var published201 []byte
 
-// publishedSale is the sale of the published example.
+// publishedSale returns the sale of the published example.
 func publishedSale() *Recorded {
 	return &Recorded{
 		SaleID:      uuid.MustParse("018cc251-f400-7000-8000-000000000001"),
@@ -34,7 +34,7 @@ func publishedSale() *Recorded {
 	}
 }
 
-func TestAppendResponse_IsThePublishedExample(t *testing.T) {
+func TestAppendResponse_EqualsThePublishedExample(t *testing.T) {
 	var want bytes.Buffer
 	if err := json.Compact(&want, published201); err != nil {
 		t.Fatal(err)
@@ -44,8 +44,7 @@ func TestAppendResponse_IsThePublishedExample(t *testing.T) {
 	}
 }
 
-// The frozen bytes of everything that the example leaves out: a difference here breaks the replays
-// of sales that are already recorded.
+// The bytes of what the example leaves out. If they change, replays of recorded sales change, too.
 func TestAppendResponse_IsFrozen(t *testing.T) {
 	full := publishedSale()
 	full.ClickID = new(`c"1`)
@@ -129,14 +128,14 @@ func BenchmarkAppendResponse(b *testing.B) {
 	}
 }
 
-func TestAppendQRCodeURL_IsThePublishedOne(t *testing.T) {
+func TestAppendQRCodeURL_EqualsThePublishedOne(t *testing.T) {
 	const want = "https://hoko.to/qrcode?text=https%3A%2F%2Fhoko.to%2Fabc123%3Fqr%3D1&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg"
 	if got := appendQRCodeURL(nil, "https://hoko.to/abc123"); string(got) != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 }
 
-func TestOrigin_IsThatOfABrowser(t *testing.T) {
+func TestOrigin_EqualsThatOfABrowser(t *testing.T) {
 	expectEach(t, origin, map[string]string{
 		"https://hoko.to/a":         "https://hoko.to",
 		"https://hoko.to":           "https://hoko.to",
@@ -174,8 +173,8 @@ func TestWithQR_AddsToTheQuery(t *testing.T) {
 	})
 }
 
-// The right side is what a browser's encodeURIComponent gives.
-func TestAppendURIComponent_IsThatOfABrowser(t *testing.T) {
+// The expected values are those of encodeURIComponent in a browser.
+func TestAppendURIComponent_EscapesAsABrowser(t *testing.T) {
 	expectEach(t, func(text string) string { return string(appendURIComponent(nil, text)) }, map[string]string{
 		"":                            "",
 		"https://hoko.to/abc123?qr=1": "https%3A%2F%2Fhoko.to%2Fabc123%3Fqr%3D1",
@@ -190,7 +189,7 @@ func TestAppendURIComponent_IsThatOfABrowser(t *testing.T) {
 	})
 }
 
-// Whatever a link's row holds, its address comes back from the QR code's.
+// FuzzQRCode checks that the URL of a QR code contains the escaped short link, whatever that is.
 func FuzzQRCode(f *testing.F) {
 	for _, short := range []string{"https://hoko.to/abc123", "HTTPS://Hoko.TO:443/a?x=1#f", "https://u:p@hoko.to/", "//hoko.to", "", "https://روابط.example/عرض?a=%20", "a\x00\"<&>", "https://[::1]:8080/?#", "https://a/-_.!~*'();/?:@&=+$,[]^`{|}"} {
 		f.Add(short)
@@ -216,7 +215,7 @@ func FuzzQRCode(f *testing.F) {
 	})
 }
 
-// Whatever a row's columns hold, the answer is JSON that says the same.
+// FuzzResponse checks that the response is JSON with the same values, whatever the row contains.
 func FuzzResponse(f *testing.F) {
 	f.Add("click_abc123", "https://hoko.to/abc123", `{"source":"a","medium":"","x":1}`, "John Doe", `{"a":1}`, int64(12900))
 	f.Add("", "", "", "\x00\u2028\"\\\xff", "", int64(0))
@@ -226,12 +225,12 @@ func FuzzResponse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id, short, utm, name, metadata string, amount int64) {
 		r := &Recorded{ClickID: &id, Link: Link{ID: id, URL: short, ShortURL: short, Title: &name, UTM: json.RawMessage(utm), CreatedAt: time.Unix(amount%1e9, amount%1e9)},
 			Customer: Customer{ID: id, Name: name, Email: &name, ExternalID: id}, Amount: amount, Currency: "usd", EventName: name}
-		if m, err := Decode([]byte(with("metadata", metadata))); err == nil { // what is not is stored nowhere
+		if m, err := Decode([]byte(with("metadata", metadata))); err == nil { // other metadata is never stored
 			r.Metadata = m.Metadata
 		}
 		body := AppendResponse(nil, r)
 		if !utf8.Valid(body) {
-			t.Fatalf("no UTF-8: %q", body)
+			t.Fatalf("not UTF-8: %q", body)
 		}
 		var got struct {
 			Click struct{ ID string }
