@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // storeFunc is a function that implements Store.
@@ -132,7 +133,8 @@ func TestRecord_CountsEachOutcome(t *testing.T) {
 					t.Errorf("%s is %v", outcome, n)
 				}
 			}
-			if n := observations(t, metrics, "hoko_sale_duration_seconds"); n != 1 {
+			durations := gather(t, metrics, "hoko_sale_duration_seconds")[0].GetHistogram()
+			if n := durations.GetSampleCount(); n != 1 {
 				t.Errorf("%d durations", n)
 			}
 		})
@@ -142,25 +144,15 @@ func TestRecord_CountsEachOutcome(t *testing.T) {
 // counterValues returns the values of a counter by its only label.
 func counterValues(t *testing.T, metrics prometheus.Gatherer, name string) map[string]float64 {
 	t.Helper()
-	families, err := metrics.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
 	values := map[string]float64{}
-	for _, family := range families {
-		if family.GetName() == name {
-			for _, metric := range family.GetMetric() {
-				values[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
-			}
-		}
-	}
-	if len(values) == 0 {
-		t.Fatalf("no metric %s", name)
+	for _, metric := range gather(t, metrics, name) {
+		values[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
 	}
 	return values
 }
 
-func observations(t *testing.T, metrics prometheus.Gatherer, name string) (n uint64) {
+// gather returns the metrics of this name.
+func gather(t *testing.T, metrics prometheus.Gatherer, name string) []*dto.Metric {
 	t.Helper()
 	families, err := metrics.Gather()
 	if err != nil {
@@ -168,8 +160,9 @@ func observations(t *testing.T, metrics prometheus.Gatherer, name string) (n uin
 	}
 	for _, family := range families {
 		if family.GetName() == name {
-			n += family.GetMetric()[0].GetHistogram().GetSampleCount()
+			return family.GetMetric()
 		}
 	}
-	return n
+	t.Fatalf("no metric %s", name)
+	return nil
 }

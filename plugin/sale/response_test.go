@@ -16,6 +16,8 @@ import (
 //go:embed testdata/published-201.json
 var published201 []byte
 
+const qrOptions = "&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg"
+
 // publishedSale returns the sale of the published example.
 func publishedSale() *Recorded {
 	return &Recorded{
@@ -58,7 +60,7 @@ func TestAppendResponse_IsFrozen(t *testing.T) {
 	full.EventName = ""
 	full.Metadata = []byte(`{"b":1.0,"a":"\u0041<&>","n":{"x":[1e2,null]}}`)
 	const wantFull = `{"click":{"id":"c\"1"},"link":{"id":"link_xyz","url":"https://example.com","shortUrl":"https://hoko.to/abc123",` +
-		`"qrCode":"https://hoko.to/qrcode?text=https%3A%2F%2Fhoko.to%2Fabc123%3Fqr%3D1&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg",` +
+		`"qrCode":"https://hoko.to/qrcode?text=https%3A%2F%2Fhoko.to%2Fabc123%3Fqr%3D1` + qrOptions + `",` +
 		`"title":"عرض <b>&amp;</b> ` + "\u2028\u2029" + ` 🛒 ` + "\x7f" + `","description":"\b\t\n\f\r\u0000\u001f\\\"/","image":"https://example.com/a.png?x=1&y=2",` +
 		`"utm":{"source":"نشرة","term":"<t>","referral":"r"},` +
 		`"collectionId":"550e8400-e29b-41d4-a716-446655440000","partnerId":"partner_123","tenantId":"tenant_456","externalId":"ext_789","createdAt":"2024-02-28T23:04:05.1203Z"},` +
@@ -67,7 +69,7 @@ func TestAppendResponse_IsFrozen(t *testing.T) {
 
 	empty := &Recorded{Currency: "sar", Link: Link{CreatedAt: time.Unix(0, 0)}}
 	const wantEmpty = `{"click":null,"link":{"id":"","url":"","shortUrl":"",` +
-		`"qrCode":"/qrcode?text=%3Fqr%3D1&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg",` +
+		`"qrCode":"/qrcode?text=%3Fqr%3D1` + qrOptions + `",` +
 		`"title":null,"description":null,"image":null,"utm":null,"collectionId":null,"partnerId":null,"tenantId":null,"externalId":null,"createdAt":"1970-01-01T00:00:00Z"},` +
 		`"customer":{"id":"","name":"","email":null,"phone":null,"avatar":null,"externalId":""},` +
 		`"sale":{"amount":0,"currency":"sar","eventName":"","metadata":null}}`
@@ -129,7 +131,7 @@ func BenchmarkAppendResponse(b *testing.B) {
 }
 
 func TestAppendQRCodeURL_EqualsThePublishedOne(t *testing.T) {
-	const want = "https://hoko.to/qrcode?text=https%3A%2F%2Fhoko.to%2Fabc123%3Fqr%3D1&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg"
+	const want = "https://hoko.to/qrcode?text=https%3A%2F%2Fhoko.to%2Fabc123%3Fqr%3D1" + qrOptions
 	if got := appendQRCodeURL(nil, "https://hoko.to/abc123"); string(got) != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
@@ -197,7 +199,7 @@ func FuzzQRCode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, short string) {
 		got := string(appendQRCodeURL([]byte("kept "), short))
 		got, kept := strings.CutPrefix(got, "kept "+origin(short)+"/qrcode?text=")
-		text, found := strings.CutSuffix(got, "&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg")
+		text, found := strings.CutSuffix(got, qrOptions)
 		if !kept || !found {
 			t.Fatalf("%q gives %q", short, got)
 		}
