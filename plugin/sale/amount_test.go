@@ -47,7 +47,8 @@ func TestAmount_RejectsAllButIntegers(t *testing.T) {
 
 // FuzzAmount compares parseAmount with exact arithmetic.
 func FuzzAmount(f *testing.F) {
-	for _, number := range []string{"0", "-0", "12900", "12900.0", "1.29e4", "-1", "0.5", "1e16", "9007199254740991", "9007199254740992", "90071992547409910e-1", "1e999999999", "0.00001e5", "1e-0"} {
+	for _, number := range []string{"0", "-0", "12900", "12900.0", "1.29e4", "-1", "0.5", "1e16", "9007199254740991",
+		"9007199254740992", "90071992547409910e-1", "1e999999999", "0.00001e5", "1e-0"} {
 		f.Add(number)
 	}
 	f.Fuzz(func(t *testing.T, number string) {
@@ -69,7 +70,8 @@ func FuzzAmount(f *testing.F) {
 		switch {
 		case fault == "" && (!whole || exact.Num().Cmp(big.NewInt(amount)) != 0):
 			t.Errorf("%q is read as %d", number, amount)
-		case fault == notAnAmount && whole, fault == amountTooLarge && (exact.Sign() < 0 || exact.Cmp(big.NewRat(maxAmount, 1)) <= 0):
+		case fault == notAnAmount && whole,
+			fault == amountTooLarge && (exact.Sign() < 0 || exact.Cmp(big.NewRat(maxAmount, 1)) <= 0):
 			t.Errorf("%q %s", number, fault)
 		}
 	})

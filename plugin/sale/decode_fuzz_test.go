@@ -48,11 +48,13 @@ func sameValues(t *testing.T, r *Request, members map[string]json.RawMessage) {
 		{"customerExternalId", r.CustomerExternalID, ""}, {"customerName", r.CustomerName, ""}, {"eventName", r.EventName, "Purchase"},
 		{"leadEventName", r.LeadEventName, ""}, {"clickId", r.ClickID, ""},
 	} {
-		if want := stringValue(t, members[c.member]); want == nil && c.got != c.missing || want != nil && c.got != *want {
+		if want := stringValue(t, members[c.member]); want == nil && c.got != c.missing ||
+			want != nil && c.got != *want {
 			t.Errorf("%s is %q, sent was %s", c.member, c.got, members[c.member])
 		}
 	}
-	if want := stringValue(t, members["currency"]); want == nil && r.Currency != "usd" || want != nil && !strings.EqualFold(*want, r.Currency) {
+	if want := stringValue(t, members["currency"]); want == nil && r.Currency != "usd" ||
+		want != nil && !strings.EqualFold(*want, r.Currency) {
 		t.Errorf("currency is %q, sent was %s", r.Currency, members["currency"])
 	}
 	for member, got := range map[string]Optional{"customerEmail": r.CustomerEmail, "customerAvatar": r.CustomerAvatar} {
@@ -62,7 +64,8 @@ func sameValues(t *testing.T, r *Request, members map[string]json.RawMessage) {
 		}
 	}
 	var amount float64 // holds every amount exactly
-	if err := json.Unmarshal(members["amount"], &amount); err != nil || amount != float64(r.Amount) || r.Amount < 0 || r.Amount > maxAmount {
+	if err := json.Unmarshal(members["amount"], &amount); err != nil || amount != float64(r.Amount) ||
+		r.Amount < 0 || r.Amount > maxAmount {
 		t.Errorf("amount is %d, sent was %s: %v", r.Amount, members["amount"], err)
 	}
 	var metadata bytes.Buffer

@@ -89,7 +89,8 @@ func TestDecode_ReadsEveryMember(t *testing.T) {
 }
 
 func TestDecode_FillsInDefaults(t *testing.T) {
-	want := &Request{CustomerExternalID: "customer_123", Amount: 12900, Currency: "usd", EventName: "Purchase", CustomerName: "John Doe"}
+	want := &Request{CustomerExternalID: "customer_123", Amount: 12900, Currency: "usd", EventName: "Purchase",
+		CustomerName: "John Doe"}
 	for _, body := range []string{
 		with("", ""),
 		with("currency", "null"), with("eventName", "null"), with("metadata", "null"),
@@ -201,7 +202,8 @@ var texts = []struct {
 
 func TestDecode_CountsCodePoints(t *testing.T) {
 	for _, text := range texts {
-		for _, character := range []string{"a", " ", "é", "ع", "漢", "😀", "\u0301", "\u200d", "\u202e", "\ufeff", "\uffff", "\u007f", "\u0085"} {
+		for _, character := range []string{"a", " ", "é", "ع", "漢", "😀", "\u0301", "\u200d", "\u202e", "\ufeff",
+			"\uffff", "\u007f", "\u0085"} {
 			for _, n := range []int{text.least - 1, text.least, text.most, text.most + 1} {
 				value := strings.Repeat(character, max(n, 0))
 				want := ""

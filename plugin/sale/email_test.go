@@ -66,14 +66,16 @@ func checkMember(
 	for _, text := range good {
 		if fault := fault(text); fault != "" {
 			t.Errorf("%q (%+[1]q) %s", text, fault)
-		} else if got := field(mustDecode(t, with(member, quote(t, text)))); !got.Given || got.Value == nil || *got.Value != text {
+		} else if got := field(mustDecode(t, with(member, quote(t, text)))); !got.Given ||
+			got.Value == nil || *got.Value != text {
 			t.Errorf("%q became %+v", text, got)
 		}
 	}
 	for _, text := range bad {
 		if fault(text) == "" {
 			t.Errorf("%q (%+[1]q) is accepted", text)
-		} else if _, err := Decode([]byte(with(member, quote(t, text)))); err == nil || !strings.HasPrefix(err.Error(), member+": ") {
+		} else if _, err := Decode([]byte(with(member, quote(t, text)))); err == nil ||
+			!strings.HasPrefix(err.Error(), member+": ") {
 			t.Errorf("%q gives %v", text, err)
 		} else {
 			checkReason(t, err)
@@ -112,7 +114,8 @@ func FuzzEmail(f *testing.F) {
 			return
 		}
 		local, host, _ := strings.Cut(email, "@")
-		if len(email) > maxEmail || local == "" || len(local) > maxEmailName || strings.ContainsAny(email, " \"(),:;<>[\\]\r\n\x00") {
+		if len(email) > maxEmail || local == "" || len(local) > maxEmailName ||
+			strings.ContainsAny(email, " \"(),:;<>[\\]\r\n\x00") {
 			t.Errorf("%q is accepted", email)
 		}
 		checkHost(t, host, 2)
@@ -133,7 +136,8 @@ func checkHost(t *testing.T, host string, least int) {
 		t.Errorf("%q is accepted", host)
 	}
 	for _, label := range labels {
-		if label == "" || isASCII(label) && len(label) > maxLabel || label[0] == '-' || strings.HasSuffix(label, "-") || strings.ContainsAny(label, " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~\x7f") {
+		if label == "" || isASCII(label) && len(label) > maxLabel || label[0] == '-' || strings.HasSuffix(label, "-") ||
+			strings.ContainsAny(label, " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~\x7f") {
 			t.Errorf("%q is accepted", host)
 		}
 		if !isACE(label) {

@@ -137,7 +137,8 @@ type client struct {
 // send sends a POST with the header lines in head, and then rest.
 func (c *client) send(head, rest string) {
 	c.t.Helper()
-	if _, err := io.WriteString(c.conn, "POST /api/track/sale HTTP/1.1\r\nHost: hoko.to\r\n"+head+"\r\n\r\n"+rest); err != nil {
+	if _, err := io.WriteString(c.conn,
+		"POST /api/track/sale HTTP/1.1\r\nHost: hoko.to\r\n"+head+"\r\n\r\n"+rest); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -271,7 +272,8 @@ func Test201_ReturnsTheRecordedSale(t *testing.T) {
 		t.Fatalf("%d sales", len(sales))
 	}
 	s := sales[0]
-	if s.WorkspaceID != "ws_1" || s.IdempotencyKey != "" || s.Request.CustomerExternalID != "customer_123" || s.Request.Amount != 12900 {
+	if s.WorkspaceID != "ws_1" || s.IdempotencyKey != "" || s.Request.CustomerExternalID != "customer_123" ||
+		s.Request.Amount != 12900 {
 		t.Errorf("the store got %+v of %+v", s.Request, s)
 	}
 	for name, want := range map[string]string{
@@ -307,7 +309,8 @@ func Test201_MarksAReplay(t *testing.T) {
 }
 
 func Test201_KeepsTheIdempotencyKeyAsSent(t *testing.T) {
-	for _, key := range []string{"a", `"8e03978e-40d5-43e8-bc93-6894a57f9324"`, "a, b", "a b", "~!", strings.Repeat("k", 255)} {
+	for _, key := range []string{"a", `"8e03978e-40d5-43e8-bc93-6894a57f9324"`, "a, b", "a b", "~!",
+		strings.Repeat("k", 255)} {
 		f := newFixture(recording, 0)
 		if w := f.post(aBody, http.Header{"Idempotency-Key": {key}}); w.Code != 201 {
 			t.Errorf("%q: %d", key, w.Code)

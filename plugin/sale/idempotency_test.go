@@ -10,12 +10,13 @@ import (
 )
 
 func FuzzIdempotencyKey(f *testing.F) {
-	for _, key := range []string{"", "order 1", `"quoted"`, "a,b", "\x00", "ü", strings.Repeat("k", 255), strings.Repeat("k", 256), "\xff", "a\r\nb"} {
+	for _, key := range []string{"", "order 1", `"quoted"`, "a,b", "\x00", "ü", strings.Repeat("k", 255),
+		strings.Repeat("k", 256), "\xff", "a\r\nb"} {
 		f.Add(key)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		key, err := parseIdempotencyKey([]string{line})
-		good := line != "" && len(line) <= 255 && !strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' })
+		good := line != "" && len(line) <= 255 && strings.IndexFunc(line, func(r rune) bool { return r < ' ' || r > '~' }) < 0
 		if good != (err == nil) || good && key != line {
 			t.Errorf("%q gives %q, %v", line, key, err)
 		}
@@ -81,7 +82,8 @@ func TestFingerprint_DiffersForOtherRequests(t *testing.T) {
 		with("metadata", `{"b":1}`), with("metadata", `{"a":1,"b":2}`), with("metadata", `{"a":2,"b":1}`), with("metadata", `{"a":{"b":2}}`),
 	}
 	// The same letters in other members, which the hashed lengths distinguish.
-	for _, split := range []string{`"leadEventName":"ab"`, `"clickId":"ab"`, `"leadEventName":"a","clickId":"b"`, `"leadEventName":"b","clickId":"a"`} {
+	for _, split := range []string{`"leadEventName":"ab"`, `"clickId":"ab"`, `"leadEventName":"a","clickId":"b"`,
+		`"leadEventName":"b","clickId":"a"`} {
 		different = append(different, with("", "")[:1]+split+","+with("", "")[1:])
 	}
 	seen := map[[32]byte]string{}

@@ -33,7 +33,8 @@ func TestMetadata_IsStoredByPostgres(t *testing.T) {
 			t.Fatalf("%.200s is rejected: %v", object, err)
 		}
 		var stored string
-		if err := conn.QueryRow(t.Context(), "SELECT $1::text::jsonb::text", string(r.Metadata)).Scan(&stored); err != nil {
+		row := conn.QueryRow(t.Context(), "SELECT $1::text::jsonb::text", string(r.Metadata))
+		if err := row.Scan(&stored); err != nil {
 			t.Errorf("%.200s is not stored: %v", object, err)
 			continue
 		}

@@ -123,13 +123,11 @@ func TestMetadata_RejectsNumbersBeyondDoubles(t *testing.T) {
 		mustReject(t, with("unknown", c.number), "")
 	}
 	for _, number := range storableNumbers {
-		if f, err := strconv.ParseFloat(number, 64); err != nil || f == 0 && strings.ContainsAny(strings.FieldsFunc(number, isExponentMark)[0], "123456789") {
-			t.Errorf("%.40s is %v, %v as a double", number, f, err)
+		if !heldByDouble(number) {
+			t.Errorf("a double does not hold %.40s", number)
 		}
 	}
 }
-
-func isExponentMark(r rune) bool { return r == 'e' || r == 'E' }
 
 func TestMetadata_RejectsNULAtAnyDepth(t *testing.T) {
 	for _, raw := range []string{
@@ -149,7 +147,8 @@ func TestMetadata_EndsAtItsBrace(t *testing.T) {
 	for _, raw := range []string{`{`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":[1`, `{"a":"`} {
 		mustReject(t, `{"metadata":`+raw, "body: ends before the JSON object does")
 	}
-	for raw, at := range map[string]int{`{"a":1]`: 18, `{"a":[1}`: 19, `{"a":}`: 17, `{"a" 1}`: 17, `{1:1}`: 13, `{"a":1,}`: 18, `{"a":1 "b":1}`: 19, `{"a":+1}`: 17} {
+	for raw, at := range map[string]int{`{"a":1]`: 18, `{"a":[1}`: 19, `{"a":}`: 17, `{"a" 1}`: 17, `{1:1}`: 13,
+		`{"a":1,}`: 18, `{"a":1 "b":1}`: 19, `{"a":+1}`: 17} {
 		mustReject(t, `{"metadata":`+raw+`}`, fmt.Sprintf("body: is not valid JSON (at byte %d)", at))
 	}
 }
@@ -203,8 +202,9 @@ func FuzzNumber(f *testing.F) {
 			return
 		}
 		_, exponent := cutExponent([]byte(number))
-		if want := max(exponent, -exponent) <= maxWrittenExponent && heldByDouble(number); (numberFault([]byte(number)) == "") != want {
-			t.Errorf("%q %q, a double holds it: %v", number, numberFault([]byte(number)), want)
+		want := max(exponent, -exponent) <= maxWrittenExponent && heldByDouble(number)
+		if fault := numberFault([]byte(number)); (fault == "") != want {
+			t.Errorf("%q %q, a double holds it: %v", number, fault, want)
 		}
 	})
 }

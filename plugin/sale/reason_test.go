@@ -1,7 +1,6 @@
 package sale
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -82,13 +81,15 @@ func TestDecode_RejectsAllButOneObject(t *testing.T) {
 }
 
 func TestDecode_RejectsLoneSurrogates(t *testing.T) {
-	for _, lone := range []string{`\ud83d`, `\ude00`, `\ud83dx`, `\ud83d\n`, `\ud83d\u0041`, `\ud83d\ud83d`, `\ude00\ud83d`, `\uDBFF`} {
+	const want = "body: has an invalid escape or half a surrogate pair (at byte "
+	for _, lone := range []string{`\ud83d`, `\ude00`, `\ud83dx`, `\ud83d\n`, `\ud83d\u0041`, `\ud83d\ud83d`,
+		`\ude00\ud83d`, `\uDBFF`} {
 		for _, body := range []string{
 			with("customerName", `"`+lone+`"`), with("metadata", `{"a":["`+lone+`"]}`), with("metadata", `{"`+lone+`":1}`),
 			with("unknown", `"`+lone+`"`), `{"` + lone + `":1}`,
 		} {
 			_, err := Decode([]byte(body))
-			if err == nil || !strings.HasPrefix(err.Error(), "body: has an invalid escape or half a surrogate pair (at byte ") {
+			if err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("%s gives %v", body, err)
 			}
 		}
@@ -156,8 +157,9 @@ func TestDecode_ErrorsRepeatNoValue(t *testing.T) {
 		`{"amount":` + sent + `}`, `{"` + sent + `":` + sent + `}`, `{"` + sent + `":"\` + sent + `"}`, with("", "") + sent,
 	}
 	for _, member := range members {
-		bodies = append(bodies, with(member, `["`+sent+`"]`), with(member, `"`+sent+"\\u0000"+strings.Repeat("x", 3000)+`"`),
-			with(member, `"`+sent+strings.Repeat("é", 3000)+`"`), with(member, `"`+sent+`é"`))
+		bodies = append(bodies, with(member, `["`+sent+`"]`), with(member, `"`+sent+`é"`),
+			with(member, `"`+sent+"\\u0000"+strings.Repeat("x", 3000)+`"`),
+			with(member, `"`+sent+strings.Repeat("é", 3000)+`"`))
 	}
 	bodies = append(bodies, with("metadata", `{"`+sent+`":"\u0000"}`), with("metadata", `{"`+sent+`":1e400}`))
 	rejected := 0
@@ -214,7 +216,8 @@ func Test400_NamesTheMemberInHeaderAndLog(t *testing.T) {
 }
 
 func Test400_RejectsAMalformedIdempotencyKey(t *testing.T) {
-	const shape, twice = "Idempotency-Key: must be 1 to 255 printable ASCII characters", "Idempotency-Key: must be sent once"
+	const shape = "Idempotency-Key: must be 1 to 255 printable ASCII characters"
+	const twice = "Idempotency-Key: must be sent once"
 	for reason, keys := range map[string][][]string{
 		shape: {{""}, {strings.Repeat("k", 256)}, {"a\tb"}, {"a\x7f"}, {"مفتاح"}, {"a\x80"}},
 		twice: {{"a", "a"}, {"", ""}, {"a", "b", "c"}},
@@ -240,9 +243,7 @@ func Test400_NamesWhyNothingAttributesTheSale(t *testing.T) {
 		`,"leadEventName":"x","clickId":"abc"`: "clickId: no such click and no lead of that leadEventName, or the link is gone",
 	} {
 		t.Run(members, func(t *testing.T) {
-			f := newFixture(func(context.Context, *Sale) (*Recorded, error) {
-				return nil, fmt.Errorf("batch of 1: %w", ErrUnattributed)
-			}, 0)
+			f := newFixture(failing(fmt.Errorf("batch of 1: %w", ErrUnattributed)), 0)
 			w := f.post(strings.TrimSuffix(aBody, "}")+members+"}", nil)
 			expect(t, w, 400, body400)
 			expectHeader(t, w, "Hoko-Reason", want)
@@ -252,7 +253,7 @@ func Test400_NamesWhyNothingAttributesTheSale(t *testing.T) {
 }
 
 func Test400_NamesADatabaseWithoutSources(t *testing.T) {
-	f := newFixture(func(context.Context, *Sale) (*Recorded, error) { return nil, fmt.Errorf("batch of 1: %w", ErrNoSource) }, 0)
+	f := newFixture(failing(fmt.Errorf("batch of 1: %w", ErrNoSource)), 0)
 	w := f.post(strings.TrimSuffix(aBody, "}")+`,"clickId":"secret"}`, nil)
 	expect(t, w, 400, body400)
 	const want = "clickId: nothing can earn a sale yet, as there is no link, or neither click nor lead: see docs/first-sale.md"
@@ -264,9 +265,7 @@ func Test400_NamesADatabaseWithoutSources(t *testing.T) {
 }
 
 func Test422_AnswersADifferentRequest(t *testing.T) {
-	f := newFixture(func(context.Context, *Sale) (*Recorded, error) {
-		return nil, fmt.Errorf("batch of 1: %w", ErrIdempotencyMismatch)
-	}, 0)
+	f := newFixture(failing(fmt.Errorf("batch of 1: %w", ErrIdempotencyMismatch)), 0)
 	w := f.post(aBody, http.Header{"Idempotency-Key": {"once"}})
 	expect(t, w, 422, `{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب مختلف"}}`)
 	f.expectRejection(t, "idempotency_mismatch")
@@ -288,7 +287,7 @@ func Test5xx_AreReturnedThenAnswered(t *testing.T) {
 		"504":              {&UnknownOutcomeError{unknown, errors.New("connection lost")}, apierror.GatewayTimeout, 504, `{"error":{"en":"Gateway timeout","ar":"انتهت مهلة البوابة"}}`, unknown.String(), []string{""}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(func(context.Context, *Sale) (*Recorded, error) { return nil, failure.err }, 0)
+			f := newFixture(failing(failure.err), 0)
 			w := httptest.NewRecorder()
 			r := httptest.NewRequest("POST", "/", strings.NewReader(aBody))
 			_, err := f.Serve(w, r.WithContext(apikey.NewContext(r.Context(), aKey)))

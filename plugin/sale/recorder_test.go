@@ -28,6 +28,11 @@ func recording(_ context.Context, s *Sale) (*Recorded, error) {
 	return recorded, nil
 }
 
+// failing returns a Store that fails with err.
+func failing(err error) storeFunc {
+	return func(context.Context, *Sale) (*Recorded, error) { return nil, err }
+}
+
 func newTestRecorder(store storeFunc, o RecorderOptions) *Recorder {
 	recorder, err := NewRecorder(store, o)
 	if err != nil {

@@ -30,8 +30,9 @@ func publishedSale() *Recorded {
 			TenantID: new("tenant_456"), ExternalID: new("ext_789"),
 			CreatedAt: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC),
 		},
-		Customer: Customer{ID: "customer_123", Name: "John Doe", Email: new("john@example.com"), ExternalID: "customer_123"},
-		Amount:   12900, Currency: "usd", EventName: "Invoice paid",
+		Customer: Customer{ID: "customer_123", Name: "John Doe", Email: new("john@example.com"),
+			ExternalID: "customer_123"},
+		Amount: 12900, Currency: "usd", EventName: "Invoice paid",
 		Metadata: []byte(`{"invoiceId":"inv_123"}`),
 	}
 }
@@ -55,7 +56,8 @@ func TestAppendResponse_IsFrozen(t *testing.T) {
 	full.Link.Image = new("https://example.com/a.png?x=1&y=2")
 	full.Link.UTM = json.RawMessage(`{"referral": "r", "source": "نشرة", "medium": "", "content": 1, "term": "<t>", "other": "x"}`)
 	full.Link.CreatedAt = time.Date(2024, 2, 29, 2, 4, 5, 120_300_000, time.FixedZone("+03", 3*60*60))
-	full.Customer = Customer{ID: "7", Name: "", Phone: new("+966"), Avatar: new("https://a.example/م"), ExternalID: "زبون"}
+	full.Customer = Customer{ID: "7", Name: "", Phone: new("+966"), Avatar: new("https://a.example/م"),
+		ExternalID: "زبون"}
 	full.Amount = 9007199254740991
 	full.EventName = ""
 	full.Metadata = []byte(`{"b":1.0,"a":"\u0041<&>","n":{"x":[1e2,null]}}`)
@@ -86,7 +88,8 @@ func TestAppendResponse_IsFrozen(t *testing.T) {
 }
 
 func TestAppendResponse_OmitsEmptyUTM(t *testing.T) {
-	expectEach(t, func(stored string) string { return string(appendUTM(nil, json.RawMessage(stored))) }, map[string]string{
+	utm := func(stored string) string { return string(appendUTM(nil, json.RawMessage(stored))) }
+	expectEach(t, utm, map[string]string{
 		``:                  `null`,
 		`null`:              `null`,
 		`{}`:                `null`,
@@ -193,7 +196,9 @@ func TestAppendURIComponent_EscapesAsABrowser(t *testing.T) {
 
 // FuzzQRCode checks that the URL of a QR code contains the escaped short link, whatever that is.
 func FuzzQRCode(f *testing.F) {
-	for _, short := range []string{"https://hoko.to/abc123", "HTTPS://Hoko.TO:443/a?x=1#f", "https://u:p@hoko.to/", "//hoko.to", "", "https://روابط.example/عرض?a=%20", "a\x00\"<&>", "https://[::1]:8080/?#", "https://a/-_.!~*'();/?:@&=+$,[]^`{|}"} {
+	for _, short := range []string{"https://hoko.to/abc123", "HTTPS://Hoko.TO:443/a?x=1#f", "https://u:p@hoko.to/",
+		"//hoko.to", "", "https://روابط.example/عرض?a=%20", "a\x00\"<&>", "https://[::1]:8080/?#",
+		"https://a/-_.!~*'();/?:@&=+$,[]^`{|}"} {
 		f.Add(short)
 	}
 	f.Fuzz(func(t *testing.T, short string) {
@@ -211,7 +216,8 @@ func FuzzQRCode(f *testing.F) {
 		}
 		address, fragment, _ := strings.Cut(short, "#")
 		marked, ofMarked, _ := strings.Cut(withQR(short), "#")
-		if fragment != ofMarked || !strings.HasPrefix(marked, address) || !strings.HasSuffix(marked, "qr=1") || !strings.Contains(marked, "?") {
+		if fragment != ofMarked || !strings.HasPrefix(marked, address) || !strings.HasSuffix(marked, "qr=1") ||
+			!strings.Contains(marked, "?") {
 			t.Errorf("%q became %q", short, withQR(short))
 		}
 	})
@@ -225,8 +231,10 @@ func FuzzResponse(f *testing.F) {
 	f.Add("a", "b", `["source"]`, "c", `{}`, int64(1))
 	f.Add("a", "b", `{"source":"a"`, "c", `{}`, int64(1))
 	f.Fuzz(func(t *testing.T, id, short, utm, name, metadata string, amount int64) {
-		r := &Recorded{ClickID: &id, Link: Link{ID: id, URL: short, ShortURL: short, Title: &name, UTM: json.RawMessage(utm), CreatedAt: time.Unix(amount%1e9, amount%1e9)},
-			Customer: Customer{ID: id, Name: name, Email: &name, ExternalID: id}, Amount: amount, Currency: "usd", EventName: name}
+		r := &Recorded{ClickID: &id, Link: Link{ID: id, URL: short, ShortURL: short, Title: &name,
+			UTM: json.RawMessage(utm), CreatedAt: time.Unix(amount%1e9, amount%1e9)},
+			Customer: Customer{ID: id, Name: name, Email: &name, ExternalID: id}, Amount: amount, Currency: "usd",
+			EventName: name}
 		if m, err := Decode([]byte(with("metadata", metadata))); err == nil { // other metadata is never stored
 			r.Metadata = m.Metadata
 		}
@@ -251,7 +259,9 @@ func FuzzResponse(f *testing.F) {
 		}
 		valid := func(text string) string { return strings.ToValidUTF8(text, "") }
 		plain := func(text string) string { return strings.ReplaceAll(valid(text), "\ufffd", "") }
-		if plain(got.Click.ID) != plain(id) || plain(got.Link.ShortURL) != plain(short) || plain(got.Customer.Name) != plain(name) || plain(got.Customer.Email) != plain(name) || got.Sale.Amount != amount {
+		if plain(got.Click.ID) != plain(id) || plain(got.Link.ShortURL) != plain(short) ||
+			plain(got.Customer.Name) != plain(name) || plain(got.Customer.Email) != plain(name) ||
+			got.Sale.Amount != amount {
 			t.Errorf("%+v became %s", r, body)
 		}
 		if want := string(r.Metadata); want != "" && string(got.Sale.Metadata) != want {
