@@ -27,16 +27,16 @@ func RetryAfter(d time.Duration) int64 { return max(1, Seconds(d)) }
 const maxBacklog = 30 * time.Second
 
 // SetBacklog sets the Retry-After of a 503 to the expected wait plus jitter, in whole seconds from
-// 1 to 30. The jitter is up to a quarter of the wait, but at least up to two seconds, so that
-// clients that were rejected at the same time do not retry at the same time.
+// 1 to 30. The jitter is at most a quarter of the wait or two seconds, whichever is longer. It
+// keeps clients that were rejected at the same time from retrying at the same time.
 func SetBacklog(h http.Header, wait time.Duration) {
 	wait = min(wait, maxBacklog*4/5)
 	seconds := RetryAfter(wait + rand.N(max(wait/4, 2*time.Second)))
 	h.Set("Retry-After", strconv.FormatInt(seconds, 10))
 }
 
-// SetRetryAfter sets the Retry-After of a 503 as SetBacklog does for an empty backlog. It does
-// nothing if the status differs or the header is already set.
+// SetRetryAfter sets the Retry-After of a 503 as SetBacklog does for an empty backlog, unless the
+// header is already set. It ignores other statuses.
 func SetRetryAfter(h http.Header, status int) {
 	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
 		SetBacklog(h, 0)

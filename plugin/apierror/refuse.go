@@ -17,13 +17,13 @@ const (
 	lingerBytes = 8 << 20
 )
 
-// Refuse answers a request whose body is not needed, without waiting for more than 200 ms for that
-// body. It calls write once, which must write the whole response. The connection stays open if the
-// body has at most 64 KiB and arrives within 200 ms. Otherwise, or if the client expects a 100
-// Continue, the connection closes after the response, in a way that lets a client that is still
-// sending read the response.
+// Refuse answers a request whose body is not needed, and waits for that body for at most 200 ms. It
+// calls write, which must write the whole response. The connection stays open if the body has at
+// most 64 KiB and arrives in time, unless the client expects a 100 Continue. Otherwise, it closes
+// after the response. Refuse then reads up to 8 MiB for at most a second, so that a client that is
+// still sending can read the response.
 //
-// Without Refuse, net/http reads up to 256 KiB of the unread body before it sends a response, no
+// Without Refuse, net/http reads up to 256 KiB of an unread body before it sends a response, no
 // matter how long that takes. HTTP/2 and HTTP/3 end the stream instead and need no help.
 func Refuse(w http.ResponseWriter, r *http.Request, write func()) {
 	if r.ProtoMajor != 1 || r.ContentLength == 0 {
@@ -64,9 +64,9 @@ func bodyArrives(rc *http.ResponseController, r *http.Request) bool {
 
 // closeGently makes net/http close the writing side of the connection half a second before the
 // rest. A full close while the client is still sending resets the connection, and the client may
-// see the reset before the response. net/http delays the close itself if the body is unread, but it
-// does not recognize wrapped bodies and writers. A MaxBytesReader over its limit asks for the same
-// delay.
+// see the reset before the response. net/http closes gently by itself if the body is unread, but
+// does not recognize wrapped bodies and writers. A MaxBytesReader over its limit makes it do so for
+// the innermost writer.
 func closeGently(w http.ResponseWriter) {
 	for {
 		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -79,8 +79,7 @@ func closeGently(w http.ResponseWriter) {
 	_, _ = overLimit.Read(make([]byte, 1)) // exceeds the limit
 }
 
-// linger reads what the client still sends: some clients read no response before they have sent
-// all.
+// linger reads what the client still sends, because some clients send everything before they read.
 func linger(rc *http.ResponseController, body io.Reader) {
 	if rc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return

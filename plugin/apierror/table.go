@@ -7,8 +7,8 @@ type Error struct {
 	body   []byte
 }
 
-// The errors of docs/api.md. WriteMissingScopes and WriteRateLimitExceeded add a member to the
-// body.
+// The errors of docs/api.md. WriteMissingScopes and WriteRateLimitExceeded write their rows with
+// one more member.
 var (
 	InvalidRequest      = row(400, "Invalid request", "طلب غير صالح")
 	InvalidKey          = row(401, "Invalid API key", "مفتاح API غير صالح")

@@ -31,8 +31,7 @@ func WriteMissingScopes(w http.ResponseWriter, missing []string) {
 	write(w, MissingScopes.Status, append(body, `]}`...))
 }
 
-// WriteRateLimitExceeded writes a 429 whose body and Retry-After say when to retry, in seconds
-// rounded as by RetryAfter.
+// WriteRateLimitExceeded writes a 429. Its body and its Retry-After contain RetryAfter(retryAfter).
 func WriteRateLimitExceeded(w http.ResponseWriter, retryAfter time.Duration) {
 	seconds := RetryAfter(retryAfter)
 	w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))

@@ -23,8 +23,8 @@ func (l Limit) MarshalJSON() ([]byte, error) {
 	return json.Marshal(c)
 }
 
-// UnmarshalJSON reads the output of MarshalJSON. The period may also be a string in the form of
-// Parse, such as "1m". A burst that is missing or 0 equals the rate. Unknown members are errors.
+// UnmarshalJSON reads the output of MarshalJSON. The period may also be a string in the units of
+// Parse, such as "1m30s". A burst that is missing or 0 equals the rate. Unknown members are errors.
 // The result may be invalid: see Validate.
 func (l *Limit) UnmarshalJSON(text []byte) error {
 	var c config

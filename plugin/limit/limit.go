@@ -17,9 +17,9 @@ import (
 // minute with a burst of 600 admits up to 1,199 requests in the minute that begins with a full
 // bucket. The zero Limit means no limit and is not valid.
 type Limit struct {
-	Rate   int           // requests per Period
-	Period time.Duration // at least MinPeriod
-	Burst  int           // max requests at the same time
+	Rate   int           // requests per Period, up to MaxRate
+	Period time.Duration // MinPeriod to MaxPeriod
+	Burst  int           // max requests at the same time, up to MaxRate
 }
 
 // Bounds of a valid Limit. Within them, GCRA is exact in a Redis script, which computes in doubles

@@ -57,7 +57,7 @@ func NewHandler(o HandlerOptions) (*Handler, error) {
 	return &Handler{recorder: o.Recorder, bodyTimeout: o.BodyTimeout, logger: o.Logger, required: required}, nil
 }
 
-// ServeHTTP calls Serve, logs rejections and failures, and answers the failures.
+// ServeHTTP calls Serve, answers failures, and logs failures and rejections.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rejected, err := h.Serve(w, r)
 	if failure, ok := errors.AsType[*apierror.Failure](err); ok {
@@ -74,9 +74,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Serve records the sale and answers 201, or answers a 4xx and returns it as a Rejection if the
-// request is at fault. It returns a 5xx as an *apierror.Failure for the caller to answer, and sets
-// only its Hoko-Sale-Id and Retry-After headers. The context must have a key of apikey.NewContext.
+// Serve records the sale and answers 201. If the request is at fault, it answers a 4xx and returns
+// it as a Rejection. It does not answer a 5xx: it sets Hoko-Sale-Id or Retry-After and returns an
+// *apierror.Failure. The context must have a verified key: see apikey.NewContext.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (*Rejection, error) {
 	key, ok := apikey.FromContext(r.Context())
 	if !ok {

@@ -40,9 +40,10 @@ const (
 	value
 )
 
-// Fingerprint returns a SHA-256 that only equal requests share. Requests are compared after
-// defaults: white space, member order and unknown members do not matter. An absent e-mail address
-// or avatar differs from null. Metadata is compared by value, and its numbers by their text.
+// Fingerprint returns a SHA-256 that is the same for two requests if and only if they are equal.
+// They are compared after defaults: white space, member order and unknown members do not matter. An
+// absent e-mail address or avatar differs from null. Metadata is compared by value, and its numbers
+// by their text.
 func (r *Request) Fingerprint() [sha256.Size]byte {
 	b := make([]byte, 0, 512+len(r.Metadata))
 	b = append(b, fingerprintVersion)

@@ -15,10 +15,10 @@ import (
 const wholeBody = "body"
 
 // InvalidError reports which member of a request is wrong and why. Its text is the value of the
-// Hoko-Reason header. It is ASCII and, because it is logged, has no value that the client sent.
+// Hoko-Reason header. It is ASCII and contains no value that the client sent, because it is logged.
 type InvalidError struct {
 	Member string // a member in docs/api.md, "Idempotency-Key" or "body"
-	Reason string
+	Reason string // such as "must be a string"
 }
 
 // Error returns the member and the reason.
@@ -26,8 +26,8 @@ func (e *InvalidError) Error() string { return e.Member + ": " + e.Reason }
 
 func invalid(member, reason string) error { return &InvalidError{member, reason} }
 
-// unattributed returns the InvalidError of a request for which the store returned why, which is an
-// ErrUnattributed: no lead or click attributes the sale, or only one whose link is gone.
+// unattributed returns the InvalidError of a sale that nothing attributes. why is an
+// ErrUnattributed.
 func unattributed(req *Request, why error) error {
 	switch {
 	case errors.Is(why, ErrNoSource):

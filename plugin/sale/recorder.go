@@ -12,30 +12,31 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Errors of a Store besides *UnknownOutcomeError. A Store may wrap them. After any of these and any
-// other error except *UnknownOutcomeError, nothing was written.
+// Errors of a Store besides *UnknownOutcomeError. A Store may wrap them. Any other error means that
+// the database rejected the sale. After all errors except *UnknownOutcomeError, nothing was
+// written.
 var (
 	// ErrUnattributed means that no lead or click attributes the sale.
 	ErrUnattributed = errors.New("nothing attributes the sale")
-	// ErrNoSource is the ErrUnattributed of a database that has no link, or neither click nor lead.
+	// ErrNoSource is the ErrUnattributed of every sale while there is no link, or neither click nor
+	// lead.
 	ErrNoSource = fmt.Errorf("%w: there is no link yet, or neither click nor lead", ErrUnattributed)
 	// ErrIdempotencyMismatch means that the idempotency key belongs to a different request.
 	ErrIdempotencyMismatch = errors.New("idempotency key was used with a different request")
-	// ErrNotRecorded means that nothing was or will be written, so that the caller may safely
-	// retry.
+	// ErrNotRecorded means that nothing was written and nothing will be. The caller may retry.
 	ErrNotRecorded = errors.New("sale was not recorded")
 )
 
-// Store records sales. It records those with the same workspace and idempotency key one at a time.
+// Store records sales, those with the same workspace and idempotency key one at a time.
 type Store interface {
 	// Record commits the sale and returns it as committed, or returns one of the errors above. It
 	// returns by ctx's deadline, which does not abort a sale that has been sent to the database.
 	Record(ctx context.Context, s *Sale) (*Recorded, error)
 }
 
-// NotRecordedError is an ErrNotRecorded with the time after which a retry may succeed.
+// NotRecordedError is an ErrNotRecorded with the wait that a retry can expect.
 type NotRecordedError struct {
-	RetryAfter time.Duration // the expected wait, without jitter
+	RetryAfter time.Duration // without jitter
 	Cause      error         // wraps ErrNotRecorded
 }
 
@@ -63,8 +64,7 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Cause }
 type RecorderOptions struct {
 	// Timeout is the max time that Record takes, including time in the queue. Default: 10 s.
 	Timeout time.Duration
-	// Logger receives the sales that were recorded after their caller went away. Default:
-	// discarded.
+	// Logger receives sales that are recorded after their caller went away. Default: discarded.
 	Logger *slog.Logger
 	// Metrics registers the metrics of sales. Default: they are not registered.
 	Metrics prometheus.Registerer
@@ -101,9 +101,9 @@ func NewRecorder(store Store, o RecorderOptions) (*Recorder, error) {
 	return &Recorder{store: store, timeout: o.Timeout, logger: o.Logger, metrics: newMetrics(o.Metrics)}, nil
 }
 
-// Record records the request as a new sale, or returns the earlier sale with this idempotency key,
-// which is "" if none was sent. Its errors are those of Store.Record. Canceling ctx does not abort
-// it; only the Recorder's timeout does.
+// Record records the request as a sale of the workspace. If idempotencyKey is not "" and belongs to
+// an earlier sale of an equal request, Record returns that sale. Its errors are those of
+// Store.Record. Canceling ctx does not abort it; only the timeout of the Recorder does.
 func (r *Recorder) Record(
 	ctx context.Context, workspaceID string, req *Request, idempotencyKey string,
 ) (*Recorded, error) {

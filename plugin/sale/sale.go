@@ -50,7 +50,7 @@ const (
 	LatestLead Attribution = "latest-lead"
 )
 
-// Recorded is a committed sale, with what its response contains.
+// Recorded is a committed sale with the content of its response.
 type Recorded struct {
 	SaleID      uuid.UUID
 	Attribution Attribution
@@ -64,7 +64,7 @@ type Recorded struct {
 	Replayed    bool   // an earlier request with this idempotency key recorded it
 }
 
-// Link is the short link that earned the sale.
+// Link is the short link that earned the sale. A nil member is null in the response.
 type Link struct {
 	ID, URL, ShortURL         string
 	Title, Description, Image *string
@@ -74,7 +74,7 @@ type Link struct {
 	CreatedAt                 time.Time
 }
 
-// Customer is the customer after the sale.
+// Customer is the customer after the sale. A nil member is null in the response.
 type Customer struct {
 	ID, Name             string
 	Email, Phone, Avatar *string
