@@ -63,13 +63,11 @@ func parseAmount(number []byte) (amount int64, fault string) {
 	return amount, ""
 }
 
-// maxExponent is the largest exponent that cutExponent returns. No body has enough digits to offset
-// it.
+// maxExponent is the largest exponent that cutExponent returns. Bodies are too short to offset it.
 const maxExponent = 1 << 40
 
 // cutExponent splits the text of a JSON number into mantissa and exponent: 0 if there is none, and
-// at most ±maxExponent. It never expands a number, so that 1e999999999 costs no more than any 11
-// bytes.
+// at most ±maxExponent. It never expands a number such as 1e999999999.
 func cutExponent(number []byte) (mantissa []byte, exponent int64) {
 	e := bytes.IndexAny(number, "eE")
 	if e < 0 {

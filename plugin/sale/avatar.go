@@ -87,11 +87,12 @@ func validHostport(hostport string) bool {
 	if _, err := netip.ParseAddr(host); err == nil { // IPv4, as host has no colon
 		return true
 	}
-	// RFC 1123 does not allow underscores, but DNS and browsers do, and names of buckets have them.
+	// RFC 1123 does not allow underscores, but DNS and browsers do, for example in hosts of
+	// buckets.
 	return validHostname(strings.ReplaceAll(strings.TrimSuffix(host, "."), "_", "x"))
 }
 
-// validIPv6 reports whether literal is an IPv6 address without a zone, which only one host knows.
+// validIPv6 reports whether literal is an IPv6 address. It rejects zones: they are local to a host.
 func validIPv6(literal string) bool {
 	address, err := netip.ParseAddr(literal)
 	return err == nil && address.Is6() && address.Zone() == ""

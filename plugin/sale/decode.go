@@ -30,7 +30,7 @@ func Decode(body []byte) (*Request, error) {
 // decoders pools decoders and their buffers.
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// decoder reads one body token by token. jsontext checks the JSON, and decoder the members.
+// decoder reads one body token by token. jsontext checks the JSON; the methods check the members.
 type decoder struct {
 	json    jsontext.Decoder
 	source  bytes.Buffer // jsontext reads a bytes.Buffer in place
@@ -262,6 +262,6 @@ func hasNUL(quoted []byte) bool {
 		if bytes.HasPrefix(quoted, []byte("u0000")) {
 			return true
 		}
-		quoted = quoted[1:] // it may be a backslash itself
+		quoted = quoted[1:] // the escaped character
 	}
 }

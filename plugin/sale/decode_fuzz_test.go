@@ -50,23 +50,23 @@ func sameValues(t *testing.T, r *Request, members map[string]json.RawMessage) {
 	} {
 		if want := stringValue(t, members[c.member]); want == nil && c.got != c.missing ||
 			want != nil && c.got != *want {
-			t.Errorf("%s is %q, sent was %s", c.member, c.got, members[c.member])
+			t.Errorf("%s is %q, not %s", c.member, c.got, members[c.member])
 		}
 	}
 	if want := stringValue(t, members["currency"]); want == nil && r.Currency != "usd" ||
 		want != nil && !strings.EqualFold(*want, r.Currency) {
-		t.Errorf("currency is %q, sent was %s", r.Currency, members["currency"])
+		t.Errorf("currency is %q, not %s", r.Currency, members["currency"])
 	}
 	for member, got := range map[string]Optional{"customerEmail": r.CustomerEmail, "customerAvatar": r.CustomerAvatar} {
 		raw, given := members[member]
 		if got.Given != given || !reflect.DeepEqual(got.Value, stringValue(t, raw)) {
-			t.Errorf("%s is %+v, sent was %s", member, got, raw)
+			t.Errorf("%s is %+v, not %s", member, got, raw)
 		}
 	}
 	var amount float64 // holds every amount exactly
 	if err := json.Unmarshal(members["amount"], &amount); err != nil || amount != float64(r.Amount) ||
 		r.Amount < 0 || r.Amount > maxAmount {
-		t.Errorf("amount is %d, sent was %s: %v", r.Amount, members["amount"], err)
+		t.Errorf("amount is %d, not %s: %v", r.Amount, members["amount"], err)
 	}
 	var metadata bytes.Buffer
 	if raw := members["metadata"]; raw != nil && string(raw) != "null" {
@@ -75,7 +75,7 @@ func sameValues(t *testing.T, r *Request, members map[string]json.RawMessage) {
 		}
 	}
 	if !bytes.Equal(metadata.Bytes(), r.Metadata) || len(r.Metadata) > maxMetadata {
-		t.Errorf("metadata is %s, sent was %s", r.Metadata, members["metadata"])
+		t.Errorf("metadata is %s, not %s", r.Metadata, members["metadata"])
 	}
 }
 

@@ -57,8 +57,7 @@ func TestEmail_AcceptsValidAddresses(t *testing.T) {
 	checkMember(t, "customerEmail", emailFault, field, goodEmails, badEmails)
 }
 
-// checkMember checks that Decode keeps the good values of a member as sent and rejects the bad
-// ones.
+// checkMember checks that Decode keeps good values of a member as sent and rejects bad ones.
 func checkMember(
 	t *testing.T, member string, fault func(string) string, field func(*Request) Optional, good, bad []string,
 ) {

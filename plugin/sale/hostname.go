@@ -15,8 +15,8 @@ const (
 )
 
 // validHostname reports whether name is a hostname without a trailing dot. Labels are letters,
-// digits and inner hyphens (RFC 1123), or U-labels or A-labels of IDNA2008, in any case. The last
-// label must not be all digits, so that no name looks like an IPv4 address.
+// digits and inner hyphens (RFC 1123), or U-labels or A-labels of IDNA2008. The letter case does
+// not matter. The last label must not be all digits, so that no name looks like an IPv4 address.
 func validHostname(name string) bool {
 	plain := true
 	last := ""
@@ -72,8 +72,7 @@ const acePrefix = "xn--"
 
 // registrable checks what a registry checks (RFC 5891, 4): normalization, joiners, a leading mark,
 // the Bidi rule and lengths. It implements UTS 46, which allows more code points than IDNA2008:
-// permittedLabel rejects those. Its hyphen rule is off, because it rejects plain labels such as
-// r3---sn.
+// permittedLabel rejects those. Its hyphen rule is off, as it rejects labels such as r3---sn.
 var registrable = idna.New(idna.ValidateForRegistration(), idna.StrictDomainName(false), idna.CheckHyphens(false))
 
 // validIDN reports whether each label of name is plain ASCII, a valid U-label or the A-label of
@@ -121,8 +120,8 @@ var letterDigits = []*unicode.RangeTable{
 	unicode.Ll, unicode.Lu, unicode.Lo, unicode.Nd, unicode.Lm, unicode.Mn, unicode.Mc,
 }
 
-// disallowed holds exceptions (2.6), combining marks for symbols and musical symbols (2.4), and the
-// Hangul Jamo of old syllables (2.9).
+// disallowed holds, by section of RFC 5892, exceptions (2.6), combining marks for symbols and
+// musical symbols (2.4), and the Hangul Jamo of old syllables (2.9).
 var disallowed = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{0x0640, 0x0640, 1}, {0x07fa, 0x07fa, 1},

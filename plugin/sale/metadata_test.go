@@ -174,13 +174,12 @@ func TestMetadata_HasTheBoundsOfADouble(t *testing.T) {
 			t.Errorf("%.60s… %q", number, fault)
 		}
 		if got := heldByDouble(number); got != want {
-			t.Errorf("strconv holds %.60s…: %v", number, got)
+			t.Errorf("a double holds %.60s…: %v", number, got)
 		}
 	}
 }
 
-// heldByDouble reports whether strconv reads number as neither infinity nor, if it is nonzero,
-// zero.
+// heldByDouble reports whether strconv reads number as finite and, if it is nonzero, as nonzero.
 func heldByDouble(number string) bool {
 	double, err := strconv.ParseFloat(number, 64)
 	mantissa, _, _ := strings.Cut(strings.ToLower(number), "e")

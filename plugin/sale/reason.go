@@ -26,8 +26,7 @@ func (e *InvalidError) Error() string { return e.Member + ": " + e.Reason }
 
 func invalid(member, reason string) error { return &InvalidError{member, reason} }
 
-// unattributed returns the InvalidError of a sale that nothing attributes. why is an
-// ErrUnattributed.
+// unattributed returns the InvalidError for why, which says that nothing attributes the sale.
 func unattributed(req *Request, why error) error {
 	switch {
 	case errors.Is(why, ErrNoSource):
@@ -55,7 +54,8 @@ const maxNesting = 10_000
 
 var byteOrderMark = []byte("\uFEFF")
 
-// malformed returns the InvalidError for an error of jsontext, which quotes the client's values.
+// malformed returns the InvalidError for an error of jsontext, which may quote values of the
+// client.
 func (d *decoder) malformed(err error) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		return duplicate(err)

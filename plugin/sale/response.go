@@ -71,7 +71,7 @@ func appendNullable(dst []byte, text *string) []byte {
 	return appendString(dst, *text)
 }
 
-// appendString escapes only what JSON requires, and so neither &, < and > nor non-ASCII.
+// appendString escapes only what JSON requires. It keeps &, <, > and non-ASCII.
 func appendString[T string | []byte](dst []byte, text T) []byte {
 	dst, _ = jsontext.AppendQuote(dst, text) // an error means invalid UTF-8, which becomes U+FFFD
 	return dst
