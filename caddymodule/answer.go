@@ -21,7 +21,7 @@ func markOwn(w http.ResponseWriter, r *http.Request) {
 func refuse(w http.ResponseWriter, r *http.Request, cause string, write func()) {
 	markOwn(w, r)
 	logCause(r, cause, "")
-	apierror.Refuse(w, r, write)
+	apierror.RespondEarly(w, r, write)
 }
 
 // causeVar is the variable of a request that holds the cause in its line in the access log.

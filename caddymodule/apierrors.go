@@ -40,7 +40,7 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	}
 	markOwn(w, r)
 	logError(r, err)
-	apierror.Refuse(w, r, func() { apierror.Write(w, row) })
+	apierror.RespondEarly(w, r, func() { apierror.Write(w, row) })
 	return nil
 }
 

@@ -14,7 +14,7 @@ const ContentType = "application/json; charset=utf-8"
 const Reason = "Hoko-Reason"
 
 // Write writes e as the response: status, headers and body. A 503 gets a Retry-After unless the
-// header is already set. Write does not read the request's body: see Refuse.
+// header is already set. Write does not read the request's body: see RespondEarly.
 func Write(w http.ResponseWriter, e *Error) { write(w, e.Status, e.body) }
 
 // WriteMissingScopes writes a 403 that lists the scopes that the key lacks, in the order given.

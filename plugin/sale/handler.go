@@ -63,7 +63,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if failure, ok := errors.AsType[*apierror.Failure](err); ok {
 		h.logger.LogAttrs(r.Context(), slog.LevelError, "sale failed",
 			slog.Int("status", failure.Err.Status), slog.Any("error", failure.Cause))
-		apierror.Refuse(w, r, func() { apierror.Write(w, failure.Err) })
+		apierror.RespondEarly(w, r, func() { apierror.Write(w, failure.Err) })
 	}
 	if rejected != nil {
 		key, _ := apikey.FromContext(r.Context())
@@ -190,14 +190,14 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, rejected *rejec
 	if rejected.reason != "" {
 		w.Header().Set(apierror.Reason, rejected.reason)
 	}
-	apierror.Refuse(w, r, func() { apierror.Write(w, rejected.err) })
+	apierror.RespondEarly(w, r, func() { apierror.Write(w, rejected.err) })
 	return &Rejection{rejected.err.Status, rejected.cause, rejected.reason}
 }
 
 // rejectScopes answers and counts a 403. A route may not require the scope in its api_key_auth.
 func (h *Handler) rejectScopes(w http.ResponseWriter, r *http.Request, missing []string) *Rejection {
 	h.recorder.metrics.rejections[causeScopes].Inc()
-	apierror.Refuse(w, r, func() {
+	apierror.RespondEarly(w, r, func() {
 		w.Header().Set("WWW-Authenticate", apikey.ScopeChallenge(missing))
 		apierror.WriteMissingScopes(w, missing)
 	})

@@ -10,7 +10,7 @@ import (
 )
 
 // Times are those of a fake clock.
-func TestRefuse_WaitsAtMost200msForTheBody(t *testing.T) {
+func TestRespondEarly_WaitsAtMost200msForTheBody(t *testing.T) {
 	for name, upload := range map[string]struct {
 		head string
 		late time.Duration // until the body "hello" follows; 0 = never
@@ -28,7 +28,7 @@ func TestRefuse_WaitsAtMost200msForTheBody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				conn := servePipe(t, refusing(true))
+				conn := servePipe(t, rejecting(true))
 				start := time.Now()
 				send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\n"+upload.head+"\r\n\r\n")
 				if upload.late > 0 {
@@ -46,9 +46,9 @@ func TestRefuse_WaitsAtMost200msForTheBody(t *testing.T) {
 	}
 }
 
-func TestRefuse_ClosesWithinTwoSeconds(t *testing.T) {
+func TestRespondEarly_ClosesWithinTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := servePipe(t, refusing(true))
+		conn := servePipe(t, rejecting(true))
 		send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n")
 		answers := bufio.NewReader(conn)
 		receive(t, answers)
@@ -63,12 +63,12 @@ func TestRefuse_ClosesWithinTwoSeconds(t *testing.T) {
 }
 
 // A read timeout cancels the context of every later request of its connection.
-func TestRefuse_ClosesAfterAnEarlierTimeout(t *testing.T) {
+func TestRespondEarly_ClosesAfterAnEarlierTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := servePipe(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 			r.Body.Read(make([]byte, 1)) // times out
-			Refuse(w, r, func() { Write(w, InvalidKey) })
+			RespondEarly(w, r, func() { Write(w, InvalidKey) })
 		}))
 		send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
 		time.AfterFunc(1100*time.Millisecond, func() { conn.Write([]byte("hello")) })

@@ -19,8 +19,8 @@ import (
 // hangGuard fails a test that gets no response.
 const hangGuard = 20 * time.Second
 
-// servers are those that Refuse must work on. Middleware such as Caddy's may wrap body and writer,
-// and so hide them from net/http.
+// servers are those that RespondEarly must work on. Middleware such as Caddy's may wrap body and
+// writer, and so hide them from net/http.
 var servers = []struct {
 	name            string
 	secure, wrapped bool
@@ -37,14 +37,14 @@ func (w wrappedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 type wrappedBody struct{ io.ReadCloser }
 
-// refusing answers every request with 401 without reading its body.
-func refusing(wrapped bool) http.Handler {
+// rejecting answers every request with 401 without reading its body.
+func rejecting(wrapped bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if wrapped {
 			r.Body = wrappedBody{r.Body}
 			w = wrappedWriter{wrappedWriter{w}}
 		}
-		Refuse(w, r, func() { Write(w, InvalidKey) })
+		RespondEarly(w, r, func() { Write(w, InvalidKey) })
 	})
 }
 
@@ -72,9 +72,9 @@ func serve(t *testing.T, h http.Handler, secure bool) (dial func() net.Conn) {
 	}
 }
 
-func TestRefuse_AnswersAfterOnlyTheHead(t *testing.T) {
+func TestRespondEarly_AnswersAfterOnlyTheHead(t *testing.T) {
 	for _, server := range servers {
-		dial := serve(t, refusing(server.wrapped), server.secure)
+		dial := serve(t, rejecting(server.wrapped), server.secure)
 		for _, head := range []string{
 			"Content-Length: 10",
 			"Content-Length: 70000",
@@ -97,9 +97,9 @@ func TestRefuse_AnswersAfterOnlyTheHead(t *testing.T) {
 	}
 }
 
-func TestRefuse_KeepsAConnectionWhoseBodyHasArrived(t *testing.T) {
+func TestRespondEarly_KeepsTheConnection(t *testing.T) {
 	for _, server := range servers {
-		dial := serve(t, refusing(server.wrapped), server.secure)
+		dial := serve(t, rejecting(server.wrapped), server.secure)
 		for name, rest := range map[string]string{
 			"no body":         "\r\n",
 			"Content-Length":  "Content-Length: 5\r\n\r\nhello",
@@ -123,7 +123,7 @@ func TestRefuse_KeepsAConnectionWhoseBodyHasArrived(t *testing.T) {
 }
 
 // Many clients read no response before they have sent everything. They lose it if a write fails.
-func TestRefuse_LetsAClientFinishItsUpload(t *testing.T) {
+func TestRespondEarly_LetsAClientFinishItsUpload(t *testing.T) {
 	const size = 3 << 20
 	block := strings.Repeat("x", 1<<10)
 	uploads := map[string]func(*bufio.Writer){
@@ -142,7 +142,7 @@ func TestRefuse_LetsAClientFinishItsUpload(t *testing.T) {
 		},
 	}
 	for _, server := range servers {
-		dial := serve(t, refusing(server.wrapped), server.secure)
+		dial := serve(t, rejecting(server.wrapped), server.secure)
 		for name, upload := range uploads {
 			t.Run(server.name+"/"+name, func(t *testing.T) {
 				conn := dial()
@@ -161,11 +161,11 @@ func TestRefuse_LetsAClientFinishItsUpload(t *testing.T) {
 }
 
 // A connection that closes with unread data is reset. The end of the stream must come first.
-func TestRefuse_EndsTheStreamBeforeItResets(t *testing.T) {
+func TestRespondEarly_EndsTheStreamBeforeItResets(t *testing.T) {
 	for _, server := range servers {
 		t.Run(server.name, func(t *testing.T) {
 			t.Parallel()
-			conn := serve(t, refusing(server.wrapped), server.secure)()
+			conn := serve(t, rejecting(server.wrapped), server.secure)()
 			send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"+
 				strings.Repeat("x", 32<<10))
 			answers := bufio.NewReader(conn)
@@ -177,14 +177,14 @@ func TestRefuse_EndsTheStreamBeforeItResets(t *testing.T) {
 	}
 }
 
-func TestRefuse_ClosesAfterAnUnreadableBody(t *testing.T) {
+func TestRespondEarly_ClosesAfterAnUnreadableBody(t *testing.T) {
 	for name, body := range map[string]string{
 		"corrupt chunk": "Transfer-Encoding: chunked\r\n\r\nno chunk\r\n\r\n",
 		"too long":      "Content-Length: 65537\r\n\r\n" + strings.Repeat("x", 65537),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn := serve(t, refusing(false), false)()
+			conn := serve(t, rejecting(false), false)()
 			send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\n"+body)
 			if res := receive(t, bufio.NewReader(conn)); !res.Close {
 				t.Error("the connection is kept")
@@ -193,8 +193,8 @@ func TestRefuse_ClosesAfterAnUnreadableBody(t *testing.T) {
 	}
 }
 
-func TestRefuse_KeepsHTTP2Connections(t *testing.T) {
-	server := httptest.NewUnstartedServer(refusing(true))
+func TestRespondEarly_KeepsHTTP2Connections(t *testing.T) {
+	server := httptest.NewUnstartedServer(rejecting(true))
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
@@ -228,10 +228,10 @@ func TestRefuse_KeepsHTTP2Connections(t *testing.T) {
 }
 
 // A deadline that stays set would limit what middleware reads later.
-func TestRefuse_ClearsItsDeadline(t *testing.T) {
+func TestRespondEarly_ClearsItsDeadline(t *testing.T) {
 	w := &deadlineRecorder{ResponseRecorder: httptest.NewRecorder()}
 	r := httptest.NewRequest("POST", "/", strings.NewReader("hello"))
-	Refuse(w, r, func() { Write(w, InvalidKey) })
+	RespondEarly(w, r, func() { Write(w, InvalidKey) })
 	if len(w.deadlines) != 2 || w.deadlines[0].IsZero() || !w.deadlines[1].IsZero() {
 		t.Errorf("deadlines %v, want one that is cleared", w.deadlines)
 	}
@@ -247,12 +247,12 @@ func (w *deadlineRecorder) SetReadDeadline(deadline time.Time) error {
 	return nil
 }
 
-func TestRefuse_WorksWithoutWriterControls(t *testing.T) {
+func TestRespondEarly_WorksWithoutWriterControls(t *testing.T) {
 	w := httptest.NewRecorder()
 	bare := struct{ http.ResponseWriter }{w} // hides Flush and Unwrap
 	r := httptest.NewRequest("POST", "/", io.NopCloser(untouchable{t}))
 	r.ContentLength = -1
-	Refuse(bare, r, func() { Write(bare, InvalidKey) })
+	RespondEarly(bare, r, func() { Write(bare, InvalidKey) })
 	if w.Code != 401 || w.Header().Get("Connection") != "close" {
 		t.Errorf("%d, Connection %q", w.Code, w.Header().Get("Connection"))
 	}

@@ -17,15 +17,15 @@ const (
 	lingerBytes = 8 << 20
 )
 
-// Refuse answers a request whose body is not needed, and waits for that body for at most 200 ms. It
-// calls write, which must write the whole response. The connection stays open if the body has at
-// most 64 KiB and arrives in time, unless the client expects a 100 Continue. Otherwise, it closes
-// after the response. Refuse then reads up to 8 MiB for at most a second, so that a client that is
-// still sending can read the response.
+// RespondEarly answers a request whose body is not needed, and waits for that body for at most 200
+// ms. It calls write, which must write the whole response. The connection stays open if the body
+// has at most 64 KiB and arrives in time, unless the client expects a 100 Continue. Otherwise, it
+// closes after the response. RespondEarly then reads up to 8 MiB for at most a second, so that a
+// client that is still sending can read the response.
 //
-// Without Refuse, net/http reads up to 256 KiB of an unread body before it sends a response, no
-// matter how long that takes. HTTP/2 and HTTP/3 end the stream instead and need no help.
-func Refuse(w http.ResponseWriter, r *http.Request, write func()) {
+// Without RespondEarly, net/http reads up to 256 KiB of an unread body before it sends a response,
+// no matter how long that takes. HTTP/2 and HTTP/3 end the stream instead and need no help.
+func RespondEarly(w http.ResponseWriter, r *http.Request, write func()) {
 	if r.ProtoMajor != 1 || r.ContentLength == 0 {
 		write()
 		return
