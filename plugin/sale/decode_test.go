@@ -313,7 +313,8 @@ func BenchmarkDecode(b *testing.B) {
 func manyNames(n int) string {
 	var names strings.Builder
 	for i := range n {
-		names.WriteString(`"` + strings.Repeat("x", i%3) + string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune('a'+i/676)) + `":0,`)
+		names.WriteString(`"` + strings.Repeat("x", i%3) + string(rune('a'+i%26)) + string(rune('a'+i/26%26)) +
+			string(rune('a'+i/676)) + `":0,`)
 	}
 	return names.String()
 }

@@ -51,18 +51,9 @@ func newFixture(store storeFunc, bodyTimeout time.Duration) *fixture {
 		mu.Unlock()
 		return store(ctx, s)
 	}, RecorderOptions{Metrics: f.metrics})
-	f.Handler = newTestHandler(HandlerOptions{
-		Recorder: recorder, BodyTimeout: bodyTimeout, Logger: slog.New(slog.NewTextHandler(f.log, nil)),
-	})
+	logger := slog.New(slog.NewTextHandler(f.log, nil))
+	f.Handler = must(NewHandler(HandlerOptions{Recorder: recorder, BodyTimeout: bodyTimeout, Logger: logger}))
 	return f
-}
-
-func newTestHandler(o HandlerOptions) *Handler {
-	handler, err := NewHandler(o)
-	if err != nil {
-		panic(err)
-	}
-	return handler
 }
 
 // ServeHTTP adds a verified key, as api_key_auth does.
@@ -184,8 +175,10 @@ func TestHandler_DecidesInOrder(t *testing.T) {
 	}{
 		{"encoding before length", long, http.Header{"Content-Encoding": {"gzip"}}, 415, ""},
 		{"length before members", long, http.Header{"Idempotency-Key": {""}}, 413, ""},
-		{"members before idempotency key", `{"amount":-1}`, http.Header{"Idempotency-Key": {""}}, 400, "amount: must be a non-negative integer"},
-		{"idempotency key before the sale", aBody, http.Header{"Idempotency-Key": {""}}, 400, "Idempotency-Key: must be 1 to 255 printable ASCII characters"},
+		{"members before idempotency key", `{"amount":-1}`, http.Header{"Idempotency-Key": {""}}, 400,
+			"amount: must be a non-negative integer"},
+		{"idempotency key before the sale", aBody, http.Header{"Idempotency-Key": {""}}, 400,
+			"Idempotency-Key: must be 1 to 255 printable ASCII characters"},
 	} {
 		t.Run(request.name, func(t *testing.T) {
 			f := newFixture(recording, 0)
@@ -228,7 +221,7 @@ func TestHandler_KeepsTheConnectionAfterA4xx(t *testing.T) {
 func TestHandler_SharesTheMetricsOfItsRecorder(t *testing.T) {
 	f := newFixture(recording, 0)
 	f.post("", nil)
-	f.Handler = newTestHandler(HandlerOptions{Recorder: f.recorder})
+	f.Handler = must(NewHandler(HandlerOptions{Recorder: f.recorder}))
 	f.post("", nil)
 	if n := counterValues(t, f.metrics, "hoko_sale_refusals_total")[causeInvalid]; n != 2 {
 		t.Errorf("%v rejections by two handlers, want 2", n)

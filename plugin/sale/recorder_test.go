@@ -34,11 +34,14 @@ func failing(err error) storeFunc {
 }
 
 func newTestRecorder(store storeFunc, o RecorderOptions) *Recorder {
-	recorder, err := NewRecorder(store, o)
+	return must(NewRecorder(store, o))
+}
+
+func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	return recorder
+	return v
 }
 
 var aRequest = &Request{CustomerExternalID: "customer_123", Amount: 12900, Currency: "usd", EventName: "Purchase"}

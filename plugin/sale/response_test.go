@@ -225,9 +225,11 @@ func FuzzQRCode(f *testing.F) {
 
 // FuzzResponse checks that the response is JSON with the same values, whatever the row contains.
 func FuzzResponse(f *testing.F) {
-	f.Add("click_abc123", "https://hoko.to/abc123", `{"source":"a","medium":"","x":1}`, "John Doe", `{"a":1}`, int64(12900))
+	f.Add("click_abc123", "https://hoko.to/abc123", `{"source":"a","medium":"","x":1}`, "John Doe", `{"a":1}`,
+		int64(12900))
 	f.Add("", "", "", "\x00\u2028\"\\\xff", "", int64(0))
-	f.Add("<&>", "مرحبا", `{"source":"\ud800","campaign":null,"term":{"source":"b"},"source":"b"}`, "😀", `{"😀":[]}`, int64(maxAmount))
+	f.Add("<&>", "مرحبا", `{"source":"\ud800","campaign":null,"term":{"source":"b"},"source":"b"}`, "😀", `{"😀":[]}`,
+		int64(maxAmount))
 	f.Add("a", "b", `["source"]`, "c", `{}`, int64(1))
 	f.Add("a", "b", `{"source":"a"`, "c", `{}`, int64(1))
 	f.Fuzz(func(t *testing.T, id, short, utm, name, metadata string, amount int64) {
