@@ -17,8 +17,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// adoption is the SQL of docs/adopting.md: the tables of its site, what puts the
-// edge over them in one transaction, and what a flag in place of a time needs.
+// adoption is the SQL of docs/adopting.md: the tables of its site, what puts the edge over them in
+// one transaction, and what a flag in place of a time needs.
 type adoption struct {
 	tables string
 	steps  []string
@@ -84,7 +84,8 @@ func (a adoption) apply(t testing.TB, dsn string, edit func(string) string) harn
 	return d
 }
 
-// startAdopted starts an edge over the example's site, with the rights of docs/role.sql and no other.
+// startAdopted starts an edge over the example's site, with the rights of docs/role.sql and no
+// other.
 func startAdopted(t testing.TB, edit func(string) string) (*harness.Stack, adoption) {
 	t.Helper()
 	a, dsn, site := readAdoption(t), testenv.Database(t), harness.StartSite(t, nil)
@@ -94,7 +95,8 @@ func startAdopted(t testing.TB, edit func(string) string) (*harness.Stack, adopt
 	return &harness.Stack{Edge: e, DB: d, Site: site, DSN: dsn}, a
 }
 
-// soldTo is the answer to a sale of 100 over the example's views; link is 1 or 2, click and the customer's members are JSON.
+// soldTo is the answer to a sale of 100 over the example's views; link is 1 or 2, click and the
+// customer's members are JSON.
 func soldTo(customerID int, externalID, name, email, phone, click string, link int) string {
 	slug, title, utm, created := "a", `"A"`, `{"source":"mail"}`, "2024-01-02T03:04:05.5Z"
 	if link == 2 {
@@ -191,7 +193,7 @@ func TestSalesOverTheTablesOfASite(t *testing.T) {
 	t.Run("a customer that the site holds is waited for", func(t *testing.T) { sellWhileHeld(t, s, c) })
 	t.Run("401 once the site revokes", func(t *testing.T) {
 		s.DB.Exec("UPDATE site.teams SET suspended = true WHERE id = $1", teamID)
-		s.UntilRefused(t, c)
+		s.UntilRejected(t, c)
 		s.DB.Exec("UPDATE site.teams SET suspended = false WHERE id = $1", teamID)
 		for range 10_000 { // until the edge knows
 			if s.Sell(t, c, harness.ValidSale).StatusCode == 201 {
@@ -199,7 +201,7 @@ func TestSalesOverTheTablesOfASite(t *testing.T) {
 			}
 		}
 		s.DB.Exec("UPDATE site.tokens SET active = false WHERE label = 'all'")
-		s.UntilRefused(t, c)
+		s.UntilRejected(t, c)
 	})
 }
 
@@ -218,7 +220,8 @@ func tryCommands(t *testing.T, s *harness.Stack) {
 	}
 }
 
-// sellWhileHeld sells to customers that a transaction of the site's is creating or changing, until the edge waits for it.
+// sellWhileHeld sells to customers that a transaction of the site's is creating or changing, until
+// the edge waits for it.
 func sellWhileHeld(t *testing.T, s *harness.Stack, c *http.Client) {
 	for reference, change := range map[string]string{
 		"held new": `INSERT INTO site.clients (team_id, reference, full_name, phone) VALUES ('` + teamID + `', $1, 'Site', '456')`,

@@ -9,8 +9,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Each case breaks the example's site in a way that docs/adopting.md warns of, and is examined as the
-// role of docs/role.sql.
+// Each case breaks the example's site in a way that docs/adopting.md warns of, and is examined as
+// the role of docs/role.sql.
 func TestDoctorOverASite(t *testing.T) {
 	redis := testenv.Redis(t)
 	for _, tc := range []struct {

@@ -35,7 +35,8 @@ type devRun struct {
 	out, errOut *testenv.Log
 }
 
-// stateHome is a directory below which `hoko dev` keeps its state. Under root its servers are another user's, who has to get there.
+// stateHome is a directory below which `hoko dev` keeps its state. Under root its servers are
+// another user's, who has to get there.
 func stateHome(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(testenv.ShortDir(t), "it's state")

@@ -44,7 +44,8 @@ func TestTheImageIsBuiltWithTheCaddyOfGoMod(t *testing.T) {
 	}
 }
 
-// In BuildKit an ARG wins over an ENV of the base image of the same name; in other builders it loses.
+// In BuildKit an ARG wins over an ENV of the base image of the same name; in other builders it
+// loses.
 func TestImage_BuildArguments(t *testing.T) {
 	version := dockerfileCaddyVersion(t)
 	arguments := []string{"TARGETOS=linux", "TARGETARCH=amd64", "CADDY_RELEASE=" + version, "CADDY_VERSION=" + version}
@@ -150,9 +151,9 @@ func copyTree(t testing.TB, from, to string) {
 	}
 }
 
-// proxyWithoutUs is the Go module proxy, except that it says 404 of the edge's
-// own path, as the public one does: one that forbids what it does not know, as
-// some companies' do, ends a build with a replaced module.
+// proxyWithoutUs is the Go module proxy, except that it says 404 of the edge's own path, as the
+// public one does: one that forbids what it does not know, as some companies' do, ends a build with
+// a replaced module.
 func proxyWithoutUs(t *testing.T) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "env", "GOPROXY").Output()

@@ -9,8 +9,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// What docs/operations.md tells the owner of a new database to do, as printed;
-// then an edge with the role that comes of it.
+// What docs/operations.md tells the owner of a new database to do, as printed; then an edge with
+// the role that comes of it.
 func TestTheInstallationThatTheDocumentsDescribeRecordsASale(t *testing.T) {
 	doc := harness.ReadRoot(t, "docs/operations.md")
 	cleaning := regexp.MustCompile("caddy hoko idempotency clean .*").FindString(doc)

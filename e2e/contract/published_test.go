@@ -45,8 +45,8 @@ func compact(t *testing.T, text string) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// The examples call https://hoko.to; curl's configuration file and Node's
-// preloaded one lead that name to the edge, and nothing else is changed.
+// The examples call https://hoko.to; curl's configuration file and Node's preloaded one lead that
+// name to the edge, and nothing else is changed.
 func TestPublishedExamplesAnswerAsPublished(t *testing.T) {
 	for _, tool := range []string{"curl", "node"} {
 		if _, err := exec.LookPath(tool); err != nil {

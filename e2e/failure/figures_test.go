@@ -39,7 +39,7 @@ func TestAnOutageOfRedisDelaysItsFirstRequestsOnly(t *testing.T) {
 			harness.Seed(t, dsn)
 			s := startOutageStack(t, dsn, server.URL(), limitedRoute)
 			c := s.Edge.Client(t, "HTTP/1.1")
-			send := func(n int) (times harness.Figures) {
+			send := func(n int) (times harness.Latencies) {
 				for range n {
 					start := time.Now()
 					got := s.Call(t, c, "GET", "/limited", "", "Authorization", harness.FullKey)
@@ -50,7 +50,7 @@ func TestAnOutageOfRedisDelaysItsFirstRequestsOnly(t *testing.T) {
 				}
 				return times
 			}
-			var well, first, open harness.Figures
+			var well, first, open harness.Latencies
 			for range *failureRounds {
 				s.until("redis decides", func() bool { send(10); return s.metric(breakersOpen) == 0 })
 				well = append(well, send(requests)...)

@@ -17,23 +17,23 @@ func TestEveryRedisKeyOfTheEdgeEnds(t *testing.T) {
 	f := harness.StartFleet(t, url)
 	long := f.NewKey(harness.PerKey(2, "1 day", 2))
 	for i := range f.Edges {
-		f.Look(t, i, long) // admitted, admitted, denied
+		f.GetLinks(t, i, long) // admitted, admitted, denied
 		for range 3 {
 			short := f.NewKey(harness.PerKey(100, "1 second", 100))
-			f.Look(t, i, short)
+			f.GetLinks(t, i, short)
 			f.Sell(t, i, short)
 		}
 	}
 	wantEnds(t, client)
 
 	// The probe of a breaker leaves a key, too.
-	harness.Order(t, client, "CONFIG", "SET", "maxmemory", "1")
+	harness.RedisDo(t, client, "CONFIG", "SET", "maxmemory", "1")
 	probed := f.NewKey(harness.PerKey(1000, "1 second", 1000))
 	testenv.Until(t, "the edge knows that redis does not answer", func() bool {
-		f.Look(t, 0, probed)
+		f.GetLinks(t, 0, probed)
 		return f.Edges[0].Log.HasLine("redis does not answer")
 	})
-	harness.Order(t, client, "CONFIG", "SET", "maxmemory", "0")
+	harness.RedisDo(t, client, "CONFIG", "SET", "maxmemory", "0")
 	f.Edges[0].Log.Wait(t, "redis answers again")
 	wantEnds(t, client)
 
@@ -49,7 +49,8 @@ func wantEnds(t testing.TB, client *redis.Client) {
 		if strings.HasSuffix(all.Val(), "}:2/24h0m0s/2") {
 			longest = 24 * 60 * 60 * 1000
 		}
-		// It may have ended since; Redis says then that there is no such key, and of one without an end that it has none.
+		// It may have ended since; Redis says then that there is no such key, and of one without an
+		// end that it has none.
 		if ends == -1 || ends.Milliseconds() > longest {
 			t.Errorf("%s ends after %s", all.Val(), ends)
 		}

@@ -79,8 +79,8 @@ func breakablePostgres(t *testing.T) *brokenPostgres {
 	return &brokenPostgres{server, migrateAndSeed(t, dsn), dsn}
 }
 
-// fillDisk puts the sales on a disk that is full to the last byte; where the
-// machine lets nobody mount one, a trigger says what Postgres would.
+// fillDisk puts the sales on a disk that is full to the last byte; where the machine lets nobody
+// mount one, a trigger says what Postgres would.
 func (p *brokenPostgres) fillDisk(t *testing.T) (mend func()) {
 	t.Helper()
 	disk, ok := p.SmallDisk(t, 1<<20)

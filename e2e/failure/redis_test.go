@@ -23,14 +23,16 @@ var redisOutages = []struct {
 		func(t *testing.T, r *brokenRedis) { r.signal(t, syscall.SIGSTOP) },
 		func(t *testing.T, r *brokenRedis) { r.signal(t, syscall.SIGCONT) }},
 	{"slow", "timeout", // each answer comes, after its time
-		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "CLIENT", "PAUSE", "600000", "WRITE") },
-		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "CLIENT", "UNPAUSE") }},
+		func(t *testing.T, r *brokenRedis) {
+			harness.RedisDo(t, r.control, "CLIENT", "PAUSE", "600000", "WRITE")
+		},
+		func(t *testing.T, r *brokenRedis) { harness.RedisDo(t, r.control, "CLIENT", "UNPAUSE") }},
 	{"full", "memory",
-		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "CONFIG", "SET", "maxmemory", "1") },
-		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "CONFIG", "SET", "maxmemory", "0") }},
+		func(t *testing.T, r *brokenRedis) { harness.RedisDo(t, r.control, "CONFIG", "SET", "maxmemory", "1") },
+		func(t *testing.T, r *brokenRedis) { harness.RedisDo(t, r.control, "CONFIG", "SET", "maxmemory", "0") }},
 	{"read-only", "readonly",
-		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "REPLICAOF", "127.0.0.1", "1") },
-		func(t *testing.T, r *brokenRedis) { harness.Order(t, r.control, "REPLICAOF", "NO", "ONE") }},
+		func(t *testing.T, r *brokenRedis) { harness.RedisDo(t, r.control, "REPLICAOF", "127.0.0.1", "1") },
+		func(t *testing.T, r *brokenRedis) { harness.RedisDo(t, r.control, "REPLICAOF", "NO", "ONE") }},
 }
 
 type brokenRedis struct {

@@ -10,8 +10,9 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// TestRotatedPassword_CostsNoSale rotates the password of the edge's role, where it stands and on the server, and ends all
-// connections. Only a password that is part of the configuration needs a reload.
+// TestRotatedPassword_CostsNoSale rotates the password of the edge's role, where it stands and on
+// the server, and ends all connections. Only a password that is part of the configuration needs a
+// reload.
 func TestRotatedPassword_CostsNoSale(t *testing.T) {
 	for name, reload := range map[string]bool{"passfile": false, "file placeholder": true} {
 		t.Run(name, func(t *testing.T) {

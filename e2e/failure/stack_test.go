@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// outageStack is an edge whose Postgres and Redis a test may break. Besides the
-// shipped routes it has /api/links, a page of the site behind a key and a limit.
+// outageStack is an edge whose Postgres and Redis a test may break. Besides the shipped routes it
+// has /api/links, a page of the site behind a key and a limit.
 type outageStack struct {
 	*harness.Edge
 	t      testing.TB
@@ -24,8 +24,8 @@ type outageStack struct {
 	site   *harness.Site
 }
 
-// outageBurst is what the limit of an outageStack admits at once; what flows in
-// during a test is nothing.
+// outageBurst is what the limit of an outageStack admits at once; what flows in during a test is
+// nothing.
 const outageBurst = 10
 
 // outageConfig makes time-outs short and keys stale soon.
@@ -146,8 +146,8 @@ func (s *outageStack) askInOutage(answers asked) harness.Answer {
 
 const body504 = `{"error":{"en":"Gateway timeout","ar":"انتهت مهلة البوابة"}}`
 
-// settle checks, once all is well again, that what was answered is true, and
-// that each sale, asked for again, is there once.
+// settle checks, once all is well again, that what was answered is true, and that each sale, asked
+// for again, is there once.
 func (s *outageStack) settle(d harness.DB, answers asked) {
 	s.t.Helper()
 	s.until("a sale is recorded again", func() bool { return s.ask(1).StatusCode == 201 })

@@ -47,7 +47,7 @@ func TestOversizedHeadersAreRefusedByEveryProtocol(t *testing.T) {
 	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block[:16<<10], EndStream: true})
 	f.WriteContinuation(1, false, block[16<<10:32<<10])
 	f.WriteContinuation(1, true, block[32<<10:])
-	if got := f.Outcome(t); got != "431" && got != harness.Refused {
+	if got := f.Outcome(t); got != "431" && got != harness.Aborted {
 		t.Errorf("over HTTP/2: %s", got)
 	}
 
@@ -105,7 +105,8 @@ func (e endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A client that takes its requests back as fast as it sends them has the edge work on a bounded number.
+// A client that takes its requests back as fast as it sends them has the edge work on a bounded
+// number.
 func TestRequestsThatAreTakenBackAtOnceHoldUpNobody(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1000000/1m"))
 	f := harness.OpenFrames(t, s.Edge)

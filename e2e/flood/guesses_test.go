@@ -37,7 +37,8 @@ func clientFrom(t testing.TB, e *harness.Edge, address string) *http.Client {
 	return c
 }
 
-// loopback is the n-th of the addresses that are this machine's, the one that other tests use aside.
+// loopback is the n-th of the addresses that are this machine's, the one that other tests use
+// aside.
 func loopback(n int) string {
 	return net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n)).String()
 }
@@ -61,8 +62,8 @@ func try(ctx context.Context, e *harness.Edge, c *http.Client, key string, heade
 	return res.StatusCode, err
 }
 
-// guess tries as many random keys as the flag says, from each client in turn,
-// and counts the answers. Any but 401, 429 and 503 fail the test.
+// guess tries as many random keys as the flag says, from each client in turn, and counts the
+// answers. Any but 401, 429 and 503 fail the test.
 func guess(t *testing.T, e *harness.Edge, clients []*http.Client) map[int]int {
 	t.Helper()
 	var next atomic.Int64
@@ -168,9 +169,9 @@ func wantStatus(t *testing.T, s *harness.Stack, want int, c *http.Client, key st
 	}
 }
 
-// getsThrough sends a key that the edge has not seen yet until it is admitted, and returns how
-// many 503s came before that: where there was no place for its lookup in half a second, a client
-// asks again. Places are given in turn, so that no more than a machine that stalls keeps it waiting.
+// getsThrough sends a key that the edge has not seen yet until it is admitted, and returns how many
+// 503s came before that: where there was no place for its lookup in half a second, a client asks
+// again. Places are given in turn, so that no more than a machine that stalls keeps it waiting.
 func getsThrough(t *testing.T, s *harness.Stack, c *http.Client, key string) (busy int) {
 	t.Helper()
 	const tries = 5
@@ -186,8 +187,8 @@ func getsThrough(t *testing.T, s *harness.Stack, c *http.Client, key string) (bu
 	return busy
 }
 
-// wantIndexProbes asks Postgres itself how often the index of keys was read.
-// Its sessions report that when they end, at the latest.
+// wantIndexProbes asks Postgres itself how often the index of keys was read. Its sessions report
+// that when they end, at the latest.
 func wantIndexProbes(t *testing.T, s *harness.Stack, most int) {
 	t.Helper()
 	s.Signal(syscall.SIGTERM)

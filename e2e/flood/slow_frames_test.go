@@ -17,7 +17,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Over HTTP/2 a head that does not end is no request yet, so its connection is an idle one: for Caddy five minutes, here three seconds.
+// Over HTTP/2 a head that does not end is no request yet, so its connection is an idle one: for
+// Caddy five minutes, here three seconds.
 func TestAHeadThatDoesNotEndLeavesItsHTTP2ConnectionIdle(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tidle 3s\n\t\t}"))
 	var clients sync.WaitGroup
@@ -76,8 +77,8 @@ func quicConn(t testing.TB, e *harness.Edge) *quic.Conn {
 	return conn
 }
 
-// Over HTTP/3 nothing bounds the time of a head. It ends with its connection, which
-// QUIC gives up after half a minute without a word from the client.
+// Over HTTP/3 nothing bounds the time of a head. It ends with its connection, which QUIC gives up
+// after half a minute without a word from the client.
 func TestAHeadThatDoesNotEndEndsWithItsHTTP3Connection(t *testing.T) {
 	t.Parallel() // it waits
 	s := harness.StartStack(t, nil)
@@ -126,7 +127,7 @@ func heads(t testing.TB, e *harness.Edge) int {
 func TestAClientThatReadsNoAnswerOverHTTP3IsGivenUp(t *testing.T) {
 	const clients, whole = 10, 16 << 20 // more than the windows of a client hold
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
-	s := harness.StartStackBefore(t, site, impatient)
+	s := harness.StartStackWithSite(t, site, impatient)
 	deaf := make([]*http.Response, clients)
 	for i := range deaf {
 		req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), "GET", s.URL("/large"), strings.NewReader(""))

@@ -17,17 +17,17 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// impatient has Caddy's timeouts be as short as a busy machine lets them be. The
-// shipped configuration leaves them at Caddy's minute.
+// impatient has Caddy's timeouts be as short as a busy machine lets them be. The shipped
+// configuration leaves them at Caddy's minute.
 func impatient(config string) string {
 	config = strings.Replace(config, "0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tread_header 3s\n\t\t\twrite_idle 3s\n\t\t}", 1)
 	config = strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1)
 	return strings.Replace(config, "track_sale @sale", "track_sale @sale {\n\t\t\tbody_timeout 2s\n\t\t}", 1)
 }
 
-// drip begins a head, and goes on with a byte each 20 ms until the edge has had enough. It
-// hangs up, and calls the head bad where it is cut off within a line. A connection that is
-// still there at its deadline fails the test.
+// drip begins a head, and goes on with a byte each 20 ms until the edge has had enough. It hangs
+// up, and calls the head bad where it is cut off within a line. A connection that is still there at
+// its deadline fails the test.
 func drip(t *testing.T, conn net.Conn) {
 	t.Helper()
 	fmt.Fprint(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\n")
@@ -123,8 +123,8 @@ func TestAClientThatDripsItsBodyIs408AndHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// dialDeaf is dial with so little room for answers that a client which does not
-// read soon keeps the edge from writing.
+// dialDeaf is dial with so little room for answers that a client which does not read soon keeps the
+// edge from writing.
 func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
 	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
@@ -133,12 +133,12 @@ func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
 	return e.DialWith(t, &dialer, "http/1.1")
 }
 
-// A client that sends and never reads has its sales recorded as far as its
-// answers fit into the kernel; then the edge gives it up.
+// A client that sends and never reads has its sales recorded as far as its answers fit into the
+// kernel; then the edge gives it up.
 func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
 	const clients, each, whole = 10, 20, 16 << 20 // more than the kernel holds for a client
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
-	s := harness.StartStackBefore(t, site, impatient)
+	s := harness.StartStackWithSite(t, site, impatient)
 	sale := fmt.Sprintf("POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n%s", harness.FullKey, len(harness.ValidSale), harness.ValidSale)
 	page := "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	var deaf sync.WaitGroup
@@ -175,7 +175,8 @@ func untilNobodyWaits(t testing.TB, e *harness.Edge) {
 	})
 }
 
-// Over HTTP/2 a client can refuse every byte of its answers without closing its window to the others.
+// Over HTTP/2 a client can refuse every byte of its answers without closing its window to the
+// others.
 func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
 	s := harness.StartStack(t, impatient)
 	f := harness.OpenFrames(t, s.Edge, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})

@@ -16,8 +16,8 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var long = flag.Bool("flow.long", false, "run each test as long, and with as many clients, as the bars ask for")
 
-// choose returns the short form's value, or the long one's. In the short form commits take long, so that other work on
-// the machine hardly changes how many there are a second.
+// choose returns the short form's value, or the long one's. In the short form commits take long, so
+// that other work on the machine hardly changes how many there are a second.
 func choose[V any](short, ifLong V) V {
 	if *long {
 		return ifLong
@@ -27,7 +27,8 @@ func choose[V any](short, ifLong V) V {
 
 const workspaces = 50
 
-// shop is a database with workspaces, each with a key, a link and a click on it, and edges in front of it.
+// shop is a database with workspaces, each with a key, a link and a click on it, and edges in front
+// of it.
 type shop struct {
 	t     *testing.T
 	db    harness.DB
@@ -68,7 +69,8 @@ func (s *shop) start(edges int, dsn, settings string) {
 	}
 }
 
-// commitsTake makes each transaction that records sales take so long, as one that waits for a standby far away does.
+// commitsTake makes each transaction that records sales take so long, as one that waits for a
+// standby far away does.
 func (s *shop) commitsTake(d time.Duration) {
 	s.t.Helper()
 	s.db.Exec(fmt.Sprintf(`CREATE FUNCTION public.commit_slowly() RETURNS trigger LANGUAGE plpgsql AS $$

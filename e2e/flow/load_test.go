@@ -135,7 +135,8 @@ func (l *load) arrive(perSecond int, during time.Duration, next func(n int) []re
 	}
 }
 
-// ofAll spreads clients over edges and workspaces. Each client has ten customers, which its sales leave as they are.
+// ofAll spreads clients over edges and workspaces. Each client has ten customers, which its sales
+// leave as they are.
 func (s *shop) ofAll(client, n int) request {
 	return request{
 		edge:      client % len(s.edges),

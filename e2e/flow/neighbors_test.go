@@ -8,8 +8,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Two edges, commits that wait for a standby far away, and one workspace that makes statements wait for one another ten
-// times a second.
+// Two edges, commits that wait for a standby far away, and one workspace that makes statements wait
+// for one another ten times a second.
 func TestOffendingWorkspace_CostsTheOthersLittle(t *testing.T) {
 	for _, offense := range []struct {
 		name    string

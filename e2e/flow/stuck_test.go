@@ -13,8 +13,9 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// stopBackend stops a backend that is about to commit the edge's statement until the test ends, or its release is called.
-// It holds its rows then, and no lock of Postgres's own, for which all others would wait.
+// stopBackend stops a backend that is about to commit the edge's statement until the test ends, or
+// its release is called. It holds its rows then, and no lock of Postgres's own, for which all
+// others would wait.
 func (s *shop) stopBackend() (release func()) {
 	s.t.Helper()
 	var pid int
@@ -29,7 +30,8 @@ func (s *shop) stopBackend() (release func()) {
 }
 
 func TestStuckBackend_HoldsUpOnlyWhatItWasSent(t *testing.T) {
-	// With few clients, smaller batches than shipped, so that one does not hold the sales of most of them.
+	// With few clients, smaller batches than shipped, so that one does not hold the sales of most
+	// of them.
 	batch := choose(16, 64)
 	s := openShop(t, 1, fmt.Sprintf("batch %d\n%s", batch, choose("timeout 4s", "timeout 10s")))
 	s.commitsTake(choose(100*time.Millisecond, 2*time.Millisecond))
@@ -44,15 +46,16 @@ func TestStuckBackend_HoldsUpOnlyWhatItWasSent(t *testing.T) {
 		wantAtLeast(t, "a second of a stopped backend", l.between(from, from.Add(time.Second)), usual, 0.5)
 	}
 	l.end()
-	// Each client waits for its answer before it sends another sale, and no two have a customer in common.
+	// Each client waits for its answer before it sends another sale, and no two have a customer in
+	// common.
 	if n := l.slower(time.Duration(seconds) * time.Second / 2); n == 0 || n > batch {
 		t.Errorf("%d sales waited for the stopped backend, which had at most %d", n, batch)
 	}
 	s.wantNoneTwice(l)
 }
 
-// wantNoneTwice compares the answers with the rows: nothing that was answered 201 is missing, and nothing else is there but
-// what was answered 504.
+// wantNoneTwice compares the answers with the rows: nothing that was answered 201 is missing, and
+// nothing else is there but what was answered 504.
 func (s *shop) wantNoneTwice(loads ...*load) {
 	s.t.Helper()
 	answered, unknown := 0, 0

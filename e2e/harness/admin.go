@@ -20,7 +20,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// AdminGet returns the body that the admin endpoint answers a path with.
+// AdminGet returns the body of the admin endpoint's response to a GET of path.
 func (e *Edge) AdminGet(t testing.TB, path string) string {
 	t.Helper()
 	got, err := e.admin("GET", path, "")
@@ -30,7 +30,8 @@ func (e *Edge) AdminGet(t testing.TB, path string) string {
 	return got.Text
 }
 
-// Load makes the edge read its Caddyfile again, as Reload does but without starting a process.
+// Load reloads the edge's Caddyfile through the admin endpoint, as Reload does without starting a
+// process.
 func (e *Edge) Load(t testing.TB) {
 	t.Helper()
 	config, err := os.ReadFile(e.CaddyfilePath())
@@ -40,7 +41,7 @@ func (e *Edge) Load(t testing.TB) {
 	testenv.Until(t, "the Caddyfile is loaded", func() bool {
 		got, err := e.admin("POST", "/load", string(config))
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-			return false // the endpoint of the config before took the connection, and shuts down
+			return false // the previous configuration's endpoint accepted the connection while shutting down
 		}
 		if err != nil || got.StatusCode != http.StatusOK {
 			t.Fatalf("load: %d %s %v", got.StatusCode, got.Text, err)
@@ -61,11 +62,11 @@ func (e *Edge) admin(method, path, body string) (Answer, error) {
 		return Answer{}, err
 	}
 	req.Header.Set("Content-Type", "text/caddyfile")
-	req.Header.Set("Cache-Control", "must-revalidate") // loads what is loaded already, too
+	req.Header.Set("Cache-Control", "must-revalidate") // reload even if the configuration is unchanged
 	return send(client, req)
 }
 
-// Backend is what the admin endpoint says of one of the edge's backends.
+// Backend is the state of one of the edge's backends, as the admin endpoint reports it.
 type Backend struct {
 	Since time.Time
 	Sales struct {
@@ -73,7 +74,7 @@ type Backend struct {
 	}
 }
 
-// Backends returns the backends that the edge holds, those of former settings included.
+// Backends returns the backends that the edge holds, including those of earlier configurations.
 func (e *Edge) Backends(t testing.TB) []Backend {
 	t.Helper()
 	var state struct{ Backends []Backend }
@@ -84,13 +85,15 @@ func (e *Edge) Backends(t testing.TB) []Backend {
 	return state.Backends
 }
 
-// Listening reports whether the edge says that it hears of changed keys, or that it does not.
+// Listening reports whether the admin endpoint says that the state of the edge's key listener is
+// want.
 func (e *Edge) Listening(t testing.TB, want bool) bool {
 	t.Helper()
 	return strings.Contains(e.AdminGet(t, "/hoko/"), fmt.Sprintf(`"listening":%t`, want))
 }
 
-// Metric returns the value of a series, written as on the admin endpoint.
+// Metric returns the value of a series, which is written as on /metrics of the admin endpoint. A
+// missing series fails the test.
 func (e *Edge) Metric(t testing.TB, series string) float64 {
 	t.Helper()
 	for line := range strings.Lines(e.AdminGet(t, "/metrics")) {
@@ -106,7 +109,7 @@ func (e *Edge) Metric(t testing.TB, series string) float64 {
 	return 0
 }
 
-// Descriptors returns how many files and connections the edge has open.
+// Descriptors returns the number of the edge's open file descriptors, sockets included.
 func (e *Edge) Descriptors(t testing.TB) int {
 	t.Helper()
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", e.PID()))
@@ -116,7 +119,8 @@ func (e *Edge) Descriptors(t testing.TB) int {
 	return len(open)
 }
 
-// Memory returns, in MiB, what is on the heap after a collection and what the process holds.
+// Memory returns the edge's live heap after a garbage collection and its resident memory, both in
+// MiB.
 func (e *Edge) Memory(t testing.TB) (heap, resident int) {
 	t.Helper()
 	e.AdminGet(t, "/debug/pprof/heap?gc=1")
@@ -132,7 +136,8 @@ func (e *Edge) Memory(t testing.TB) (heap, resident int) {
 	return allocated >> 20, pages * os.Getpagesize() >> 20
 }
 
-// Number returns the number that a pattern's group matches in a text.
+// Number returns the integer that the first group of pattern matches in text. No match fails the
+// test.
 func Number(t testing.TB, pattern, text string) int {
 	t.Helper()
 	found := regexp.MustCompile(pattern).FindStringSubmatch(text)

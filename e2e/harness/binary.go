@@ -1,5 +1,5 @@
 // Package harness runs the edge as its clients see it: the real binary, over real TLS, with a real
-// Postgres, a real Redis and a site behind it. The packages beside it hold the tests, a theme each.
+// Postgres, a real Redis and a site behind it. Each sibling package tests one theme.
 package harness
 
 import (
@@ -11,13 +11,14 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// HangGuard ends a test that waits for what never comes. Nothing else is asserted by it.
+// HangGuard is the time after which a test that still waits fails. Tests assert nothing else with
+// it.
 const HangGuard = testenv.HangGuard
 
-// root is the top of the tree, as seen from the directory of each package of tests.
+// root is the root of the repository, relative to each package of tests.
 const root = "../.."
 
-// Main builds the edge, runs a package's tests, and returns their exit code.
+// Main builds the edge, runs the tests of a package and returns their exit code.
 func Main(m *testing.M) int {
 	if err := testenv.BuildEdge(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -26,7 +27,7 @@ func Main(m *testing.M) int {
 	return testenv.Main(m)
 }
 
-// ReadRoot returns the text of a file, named from the top of the tree.
+// ReadRoot returns the contents of a file, given its path from the root of the repository.
 func ReadRoot(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, name))

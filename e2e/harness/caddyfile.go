@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// CaddyfilePath is where the edge reads its Caddyfile.
+// CaddyfilePath returns the path from which the edge reads its Caddyfile.
 func (e *Edge) CaddyfilePath() string { return filepath.Join(e.Dir, "Caddyfile") }
 
-// WriteCaddyfile writes the edge's Caddyfile, with its own ports and as edit changes it, to where
-// the edge reads it.
+// WriteCaddyfile writes the Caddyfile of the edge, with the edge's ports and changed by edit unless
+// edit is nil. An edit that changes nothing fails the test.
 func (e *Edge) WriteCaddyfile(t testing.TB, edit func(string) string) {
 	t.Helper()
 	head := fmt.Sprintf("{\n\thttp_port %d\n\tadmin unix/%s\n\tskip_install_trust\n\tlocal_certs\n\tpersist_config off\n", e.HTTPPort, e.Admin)
@@ -23,7 +23,7 @@ func (e *Edge) WriteCaddyfile(t testing.TB, edit func(string) string) {
 		head += fmt.Sprintf("\thttps_port %d\n", e.Port)
 	}
 	config := strings.Replace(ReadRoot(t, cmp.Or(e.settings.Caddyfile, "Caddyfile")), "{\n", head, 1)
-	// A busy machine may take longer to answer than a Redis that is worth waiting for.
+	// On a busy machine, Redis may take longer than the shipped timeout.
 	config = strings.Replace(config, "redis {env.REDIS_URL}\n", "redis {env.REDIS_URL} {\n\t\t\ttimeout 10s\n\t\t}\n", 1)
 	if edit != nil {
 		changed := edit(config)
@@ -37,13 +37,14 @@ func (e *Edge) WriteCaddyfile(t testing.TB, edit func(string) string) {
 	}
 }
 
-// Replace is an edit that replaces one text of the Caddyfile.
+// Replace returns an edit that replaces the first occurrence of from in the Caddyfile.
 func Replace(from, to string) func(string) string {
 	return func(config string) string { return strings.Replace(config, from, to, 1) }
 }
 
-// keepCaddyFromCleaning: a cleaning at start can remove a certificate's folder that is just being written.
-func keepCaddyFromCleaning(t testing.TB, dir string) {
+// skipStorageCleaning marks the storage as just cleaned. Caddy's cleaning at start can remove the
+// directory of a certificate that is being written.
+func skipStorageCleaning(t testing.TB, dir string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(dir, "caddy"), 0o700); err != nil {
 		t.Fatal(err)

@@ -13,10 +13,11 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// Protocols are those that a client may speak.
+// Protocols lists the versions of HTTP that a client can use.
 var Protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
 
-// Client returns a client that speaks exactly one version of HTTP to the edge and follows no redirect.
+// Client returns a client that uses exactly one version of HTTP with the edge and follows no
+// redirects.
 func (e *Edge) Client(t testing.TB, protocol string) *http.Client {
 	t.Helper()
 	c := &http.Client{Timeout: HangGuard, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -34,13 +35,13 @@ func (e *Edge) Client(t testing.TB, protocol string) *http.Client {
 	return c
 }
 
-// Answer is a response with its body read.
+// Answer is a response whose body has been read into Text.
 type Answer struct {
 	*http.Response
 	Text string
 }
 
-// Call sends one request; headers come in pairs.
+// Call sends one request and returns its answer. headers alternates names and values.
 func (e *Edge) Call(t testing.TB, c *http.Client, method, path, body string, headers ...string) Answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, e.URL(path), strings.NewReader(body))
@@ -53,7 +54,7 @@ func (e *Edge) Call(t testing.TB, c *http.Client, method, path, body string, hea
 	return Do(t, c, req)
 }
 
-// Do sends a request and reads the answer.
+// Do sends a request and returns its answer. An error fails the test.
 func Do(t testing.TB, c *http.Client, req *http.Request) Answer {
 	t.Helper()
 	got, err := send(c, req)
@@ -73,7 +74,7 @@ func send(c *http.Client, req *http.Request) (Answer, error) {
 	return Answer{res, string(body)}, err
 }
 
-// Sell posts a sale with the full key.
+// Sell posts a sale with FullKey. headers alternates names and values.
 func (e *Edge) Sell(t testing.TB, c *http.Client, body string, headers ...string) Answer {
 	t.Helper()
 	return e.Call(t, c, "POST", "/api/track/sale", body, append([]string{"Authorization", "Bearer " + FullKey}, headers...)...)
@@ -85,7 +86,7 @@ func (e *Edge) Dial(t testing.TB) *tls.Conn {
 	return e.DialWith(t, new(net.Dialer), "http/1.1")
 }
 
-// DialWith opens a raw connection for a protocol, as ALPN names it.
+// DialWith opens a raw TLS connection and negotiates protocol, an ALPN name, by ALPN.
 func (e *Edge) DialWith(t testing.TB, dialer *net.Dialer, protocol string) *tls.Conn {
 	t.Helper()
 	config := e.TLS(t)
@@ -99,7 +100,7 @@ func (e *Edge) DialWith(t testing.TB, dialer *net.Dialer, protocol string) *tls.
 	return conn
 }
 
-// ReadAnswer reads the final answer of a raw connection; an interim one fails the test.
+// ReadAnswer reads the final answer from a raw connection. An interim (1xx) answer fails the test.
 func ReadAnswer(t testing.TB, r *bufio.Reader) Answer {
 	t.Helper()
 	res, err := http.ReadResponse(r, &http.Request{Method: "POST"})
@@ -116,12 +117,13 @@ func ReadAnswer(t testing.TB, r *bufio.Reader) Answer {
 	return Answer{res, string(body)}
 }
 
-// Zeros is a body that never ends.
+// Zeros is an endless reader of zero bytes.
 type Zeros struct{}
 
+// Read fills p with zeros.
 func (Zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// EachProtocol runs a test over HTTP/1.1, HTTP/2 and HTTP/3 against one edge.
+// EachProtocol runs a subtest of one edge over each of Protocols.
 func EachProtocol(t *testing.T, e *Edge, test func(t *testing.T, c *http.Client)) {
 	for _, protocol := range Protocols {
 		t.Run(protocol, func(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// WantAnswer fails unless status and body are exactly these.
+// WantAnswer fails the test unless the status and the body are exactly these.
 func WantAnswer(t testing.TB, got Answer, status int, body string) {
 	t.Helper()
 	if got.StatusCode != status || got.Text != body {
@@ -13,7 +13,7 @@ func WantAnswer(t testing.TB, got Answer, status int, body string) {
 	}
 }
 
-// WantHeader fails unless a header has exactly this one value.
+// WantHeader fails the test unless the header has exactly one value, this one.
 func WantHeader(t testing.TB, got Answer, name, value string) {
 	t.Helper()
 	if values := got.Header.Values(name); len(values) != 1 || values[0] != value {
@@ -21,7 +21,7 @@ func WantHeader(t testing.TB, got Answer, name, value string) {
 	}
 }
 
-// The published sale, and the answers that the contract fixes.
+// The published sale, and the bodies that the contract fixes.
 const (
 	ValidSale   = `{"customerExternalId":"customer_123","amount":12900,"currency":"usd","eventName":"Invoice paid","customerName":"John Doe","customerEmail":"john@example.com"}`
 	PublishedOK = `{"click":{"id":"click_abc123"},"link":{"id":"link_xyz","url":"https://example.com","shortUrl":"https://hoko.to/abc123",` +
@@ -45,12 +45,13 @@ const (
 )
 
 var (
-	// UUIDv7 matches the id of a sale.
+	// UUIDv7 matches the ID of a sale.
 	UUIDv7    = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	requestID = regexp.MustCompile(`^[0-9a-f-]{36}$`)
 )
 
-// WantEdgeHeaders fails unless an answer has what every answer of the edge itself carries.
+// WantEdgeHeaders fails the test unless the answer carries the headers of every answer that the
+// edge generates itself.
 func WantEdgeHeaders(t testing.TB, got Answer) {
 	t.Helper()
 	WantHeader(t, got, "Content-Type", "application/json; charset=utf-8")

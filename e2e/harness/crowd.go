@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// Crowd is several clients of each edge that call without a pause, all with one
-// key. It remembers every call with the present key.
+// Crowd is a set of clients of each edge that call without a pause, all with the same key. It
+// records every call with the current key.
 type Crowd struct {
-	fleet *Fleet
-	group sync.WaitGroup
-	news  chan struct{} // holds one token while somebody may have something new to see
+	fleet   *Fleet
+	group   sync.WaitGroup
+	changed chan struct{} // signals a new call or a failure
 
 	mu      sync.Mutex
 	key     string
-	calls   [][]Call // by caller
-	sold    int      // sales answered 201, with whichever key
-	broken  error
+	calls   [][]Call // indexed by caller
+	sold    int      // sales answered 201, with any key
+	failure error
 	stopped bool
 }
 
@@ -33,18 +33,19 @@ type Call struct {
 	Limit, Remaining string // X-RateLimit-*
 }
 
-// Admitted reports whether the key was good for the call.
+// Admitted reports whether the call was authenticated and within its limit.
 func (c Call) Admitted() bool { return c.Status == 200 || c.Status == 201 }
 
-// Denied reports whether the limit did not admit the call.
+// Denied reports whether the rate limit denied the call.
 func (c Call) Denied() bool { return c.Status == 429 }
 
+// String returns the call's status, edge and times.
 func (c Call) String() string {
 	const clock = "15:04:05.000000"
 	return fmt.Sprintf("%d by edge %d, sent %s, answered %s", c.Status, c.edge, c.Sent.Format(clock), c.Answered.Format(clock))
 }
 
-// callersOfAnEdge are clients of both routes over both of TCP's protocols.
+// callersOfAnEdge lists the clients of each edge: both routes over HTTP/1.1 and HTTP/2.
 var callersOfAnEdge = []struct{ protocol, method, path, body string }{
 	{"HTTP/1.1", "POST", "/api/track/sale", ValidSale},
 	{"HTTP/2.0", "POST", "/api/track/sale", ValidSale},
@@ -52,10 +53,10 @@ var callersOfAnEdge = []struct{ protocol, method, path, body string }{
 	{"HTTP/2.0", "GET", "/api/links", ""},
 }
 
-// Gather has a crowd begin, until stop or the end of the test.
-func (f *Fleet) Gather(t testing.TB, key string) *Crowd {
+// StartCrowd starts a crowd that calls until Stop or the end of the test.
+func (f *Fleet) StartCrowd(t testing.TB, key string) *Crowd {
 	t.Helper()
-	c := &Crowd{fleet: f, key: key, news: make(chan struct{}, 1), calls: make([][]Call, len(f.Edges)*len(callersOfAnEdge))}
+	c := &Crowd{fleet: f, key: key, changed: make(chan struct{}, 1), calls: make([][]Call, len(f.Edges)*len(callersOfAnEdge))}
 	n := 0
 	for edge, e := range f.Edges {
 		for _, as := range callersOfAnEdge {
@@ -67,32 +68,32 @@ func (f *Fleet) Gather(t testing.TB, key string) *Crowd {
 				}
 				return req, err
 			}
-			c.group.Go(func() { c.callOn(caller, edge, client, request) })
+			c.group.Go(func() { c.callUntilStopped(caller, edge, client, request) })
 			n++
 		}
 	}
-	t.Cleanup(func() { c.End() })
+	t.Cleanup(func() { c.Stop() })
 	return c
 }
 
-// callOn calls until the crowd stops, or something other than an answer comes.
-func (c *Crowd) callOn(caller, edge int, client *http.Client, request func(key string) (*http.Request, error)) {
+// callUntilStopped calls until the crowd stops or a request fails.
+func (c *Crowd) callUntilStopped(caller, edge int, client *http.Client, request func(key string) (*http.Request, error)) {
 	for {
 		c.mu.Lock()
-		key, over := c.key, c.stopped || c.broken != nil
+		key, over := c.key, c.stopped || c.failure != nil
 		c.mu.Unlock()
 		if over {
 			return
 		}
 		req, err := request(key)
 		if err != nil {
-			c.breakOff(err)
+			c.fail(err)
 			return
 		}
 		made := Call{edge: edge, Sent: time.Now()}
 		res, err := client.Do(req)
 		if err != nil {
-			c.breakOff(err)
+			c.fail(err)
 			return
 		}
 		made.Answered, made.Status = time.Now(), res.StatusCode
@@ -115,52 +116,52 @@ func (c *Crowd) record(caller int, key string, made Call) {
 	c.wake()
 }
 
-func (c *Crowd) breakOff(err error) {
+func (c *Crowd) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.broken = err
+	c.failure = err
 	c.wake()
 }
 
 func (c *Crowd) wake() {
 	select {
-	case c.news <- struct{}{}:
+	case c.changed <- struct{}{}:
 	default:
 	}
 }
 
-// Use has all go on with another key, and forgets the calls with the one before.
-func (c *Crowd) Use(key string) {
+// SwitchKey makes all clients use another key and forgets the calls with the previous one.
+func (c *Crowd) SwitchKey(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.key = key
 	clear(c.calls)
 }
 
-// Until waits for something about the calls, by caller, with the present key.
-func (c *Crowd) Until(t testing.TB, what string, so func(calls [][]Call) bool) {
+// Until waits until holds reports true of the calls with the current key, by caller.
+func (c *Crowd) Until(t testing.TB, what string, holds func(calls [][]Call) bool) {
 	t.Helper()
 	guard := time.After(HangGuard)
 	for {
 		c.mu.Lock()
-		is, broken := so(c.calls), c.broken
+		ok, failure := holds(c.calls), c.failure
 		c.mu.Unlock()
-		if broken != nil {
-			t.Fatalf("waiting until %s: %v", what, broken)
+		if failure != nil {
+			t.Fatalf("while waiting until %s: %v", what, failure)
 		}
-		if is {
+		if ok {
 			return
 		}
 		select {
-		case <-c.news:
+		case <-c.changed:
 		case <-guard:
-			t.Fatalf("waited in vain until %s; the last calls were %v", what, c.last())
+			t.Fatalf("timed out waiting until %s; the last calls were %v", what, c.last())
 		}
 	}
 }
 
-// UntilEach waits until each caller's latest n calls were so.
-func (c *Crowd) UntilEach(t testing.TB, what string, n int, so func(Call) bool) {
+// UntilEach waits until holds reports true of each caller's last n calls.
+func (c *Crowd) UntilEach(t testing.TB, what string, n int, holds func(Call) bool) {
 	t.Helper()
 	c.Until(t, what, func(calls [][]Call) bool {
 		for _, own := range calls {
@@ -168,7 +169,7 @@ func (c *Crowd) UntilEach(t testing.TB, what string, n int, so func(Call) bool) 
 				return false
 			}
 			for _, one := range own[len(own)-n:] {
-				if !so(one) {
+				if !holds(one) {
 					return false
 				}
 			}
@@ -188,7 +189,7 @@ func (c *Crowd) last() (last []Call) {
 	return last
 }
 
-// All returns the calls with the present key, in no order.
+// All returns the calls with the current key, in no particular order.
 func (c *Crowd) All() (all []Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,7 +199,7 @@ func (c *Crowd) All() (all []Call) {
 	return all
 }
 
-// CallsOf returns the calls of one edge.
+// CallsOf returns the calls that were sent to one edge.
 func CallsOf(edge int, calls []Call) (own []Call) {
 	for _, one := range calls {
 		if one.edge == edge {
@@ -208,20 +209,21 @@ func CallsOf(edge int, calls []Call) (own []Call) {
 	return own
 }
 
-// End ends the crowd.
-func (c *Crowd) End() {
+// Stop ends the crowd and waits for its clients.
+func (c *Crowd) Stop() {
 	c.mu.Lock()
 	c.stopped = true
 	c.mu.Unlock()
 	c.group.Wait()
 }
 
-// Stop ends the crowd, and checks that the table has the sales that it was told of, and no other.
-func (c *Crowd) Stop(t testing.TB) {
+// StopAndVerify ends the crowd and checks that the database holds exactly the sales that were
+// answered 201.
+func (c *Crowd) StopAndVerify(t testing.TB) {
 	t.Helper()
-	c.End()
-	if c.broken != nil {
-		t.Error(c.broken)
+	c.Stop()
+	if c.failure != nil {
+		t.Error(c.failure)
 	}
 	if sales := c.fleet.DB.Sales(); sales != c.sold {
 		t.Errorf("%d sales in the table, %d were answered 201", sales, c.sold)

@@ -8,13 +8,13 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// The keys that tests call with, of the published example's workspace.
+// Keys of ws_1, the workspace of the published example.
 const (
 	FullKey     = "hoko_key_with_conversions_write"
 	ReadOnlyKey = "hoko_key_without_conversions_write"
 )
 
-// seedSQL is the rows of the published example, and another workspace's.
+// seedSQL inserts the rows of the published example and those of a second workspace.
 const seedSQL = `
 INSERT INTO hoko.workspaces (id, name) VALUES ('ws_1', 'One'), ('ws_2', 'Two');
 INSERT INTO hoko.links (id, workspace_id, url, short_url, collection_id, partner_id, tenant_id, external_id, created_at)
@@ -27,16 +27,16 @@ INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_
 VALUES ('lead_1', 'ws_1', 'customer_123', 'click_abc123', 'link_xyz', 'Sign up');
 `
 
-// DB is a test's own connection to the database of an edge.
+// DB is a test's connection to the database of an edge.
 type DB struct{ testenv.DB }
 
-// Connect opens a DB that is closed when the test ends.
+// Connect opens a DB and closes it when the test ends.
 func Connect(t testing.TB, dsn string) DB {
 	t.Helper()
 	return DB{testenv.Connect(t, dsn)}
 }
 
-// Seed fills a database with the published example and two keys, and returns a connection to it.
+// Seed inserts the published example and two keys, and returns the connection that it used.
 func Seed(t testing.TB, dsn string) DB {
 	t.Helper()
 	d := Connect(t, dsn)
@@ -46,7 +46,7 @@ func Seed(t testing.TB, dsn string) DB {
 	return d
 }
 
-// AddKey gives workspace ws_1 a key.
+// AddKey adds a key to workspace ws_1.
 func (d DB) AddKey(key string, scopes ...string) {
 	d.T.Helper()
 	hash := sha256.Sum256([]byte(key))
@@ -54,11 +54,11 @@ func (d DB) AddKey(key string, scopes ...string) {
 		VALUES ($1, 'ws_1', 'a key', $2, $3, $4)`, KeyID(key), hash[:], key[:8], scopes)
 }
 
-// Sales returns how many sales are recorded.
+// Sales returns the number of recorded sales.
 func (d DB) Sales() int { d.T.Helper(); return d.Count("SELECT count(*) FROM hoko.sales") }
 
-// KeyID is the id under which a key is stored. It does not hold the key, so that a test can look
-// for that where it must not be.
+// KeyID returns the ID under which a key is stored. It does not contain the key, so that a test can
+// search for leaked keys.
 func KeyID(key string) string {
 	hash := sha256.Sum256([]byte(key))
 	return "key_" + hex.EncodeToString(hash[:4])

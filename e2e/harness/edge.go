@@ -17,30 +17,30 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Edge is one running binary.
+// Edge is a running edge.
 type Edge struct {
 	*Process
-	Port     int    // of https, on every loopback address, or of plain http if it is Plain
-	HTTPPort int    // of plain http
-	Host     string // the name that it serves
-	Admin    string // path of the admin socket
-	Dir      string // its storage, configuration and logs
+	Port     int    // of HTTPS on the loopback addresses, or of plain HTTP if Settings.Plain is true
+	HTTPPort int    // of plain HTTP
+	Host     string // the host name that it serves
+	Admin    string // path of the admin endpoint's Unix socket
+	Dir      string // its storage and configuration
 	Log      *testenv.Log
 	env      []string
 	settings Settings
 }
 
-// Settings of an edge that differ from the shipped ones.
+// Settings are the settings of an edge that differ from the shipped ones.
 type Settings struct {
 	DatabaseURL, RedisURL, Upstream string
-	Host                            string              // of SITE_ADDRESS; by default localhost
-	Caddyfile                       string              // its path in the tree; by default the shipped one
-	Plain                           bool                // SITE_ADDRESS is http:// with a port, which PORT says, too
-	Edit                            func(string) string // changes the shipped Caddyfile, unless it is nil
-	Env                             []string            // further variables of its environment
+	Host                            string              // of SITE_ADDRESS; default localhost
+	Caddyfile                       string              // its path in the repository; default Caddyfile
+	Plain                           bool                // SITE_ADDRESS is http:// with the port of PORT
+	Edit                            func(string) string // changes the Caddyfile; nil leaves it as it is
+	Env                             []string            // additional environment variables
 }
 
-// Start runs the shipped Caddyfile on ports of its own until the test ends.
+// Start runs the Caddyfile on unused ports until the test ends, and returns when the edge is ready.
 func Start(t testing.TB, s Settings) *Edge {
 	t.Helper()
 	e := launch(t, s)
@@ -48,7 +48,7 @@ func Start(t testing.TB, s Settings) *Edge {
 	return e
 }
 
-// launch starts an edge and does not wait until it is ready.
+// launch is Start without waiting for the edge to be ready.
 func launch(t testing.TB, s Settings) *Edge {
 	t.Helper()
 	e := &Edge{Port: testenv.FreePort(t), HTTPPort: testenv.FreePort(t), Host: cmp.Or(s.Host, "localhost"), Dir: testenv.ShortDir(t), settings: s}
@@ -61,7 +61,7 @@ func launch(t testing.TB, s Settings) *Edge {
 		"HOME="+e.Dir, "XDG_DATA_HOME="+e.Dir, "XDG_CONFIG_HOME="+e.Dir)
 	e.env = append(e.env, s.Env...)
 	e.WriteCaddyfile(t, s.Edit)
-	keepCaddyFromCleaning(t, e.Dir)
+	skipStorageCleaning(t, e.Dir)
 	e.run(t)
 	t.Cleanup(func() {
 		e.Signal(syscall.SIGTERM)
@@ -82,7 +82,7 @@ func (e *Edge) run(t testing.TB) {
 	e.Process = StartProcess(t, cmd, e.Log)
 }
 
-// Restart starts an edge again, once it has ended.
+// Restart waits for the edge to end, then starts it again.
 func (e *Edge) Restart(t testing.TB) {
 	t.Helper()
 	e.AwaitEnd(t)
@@ -91,23 +91,24 @@ func (e *Edge) Restart(t testing.TB) {
 	e.waitReady(t)
 }
 
-// checkLog fails a test in whose log a key is.
+// checkLog fails the test if the log contains a key.
 func (e *Edge) checkLog(t testing.TB) {
 	if key := wholeKey.FindString(e.Log.String()); key != "" {
-		t.Errorf("the log shows the key %s", key)
+		t.Errorf("the log contains the key %s", key)
 	}
 }
 
 var wholeKey = regexp.MustCompile(`hoko_[0-9A-Za-z]{43}`)
 
-// waitReady returns when the edge completes a TLS handshake, as it listens before it has a certificate, or accepts a plain connection.
+// waitReady returns when the edge completes a TLS handshake, or accepts a connection if it is
+// plain. An edge listens before it has a certificate.
 func (e *Edge) waitReady(t testing.TB) {
 	t.Helper()
 	var dialer interface {
 		DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	} = new(net.Dialer)
 	if !e.settings.Plain {
-		dialer = &tls.Dialer{Config: &tls.Config{ServerName: e.Host, InsecureSkipVerify: true}} // every later request checks the certificate
+		dialer = &tls.Dialer{Config: &tls.Config{ServerName: e.Host, InsecureSkipVerify: true}} // later requests check the certificate
 	}
 	testenv.Until(t, "the edge is ready", func() bool {
 		conn, err := dialer.DialContext(t.Context(), "tcp", e.Address())
@@ -124,7 +125,7 @@ func (e *Edge) waitReady(t testing.TB) {
 	})
 }
 
-// Caddy runs a command of the binary against this edge.
+// Caddy runs a command of the binary with the edge's environment and returns its output.
 func (e *Edge) Caddy(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), HangGuard)
@@ -135,7 +136,7 @@ func (e *Edge) Caddy(t testing.TB, args ...string) (string, error) {
 	return string(out), err
 }
 
-// Reload makes the edge read its Caddyfile again.
+// Reload runs `caddy reload` for the edge's Caddyfile.
 func (e *Edge) Reload(t testing.TB) {
 	t.Helper()
 	if out, err := e.Caddy(t, "reload", "--config", e.CaddyfilePath(), "--address", "unix/"+e.Admin, "--force"); err != nil {
@@ -143,12 +144,12 @@ func (e *Edge) Reload(t testing.TB) {
 	}
 }
 
-// CAFile is the certificate of the edge's own authority.
+// CAFile returns the path of the root certificate of the edge's certificate authority.
 func (e *Edge) CAFile() string {
 	return filepath.Join(e.Dir, "caddy", "pki", "authorities", "local", "root.crt")
 }
 
-// TLS returns a configuration that trusts the edge's authority and no other.
+// TLS returns a configuration that trusts only the edge's certificate authority.
 func (e *Edge) TLS(t testing.TB) *tls.Config {
 	t.Helper()
 	pem, err := os.ReadFile(e.CAFile())
@@ -160,8 +161,8 @@ func (e *Edge) TLS(t testing.TB) *tls.Config {
 	return &tls.Config{RootCAs: pool, ServerName: e.Host}
 }
 
-// Address is the host and port of https.
+// Address returns the host and port of HTTPS, or of plain HTTP if Settings.Plain is true.
 func (e *Edge) Address() string { return fmt.Sprintf("127.0.0.1:%d", e.Port) }
 
-// URL is the address of a path.
+// URL returns the https URL of a path.
 func (e *Edge) URL(path string) string { return fmt.Sprintf("https://localhost:%d%s", e.Port, path) }

@@ -11,23 +11,23 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Fleet is three edges that share a database and a Redis, with two routes behind
-// keys: sales, and calls of the site below /api/links.
+// Fleet is three edges that share a database and a Redis. Two of their routes require a key: that
+// of sales, and /api/links, which goes to the site.
 type Fleet struct {
 	Edges   []*Edge
-	clients []*http.Client // one for each edge, for lone calls
+	clients []*http.Client // one for each edge, for single calls
 	DB      DB
 	DSN     string
 	Relay   *relay.Relay // between the edges' listeners and Postgres
-	keys    int          // made so far
+	keys    int          // number of keys created
 }
 
 const fleetSize = 3
 
-// ListenerName is what the edges' listeners call themselves to Postgres.
+// ListenerName is the application_name of the edges' listeners in Postgres.
 const ListenerName = "a-listener"
 
-// linksRoute is what a fleet's Caddyfile has more than the shipped one.
+// linksRoute is what a fleet's Caddyfile adds to the shipped one.
 const linksRoute = `
 		@links path /api/links
 		api_key_auth @links {
@@ -38,7 +38,7 @@ const linksRoute = `
 		}
 `
 
-// StartFleet starts a fleet on a seeded database of its own.
+// StartFleet starts a fleet on a new seeded database.
 func StartFleet(t testing.TB, redisURL string) *Fleet {
 	t.Helper()
 	dsn := testenv.Database(t)
@@ -51,45 +51,46 @@ func StartFleet(t testing.TB, redisURL string) *Fleet {
 	edit := strings.NewReplacer(
 		"postgres {env.DATABASE_URL}\n", "postgres {env.DATABASE_URL} {\n\t\t\tlisten_dsn \""+through+"&application_name="+ListenerName+"\"\n\t\t}\n",
 		"\t\ttrack_sale @sale\n", "\t\ttrack_sale @sale\n"+linksRoute,
-		"\tlog\n", "", // of a hundred thousand requests
+		"\tlog\n", "", // no access log of 100,000 requests
 	).Replace
 	for i := range fleetSize {
 		named := fmt.Sprintf("%s&application_name=edge-%d", dsn, i)
 		f.Edges = append(f.Edges, launch(t, Settings{DatabaseURL: named, RedisURL: redisURL, Upstream: site.Upstream(), Edit: edit}))
 	}
-	for _, e := range f.Edges { // they start side by side
+	for _, e := range f.Edges { // all start concurrently
 		e.waitReady(t)
 		f.clients = append(f.clients, e.Client(t, "HTTP/2.0"))
 	}
 	return f
 }
 
-// KeyLimit is a limit of a key's own; the zero one is none.
+// KeyLimit is the rate limit of a single key. The zero value sets none.
 type KeyLimit struct {
 	Rate   int
-	Period string // as Postgres writes an interval
+	Period string // a Postgres interval
 	Burst  int
 }
 
-// PerKey is a KeyLimit of so many requests a period.
+// PerKey returns a KeyLimit of rate requests per period.
 func PerKey(rate int, period string, burst int) KeyLimit { return KeyLimit{rate, period, burst} }
 
 // Unlimited is a limit that no test reaches.
 var Unlimited = KeyLimit{1_000_000, "1 minute", 1_000_000}
 
-// Sell posts a sale to one of the edges.
+// Sell posts a sale to an edge, given its index.
 func (f *Fleet) Sell(t testing.TB, edge int, authorization string) Answer {
 	t.Helper()
 	return f.Edges[edge].Call(t, f.clients[edge], "POST", "/api/track/sale", ValidSale, "Authorization", authorization)
 }
 
-// Look calls the other route of one of the edges.
-func (f *Fleet) Look(t testing.TB, edge int, authorization string) Answer {
+// GetLinks sends GET /api/links to an edge, given its index.
+func (f *Fleet) GetLinks(t testing.TB, edge int, authorization string) Answer {
 	t.Helper()
 	return f.Edges[edge].Call(t, f.clients[edge], "GET", "/api/links", "", "Authorization", authorization)
 }
 
-// NewKey makes a key that no edge has seen, with all that the routes ask for, in a workspace that is not disabled.
+// NewKey creates a key that no edge has seen, with all scopes that the routes require, and enables
+// all workspaces.
 func (f *Fleet) NewKey(limit KeyLimit) string {
 	f.DB.T.Helper()
 	f.keys++
@@ -102,7 +103,7 @@ func (f *Fleet) NewKey(limit KeyLimit) string {
 	return key
 }
 
-// UntilListening waits until each edge hears of revocations, or knows that it does not.
+// UntilListening waits until each edge reports that the state of its listener is want.
 func (f *Fleet) UntilListening(t testing.TB, want bool) {
 	t.Helper()
 	for i, e := range f.Edges {

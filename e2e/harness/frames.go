@@ -12,16 +12,16 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// Frames is a connection of HTTP/2 on which a test writes what no client would.
+// Frames is an HTTP/2 connection on which a test can write frames that no client would send.
 type Frames struct {
 	*http2.Framer
 	Conn    *tls.Conn
 	block   bytes.Buffer
 	encoder *hpack.Encoder
-	Stream  uint32 // of the last request
+	Stream  uint32 // ID of the last request's stream
 }
 
-// OpenFrames opens a connection and exchanges settings.
+// OpenFrames opens a connection and sends the preface and the settings.
 func OpenFrames(t testing.TB, e *Edge, settings ...http2.Setting) *Frames {
 	t.Helper()
 	conn := e.DialWith(t, new(net.Dialer), "h2")
@@ -38,10 +38,11 @@ func OpenFrames(t testing.TB, e *Edge, settings ...http2.Setting) *Frames {
 	return f
 }
 
-// Fields of a request, as they are written. An even number of texts: name, value.
+// Fields are header or trailer fields in the order in which they are sent, as alternating names and
+// values.
 type Fields []string
 
-// Encode returns the fields compressed.
+// Encode returns the fields compressed by HPACK. The result is valid until the next call.
 func (f *Frames) Encode(fs Fields) []byte {
 	f.block.Reset()
 	for i := 0; i < len(fs); i += 2 {
@@ -50,10 +51,10 @@ func (f *Frames) Encode(fs Fields) []byte {
 	return f.block.Bytes()
 }
 
-// Request writes a request on a new stream: its Fields, its body and its trailer.
-// Writing fails where the edge has closed the connection; reading says so, too.
+// Request writes a request on a new stream. It ignores write errors: if the edge has closed the
+// connection, reading fails too.
 func (f *Frames) Request(head Fields, body string, trailer Fields) {
-	f.Stream = (f.Stream + 1) | 1 // a client's are odd
+	f.Stream = (f.Stream + 1) | 1 // clients use odd IDs
 	f.WriteHeaders(http2.HeadersFrameParam{StreamID: f.Stream, BlockFragment: f.Encode(head), EndHeaders: true, EndStream: body == "" && trailer == nil})
 	if body != "" {
 		f.WriteData(f.Stream, trailer == nil, []byte(body))
@@ -63,10 +64,11 @@ func (f *Frames) Request(head Fields, body string, trailer Fields) {
 	}
 }
 
-// Refused means that the edge ended the stream, or the connection, before it had answered.
-const Refused = "refused"
+// Aborted is the outcome of a request whose stream or connection the edge closed before it had
+// answered.
+const Aborted = "aborted"
 
-// Outcome returns how the last request ended: its status and what the site saw of it, or refused.
+// Outcome returns how the last request ended: its status and the site's X-Seen header, or Aborted.
 func (f *Frames) Outcome(t testing.TB) string {
 	t.Helper()
 	status := ""
@@ -79,7 +81,7 @@ func (f *Frames) Outcome(t testing.TB) string {
 			if _, ok := errors.AsType[http2.ConnectionError](err); ok {
 				t.Fatal(err)
 			}
-			return Refused
+			return Aborted
 		}
 		switch frame := frame.(type) {
 		case *http2.SettingsFrame:
@@ -106,23 +108,24 @@ func (f *Frames) Outcome(t testing.TB) string {
 		case *http2.RSTStreamFrame:
 			if frame.StreamID == f.Stream {
 				if status != "" && frame.ErrCode == http2.ErrCodeNo {
-					return status // answered before the whole body was there
+					return status // answered before the whole body arrived
 				}
-				return Refused
+				return Aborted
 			}
 		case *http2.GoAwayFrame:
 			if frame.ErrCode != http2.ErrCodeNo {
-				return Refused
+				return Aborted
 			}
 		}
 	}
 }
 
+// Post returns the fields of a POST request to path, followed by more.
 func Post(path string, more ...string) Fields {
 	return append(Fields{":method", "POST", ":scheme", "https", ":authority", "localhost", ":path", path}, more...)
 }
 
-// IsTimeout reports whether an error is a timeout of the network.
+// IsTimeout reports whether an error is a network timeout.
 func IsTimeout(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()

@@ -10,14 +10,14 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Process is a running command.
+// Process is a started command.
 type Process struct {
 	// Ended is closed when the process has ended.
 	Ended chan struct{}
 	cmd   *exec.Cmd
 }
 
-// StartProcess starts a command whose output goes to logs, and closes these when it has ended.
+// StartProcess starts a command that writes to logs, and closes the logs when the command ends.
 func StartProcess(t testing.TB, cmd *exec.Cmd, logs ...*testenv.Log) *Process {
 	t.Helper()
 	if err := cmd.Start(); err != nil {
@@ -34,14 +34,14 @@ func StartProcess(t testing.TB, cmd *exec.Cmd, logs ...*testenv.Log) *Process {
 	return p
 }
 
-// PID returns the id of the process.
+// PID returns the process ID.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Signal sends a signal, which a process that has ended does not mind.
+// Signal sends a signal. It does nothing if the process has ended.
 func (p *Process) Signal(signal os.Signal) { p.cmd.Process.Signal(signal) }
 
-// AwaitEnd returns the exit code when the process has ended. One that does not end fails the test,
-// and prints what its goroutines do.
+// AwaitEnd waits for the process to end and returns its exit code. After HangGuard it fails the
+// test and makes the process print its goroutines.
 func (p *Process) AwaitEnd(t testing.TB) (code int) {
 	t.Helper()
 	select {

@@ -7,7 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// RedisClient connects to a Redis that a test asks and orders about.
+// RedisClient returns a client that is closed when the test ends.
 func RedisClient(t testing.TB, url string) *redis.Client {
 	t.Helper()
 	options, err := redis.ParseURL(url)
@@ -19,16 +19,16 @@ func RedisClient(t testing.TB, url string) *redis.Client {
 	return client
 }
 
-// Order has a Redis carry out a command.
-func Order(t testing.TB, client *redis.Client, command ...any) {
+// RedisDo runs a Redis command. An error fails the test.
+func RedisDo(t testing.TB, client *redis.Client, command ...any) {
 	t.Helper()
 	if err := client.Do(t.Context(), command...).Err(); err != nil {
 		t.Fatalf("%v: %v", command, err)
 	}
 }
 
-// WantClockOff fails unless a Redis takes it for that much later than it is, as faketime makes it.
-func WantClockOff(t testing.TB, url string, off time.Duration) {
+// WantClockSkew fails the test unless the clock of a Redis is ahead by off, as faketime sets it.
+func WantClockSkew(t testing.TB, url string, off time.Duration) {
 	t.Helper()
 	now, err := RedisClient(t, url).Time(t.Context()).Result()
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// Site is what stands behind the edge. It remembers what reached it.
+// Site is the upstream site of an edge. It records the requests that reach it.
 type Site struct {
 	*httptest.Server
 	mu   sync.Mutex
 	seen []SiteRequest
 }
 
-// SiteRequest is a request as it reached the site.
+// SiteRequest is a request as the site received it.
 type SiteRequest struct {
 	Method, URI string
 	Header      http.Header
@@ -24,7 +24,8 @@ type SiteRequest struct {
 	Trailer     http.Header
 }
 
-// StartSite starts a site that answers everything with 200 and the path; handlers answer instead where their path is asked for.
+// StartSite starts a site that answers each request with 200, its method and its path. A handler in
+// handlers replaces that answer for its path.
 func StartSite(t testing.TB, handlers map[string]http.HandlerFunc) *Site {
 	s := &Site{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -43,10 +44,10 @@ func StartSite(t testing.TB, handlers map[string]http.HandlerFunc) *Site {
 	return s
 }
 
-// Upstream is the host and port of the site.
+// Upstream returns the host and port of the site.
 func (s *Site) Upstream() string { return strings.TrimPrefix(s.URL, "http://") }
 
-// Requests are those that have reached the site, without those that handlers answered.
+// Requests returns the requests that have reached the site, except those that handlers answered.
 func (s *Site) Requests() []SiteRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()

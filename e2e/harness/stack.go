@@ -7,7 +7,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Stack is an edge with everything around it.
+// Stack is an edge with its database, Redis and site.
 type Stack struct {
 	*Edge
 	DB   DB
@@ -15,15 +15,15 @@ type Stack struct {
 	DSN  string
 }
 
-// StartStack starts an edge on a seeded database, a Redis and a site of its own. edit changes the
-// shipped Caddyfile, unless it is nil.
+// StartStack starts an edge on a new seeded database, an empty Redis and a new site. edit changes
+// the Caddyfile; nil leaves it as it is.
 func StartStack(t testing.TB, edit func(string) string) *Stack {
 	t.Helper()
-	return StartStackBefore(t, StartSite(t, nil), edit)
+	return StartStackWithSite(t, StartSite(t, nil), edit)
 }
 
-// StartStackBefore is StartStack before another site.
-func StartStackBefore(t testing.TB, site *Site, edit func(string) string) *Stack {
+// StartStackWithSite is StartStack with a given site.
+func StartStackWithSite(t testing.TB, site *Site, edit func(string) string) *Stack {
 	t.Helper()
 	dsn := testenv.Database(t)
 	db := Seed(t, dsn)
@@ -31,10 +31,10 @@ func StartStackBefore(t testing.TB, site *Site, edit func(string) string) *Stack
 	return &Stack{e, db, site, dsn}
 }
 
-// UntilRefused sells until the edge knows that the key no longer holds.
-func (s *Stack) UntilRefused(t testing.TB, c *http.Client) {
+// UntilRejected posts sales with FullKey until the edge rejects the key.
+func (s *Stack) UntilRejected(t testing.TB, c *http.Client) {
 	t.Helper()
-	testenv.Until(t, "the key is refused", func() bool {
+	testenv.Until(t, "the key is rejected", func() bool {
 		got := s.Sell(t, c, ValidSale)
 		if got.StatusCode != http.StatusUnauthorized {
 			return false

@@ -107,8 +107,8 @@ func TestNoTrickWithOriginWidensAKeysHosts(t *testing.T) {
 	})
 }
 
-// Spellings beside those of TestTheSpellingsThatThePathMatcherEquatesAreTheRoute
-// and TestEverythingElseReachesTheSiteUntouched.
+// Spellings beside those of TestTheSpellingsThatThePathMatcherEquatesAreTheRoute and
+// TestEverythingElseReachesTheSiteUntouched.
 func TestOtherSpellingsAreTheRouteWithAllItsChecksOrTheSites(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	escaped := strings.NewReplacer("#", "%23", `\`, "%5C", "ſ", "%C5%BF") // what may not stand in an address as it is

@@ -8,8 +8,9 @@ import (
 	"hoko.to/edge/plugin/postgres/admin"
 )
 
-// A key of the generated form is in no log wherever a client writes it, and one of another form in no
-// place that is named like a secret. The harness looks for the former in the logs of all tests, too.
+// A key of the generated form is in no log wherever a client writes it, and one of another form in
+// no place that is named like a secret. The harness looks for the former in the logs of all tests,
+// too.
 func TestLog_MisplacedKey(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	c := s.Client(t, "HTTP/1.1")

@@ -20,8 +20,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// eavesdropper stands between a client and an edge, and keeps what the client
-// sent: all that a replay needs.
+// eavesdropper stands between a client and an edge, and keeps what the client sent: all that a
+// replay needs.
 type eavesdropper struct {
 	net.PacketConn
 	edge   net.Addr
@@ -78,8 +78,8 @@ func pump(conn net.PacketConn, take func([]byte, net.Addr)) {
 	}()
 }
 
-// replay sends all of it again, from another port, until it is so: an edge
-// hears it only once it has forgotten the connection that it began the last time.
+// replay sends all of it again, from another port, until it is so: an edge hears it only once it
+// has forgotten the connection that it began the last time.
 func (v *eavesdropper) replay(t testing.TB, what string, so func(port string) bool) {
 	t.Helper()
 	conn := listenUDP(t)
@@ -114,10 +114,9 @@ func (s *tickets) Put(key string, state *tls.ClientSessionState) {
 	}
 }
 
-// sellEarly sends a sale with the first packets of a connection, as early as its
-// session allows: without waiting for the handshake, as a client library would.
-// attempt stands in the address, and so in the log, which knows the status. sent is
-// called when the request is on its way.
+// sellEarly sends a sale with the first packets of a connection, as early as its session allows:
+// without waiting for the handshake, as a client library would. attempt stands in the address, and
+// so in the log, which knows the status. sent is called when the request is on its way.
 func sellEarly(t testing.TB, e *harness.Edge, address string, sessions tls.ClientSessionCache, attempt string, sent func()) (status string, early bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.HangGuard)

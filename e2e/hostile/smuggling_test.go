@@ -11,16 +11,16 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// last is what every case sends behind its own bytes: it ends the connection
-// where the edge has not ended it before.
+// last is what every case sends behind its own bytes: it ends the connection where the edge has not
+// ended it before.
 const last = "GET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 // hidden is what a smuggler would like the site to see as a request.
 const hidden = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-// What a client can write on one connection of HTTP/1.1. want is what the edge
-// answers until it closes the connection: the status, and of a request that the
-// site answered what the site saw. {n} stands for the length of hidden.
+// What a client can write on one connection of HTTP/1.1. want is what the edge answers until it
+// closes the connection: the status, and of a request that the site answered what the site saw. {n}
+// stands for the length of hidden.
 var smuggling = []struct {
 	name, sent string
 	want       []string
@@ -37,7 +37,8 @@ var smuggling = []struct {
 	{"CONNECT with a chunked body", "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\nTransfer-Encoding: chunked\r\n\r\n{x}\r\n" + hidden + "\r\n0\r\n\r\n", nil},
 	{"CONNECT of a path", "CONNECT /api/track/sale HTTP/1.1\r\nHost: localhost\r\nContent-Length: {n}\r\n\r\n" + hidden, []string{"405", "200 GET /last 0"}},
 
-	// The length, said twice. RFC 9112: the coding counts, and what it leaves is the next request, which the edge sees as one.
+	// The length, said twice. RFC 9112: the coding counts, and what it leaves is the next request,
+	// which the edge sees as one.
 	{"CL and TE, the coding shorter", "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", []string{"200 POST /a 0", "200 GET /last 0"}},
 	{"TE and CL, the length shorter", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{x}\r\n" + hidden + "\r\n0\r\n\r\n", []string{"200 POST /a {n}", "200 GET /last 0"}},
 	{"CL 0 and TE", "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n{x}\r\n" + hidden + "\r\n0\r\n\r\n", []string{"200 POST /a {n}", "200 GET /last 0"}},
@@ -147,7 +148,8 @@ func TestEdgeAndSiteSeeTheSameRequestsWhateverIsSent(t *testing.T) {
 				t.Errorf("the edge answered %q, the site saw %q", answered, seen)
 			}
 			for i, head := range heads {
-				// HTTP2-Settings is what a site needs to take the rest of the connection for HTTP/2.
+				// HTTP2-Settings is what a site needs to take the rest of the connection for
+				// HTTP/2.
 				if lower := strings.ToLower(head); strings.Contains(seen[i], "/smuggled") || strings.Contains(lower, "hoko-") || strings.Contains(lower, "http2-settings") {
 					t.Errorf("the site saw %q", head)
 				}

@@ -18,9 +18,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// wireSite is a site that reads what the edge writes to it byte by byte, and
-// takes nothing that two servers could read in two ways. It answers each
-// request with what it saw.
+// wireSite is a site that reads what the edge writes to it byte by byte, and takes nothing that two
+// servers could read in two ways. It answers each request with what it saw.
 type wireSite struct {
 	net.Listener
 	mu        sync.Mutex
@@ -95,9 +94,9 @@ var (
 	errAmbiguous = errors.New("two servers could read this in two ways")
 )
 
-// readWireRequest reads one request as RFC 9112 writes it and no other way:
-// every line ends in CRLF, no field is folded or repeated that frames the
-// message, and one field at most says how long the body is.
+// readWireRequest reads one request as RFC 9112 writes it and no other way: every line ends in
+// CRLF, no field is folded or repeated that frames the message, and one field at most says how long
+// the body is.
 func readWireRequest(r *bufio.Reader) (head, seen string, err error) {
 	head, err = readWireHead(r)
 	if err != nil {

@@ -85,7 +85,8 @@ func (a *auditor) statuses(s *sale) {
 	}
 }
 
-// number: what was refused is not there, what was answered is there once, and everything else at most once.
+// number: what was refused is not there, what was answered is there once, and everything else at
+// most once.
 func (a *auditor) number(s *sale) {
 	rows := a.rows[s.id]
 	switch {
@@ -269,7 +270,8 @@ func keysOf(set map[string]bool) []string {
 	return keys
 }
 
-// keys: an idempotency key is remembered for each sale that was sent with one, and for nothing else.
+// keys: an idempotency key is remembered for each sale that was sent with one, and for nothing
+// else.
 func (a *auditor) keys() {
 	for _, row := range a.tables.keys {
 		recorded, ok := a.byID[row.saleID]

@@ -149,9 +149,9 @@ func (c *clients) enter(s *sale) {
 	c.sales = append(c.sales, s)
 }
 
-// pursue sends a sale until its client knows enough of it: for good what became
-// of it, or that nothing did, when it may give up. Without an idempotency key it
-// is sent again only if it certainly was not recorded.
+// pursue sends a sale until its client knows enough of it: for good what became of it, or that
+// nothing did, when it may give up. Without an idempotency key it is sent again only if it
+// certainly was not recorded.
 func (c *client) pursue(s *sale) {
 	for guard := time.Now().Add(3 * harness.HangGuard); time.Now().Before(guard) && !c.lost.Load(); {
 		if s.key != "" && s.fate == toBeRecorded && c.rand.IntN(10) == 0 {
@@ -182,8 +182,8 @@ func (c *client) twins(s *sale) {
 
 func (c *client) send(s *sale) { c.flight(s).run() }
 
-// abuse sends the idempotency key of a recorded sale again: for the same sale,
-// which is a replay, or for another one, which is refused.
+// abuse sends the idempotency key of a recorded sale again: for the same sale, which is a replay,
+// or for another one, which is refused.
 func (c *client) abuse(s *sale) {
 	if s.key == "" || len(s.answers()) == 0 {
 		return

@@ -119,19 +119,19 @@ func stopRedis(w *world, _ *edge, _ *rand.Rand) mend {
 }
 
 func flushScripts(w *world, _ *edge, _ *rand.Rand) mend {
-	harness.Order(w.t, w.control, "SCRIPT", "FLUSH")
+	harness.RedisDo(w.t, w.control, "SCRIPT", "FLUSH")
 	return nil
 }
 
 func fillRedis(w *world, _ *edge, _ *rand.Rand) mend {
-	harness.Order(w.t, w.control, "CONFIG", "SET", "maxmemory", "1")
-	return func() { harness.Order(w.t, w.control, "CONFIG", "SET", "maxmemory", "0") }
+	harness.RedisDo(w.t, w.control, "CONFIG", "SET", "maxmemory", "1")
+	return func() { harness.RedisDo(w.t, w.control, "CONFIG", "SET", "maxmemory", "0") }
 }
 
 // demoteRedis makes it the replica of a server that does not exist.
 func demoteRedis(w *world, _ *edge, _ *rand.Rand) mend {
-	harness.Order(w.t, w.control, "REPLICAOF", "127.0.0.1", fmt.Sprint(testenv.FreePort(w.t)))
-	return func() { harness.Order(w.t, w.control, "REPLICAOF", "NO", "ONE") }
+	harness.RedisDo(w.t, w.control, "REPLICAOF", "127.0.0.1", fmt.Sprint(testenv.FreePort(w.t)))
+	return func() { harness.RedisDo(w.t, w.control, "REPLICAOF", "NO", "ONE") }
 }
 
 // relayFault strikes what lies between one edge, or all of them, and Postgres or Redis.

@@ -23,8 +23,8 @@ var (
 	ledgerDuration = flag.Duration("ledger.for", 0, "run the ledger test with one random seed after the other for so long")
 )
 
-// Clients that keep a journal sell through three edges, while these, Postgres,
-// Redis and the network fail. Afterwards journals and tables must agree.
+// Clients that keep a journal sell through three edges, while these, Postgres, Redis and the
+// network fail. Afterwards journals and tables must agree.
 func TestLedgerAgreesWithTheTablesWhateverFails(t *testing.T) {
 	total := newTotal()
 	defer func() { t.Logf("in all:\n%s", total) }()

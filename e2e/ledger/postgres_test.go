@@ -15,8 +15,8 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// killCommitting kills a backend whose commit waits for the disk or for the
-// standby; the whole server restarts then.
+// killCommitting kills a backend whose commit waits for the disk or for the standby; the whole
+// server restarts then.
 func killCommitting(w *world, _ *edge, _ *rand.Rand) mend {
 	d := w.connect("postgres")
 	defer d.Conn.Close(context.Background())
@@ -108,7 +108,8 @@ func (w *world) holding(sql string, args ...any) mend {
 	return func() { d.Conn.Close(context.Background()) }
 }
 
-// fillConnections takes all connections that there are for an edge, those included that the edges had.
+// fillConnections takes all connections that there are for an edge, those included that the edges
+// had.
 func fillConnections(w *world, _ *edge, _ *rand.Rand) mend {
 	var conns []*pgx.Conn
 	fill := func() {
@@ -151,8 +152,8 @@ func muteStandby(w *world, _ *edge, _ *rand.Rand) mend {
 	return func() { w.signal(pid, syscall.SIGCONT) }
 }
 
-// failOverLagging loses the primary with commits that the standby does not have.
-// Some are visible on the primary all the same: those whose edge has given up waiting.
+// failOverLagging loses the primary with commits that the standby does not have. Some are visible
+// on the primary all the same: those whose edge has given up waiting.
 func failOverLagging(w *world, _ *edge, r *rand.Rand) mend {
 	pid := w.walReceiver()
 	w.signal(pid, syscall.SIGSTOP)

@@ -12,7 +12,8 @@ type fault struct {
 	on, name string
 	min, max time.Duration // how long it lasts
 	alone    bool          // strikes when all else is well
-	// strike breaks it; what it returns mends it, and may be nil. e is an edge with sales in flight.
+	// strike breaks it; what it returns mends it, and may be nil. e is an edge with sales in
+	// flight.
 	strike func(w *world, e *edge, r *rand.Rand) (mend func())
 }
 
@@ -28,7 +29,8 @@ type step struct {
 	seed     uint64
 }
 
-// newSchedule draws from a seed the faults whose name holds a text: all of them in some order, and again, until there are enough.
+// newSchedule draws from a seed the faults whose name holds a text: all of them in some order, and
+// again, until there are enough.
 func newSchedule(seed uint64, count int, only string) []step {
 	r := rand.New(rand.NewPCG(seed, 0))
 	var faults []*fault
@@ -86,7 +88,8 @@ type activeFault struct {
 	mend     func()
 }
 
-// run strikes once after the other. What breaks the same part never overlaps, so that the world always comes back.
+// run strikes once after the other. What breaks the same part never overlaps, so that the world
+// always comes back.
 func (r *run) run(steps []step) {
 	for _, step := range steps {
 		r.mendUntil(func(f activeFault) bool { return f.on == step.on || step.alone })
@@ -123,7 +126,8 @@ func (r *run) awaitSales(count int) {
 	})
 }
 
-// mendUntil lets faults last as long as they are to, and mends them, until none is left of which that is true.
+// mendUntil lets faults last as long as they are to, and mends them, until none is left of which
+// that is true.
 func (r *run) mendUntil(isOne func(activeFault) bool) {
 	r.w.until("the faults end", func() bool {
 		r.mendDue()

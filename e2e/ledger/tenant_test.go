@@ -44,7 +44,8 @@ func isSeeded(customer string) bool {
 	return strings.HasPrefix(customer, "hot-") || strings.HasPrefix(customer, "steady-")
 }
 
-// The ways to earn a sale. Every seeded customer has two leads, of which the trial is the later one.
+// The ways to earn a sale. Every seeded customer has two leads, of which the trial is the later
+// one.
 func (n *tenant) byClick() earner {
 	return earner{click: n.click("ad"), attribution: "click", clickID: n.click("ad")}
 }

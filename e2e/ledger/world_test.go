@@ -89,7 +89,8 @@ func (w *world) onPrimary(sql string, args ...any) {
 	d.Exec(sql, args...)
 }
 
-// edgeDSN is the DSN of an edge's role past all proxies, for connections that do as an edge's would.
+// edgeDSN is the DSN of an edge's role past all proxies, for connections that do as an edge's
+// would.
 func (w *world) edgeDSN() string {
 	u, err := url.Parse(w.pair.Primary().DSN("hoko"))
 	if err != nil {
@@ -134,8 +135,8 @@ func (e *edge) dsn() string {
 	return fmt.Sprintf("postgres://%s:%s@%s/hoko?sslmode=disable&target_session_attrs=read-write&connect_timeout=2", edgeRole, edgePassword, strings.Join(hosts, ","))
 }
 
-// settings makes the shipped Caddyfile quicker to give up, so that many faults fit into a run, and its queue so short that
-// a crowd fills it; the limit of Redis's time is the shipped one.
+// settings makes the shipped Caddyfile quicker to give up, so that many faults fit into a run, and
+// its queue so short that a crowd fills it; the limit of Redis's time is the shipped one.
 func (e *edge) settings(config string) string {
 	ttl := "60s"
 	if e.other {

@@ -15,7 +15,7 @@ func TestAllSpellingsOfAKeyShareOneBucketOnEveryEdge(t *testing.T) {
 	for _, spelling := range []string{"Bearer " + key, "bearer " + key, key, "BEARER   " + key} {
 		for i := range f.Edges {
 			left--
-			got := f.Look(t, i, spelling)
+			got := f.GetLinks(t, i, spelling)
 			if got.StatusCode != 200 {
 				t.Fatalf("%q: got %d %s", spelling, got.StatusCode, got.Text)
 			}
@@ -35,21 +35,21 @@ func TestAnotherKeysTrafficNeverChangesMine(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	const burst = 30
 	mine := f.NewKey(harness.PerKey(burst, "1 day", burst))
-	c := f.Gather(t, f.NewKey(harness.PerKey(burst, "1 day", burst))) // a neighbour in the same workspace, who is denied before long
+	c := f.StartCrowd(t, f.NewKey(harness.PerKey(burst, "1 day", burst))) // a neighbour in the same workspace, who is denied before long
 	c.UntilEach(t, "the neighbour calls", 1, func(harness.Call) bool { return true })
 	for i := range burst {
 		if i == burst/2 {
 			c.UntilEach(t, "the neighbour is denied", 1, harness.Call.Denied)
 		}
-		got := f.Look(t, i%len(f.Edges), mine)
+		got := f.GetLinks(t, i%len(f.Edges), mine)
 		if got.StatusCode != 200 {
 			t.Fatalf("call %d: got %d %s", i, got.StatusCode, got.Text)
 		}
 		harness.WantHeader(t, got, "X-RateLimit-Limit", fmt.Sprint(burst))
 		harness.WantHeader(t, got, "X-RateLimit-Remaining", fmt.Sprint(burst-1-i))
 	}
-	if got := f.Look(t, 0, mine); got.StatusCode != 429 {
+	if got := f.GetLinks(t, 0, mine); got.StatusCode != 429 {
 		t.Errorf("got %d beyond the burst", got.StatusCode)
 	}
-	c.End()
+	c.Stop()
 }

@@ -24,14 +24,15 @@ func limitIsExact(t *testing.T, redisURL string) {
 	t.Run("after retryAfter", func(t *testing.T) { admitsAfterRetryAfter(t, f) })
 }
 
-// Where nothing flows in meanwhile, each request of the burst is admitted exactly once, and no denial costs anything.
+// Where nothing flows in meanwhile, each request of the burst is admitted exactly once, and no
+// denial costs anything.
 func admitsItsBurst(t *testing.T, f *harness.Fleet) {
 	const burst = 60
 	started := time.Now()
 	key := f.NewKey(harness.PerKey(burst, "1 day", burst))
-	c := f.Gather(t, key)
+	c := f.StartCrowd(t, key)
 	c.UntilEach(t, "everybody is denied", 20, harness.Call.Denied)
-	c.End()
+	c.Stop()
 	var remaining []int
 	for _, one := range c.All() {
 		if one.Admitted() {
@@ -49,19 +50,21 @@ func admitsItsBurst(t *testing.T, f *harness.Fleet) {
 	if len(remaining) != burst {
 		t.Fatalf("%d admitted, want %d", len(remaining), burst)
 	}
-	// Were denials charged, it would be full again hours later; and whatever Redis's clock says, clients read theirs.
+	// Were denials charged, it would be full again hours later; and whatever Redis's clock says,
+	// clients read theirs.
 	day := started.Add(24 * time.Hour).Unix()
 	for i := range f.Edges {
-		if reset := atoi(t, f.Look(t, i, key).Header.Get("X-RateLimit-Reset")); int64(reset) < day || int64(reset) > time.Now().Add(24*time.Hour).Unix()+1 {
+		if reset := atoi(t, f.GetLinks(t, i, key).Header.Get("X-RateLimit-Reset")); int64(reset) < day || int64(reset) > time.Now().Add(24*time.Hour).Unix()+1 {
 			t.Errorf("edge %d says that the bucket is full at %d, want a day after it was emptied, %d", i, reset, day)
 		}
 	}
 }
 
-// A bucket that is drawn from all the time admits what it holds and what flows in, and nothing else.
+// A bucket that is drawn from all the time admits what it holds and what flows in, and nothing
+// else.
 func admitsBurstAndRate(t *testing.T, f *harness.Fleet) {
 	const burst, rate, enough = 200, 20, 240 // a second; it takes ten to fill, so it does not while it is drawn from
-	c := f.Gather(t, f.NewKey(harness.PerKey(10*rate, "10 seconds", burst)))
+	c := f.StartCrowd(t, f.NewKey(harness.PerKey(10*rate, "10 seconds", burst)))
 	c.Until(t, "it has admitted enough", func(calls [][]harness.Call) bool {
 		admitted := 0
 		for _, own := range calls {
@@ -73,7 +76,7 @@ func admitsBurstAndRate(t *testing.T, f *harness.Fleet) {
 		}
 		return admitted >= enough
 	})
-	c.End()
+	c.Stop()
 	if err := exact(c.All(), burst, rate); err != nil {
 		t.Error(err)
 	}
@@ -82,8 +85,8 @@ func admitsBurstAndRate(t *testing.T, f *harness.Fleet) {
 // slop is the part of a request that two clocks may differ by over a few seconds.
 const slop = 0.05
 
-// exact looks at all calls of a bucket that was full before. A call was decided at
-// some moment between its sending and its answer, so both bounds are strict.
+// exact looks at all calls of a bucket that was full before. A call was decided at some moment
+// between its sending and its answer, so both bounds are strict.
 func exact(calls []harness.Call, burst, rate float64) error {
 	var admitted, denied []harness.Call
 	for _, one := range calls {
@@ -124,8 +127,8 @@ func exact(calls []harness.Call, burst, rate float64) error {
 	return nil
 }
 
-// Buckets of several sizes, each with a lone client that goes from edge to edge
-// and, now and then, asks too often.
+// Buckets of several sizes, each with a lone client that goes from edge to edge and, now and then,
+// asks too often.
 func admitsAfterRetryAfter(t *testing.T, f *harness.Fleet) {
 	limits := []harness.KeyLimit{
 		harness.PerKey(1, "1 second", 1), harness.PerKey(2, "3 seconds", 1), harness.PerKey(1, "2 seconds", 2), harness.PerKey(3, "10 seconds", 3),
@@ -137,14 +140,14 @@ func admitsAfterRetryAfter(t *testing.T, f *harness.Fleet) {
 			for round := range 2 {
 				var denial harness.Answer
 				for asked, denials := 0, 0; denials < 10; asked++ {
-					if got := f.Look(t, asked%len(f.Edges), key); got.StatusCode == 429 {
+					if got := f.GetLinks(t, asked%len(f.Edges), key); got.StatusCode == 429 {
 						denial = got
 						denials++
 					}
 				}
 				seconds := atoi(t, denial.Header.Get("Retry-After"))
 				<-time.After(time.Duration(seconds) * time.Second)
-				if got := f.Look(t, round, key); got.StatusCode != 200 {
+				if got := f.GetLinks(t, round, key); got.StatusCode != 200 {
 					t.Errorf("round %d: got %d %s after a wait of %d s", round, got.StatusCode, got.Text, seconds)
 				}
 			}

@@ -14,14 +14,14 @@ var (
 	limitsFigures = flag.Bool("limits.figures", false, "print what a changed limit took, and fail where that is more than docs/measurements.md says")
 )
 
-// Clients that are denied for hours are admitted as soon as somebody raises their
-// limit, although each edge remembers the denial.
+// Clients that are denied for hours are admitted as soon as somebody raises their limit, although
+// each edge remembers the denial.
 func TestARaisedLimitHelps(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	f.UntilListening(t, true)
 	hourly := harness.PerKey(1, "1 hour", 1)
-	var took harness.Figures
-	c := f.Gather(t, f.NewKey(hourly))
+	var took harness.Latencies
+	c := f.StartCrowd(t, f.NewKey(hourly))
 	for _, raised := range []struct {
 		name, before, raise string // SQL; $1 is the key's id
 		key                 harness.KeyLimit
@@ -52,7 +52,7 @@ func TestARaisedLimitHelps(t *testing.T) {
 					f.DB.Exec(raised.before)
 				}
 				key := f.NewKey(raised.key)
-				c.Use(key)
+				c.SwitchKey(key)
 				c.UntilEach(t, "everybody is denied", 3, harness.Call.Denied)
 				f.DB.Exec(raised.raise, harness.KeyID(key))
 				committed := time.Now()
@@ -63,15 +63,15 @@ func TestARaisedLimitHelps(t *testing.T) {
 			}
 		})
 	}
-	c.Stop(t)
+	c.StopAndVerify(t)
 	if *limitsFigures {
-		took.Report(t, "a raised limit", harness.Bar{P99: time.Second, Max: time.Second})
+		took.Report(t, "a raised limit", harness.Target{P99: time.Second, Max: time.Second})
 	}
 }
 
-// changed looks at one edge's calls around a change: the new limit is in force for
-// good from its first use, and then its bucket is full. The result is how long after the
-// commit the last call was sent that the old limit decided.
+// changed looks at one edge's calls around a change: the new limit is in force for good from its
+// first use, and then its bucket is full. The result is how long after the commit the last call was
+// sent that the old limit decided.
 func changed(t *testing.T, f *harness.Fleet, calls []harness.Call, committed time.Time, limit string) (late time.Duration) {
 	t.Helper()
 	first, admitted := committed.Add(time.Hour), false

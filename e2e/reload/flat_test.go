@@ -22,7 +22,8 @@ func (f footprint) String() string {
 		f.goroutines, f.descriptors, f.postgres, f.redis, f.heap, f.resident)
 }
 
-// within: nothing is there once for each of a hundred reloads, or of those that changed the settings.
+// within: nothing is there once for each of a hundred reloads, or of those that changed the
+// settings.
 func (f footprint) within(before footprint) bool {
 	return f.goroutines <= before.goroutines+20 && f.descriptors <= before.descriptors+20 && f.postgres <= before.postgres+5 &&
 		f.redis <= before.redis+5 && f.heap <= before.heap+8 && f.resident <= before.resident+128

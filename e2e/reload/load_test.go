@@ -25,9 +25,9 @@ func isHTTP1(c *http.Client) bool {
 	return ok && !transport.ForceAttemptHTTP2
 }
 
-// load has clients of each protocol send sales and pages until its stop is called, which
-// returns how many sales were answered 201. Anything else fails the test. sale is
-// sent a value for sales that are answered while somebody waits for one.
+// load has clients of each protocol send sales and pages until its stop is called, which returns
+// how many sales were answered 201. Anything else fails the test. sale is sent a value for sales
+// that are answered while somebody waits for one.
 func load(t *testing.T, s *harness.Stack, clients int) (sale <-chan struct{}, stop func() int64) {
 	var (
 		done   atomic.Bool
@@ -73,7 +73,8 @@ func sellAndLook(s *harness.Stack, c *http.Client, sold *atomic.Int64) error {
 	return retried(c, page, 200)
 }
 
-// retried sends a request, and again where it met a server that shuts down and that is for the client to do.
+// retried sends a request, and again where it met a server that shuts down and that is for the
+// client to do.
 func retried(c *http.Client, request func() (*http.Request, error), status int, headers ...string) error {
 	for guard := time.Now().Add(harness.HangGuard); ; {
 		req, err := request()
@@ -98,11 +99,10 @@ func retried(c *http.Client, request func() (*http.Request, error), status int, 
 	}
 }
 
-// meetsShutdown tells the errors after which a client sends again. Over HTTP/1.1
-// a connection is closed on which a request may just be on its way, which that
-// protocol cannot tell. Over HTTP/3 the request was rejected unprocessed
-// (RFC 9114, 4.1.1) or never sent: Go's client sends it again by itself, but once
-// only, and the next connection may be to the same server. Over HTTP/2 any
+// meetsShutdown tells the errors after which a client sends again. Over HTTP/1.1 a connection is
+// closed on which a request may just be on its way, which that protocol cannot tell. Over HTTP/3
+// the request was rejected unprocessed (RFC 9114, 4.1.1) or never sent: Go's client sends it again
+// by itself, but once only, and the next connection may be to the same server. Over HTTP/2 any
 // failure counts.
 func meetsShutdown(c *http.Client, err error) bool {
 	if err == nil {
@@ -155,5 +155,5 @@ func TestARevokedKeyIsRefusedAfterAReload(t *testing.T) {
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	s.Reload(t)
 	s.DB.Exec("UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", harness.KeyID(harness.FullKey))
-	s.UntilRefused(t, c)
+	s.UntilRejected(t, c)
 }

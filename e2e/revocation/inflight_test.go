@@ -10,20 +10,20 @@ import (
 	"hoko.to/edge/plugin/apikey"
 )
 
-// hold keeps lookups of keys from ending. Once it has begun, and every edge waits
-// for a lookup, no edge can have an answer before release.
+// hold keeps lookups of keys from ending. Once it has begun, and every edge waits for a lookup, no
+// edge can have an answer before release.
 type hold struct {
 	begin           func(t *testing.T)
 	revokeAndHearOf func(t *testing.T, f *harness.Fleet, key string)
 	release         func(t *testing.T)
 }
 
-// A lookup that is under way when its key is revoked may have read what was true
-// before. Whatever it brings, nobody is admitted with it.
+// A lookup that is under way when its key is revoked may have read what was true before. Whatever
+// it brings, nobody is admitted with it.
 func TestRevocationOvertakesLookupsInFlight(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	f.UntilListening(t, true)
-	c := f.Gather(t, f.NewKey(harness.Unlimited))
+	c := f.StartCrowd(t, f.NewKey(harness.Unlimited))
 	for _, held := range []struct {
 		name string
 		hold hold
@@ -34,7 +34,7 @@ func TestRevocationOvertakesLookupsInFlight(t *testing.T) {
 		t.Run(held.name, func(t *testing.T) {
 			t.Run("of a key that was cached", func(t *testing.T) {
 				key := f.NewKey(harness.Unlimited)
-				c.Use(key)
+				c.SwitchKey(key)
 				c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
 				held.hold.begin(t)
 				f.DB.Exec("SELECT pg_notify('hoko_keys', 'key:' || $1)", apikey.HashOf(key).String()) // so that all look it up again
@@ -45,13 +45,13 @@ func TestRevocationOvertakesLookupsInFlight(t *testing.T) {
 			t.Run("of a key that was not", func(t *testing.T) {
 				key := f.NewKey(harness.Unlimited)
 				held.hold.begin(t)
-				c.Use(key)
+				c.SwitchKey(key)
 				untilHeld(t, f)
 				revokeHeld(t, f, c, held.hold, key, time.Time{})
 			})
 		})
 	}
-	c.Stop(t)
+	c.StopAndVerify(t)
 }
 
 // untilHeld waits until every edge looks a key up.
@@ -61,9 +61,9 @@ func untilHeld(t *testing.T, f *harness.Fleet) {
 	testenv.Until(t, "every edge looks the key up", func() bool { return f.DB.Count(waiting) == len(f.Edges) })
 }
 
-// revokeHeld revokes a key that every edge looks up at this moment: no call that
-// was sent since is admitted. A lookup gives up after three seconds, so on a slow
-// machine some calls are answered 503.
+// revokeHeld revokes a key that every edge looks up at this moment: no call that was sent since is
+// admitted. A lookup gives up after three seconds, so on a slow machine some calls are answered
+// 503.
 func revokeHeld(t *testing.T, f *harness.Fleet, c *harness.Crowd, h hold, key string, since time.Time) {
 	t.Helper()
 	h.revokeAndHearOf(t, f, key)
@@ -88,8 +88,8 @@ func holdTable(t *testing.T, f *harness.Fleet) hold {
 	}
 }
 
-// holdAnswer has a lookup wait after it has read the key, and before it returns
-// it; and it lets another key pass, on which the edges show what they have heard.
+// holdAnswer has a lookup wait after it has read the key, and before it returns it; and it lets
+// another key pass, on which the edges show what they have heard.
 func holdAnswer(t *testing.T, f *harness.Fleet) hold {
 	f.DB.Exec(`
 CREATE FUNCTION hoko.hold(workspace text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -109,7 +109,7 @@ CREATE VIEW hoko.workspaces AS SELECT * FROM hoko.workspaces_held WHERE hoko.hol
 			canary = f.NewKey(harness.Unlimited)
 			f.DB.Exec("UPDATE hoko.api_keys SET workspace_id = 'ws_2' WHERE id = $1", harness.KeyID(canary))
 			for i := range f.Edges {
-				harness.WantAnswer(t, f.Look(t, i, canary), 200, "")
+				harness.WantAnswer(t, f.GetLinks(t, i, canary), 200, "")
 			}
 			lock.Exec("SELECT pg_advisory_lock(1)")
 		},
@@ -117,7 +117,7 @@ CREATE VIEW hoko.workspaces AS SELECT * FROM hoko.workspaces_held WHERE hoko.hol
 			const revoke = "UPDATE hoko.api_keys SET revoked_at = now() WHERE id = '%s';"
 			f.DB.Exec(fmt.Sprintf("BEGIN;"+revoke+revoke+"COMMIT", harness.KeyID(key), harness.KeyID(canary)))
 			for i := range f.Edges {
-				testenv.Until(t, "the edge has heard of it", func() bool { return f.Look(t, i, canary).StatusCode == 401 })
+				testenv.Until(t, "the edge has heard of it", func() bool { return f.GetLinks(t, i, canary).StatusCode == 401 })
 			}
 		},
 		release: func(t *testing.T) { lock.Exec("SELECT pg_advisory_unlock(1)") },

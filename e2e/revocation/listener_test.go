@@ -9,11 +9,11 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// A key that is revoked while no edge can hear of it is refused all the same: the
-// listener is back before long, and until then nothing cached is trusted for long.
+// A key that is revoked while no edge can hear of it is refused all the same: the listener is back
+// before long, and until then nothing cached is trusted for long.
 func TestRevocationIsNotMissedWhileTheListenerIsAway(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
-	c := f.Gather(t, f.NewKey(harness.Unlimited))
+	c := f.StartCrowd(t, f.NewKey(harness.Unlimited))
 	for _, way := range []struct {
 		name   string
 		beside func(t *testing.T, f *harness.Fleet) func() (after func())
@@ -31,14 +31,14 @@ func TestRevocationIsNotMissedWhileTheListenerIsAway(t *testing.T) {
 			}
 			restore(t, f)
 			f.UntilListening(t, true)
-			took.report(t, "the listener is "+way.name, harness.Bar{P99: 5 * time.Second, Max: 5 * time.Second})
+			took.report(t, "the listener is "+way.name, harness.Target{P99: 5 * time.Second, Max: 5 * time.Second})
 		})
 	}
-	c.Stop(t)
+	c.StopAndVerify(t)
 }
 
-// terminated: Postgres ends the listeners' sessions, which takes effect while the
-// revocation commits.
+// terminated: Postgres ends the listeners' sessions, which takes effect while the revocation
+// commits.
 func terminated(t *testing.T, f *harness.Fleet) func() func() {
 	return func() func() {
 		f.UntilListening(t, true)
@@ -50,8 +50,8 @@ func terminated(t *testing.T, f *harness.Fleet) func() func() {
 	}
 }
 
-// connecting: every edge has dialled again and waits for the server's greeting, so
-// that it listens only after the commit.
+// connecting: every edge has dialled again and waits for the server's greeting, so that it listens
+// only after the commit.
 func connecting(t *testing.T, f *harness.Fleet) func() func() {
 	return func() func() {
 		f.UntilListening(t, true)

@@ -38,7 +38,7 @@ var revocations = []revocation{
 func TestRevocationReachesEveryEdgeUnderLoad(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	f.UntilListening(t, true)
-	c := f.Gather(t, f.NewKey(harness.Unlimited))
+	c := f.StartCrowd(t, f.NewKey(harness.Unlimited))
 	var took lags
 	for _, r := range revocations {
 		t.Run(r.name, func(t *testing.T) {
@@ -48,20 +48,20 @@ func TestRevocationReachesEveryEdgeUnderLoad(t *testing.T) {
 		})
 	}
 	t.Run("expires by itself", func(t *testing.T) { expire(t, f, c) })
-	c.Stop(t)
-	took.report(t, "the listener is up", harness.Bar{P99: 100 * time.Millisecond, Max: time.Second})
+	c.StopAndVerify(t)
+	took.report(t, "the listener is up", harness.Target{P99: 100 * time.Millisecond, Max: time.Second})
 }
 
 // nothingElse happens beside the revocation.
 func nothingElse() (after func()) { return func() {} }
 
-// revoke gives the crowd a new key, takes its access once every caller is
-// admitted, and waits until every caller is refused. beside begins just before the
-// revocation, and what it returns follows at once. The result is by edge.
+// revoke gives the crowd a new key, takes its access once every caller is admitted, and waits until
+// every caller is refused. beside begins just before the revocation, and what it returns follows at
+// once. The result is by edge.
 func revoke(t *testing.T, f *harness.Fleet, c *harness.Crowd, r revocation, beside func() (after func())) []lag {
 	t.Helper()
 	key := f.NewKey(harness.Unlimited)
-	c.Use(key)
+	c.SwitchKey(key)
 	c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
 	after := beside()
 	began := time.Now()
@@ -77,14 +77,14 @@ func revoke(t *testing.T, f *harness.Fleet, c *harness.Crowd, r revocation, besi
 		}
 		took[i] = last
 		harness.WantAnswer(t, f.Sell(t, i, key), r.status, r.sale)
-		harness.WantAnswer(t, f.Look(t, i, key), r.status, r.proxied)
+		harness.WantAnswer(t, f.GetLinks(t, i, key), r.status, r.proxied)
 	}
 	return took
 }
 
-// judge looks at one edge's calls with a key whose revocation was begun and, as
-// its commit returned, done. The key holds until it is refused for the first time,
-// which is not before the revocation has begun, and from then on never again.
+// judge looks at one edge's calls with a key whose revocation was begun and, as its commit
+// returned, done. The key holds until it is refused for the first time, which is not before the
+// revocation has begun, and from then on never again.
 func judge(calls []harness.Call, began, committed time.Time, refusal int) (last lag, err error) {
 	var refused time.Time // the earliest answer
 	for _, one := range calls {
@@ -112,12 +112,12 @@ func judge(calls []harness.Call, began, committed time.Time, refusal int) (last 
 	return last, nil
 }
 
-// expire has a key expire while it is in use, of which no edge is told. One
-// clock dates the key and the calls, so the moment is exact.
+// expire has a key expire while it is in use, of which no edge is told. One clock dates the key and
+// the calls, so the moment is exact.
 func expire(t *testing.T, f *harness.Fleet, c *harness.Crowd) {
 	t.Helper()
 	key := f.NewKey(harness.Unlimited)
-	c.Use(key)
+	c.SwitchKey(key)
 	c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
 	var expires time.Time
 	err := f.DB.Conn.QueryRow(t.Context(), "UPDATE hoko.api_keys SET expires_at = clock_timestamp() + interval '1 second' WHERE id = $1 RETURNING expires_at",
