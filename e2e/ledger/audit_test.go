@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// discrepancy is what journals and tables disagree about.
+// discrepancy is a contradiction between the journals and the tables.
 type discrepancy struct {
 	what string
-	sale *sale // nil where it is nobody's
+	sale *sale // nil if it belongs to no sale
 }
 
 func (d discrepancy) String() string {
@@ -23,15 +23,15 @@ func (d discrepancy) String() string {
 
 // auditor compares what clients were told with what the tables hold.
 type auditor struct {
-	sales     map[string]*sale     // by id
-	rows      map[string][]saleRow // by the journal's id
+	sales     map[string]*sale     // by ID
+	rows      map[string][]saleRow // by the journal's ID of the sale
 	byID      map[string]saleRow
-	remembers map[[2]string]string // sale ids by workspace and idempotency key
+	remembers map[[2]string]string // sale IDs by workspace and idempotency key
 	tables    tables
 	found     []discrepancy
 }
 
-// audit is every discrepancy there is.
+// audit returns all discrepancies.
 func audit(sales []*sale, tables tables) []discrepancy {
 	a := &auditor{
 		sales: map[string]*sale{}, rows: map[string][]saleRow{}, byID: map[string]saleRow{}, remembers: map[[2]string]string{}, tables: tables,
@@ -54,7 +54,7 @@ func audit(sales []*sale, tables tables) []discrepancy {
 		a.timeouts(s)
 		a.fields(s)
 	}
-	a.strangers()
+	a.unknownRows()
 	a.customers()
 	a.keys()
 	return a.found
@@ -64,7 +64,7 @@ func (a *auditor) report(s *sale, format string, args ...any) {
 	a.found = append(a.found, discrepancy{fmt.Sprintf(format, args...), s})
 }
 
-// statuses: no answer is one that this sale cannot have.
+// statuses checks that the sale received only statuses that it may receive.
 func (a *auditor) statuses(s *sale) {
 	allowed := []int{0, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 	switch s.fate {
@@ -85,14 +85,14 @@ func (a *auditor) statuses(s *sale) {
 	}
 }
 
-// number: what was refused is not there, what was answered is there once, and everything else at
-// most once.
+// number checks that a rejected sale is not recorded, a sale answered 201 is recorded once, and any
+// other sale at most once.
 func (a *auditor) number(s *sale) {
 	rows := a.rows[s.id]
 	switch {
 	case s.fate != toBeRecorded:
 		if len(rows) > 0 {
-			a.report(s, "it had to be refused and is recorded: %v", rows)
+			a.report(s, "it had to be rejected and is recorded: %v", rows)
 		}
 	case s.key == "":
 		for i, try := range s.tries() {
@@ -101,7 +101,7 @@ func (a *auditor) number(s *sale) {
 	default:
 		a.numberOf(s, s.tries(), rows)
 		if s.mayExist() && len(s.answers()) == 0 {
-			a.report(s, "its client never learned what became of it")
+			a.report(s, "its client never learned its outcome")
 		}
 	}
 }
@@ -115,11 +115,11 @@ func (a *auditor) numberOf(s *sale, tries []*attempt, rows []saleRow) {
 	case answered && len(rows) == 0:
 		a.report(s, "it was answered 201 and is lost")
 	case absent && len(rows) > 0:
-		a.report(s, "no answer leaves room for it, and it is recorded: %v", rows)
+		a.report(s, "every answer rules it out, and it is recorded: %v", rows)
 	}
 }
 
-// answers: a 201 names the sale, and shows what was sent and what is stored.
+// answers checks that a 201 names the sale and shows what was sent and what is stored.
 func (a *auditor) answers(s *sale) {
 	for i, try := range s.tries() {
 		if !try.recorded() {
@@ -127,7 +127,7 @@ func (a *auditor) answers(s *sale) {
 		}
 		row, ok := a.byID[try.saleID]
 		if !ok || row.journal != s.id {
-			a.report(s, "attempt %d was answered with sale %s, which is not it: %v", i, try.saleID, row)
+			a.report(s, "attempt %d was answered 201 with the wrong sale %s: %v", i, try.saleID, row)
 			continue
 		}
 		var shown shownSale
@@ -135,13 +135,13 @@ func (a *auditor) answers(s *sale) {
 			a.report(s, "attempt %d: %v", i, err)
 			continue
 		}
-		if want := s.shown(row, i); shown != want || try.earned != row.attribution {
-			a.report(s, "attempt %d shows %+v by %s\nwant %+v by %s", i, shown, try.earned, want, row.attribution)
+		if want := s.shown(row, i); shown != want || try.attribution != row.attribution {
+			a.report(s, "attempt %d shows %+v by %s\nwant %+v by %s", i, shown, try.attribution, want, row.attribution)
 		}
 	}
 }
 
-// shownSale is what a 201 says that depends on the sale.
+// shownSale is the part of a 201 that depends on the sale.
 type shownSale struct {
 	Click, Link struct{ ID string }
 	Customer    struct{ ID, Name, Email, Avatar, ExternalID string }
@@ -152,7 +152,7 @@ type shownSale struct {
 	}
 }
 
-// rawText is JSON as it was sent.
+// rawText is JSON exactly as it was sent.
 type rawText string
 
 func (r *rawText) UnmarshalJSON(text []byte) error { *r = rawText(text); return nil }
@@ -166,54 +166,54 @@ func (s *sale) shown(row saleRow, attempt int) (want shownSale) {
 	return want
 }
 
-// replays: all 201 of a sale are the same, and only one of them is the first.
+// replays checks that all 201s of a sale are equal and that at most one is not a replay.
 func (a *auditor) replays(s *sale) {
 	var firsts int
 	answers := s.answers()
 	for _, answer := range answers {
 		first := answers[0]
-		if answer.body != first.body || answer.saleID != first.saleID || answer.earned != first.earned {
+		if answer.body != first.body || answer.saleID != first.saleID || answer.attribution != first.attribution {
 			a.report(s, "its answers differ")
 		}
 		if !answer.replied {
 			firsts++
 		} else if !slices.ContainsFunc(s.tries(), func(other *attempt) bool { return other != answer && other.before(answer.end) && !other.absent() }) {
-			a.report(s, "a replay of nothing: all attempts before it were answered that they recorded nothing")
+			a.report(s, "it was answered with a replay, but no earlier attempt can have recorded it")
 		}
 	}
 	if firsts > 1 {
-		a.report(s, "%d of its answers say that they are no replay", firsts)
+		a.report(s, "%d of its answers are no replays", firsts)
 	}
 }
 
 func (a *attempt) before(end time.Time) bool { return a.start.Before(end) }
 
-// timeouts: the sale that a 504 names is this one, if it is there at all.
+// timeouts checks that the sale that a 504 names is this one, if it is recorded.
 func (a *auditor) timeouts(s *sale) {
 	for i, try := range s.tries() {
 		if try.status != http.StatusGatewayTimeout {
 			continue
 		}
 		if row, ok := a.byID[try.saleID]; try.saleID == "" || ok && row.journal != s.id {
-			a.report(s, "attempt %d was answered 504 with sale %q, which is not it: %v", i, try.saleID, row)
+			a.report(s, "attempt %d was answered 504 with the wrong sale %q: %v", i, try.saleID, row)
 		}
 		for _, row := range a.rows[s.id] {
 			if s.key == "" && row.attempt == i && row.id != try.saleID {
-				a.report(s, "attempt %d was answered 504 with sale %s, and is recorded as %s", i, try.saleID, row.id)
+				a.report(s, "attempt %d was answered 504 with sale %s and is recorded as %s", i, try.saleID, row.id)
 			}
 		}
 	}
 }
 
-// fields: a row holds what was sent.
+// fields checks that each row holds what was sent.
 func (a *auditor) fields(s *sale) {
 	if s.fate != toBeRecorded {
 		return
 	}
 	for _, row := range a.rows[s.id] {
-		want := row // but for what only the database knows
+		want := row // the IDs that only the database knows stay as they are
 		want.workspace, want.customer = s.tenant.workspace, s.customer
-		want.clickID, want.leadID, want.linkID, want.attribution = s.earner.clickID, s.earner.leadID, s.tenant.link(), s.earner.attribution
+		want.clickID, want.leadID, want.linkID, want.attribution = s.source.clickID, s.source.leadID, s.tenant.link(), s.source.attribution
 		want.amount, want.currency, want.event = s.amount, s.currency, s.event
 		if row != want {
 			a.report(s, "it is recorded as %+v\nwant %+v", row, want)
@@ -221,16 +221,17 @@ func (a *auditor) fields(s *sale) {
 	}
 }
 
-// strangers: each row is somebody's.
-func (a *auditor) strangers() {
+// unknownRows checks that each sale in the tables is in the journal.
+func (a *auditor) unknownRows() {
 	for _, row := range a.tables.sales {
 		if s := a.sales[row.journal]; s == nil || row.attempt >= len(s.tries()) {
-			a.report(s, "nobody has sent %+v", row)
+			a.report(s, "%+v was never sent", row)
 		}
 	}
 }
 
-// customers: each is as one sale of its own left it, and none is there without one.
+// customers checks that each customer's fields come from a single sale of that customer, and that
+// each customer has a sale.
 func (a *auditor) customers() {
 	versions := map[[2]string]map[string]bool{}
 	for _, row := range a.tables.sales {
@@ -246,13 +247,13 @@ func (a *auditor) customers() {
 		known := versions[[2]string{row.workspace, row.external}]
 		if known == nil {
 			if !isSeeded(row.external) {
-				a.report(nil, "no sale made this customer: %+v", row)
+				a.report(nil, "no sale created this customer: %+v", row)
 				continue
 			}
 			known = map[string]bool{seededVersion: true}
 		}
 		if !slices.ContainsFunc(keysOf(known), row.is) {
-			a.report(nil, "customer torn: %+v is what none of its sales left behind, which are %v", row, keysOf(known))
+			a.report(nil, "customer torn: %+v matches none of the versions that its sales sent: %v", row, keysOf(known))
 		}
 	}
 }
@@ -270,8 +271,7 @@ func keysOf(set map[string]bool) []string {
 	return keys
 }
 
-// keys: an idempotency key is remembered for each sale that was sent with one, and for nothing
-// else.
+// keys checks that exactly the sales that were sent with an idempotency key have one in the tables.
 func (a *auditor) keys() {
 	for _, row := range a.tables.keys {
 		recorded, ok := a.byID[row.saleID]

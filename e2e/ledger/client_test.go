@@ -13,36 +13,36 @@ import (
 
 const (
 	clientCount   = 16
-	scarceClients = 2 // of them, whose tenant may not call often
+	scarceClients = 2 // of clientCount; their tenant has a low rate limit
 	crowd         = 160
 )
 
-// clients send sales and keep the journal of it.
+// clients send sales and keep the journal.
 type clients struct {
 	edges    []*edge
 	flights  flights
 	slow     atomic.Bool  // bodies are sent slowly
-	held     atomic.Bool  // nothing is sent but what was sent before
-	recorded atomic.Int64 // answers 201
-	fresh    atomic.Int64 // customers that were unknown, each sold to twice or so
+	held     atomic.Bool  // new sales are held back; retries are not
+	recorded atomic.Int64 // 201 answers
+	fresh    atomic.Int64 // counts new customers, with two sales each on average
 	stopping chan struct{}
-	joined   int         // clients of crowds
-	lost     atomic.Bool // the run has failed: nothing needs to be known any more
+	joined   int         // clients added by join so far
+	lost     atomic.Bool // the run has failed; clients give up
 	group    sync.WaitGroup
 
 	mu    sync.Mutex
 	sales []*sale // the journal
 }
 
-// client sends one sale after the other, and each until it knows what became of it.
+// client sends one sale at a time, each until its outcome is known.
 type client struct {
 	*clients
 	name   string
-	orders string // what its idempotency keys begin with
+	orders string // prefix of its idempotency keys
 	tenant *tenant
 	rand   *rand.Rand
 	count  int
-	gone   chan struct{} // closed once it is to leave; nil if it stays
+	gone   chan struct{} // closed when it must leave; nil if it stays
 }
 
 func startClients(edges []*edge, seed uint64) *clients {
@@ -50,14 +50,14 @@ func startClients(edges []*edge, seed uint64) *clients {
 	for i := range clientCount {
 		c := &client{clients: clients, name: fmt.Sprint("c", i), orders: fmt.Sprint("order ", i), tenant: tenants[0], rand: rand.New(rand.NewPCG(seed, uint64(i)+1))}
 		if i < scarceClients {
-			c.tenant, c.orders = tenants[1], fmt.Sprint("order ", i+scarceClients) // as a client of the other tenant's
+			c.tenant, c.orders = tenants[1], fmt.Sprint("order ", i+scarceClients) // the same keys as a client of the other tenant
 		}
 		clients.group.Go(c.run)
 	}
 	return clients
 }
 
-// join starts more clients, which leave before the others do.
+// join adds clients, which stop when leave is called.
 func (c *clients) join(count int, tenant *tenant, seed uint64) (leave func()) {
 	gone := make(chan struct{})
 	for i := range count {
@@ -69,7 +69,8 @@ func (c *clients) join(count int, tenant *tenant, seed uint64) (leave func()) {
 	return func() { close(gone) }
 }
 
-// stop returns when each client knows what became of each of its sales that has an idempotency key.
+// stop ends the clients and returns the journal, once the outcome of every sale with an idempotency
+// key is known.
 func (c *clients) stop() []*sale {
 	if !c.hasStopped() {
 		close(c.stopping)
@@ -94,31 +95,31 @@ func (c *client) run() {
 		if !c.held.Load() {
 			s := c.compose()
 			c.pursue(s)
-			c.abuse(s)
+			c.reuseKey(s)
 		}
 		c.pause(time.Duration(c.rand.IntN(40)) * time.Millisecond)
 	}
 }
 
-// compose draws the next sale.
+// compose returns a random new sale.
 func (c *client) compose() *sale {
 	s := c.newSale()
 	switch n := c.rand.IntN(100); {
 	case n < 35:
 		s.customer, s.version = hotCustomer(c.rand.IntN(hotCustomers)), fmt.Sprint("v", c.rand.IntN(8))
-		s.earner = c.known(s.customer)
+		s.source = c.known(s.customer)
 	case n < 65:
 		s.customer, s.version = steadyCustomer(c.rand.IntN(steadyCustomers)), seededVersion
-		s.earner = c.known(s.customer)
+		s.source = c.known(s.customer)
 	case n < 90:
 		s.customer, s.version = fmt.Sprint("fresh-", c.fresh.Add(1)/2), fmt.Sprint("v", c.rand.IntN(3))
-		s.earner = []earner{c.tenant.byClick(), c.tenant.byMissingLead()}[c.rand.IntN(2)]
+		s.source = []source{c.tenant.byClick(), c.tenant.byMissingLead()}[c.rand.IntN(2)]
 	case n < 95:
 		s.fate, s.customer, s.version = unattributed, "ghost-"+s.id, seededVersion
-		s.earner.click = []string{"", "click_of_nobody", c.tenant.other().click("ad")}[c.rand.IntN(3)]
+		s.source.click = []string{"", "unknown_click", c.tenant.other().click("ad")}[c.rand.IntN(3)]
 	default:
 		s.fate, s.customer, s.version = malformed, "ghost-"+s.id, "v1"
-		s.earner = c.tenant.byClick()
+		s.source = c.tenant.byClick()
 	}
 	if c.rand.IntN(4) > 0 {
 		s.key = fmt.Sprintf("%s/%d", c.orders, c.count)
@@ -138,9 +139,9 @@ func (c *client) newSale() *sale {
 	}
 }
 
-// known draws what earns a sale to a customer that has leads.
-func (c *client) known(customer string) earner {
-	return []earner{c.tenant.byClick(), c.tenant.byMissingLead(), c.tenant.byLead(customer), c.tenant.byLatestLead(customer)}[c.rand.IntN(4)]
+// known returns a random source of a sale to a customer that has leads.
+func (c *client) known(customer string) source {
+	return []source{c.tenant.byClick(), c.tenant.byMissingLead(), c.tenant.byLead(customer), c.tenant.byLatestLead(customer)}[c.rand.IntN(4)]
 }
 
 func (c *clients) enter(s *sale) {
@@ -149,19 +150,19 @@ func (c *clients) enter(s *sale) {
 	c.sales = append(c.sales, s)
 }
 
-// pursue sends a sale until its client knows enough of it: for good what became of it, or that
-// nothing did, when it may give up. Without an idempotency key it is sent again only if it
-// certainly was not recorded.
+// pursue sends a sale until its outcome is known, or until the client may give up because nothing
+// can be recorded. Without an idempotency key it resends the sale only if it certainly was not
+// recorded.
 func (c *client) pursue(s *sale) {
 	for guard := time.Now().Add(3 * harness.HangGuard); time.Now().Before(guard) && !c.lost.Load(); {
 		if s.key != "" && s.fate == toBeRecorded && c.rand.IntN(10) == 0 {
-			c.twins(s)
+			c.sendTwice(s)
 		} else {
 			c.send(s)
 		}
 		mayGiveUp := s.fate != toBeRecorded || !s.mayExist()
 		switch {
-		case s.settled(), s.key == "" && s.mayExist():
+		case s.resolved(), s.key == "" && s.mayExist():
 			return
 		case mayGiveUp && (c.hasStopped() || c.rand.IntN(4) == 0):
 			return
@@ -170,8 +171,8 @@ func (c *client) pursue(s *sale) {
 	}
 }
 
-// twins sends it through two edges at once.
-func (c *client) twins(s *sale) {
+// sendTwice sends a sale through two edges at the same time.
+func (c *client) sendTwice(s *sale) {
 	var both sync.WaitGroup
 	for range 2 {
 		f := c.flight(s)
@@ -182,9 +183,9 @@ func (c *client) twins(s *sale) {
 
 func (c *client) send(s *sale) { c.flight(s).run() }
 
-// abuse sends the idempotency key of a recorded sale again: for the same sale, which is a replay,
-// or for another one, which is refused.
-func (c *client) abuse(s *sale) {
+// reuseKey sometimes sends the idempotency key of a recorded sale again: with the same sale, which
+// is a replay, or with another one, which is a mismatch.
+func (c *client) reuseKey(s *sale) {
 	if s.key == "" || len(s.answers()) == 0 {
 		return
 	}
@@ -193,13 +194,13 @@ func (c *client) abuse(s *sale) {
 		c.send(s)
 	case n < 15:
 		other := c.newSale()
-		other.fate, other.key, other.customer, other.version, other.earner = mismatched, s.key, s.customer, s.version, s.earner
+		other.fate, other.key, other.customer, other.version, other.source = mismatched, s.key, s.customer, s.version, s.source
 		c.enter(other)
 		c.pursue(other)
 	}
 }
 
-// pauseAfter is what the last answer asks to wait, where it was a 429, else a moment.
+// pauseAfter returns the Retry-After of a last answer of 429, otherwise a random short pause.
 func (s *sale) pauseAfter(r *rand.Rand) time.Duration {
 	tries := s.tries()
 	if last := tries[len(tries)-1]; last.status == http.StatusTooManyRequests {
@@ -208,7 +209,7 @@ func (s *sale) pauseAfter(r *rand.Rand) time.Duration {
 	return time.Duration(20+r.IntN(60*min(len(tries), 5))) * time.Millisecond
 }
 
-// pause is shorter once all is to end.
+// pause waits. It ends early when the clients stop.
 func (c *client) pause(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -219,7 +220,7 @@ func (c *client) pause(d time.Duration) {
 	}
 }
 
-// replay sends again a sample of what was recorded with an idempotency key, at the very end.
+// replay sends a sample of the sales that were recorded with an idempotency key again.
 func (c *clients) replay(sales []*sale, count int, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1000))
 	client := &client{clients: c, name: "replays", rand: r}

@@ -12,146 +12,147 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// allFaults are all that a ledger is run against.
+// allFaults are the faults that the ledger test injects.
 var allFaults = []fault{
-	{on: "edge", name: "kill -9", max: time.Second, strike: killEdge},
-	{on: "edge", name: "SIGTERM", max: time.Second, strike: terminateEdge},
-	{on: "edge", name: "caddy stop", max: time.Second, strike: stopEdge},
-	{on: "edge", name: "reload", strike: reloadEdge},
-	{on: "edge", name: "reload with another DSN", strike: reloadEdgeElsewhere},
+	{on: "edge", name: "kill -9", max: time.Second, inject: killEdge},
+	{on: "edge", name: "SIGTERM", max: time.Second, inject: terminateEdge},
+	{on: "edge", name: "caddy stop", max: time.Second, inject: stopEdge},
+	{on: "edge", name: "reload", inject: reloadEdge},
+	{on: "edge", name: "reload with another DSN", inject: reloadEdgeElsewhere},
 
-	{on: "Postgres", name: "kill -9 of a backend that commits", alone: true, strike: killCommitting},
-	{on: "Postgres", name: "immediate shutdown", max: time.Second, strike: crashPostgres},
-	{on: "Postgres", name: "every connection terminated", strike: terminateConnections},
-	{on: "Postgres", name: "a hot customer locked", min: 100 * time.Millisecond, max: 4 * time.Second, strike: lockHotCustomer},
-	{on: "Postgres", name: "a backend stopped", min: 100 * time.Millisecond, max: 4 * time.Second, alone: true, strike: stopBackend},
-	{on: "Postgres", name: "the table of sales locked", min: 100 * time.Millisecond, max: 4 * time.Second, strike: lockSales},
-	{on: "Postgres", name: "every link locked", min: 100 * time.Millisecond, max: 4 * time.Second, strike: lockLinks},
-	{on: "Postgres", name: "frozen", min: 100 * time.Millisecond, max: 4 * time.Second, strike: freezePostgres},
-	{on: "Postgres", name: "slow commits and a crowd of clients", min: time.Second, max: 4 * time.Second, strike: overload},
-	{on: "Postgres", name: "no connection left", min: 100 * time.Millisecond, max: 2 * time.Second, strike: fillConnections},
-	{on: "Postgres", name: "failover", max: 2 * time.Second, strike: failOver},
-	{on: "Postgres", name: "failover to a standby that lags", max: 2 * time.Second, alone: true, strike: failOverLagging},
-	{on: "Postgres", name: "the standby is mute", max: 5 * time.Second, strike: muteStandby},
+	{on: "Postgres", name: "kill -9 of a backend that commits", exclusive: true, inject: killCommitting},
+	{on: "Postgres", name: "immediate shutdown", max: time.Second, inject: crashPostgres},
+	{on: "Postgres", name: "every connection terminated", inject: terminateConnections},
+	{on: "Postgres", name: "a hot customer locked", min: 100 * time.Millisecond, max: 4 * time.Second, inject: lockHotCustomer},
+	{on: "Postgres", name: "a backend stopped", min: 100 * time.Millisecond, max: 4 * time.Second, exclusive: true, inject: stopBackend},
+	{on: "Postgres", name: "the table of sales locked", min: 100 * time.Millisecond, max: 4 * time.Second, inject: lockSales},
+	{on: "Postgres", name: "every link locked", min: 100 * time.Millisecond, max: 4 * time.Second, inject: lockLinks},
+	{on: "Postgres", name: "frozen", min: 100 * time.Millisecond, max: 4 * time.Second, inject: freezePostgres},
+	{on: "Postgres", name: "slow commits and a crowd of clients", min: time.Second, max: 4 * time.Second, inject: overload},
+	{on: "Postgres", name: "no connection left", min: 100 * time.Millisecond, max: 2 * time.Second, inject: fillConnections},
+	{on: "Postgres", name: "failover", max: 2 * time.Second, inject: failOver},
+	{on: "Postgres", name: "failover to a standby that lags", max: 2 * time.Second, exclusive: true, inject: failOverLagging},
+	{on: "Postgres", name: "the standby is mute", max: 5 * time.Second, inject: muteStandby},
 
-	{on: "Redis", name: "kill -9", max: time.Second, strike: killRedis},
-	{on: "Redis", name: "SIGSTOP", min: 50 * time.Millisecond, max: 2 * time.Second, strike: stopRedis},
-	{on: "Redis", name: "restarted empty", strike: emptyRedis},
-	{on: "Redis", name: "SCRIPT FLUSH", strike: flushScripts},
-	{on: "Redis", name: "-OOM", min: 50 * time.Millisecond, max: 2 * time.Second, strike: fillRedis},
-	{on: "Redis", name: "-READONLY", min: 50 * time.Millisecond, max: 2 * time.Second, strike: demoteRedis},
+	{on: "Redis", name: "kill -9", max: time.Second, inject: killRedis},
+	{on: "Redis", name: "SIGSTOP", min: 50 * time.Millisecond, max: 2 * time.Second, inject: stopRedis},
+	{on: "Redis", name: "restarted empty", inject: emptyRedis},
+	{on: "Redis", name: "SCRIPT FLUSH", inject: flushScripts},
+	{on: "Redis", name: "-OOM", min: 50 * time.Millisecond, max: 2 * time.Second, inject: fillRedis},
+	{on: "Redis", name: "-READONLY", min: 50 * time.Millisecond, max: 2 * time.Second, inject: demoteRedis},
 	{on: "Redis", name: "latency", min: 50 * time.Millisecond, max: 2 * time.Second,
-		strike: relayFault(toRedis, late(60*time.Millisecond, 50*time.Millisecond), relay.ToServer, relay.ToClient)},
-	{on: "Redis", name: "resets", min: 50 * time.Millisecond, max: 2 * time.Second, strike: relayFault(toRedis, reset, relay.ToClient)},
-	{on: "Redis", name: "half-open connections", min: 50 * time.Millisecond, max: 2 * time.Second, strike: relayFault(toRedis, (*relay.Relay).Drop, relay.ToServer, relay.ToClient)},
+		inject: relayFault(toRedis, late(60*time.Millisecond, 50*time.Millisecond), relay.ToServer, relay.ToClient)},
+	{on: "Redis", name: "resets", min: 50 * time.Millisecond, max: 2 * time.Second, inject: relayFault(toRedis, reset, relay.ToClient)},
+	{on: "Redis", name: "half-open connections", min: 50 * time.Millisecond, max: 2 * time.Second, inject: relayFault(toRedis, (*relay.Relay).Drop, relay.ToServer, relay.ToClient)},
 
-	{on: "clients", name: "hang up before the answer", strike: hangUp},
-	{on: "clients", name: "send slowly", min: 100 * time.Millisecond, max: 2 * time.Second, strike: sendSlowly},
+	{on: "clients", name: "hang up before the answer", inject: hangUp},
+	{on: "clients", name: "send slowly", min: 100 * time.Millisecond, max: 2 * time.Second, inject: sendSlowly},
 
-	{on: "network", name: "Postgres cut after the statement was sent", max: time.Second, strike: relayFault(toPostgres, cutAfter(0), relay.ToClient)},
-	{on: "network", name: "Postgres cut within the statement", max: time.Second, strike: relayFault(toPostgres, cutAfter(1500), relay.ToServer)},
-	{on: "network", name: "Postgres far away", min: 50 * time.Millisecond, max: 2 * time.Second, strike: relayFault(toPostgres, late(80*time.Millisecond, 70*time.Millisecond), relay.ToClient)},
-	{on: "network", name: "Postgres resets", min: 50 * time.Millisecond, max: time.Second, strike: relayFault(toPostgres, reset, relay.ToClient)},
-	{on: "network", name: "Postgres does not hear", min: 50 * time.Millisecond, max: 5 * time.Second, strike: relayFault(toPostgres, (*relay.Relay).Drop, relay.ToServer)},
-	{on: "network", name: "half of Postgres's connections dead", min: 50 * time.Millisecond, max: 5 * time.Second, strike: relayFault(toPostgres, dropHalf, relay.ToServer)},
-	{on: "network", name: "Postgres is not heard", min: 50 * time.Millisecond, max: 5 * time.Second, strike: relayFault(toPostgres, (*relay.Relay).Drop, relay.ToClient)},
+	{on: "network", name: "Postgres cut after the statement was sent", max: time.Second, inject: relayFault(toPostgres, cutAfter(0), relay.ToClient)},
+	{on: "network", name: "Postgres cut within the statement", max: time.Second, inject: relayFault(toPostgres, cutAfter(1500), relay.ToServer)},
+	{on: "network", name: "Postgres far away", min: 50 * time.Millisecond, max: 2 * time.Second, inject: relayFault(toPostgres, late(80*time.Millisecond, 70*time.Millisecond), relay.ToClient)},
+	{on: "network", name: "Postgres resets", min: 50 * time.Millisecond, max: time.Second, inject: relayFault(toPostgres, reset, relay.ToClient)},
+	{on: "network", name: "Postgres receives nothing", min: 50 * time.Millisecond, max: 5 * time.Second, inject: relayFault(toPostgres, (*relay.Relay).Drop, relay.ToServer)},
+	{on: "network", name: "half of Postgres's connections dead", min: 50 * time.Millisecond, max: 5 * time.Second, inject: relayFault(toPostgres, dropHalf, relay.ToServer)},
+	{on: "network", name: "Postgres's answers are lost", min: 50 * time.Millisecond, max: 5 * time.Second, inject: relayFault(toPostgres, (*relay.Relay).Drop, relay.ToClient)},
 }
 
-type mend = func()
+type fix = func()
 
-func killEdge(w *world, e *edge, _ *rand.Rand) mend {
+func killEdge(w *world, e *edge, _ *rand.Rand) fix {
 	e.Signal(os.Kill)
 	return func() { e.Restart(w.t) }
 }
 
-func terminateEdge(w *world, e *edge, _ *rand.Rand) mend {
+func terminateEdge(w *world, e *edge, _ *rand.Rand) fix {
 	e.Signal(syscall.SIGTERM)
 	return func() { e.Restart(w.t) }
 }
 
-func stopEdge(w *world, e *edge, _ *rand.Rand) mend {
+func stopEdge(w *world, e *edge, _ *rand.Rand) fix {
 	if out, err := e.Caddy(w.t, "stop", "--address", "unix/"+e.Admin); err != nil {
 		w.t.Fatalf("caddy stop: %v\n%s", err, out)
 	}
 	return func() { e.Restart(w.t) }
 }
 
-// reloadEdge loads the same settings, or others, which means caches and connections of their own.
-func reloadEdge(w *world, e *edge, r *rand.Rand) mend {
+// reloadEdge reloads the same settings, or other ones, which create new caches and connections.
+func reloadEdge(w *world, e *edge, r *rand.Rand) fix {
 	e.other = r.IntN(2) == 0
 	e.WriteCaddyfile(w.t, e.settings)
 	e.Reload(w.t)
 	return nil
 }
 
-func reloadEdgeElsewhere(w *world, e *edge, _ *rand.Rand) mend {
+func reloadEdgeElsewhere(w *world, e *edge, _ *rand.Rand) fix {
 	e.otherDSN = !e.otherDSN
 	e.WriteCaddyfile(w.t, e.settings)
 	e.Reload(w.t)
 	return nil
 }
 
-func hangUp(w *world, _ *edge, r *rand.Rand) mend {
+func hangUp(w *world, _ *edge, r *rand.Rand) fix {
 	w.clients.flights.hangUp(r)
 	return nil
 }
 
-func sendSlowly(w *world, _ *edge, _ *rand.Rand) mend {
+func sendSlowly(w *world, _ *edge, _ *rand.Rand) fix {
 	w.clients.slow.Store(true)
 	return func() { w.clients.slow.Store(false) }
 }
 
-func killRedis(w *world, _ *edge, _ *rand.Rand) mend {
+func killRedis(w *world, _ *edge, _ *rand.Rand) fix {
 	w.redis.Kill()
 	return func() { w.redis.Start(w.t) }
 }
 
-func emptyRedis(w *world, _ *edge, _ *rand.Rand) mend {
+func emptyRedis(w *world, _ *edge, _ *rand.Rand) fix {
 	w.redis.Stop()
 	w.redis.Start(w.t)
 	return nil
 }
 
-func stopRedis(w *world, _ *edge, _ *rand.Rand) mend {
+func stopRedis(w *world, _ *edge, _ *rand.Rand) fix {
 	pid := w.redis.PID()
 	w.signal(pid, syscall.SIGSTOP)
 	return func() { w.signal(pid, syscall.SIGCONT) }
 }
 
-func flushScripts(w *world, _ *edge, _ *rand.Rand) mend {
+func flushScripts(w *world, _ *edge, _ *rand.Rand) fix {
 	harness.RedisDo(w.t, w.control, "SCRIPT", "FLUSH")
 	return nil
 }
 
-func fillRedis(w *world, _ *edge, _ *rand.Rand) mend {
+func fillRedis(w *world, _ *edge, _ *rand.Rand) fix {
 	harness.RedisDo(w.t, w.control, "CONFIG", "SET", "maxmemory", "1")
 	return func() { harness.RedisDo(w.t, w.control, "CONFIG", "SET", "maxmemory", "0") }
 }
 
-// demoteRedis makes it the replica of a server that does not exist.
-func demoteRedis(w *world, _ *edge, _ *rand.Rand) mend {
+// demoteRedis makes Redis the replica of a server that does not exist.
+func demoteRedis(w *world, _ *edge, _ *rand.Rand) fix {
 	harness.RedisDo(w.t, w.control, "REPLICAOF", "127.0.0.1", fmt.Sprint(testenv.FreePort(w.t)))
 	return func() { harness.RedisDo(w.t, w.control, "REPLICAOF", "NO", "ONE") }
 }
 
-// relayFault strikes what lies between one edge, or all of them, and Postgres or Redis.
-func relayFault(of func(*edge) []*relay.Relay, strike func(*relay.Relay, relay.Direction), ways ...relay.Direction) func(*world, *edge, *rand.Rand) mend {
-	return func(w *world, e *edge, r *rand.Rand) mend {
+// relayFault returns a fault of the relays to Postgres or Redis: those of one edge, or of all
+// edges.
+func relayFault(of func(*edge) []*relay.Relay, inject func(*relay.Relay, relay.Direction), ways ...relay.Direction) func(*world, *edge, *rand.Rand) fix {
+	return func(w *world, e *edge, r *rand.Rand) fix {
 		edges := []*edge{e}
 		if r.IntN(2) == 0 {
 			edges = w.edges
 		}
 		way := ways[r.IntN(len(ways))]
-		var struck []*relay.Relay
+		var broken []*relay.Relay
 		for _, e := range edges {
-			struck = append(struck, of(e)...)
+			broken = append(broken, of(e)...)
 		}
-		for _, between := range struck {
-			strike(between, way)
+		for _, one := range broken {
+			inject(one, way)
 		}
 		return func() {
-			for _, between := range struck {
-				if err := between.Restore(); err != nil {
+			for _, one := range broken {
+				if err := one.Restore(); err != nil {
 					w.t.Error(err)
 				}
 			}

@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// patience of a client, who hangs up then. It is longer than an edge's.
+// patience is the time after which a client hangs up. It is longer than the edges' sale timeout.
 const patience = 10 * time.Second
 
-// flight is an attempt on its way.
+// flight is an attempt in flight.
 type flight struct {
 	*clients
 	sale     *sale
 	edge     *edge
 	protocol string
-	hangsUp  time.Duration // after which the client hangs up
-	pause    time.Duration // within the body
+	hangsUp  time.Duration // time until the client hangs up; 0 for never
+	pause    time.Duration // in the middle of the body
 }
 
-// flight draws the way that the next attempt takes.
+// flight prepares the next attempt with random choices of edge, protocol and pauses.
 func (c *client) flight(s *sale) *flight {
 	f := &flight{
 		clients:  c.clients,
@@ -40,12 +40,12 @@ func (c *client) flight(s *sale) *flight {
 		f.hangsUp = time.Duration(c.rand.IntN(20)) * time.Millisecond
 	}
 	if c.slow.Load() {
-		f.pause = time.Duration(c.rand.IntN(1500)) * time.Millisecond // the edge waits a second
+		f.pause = time.Duration(c.rand.IntN(1500)) * time.Millisecond // body_timeout is 1s
 	}
 	return f
 }
 
-// run sends the attempt, and notes its answer.
+// run sends the attempt and records its answer.
 func (f *flight) run() {
 	ctx, cancel := context.WithTimeout(context.Background(), f.hangsUp)
 	defer cancel()
@@ -58,7 +58,7 @@ func (f *flight) run() {
 			return
 		}
 		a.status, a.body = res.StatusCode, string(text)
-		a.saleID, a.earned = res.Header.Get("Hoko-Sale-Id"), res.Header.Get("Hoko-Attribution")
+		a.saleID, a.attribution = res.Header.Get("Hoko-Sale-Id"), res.Header.Get("Hoko-Attribution")
 		a.replied = res.Header.Get("Idempotency-Replayed") == "true"
 		if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
 			a.wait = time.Duration(seconds) * time.Second
@@ -79,7 +79,7 @@ func (f *flight) do(ctx context.Context, body string) (*http.Response, []byte, e
 			f.edge.inFlight.Add(-1)
 		}
 	}()
-	// The transport can read it once only, and so sends no request twice of its own accord.
+	// The transport can read the body only once, so it never resends the request by itself.
 	once := io.NopCloser(&slowBody{ctx: ctx, rest: bytes.NewReader([]byte(body)), half: len(body) / 2, pause: f.pause})
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), "POST", f.edge.URL("/api/track/sale"), once)
 	if err != nil {
@@ -99,13 +99,13 @@ func (f *flight) do(ctx context.Context, body string) (*http.Response, []byte, e
 	return res, text, err
 }
 
-// isUnsent is true of an error that came before there was a connection.
+// isUnsent reports whether err occurred before a connection existed.
 func isUnsent(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
 }
 
-// slowBody is a body that pauses in its middle.
+// slowBody is a body that pauses halfway.
 type slowBody struct {
 	ctx   context.Context
 	rest  *bytes.Reader
@@ -133,7 +133,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	}
 }
 
-// flights are the attempts on their way.
+// flights are the attempts in flight.
 type flights struct {
 	mu     sync.Mutex
 	next   int
@@ -156,7 +156,7 @@ func (f *flights) enter(cancel context.CancelFunc) (leave func()) {
 	}
 }
 
-// hangUp ends about half of them, at least one.
+// hangUp cancels about half of the flights, and at least one.
 func (f *flights) hangUp(r *rand.Rand) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

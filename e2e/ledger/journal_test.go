@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// fate is what becomes of a sale, sooner or later, whatever fails.
+// fate is the outcome that a sale must have in the end, whatever fails.
 type fate int
 
 const (
 	toBeRecorded fate = iota
-	unattributed      // 400: nothing earns it
+	unattributed      // 400: no lead or click to attribute it to
 	malformed         // 400
-	mismatched        // 422: its idempotency key is another sale's
+	mismatched        // 422: its idempotency key belongs to another sale
 )
 
-// sale is a sale as the client that wants it knows it: what it sends, and all that it was told.
+// sale is a sale as its client knows it: what it sent, and what it was told.
 type sale struct {
-	id     string // in the metadata, and in no other sale's
-	key    string // its Idempotency-Key; "" where it has none, and is then sent once
+	id     string // in the metadata; unique
+	key    string // Idempotency-Key; "" for none, which is then sent once only
 	tenant *tenant
 	fate   fate
-	earner earner // what it is attributed to
+	source source // attribution
 
-	customer, version string // the version is in the customer's name, e-mail and avatar
+	customer, version string // the version determines name, email and avatar
 	amount            int64
 	currency, event   string
 
@@ -35,8 +35,8 @@ type sale struct {
 	attempts []*attempt
 }
 
-// earner is what a sale asks to be attributed to, and what it must be attributed to.
-type earner struct {
+// source is the attribution that a sale asks for and the one that it must get.
+type source struct {
 	leadEvent, click string // as sent
 	attribution      string // as answered and stored
 	clickID, leadID  string // as stored; "" for null
@@ -48,17 +48,17 @@ type attempt struct {
 	protocol   string
 	start, end time.Time
 
-	err     error // no answer came
-	unsent  bool  // as not even a connection did
-	status  int
-	body    string
-	saleID  string
-	earned  string        // Hoko-Attribution
-	replied bool          // Idempotency-Replayed
-	wait    time.Duration // Retry-After
+	err         error // of a request without an answer
+	unsent      bool  // no connection was established
+	status      int
+	body        string
+	saleID      string
+	attribution string        // Hoko-Attribution
+	replied     bool          // Idempotency-Replayed
+	wait        time.Duration // Retry-After
 }
 
-// begin notes an attempt before it is sent.
+// begin adds an attempt to the journal before it is sent.
 func (s *sale) begin(edge, protocol string) (a *attempt, body string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +67,7 @@ func (s *sale) begin(edge, protocol string) (a *attempt, body string) {
 	return a, s.request(len(s.attempts) - 1)
 }
 
-// end notes what came of it.
+// end records the outcome of an attempt.
 func (s *sale) end(a *attempt, answer func(*attempt)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +75,8 @@ func (s *sale) end(a *attempt, answer func(*attempt)) {
 	a.end = time.Now()
 }
 
-// metadata of an attempt: those of one idempotency key are one request, the others each their own.
+// metadata returns the metadata of an attempt. Attempts with an idempotency key send the same
+// metadata; others name the attempt.
 func (s *sale) metadata(attempt int) string {
 	if s.key != "" {
 		attempt = 0
@@ -93,35 +94,35 @@ func (s *sale) request(attempt int) string {
 		"currency":           strings.ToUpper(s.currency),
 		"eventName":          s.event,
 		"metadata":           json.RawMessage(s.metadata(attempt)),
-		"leadEventName":      s.earner.leadEvent,
-		"clickId":            s.earner.click,
+		"leadEventName":      s.source.leadEvent,
+		"clickId":            s.source.click,
 	}
 	if s.fate == malformed {
 		members["amount"] = -1 - s.amount
 	}
 	body, err := json.Marshal(members)
 	if err != nil {
-		panic(err) // of strings and numbers
+		panic(err) // cannot happen with strings and numbers
 	}
 	return string(body)
 }
 
-// The three fields of a customer that belong together.
+// The fields of a customer that must change together.
 func nameOf(version string) string   { return "Customer " + version }
 func emailOf(version string) string  { return version + "@customers.example.com" }
 func avatarOf(version string) string { return "https://customers.example.com/" + version + ".png" }
 
-// unknown is true of an attempt that may have recorded the sale.
+// unknown reports whether the attempt may have recorded the sale.
 func (a *attempt) unknown() bool {
 	return !a.unsent && (a.status == 0 || a.status == http.StatusGatewayTimeout)
 }
 
 func (a *attempt) recorded() bool { return a.status == http.StatusCreated }
 
-// absent is true of an attempt that certainly recorded nothing.
+// absent reports whether the attempt certainly recorded nothing.
 func (a *attempt) absent() bool { return !a.unknown() && !a.recorded() }
 
-// final is true of an answer that another try would only repeat.
+// final reports whether another attempt would get the same answer.
 func (a *attempt) final() bool {
 	switch a.status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
@@ -130,8 +131,8 @@ func (a *attempt) final() bool {
 	return a.recorded() || a.status >= 400 && a.status < 500
 }
 
-// settled is true of a sale whose client knows what became of it.
-func (s *sale) settled() bool {
+// resolved reports whether the client knows the outcome.
+func (s *sale) resolved() bool {
 	for _, a := range s.tries() {
 		if a.final() {
 			return true
@@ -140,7 +141,7 @@ func (s *sale) settled() bool {
 	return false
 }
 
-// mayExist is false of a sale that was recorded by none of its attempts.
+// mayExist reports whether any attempt recorded the sale or may have.
 func (s *sale) mayExist() bool {
 	for _, a := range s.tries() {
 		if !a.absent() {
@@ -150,7 +151,7 @@ func (s *sale) mayExist() bool {
 	return false
 }
 
-// answers are the attempts that were told that the sale is recorded.
+// answers returns the attempts that were answered 201.
 func (s *sale) answers() []*attempt {
 	var answers []*attempt
 	for _, a := range s.tries() {
@@ -167,7 +168,7 @@ func (s *sale) tries() []*attempt {
 	return s.attempts
 }
 
-// String is the whole journal of the sale.
+// String returns the whole journal of the sale.
 func (s *sale) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "sale %s of %s, Idempotency-Key %q: %s\n", s.id, s.tenant.workspace, s.key, s.request(0))
@@ -177,7 +178,7 @@ func (s *sale) String() string {
 			fmt.Fprintf(&text, "%v (unsent: %v)\n", a.err, a.unsent)
 			continue
 		}
-		fmt.Fprintf(&text, "%d %s sale %q by %q replayed %v\n", a.status, a.body, a.saleID, a.earned, a.replied)
+		fmt.Fprintf(&text, "%d %s sale %q by %q replayed %v\n", a.status, a.body, a.saleID, a.attribution, a.replied)
 	}
 	return text.String()
 }

@@ -15,9 +15,9 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// killCommitting kills a backend whose commit waits for the disk or for the standby; the whole
-// server restarts then.
-func killCommitting(w *world, _ *edge, _ *rand.Rand) mend {
+// killCommitting kills a backend that is flushing its commit or waiting for the standby. The whole
+// server then restarts.
+func killCommitting(w *world, _ *edge, _ *rand.Rand) fix {
 	d := w.connect("postgres")
 	defer d.Conn.Close(context.Background())
 	w.until("a backend commits", func() bool {
@@ -28,7 +28,7 @@ func killCommitting(w *world, _ *edge, _ *rand.Rand) mend {
 	return func() { w.pair.AwaitStandby(w.t) }
 }
 
-func crashPostgres(w *world, _ *edge, _ *rand.Rand) mend {
+func crashPostgres(w *world, _ *edge, _ *rand.Rand) fix {
 	primary := w.pair.Primary()
 	if err := syscall.Kill(primary.PID(), syscall.SIGQUIT); err != nil {
 		w.t.Fatal(err)
@@ -41,18 +41,18 @@ func crashPostgres(w *world, _ *edge, _ *rand.Rand) mend {
 	return func() { primary.Start(w.t); w.pair.AwaitStandby(w.t) }
 }
 
-// terminateConnections ends all of the edges' sessions, the listeners' included.
-func terminateConnections(w *world, _ *edge, _ *rand.Rand) mend {
+// terminateConnections ends all sessions of the edges, including the listeners'.
+func terminateConnections(w *world, _ *edge, _ *rand.Rand) fix {
 	w.onPrimary("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", edgeRole)
 	return nil
 }
 
-func lockHotCustomer(w *world, _ *edge, r *rand.Rand) mend {
+func lockHotCustomer(w *world, _ *edge, r *rand.Rand) fix {
 	return w.holding("SELECT FROM hoko.customers WHERE workspace_id = $1 AND external_id = $2 FOR UPDATE", tenants[0].workspace, hotCustomer(r.IntN(hotCustomers)))
 }
 
-// stopBackend stops one of the edges' backends, whatever it does.
-func stopBackend(w *world, _ *edge, _ *rand.Rand) mend {
+// stopBackend stops a busy backend of an edge.
+func stopBackend(w *world, _ *edge, _ *rand.Rand) fix {
 	d := w.connect("postgres")
 	defer d.Conn.Close(context.Background())
 	var pid int
@@ -60,16 +60,16 @@ func stopBackend(w *world, _ *edge, _ *rand.Rand) mend {
 		pid = d.Count("SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE usename = $1 AND state = 'active'", edgeRole)
 		return pid != 0 && syscall.Kill(pid, syscall.SIGSTOP) == nil
 	})
-	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) } // an edge that has given it up may have ended it
+	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) } // it may have ended after its edge gave up
 }
 
-// freezePostgres stops the primary and all of its backends.
-func freezePostgres(w *world, _ *edge, _ *rand.Rand) mend {
+// freezePostgres stops the primary and all its backends.
+func freezePostgres(w *world, _ *edge, _ *rand.Rand) fix {
 	return w.pair.Primary().Freeze(w.t)
 }
 
-// overload has many clients of one tenant send more than can be committed.
-func overload(w *world, _ *edge, r *rand.Rand) mend {
+// overload adds many clients of one tenant, which send more than can be committed.
+func overload(w *world, _ *edge, r *rand.Rand) fix {
 	w.commitsTake(300 * time.Millisecond)
 	leave := w.clients.join(crowd, tenants[2], r.Uint64())
 	return func() {
@@ -78,7 +78,7 @@ func overload(w *world, _ *edge, r *rand.Rand) mend {
 	}
 }
 
-// commitsTake has each transaction that records sales take so long.
+// commitsTake delays the commit of each transaction that records sales by d.
 func (w *world) commitsTake(d time.Duration) {
 	w.t.Helper()
 	w.onPrimary(fmt.Sprintf(`CREATE OR REPLACE FUNCTION public.commit_slowly() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -90,27 +90,26 @@ func (w *world) commitsTake(d time.Duration) {
 		END $$`, d.Seconds()))
 }
 
-// lockSales keeps all sales out, as CREATE INDEX does.
-func lockSales(w *world, _ *edge, _ *rand.Rand) mend {
+// lockSales blocks all sales, as CREATE INDEX does.
+func lockSales(w *world, _ *edge, _ *rand.Rand) fix {
 	return w.holding("LOCK TABLE hoko.sales IN SHARE MODE")
 }
 
-// lockLinks keeps the links, which a site's foreign key would lock.
-func lockLinks(w *world, _ *edge, _ *rand.Rand) mend {
+// lockLinks locks the links, which a site's foreign key on sales needs to lock too.
+func lockLinks(w *world, _ *edge, _ *rand.Rand) fix {
 	return w.holding("SELECT FROM hoko.links FOR UPDATE")
 }
 
-// holding runs a statement in a transaction that lasts as long as the fault.
-func (w *world) holding(sql string, args ...any) mend {
+// holding runs a statement in a transaction that stays open as long as the fault lasts.
+func (w *world) holding(sql string, args ...any) fix {
 	d := w.connect("hoko")
 	d.Exec("BEGIN")
 	d.Exec(sql, args...)
 	return func() { d.Conn.Close(context.Background()) }
 }
 
-// fillConnections takes all connections that there are for an edge, those included that the edges
-// had.
-func fillConnections(w *world, _ *edge, _ *rand.Rand) mend {
+// fillConnections takes all connections that are left for the edges, and those that the edges had.
+func fillConnections(w *world, _ *edge, _ *rand.Rand) fix {
 	var conns []*pgx.Conn
 	fill := func() {
 		for {
@@ -133,40 +132,43 @@ func fillConnections(w *world, _ *edge, _ *rand.Rand) mend {
 	}
 }
 
-// failOver loses the primary, promotes the standby, and after a while gives that a new one.
-func failOver(w *world, _ *edge, r *rand.Rand) mend {
+// failOver stops the primary and promotes the standby. The fix adds a new standby.
+func failOver(w *world, _ *edge, r *rand.Rand) fix {
 	if primary := w.pair.Primary(); r.IntN(3) > 0 {
 		primary.Kill()
 	} else {
 		primary.Stop()
 	}
-	time.Sleep(time.Duration(r.IntN(500)) * time.Millisecond) // until somebody notices
+	time.Sleep(time.Duration(r.IntN(500)) * time.Millisecond) // time to detect the outage
 	w.pair.Promote(w.t)
 	return func() { w.pair.Rejoin(w.t) }
 }
 
-// muteStandby keeps the standby from receiving: commits wait for it.
-func muteStandby(w *world, _ *edge, _ *rand.Rand) mend {
+// muteStandby stops the standby from receiving WAL, so that commits wait for it.
+func muteStandby(w *world, _ *edge, _ *rand.Rand) fix {
 	pid := w.walReceiver()
 	w.signal(pid, syscall.SIGSTOP)
 	return func() { w.signal(pid, syscall.SIGCONT) }
 }
 
-// failOverLagging loses the primary with commits that the standby does not have. Some are visible
-// on the primary all the same: those whose edge has given up waiting.
-func failOverLagging(w *world, _ *edge, r *rand.Rand) mend {
+// failOverLagging loses the primary with commits that the standby does not have. Those whose edge
+// has stopped waiting are nevertheless visible on the primary.
+func failOverLagging(w *world, _ *edge, r *rand.Rand) fix {
 	pid := w.walReceiver()
 	w.signal(pid, syscall.SIGSTOP)
 	w.until("a commit waits for the standby", func() bool { return w.pair.Waiting(w.t) > 0 })
-	w.clients.held.Store(r.IntN(2) == 0)                       // a replay among new sales waits with them: give it a batch of its own
-	time.Sleep(time.Duration(r.IntN(6000)) * time.Millisecond) // the edges' patience is half of that
-	if r.IntN(2) == 0 {                                        // an operator who has even less: the statements succeed then
+	// A replay among new sales would wait with them: give it a batch by itself.
+	w.clients.held.Store(r.IntN(2) == 0)
+	// The edges wait half of the maximum.
+	time.Sleep(time.Duration(r.IntN(6000)) * time.Millisecond)
+	// As an operator who loses patience: the statements then succeed.
+	if r.IntN(2) == 0 {
 		w.onPrimary("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND wait_event = 'SyncRep'", edgeRole)
 		time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
 	}
 	w.pair.Primary().Kill()
 	w.clients.held.Store(false)
-	w.signal(pid, syscall.SIGKILL) // with what has arrived unread; the standby starts again
+	w.signal(pid, syscall.SIGKILL) // with unread WAL; the standby restarts it
 	w.until("the standby is back", func() bool {
 		now, err := w.askStandby()
 		return err == nil && now != pid
@@ -175,7 +177,7 @@ func failOverLagging(w *world, _ *edge, r *rand.Rand) mend {
 	return func() { w.pair.Rejoin(w.t) }
 }
 
-// walReceiver is the process by which the standby receives.
+// walReceiver returns the PID of the standby's WAL receiver and waits until there is one.
 func (w *world) walReceiver() (pid int) {
 	w.t.Helper()
 	w.until("the standby receives", func() bool {
@@ -186,7 +188,7 @@ func (w *world) walReceiver() (pid int) {
 	return pid
 }
 
-// askStandby is the id of that process, 0 where there is none.
+// askStandby returns the PID of the WAL receiver, or 0 if there is none.
 func (w *world) askStandby() (pid int, err error) {
 	conn, err := pgx.Connect(w.t.Context(), w.pair.Standby().DSN("postgres"))
 	if err != nil {

@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-// fault is one way to break something.
+// fault is something that the test can break.
 type fault struct {
-	on, name string
-	min, max time.Duration // how long it lasts
-	alone    bool          // strikes when all else is well
-	// strike breaks it; what it returns mends it, and may be nil. e is an edge with sales in
-	// flight.
-	strike func(w *world, e *edge, r *rand.Rand) (mend func())
+	on, name  string
+	min, max  time.Duration // duration
+	exclusive bool          // injected only while no other fault is active
+	// inject starts the fault and returns a function that ends it, or nil. e is an edge with sales
+	// in flight.
+	inject func(w *world, e *edge, r *rand.Rand) (fix func())
 }
 
 func (f *fault) String() string { return f.on + ": " + f.name }
 
-// step is a fault at its place in a schedule.
+// step is a fault in a schedule.
 type step struct {
 	*fault
-	after    int // recorded sales
+	after    int // sales to be recorded before it
 	edge     int
 	lasts    time.Duration
-	overlaps bool // the next step does not wait for the end of this one
+	overlaps bool // the next step does not wait until this one ends
 	seed     uint64
 }
 
-// newSchedule draws from a seed the faults whose name holds a text: all of them in some order, and
-// again, until there are enough.
+// newSchedule returns count faults whose names contain only, in a random order that the seed
+// determines. Each fault occurs once before any occurs again.
 func newSchedule(seed uint64, count int, only string) []step {
 	r := rand.New(rand.NewPCG(seed, 0))
 	var faults []*fault
@@ -56,22 +56,23 @@ func newSchedule(seed uint64, count int, only string) []step {
 	return steps[:min(count, len(steps))]
 }
 
-// run carries a schedule out.
+// run executes a schedule.
 type run struct {
-	w       *world
-	active  []activeFault
-	strikes []strike
+	w          *world
+	active     []activeFault
+	injections []injection
 }
 
-// strike is a fault that has struck.
-type strike struct {
+// injection is an injected fault.
+type injection struct {
 	*fault
 	edge       string
 	begin, end time.Time
 }
 
-// inFlight is how many attempts it met, by their journals: on its edge, where it struck one.
-func (s *strike) inFlight(sales []*sale) (count int) {
+// inFlight counts the attempts that were in flight during the injection. If the fault was on an
+// edge, it counts those of that edge.
+func (s *injection) inFlight(sales []*sale) (count int) {
 	for _, sale := range sales {
 		for _, a := range sale.tries() {
 			if !a.unsent && (s.on != "edge" || a.edge == s.edge) && a.start.Before(s.end) && a.end.After(s.begin) {
@@ -85,52 +86,51 @@ func (s *strike) inFlight(sales []*sale) (count int) {
 type activeFault struct {
 	on, name string
 	ends     time.Time
-	mend     func()
+	fix      func()
 }
 
-// run strikes once after the other. What breaks the same part never overlaps, so that the world
-// always comes back.
+// run injects the steps in order. Faults of the same part never overlap, so that the servers always
+// recover.
 func (r *run) run(steps []step) {
 	for _, step := range steps {
-		r.mendUntil(func(f activeFault) bool { return f.on == step.on || step.alone })
+		r.fixUntil(func(f activeFault) bool { return f.on == step.on || step.exclusive })
 		r.awaitSales(step.after)
-		r.strike(step)
+		r.inject(step)
 		if !step.overlaps {
-			r.mendUntil(func(activeFault) bool { return true })
+			r.fixUntil(func(activeFault) bool { return true })
 		}
 	}
-	r.mendUntil(func(activeFault) bool { return true })
+	r.fixUntil(func(activeFault) bool { return true })
 }
 
-func (r *run) strike(step step) {
+func (r *run) inject(step step) {
 	e, chance := r.w.edges[step.edge], rand.New(rand.NewPCG(step.seed, 0))
 	var begin time.Time
 	r.w.until(fmt.Sprintf("sales are in flight for %s", step.fault), func() bool {
-		r.mendDue()
+		r.fixDue()
 		begin = time.Now()
 		return e.inFlight.Load() > 0
 	})
-	mend := step.strike(r.w, e, chance)
-	r.strikes = append(r.strikes, strike{step.fault, e.name, begin, time.Now()})
-	if mend != nil {
-		r.active = append(r.active, activeFault{step.on, step.name, time.Now().Add(step.lasts), mend})
+	fix := step.inject(r.w, e, chance)
+	r.injections = append(r.injections, injection{step.fault, e.name, begin, time.Now()})
+	if fix != nil {
+		r.active = append(r.active, activeFault{step.on, step.name, time.Now().Add(step.lasts), fix})
 	}
 }
 
-// awaitSales returns when so many more sales have been recorded.
+// awaitSales waits until count more sales are recorded.
 func (r *run) awaitSales(count int) {
 	from := r.w.clients.recorded.Load()
 	r.w.until(fmt.Sprintf("%d more sales are recorded", count), func() bool {
-		r.mendDue()
+		r.fixDue()
 		return r.w.clients.recorded.Load() >= from+int64(count)
 	})
 }
 
-// mendUntil lets faults last as long as they are to, and mends them, until none is left of which
-// that is true.
-func (r *run) mendUntil(isOne func(activeFault) bool) {
+// fixUntil ends each fault when it has lasted long enough, until no active fault matches.
+func (r *run) fixUntil(isOne func(activeFault) bool) {
 	r.w.until("the faults end", func() bool {
-		r.mendDue()
+		r.fixDue()
 		for _, f := range r.active {
 			if isOne(f) {
 				return false
@@ -140,14 +140,14 @@ func (r *run) mendUntil(isOne func(activeFault) bool) {
 	})
 }
 
-func (r *run) mendDue() {
+func (r *run) fixDue() {
 	var still []activeFault
 	for _, f := range r.active {
 		if time.Now().Before(f.ends) {
 			still = append(still, f)
 			continue
 		}
-		f.mend()
+		f.fix()
 	}
 	r.active = still
 }

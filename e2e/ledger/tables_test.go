@@ -4,27 +4,27 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// tables is what the database holds after all.
+// tables holds the database's contents at the end of a run.
 type tables struct {
 	sales     []saleRow
 	customers []customerRow
 	keys      []keyRow
 }
 
-// saleRow is a row of hoko.sales; null is "".
+// saleRow is a row of hoko.sales. Null is read as "".
 type saleRow struct {
-	id, workspace, customer               string // the customer by its external id
+	id, workspace, customer               string // external ID of the customer
 	customerID, clickID, linkID, leadID   string
 	attribution, currency, event, journal string
 	amount                                int64
-	attempt                               int // of the metadata, as journal is
+	attempt                               int // from the metadata, like journal
 }
 
 type customerRow struct{ id, workspace, external, name, email, avatar string }
 
 type keyRow struct{ workspace, key, saleID string }
 
-// readTables is all that the database holds.
+// readTables reads the tables.
 func readTables(d harness.DB) (tables tables) {
 	d.T.Helper()
 	read(d, &tables.sales, `SELECT s.id::text, s.workspace_id, coalesce(c.external_id, ''), s.customer_id, coalesce(s.click_id, ''), s.link_id, coalesce(s.lead_id, ''),

@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	hotCustomers    = 5  // that every client sells to, each time with another name
-	steadyCustomers = 20 // whose name never changes
+	hotCustomers    = 5  // with sales from all clients, each under a random version
+	steadyCustomers = 20 // whose version never changes
 	seededVersion   = "v0"
 )
 
 // tenant is a workspace with a key, a link, two clicks, and customers with leads.
 type tenant struct {
 	workspace, apiKey string
-	perSecond         int // requests that its key may make; 0 for the Caddyfile's limit
+	perSecond         int // rate limit of its key; 0 for the Caddyfile's
 }
 
-// The tenants use the same customers' and idempotency keys' names, which must not matter.
+// The tenants share customer names and idempotency keys, to show that workspaces are separate.
 var tenants = []*tenant{
 	{workspace: "ample", apiKey: "hoko_key_of_the_ample_workspace"},
 	{workspace: "scarce", apiKey: "hoko_key_of_the_scarce_workspace", perSecond: 8},
-	{workspace: "greedy", apiKey: "hoko_key_of_the_greedy_workspace"}, // the crowd's
+	{workspace: "greedy", apiKey: "hoko_key_of_the_greedy_workspace"}, // of the clients that overload adds
 }
 
 func (n *tenant) other() *tenant {
@@ -44,27 +44,26 @@ func isSeeded(customer string) bool {
 	return strings.HasPrefix(customer, "hot-") || strings.HasPrefix(customer, "steady-")
 }
 
-// The ways to earn a sale. Every seeded customer has two leads, of which the trial is the later
-// one.
-func (n *tenant) byClick() earner {
-	return earner{click: n.click("ad"), attribution: "click", clickID: n.click("ad")}
+// The sources of a sale. Every seeded customer has two leads, of which the trial is the later one.
+func (n *tenant) byClick() source {
+	return source{click: n.click("ad"), attribution: "click", clickID: n.click("ad")}
 }
 
-func (n *tenant) byMissingLead() earner {
+func (n *tenant) byMissingLead() source {
 	e := n.byClick()
 	e.leadEvent = "Webinar"
 	return e
 }
 
-func (n *tenant) byLead(customer string) earner {
-	return earner{leadEvent: "Sign up", attribution: "lead-event", clickID: n.click("ad"), leadID: n.lead("signup", customer)}
+func (n *tenant) byLead(customer string) source {
+	return source{leadEvent: "Sign up", attribution: "lead-event", clickID: n.click("ad"), leadID: n.lead("signup", customer)}
 }
 
-func (n *tenant) byLatestLead(customer string) earner {
-	return earner{attribution: "latest-lead", clickID: n.click("mail"), leadID: n.lead("trial", customer)}
+func (n *tenant) byLatestLead(customer string) source {
+	return source{attribution: "latest-lead", clickID: n.click("mail"), leadID: n.lead("trial", customer)}
 }
 
-// seed fills the database for a tenant.
+// seed inserts the rows of a tenant.
 func (n *tenant) seed(t testing.TB, d harness.DB) {
 	t.Helper()
 	d.Exec("INSERT INTO hoko.workspaces (id, name) VALUES ($1, $1)", n.workspace)

@@ -19,29 +19,29 @@ import (
 
 const (
 	edgeCount    = 3
-	edgeRole     = "hoko_edge" // no superuser, so that a full connection table is full for it
+	edgeRole     = "hoko_edge" // not a superuser, for whom connections are reserved
 	edgePassword = "sold"
 )
 
-// world is all that the clients of a ledger rely on, and that its faults break.
+// world is the edges, their servers and their clients.
 type world struct {
 	t       *testing.T
 	pair    *testenv.Pair
 	redis   *testenv.OwnRedis
-	control *redis.Client // of that Redis, past all relays
+	control *redis.Client // connects to redis directly, not through a relay
 	edges   []*edge
 	clients *clients
 }
 
-// edge is an edge with relays of its own before both Postgres servers and Redis.
+// edge is an edge with its own relays to both Postgres servers and Redis.
 type edge struct {
 	*harness.Edge
 	name            string
 	postgres        []*relay.Relay
 	redis           *relay.Relay
 	clients         map[string]*http.Client // by protocol
-	inFlight        atomic.Int64            // sales on their way through it
-	otherDSN, other bool                    // what its Caddyfile says at present
+	inFlight        atomic.Int64            // sales
+	otherDSN, other bool                    // current state of its Caddyfile
 }
 
 func newWorld(t *testing.T) *world {
@@ -65,7 +65,7 @@ func (w *world) seed() {
 	}
 	d := w.connect("hoko")
 	d.Exec(harness.ReadRoot(w.t, "docs/role.sql"))
-	d.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (link_id) REFERENCES hoko.links") // as a site may do
+	d.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (link_id) REFERENCES hoko.links") // as a site may add
 	w.commitsTake(0)
 	d.Exec("CREATE CONSTRAINT TRIGGER commit_slowly AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.commit_slowly()")
 	for _, tenant := range tenants {
@@ -75,7 +75,7 @@ func (w *world) seed() {
 	server.Conn.Close(w.t.Context())
 }
 
-// connect is a connection of a superuser to the primary, past all proxies.
+// connect opens a direct superuser connection to the primary.
 func (w *world) connect(database string) harness.DB {
 	w.t.Helper()
 	return harness.Connect(w.t, w.pair.Primary().DSN(database))
@@ -89,8 +89,7 @@ func (w *world) onPrimary(sql string, args ...any) {
 	d.Exec(sql, args...)
 }
 
-// edgeDSN is the DSN of an edge's role past all proxies, for connections that do as an edge's
-// would.
+// edgeDSN returns a DSN of the edges' role that leads directly to the primary.
 func (w *world) edgeDSN() string {
 	u, err := url.Parse(w.pair.Primary().DSN("hoko"))
 	if err != nil {
@@ -109,7 +108,7 @@ func (w *world) startEdge(name string) *edge {
 	e.Edge = harness.Start(w.t, harness.Settings{DatabaseURL: e.dsn(), RedisURL: "redis://" + e.redis.Address(), Upstream: "127.0.0.1:1", Edit: e.settings})
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		c := e.Client(w.t, protocol)
-		c.Timeout = 0 // each attempt has its own
+		c.Timeout = 0 // each attempt has its own timeout
 		c.Transport.(*http.Transport).MaxIdleConnsPerHost = clientCount + crowd
 		e.clients[protocol] = c
 	}
@@ -126,7 +125,7 @@ func startRelay(t testing.TB, server string) *relay.Relay {
 	return r
 }
 
-// dsn names both servers, in one order or the other.
+// dsn returns a DSN with both servers, in the order that otherDSN selects.
 func (e *edge) dsn() string {
 	hosts := []string{e.postgres[0].Address(), e.postgres[1].Address()}
 	if e.otherDSN {
@@ -135,8 +134,8 @@ func (e *edge) dsn() string {
 	return fmt.Sprintf("postgres://%s:%s@%s/hoko?sslmode=disable&target_session_attrs=read-write&connect_timeout=2", edgeRole, edgePassword, strings.Join(hosts, ","))
 }
 
-// settings makes the shipped Caddyfile quicker to give up, so that many faults fit into a run, and
-// its queue so short that a crowd fills it; the limit of Redis's time is the shipped one.
+// settings changes the Caddyfile so that the edge gives up sooner, which lets many faults fit into
+// a run, and so that a crowd fills its queue. The Redis timeout is the shipped one.
 func (e *edge) settings(config string) string {
 	ttl := "60s"
 	if e.other {
@@ -147,13 +146,13 @@ func (e *edge) settings(config string) string {
 		"postgres {env.DATABASE_URL}", "postgres "+e.dsn(),
 		" {\n\t\t\ttimeout 10s\n\t\t}\n", "\n\t\tsales {\n\t\t\ttimeout 3s\n\t\t\tbatch 8\n\t\t\tqueue 32\n\t\t}\n",
 		"ttl 60s", "ttl "+ttl,
-		"\tlog\n", "", // each request in memory: too much for an hour
+		"\tlog\n", "", // an hour of access log would not fit into memory
 		"limit 600/1m", "limit 1000000/1m",
 		"\t\ttrack_sale @sale\n", "\t\ttrack_sale @sale {\n\t\t\tbody_timeout 1s\n\t\t}\n",
 	).Replace(config)
 }
 
-// until polls until a condition holds.
+// until polls until holds reports true.
 func (w *world) until(what string, holds func() bool) {
 	w.t.Helper()
 	testenv.Until(w.t, what, holds)
