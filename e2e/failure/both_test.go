@@ -11,7 +11,8 @@ func TestWithoutPostgresAndRedisTheSiteIsServedAndBothAreFoundAgain(t *testing.T
 	server, limits := testenv.Postgres(t), testenv.RedisServer(t)
 	dsn := server.DSN("postgres")
 	migrateAndSeed(t, dsn)
-	s := startOutageStack(t, dsn, limits.URL(), harness.Replace("timeout 1s", "timeout 10s")) // before the outage redis is to decide
+	// Before the outage, Redis must decide.
+	s := startOutageStack(t, dsn, limits.URL(), harness.Replace("timeout 1s", "timeout 10s"))
 	answers := asked{}
 	if got := s.askInOutage(answers); got.StatusCode != 201 {
 		t.Fatalf("before: %d %s", got.StatusCode, got.Text)
@@ -25,7 +26,7 @@ func TestWithoutPostgresAndRedisTheSiteIsServedAndBothAreFoundAgain(t *testing.T
 		}
 		harness.WantHeader(t, got, "X-RateLimit-Limit", "10")
 	}
-	if got := s.ask(1); got.StatusCode != 429 { // the limit holds in an outage of both
+	if got := s.ask(1); got.StatusCode != 429 { // the limit applies while both are down
 		t.Errorf("beyond the limit: %d %s", got.StatusCode, got.Text)
 	}
 	s.wantSite()
@@ -33,9 +34,9 @@ func TestWithoutPostgresAndRedisTheSiteIsServedAndBothAreFoundAgain(t *testing.T
 	limits.Start(t)
 	s.logs("redis answers again")
 	d := harness.Connect(t, dsn)
-	d.Exec("UPDATE hoko.api_keys SET rate_limit = 100000 WHERE id = $1", harness.KeyID(harness.FullKey)) // room to ask for all again
+	d.Exec("UPDATE hoko.api_keys SET rate_limit = 100000 WHERE id = $1", harness.KeyID(harness.FullKey)) // so that all sales can be sent again
 	s.until("the new limit holds", func() bool { return s.ask(1).Header.Get("X-RateLimit-Limit") == "100000" })
-	s.settle(d, answers)
+	s.verify(d, answers)
 }
 
 func TestAnEdgeThatStartsWithoutItsServersFindsThemLater(t *testing.T) {
@@ -64,7 +65,7 @@ func TestAnEdgeThatStartsWithoutItsServersFindsThemLater(t *testing.T) {
 			if got := s.askInOutage(answers); got.StatusCode != want {
 				t.Errorf("got %d %s, want %d", got.StatusCode, got.Text, want)
 			}
-			if away.redis && !away.postgres { // without a key there is no limit to ask for
+			if away.redis && !away.postgres { // without a key, no limit is evaluated
 				s.wantMetric(allowedLocally, 1)
 				s.wantMetric(breakersOpen, 1)
 			}
@@ -74,9 +75,9 @@ func TestAnEdgeThatStartsWithoutItsServersFindsThemLater(t *testing.T) {
 			if away.redis {
 				limits.Start(t)
 			}
-			s.settle(harness.Connect(t, dsn), answers)
+			s.verify(harness.Connect(t, dsn), answers)
 			s.until("redis decides", func() bool { s.link(harness.FullKey); s.ask(1); return s.metric(decidedByRedis) > 0 })
-			s.until("revocations are heard of", func() bool { return s.metric("hoko_key_listener_up") == 1 })
+			s.until("the listener is up", func() bool { return s.metric("hoko_key_listener_up") == 1 })
 		})
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// skews are how far a server's clock is off the edge's.
+// skews are the differences between a server's clock and the edge's.
 var skews = []time.Duration{time.Hour, -time.Hour}
 
 func TestLimitsAreExactWhateverRedissClockSays(t *testing.T) {
@@ -24,9 +24,9 @@ func TestLimitsAreExactWhateverRedissClockSays(t *testing.T) {
 			harness.Seed(t, dsn)
 			redisURL := testenv.RedisOff(t, skew).URL()
 			harness.WantClockSkew(t, redisURL, skew)
-			// The one that counts is Redis, which must not be given up on.
+			// Redis counts; the edge must not give up on it.
 			s := startOutageStack(t, dsn, redisURL, harness.Replace("timeout 1s", "timeout 10s"))
-			const costs = 24 * time.Hour / outageBurst // what one request takes to flow in again
+			const costs = 24 * time.Hour / outageBurst // the time in which one request is refilled
 			for i := range outageBurst + 3 {
 				before := time.Now().Unix()
 				got := s.Sell(t, s.client, harness.ValidSale)
@@ -38,8 +38,8 @@ func TestLimitsAreExactWhateverRedissClockSays(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// By the edge's clock, to which answers are dated, and not by Redis's. Earlier
-				// requests have flowed in a little.
+				// X-RateLimit-Reset follows the edge's clock, which also dates answers, not that of
+				// Redis. Earlier requests have been refilled a little.
 				filled := int64(min(i+1, outageBurst)) * int64(costs.Seconds())
 				if reset > after+filled+1 || reset < before+filled-int64(harness.HangGuard.Seconds()) {
 					t.Errorf("request %d: X-RateLimit-Reset is %d s away, want %d", i, reset-after, filled)
@@ -73,11 +73,11 @@ func TestSalesAreRecordedAndKeysExpireByTheEdgesClockWhateverPostgressSays(t *te
 			harness.WantAnswer(t, sell("expired_half_an_hour_ago"), 401, harness.Body401)
 			s.wantMetric(`hoko_auth_total{outcome="expired"}`, 1)
 
-			// The sale's row is dated by Postgres, its id by the edge.
+			// Postgres dates the row of the sale; the edge dates its ID.
 			id := sold.Header.Get("Hoko-Sale-Id")
 			made := time.Unix(uuid.MustParse(id).Time().UnixTime())
 			if off := time.Since(made); off.Abs() > 10*time.Minute {
-				t.Errorf("the sale's id is %s old", off)
+				t.Errorf("the sale's ID is %s old", off)
 			}
 			created, err := strconv.ParseInt(d.Text("SELECT extract(epoch FROM created_at)::bigint::text FROM hoko.sales WHERE id = $1", id), 10, 64)
 			if err != nil {
@@ -97,7 +97,7 @@ func TestSalesAreRecordedAndKeysExpireByTheEdgesClockWhateverPostgressSays(t *te
 func TestDoctorWarnsOfServersWhoseClockIsOff(t *testing.T) {
 	doctor := exec.Command(testenv.Edge(t), "hoko", "doctor")
 	doctor.Env = append(os.Environ(), "DATABASE_URL="+testenv.PostgresOff(t, time.Hour).DSN("postgres"), "REDIS_URL="+testenv.RedisOff(t, -time.Hour).URL())
-	said, _ := doctor.CombinedOutput() // it also misses the schema
+	said, _ := doctor.CombinedOutput() // the schema is missing too
 	for _, server := range []string{"postgres", "redis"} {
 		if want := server + ": its clock and this machine's are "; !strings.Contains(string(said), want) {
 			t.Errorf("%q is not in\n%s", want, said)

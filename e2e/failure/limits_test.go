@@ -26,10 +26,10 @@ func TestEveryRedisKeyOfTheEdgeEnds(t *testing.T) {
 	}
 	wantEnds(t, client)
 
-	// The probe of a breaker leaves a key, too.
+	// The probe of a breaker also leaves a key.
 	harness.RedisDo(t, client, "CONFIG", "SET", "maxmemory", "1")
 	probed := f.NewKey(harness.PerKey(1000, "1 second", 1000))
-	testenv.Until(t, "the edge knows that redis does not answer", func() bool {
+	testenv.Until(t, "the breaker opens", func() bool {
 		f.GetLinks(t, 0, probed)
 		return f.Edges[0].Log.HasLine("redis does not answer")
 	})
@@ -37,10 +37,10 @@ func TestEveryRedisKeyOfTheEdgeEnds(t *testing.T) {
 	f.Edges[0].Log.Wait(t, "redis answers again")
 	wantEnds(t, client)
 
-	testenv.Until(t, "only the key of a day is left", func() bool { return client.DBSize(t.Context()).Val() == 1 })
+	testenv.Until(t, "only the one-day key is left", func() bool { return client.DBSize(t.Context()).Val() == 1 })
 }
 
-// wantEnds fails for keys that live for ever, or longer than their bucket takes to fill.
+// wantEnds fails the test for keys that never expire, or expire later than their bucket is full.
 func wantEnds(t testing.TB, client *redis.Client) {
 	t.Helper()
 	keys, ctx := 0, context.Background()
@@ -49,10 +49,9 @@ func wantEnds(t testing.TB, client *redis.Client) {
 		if strings.HasSuffix(all.Val(), "}:2/24h0m0s/2") {
 			longest = 24 * 60 * 60 * 1000
 		}
-		// It may have ended since; Redis says then that there is no such key, and of one without an
-		// end that it has none.
+		// -1 is a key without an expiry. -2, a key that has expired since the scan, is fine.
 		if ends == -1 || ends.Milliseconds() > longest {
-			t.Errorf("%s ends after %s", all.Val(), ends)
+			t.Errorf("%s expires after %s", all.Val(), ends)
 		}
 	}
 	if keys == 0 {

@@ -17,16 +17,17 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// coldKey is valid, and no edge has seen it before the outage.
+// coldKey is a valid key that is not cached.
 const coldKey = "cold_key_that_no_edge_has_seen"
 
-// postgresOutages are the ways in which a Postgres fails. A strike returns what mends it.
+// postgresOutages lists the ways in which Postgres fails. inject returns a function that ends the
+// outage.
 var postgresOutages = []struct {
 	name    string
-	strike  func(t *testing.T, p *brokenPostgres) (mend func())
-	lookups bool   // keys cannot be looked up
-	first   int    // what the first sale is answered; 0: anything that an outage may be
-	counted string // of the sales, besides their outcome
+	inject  func(t *testing.T, p *brokenPostgres) (fix func())
+	lookups bool   // key lookups fail too
+	first   int    // status of the first sale; 0 for any status of an outage
+	counted string // a metric of sales besides their outcome
 	logged  string
 }{
 	{"refused", func(t *testing.T, p *brokenPostgres) func() {
@@ -57,7 +58,7 @@ var postgresOutages = []struct {
 	}, true, 503, "", "no database to record sales"},
 }
 
-// raising is a trigger on the sales that does this.
+// raising returns SQL for a trigger on the sales that executes what.
 func raising(what string) string {
 	return `CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ` + what + `; RETURN NEW; END $$;
 		CREATE TRIGGER fail BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.fail()`
@@ -69,7 +70,7 @@ type brokenPostgres struct {
 	dsn string
 }
 
-// postgresRoom is how many connections a brokenPostgres has: enough for an edge.
+// postgresRoom is the max_connections of a brokenPostgres, enough for an edge.
 const postgresRoom = 30
 
 func breakablePostgres(t *testing.T) *brokenPostgres {
@@ -79,13 +80,13 @@ func breakablePostgres(t *testing.T) *brokenPostgres {
 	return &brokenPostgres{server, migrateAndSeed(t, dsn), dsn}
 }
 
-// fillDisk puts the sales on a disk that is full to the last byte; where the machine lets nobody
-// mount one, a trigger says what Postgres would.
-func (p *brokenPostgres) fillDisk(t *testing.T) (mend func()) {
+// fillDisk moves the sales to a full disk. If the test may not mount one, a trigger raises the
+// error that Postgres would.
+func (p *brokenPostgres) fillDisk(t *testing.T) (fix func()) {
 	t.Helper()
 	disk, ok := p.SmallDisk(t, 1<<20)
 	if !ok {
-		t.Log("no right to mount a small disk: a trigger raises 53100 instead")
+		t.Log("cannot mount a small disk: a trigger raises 53100 instead")
 		p.Exec(raising("RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'"))
 		return func() { p.Exec("DROP FUNCTION public.fail CASCADE") }
 	}
@@ -95,7 +96,7 @@ func (p *brokenPostgres) fillDisk(t *testing.T) (mend func()) {
 	if err := os.WriteFile(rest, make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("the disk is not full: %v", err)
 	}
-	// The last page has room yet: what rolls back here takes it, as nothing vacuums it so soon.
+	// The last page still has room. Rows that are rolled back fill it until it is vacuumed.
 	_, err := p.Conn.Exec(t.Context(), `INSERT INTO hoko.sales (id, workspace_id, customer_id, link_id, attribution, amount, currency, event_name)
 		SELECT gen_random_uuid(), 'ws_1', 'c', 'l', 'click', 1, 'usd', 'e' FROM generate_series(1, 10000)`)
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != pgerrcode.DiskFull {
@@ -108,13 +109,13 @@ func (p *brokenPostgres) fillDisk(t *testing.T) (mend func()) {
 	}
 }
 
-// fill takes all of the server's connections, those of the edge included.
+// fill takes all connections of the server, including those of the edge.
 func (p *brokenPostgres) fill(t *testing.T) (empty func()) {
 	t.Helper()
 	var held []*pgx.Conn
-	for guard := time.Now().Add(harness.HangGuard); len(held) < postgresRoom-1; { // one is p's own
+	for guard := time.Now().Add(harness.HangGuard); len(held) < postgresRoom-1; { // p holds one
 		if time.Now().After(guard) {
-			t.Fatalf("%d connections are taken", len(held))
+			t.Fatalf("only %d connections are taken", len(held))
 		}
 		p.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hoko-edge'")
 		for {
@@ -138,7 +139,7 @@ func (p *brokenPostgres) fill(t *testing.T) (empty func()) {
 func TestAPostgresOutageIs503NeverTheCallersFaultAndEndsByItself(t *testing.T) {
 	for _, outage := range postgresOutages {
 		t.Run(outage.name, func(t *testing.T) {
-			t.Parallel() // they mostly wait
+			t.Parallel() // mostly waiting
 			p := breakablePostgres(t)
 			p.AddKey(coldKey, "conversionsWrite")
 			s := startOutageStack(t, p.dsn, testenv.Redis(t), manyCalls)
@@ -146,7 +147,7 @@ func TestAPostgresOutageIs503NeverTheCallersFaultAndEndsByItself(t *testing.T) {
 			if got := s.askInOutage(answers); got.StatusCode != 201 {
 				t.Fatalf("before: %d %s", got.StatusCode, got.Text)
 			}
-			mend := outage.strike(t, p)
+			fix := outage.inject(t, p)
 			for i := range 2 {
 				if got := s.askInOutage(answers); got.StatusCode == 201 || i == 0 && outage.first != 0 && got.StatusCode != outage.first {
 					t.Errorf("sale %d of the outage: %d %s", i, got.StatusCode, got.Text)
@@ -155,7 +156,7 @@ func TestAPostgresOutageIs503NeverTheCallersFaultAndEndsByItself(t *testing.T) {
 			s.want503(s.Call(t, s.client, "POST", "/api/track/sale", harness.ValidSale, "Authorization", coldKey))
 			if outage.lookups {
 				s.want503(s.link("unknown_key"))
-				s.until("a key is used stale", func() bool {
+				s.until("a stale key is used", func() bool {
 					if got := s.link(harness.FullKey); got.StatusCode != 200 {
 						t.Fatalf("a cached key got %d %s", got.StatusCode, got.Text)
 					}
@@ -175,12 +176,12 @@ func TestAPostgresOutageIs503NeverTheCallersFaultAndEndsByItself(t *testing.T) {
 			}
 			s.logs(outage.logged)
 
-			mend()
-			s.settle(harness.Connect(t, p.dsn), answers)
+			fix()
+			s.verify(harness.Connect(t, p.dsn), answers)
 			if got := s.Call(t, s.client, "POST", "/api/track/sale", harness.ValidSale, "Authorization", coldKey); got.StatusCode != 201 {
-				t.Errorf("the key that was not cached: %d %s", got.StatusCode, got.Text)
+				t.Errorf("the uncached key: %d %s", got.StatusCode, got.Text)
 			}
-			s.until("revocations are heard of again", func() bool { return s.metric("hoko_key_listener_up") == 1 })
+			s.until("the listener is up again", func() bool { return s.metric("hoko_key_listener_up") == 1 })
 		})
 	}
 }
@@ -199,7 +200,7 @@ func TestARestartOfPostgresCostsSalesNoMoreThanAnotherTry(t *testing.T) {
 		server.Stop()
 		server.Start(t)
 	}
-	s.settle(harness.Connect(t, dsn), answers)
+	s.verify(harness.Connect(t, dsn), answers)
 }
 
 func TestAFailoverLosesNoSaleThatWasAnswered(t *testing.T) {
@@ -215,11 +216,12 @@ func TestAFailoverLosesNoSaleThatWasAnswered(t *testing.T) {
 	}
 	pair.Standby().Kill()
 	if got := s.askInOutage(answers); got.StatusCode != 504 {
-		t.Errorf("a sale that no standby has: %d %s", got.StatusCode, got.Text)
+		t.Errorf("without a standby: %d %s", got.StatusCode, got.Text)
 	}
 
-	// One that is committed, but on no standby, when the primary dies and returns: it is there.
-	s.until("the sale before no longer waits", func() bool { return pair.Waiting(t) == 0 })
+	// A sale that is committed, but on no standby, when the primary dies and returns. It must be
+	// recorded.
+	s.until("the previous sale no longer waits", func() bool { return pair.Waiting(t) == 0 })
 	late := make(chan harness.Answer, 1)
 	go func() { late <- s.ask(500) }()
 	s.until("it waits for the standby", func() bool { return pair.Waiting(t) == 1 })
@@ -240,8 +242,8 @@ func TestAFailoverLosesNoSaleThatWasAnswered(t *testing.T) {
 	}
 	pair.Promote(t)
 	d := harness.Connect(t, dsn)
-	s.settle(d, answers)
-	s.until("the new primary is listened to", func() bool { return s.metric("hoko_key_listener_up") == 1 })
+	s.verify(d, answers)
+	s.until("the edge listens to the new primary", func() bool { return s.metric("hoko_key_listener_up") == 1 })
 	d.Exec("UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", harness.KeyID(harness.FullKey))
-	s.until("the key is refused", func() bool { return s.link(harness.FullKey).StatusCode == 401 })
+	s.until("the key is rejected", func() bool { return s.link(harness.FullKey).StatusCode == 401 })
 }

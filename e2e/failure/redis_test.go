@@ -11,10 +11,10 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// redisOutages are the ways in which a Redis fails, by the class under which they are counted.
+// redisOutages lists the ways in which Redis fails, with the error class that counts them.
 var redisOutages = []struct {
-	name, class  string
-	strike, mend func(t *testing.T, r *brokenRedis)
+	name, class string
+	inject, fix func(t *testing.T, r *brokenRedis)
 }{
 	{"refused", "refused",
 		func(_ *testing.T, r *brokenRedis) { r.Kill() },
@@ -22,7 +22,7 @@ var redisOutages = []struct {
 	{"mute", "timeout",
 		func(t *testing.T, r *brokenRedis) { r.signal(t, syscall.SIGSTOP) },
 		func(t *testing.T, r *brokenRedis) { r.signal(t, syscall.SIGCONT) }},
-	{"slow", "timeout", // each answer comes, after its time
+	{"slow", "timeout", // answers arrive after the timeout
 		func(t *testing.T, r *brokenRedis) {
 			harness.RedisDo(t, r.control, "CLIENT", "PAUSE", "600000", "WRITE")
 		},
@@ -73,7 +73,7 @@ func TestARedisOutageLeavesTheLimitInForceAndEndsByItself(t *testing.T) {
 				}
 				return s.metric(decidedByRedis) > 0
 			})
-			outage.strike(t, server)
+			outage.inject(t, server)
 			for range outageBurst + 5 {
 				got := s.Sell(t, s.client, harness.ValidSale)
 				switch {
@@ -84,7 +84,7 @@ func TestARedisOutageLeavesTheLimitInForceAndEndsByItself(t *testing.T) {
 				}
 				harness.WantHeader(t, got, "X-RateLimit-Limit", "10")
 			}
-			// A full bucket of the edge's own, whatever Redis's held.
+			// The edge starts with a full local bucket, whatever the one in Redis held.
 			if allowed, denied := s.metric(allowedLocally), s.metric(deniedLocally); allowed != outageBurst || denied < 5 {
 				t.Errorf("%v allowed, %v denied locally", allowed, denied)
 			}
@@ -96,7 +96,7 @@ func TestARedisOutageLeavesTheLimitInForceAndEndsByItself(t *testing.T) {
 			s.wantMetric(breakersOpen, 1)
 			s.logs("redis does not answer: limits are decided without it", `"class":"`+outage.class+`"`)
 
-			outage.mend(t, server)
+			outage.fix(t, server)
 			s.logs("redis answers again")
 			s.until("the breaker is closed", func() bool { return s.metric(breakersOpen) == 0 })
 			before := s.metric(decidedByRedis)

@@ -10,8 +10,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// TestRotatedPassword_CostsNoSale rotates the password of the edge's role, where it stands and on
-// the server, and ends all connections. Only a password that is part of the configuration needs a
+// TestRotatedPassword_CostsNoSale rotates the password of the edge's role, in its file and on the
+// server, and terminates all connections. Only a password in the configuration itself needs a
 // reload.
 func TestRotatedPassword_CostsNoSale(t *testing.T) {
 	for name, reload := range map[string]bool{"passfile": false, "file placeholder": true} {
@@ -60,7 +60,7 @@ func TestRotatedPassword_CostsNoSale(t *testing.T) {
 				}
 			}
 			if strings.Contains(e.Log.String(), "s3cret") {
-				t.Error("the log holds the password")
+				t.Error("the log contains the password")
 			}
 		})
 	}

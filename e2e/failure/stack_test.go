@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // outageStack is an edge whose Postgres and Redis a test may break. Besides the shipped routes it
-// has /api/links, a page of the site behind a key and a limit.
+// has /api/links, which requires a key and goes to the site.
 type outageStack struct {
 	*harness.Edge
 	t      testing.TB
@@ -24,11 +24,10 @@ type outageStack struct {
 	site   *harness.Site
 }
 
-// outageBurst is what the limit of an outageStack admits at once; what flows in during a test is
-// nothing.
+// outageBurst is the burst of an outageStack's limit. During a test nothing is refilled.
 const outageBurst = 10
 
-// outageConfig makes time-outs short and keys stale soon.
+// outageConfig shortens the timeouts and the time until cached keys are stale.
 func outageConfig(config string) string {
 	for from, to := range map[string]string{
 		"timeout 10s":     "timeout 1s",
@@ -42,7 +41,7 @@ func outageConfig(config string) string {
 	return config
 }
 
-// migrateAndSeed makes a database of a server of the test's own what an edge expects.
+// migrateAndSeed prepares an empty database for an edge.
 func migrateAndSeed(t testing.TB, dsn string) harness.DB {
 	t.Helper()
 	if err := postgres.Migrate(t.Context(), dsn, nil); err != nil {
@@ -63,13 +62,13 @@ func startOutageStack(t testing.TB, dsn, redisURL string, edit func(string) stri
 	return &outageStack{e, t, e.Client(t, "HTTP/2.0"), site}
 }
 
-// manyCalls is for tests that are not about limits.
+// manyCalls raises the limit, for tests that are not about limits.
 var manyCalls = harness.Replace(fmt.Sprintf("limit %d/24h", outageBurst), "limit 100000/1m")
 
-// metric is the value of a series, written as on the admin endpoint.
+// metric returns the value of a series, written as on /metrics of the admin endpoint.
 func (s *outageStack) metric(series string) float64 { s.t.Helper(); return s.Metric(s.t, series) }
 
-// wantMetric fails unless a series has at least this value.
+// wantMetric fails the test unless a series has at least this value.
 func (s *outageStack) wantMetric(series string, least float64) {
 	s.t.Helper()
 	if got := s.metric(series); got < least {
@@ -82,13 +81,13 @@ func (s *outageStack) logs(texts ...string) {
 	s.Log.Wait(s.t, texts...)
 }
 
-// until polls until the condition holds.
+// until polls until holds reports true.
 func (s *outageStack) until(what string, holds func() bool) {
 	s.t.Helper()
 	testenv.Until(s.t, what, holds)
 }
 
-// wantSite: a page of the site, which depends on neither server.
+// wantSite fails the test unless a page of the site, which needs neither server, is served.
 func (s *outageStack) wantSite() {
 	s.t.Helper()
 	if got := s.Call(s.t, s.client, "GET", "/page", ""); got.StatusCode != 200 || got.Text != "site GET /page" {
@@ -96,13 +95,13 @@ func (s *outageStack) wantSite() {
 	}
 }
 
-// link is a call that the site answers, with a key.
+// link calls /api/links with a key.
 func (s *outageStack) link(key string) harness.Answer {
 	s.t.Helper()
 	return s.Call(s.t, s.client, "GET", "/api/links", "", "Authorization", "Bearer "+key)
 }
 
-// want503 fails unless an answer is what an outage looks like to a caller.
+// want503 fails the test unless an answer is a complete 503 of the edge.
 func (s *outageStack) want503(got harness.Answer) {
 	s.t.Helper()
 	harness.WantAnswer(s.t, got, 503, harness.Body503)
@@ -112,17 +111,17 @@ func (s *outageStack) want503(got harness.Answer) {
 	}
 }
 
-// ask sends a sale of an amount that is told again by its Idempotency-Key.
+// ask sends a sale that its amount and its Idempotency-Key identify.
 func (s *outageStack) ask(amount int) harness.Answer {
 	s.t.Helper()
 	body := strings.Replace(harness.ValidSale, "12900", strconv.Itoa(amount), 1)
 	return s.Sell(s.t, s.client, body, "Idempotency-Key", "sale of "+strconv.Itoa(amount))
 }
 
-// asked is what sales of an outage were answered: 201, 503 or 504, by amount.
+// asked holds the status of each sale, by amount: 201, 503 or 504.
 type asked map[int]int
 
-// askInOutage sends a sale, and checks that its answer is one of an outage.
+// askInOutage sends the next sale and checks that its answer is a valid one during an outage.
 func (s *outageStack) askInOutage(answers asked) harness.Answer {
 	s.t.Helper()
 	amount := 1000 + len(answers)
@@ -139,30 +138,30 @@ func (s *outageStack) askInOutage(answers asked) harness.Answer {
 			s.t.Errorf("a 504 names the sale %q", got.Header.Get("Hoko-Sale-Id"))
 		}
 	default:
-		s.t.Fatalf("an outage is answered %d %s", got.StatusCode, got.Text)
+		s.t.Fatalf("during the outage: %d %s", got.StatusCode, got.Text)
 	}
 	return got
 }
 
 const body504 = `{"error":{"en":"Gateway timeout","ar":"انتهت مهلة البوابة"}}`
 
-// settle checks, once all is well again, that what was answered is true, and that each sale, asked
-// for again, is there once.
-func (s *outageStack) settle(d harness.DB, answers asked) {
+// verify checks, after an outage, that every answer was true, and that each sale, sent again, is
+// recorded once.
+func (s *outageStack) verify(d harness.DB, answers asked) {
 	s.t.Helper()
 	s.until("a sale is recorded again", func() bool { return s.ask(1).StatusCode == 201 })
 	const rows = "SELECT count(*) FROM hoko.sales WHERE amount = $1"
 	for amount, status := range answers {
 		if n := d.Count(rows, amount); status == 503 && n != 0 || status == 201 && n != 1 || n > 1 {
-			s.t.Errorf("a sale that was answered %d is there %d times", status, n)
+			s.t.Errorf("a sale that was answered %d is recorded %d times", status, n)
 		}
 	}
 	for amount, status := range answers {
 		if got := s.ask(amount); got.StatusCode != 201 {
-			s.t.Errorf("a sale that was answered %d is then answered %d %s", status, got.StatusCode, got.Text)
+			s.t.Errorf("a sale that was answered %d is answered %d %s when sent again", status, got.StatusCode, got.Text)
 		}
 		if n := d.Count(rows, amount); n != 1 {
-			s.t.Errorf("a sale that was answered %d, and asked for again, is there %d times", status, n)
+			s.t.Errorf("a sale that was answered %d and sent again is recorded %d times", status, n)
 		}
 	}
 }

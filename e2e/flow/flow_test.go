@@ -14,10 +14,10 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-var long = flag.Bool("flow.long", false, "run each test as long, and with as many clients, as the bars ask for")
+var long = flag.Bool("flow.long", false, "run each test at full length with all clients")
 
-// choose returns the short form's value, or the long one's. In the short form commits take long, so
-// that other work on the machine hardly changes how many there are a second.
+// choose returns the value for the short or the long form of a test. In the short form commits take
+// long, so that other work on the machine hardly changes the throughput.
 func choose[V any](short, ifLong V) V {
 	if *long {
 		return ifLong
@@ -27,7 +27,7 @@ func choose[V any](short, ifLong V) V {
 
 const workspaces = 50
 
-// shop is a database with workspaces, each with a key, a link and a click on it, and edges in front
+// shop is a database with workspaces, each with a key, a link and a click, and the edges in front
 // of it.
 type shop struct {
 	t     *testing.T
@@ -36,7 +36,7 @@ type shop struct {
 	edges []*harness.Edge
 }
 
-// openShop starts edges whose sales have these settings.
+// openShop starts edges on a new shop. settings go into their sales block.
 func openShop(t *testing.T, edges int, settings string) *shop {
 	t.Helper()
 	dsn := testenv.Database(t)
@@ -45,7 +45,7 @@ func openShop(t *testing.T, edges int, settings string) *shop {
 	return s
 }
 
-// stockShop fills a database.
+// stockShop inserts the rows of the workspaces.
 func stockShop(t *testing.T, dsn string) *shop {
 	t.Helper()
 	s := &shop{t: t, db: harness.Connect(t, dsn), dsn: dsn}
@@ -58,7 +58,7 @@ func stockShop(t *testing.T, dsn string) *shop {
 	return s
 }
 
-// start starts edges that reach the database at this address.
+// start starts edges that connect to dsn.
 func (s *shop) start(edges int, dsn, settings string) {
 	s.t.Helper()
 	redis := testenv.Redis(s.t)
@@ -69,8 +69,8 @@ func (s *shop) start(edges int, dsn, settings string) {
 	}
 }
 
-// commitsTake makes each transaction that records sales take so long, as one that waits for a
-// standby far away does.
+// commitsTake delays the commit of each transaction that records sales by d, as a distant standby
+// does.
 func (s *shop) commitsTake(d time.Duration) {
 	s.t.Helper()
 	s.db.Exec(fmt.Sprintf(`CREATE FUNCTION public.commit_slowly() RETURNS trigger LANGUAGE plpgsql AS $$

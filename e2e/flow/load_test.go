@@ -15,16 +15,16 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// answer is what became of a request.
+// answer is the outcome of a request.
 type answer struct {
 	edge   int
-	status int // 0: none
+	status int // 0 without an answer
 	at     time.Time
 	took   time.Duration
 	retry  string // Retry-After
 }
 
-// load is clients that send sales until they are stopped, and what they were answered.
+// load is a group of clients that send sales until they are stopped, and the answers they got.
 type load struct {
 	shop    *shop
 	clients []*http.Client // by edge
@@ -46,7 +46,7 @@ func (s *shop) load() *load {
 	return l
 }
 
-// end stops the clients, once each has its answer.
+// end stops the clients and waits for their last answers.
 func (l *load) end() {
 	select {
 	case <-l.stop:
@@ -56,15 +56,15 @@ func (l *load) end() {
 	l.group.Wait()
 }
 
-// usual starts clients, and returns what they get done while nothing is wrong.
-func (s *shop) usual(clients int) (*load, figures) {
+// normal starts clients, and returns what they get done while nothing is wrong.
+func (s *shop) startNormal(clients int) (*load, stats) {
 	l := s.load()
 	l.keepBusy(clients, s.ofAll)
 	l.measure(2 * time.Second)
 	return l, l.measure(3 * time.Second)
 }
 
-// request is a sale of a client.
+// request is a sale to send.
 type request struct {
 	edge           int
 	workspace      string
@@ -72,7 +72,7 @@ type request struct {
 	key            string
 }
 
-// send sends a sale, and keeps its answer.
+// send sends a sale and records its answer.
 func (l *load) send(r request) {
 	body := fmt.Sprintf(`{"customerExternalId":%q,"customerName":%q,"clickId":"click_%s","amount":100,"currency":"usd","eventName":"Purchase"}`, r.customer, r.name, r.workspace)
 	req, err := http.NewRequestWithContext(context.Background(), "POST", l.shop.edges[r.edge].URL("/api/track/sale"), strings.NewReader(body))
@@ -100,7 +100,7 @@ func (l *load) send(r request) {
 	l.answers = append(l.answers, got)
 }
 
-// keepBusy starts clients that each send a sale once the one before is answered: what next returns.
+// keepBusy starts clients. Each sends the sales that next returns, one at a time.
 func (l *load) keepBusy(clients int, next func(client, n int) request) {
 	for client := range clients {
 		l.group.Go(func() {
@@ -116,7 +116,7 @@ func (l *load) keepBusy(clients int, next func(client, n int) request) {
 	}
 }
 
-// arrive sends so many requests a second for so long, whatever becomes of them.
+// arrive sends requests at a fixed rate for a duration, however slowly they are answered.
 func (l *load) arrive(perSecond int, during time.Duration, next func(n int) []request) {
 	ticker := time.NewTicker(time.Second / time.Duration(perSecond))
 	defer ticker.Stop()
@@ -135,8 +135,8 @@ func (l *load) arrive(perSecond int, during time.Duration, next func(n int) []re
 	}
 }
 
-// ofAll spreads clients over edges and workspaces. Each client has ten customers, which its sales
-// leave as they are.
+// ofAll spreads clients over all edges and workspaces but the first. Each client sells to ten
+// customers without changing them.
 func (s *shop) ofAll(client, n int) request {
 	return request{
 		edge:      client % len(s.edges),
@@ -146,18 +146,18 @@ func (s *shop) ofAll(client, n int) request {
 	}
 }
 
-// figures are those of the answers of a time.
-type figures struct {
+// stats sums up the answers of a period.
+type stats struct {
 	during   time.Duration
 	statuses map[int]int
 	latency  []time.Duration // of 201s
 }
 
-// between returns the figures of the answers that came from one time to another.
-func (l *load) between(from, to time.Time) figures {
+// between returns the stats of the answers that arrived in a period.
+func (l *load) between(from, to time.Time) stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := figures{during: to.Sub(from), statuses: map[int]int{}}
+	f := stats{during: to.Sub(from), statuses: map[int]int{}}
 	for _, a := range l.answers {
 		if a.at.Before(from) || !a.at.Before(to) {
 			continue
@@ -171,7 +171,7 @@ func (l *load) between(from, to time.Time) figures {
 	return f
 }
 
-// slower returns how many answers took longer.
+// slower returns the number of answers that took longer than a duration.
 func (l *load) slower(than time.Duration) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -183,36 +183,36 @@ func (l *load) slower(than time.Duration) (n int) {
 	return n
 }
 
-// measure waits, and returns the figures of that time.
-func (l *load) measure(d time.Duration) figures {
+// measure waits and returns the stats of that period.
+func (l *load) measure(d time.Duration) stats {
 	from := time.Now()
 	<-time.After(d)
 	return l.between(from, from.Add(d))
 }
 
-// rate returns the 201s a second.
-func (f figures) rate() float64 { return float64(f.statuses[201]) / f.during.Seconds() }
+// rate returns the 201s per second.
+func (f stats) rate() float64 { return float64(f.statuses[201]) / f.during.Seconds() }
 
-func (f figures) p99() time.Duration {
+func (f stats) p99() time.Duration {
 	if len(f.latency) == 0 {
 		return 0
 	}
 	return f.latency[len(f.latency)*99/100]
 }
 
-func (f figures) all() (n int) {
+func (f stats) all() (n int) {
 	for _, count := range f.statuses {
 		n += count
 	}
 	return n
 }
 
-func (f figures) String() string {
+func (f stats) String() string {
 	return fmt.Sprintf("%.0f sales/s, p99 %v, answers %v", f.rate(), f.p99().Round(time.Millisecond), f.statuses)
 }
 
-// wantAtLeast fails the test if a rate has fallen below a share of what it was.
-func wantAtLeast(t *testing.T, what string, got, before figures, share float64) {
+// wantAtLeast fails the test if the throughput has fallen below a share of what it was before.
+func wantAtLeast(t *testing.T, what string, got, before stats, share float64) {
 	t.Helper()
 	t.Logf("%s: %v; before: %v", what, got, before)
 	if got.rate() < share*before.rate() {

@@ -8,8 +8,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Two edges, commits that wait for a standby far away, and one workspace that makes statements wait
-// for one another ten times a second.
+// Two edges, the slow commits of a distant standby, and one workspace whose requests block each
+// other's statements ten times per second.
 func TestOffendingWorkspace_CostsTheOthersLittle(t *testing.T) {
 	for _, offense := range []struct {
 		name    string
@@ -51,7 +51,7 @@ func TestOffendingWorkspace_CostsTheOthersLittle(t *testing.T) {
 			others.measure(2 * time.Second)
 			with := others.measure(choose(4*time.Second, 10*time.Second))
 			others.end()
-			wantAtLeast(t, "beside the offender", with, without, 0.85)
+			wantAtLeast(t, "next to the offender", with, without, 0.85)
 			if with.p99() > 2*without.p99() {
 				t.Errorf("the p99 of the others is %v, and was %v without the offender", with.p99(), without.p99())
 			}
@@ -62,37 +62,39 @@ func TestOffendingWorkspace_CostsTheOthersLittle(t *testing.T) {
 	}
 }
 
-// lockLink holds the link of the offender's workspace, to which sales refer, as a site may do.
+// lockLink locks the link of the offender's workspace. The site's foreign key makes sales wait for
+// it.
 func (s *shop) lockLink() {
 	s.db.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (link_id) REFERENCES hoko.links")
 	s.db.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT $1, 'c' || i, 'Ada' FROM generate_series(0, 9) i", workspace(0))
-	stranger := testenv.Connect(s.t, s.dsn)
-	stranger.Exec("BEGIN")
-	stranger.Exec("SELECT FROM hoko.links WHERE workspace_id = $1 FOR UPDATE", workspace(0))
+	other := testenv.Connect(s.t, s.dsn)
+	other.Exec("BEGIN")
+	other.Exec("SELECT FROM hoko.links WHERE workspace_id = $1 FOR UPDATE", workspace(0))
 }
 
-// The edge's sessions are not connected yet when a migration of the site locks the table of sales.
+// The site's migration locks the table before the edge's sessions have connected.
 func TestTableLockedWhileWritersConnect_DelaysTheirSales(t *testing.T) {
 	s := openShop(t, 1, "timeout 10s")
-	stranger := testenv.Connect(t, s.dsn)
-	stranger.Exec("BEGIN")
-	stranger.Exec("CREATE INDEX ON hoko.sales (amount)")
+	other := testenv.Connect(t, s.dsn)
+	other.Exec("BEGIN")
+	other.Exec("CREATE INDEX ON hoko.sales (amount)")
 	l := s.load()
 	for client := range 50 {
 		l.group.Go(func() { l.send(s.ofAll(client, 0)) })
 	}
-	<-time.After(6 * time.Second) // longer than the edge waits for a new connection's first answers
+	<-time.After(6 * time.Second) // longer than the edge waits for the first answers of a new connection
 	if early := l.between(time.Time{}, time.Now()); early.all() > 0 {
 		t.Errorf("answered while the table is locked: %v", early)
 	}
-	stranger.Exec("COMMIT")
+	other.Exec("COMMIT")
 	l.group.Wait()
 	if all := l.between(time.Time{}, time.Now()); all.statuses[201] != 50 {
 		t.Errorf("want 50 sales: %v", all)
 	}
 }
 
-// A customer that every sale changes is in one batch at a time, which holds all that wait for it.
+// All sales change one customer. Only one batch at a time may hold it, so each batch must hold all
+// waiting sales.
 func TestHotCustomer_IsFolded(t *testing.T) {
 	s := openShop(t, 1, "timeout 10s")
 	l := s.load()
@@ -107,5 +109,5 @@ func TestHotCustomer_IsFolded(t *testing.T) {
 	if sales := s.edges[0].Metric(t, "hoko_sale_batch_size_sum"); sales < 4*batches {
 		t.Errorf("%v sales in %v statements: they were not folded", sales, batches)
 	}
-	s.wantNoneTwice(l)
+	s.wantNoDuplicates(l)
 }

@@ -38,19 +38,19 @@ func TestOverload_KeepsItsGoodput(t *testing.T) {
 	after.end()
 	over.end()
 
-	settled := over.between(began.Add(choose(3*time.Second, 5*time.Second)), stopped)
-	wantAtLeast(t, "at twice the capacity", settled, capacity, 0.85)
+	steady := over.between(began.Add(choose(3*time.Second, 5*time.Second)), stopped)
+	wantAtLeast(t, "at twice the capacity", steady, capacity, 0.85)
 	all := over.between(began, time.Now())
-	t.Logf("all of the overload: %v", all)
+	t.Logf("the whole overload: %v", all)
 	if late := all.statuses[504] + all.statuses[0]; late*100 > all.all() {
 		t.Errorf("%d of %d are 504 or have no answer", late, all.all())
 	}
 	if all.statuses[503] == 0 {
-		t.Error("nothing was shed")
+		t.Error("no sale was shed")
 	}
 	relaxed := after.between(stopped, time.Now())
 	if relaxed.statuses[201] != relaxed.all() {
-		t.Errorf("from 2 s after it, at half of the capacity: %v", relaxed)
+		t.Errorf("at half the capacity, from 2 s after the overload: %v", relaxed)
 	}
 	if recorded, answered := s.db.Sales()-rows, all.statuses[201]+relaxed.statuses[201]; float64(recorded) > 1.02*float64(answered) {
 		t.Errorf("%d rows, and %d were answered 201", recorded, answered)
@@ -65,7 +65,7 @@ func TestOverload_KeepsItsGoodput(t *testing.T) {
 	}
 }
 
-// wantRetryAfter checks that 503s say when to come back, and not all the same.
+// wantRetryAfter checks that the 503s carry a valid Retry-After with jitter.
 func (l *load) wantRetryAfter(t *testing.T) {
 	t.Helper()
 	said := map[string]int{}
@@ -79,7 +79,7 @@ func (l *load) wantRetryAfter(t *testing.T) {
 		}
 	}
 	if len(said) < 2 {
-		t.Errorf("each 503 says the same: %v", said)
+		t.Errorf("all 503s have the same Retry-After: %v", said)
 	}
 }
 
@@ -100,11 +100,11 @@ func TestOverload_OfOneWorkspaceIsItsOwn(t *testing.T) {
 	beside := others.measure(4 * time.Second)
 	greedy.end()
 	others.end()
-	wantAtLeast(t, "beside a workspace that sends a hundred times as much", beside, before, 0.7)
+	wantAtLeast(t, "next to a workspace that sends a hundred times as much", beside, before, 0.7)
 	if n := beside.all() - beside.statuses[201]; n > 0 {
 		t.Errorf("%d sales of the others were not recorded: %v", n, beside)
 	}
 	if shed := greedy.between(time.Time{}, time.Now()).statuses[503]; shed == 0 {
-		t.Error("the greedy workspace was not shed")
+		t.Error("no sale of the greedy workspace was shed")
 	}
 }

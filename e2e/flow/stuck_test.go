@@ -13,9 +13,8 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// stopBackend stops a backend that is about to commit the edge's statement until the test ends, or
-// its release is called. It holds its rows then, and no lock of Postgres's own, for which all
-// others would wait.
+// stopBackend stops a backend of the edge just before it commits, until release is called or the
+// test ends. It then holds its rows, but no internal lock of Postgres that would block all others.
 func (s *shop) stopBackend() (release func()) {
 	s.t.Helper()
 	var pid int
@@ -30,12 +29,12 @@ func (s *shop) stopBackend() (release func()) {
 }
 
 func TestStuckBackend_HoldsUpOnlyWhatItWasSent(t *testing.T) {
-	// With few clients, smaller batches than shipped, so that one does not hold the sales of most
-	// of them.
+	// Few clients need smaller batches than shipped, so that one batch does not hold most of their
+	// sales.
 	batch := choose(16, 64)
 	s := openShop(t, 1, fmt.Sprintf("batch %d\n%s", batch, choose("timeout 4s", "timeout 10s")))
 	s.commitsTake(choose(100*time.Millisecond, 2*time.Millisecond))
-	l, usual := s.usual(choose(64, 256))
+	l, normal := s.startNormal(choose(64, 256))
 	release := s.stopBackend()
 	stopped := time.Now()
 	seconds := choose(3, 9)
@@ -43,20 +42,19 @@ func TestStuckBackend_HoldsUpOnlyWhatItWasSent(t *testing.T) {
 	release()
 	for i := range seconds {
 		from := stopped.Add(time.Duration(i) * time.Second)
-		wantAtLeast(t, "a second of a stopped backend", l.between(from, from.Add(time.Second)), usual, 0.5)
+		wantAtLeast(t, "a second with a stopped backend", l.between(from, from.Add(time.Second)), normal, 0.5)
 	}
 	l.end()
-	// Each client waits for its answer before it sends another sale, and no two have a customer in
-	// common.
+	// Each client has one sale in flight, and no two clients share a customer.
 	if n := l.slower(time.Duration(seconds) * time.Second / 2); n == 0 || n > batch {
-		t.Errorf("%d sales waited for the stopped backend, which had at most %d", n, batch)
+		t.Errorf("%d sales waited for the stopped backend, which held at most %d", n, batch)
 	}
-	s.wantNoneTwice(l)
+	s.wantNoDuplicates(l)
 }
 
-// wantNoneTwice compares the answers with the rows: nothing that was answered 201 is missing, and
-// nothing else is there but what was answered 504.
-func (s *shop) wantNoneTwice(loads ...*load) {
+// wantNoDuplicates checks that each sale that was answered 201 is recorded, and that no other row
+// exists except for unknown outcomes.
+func (s *shop) wantNoDuplicates(loads ...*load) {
 	s.t.Helper()
 	answered, unknown := 0, 0
 	for _, l := range loads {
@@ -78,22 +76,22 @@ func TestPostgresStopsForAWhile_AndSalesFlowAgain(t *testing.T) {
 	s := stockShop(t, dsn)
 	s.start(1, dsn, choose("timeout 4s", "timeout 10s"))
 	s.commitsTake(choose(100*time.Millisecond, 2*time.Millisecond))
-	l, usual := s.usual(choose(32, 256))
+	l, normal := s.startNormal(choose(32, 256))
 	thaw := server.Freeze(t)
 	<-time.After(choose(3*time.Second, 5*time.Second))
 	thaw()
 	<-time.After(2 * time.Second)
-	wantAtLeast(t, "from 2 s after its return", l.measure(3*time.Second), usual, 0.9)
+	wantAtLeast(t, "from 2 s after its return", l.measure(3*time.Second), normal, 0.9)
 	l.end()
-	s.wantNoneTwice(l)
+	s.wantNoDuplicates(l)
 }
 
-// Half of the connections for sales die silently: what is sent on them is lost, without an error.
+// Half of the connections for sales die silently: what is sent on them is lost without an error.
 func TestHalfOfTheConnectionsDie_AndTheOthersCarryOn(t *testing.T) {
 	dsn := testenv.Database(t)
 	s := stockShop(t, dsn)
 	between, through := testenv.Relay(t, dsn)
-	var dead atomic.Bool // every second connection for sales of those that there are then
+	var dead atomic.Bool // drops the traffic of every second connection that was open by then
 	var count atomic.Int64
 	between.Filters = func(hello []byte) (toServer, toClient relay.Filter) {
 		doomed := bytes.Contains(hello, []byte("force_generic_plan")) && count.Add(1)%2 == 0 && !dead.Load()
@@ -110,16 +108,16 @@ func TestHalfOfTheConnectionsDie_AndTheOthersCarryOn(t *testing.T) {
 	}
 	s.start(1, through, choose("batch 16\ntimeout 4s", "batch 32\ntimeout 10s"))
 	s.commitsTake(choose(50*time.Millisecond, 2*time.Millisecond))
-	l, usual := s.usual(choose(96, 256))
+	l, normal := s.startNormal(choose(96, 256))
 	dead.Store(true)
 	died := time.Now()
 	seconds := choose(4, 9)
 	<-time.After(time.Duration(seconds) * time.Second)
 	for i := range seconds {
 		from := died.Add(time.Duration(i) * time.Second)
-		// Up to three of the four writers', as the slow lane's are among them.
-		wantAtLeast(t, "a second after the connections died", l.between(from, from.Add(time.Second)), usual, 0.2)
+		// Up to three of four may be dead, as the slow lane's connections count too.
+		wantAtLeast(t, "a second after the connections died", l.between(from, from.Add(time.Second)), normal, 0.2)
 	}
 	l.end()
-	s.wantNoneTwice(l)
+	s.wantNoDuplicates(l)
 }

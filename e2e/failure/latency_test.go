@@ -11,17 +11,17 @@ import (
 )
 
 var (
-	failureFigures = flag.Bool("failure.figures", false, "print what a Redis that is away adds to a request, and fail where that is more than docs/measurements.md says")
-	failureRounds  = flag.Int("failure.rounds", 1, "outages of each kind")
+	failureFigures = flag.Bool("failure.figures", false, "print the latency that an outage of Redis adds, and fail if it exceeds docs/measurements.md")
+	failureRounds  = flag.Int("failure.rounds", 1, "number of outages of each kind")
 )
 
-// What a Redis that is away may add to a request.
+// The latency that an outage of Redis may add to a request.
 const (
 	addedAtFirst  = 60 * time.Millisecond
 	addedWhenOpen = time.Millisecond
 )
 
-// limitedRoute is a page with a key and a limit, and nothing else that takes time.
+// limitedRoute adds a route that only authenticates and evaluates a limit.
 func limitedRoute(config string) string {
 	config = strings.Replace(config, "timeout 1s", "timeout 50ms", 1) // the default
 	return strings.Replace(config, "\treverse_proxy", "\tapi_key_auth /limited\n\t\tredis_rate_limit /limited {\n\t\t\tlimit 1000000/1m\n\t\t\tname figures\n\t\t}\n"+
@@ -33,7 +33,7 @@ func TestAnOutageOfRedisDelaysItsFirstRequestsOnly(t *testing.T) {
 	if *failureFigures {
 		requests = 2000
 	}
-	for _, outage := range redisOutages[:2] { // refused and mute: the others answer, or are as mute
+	for _, outage := range redisOutages[:2] { // refused and mute; in the others Redis answers, or they behave like mute
 		t.Run(outage.name, func(t *testing.T) {
 			server, dsn := breakableRedis(t), testenv.Database(t)
 			harness.Seed(t, dsn)
@@ -54,34 +54,34 @@ func TestAnOutageOfRedisDelaysItsFirstRequestsOnly(t *testing.T) {
 			for range *failureRounds {
 				s.until("redis decides", func() bool { send(10); return s.metric(breakersOpen) == 0 })
 				well = append(well, send(requests)...)
-				outage.strike(t, server)
+				outage.inject(t, server)
 				s.until("the breaker is open", func() bool { first = append(first, send(1)...); return s.metric(breakersOpen) == 1 })
 				failed := s.failedCalls()
 				open = append(open, send(requests)...)
 				if more := s.failedCalls() - failed; more > float64(requests)/2 {
-					t.Errorf("%v of %d requests asked redis while it was known to be away", more, requests)
+					t.Errorf("%v of %d requests asked redis while the breaker was open", more, requests)
 				}
-				outage.mend(t, server)
+				outage.fix(t, server)
 			}
 			if !*failureFigures {
 				return
 			}
 			well.Print(t, outage.name+": with redis")
-			first.Print(t, outage.name+": until the breaker is open")
-			open.Print(t, outage.name+": while it is")
+			first.Print(t, outage.name+": until the breaker opened")
+			open.Print(t, outage.name+": with the breaker open")
 			if added := first.Percentile(100) - well.Percentile(50); added > addedAtFirst {
-				t.Errorf("the first request took %s longer than one with redis, want %s at most", added, addedAtFirst)
+				t.Errorf("the first request took %s longer than with redis, want at most %s", added, addedAtFirst)
 			}
 			for _, p := range []int{50, 99} {
 				if added := open.Percentile(p) - well.Percentile(p); added > addedWhenOpen {
-					t.Errorf("percentile %d: %s longer than with redis, want %s at most", p, added, addedWhenOpen)
+					t.Errorf("percentile %d: %s longer than with redis, want at most %s", p, added, addedWhenOpen)
 				}
 			}
 		})
 	}
 }
 
-// failedCalls are the calls that Redis has not answered, probes included.
+// failedCalls returns the number of calls that Redis did not answer, including probes.
 func (s *outageStack) failedCalls() float64 {
 	s.t.Helper()
 	return s.metric(`hoko_redis_errors_total{class="refused"}`) + s.metric(`hoko_redis_errors_total{class="timeout"}`)
