@@ -17,8 +17,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// adoption is the SQL of docs/adopting.md: the tables of its site, what puts the edge over them in
-// one transaction, and what a flag in place of a time needs.
+// adoption is the SQL of docs/adopting.md: the tables of the site, the steps that put the edge over
+// them in one transaction, and the change for a flag instead of a time.
 type adoption struct {
 	tables string
 	steps  []string
@@ -35,7 +35,7 @@ func readAdoption(t testing.TB) adoption {
 		blocks = append(blocks, m[1])
 	}
 	if len(blocks) != 7 {
-		t.Fatalf("found %d blocks of SQL, want 7: tables, five of the steps, the flag", len(blocks))
+		t.Fatalf("found %d SQL blocks, want 7: the tables, five steps and the flag", len(blocks))
 	}
 	return adoption{blocks[0], blocks[1:6], blocks[6]}
 }
@@ -66,7 +66,8 @@ INSERT INTO site.signups (team_id, client_id, link_id, visit_id, kind, made_at) 
 	('` + teamID + `', 1, 1, NULL, 'Trial', '2024-01-02'), ('` + teamID + `', 1, 2, NULL, 'Trial', '2024-01-02');
 `
 
-// apply makes the example's site, fills it, and puts the edge over it; edit changes the steps.
+// apply creates the example's site and its rows, and puts the edge over it. edit changes the steps
+// unless it is nil.
 func (a adoption) apply(t testing.TB, dsn string, edit func(string) string) harness.DB {
 	t.Helper()
 	d := harness.Connect(t, dsn)
@@ -84,19 +85,17 @@ func (a adoption) apply(t testing.TB, dsn string, edit func(string) string) harn
 	return d
 }
 
-// startAdopted starts an edge over the example's site, with the rights of docs/role.sql and no
-// other.
+// startAdopted starts an edge over the example's site with only the rights of docs/role.sql.
 func startAdopted(t testing.TB, edit func(string) string) (*harness.Stack, adoption) {
 	t.Helper()
 	a, dsn, site := readAdoption(t), testenv.Database(t), harness.StartSite(t, nil)
 	d := a.apply(t, dsn, edit)
 	e := harness.Start(t, harness.Settings{DatabaseURL: dsn + "&role=hoko_edge", RedisURL: testenv.Redis(t), Upstream: site.Upstream(),
-		Edit: harness.Replace("ttl 60s", "ttl 1h")}) // so that only a notification can make a cached key be looked up again
+		Edit: harness.Replace("ttl 60s", "ttl 1h")}) // so that only a notification triggers another lookup of a cached key
 	return &harness.Stack{Edge: e, DB: d, Site: site, DSN: dsn}, a
 }
 
-// soldTo is the answer to a sale of 100 over the example's views; link is 1 or 2, click and the
-// customer's members are JSON.
+// soldTo returns the answer to a sale of saleTo. link is 1 or 2; click, email and phone are JSON.
 func soldTo(customerID int, externalID, name, email, phone, click string, link int) string {
 	slug, title, utm, created := "a", `"A"`, `{"source":"mail"}`, "2024-01-02T03:04:05.5Z"
 	if link == 2 {
@@ -110,7 +109,7 @@ func soldTo(customerID int, externalID, name, email, phone, click string, link i
 		click, link, slug, title, utm, created, customerID, name, email, phone, externalID)
 }
 
-// saleTo is such a sale; more is further members.
+// saleTo returns a sale of 100. more is appended to its members.
 func saleTo(externalID, name, more string) string {
 	return fmt.Sprintf(`{"customerExternalId":"%s","customerName":"%s","amount":100,"metadata":{"n":1.0}%s}`, externalID, name, more)
 }
@@ -123,10 +122,10 @@ func TestSalesOverTheTablesOfASite(t *testing.T) {
 	john := func(condition string) {
 		t.Helper()
 		if s.DB.Count("SELECT count(*) FROM site.clients WHERE id = 1 AND "+condition) != 1 {
-			t.Errorf("not so in the site's table: %s", condition)
+			t.Errorf("wrong in the site's table: %s", condition)
 		}
 	}
-	t.Run("201 by click makes a customer and an order", func(t *testing.T) {
+	t.Run("201 by click creates a customer and an order", func(t *testing.T) {
 		got := s.Sell(t, c, saleTo("new", "New", `,"customerEmail":"new@example.com","clickId":"`+visitID+`"`))
 		id := s.DB.Count(`SELECT id FROM site.clients WHERE reference = 'new' AND full_name = 'New' AND mail = 'new@example.com' AND team_id = $1`, teamID)
 		harness.WantAnswer(t, got, 201, soldTo(id, "new", "New", `"new@example.com"`, "null", visited, 1))
@@ -135,25 +134,25 @@ func TestSalesOverTheTablesOfASite(t *testing.T) {
 		if s.DB.Count(`SELECT count(*) FROM site.orders WHERE hoko_id = $1 AND team_id = $2 AND client_id = $3 AND link_id = 1 AND visit_id = $4
 			AND signup_id IS NULL AND attribution = 'click' AND cents = 100 AND currency = 'usd' AND title = 'Purchase' AND details = '{"n": 1}'`,
 			got.Header.Get("Hoko-Sale-Id"), teamID, id, visitID) != 1 {
-			t.Error("the order is not in the site's table")
+			t.Error("the order is missing from the site's table")
 		}
 	})
-	t.Run("201 by the latest lead, of two at once that of the greater id", func(t *testing.T) {
+	t.Run("201 by the latest lead, of two at the same time the one with the greater ID", func(t *testing.T) {
 		got := s.Sell(t, c, saleTo("customer_123", "John Doe", ""))
 		harness.WantAnswer(t, got, 201, soldTo(1, "customer_123", "John Doe", `"old@example.com"`, `"123"`, "null", 2))
 		harness.WantHeader(t, got, "Hoko-Attribution", "latest-lead")
 		if s.DB.Count("SELECT signup_id FROM site.orders WHERE hoko_id = $1", got.Header.Get("Hoko-Sale-Id")) != 3 {
-			t.Error("the order is of another lead")
+			t.Error("the order has another lead")
 		}
 		john("changed_at = '2024-01-01'")
 	})
-	t.Run("201 by the lead of a name, and a changed e-mail", func(t *testing.T) {
+	t.Run("201 by lead name, with a changed email", func(t *testing.T) {
 		got := s.Sell(t, c, saleTo("customer_123", "John Doe", `,"leadEventName":"Sign up","customerEmail":"john@example.com"`))
 		harness.WantAnswer(t, got, 201, soldTo(1, "customer_123", "John Doe", `"john@example.com"`, `"123"`, visited, 1))
 		harness.WantHeader(t, got, "Hoko-Attribution", "lead-event")
 		john("mail = 'john@example.com' AND phone = '123' AND changed_at > '2024-01-01'")
 	})
-	t.Run("absent keeps the e-mail, null clears it", func(t *testing.T) {
+	t.Run("an absent email is kept, null clears it", func(t *testing.T) {
 		s.Sell(t, c, saleTo("customer_123", "Johnny", ""))
 		john("mail = 'john@example.com' AND full_name = 'Johnny'")
 		harness.WantAnswer(t, s.Sell(t, c, saleTo("customer_123", "Johnny", `,"customerEmail":null`)), 201,
@@ -164,10 +163,10 @@ func TestSalesOverTheTablesOfASite(t *testing.T) {
 		harness.WantAnswer(t, s.Sell(t, c, saleTo("removed", "Back", `,"clickId":"`+visitID+`"`)), 201,
 			soldTo(2, "removed", "Back", "null", "null", visited, 1))
 		if s.DB.Count("SELECT count(*) FROM site.clients WHERE id = 2 AND removed_at IS NULL AND full_name = 'Back'") != 1 {
-			t.Error("it is still removed")
+			t.Error("the customer is still removed")
 		}
 	})
-	t.Run("an Idempotency-Key replays", func(t *testing.T) {
+	t.Run("the same Idempotency-Key is a replay", func(t *testing.T) {
 		body := saleTo("once", "Once", `,"clickId":"`+visitID+`"`)
 		first := s.Sell(t, c, body, "Idempotency-Key", "k")
 		harness.WantAnswer(t, first, 201, soldTo(s.DB.Count("SELECT id FROM site.clients WHERE reference = 'once'"), "once", "Once", "null", "null", visited, 1))
@@ -178,24 +177,24 @@ func TestSalesOverTheTablesOfASite(t *testing.T) {
 			t.Errorf("%d orders", n)
 		}
 	})
-	t.Run("400 for what is not the team's, or no id at all", func(t *testing.T) {
+	t.Run("400 for another team's click and for a malformed ID", func(t *testing.T) {
 		for _, click := range []string{otherVisit, "no uuid"} {
-			harness.WantAnswer(t, s.Sell(t, c, saleTo("nobody", "N", `,"clickId":"`+click+`"`)), 400, harness.Body400)
+			harness.WantAnswer(t, s.Sell(t, c, saleTo("unknown", "N", `,"clickId":"`+click+`"`)), 400, harness.Body400)
 		}
-		if s.DB.Count("SELECT count(*) FROM site.clients WHERE reference = 'nobody'") != 0 {
-			t.Error("a customer was made")
+		if s.DB.Count("SELECT count(*) FROM site.clients WHERE reference = 'unknown'") != 0 {
+			t.Error("a customer was created")
 		}
 	})
 	t.Run("403 without the permission", func(t *testing.T) {
 		harness.WantAnswer(t, s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", harness.ReadOnlyKey), 403, harness.Body403)
 	})
 	t.Run("the commands work", func(t *testing.T) { tryCommands(t, s) })
-	t.Run("a customer that the site holds is waited for", func(t *testing.T) { sellWhileHeld(t, s, c) })
-	t.Run("401 once the site revokes", func(t *testing.T) {
+	t.Run("the edge waits for a locked customer", func(t *testing.T) { sellWhileHeld(t, s, c) })
+	t.Run("401 after the site revokes the key", func(t *testing.T) {
 		s.DB.Exec("UPDATE site.teams SET suspended = true WHERE id = $1", teamID)
 		s.UntilRejected(t, c)
 		s.DB.Exec("UPDATE site.teams SET suspended = false WHERE id = $1", teamID)
-		for range 10_000 { // until the edge knows
+		for range 10_000 { // until the edge has received the notification
 			if s.Sell(t, c, harness.ValidSale).StatusCode == 201 {
 				break
 			}
@@ -220,8 +219,8 @@ func tryCommands(t *testing.T, s *harness.Stack) {
 	}
 }
 
-// sellWhileHeld sells to customers that a transaction of the site's is creating or changing, until
-// the edge waits for it.
+// sellWhileHeld sells to customers that a transaction of the site is creating or changing. The
+// transaction commits when the edge waits for it.
 func sellWhileHeld(t *testing.T, s *harness.Stack, c *http.Client) {
 	for reference, change := range map[string]string{
 		"held new": `INSERT INTO site.clients (team_id, reference, full_name, phone) VALUES ('` + teamID + `', $1, 'Site', '456')`,
@@ -241,7 +240,7 @@ func sellWhileHeld(t *testing.T, s *harness.Stack, c *http.Client) {
 	}
 }
 
-// commitWhenAwaited commits the holder's transaction once a session of an edge waits for a lock.
+// commitWhenAwaited commits the holder's transaction when a session of an edge waits for a lock.
 func commitWhenAwaited(observer, holder *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), harness.HangGuard)
 	defer cancel()
@@ -263,6 +262,6 @@ func TestSalesOverCustomersWithAFlag(t *testing.T) {
 	harness.WantAnswer(t, s.Sell(t, c, saleTo("removed", "Back", `,"customerEmail":"back@example.com","clickId":"`+visitID+`"`)), 201,
 		soldTo(2, "removed", "Back", `"back@example.com"`, "null", visited, 1))
 	if s.DB.Count("SELECT count(*) FROM site.clients WHERE id = 2 AND NOT is_removed AND full_name = 'Back' AND mail = 'back@example.com'") != 1 {
-		t.Error("the customer is not as sold to")
+		t.Error("the customer does not match the sale")
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Each case breaks the example's site in a way that docs/adopting.md warns of, and is examined as
+// Each case breaks the example's site in a way that docs/adopting.md warns of. The doctor runs as
 // the role of docs/role.sql.
 func TestDoctorOverASite(t *testing.T) {
 	redis := testenv.Redis(t)
@@ -18,7 +18,7 @@ func TestDoctorOverASite(t *testing.T) {
 		want      []string
 	}{
 		{"nothing is wrong", "", nil},
-		{"nothing is wrong with a flag in place of a time", "FLAG", nil},
+		{"nothing is wrong with a flag instead of a time", "FLAG", nil},
 		{"the triggers were left out", "DROP TRIGGER hoko_notify ON site.tokens; DROP TRIGGER hoko_notify_update ON site.tokens; DROP TRIGGER hoko_notify_truncate ON site.tokens",
 			[]string{"FAIL  triggers: no trigger on site.tokens notifies hoko_keys of DELETE, UPDATE: a revoked key passes", "fix: create the triggers of docs/adopting.md, step 5"}},
 		{"the triggers of teams are disabled", "ALTER TABLE site.teams DISABLE TRIGGER USER",
@@ -48,7 +48,7 @@ func TestDoctorOverASite(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if strings.Contains(tc.name, "index") {
-				tc.sql = growthSQL + "; INSERT INTO site.visits (link_id) SELECT 1 FROM generate_series(1, 5000); ANALYZE site.visits; " + tc.sql // in small tables none shows
+				tc.sql = growthSQL + "; INSERT INTO site.visits (link_id) SELECT 1 FROM generate_series(1, 5000); ANALYZE site.visits; " + tc.sql // small tables do not show it
 			}
 			a, dsn := readAdoption(t), testenv.Database(t)
 			d := a.apply(t, dsn, nil)
@@ -59,10 +59,10 @@ func TestDoctorOverASite(t *testing.T) {
 			got := string(out)
 			for _, want := range tc.want {
 				if !strings.Contains(got, want) {
-					t.Errorf("it does not say %q:\n%s", want, got)
+					t.Errorf("the output lacks %q:\n%s", want, got)
 				}
 			}
-			warned, failed := strings.Count(got, "warn  ")-1, strings.Contains(strings.Join(tc.want, ""), "FAIL  ") // 1: the tests' server has fsync off
+			warned, failed := strings.Count(got, "warn  ")-1, strings.Contains(strings.Join(tc.want, ""), "FAIL  ") // the tests' server has fsync off, which is one warning
 			if (err != nil) != failed || len(tc.want) == 0 && warned > 0 {
 				t.Errorf("%v\n%s", err, got)
 			}
@@ -81,14 +81,14 @@ func TestProbeOverASite(t *testing.T) {
 	}
 	before := d.Text("SELECT string_agg(t::text, ';' ORDER BY id) FROM site.tokens t")
 	if got, want := probe(), "ok    probe: key 1: changes of expires_at were heard of, and undone"; !strings.Contains(got, want) {
-		t.Errorf("it does not say %q:\n%s", want, got)
+		t.Errorf("the output lacks %q:\n%s", want, got)
 	}
 	d.Exec(`CREATE OR REPLACE FUNCTION hoko.notify_token() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		PERFORM pg_notify('hoko_keys', 'key:' || md5(NEW.digest) || md5('')); RETURN NULL; END $$`)
 	if got, want := probe(), "FAIL  probe: key 1: changes of expires_at were not notified: a revoked key passes"; !strings.Contains(got, want) {
-		t.Errorf("it does not say %q:\n%s", want, got)
+		t.Errorf("the output lacks %q:\n%s", want, got)
 	}
 	if after := d.Text("SELECT string_agg(t::text, ';' ORDER BY id) FROM site.tokens t"); after != before {
-		t.Errorf("the tokens were\n%s\nand are\n%s", before, after)
+		t.Errorf("the tokens changed from\n%s\nto\n%s", before, after)
 	}
 }

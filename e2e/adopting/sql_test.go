@@ -18,7 +18,8 @@ import (
 
 var ofLeadsOrSales = regexp.MustCompile(`(?ms)^CREATE VIEW hoko\.(leads|sales) AS$.*?;$|^CREATE TRIGGER \w+ INSTEAD OF INSERT ON hoko\.sales$.*?;$`)
 
-// withoutLeadsAndSales leaves the edge its own tables of them.
+// withoutLeadsAndSales removes the views of leads and sales from a step, so that the edge uses its
+// own tables.
 func withoutLeadsAndSales(step string) string {
 	return ofLeadsOrSales.ReplaceAllString(strings.Replace(step, ", hoko.leads, hoko.sales;", ";", 1), "")
 }
@@ -34,7 +35,7 @@ func TestSalesOverASiteWithoutLeadsAndSales(t *testing.T) {
 	}
 }
 
-// growthSQL makes the tables large enough that no plan is as good as another.
+// growthSQL makes the tables large enough that the plans differ in cost.
 const growthSQL = `
 INSERT INTO site.teams (title) SELECT 'another' FROM generate_series(1, 500);
 INSERT INTO site.tokens (team_id, label, digest, permissions) SELECT '` + teamID + `', '', encode(sha256(n::text::bytea), 'hex'), '{}' FROM generate_series(1, 500) n;
@@ -45,8 +46,7 @@ INSERT INTO site.signups (team_id, client_id, link_id, kind) SELECT '` + teamID 
 INSERT INTO site.orders (hoko_id, team_id, client_id, link_id, cents, currency, title) SELECT gen_random_uuid(), '` + teamID + `', 1, 1, 1, 'usd', '' FROM generate_series(1, 500);
 ANALYZE site.teams, site.tokens, site.short_links, site.visits, site.clients, site.signups, site.orders`
 
-// As the edge's sessions plan them: every relation that a statement reads, or its index, and how
-// often.
+// Plans as in the edge's sessions. sale is how often each relation or index is read.
 func TestEveryLookupOverASiteIsAnIndexProbe(t *testing.T) {
 	for name, of := range map[string]struct {
 		edit func(string) string
@@ -54,7 +54,7 @@ func TestEveryLookupOverASiteIsAnIndexProbe(t *testing.T) {
 	}{
 		"all seven": {nil,
 			map[string]int{"idempotency_keys": 1, "orders": 1, "clients": 3, "signups_client_id_kind_made_at_id_idx": 1, "signups_client_id_made_at_id_idx": 1, "visits": 2, "short_links": 3}},
-		"but leads and sales": {withoutLeadsAndSales,
+		"all but leads and sales": {withoutLeadsAndSales,
 			map[string]int{"idempotency_keys": 1, "sales": 1, "clients": 3, "leads_named": 1, "leads_latest": 1, "visits": 2, "short_links": 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestEveryLookupOverASiteIsAnIndexProbe(t *testing.T) {
 			wantProbes(t, d, "EXECUTE waiting_sale"+nothing, of.sale)
 			wantProbes(t, d, "EXECUTE key ('{}')", map[string]int{"tokens": 1, "teams": 1})
 			if of.edit == nil {
-				d.Exec(a.flag) // which changes a view under the prepared statements
+				d.Exec(a.flag) // changes a view under the prepared statements
 				wantProbes(t, d, "EXECUTE sale"+nothing, of.sale)
 			}
 		})
@@ -129,31 +129,31 @@ func wantProbes(t testing.TB, d harness.DB, statement string, want map[string]in
 func TestSQLOverASite(t *testing.T) {
 	dsn := testenv.Database(t)
 	d := readAdoption(t).apply(t, dsn, nil)
-	refused := func(sql, code string) {
+	wantError := func(sql, code string) {
 		t.Helper()
 		_, err := d.Conn.Exec(t.Context(), sql)
 		if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != code {
 			t.Errorf("%s: %v, want SQLSTATE %s", sql, err, code)
 		}
 	}
-	t.Run("a sale's id is taken once", func(t *testing.T) {
+	t.Run("a sale ID is unique", func(t *testing.T) {
 		insert := `INSERT INTO hoko.sales (id, workspace_id, customer_id, click_id, link_id, lead_id, attribution, amount, currency, event_name, metadata)
 			VALUES ('01890000-0000-7000-8000-000000000000', '` + teamID + `', '1', NULL, '1', 1, 'latest-lead', 1, 'usd', 'Purchase', NULL)`
 		d.Exec(insert)
-		refused(insert, pgerrcode.UniqueViolation)
+		wantError(insert, pgerrcode.UniqueViolation)
 	})
-	t.Run("a customer is made once", func(t *testing.T) {
+	t.Run("a customer is created once", func(t *testing.T) {
 		insert := `WITH made AS (INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('` + teamID + `', 'x', 'X') ON CONFLICT DO NOTHING RETURNING id) SELECT count(*) FROM made`
 		if first, second := d.Count(insert), d.Count(insert); first != 1 || second != 0 {
 			t.Errorf("%d and then %d rows, want 1 and 0", first, second)
 		}
 	})
 	t.Run("a migration that adds a column to a view changes nothing", func(t *testing.T) {
-		refused("ALTER TABLE hoko.customers ADD COLUMN tier text", pgerrcode.WrongObjectType)
+		wantError("ALTER TABLE hoko.customers ADD COLUMN tier text", pgerrcode.WrongObjectType)
 	})
-	t.Run("nobody else may use the functions that write", func(t *testing.T) {
+	t.Run("other roles may not use the functions that write", func(t *testing.T) {
 		if d.Count(`SELECT count(*) FROM pg_proc WHERE pronamespace = 'hoko'::regnamespace AND prosecdef AND has_function_privilege('public', oid, 'EXECUTE')`) != 0 {
-			t.Error("a function with its owner's rights is everybody's")
+			t.Error("PUBLIC may execute a SECURITY DEFINER function")
 		}
 	})
 	t.Run("the site's tables notify", func(t *testing.T) { wantSiteNotifies(t, d, dsn) })
@@ -198,7 +198,7 @@ func digestOf(d harness.DB, key string) (digest string) {
 	return digest
 }
 
-// notifiedBefore are the payloads that arrived before the last one.
+// notifiedBefore returns the payloads that arrive before last.
 func notifiedBefore(t testing.TB, conn *pgx.Conn, last string) (payloads []string) {
 	t.Helper()
 	for {

@@ -10,8 +10,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// caddy runs the binary in an environment of the test's own, besides HOME, and returns what it
-// prints.
+// caddy runs the binary with only HOME and environment set, and returns its output and exit code.
 func caddy(t *testing.T, args []string, environment ...string) (out string, exitCode int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), testenv.Edge(t), args...)

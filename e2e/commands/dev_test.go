@@ -35,8 +35,8 @@ type devRun struct {
 	out, errOut *testenv.Log
 }
 
-// stateHome is a directory below which `hoko dev` keeps its state. Under root its servers are
-// another user's, who has to get there.
+// stateHome returns a new directory for the state of `hoko dev`. Under root, its servers run as
+// another user, who needs access.
 func stateHome(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(testenv.ShortDir(t), "it's state")
@@ -49,7 +49,7 @@ func stateHome(t testing.TB) string {
 	return dir
 }
 
-// devCommand is `caddy hoko dev` in an environment without servers; more is added to that.
+// devCommand returns `caddy hoko dev` in an environment without servers, plus environment.
 func devCommand(ctx context.Context, t testing.TB, state string, port int, environment ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, testenv.Edge(t), "hoko", "dev", "--port", strconv.Itoa(port))
 	cmd.Env = append(os.Environ(), "HOME="+state, "XDG_STATE_HOME="+state, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=",
@@ -58,7 +58,7 @@ func devCommand(ctx context.Context, t testing.TB, state string, port int, envir
 	return cmd
 }
 
-// startDev returns when it has said how to record a sale.
+// startDev starts `caddy hoko dev` and waits until its banner is complete.
 func startDev(t testing.TB, state string, port int, environment ...string) *devRun {
 	t.Helper()
 	d := &devRun{t: t, port: port, out: new(testenv.Log), errOut: new(testenv.Log)}
@@ -75,14 +75,14 @@ func startDev(t testing.TB, state string, port int, environment ...string) *devR
 	return d
 }
 
-// refusedDev is what it says where it does not start.
-func refusedDev(t testing.TB, state string, port int) string {
+// failedDev returns the output of a `caddy hoko dev` that must fail to start.
+func failedDev(t testing.TB, state string, port int) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.HangGuard)
 	defer cancel()
 	out, err := devCommand(ctx, t, state, port).CombinedOutput()
 	if err == nil || ctx.Err() != nil {
-		t.Errorf("it was not refused: %v", err)
+		t.Errorf("hoko dev did not fail: %v", err)
 	}
 	return string(out)
 }
@@ -98,14 +98,14 @@ func (d *devRun) printed(pattern string) string {
 	d.t.Helper()
 	found := regexp.MustCompile("(?m)" + pattern).FindString(d.out.String())
 	if found == "" {
-		d.t.Fatalf("it did not print %s", pattern)
+		d.t.Fatalf("hoko dev did not print %s", pattern)
 	}
 	return found
 }
 
 func (d *devRun) curlLine() string { d.t.Helper(); return d.printed(`^curl .*$`) }
 
-// paste runs the printed line, with more arguments.
+// paste runs the printed curl line with more arguments.
 func (d *devRun) paste(more string) string {
 	d.t.Helper()
 	out, err := exec.CommandContext(d.t.Context(), "bash", "-c", d.curlLine()+" "+more).Output()
@@ -115,17 +115,17 @@ func (d *devRun) paste(more string) string {
 	return string(out)
 }
 
-// wantSale fails unless this is the answer to a recorded sale, and returns its id.
+// wantSale fails the test unless answer is that of a recorded sale, and returns the sale's ID.
 func (d *devRun) wantSale(answer string) string {
 	d.t.Helper()
 	id := regexp.MustCompile(`(?m)^hoko-sale-id: (\S+)`).FindStringSubmatch(answer)
 	if !strings.HasPrefix(answer, "HTTP/2 201 ") || !strings.Contains(answer, `"sale":{"amount":12900,`) || id == nil {
-		d.t.Fatalf("the printed line answers\n%s", answer)
+		d.t.Fatalf("the printed line returned\n%s", answer)
 	}
 	return id[1]
 }
 
-// get fetches a page with the printed authority.
+// get fetches a page, trusting the printed certificate authority.
 func (d *devRun) get(path string) string {
 	d.t.Helper()
 	e := &harness.Edge{Port: d.port, Host: "localhost"}
@@ -164,12 +164,12 @@ func (d *devRun) connectToServers() (postgres, redis net.Conn) {
 	return postgres, redis
 }
 
-// awaitHangUp returns when the server at the other end has ended.
+// awaitHangUp waits until the server at the other end has ended.
 func awaitHangUp(t testing.TB, conn net.Conn) {
 	t.Helper()
 	conn.SetReadDeadline(time.Now().Add(harness.HangGuard))
 	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("a server lives on")
+		t.Error("a server is still running")
 	}
 }
 
@@ -204,7 +204,7 @@ func TestDevBanner_HoldsLinesThatWork(t *testing.T) {
 	d.paste("")
 	d.errOut.Wait(t, "handled request")
 	if printed := d.out.String() + d.errOut.String(); strings.Contains(printed, "\x1b") {
-		t.Errorf("it prints colors to a file: %q", printed)
+		t.Errorf("colors in a file: %q", printed)
 	}
 }
 
@@ -227,7 +227,7 @@ func TestDevStopsEverythingWhenAskedTo(t *testing.T) {
 		awaitHangUp(t, postgres)
 		awaitHangUp(t, redis)
 		if code != 0 || strings.Contains(d.errOut.String(), "Error") {
-			t.Errorf("after %s its exit code is %d", signal, code)
+			t.Errorf("exit code %[2]d after %[1]s", signal, code)
 		}
 	}
 }
@@ -243,29 +243,29 @@ func TestDevThatWasKilledTakesItsServersWithItAndKeepsItsData(t *testing.T) {
 
 	again := startDev(t, state, port)
 	if again.curlLine() != d.curlLine() {
-		t.Errorf("the line was\n%s\nand is\n%s", d.curlLine(), again.curlLine())
+		t.Errorf("the line changed from\n%s\nto\n%s", d.curlLine(), again.curlLine())
 	}
 	replayed := again.paste("-H 'Idempotency-Key: before'")
 	if again.wantSale(replayed) != id || !strings.Contains(replayed, "idempotency-replayed: true") {
-		t.Errorf("sale %s is not remembered:\n%s", id, replayed)
+		t.Errorf("sale %s is not replayed:\n%s", id, replayed)
 	}
 }
 
 func TestASecondDevSaysThatTheFirstRuns(t *testing.T) {
 	state := stateHome(t)
 	d := startDev(t, state, testenv.FreePort(t))
-	said := refusedDev(t, state, testenv.FreePort(t))
+	said := failedDev(t, state, testenv.FreePort(t))
 	if !strings.Contains(said, "hoko dev is running already") || !strings.Contains(said, "process "+strconv.Itoa(d.PID())) {
-		t.Errorf("it said %s", said)
+		t.Errorf("got %s", said)
 	}
-	d.wantSale(d.paste("")) // the first one does not mind
+	d.wantSale(d.paste("")) // the first is not affected
 }
 
 func TestDevRefusesAPortInUse(t *testing.T) {
-	e := harness.StartStack(t, nil) // another Caddy, with which it could share the port
-	said := refusedDev(t, stateHome(t), e.Port)
+	e := harness.StartStack(t, nil) // another Caddy, which could share the port
+	said := failedDev(t, stateHome(t), e.Port)
 	if !strings.Contains(said, "port "+strconv.Itoa(e.Port)+" is in use: choose another one with --port") {
-		t.Errorf("it said %s", said)
+		t.Errorf("got %s", said)
 	}
 }
 
@@ -288,14 +288,14 @@ func TestDevUsesTheServersOfItsEnvironment(t *testing.T) {
 		t.Errorf("the site answers %s", page)
 	}
 	if n := harness.Connect(t, dsn).Count("SELECT count(*) FROM hoko.sales WHERE id = $1", id); n != 1 {
-		t.Errorf("the sale is there %d times", n)
+		t.Errorf("the sale is recorded %d times", n)
 	}
 	if strings.Contains(d.out.String(), dsn) || !strings.Contains(d.errOut.String(), "workspace hoko_dev is added") {
-		t.Errorf("it printed\n%s\n%s", d.out, d.errOut)
+		t.Errorf("hoko dev printed\n%s\n%s", d.out, d.errOut)
 	}
 	for _, own := range []string{"postgres", "redis"} {
 		if _, err := os.Stat(filepath.Join(state, "hoko-edge", own)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("it made a %s of its own: %v", own, err)
+			t.Errorf("it started its own %s: %v", own, err)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// dockerfile returns what the group of a pattern matches in xcaddy.Dockerfile, which it does once.
-// Lines that end in a backslash are joined.
+// dockerfile returns what the group of pattern matches in xcaddy.Dockerfile, after joining lines
+// that end in a backslash. The pattern must match exactly once.
 func dockerfile(t testing.TB, pattern string) string {
 	t.Helper()
 	text := strings.ReplaceAll(harness.ReadRoot(t, "xcaddy.Dockerfile"), "\\\n", "")
@@ -39,13 +39,13 @@ func TestTheImageIsBuiltWithTheCaddyOfGoMod(t *testing.T) {
 	}
 	for _, from := range regexp.MustCompile(`(?m)^FROM .*$`).FindAllString(harness.ReadRoot(t, "xcaddy.Dockerfile"), -1) {
 		if !strings.Contains(from, "caddy:${CADDY_RELEASE}") {
-			t.Errorf("%q is not of that version", from)
+			t.Errorf("%q has another version", from)
 		}
 	}
 }
 
-// In BuildKit an ARG wins over an ENV of the base image of the same name; in other builders it
-// loses.
+// If an ARG and an ENV of the base image have the same name, the ARG wins in BuildKit and the ENV
+// in other builders.
 func TestImage_BuildArguments(t *testing.T) {
 	version := dockerfileCaddyVersion(t)
 	arguments := []string{"TARGETOS=linux", "TARGETARCH=amd64", "CADDY_RELEASE=" + version, "CADDY_VERSION=" + version}
@@ -74,12 +74,12 @@ func TestImage_BuildArguments(t *testing.T) {
 func TestTheImageIsOptimisedByAProfileOfTheTree(t *testing.T) {
 	name := dockerfile(t, ` GOFLAGS=-pgo=/src/(\S+) `)
 	if profile := harness.ReadRoot(t, name); !strings.HasPrefix(profile, "\x1f\x8b") {
-		t.Errorf("%s is no profile: those of pprof are gzipped", name)
+		t.Errorf("%s is not a profile, which would be gzipped", name)
 	}
 }
 
-// From what the image copies, and without its profile, which changes nothing but the code's speed
-// and would double the time of this test.
+// Uses only the files that the image copies, but no profile, which would double the time of this
+// test.
 func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
 	source, built := copiedSource(t), filepath.Join(t.TempDir(), "caddy")
 	args := strings.NewReplacer("${CADDY_RELEASE}", dockerfileCaddyVersion(t), "/src", source, "/usr/bin/caddy", built).
@@ -96,7 +96,7 @@ func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
 	}
 	for _, module := range []string{"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale", "http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko"} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(module) + `(\s|$)`).Match(out) {
-			t.Errorf("%s is not in it", module)
+			t.Errorf("%s is missing from the binary", module)
 		}
 	}
 	if version, err := exec.CommandContext(t.Context(), built, "version").CombinedOutput(); err != nil || !strings.HasPrefix(string(version), "v"+dockerfileCaddyVersion(t)) {
@@ -104,13 +104,13 @@ func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
 	}
 }
 
-// copiedSource returns a directory with what the image copies to /src. Tests and their data are not
-// in it, as .dockerignore says.
+// copiedSource returns a directory with the files that the image copies to /src. Without tests and
+// their data, as .dockerignore says.
 func copiedSource(t testing.TB) string {
 	t.Helper()
 	ignored := harness.ReadRoot(t, ".dockerignore")
 	if !strings.Contains(ignored, "\n**/*_test.go\n") || !strings.Contains(ignored, "\n**/testdata\n") {
-		t.Error(".dockerignore lets an edit of a test compile the image again")
+		t.Error(".dockerignore must exclude tests, so that editing one does not recompile the image")
 	}
 	dir := t.TempDir()
 	for _, line := range regexp.MustCompile(`(?m)^COPY (.*) /src/(.*)$`).FindAllStringSubmatch(harness.ReadRoot(t, "xcaddy.Dockerfile"), -1) {
@@ -151,9 +151,9 @@ func copyTree(t testing.TB, from, to string) {
 	}
 }
 
-// proxyWithoutUs is the Go module proxy, except that it says 404 of the edge's own path, as the
-// public one does: one that forbids what it does not know, as some companies' do, ends a build with
-// a replaced module.
+// proxyWithoutUs returns a Go module proxy that answers 404 for the edge's module path, as the
+// public one does. A proxy that forbids unknown modules, as some companies' do, would end the
+// build.
 func proxyWithoutUs(t *testing.T) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "env", "GOPROXY").Output()

@@ -12,7 +12,7 @@ import (
 
 var sqlOrBash = regexp.MustCompile("(?ms)^```(sql|bash)\n(.*?)^```$")
 
-// Every block of docs/first-sale.md, in order, against the database that docs/operations.md
+// Runs every block of docs/first-sale.md, in order, on the database that docs/operations.md
 // installs.
 func TestFirstSale_AsDocumented(t *testing.T) {
 	blocks := sqlOrBash.FindAllStringSubmatch(harness.ReadRoot(t, "docs/first-sale.md"), -1)

@@ -20,7 +20,7 @@ func TestGarbageCollector_IsTunedUnlessGOGCIsSet(t *testing.T) {
 		return time.Since(time.Unix(int64(started), 0)) > 4*time.Second
 	})
 	if percent := goMetric(t, left, "go_gc_gogc_percent"); percent != 150 {
-		t.Errorf("GOGC=150, and the garbage collector runs at %v", percent)
+		t.Errorf("GOGC=150, but the garbage collector uses %v", percent)
 	}
 }
 
@@ -31,7 +31,7 @@ func startWithGOGC(t *testing.T, percent string) *harness.Edge {
 	})
 }
 
-// goMetric returns a metric without labels.
+// goMetric returns the value of a metric without labels.
 func goMetric(t *testing.T, e *harness.Edge, name string) float64 {
 	t.Helper()
 	m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(e.AdminGet(t, "/metrics"))

@@ -15,16 +15,16 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Kubernetes cannot tell whether a name is root.
+// Kubernetes cannot check that a named user is not root.
 func TestImage_UserIsANumber(t *testing.T) { dockerfile(t, `^USER (\d+:\d+)$`) }
 
-// The labels of https://github.com/caddyserver/caddy-docker, which an image inherits.
+// Images inherit the labels of https://github.com/caddyserver/caddy-docker.
 func TestImage_ReplacesCaddysLabels(t *testing.T) {
 	labels := dockerfile(t, `^LABEL (.*)$`)
 	names := []string{"version", "title", "description", "url", "documentation", "vendor", "licenses", "source"}
 	for _, name := range names {
 		if !strings.Contains(labels, "org.opencontainers.image."+name+"=") {
-			t.Errorf("the image says Caddy's %s", name)
+			t.Errorf("the image has Caddy's %s", name)
 		}
 	}
 }
@@ -56,7 +56,7 @@ func TestImage_HealthCheck(t *testing.T) {
 	}
 }
 
-// Docker kills a container 10 s after it has asked it to stop, unless told otherwise.
+// Docker kills a container 10 s after asking it to stop, unless configured otherwise.
 func TestImage_StopTimeout(t *testing.T) {
 	seconds := func(text, pattern string) int {
 		t.Helper()
@@ -84,7 +84,7 @@ func TestImage_StopTimeout(t *testing.T) {
 	}
 }
 
-// Under root the script runs as another user, who is refused what nobody but root may write.
+// As root, the script runs the command as another user, who cannot write to root's directories.
 func TestImage_Entrypoint(t *testing.T) {
 	for name, c := range map[string]struct {
 		writable, readOnly []string // folders below the home of the data
@@ -102,11 +102,11 @@ func TestImage_Entrypoint(t *testing.T) {
 			said := entrypoint(t, home)
 			switch {
 			case c.warned == "" && said != "":
-				t.Errorf("it said %q", said)
+				t.Errorf("got %q", said)
 			case c.warned != "" && !strings.Contains(said, "cannot write "+filepath.Join(home, c.warned)+"."):
-				t.Errorf("it said %q", said)
+				t.Errorf("got %q", said)
 			case c.warned != "" && !strings.Contains(said, "chown -R "):
-				t.Errorf("it names no fix: %q", said)
+				t.Errorf("no fix in %q", said)
 			}
 		})
 	}
@@ -125,7 +125,7 @@ func makeFolders(t testing.TB, home string, names []string, mode os.FileMode) {
 	}
 }
 
-// entrypoint returns what the image's script says before it runs the command.
+// entrypoint returns what the image's script prints before it runs the command.
 func entrypoint(t testing.TB, home string) string {
 	t.Helper()
 	var said strings.Builder

@@ -12,7 +12,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// installation is a new database after the owner's commands of docs/operations.md, as printed.
+// installation is a new database after the owner's commands of docs/operations.md, run as printed.
 type installation struct {
 	t          testing.TB
 	owner, key string // the owner's DSN; the API key
@@ -39,7 +39,7 @@ func install(t testing.TB) *installation {
 	return i
 }
 
-// run returns what a script prints, and fails the test if one of its commands fails.
+// run returns the output of a script, and fails the test if a command fails.
 func (i *installation) run(script string, env ...string) string {
 	i.t.Helper()
 	shell := exec.CommandContext(i.t.Context(), "bash", "-euc", script)

@@ -9,8 +9,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// What docs/operations.md tells the owner of a new database to do, as printed; then an edge with
-// the role that comes of it.
+// Runs the commands of docs/operations.md for the owner of a new database as printed, then an edge
+// with the resulting role.
 func TestTheInstallationThatTheDocumentsDescribeRecordsASale(t *testing.T) {
 	doc := harness.ReadRoot(t, "docs/operations.md")
 	cleaning := regexp.MustCompile("caddy hoko idempotency clean .*").FindString(doc)
@@ -37,7 +37,7 @@ func TestTheInstallationThatTheDocumentsDescribeRecordsASale(t *testing.T) {
 	workspace := d.Text("SELECT id FROM hoko.workspaces")
 	i.run(strings.Replace(erasing, "ws_1", workspace, 1), "DATABASE_URL="+i.owner)
 	if n := d.Count("SELECT count(*) FROM hoko.idempotency_keys WHERE response #>> '{customer,name}' = ''"); n != 1 {
-		t.Errorf("the person is erased from %d answers", n)
+		t.Errorf("erased the person from %d answers", n)
 	}
 	d.Exec(`UPDATE hoko.idempotency_keys SET created_at = now() - interval '9 days'`)
 	i.run(cleaning, "DATABASE_URL="+i.owner)

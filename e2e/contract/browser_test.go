@@ -27,9 +27,9 @@ func TestThePagesOfAnAllowedOriginMayCall(t *testing.T) {
 
 	sold := s.Sell(t, c, harness.ValidSale, "Origin", shop)
 	harness.WantAnswer(t, sold, 201, harness.PublishedOK)
-	refused := s.Sell(t, c, "{}", "Origin", shop)
-	harness.WantAnswer(t, refused, 400, harness.Body400)
-	for _, got := range []harness.Answer{sold, refused} {
+	rejected := s.Sell(t, c, "{}", "Origin", shop)
+	harness.WantAnswer(t, rejected, 400, harness.Body400)
+	for _, got := range []harness.Answer{sold, rejected} {
 		harness.WantHeader(t, got, "Access-Control-Allow-Origin", shop)
 		exposed := got.Header.Get("Access-Control-Expose-Headers")
 		for name := range got.Header {

@@ -20,7 +20,7 @@ func TestRefusalsReachAClientThatSentOnlyItsHead(t *testing.T) {
 	s.DB.AddKey(roomy, "conversionsWrite")
 	s.DB.Exec("UPDATE hoko.api_keys SET rate_limit = 1000 WHERE id = $1", harness.KeyID(roomy))
 
-	refusals := []struct {
+	rejections := []struct {
 		status int
 		key    string
 		header string
@@ -34,16 +34,16 @@ func TestRefusalsReachAClientThatSentOnlyItsHead(t *testing.T) {
 		{415, roomy, "Content-Encoding: gzip\r\n", 70_000},
 		{415, roomy, "Content-Encoding: gzip\r\n", 10},
 	}
-	for _, refusal := range refusals {
+	for _, rejection := range rejections {
 		for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
-			for _, framing := range []string{fmt.Sprintf("Content-Length: %d\r\n", refusal.length), "Transfer-Encoding: chunked\r\n"} {
-				if refusal.status == 413 && strings.HasPrefix(framing, "Transfer") {
+			for _, framing := range []string{fmt.Sprintf("Content-Length: %d\r\n", rejection.length), "Transfer-Encoding: chunked\r\n"} {
+				if rejection.status == 413 && strings.HasPrefix(framing, "Transfer") {
 					continue // its length is not known before it is read
 				}
-				t.Run(fmt.Sprintln(refusal.status, expect, framing), func(t *testing.T) {
+				t.Run(fmt.Sprintln(rejection.status, expect, framing), func(t *testing.T) {
 					conn := s.Dial(t)
-					fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s%s%s\r\n", refusal.key, refusal.header, expect, framing)
-					if got := harness.ReadAnswer(t, bufio.NewReader(conn)); got.StatusCode != refusal.status {
+					fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s%s%s\r\n", rejection.key, rejection.header, expect, framing)
+					if got := harness.ReadAnswer(t, bufio.NewReader(conn)); got.StatusCode != rejection.status {
 						t.Fatalf("got %d %s", got.StatusCode, got.Text)
 					}
 				})
@@ -55,26 +55,26 @@ func TestRefusalsReachAClientThatSentOnlyItsHead(t *testing.T) {
 func TestRefusalsReachAClientWhoseBodyNeverComesOverHTTP2And3(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	for _, protocol := range harness.Protocols[1:] {
-		for _, refusal := range []struct {
+		for _, rejection := range []struct {
 			status        int
 			key, encoding string
 			length        int64
 		}{
 			{401, "unknown", "", 100}, {403, harness.ReadOnlyKey, "", 100}, {413, harness.FullKey, "", 70_000}, {415, harness.FullKey, "gzip", 100},
 		} {
-			t.Run(fmt.Sprint(protocol, " ", refusal.status), func(t *testing.T) {
+			t.Run(fmt.Sprint(protocol, " ", rejection.status), func(t *testing.T) {
 				body, end := io.Pipe()
 				defer end.Close()
 				req, err := http.NewRequestWithContext(t.Context(), "POST", s.URL("/api/track/sale"), body)
 				if err != nil {
 					t.Fatal(err)
 				}
-				req.ContentLength = refusal.length
-				req.Header.Set("Authorization", refusal.key)
-				if refusal.encoding != "" {
-					req.Header.Set("Content-Encoding", refusal.encoding)
+				req.ContentLength = rejection.length
+				req.Header.Set("Authorization", rejection.key)
+				if rejection.encoding != "" {
+					req.Header.Set("Content-Encoding", rejection.encoding)
 				}
-				if got := harness.Do(t, s.Client(t, protocol), req); got.StatusCode != refusal.status {
+				if got := harness.Do(t, s.Client(t, protocol), req); got.StatusCode != rejection.status {
 					t.Fatalf("got %d %s", got.StatusCode, got.Text)
 				}
 			})

@@ -37,7 +37,7 @@ func TestContractByStatus(t *testing.T) {
 			harness.WantHeader(t, got, "RateLimit-Policy", `"default";q=600;w=60`)
 		})
 
-		refused := func(name string, status int, body string, send func() harness.Answer, also func(t *testing.T, got harness.Answer)) {
+		rejected := func(name string, status int, body string, send func() harness.Answer, also func(t *testing.T, got harness.Answer)) {
 			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
 				before := s.DB.Sales()
 				got := send()
@@ -58,23 +58,23 @@ func TestContractByStatus(t *testing.T) {
 		post := func(body string, headers ...string) func() harness.Answer {
 			return func() harness.Answer { return s.Call(t, c, "POST", "/api/track/sale", body, headers...) }
 		}
-		authorised := func(body string, headers ...string) func() harness.Answer {
+		authorized := func(body string, headers ...string) func() harness.Answer {
 			return post(body, append([]string{"Authorization", "Bearer " + harness.FullKey}, headers...)...)
 		}
 
-		refused("negative amount", 400, harness.Body400, authorised(strings.Replace(harness.ValidSale, "12900", "-100", 1)),
+		rejected("negative amount", 400, harness.Body400, authorized(strings.Replace(harness.ValidSale, "12900", "-100", 1)),
 			header("Hoko-Reason", "amount: must be a non-negative integer"))
-		refused("no lead and no click", 400, harness.Body400, authorised(strings.Replace(harness.ValidSale, "customer_123", "stranger "+t.Name(), 1)), nil)
-		refused("another workspace's click", 400, harness.Body400, authorised(strings.Replace(harness.ValidSale, `{`, `{"clickId":"click_two",`, 1)), nil)
-		refused("malformed idempotency key", 400, harness.Body400, authorised(harness.ValidSale, "Idempotency-Key", "a", "Idempotency-Key", "b"), nil)
-		refused("no key", 401, harness.Body401, post(harness.ValidSale), header("WWW-Authenticate", "Bearer"))
-		refused("another scheme", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Basic aGVsbG86d29ybGQ="), header("WWW-Authenticate", "Bearer"))
-		refused("unknown key", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Bearer invalid_key"), header("WWW-Authenticate", `Bearer error="invalid_token"`))
-		refused("missing scope", 403, harness.Body403, post(harness.ValidSale, "Authorization", "Bearer "+harness.ReadOnlyKey),
+		rejected("no lead and no click", 400, harness.Body400, authorized(strings.Replace(harness.ValidSale, "customer_123", "unknown "+t.Name(), 1)), nil)
+		rejected("another workspace's click", 400, harness.Body400, authorized(strings.Replace(harness.ValidSale, `{`, `{"clickId":"click_two",`, 1)), nil)
+		rejected("malformed idempotency key", 400, harness.Body400, authorized(harness.ValidSale, "Idempotency-Key", "a", "Idempotency-Key", "b"), nil)
+		rejected("no key", 401, harness.Body401, post(harness.ValidSale), header("WWW-Authenticate", "Bearer"))
+		rejected("another scheme", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Basic aGVsbG86d29ybGQ="), header("WWW-Authenticate", "Bearer"))
+		rejected("unknown key", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Bearer invalid_key"), header("WWW-Authenticate", `Bearer error="invalid_token"`))
+		rejected("missing scope", 403, harness.Body403, post(harness.ValidSale, "Authorization", "Bearer "+harness.ReadOnlyKey),
 			header("WWW-Authenticate", `Bearer error="insufficient_scope", scope="conversionsWrite"`))
-		refused("compressed body", 415, harness.Body415, authorised(harness.ValidSale, "Content-Encoding", "gzip"), nil)
-		refused("large body", 413, harness.Body413, authorised(harness.ValidSale+strings.Repeat(" ", 64<<10)), nil)
-		refused("early data", 425, harness.Body425, authorised(harness.ValidSale, "Early-Data", "1"), nil)
+		rejected("compressed body", 415, harness.Body415, authorized(harness.ValidSale, "Content-Encoding", "gzip"), nil)
+		rejected("large body", 413, harness.Body413, authorized(harness.ValidSale+strings.Repeat(" ", 64<<10)), nil)
+		rejected("early data", 425, harness.Body425, authorized(harness.ValidSale, "Early-Data", "1"), nil)
 
 		t.Run("201 64 KiB exactly", func(t *testing.T) {
 			harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale+strings.Repeat(" ", 64<<10-len(harness.ValidSale))), 201, harness.PublishedOK)

@@ -128,7 +128,7 @@ func TestRequestsThatAreTakenBackAtOnceHoldUpNobody(t *testing.T) {
 	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/2.0"), harness.ValidSale), 201, harness.PublishedOK)
 	f.Conn.Close()
 	<-ended
-	untilNobodyWaits(t, s.Edge)
+	untilIdle(t, s.Edge)
 	if n := s.DB.Sales(); n != 1 {
 		t.Errorf("%d sales", n)
 	}

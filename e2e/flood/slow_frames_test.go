@@ -143,7 +143,7 @@ func TestAClientThatReadsNoAnswerOverHTTP3IsGivenUp(t *testing.T) {
 	for range 20 {
 		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	}
-	untilNobodyWaits(t, s.Edge)
+	untilIdle(t, s.Edge)
 	for _, answer := range deaf {
 		if n, err := io.Copy(io.Discard, answer.Body); err == nil || harness.IsTimeout(err) || n >= whole {
 			t.Errorf("read %d bytes, %v: want less than the whole, and an error", n, err)

@@ -161,14 +161,14 @@ func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
 		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	}
 	deaf.Wait()
-	untilNobodyWaits(t, s.Edge)
+	untilIdle(t, s.Edge)
 	if n := s.DB.Sales(); n != (clients+1)*each {
 		t.Errorf("%d sales", n)
 	}
 }
 
-// untilNobodyWaits returns when no request is under way.
-func untilNobodyWaits(t testing.TB, e *harness.Edge) {
+// untilIdle returns when no request is under way.
+func untilIdle(t testing.TB, e *harness.Edge) {
 	t.Helper()
 	testenv.Until(t, "no request is under way", func() bool {
 		return !strings.Contains(e.AdminGet(t, "/debug/pprof/goroutine?debug=2"), "caddyhttp.(*Server).ServeHTTP")
@@ -199,7 +199,7 @@ func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
 			reset++
 		}
 	}
-	untilNobodyWaits(t, s.Edge)
+	untilIdle(t, s.Edge)
 	if n := s.DB.Sales(); n != streams+20 {
 		t.Errorf("%d sales", n) // they were whole, and are recorded although nobody wants to hear of it
 	}

@@ -56,7 +56,7 @@ func (l *load) end() {
 	l.group.Wait()
 }
 
-// normal starts clients, and returns what they get done while nothing is wrong.
+// startNormal starts clients and returns their throughput before anything fails.
 func (s *shop) startNormal(clients int) (*load, stats) {
 	l := s.load()
 	l.keepBusy(clients, s.ofAll)

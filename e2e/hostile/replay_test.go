@@ -80,7 +80,7 @@ func pump(conn net.PacketConn, take func([]byte, net.Addr)) {
 
 // replay sends all of it again, from another port, until it is so: an edge hears it only once it
 // has forgotten the connection that it began the last time.
-func (v *eavesdropper) replay(t testing.TB, what string, so func(port string) bool) {
+func (v *eavesdropper) replay(t testing.TB, what string, holds func(port string) bool) {
 	t.Helper()
 	conn := listenUDP(t)
 	_, port, _ := net.SplitHostPort(conn.LocalAddr().String())
@@ -92,25 +92,25 @@ func (v *eavesdropper) replay(t testing.TB, what string, so func(port string) bo
 				t.Fatal(err)
 			}
 		}
-		return so(port)
+		return holds(port)
 	})
 }
 
 // tickets tells when a session can be resumed.
 type tickets struct {
 	tls.ClientSessionCache
-	once sync.Once
-	come chan struct{}
+	once   sync.Once
+	stored chan struct{}
 }
 
 func newTickets() *tickets {
-	return &tickets{ClientSessionCache: tls.NewLRUClientSessionCache(1), come: make(chan struct{})}
+	return &tickets{ClientSessionCache: tls.NewLRUClientSessionCache(1), stored: make(chan struct{})}
 }
 
 func (s *tickets) Put(key string, state *tls.ClientSessionState) {
 	s.ClientSessionCache.Put(key, state)
 	if state != nil {
-		s.once.Do(func() { close(s.come) })
+		s.once.Do(func() { close(s.stored) })
 	}
 }
 
@@ -194,7 +194,7 @@ func TestAReplayedHandshakeSellsNothing(t *testing.T) {
 				t.Fatalf("status %s", status)
 			}
 			select {
-			case <-sessions.come:
+			case <-sessions.stored:
 			case <-time.After(harness.HangGuard):
 				t.Fatal("no session can be resumed")
 			}

@@ -35,11 +35,11 @@ func TestAnotherKeysTrafficNeverChangesMine(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	const burst = 30
 	mine := f.NewKey(harness.PerKey(burst, "1 day", burst))
-	c := f.StartCrowd(t, f.NewKey(harness.PerKey(burst, "1 day", burst))) // a neighbour in the same workspace, who is denied before long
-	c.UntilEach(t, "the neighbour calls", 1, func(harness.Call) bool { return true })
+	c := f.StartCrowd(t, f.NewKey(harness.PerKey(burst, "1 day", burst))) // another key in the same workspace, which is soon denied
+	c.UntilEach(t, "the neighbor calls", 1, func(harness.Call) bool { return true })
 	for i := range burst {
 		if i == burst/2 {
-			c.UntilEach(t, "the neighbour is denied", 1, harness.Call.Denied)
+			c.UntilEach(t, "the neighbor is denied", 1, harness.Call.Denied)
 		}
 		got := f.GetLinks(t, i%len(f.Edges), mine)
 		if got.StatusCode != 200 {

@@ -8,7 +8,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Redis's clock decides, so it does not matter what the edges take for the time.
+// Redis's clock decides, so the edges' clocks do not matter.
 func TestALimitIsExactWhateverRedisTakesForTheTime(t *testing.T) {
 	for name, off := range map[string]time.Duration{"a day ahead": 25 * time.Hour, "a day behind": -25 * time.Hour} {
 		t.Run(name, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// Three edges and twelve clients against one bucket at a time.
+// Three edges and twelve clients share one bucket at a time.
 func TestALimitIsExactOverThreeEdges(t *testing.T) { limitIsExact(t, testenv.Redis(t)) }
 
 func limitIsExact(t *testing.T, redisURL string) {
@@ -24,14 +24,14 @@ func limitIsExact(t *testing.T, redisURL string) {
 	t.Run("after retryAfter", func(t *testing.T) { admitsAfterRetryAfter(t, f) })
 }
 
-// Where nothing flows in meanwhile, each request of the burst is admitted exactly once, and no
-// denial costs anything.
+// While nothing is refilled, each request of the burst is admitted exactly once, and denials are
+// free.
 func admitsItsBurst(t *testing.T, f *harness.Fleet) {
 	const burst = 60
 	started := time.Now()
 	key := f.NewKey(harness.PerKey(burst, "1 day", burst))
 	c := f.StartCrowd(t, key)
-	c.UntilEach(t, "everybody is denied", 20, harness.Call.Denied)
+	c.UntilEach(t, "every caller is denied", 20, harness.Call.Denied)
 	c.Stop()
 	var remaining []int
 	for _, one := range c.All() {
@@ -50,8 +50,8 @@ func admitsItsBurst(t *testing.T, f *harness.Fleet) {
 	if len(remaining) != burst {
 		t.Fatalf("%d admitted, want %d", len(remaining), burst)
 	}
-	// Were denials charged, it would be full again hours later; and whatever Redis's clock says,
-	// clients read theirs.
+	// If denials were charged, the bucket would be full hours later. Clients read the time on their
+	// own clocks, whatever Redis's clock says.
 	day := started.Add(24 * time.Hour).Unix()
 	for i := range f.Edges {
 		if reset := atoi(t, f.GetLinks(t, i, key).Header.Get("X-RateLimit-Reset")); int64(reset) < day || int64(reset) > time.Now().Add(24*time.Hour).Unix()+1 {
@@ -60,10 +60,9 @@ func admitsItsBurst(t *testing.T, f *harness.Fleet) {
 	}
 }
 
-// A bucket that is drawn from all the time admits what it holds and what flows in, and nothing
-// else.
+// A bucket that is never full admits its burst and what is refilled, and nothing else.
 func admitsBurstAndRate(t *testing.T, f *harness.Fleet) {
-	const burst, rate, enough = 200, 20, 240 // a second; it takes ten to fill, so it does not while it is drawn from
+	const burst, rate, enough = 200, 20, 240 // rate is per second; the bucket needs 10 s to fill, so it is never full during the test
 	c := f.StartCrowd(t, f.NewKey(harness.PerKey(10*rate, "10 seconds", burst)))
 	c.Until(t, "it has admitted enough", func(calls [][]harness.Call) bool {
 		admitted := 0
@@ -77,17 +76,17 @@ func admitsBurstAndRate(t *testing.T, f *harness.Fleet) {
 		return admitted >= enough
 	})
 	c.Stop()
-	if err := exact(c.All(), burst, rate); err != nil {
+	if err := checkExact(c.All(), burst, rate); err != nil {
 		t.Error(err)
 	}
 }
 
-// slop is the part of a request that two clocks may differ by over a few seconds.
+// slop is the part of a request that two clocks may disagree about within a few seconds.
 const slop = 0.05
 
-// exact looks at all calls of a bucket that was full before. A call was decided at some moment
-// between its sending and its answer, so both bounds are strict.
-func exact(calls []harness.Call, burst, rate float64) error {
+// checkExact checks all calls to a bucket that was full at first. A call is decided between its
+// sending and its answer, so both bounds are strict.
+func checkExact(calls []harness.Call, burst, rate float64) error {
 	var admitted, denied []harness.Call
 	for _, one := range calls {
 		switch {
@@ -100,7 +99,7 @@ func exact(calls []harness.Call, burst, rate float64) error {
 		}
 	}
 	slices.SortFunc(admitted, func(a, b harness.Call) int { return a.Answered.Compare(b.Answered) })
-	for _, first := range admitted { // in no span of time were there too many
+	for _, first := range admitted { // no period has too many
 		within := 0.0
 		for _, last := range admitted {
 			if last.Sent.Before(first.Sent) {
@@ -112,8 +111,8 @@ func exact(calls []harness.Call, burst, rate float64) error {
 			}
 		}
 	}
-	begun := admitted[0].Answered // at the latest
-	for _, one := range denied {  // and none was denied while the bucket held a request
+	begun := admitted[0].Answered // the first was decided before this
+	for _, one := range denied {  // none was denied while the bucket held a request
 		before := 0.0
 		for _, other := range admitted {
 			if !other.Sent.After(one.Answered) {
@@ -127,8 +126,8 @@ func exact(calls []harness.Call, burst, rate float64) error {
 	return nil
 }
 
-// Buckets of several sizes, each with a lone client that goes from edge to edge and, now and then,
-// asks too often.
+// Buckets of several sizes. Each has one client, which goes from edge to edge and sometimes asks
+// too often.
 func admitsAfterRetryAfter(t *testing.T, f *harness.Fleet) {
 	limits := []harness.KeyLimit{
 		harness.PerKey(1, "1 second", 1), harness.PerKey(2, "3 seconds", 1), harness.PerKey(1, "2 seconds", 2), harness.PerKey(3, "10 seconds", 3),

@@ -10,12 +10,12 @@ import (
 )
 
 var (
-	limitsRounds  = flag.Int("limits.rounds", 1, "limits that are changed in each way")
-	limitsFigures = flag.Bool("limits.figures", false, "print what a changed limit took, and fail where that is more than docs/measurements.md says")
+	limitsRounds  = flag.Int("limits.rounds", 1, "number of changes of each kind")
+	limitsFigures = flag.Bool("limits.figures", false, "print how long changes took, and fail if they exceed docs/measurements.md")
 )
 
-// Clients that are denied for hours are admitted as soon as somebody raises their limit, although
-// each edge remembers the denial.
+// Clients that are denied for hours are admitted as soon as their limit is raised, although each
+// edge remembers the denial.
 func TestARaisedLimitHelps(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	f.UntilListening(t, true)
@@ -53,7 +53,7 @@ func TestARaisedLimitHelps(t *testing.T) {
 				}
 				key := f.NewKey(raised.key)
 				c.SwitchKey(key)
-				c.UntilEach(t, "everybody is denied", 3, harness.Call.Denied)
+				c.UntilEach(t, "every caller is denied", 3, harness.Call.Denied)
 				f.DB.Exec(raised.raise, harness.KeyID(key))
 				committed := time.Now()
 				c.UntilEach(t, "the new limit is in force", 3, func(last harness.Call) bool { return last.Limit == raised.limit })
@@ -69,9 +69,9 @@ func TestARaisedLimitHelps(t *testing.T) {
 	}
 }
 
-// changed looks at one edge's calls around a change: the new limit is in force for good from its
-// first use, and then its bucket is full. The result is how long after the commit the last call was
-// sent that the old limit decided.
+// changed checks one edge's calls around a change: after its first use the new limit always
+// decides, and its bucket is full at first. The result is how long after the commit the last call
+// that the old limit decided was sent.
 func changed(t *testing.T, f *harness.Fleet, calls []harness.Call, committed time.Time, limit string) (late time.Duration) {
 	t.Helper()
 	first, admitted := committed.Add(time.Hour), false
@@ -84,14 +84,14 @@ func changed(t *testing.T, f *harness.Fleet, calls []harness.Call, committed tim
 		}
 	}
 	if !admitted {
-		t.Error("nobody is admitted under the new limit")
+		t.Error("no call is admitted under the new limit")
 	}
 	for _, one := range calls {
 		if one.Limit == limit {
 			continue
 		}
 		if one.Sent.After(first) {
-			t.Errorf("the old limit decided a call that was sent %s after the new one had decided one", one.Sent.Sub(first))
+			t.Errorf("the old limit decided a call that was sent %s after the first decision of the new one", one.Sent.Sub(first))
 		}
 		late = max(late, one.Sent.Sub(committed))
 	}

@@ -11,16 +11,16 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// A shell of cron, sudo or ssh lacks the variables that the edge was started with.
+// A shell of cron, sudo or ssh lacks the environment variables with which the edge was started.
 func TestReload_FromABareShellChangesNothing(t *testing.T) {
-	e, c := startBeforeSite(t, harness.Settings{})
-	wantBareReloadRefused(t, e)
+	e, c := startWithoutServers(t, harness.Settings{})
+	wantBareReloadRejected(t, e)
 	if got := e.Call(t, c, "GET", "/page", ""); got.Text != "site GET /page" {
 		t.Errorf("the site answers %d %s", got.StatusCode, got.Text)
 	}
 
-	e, c = startBeforeSite(t, harness.Settings{Caddyfile: "examples/sidecar.Caddyfile", Plain: true})
-	wantBareReloadRefused(t, e)
+	e, c = startWithoutServers(t, harness.Settings{Caddyfile: "examples/sidecar.Caddyfile", Plain: true})
+	wantBareReloadRejected(t, e)
 	page, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+e.Address()+"/page", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func TestReload_FromABareShellChangesNothing(t *testing.T) {
 	}
 }
 
-func startBeforeSite(t *testing.T, settings harness.Settings) (*harness.Edge, *http.Client) {
+func startWithoutServers(t *testing.T, settings harness.Settings) (*harness.Edge, *http.Client) {
 	t.Helper()
 	settings.DatabaseURL, settings.RedisURL = "postgres://127.0.0.1:1/none", "redis://127.0.0.1:1"
 	settings.Upstream = harness.StartSite(t, nil).Upstream()
@@ -41,7 +41,7 @@ func startBeforeSite(t *testing.T, settings harness.Settings) (*harness.Edge, *h
 	return e, e.Client(t, "HTTP/1.1")
 }
 
-func wantBareReloadRefused(t *testing.T, e *harness.Edge) {
+func wantBareReloadRejected(t *testing.T, e *harness.Edge) {
 	t.Helper()
 	for _, environment := range [][]string{nil, {"SITE_ADDRESS=", "UPSTREAM=", "PORT="}} {
 		reload := exec.CommandContext(t.Context(), testenv.Edge(t), "reload", "--config", e.CaddyfilePath(), "--address", "unix/"+e.Admin, "--force")
@@ -54,7 +54,7 @@ func wantBareReloadRefused(t *testing.T, e *harness.Edge) {
 }
 
 func TestReload_BySignalHasTheEdgesVariables(t *testing.T) {
-	e, c := startBeforeSite(t, harness.Settings{})
+	e, c := startWithoutServers(t, harness.Settings{})
 	e.WriteCaddyfile(t, harness.Replace("\t\treverse_proxy", "\t\trespond /new \"new\"\n\t\treverse_proxy"))
 	e.Signal(syscall.SIGUSR1)
 	e.Log.Wait(t, "successfully reloaded config from file")

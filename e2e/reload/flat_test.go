@@ -12,7 +12,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// footprint is what an edge holds at a quiet moment, memory in MiB.
+// footprint is what an edge holds while it is idle. Memory is in MiB.
 type footprint struct {
 	goroutines, descriptors, postgres, redis, heap, resident int
 }
@@ -22,14 +22,13 @@ func (f footprint) String() string {
 		f.goroutines, f.descriptors, f.postgres, f.redis, f.heap, f.resident)
 }
 
-// within: nothing is there once for each of a hundred reloads, or of those that changed the
-// settings.
+// within reports whether nothing is left of each reload, or of each that changed the settings.
 func (f footprint) within(before footprint) bool {
 	return f.goroutines <= before.goroutines+20 && f.descriptors <= before.descriptors+20 && f.postgres <= before.postgres+5 &&
 		f.redis <= before.redis+5 && f.heap <= before.heap+8 && f.resident <= before.resident+128
 }
 
-// footprint counts now; requests that are under way count, too.
+// takeFootprint measures the footprint. It includes requests in flight.
 func takeFootprint(t *testing.T, s *harness.Stack, redisServer *redis.Client) footprint {
 	t.Helper()
 	var f footprint
@@ -46,7 +45,7 @@ func takeFootprint(t *testing.T, s *harness.Stack, redisServer *redis.Client) fo
 }
 
 func TestAHundredReloadsLeaveNothingBehind(t *testing.T) {
-	t.Parallel() // it waits for the backends of old settings, which outlive the longest request of theirs
+	t.Parallel() // waits for the backends of old settings, which outlive their longest request
 	dsn, site, redisURL := testenv.Database(t), harness.StartSite(t, nil), testenv.Redis(t)
 	redisServer := harness.RedisClient(t, redisURL)
 	roomy := func(config string) string { return strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1) }
@@ -56,7 +55,7 @@ func TestAHundredReloadsLeaveNothingBehind(t *testing.T) {
 	}
 
 	_, stop := load(t, s, 1)
-	for s.DB.Sales() < 500 && !t.Failed() { // every pool has been needed
+	for s.DB.Sales() < 500 && !t.Failed() { // until every pool has been used
 	}
 	sold := stop()
 	before := takeFootprint(t, s, redisServer)
@@ -64,7 +63,7 @@ func TestAHundredReloadsLeaveNothingBehind(t *testing.T) {
 	_, stop = load(t, s, 1)
 	for i := range 100 {
 		s.WriteCaddyfile(t, func(config string) string {
-			// Of five reloads two have other settings, which none has had before.
+			// Two of five reloads have new settings.
 			return strings.Replace(roomy(config), "ttl 60s", fmt.Sprintf("ttl %ds", 60+(i+1)*2/5), 1)
 		})
 		s.Load(t)

@@ -25,9 +25,9 @@ func isHTTP1(c *http.Client) bool {
 	return ok && !transport.ForceAttemptHTTP2
 }
 
-// load has clients of each protocol send sales and pages until its stop is called, which returns
-// how many sales were answered 201. Anything else fails the test. sale is sent a value for sales
-// that are answered while somebody waits for one.
+// load makes clients of each protocol send sales and page requests until stop, which returns the
+// number of sales answered 201. Any other answer fails the test. A receive from sale returns after
+// the next answered sale.
 func load(t *testing.T, s *harness.Stack, clients int) (sale <-chan struct{}, stop func() int64) {
 	var (
 		done   atomic.Bool
@@ -41,7 +41,7 @@ func load(t *testing.T, s *harness.Stack, clients int) (sale <-chan struct{}, st
 			group.Go(func() {
 				defer c.CloseIdleConnections()
 				for !done.Load() {
-					if err := sellAndLook(s, c, &sold); err != nil {
+					if err := sellAndBrowse(s, c, &sold); err != nil {
 						t.Errorf("%s: %v", protocol, err)
 						return
 					}
@@ -56,26 +56,26 @@ func load(t *testing.T, s *harness.Stack, clients int) (sale <-chan struct{}, st
 	return signal, func() int64 { done.Store(true); group.Wait(); return sold.Load() }
 }
 
-// sellAndLook counts the sale as soon as it is answered, whatever becomes of the page.
-func sellAndLook(s *harness.Stack, c *http.Client, sold *atomic.Int64) error {
+// sellAndBrowse counts the sale as soon as it is answered, even if the page then fails.
+func sellAndBrowse(s *harness.Stack, c *http.Client, sold *atomic.Int64) error {
 	sale := func() (*http.Request, error) {
 		return http.NewRequest("POST", s.URL("/api/track/sale"), strings.NewReader(harness.ValidSale))
 	}
 	headers := []string{"Authorization", "Bearer " + harness.FullKey}
-	if isHTTP1(c) { // elsewhere what is sent again was not processed: else it would be there twice
+	if isHTTP1(c) { // with other protocols a retried request was not processed, or it would be recorded twice
 		headers = append(headers, "Idempotency-Key", rand.Text())
 	}
-	if err := retried(c, sale, 201, headers...); err != nil {
+	if err := retry(c, sale, 201, headers...); err != nil {
 		return err
 	}
 	sold.Add(1)
 	page := func() (*http.Request, error) { return http.NewRequest("GET", s.URL("/page"), nil) }
-	return retried(c, page, 200)
+	return retry(c, page, 200)
 }
 
-// retried sends a request, and again where it met a server that shuts down and that is for the
-// client to do.
-func retried(c *http.Client, request func() (*http.Request, error), status int, headers ...string) error {
+// retry sends a request, and sends it again after an error of a server shutdown that clients must
+// handle.
+func retry(c *http.Client, request func() (*http.Request, error), status int, headers ...string) error {
 	for guard := time.Now().Add(harness.HangGuard); ; {
 		req, err := request()
 		if err != nil {
@@ -85,7 +85,7 @@ func retried(c *http.Client, request func() (*http.Request, error), status int, 
 			req.Header.Set(headers[i], headers[i+1])
 		}
 		res, err := c.Do(req)
-		if meetsShutdown(c, err) && time.Now().Before(guard) {
+		if isShutdown(c, err) && time.Now().Before(guard) {
 			continue
 		}
 		if err != nil {
@@ -99,12 +99,11 @@ func retried(c *http.Client, request func() (*http.Request, error), status int, 
 	}
 }
 
-// meetsShutdown tells the errors after which a client sends again. Over HTTP/1.1 a connection is
-// closed on which a request may just be on its way, which that protocol cannot tell. Over HTTP/3
-// the request was rejected unprocessed (RFC 9114, 4.1.1) or never sent: Go's client sends it again
-// by itself, but once only, and the next connection may be to the same server. Over HTTP/2 any
-// failure counts.
-func meetsShutdown(c *http.Client, err error) bool {
+// isShutdown reports whether a client must retry after err. HTTP/1.1 cannot tell whether a request
+// was in flight when the connection closed. HTTP/3 rejected the request unprocessed (RFC 9114,
+// 4.1.1) or never sent it: Go's client retries only once, and its next connection may reach the
+// same server. HTTP/2 allows no such error.
+func isShutdown(c *http.Client, err error) bool {
 	if err == nil {
 		return false
 	}
@@ -114,7 +113,7 @@ func meetsShutdown(c *http.Client, err error) bool {
 	if rejected, ok := errors.AsType[*http3.Error](err); ok {
 		return rejected.Remote && rejected.ErrorCode == http3.ErrCodeRequestRejected
 	}
-	return strings.HasSuffix(err.Error(), "http3: conn unusable: connection in graceful shutdown") // of no exported type
+	return strings.HasSuffix(err.Error(), "http3: conn unusable: connection in graceful shutdown") // not an exported type
 }
 
 func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
@@ -126,7 +125,7 @@ func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
 			s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1000000/1m"))
 			sale, stop := load(t, s, 2)
 			for i := range 5 {
-				for range 10 { // sales flow before each reload
+				for range 10 { // wait for sales before each reload
 					select {
 					case <-sale:
 					case <-time.After(harness.HangGuard):

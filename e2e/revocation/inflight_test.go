@@ -10,16 +10,16 @@ import (
 	"hoko.to/edge/plugin/apikey"
 )
 
-// hold keeps lookups of keys from ending. Once it has begun, and every edge waits for a lookup, no
-// edge can have an answer before release.
+// hold blocks lookups of keys. After begin, a lookup that an edge starts returns only after
+// release.
 type hold struct {
-	begin           func(t *testing.T)
-	revokeAndHearOf func(t *testing.T, f *harness.Fleet, key string)
-	release         func(t *testing.T)
+	begin            func(t *testing.T)
+	revokeAndDeliver func(t *testing.T, f *harness.Fleet, key string)
+	release          func(t *testing.T)
 }
 
-// A lookup that is under way when its key is revoked may have read what was true before. Whatever
-// it brings, nobody is admitted with it.
+// A lookup that is in flight when its key is revoked may have read the old state. No call may be
+// admitted with its result.
 func TestRevocationOvertakesLookupsInFlight(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	f.UntilListening(t, true)
@@ -32,17 +32,17 @@ func TestRevocationOvertakesLookupsInFlight(t *testing.T) {
 		{"that have read the key", holdAnswer(t, f)},
 	} {
 		t.Run(held.name, func(t *testing.T) {
-			t.Run("of a key that was cached", func(t *testing.T) {
+			t.Run("of a cached key", func(t *testing.T) {
 				key := f.NewKey(harness.Unlimited)
 				c.SwitchKey(key)
 				c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
 				held.hold.begin(t)
-				f.DB.Exec("SELECT pg_notify('hoko_keys', 'key:' || $1)", apikey.HashOf(key).String()) // so that all look it up again
+				f.DB.Exec("SELECT pg_notify('hoko_keys', 'key:' || $1)", apikey.HashOf(key).String()) // makes every edge look it up again
 				untilHeld(t, f)
 				now := time.Now()
 				revokeHeld(t, f, c, held.hold, key, now)
 			})
-			t.Run("of a key that was not", func(t *testing.T) {
+			t.Run("of an uncached key", func(t *testing.T) {
 				key := f.NewKey(harness.Unlimited)
 				held.hold.begin(t)
 				c.SwitchKey(key)
@@ -54,42 +54,41 @@ func TestRevocationOvertakesLookupsInFlight(t *testing.T) {
 	c.StopAndVerify(t)
 }
 
-// untilHeld waits until every edge looks a key up.
+// untilHeld waits until every edge is blocked in a lookup.
 func untilHeld(t *testing.T, f *harness.Fleet) {
 	t.Helper()
 	const waiting = "SELECT count(DISTINCT application_name) FROM pg_stat_activity WHERE datname = current_database() AND wait_event IN ('relation', 'advisory') AND application_name LIKE 'edge-%'"
-	testenv.Until(t, "every edge looks the key up", func() bool { return f.DB.Count(waiting) == len(f.Edges) })
+	testenv.Until(t, "every edge looks up the key", func() bool { return f.DB.Count(waiting) == len(f.Edges) })
 }
 
-// revokeHeld revokes a key that every edge looks up at this moment: no call that was sent since is
-// admitted. A lookup gives up after three seconds, so on a slow machine some calls are answered
-// 503.
+// revokeHeld revokes a key that every edge is looking up, and checks that no call sent after since
+// is admitted. A lookup gives up after three seconds, so on a slow machine some calls get 503.
 func revokeHeld(t *testing.T, f *harness.Fleet, c *harness.Crowd, h hold, key string, since time.Time) {
 	t.Helper()
-	h.revokeAndHearOf(t, f, key)
+	h.revokeAndDeliver(t, f, key)
 	h.release(t)
-	c.UntilEach(t, "the key is refused", 3, func(last harness.Call) bool { return last.Status == 401 })
+	c.UntilEach(t, "the key is rejected", 3, func(last harness.Call) bool { return last.Status == 401 })
 	for _, one := range c.All() {
 		if one.Sent.After(since) && one.Status != 401 && one.Status != 503 {
-			t.Errorf("while the key was looked up a call was sent: %v", one)
+			t.Errorf("a call that was sent during the lookup: %v", one)
 		}
 	}
 }
 
-// holdTable locks the table of keys, so that a lookup has read nothing when it is revoked.
+// holdTable locks the table of keys, so that a blocked lookup has read nothing.
 func holdTable(t *testing.T, f *harness.Fleet) hold {
 	lock := harness.Connect(t, f.DSN)
 	return hold{
 		begin: func(t *testing.T) { lock.Exec("BEGIN; LOCK TABLE hoko.api_keys IN ACCESS EXCLUSIVE MODE") },
-		revokeAndHearOf: func(_ *testing.T, _ *harness.Fleet, key string) {
+		revokeAndDeliver: func(_ *testing.T, _ *harness.Fleet, key string) {
 			lock.Exec("UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", harness.KeyID(key))
 		},
-		release: func(t *testing.T) { lock.Exec("COMMIT") }, // of which the edges hear now
+		release: func(t *testing.T) { lock.Exec("COMMIT") }, // which also notifies the edges
 	}
 }
 
-// holdAnswer has a lookup wait after it has read the key, and before it returns it; and it lets
-// another key pass, on which the edges show what they have heard.
+// holdAnswer blocks a lookup between reading the key and returning it. Another workspace's key is
+// not blocked; it shows when the edges have received the notification.
 func holdAnswer(t *testing.T, f *harness.Fleet) hold {
 	f.DB.Exec(`
 CREATE FUNCTION hoko.hold(workspace text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -113,11 +112,11 @@ CREATE VIEW hoko.workspaces AS SELECT * FROM hoko.workspaces_held WHERE hoko.hol
 			}
 			lock.Exec("SELECT pg_advisory_lock(1)")
 		},
-		revokeAndHearOf: func(t *testing.T, f *harness.Fleet, key string) {
+		revokeAndDeliver: func(t *testing.T, f *harness.Fleet, key string) {
 			const revoke = "UPDATE hoko.api_keys SET revoked_at = now() WHERE id = '%s';"
 			f.DB.Exec(fmt.Sprintf("BEGIN;"+revoke+revoke+"COMMIT", harness.KeyID(key), harness.KeyID(canary)))
 			for i := range f.Edges {
-				testenv.Until(t, "the edge has heard of it", func() bool { return f.GetLinks(t, i, canary).StatusCode == 401 })
+				testenv.Until(t, "the edge has received the notification", func() bool { return f.GetLinks(t, i, canary).StatusCode == 401 })
 			}
 		},
 		release: func(t *testing.T) { lock.Exec("SELECT pg_advisory_unlock(1)") },

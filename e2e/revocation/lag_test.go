@@ -7,16 +7,16 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// lag is how long after a commit the last call was sent, and answered, that was admitted all the
-// same; 0 where none was. The edge admitted it in between.
+// lag is how long after a commit the last admitted call was sent and answered, or 0 if there was
+// none. The edge admitted the call in between.
 type lag struct{ sent, answered time.Duration }
 
 type lags []lag
 
 func (l *lags) add(more ...lag) { *l = append(*l, more...) }
 
-// report prints both, where -revocation.figures asks for it, and holds the sending to the bar. The
-// answer also waits for its sale.
+// report logs both if -revocation.figures is set, and compares the time of sending with the target.
+// The answer also waits for its sale.
 func (l lags) report(t *testing.T, what string, b harness.Target) {
 	t.Helper()
 	if !*revocationFigures {

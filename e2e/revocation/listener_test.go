@@ -9,17 +9,17 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// A key that is revoked while no edge can hear of it is refused all the same: the listener is back
-// before long, and until then nothing cached is trusted for long.
+// A key that is revoked while no edge receives notifications is rejected nevertheless: the listener
+// reconnects, and until then cached keys are trusted only briefly.
 func TestRevocationIsNotMissedWhileTheListenerIsAway(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	c := f.StartCrowd(t, f.NewKey(harness.Unlimited))
 	for _, way := range []struct {
 		name   string
-		beside func(t *testing.T, f *harness.Fleet) func() (after func())
+		during func(t *testing.T, f *harness.Fleet) func() (after func())
 	}{
-		{"terminated at that moment", terminated},
-		{"connecting again", connecting},
+		{"terminated at the same time", terminated},
+		{"reconnecting", connecting},
 		{"cut", cut},
 		{"mute", mute},
 	} {
@@ -27,7 +27,7 @@ func TestRevocationIsNotMissedWhileTheListenerIsAway(t *testing.T) {
 			var took lags
 			f.UntilListening(t, true)
 			for i := range max(1, *revocationRounds/8) {
-				took.add(revoke(t, f, c, revocations[i%len(revocations)], way.beside(t, f))...)
+				took.add(revoke(t, f, c, revocations[i%len(revocations)], way.during(t, f))...)
 			}
 			restore(t, f)
 			f.UntilListening(t, true)
@@ -37,7 +37,7 @@ func TestRevocationIsNotMissedWhileTheListenerIsAway(t *testing.T) {
 	c.StopAndVerify(t)
 }
 
-// terminated: Postgres ends the listeners' sessions, which takes effect while the revocation
+// terminated ends the listeners' sessions in Postgres, which takes effect while the revocation
 // commits.
 func terminated(t *testing.T, f *harness.Fleet) func() func() {
 	return func() func() {
@@ -50,8 +50,8 @@ func terminated(t *testing.T, f *harness.Fleet) func() func() {
 	}
 }
 
-// connecting: every edge has dialled again and waits for the server's greeting, so that it listens
-// only after the commit.
+// connecting makes every edge reconnect and wait for the server's greeting, so that it listens only
+// after the commit.
 func connecting(t *testing.T, f *harness.Fleet) func() func() {
 	return func() func() {
 		f.UntilListening(t, true)
@@ -60,12 +60,12 @@ func connecting(t *testing.T, f *harness.Fleet) func() func() {
 		if err := f.Relay.Open(); err != nil {
 			t.Fatal(err)
 		}
-		testenv.Until(t, "every edge has dialled again", func() bool { return f.Relay.Accepted() >= len(f.Edges) })
+		testenv.Until(t, "every edge has redialed", func() bool { return f.Relay.Accepted() >= len(f.Edges) })
 		return f.Relay.Speak
 	}
 }
 
-// cut: there is no connection to be had, and every edge knows.
+// cut closes all connections and waits until every edge has noticed.
 func cut(t *testing.T, f *harness.Fleet) func() func() {
 	return func() func() {
 		f.Relay.Cut()
@@ -74,7 +74,7 @@ func cut(t *testing.T, f *harness.Fleet) func() func() {
 	}
 }
 
-// mute: the connections are there, and no edge knows yet that nothing arrives.
+// mute keeps the connections open but silent. No edge has noticed yet.
 func mute(t *testing.T, f *harness.Fleet) func() func() {
 	f.Relay.Speak()
 	f.UntilListening(t, true)
@@ -84,7 +84,7 @@ func mute(t *testing.T, f *harness.Fleet) func() func() {
 	}
 }
 
-// silence has nothing arrive either way.
+// silence stops the traffic in both directions.
 func silence(f *harness.Fleet) {
 	f.Relay.Silence(relay.ToServer)
 	f.Relay.Silence(relay.ToClient)

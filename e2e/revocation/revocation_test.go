@@ -14,15 +14,16 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var (
-	revocationRounds  = flag.Int("revocation.rounds", 1, "revocations of each kind, and an eighth as many for each way in which the listener is lost")
-	revocationFigures = flag.Bool("revocation.figures", false, "print what revocation took, and fail where that is more than docs/measurements.md says")
+	revocationRounds  = flag.Int("revocation.rounds", 1, "revocations of each kind, and an eighth as many for each fault of the listener")
+	revocationFigures = flag.Bool("revocation.figures", false, "print how long revocations took, and fail if they exceed docs/measurements.md")
 )
 
-// revocation is a statement that takes a key's access, and what its callers get from then on.
+// revocation is a statement that takes access from a key, and the answers that its callers then
+// get.
 type revocation struct {
 	name, sql     string
 	status        int
-	sale, proxied string // the body, by route
+	sale, proxied string // body of the answer, by route
 }
 
 var revocations = []revocation{
@@ -43,7 +44,7 @@ func TestRevocationReachesEveryEdgeUnderLoad(t *testing.T) {
 	for _, r := range revocations {
 		t.Run(r.name, func(t *testing.T) {
 			for range *revocationRounds {
-				took.add(revoke(t, f, c, r, nothingElse)...)
+				took.add(revoke(t, f, c, r, undisturbed)...)
 			}
 		})
 	}
@@ -52,26 +53,26 @@ func TestRevocationReachesEveryEdgeUnderLoad(t *testing.T) {
 	took.report(t, "the listener is up", harness.Target{P99: 100 * time.Millisecond, Max: time.Second})
 }
 
-// nothingElse happens beside the revocation.
-func nothingElse() (after func()) { return func() {} }
+// undisturbed is a revocation without a fault.
+func undisturbed() (after func()) { return func() {} }
 
-// revoke gives the crowd a new key, takes its access once every caller is admitted, and waits until
-// every caller is refused. beside begins just before the revocation, and what it returns follows at
-// once. The result is by edge.
-func revoke(t *testing.T, f *harness.Fleet, c *harness.Crowd, r revocation, beside func() (after func())) []lag {
+// revoke gives the crowd a new key, revokes it once every caller has been admitted, and waits until
+// every caller is rejected. during runs just before the revocation, and the function it returns
+// just after. The result is by edge.
+func revoke(t *testing.T, f *harness.Fleet, c *harness.Crowd, r revocation, during func() (after func())) []lag {
 	t.Helper()
 	key := f.NewKey(harness.Unlimited)
 	c.SwitchKey(key)
 	c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
-	after := beside()
+	after := during()
 	began := time.Now()
 	f.DB.Exec(r.sql, harness.KeyID(key))
 	committed := time.Now()
 	after()
-	c.UntilEach(t, "the key is refused: "+r.name, 20, func(last harness.Call) bool { return last.Status == r.status })
+	c.UntilEach(t, "the key is rejected: "+r.name, 20, func(last harness.Call) bool { return last.Status == r.status })
 	took := make([]lag, len(f.Edges))
 	for i := range f.Edges {
-		last, err := judge(harness.CallsOf(i, c.All()), began, committed, r.status)
+		last, err := checkCalls(harness.CallsOf(i, c.All()), began, committed, r.status)
 		if err != nil {
 			t.Errorf("%s, edge %d: %v", r.name, i, err)
 		}
@@ -82,18 +83,18 @@ func revoke(t *testing.T, f *harness.Fleet, c *harness.Crowd, r revocation, besi
 	return took
 }
 
-// judge looks at one edge's calls with a key whose revocation was begun and, as its commit
-// returned, done. The key holds until it is refused for the first time, which is not before the
-// revocation has begun, and from then on never again.
-func judge(calls []harness.Call, began, committed time.Time, refusal int) (last lag, err error) {
-	var refused time.Time // the earliest answer
+// checkCalls checks one edge's calls with a key that was revoked between began and committed. The
+// edge may first reject the key after began, and from then on must always reject it. The result is
+// the lag of the revocation.
+func checkCalls(calls []harness.Call, began, committed time.Time, rejection int) (last lag, err error) {
+	var rejected time.Time // the earliest answer
 	for _, one := range calls {
 		switch {
-		case one.Status == refusal && one.Answered.Before(began):
-			return lag{}, fmt.Errorf("refused %s before the revocation", began.Sub(one.Answered))
-		case one.Status == refusal:
-			if refused.IsZero() || one.Answered.Before(refused) {
-				refused = one.Answered
+		case one.Status == rejection && one.Answered.Before(began):
+			return lag{}, fmt.Errorf("rejected %s before the revocation", began.Sub(one.Answered))
+		case one.Status == rejection:
+			if rejected.IsZero() || one.Answered.Before(rejected) {
+				rejected = one.Answered
 			}
 		case !one.Admitted():
 			return lag{}, fmt.Errorf("answered %d", one.Status)
@@ -103,8 +104,8 @@ func judge(calls []harness.Call, began, committed time.Time, refusal int) (last 
 		if !one.Admitted() {
 			continue
 		}
-		if after := one.Sent.Sub(refused); after > 0 {
-			return lag{}, fmt.Errorf("admitted a call that was sent %s after it had refused one", after)
+		if after := one.Sent.Sub(rejected); after > 0 {
+			return lag{}, fmt.Errorf("admitted a call that was sent %s after the first rejection", after)
 		}
 		last.sent = max(last.sent, one.Sent.Sub(committed))
 		last.answered = max(last.answered, one.Answered.Sub(committed))
@@ -112,8 +113,8 @@ func judge(calls []harness.Call, began, committed time.Time, refusal int) (last 
 	return last, nil
 }
 
-// expire has a key expire while it is in use, of which no edge is told. One clock dates the key and
-// the calls, so the moment is exact.
+// expire sets expires_at of a key that is in use, without a notification. The same clock dates the
+// key and the calls, so the moment is exact.
 func expire(t *testing.T, f *harness.Fleet, c *harness.Crowd) {
 	t.Helper()
 	key := f.NewKey(harness.Unlimited)

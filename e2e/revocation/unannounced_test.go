@@ -8,7 +8,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Whatever keeps the triggers from firing, the edge proves that they do not.
+// Whatever keeps the triggers from firing, the edge detects it.
 func TestRevocationWithoutTriggers_IsFoundOut(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("ttl 60s", "ttl 1s"))
 	testenv.Until(t, "the edge listens", func() bool { return s.Listening(t, true) })
@@ -26,7 +26,7 @@ func TestRevocationWithoutTriggers_IsFoundOut(t *testing.T) {
 	}
 	const line = "a key has changed and no notification has announced it"
 	if log := s.Log.String(); strings.Count(log, line) != 1 || !strings.Contains(log, `"key_id":"`+harness.KeyID(harness.FullKey)+`"`) || strings.Contains(log, harness.FullKey) {
-		t.Error("the log does not say so once, with the key's id and without the key")
+		t.Error("the log must say so once, with the key's ID and without the key")
 	}
 	if out, err := s.Caddy(t, "hoko", "doctor"); err == nil || !strings.Contains(out, "FAIL  triggers: the triggers on hoko.api_keys that notify of DELETE, UPDATE are disabled") {
 		t.Errorf("doctor: %v\n%s", err, out)

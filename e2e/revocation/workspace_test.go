@@ -7,7 +7,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// A key is looked up again for its own workspace, and for no other.
+// A change to a workspace makes only its own keys be looked up again.
 func TestOtherWorkspacesCostAKeyNoLookup(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("ttl 60s", "ttl 1h"))
 	testenv.Until(t, "the edge listens", func() bool { return s.Listening(t, true) })
@@ -18,8 +18,8 @@ func TestOtherWorkspacesCostAKeyNoLookup(t *testing.T) {
 	status := func(key string) int {
 		return s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", key).StatusCode
 	}
-	if sold, refused := status(harness.FullKey), status(canary); sold != 201 || refused != 400 {
-		t.Fatalf("got %d and %d, want 201, and 400 where there is no lead", sold, refused)
+	if sold, rejected := status(harness.FullKey), status(canary); sold != 201 || rejected != 400 {
+		t.Fatalf("got %d and %d, want 201, and 400 without a lead", sold, rejected)
 	}
 	const found = `hoko_key_lookups_total{result="found"}`
 	before := s.Metric(t, found)
@@ -30,13 +30,13 @@ func TestOtherWorkspacesCostAKeyNoLookup(t *testing.T) {
 		}
 	}
 	s.DB.Exec("UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'ws_2'")
-	testenv.Until(t, "the disabled workspace's key is refused", func() bool { return status(canary) == 401 })
+	testenv.Until(t, "the disabled workspace's key is rejected", func() bool { return status(canary) == 401 })
 	if got := status(harness.FullKey); got != 201 {
 		t.Errorf("got %d", got)
 	}
-	if cost := s.Metric(t, found) - before; cost != 1 { // that of the key whose workspace is disabled
+	if cost := s.Metric(t, found) - before; cost != 1 { // the key of the disabled workspace
 		t.Errorf("%v lookups", cost)
 	}
 	s.DB.Exec("UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'ws_1'")
-	testenv.Until(t, "its own workspace concerns the key", func() bool { return status(harness.FullKey) == 401 })
+	testenv.Until(t, "the key of a disabled workspace is rejected", func() bool { return status(harness.FullKey) == 401 })
 }
