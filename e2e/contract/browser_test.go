@@ -8,7 +8,7 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// The lines that docs/browsers.md gives, put where it says.
+// Uses the lines of docs/browsers.md, at the place that it names.
 func TestThePagesOfAnAllowedOriginMayCall(t *testing.T) {
 	doc := harness.ReadRoot(t, "docs/browsers.md")
 	lines := regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindStringSubmatch(doc)[1]

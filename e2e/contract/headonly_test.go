@@ -38,7 +38,7 @@ func TestRefusalsReachAClientThatSentOnlyItsHead(t *testing.T) {
 		for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
 			for _, framing := range []string{fmt.Sprintf("Content-Length: %d\r\n", rejection.length), "Transfer-Encoding: chunked\r\n"} {
 				if rejection.status == 413 && strings.HasPrefix(framing, "Transfer") {
-					continue // its length is not known before it is read
+					continue // the length of a chunked body is unknown until it is read
 				}
 				t.Run(fmt.Sprintln(rejection.status, expect, framing), func(t *testing.T) {
 					conn := s.Dial(t)
@@ -100,7 +100,7 @@ func TestAKeepAliveClientWhoseBodyHasArrivedKeepsItsConnectionAfterARefusal(t *t
 		}
 		fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%sContent-Length: %d\r\n\r\n%s", key, header, len(body), body)
 		if got := harness.ReadAnswer(t, reader); got.StatusCode != status || got.Close {
-			t.Fatalf("got %d, close %v; want %d on a connection that stays", got.StatusCode, got.Close, status)
+			t.Fatalf("got %d, close %v; want %d and an open connection", got.StatusCode, got.Close, status)
 		}
 	}
 }
@@ -123,6 +123,6 @@ func TestASlowBodyIs408(t *testing.T) {
 	harness.WantAnswer(t, got, 408, `{"error":{"en":"Request timeout","ar":"انتهت مهلة الطلب"}}`)
 	harness.WantEdgeHeaders(t, got)
 	if s.DB.Sales() != 0 {
-		t.Fatal("a sale was written")
+		t.Fatal("a sale was recorded")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// sell posts a sale to a plain edge, for a host.
+// sell posts a sale for a host to a plain edge.
 func sell(t *testing.T, e *harness.Edge, host string) harness.Answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+e.Address()+"/api/track/sale", strings.NewReader(harness.ValidSale))
@@ -29,13 +29,12 @@ func wantMisdirected(t *testing.T, got harness.Answer) {
 	harness.WantEdgeHeaders(t, got)
 }
 
-// startPlain starts an edge without HTTPS on a seeded database.
+// startPlain starts an edge without HTTPS on a seeded database. It must open no second port.
 func startPlain(t *testing.T, s harness.Settings) (*harness.Edge, harness.DB) {
 	t.Helper()
 	s.DatabaseURL, s.RedisURL, s.Upstream, s.Plain = testenv.Database(t), testenv.Redis(t), harness.StartSite(t, nil).Upstream(), true
 	d := harness.Seed(t, s.DatabaseURL)
 	e := harness.Start(t, s)
-	// Another port would be that of redirects or of HTTPS.
 	if conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", e.HTTPPort)); err == nil {
 		conn.Close()
 		t.Error("the edge opened another port")
@@ -54,7 +53,7 @@ func TestAHostThatNoSiteHas_Is421(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				req.Host = host // as on a connection that a client shares between hosts
+				req.Host = host // as on a connection that a client uses for several hosts
 				req.Header.Set("Authorization", harness.FullKey)
 				got := harness.Do(t, c, req)
 				if method == "HEAD" {
@@ -68,7 +67,7 @@ func TestAHostThatNoSiteHas_Is421(t *testing.T) {
 		}
 	})
 	if s.DB.Sales() != 0 {
-		t.Fatal("a sale was written")
+		t.Fatal("a sale was recorded")
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// with is a valid sale with one member more or another value for one.
+// with returns a valid sale with one member added or replaced.
 func with(member, value string) string {
 	members := map[string]string{"customerExternalId": `"customer_123"`, "amount": `12900`, "customerName": `"John Doe"`}
 	members[member] = value
@@ -21,9 +21,9 @@ func with(member, value string) string {
 
 func quoted(text string) string { return `"` + text + `"` }
 
-// Every rule of the body's members, from its wrong side, through the whole edge.
+// Breaks every rule for the members of the body.
 func TestABadBodyIs400NamesItsMemberAndLeavesNothingBehind(t *testing.T) {
-	const marker = "marker" // stands in values, and must be neither answered nor logged
+	const marker = "marker" // part of values; must appear neither in answers nor in the log
 	long := func(n int) string { return quoted(marker + strings.Repeat("ع", n-len(marker))) }
 	nested := func(levels int) string {
 		return strings.Repeat(`{"marker":`, levels-1) + "{}" + strings.Repeat("}", levels-1)
@@ -67,7 +67,7 @@ func TestABadBodyIs400NamesItsMemberAndLeavesNothingBehind(t *testing.T) {
 		s.Log.Wait(t, got.Header.Get("X-Request-Id"), `"reason":"`+tc.member+": ")
 	}
 	if strings.Contains(s.Log.String(), marker) {
-		t.Error("a value of the client's is in the log")
+		t.Error("a client's value is in the log")
 	}
 	if n := s.DB.Count(everything); n != 0 {
 		t.Errorf("%d rows were written", n)

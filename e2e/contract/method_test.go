@@ -11,7 +11,7 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// Frameworks such as Symfony and Laravel uppercase the method, and would take these for POST.
+// Frameworks such as Symfony and Laravel uppercase the method and would accept these as POST.
 func TestPOSTInAnotherCase_IsNotAllowed(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
@@ -36,7 +36,7 @@ func TestPOSTInAnotherCase_IsNotAllowed(t *testing.T) {
 		}
 	})
 	if s.DB.Sales() != 0 {
-		t.Fatal("a sale was written")
+		t.Fatal("a sale was recorded")
 	}
 }
 
@@ -70,7 +70,7 @@ func TestTrailersOfTheEdge_DoNotReachTheSite(t *testing.T) {
 	}
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		before := len(s.Site.Requests())
-		body := io.MultiReader(strings.NewReader("hello")) // of unknown length
+		body := io.MultiReader(strings.NewReader("hello")) // an unknown length
 		req, err := http.NewRequestWithContext(t.Context(), "POST", s.URL("/upload"), body)
 		if err != nil {
 			t.Fatal(err)
@@ -82,11 +82,11 @@ func TestTrailersOfTheEdge_DoNotReachTheSite(t *testing.T) {
 		}
 		digest := []string{"1"}
 		if got.Proto == "HTTP/3.0" {
-			digest = nil // quic-go's server reads no trailer
+			digest = nil // quic-go's server ignores trailers
 		}
 		wantTrailer(t, before, digest)
 	})
-	t.Run("beside an announced one", func(t *testing.T) {
+	t.Run("next to an announced one", func(t *testing.T) {
 		before, conn := len(s.Site.Requests()), s.Dial(t)
 		io.WriteString(conn, "POST /upload HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Digest\r\n\r\n"+
 			"5\r\nhello\r\n0\r\nX-Digest: 1\r\nHoko-Sale-Id: forged\r\n\r\n")

@@ -52,7 +52,7 @@ func TestEverythingElseReachesTheSiteUntouched(t *testing.T) {
 		}
 	})
 	if s.DB.Sales() != 0 {
-		t.Fatal("a sale was written")
+		t.Fatal("a sale was recorded")
 	}
 }
 
@@ -64,7 +64,7 @@ func TestTheSpellingsThatThePathMatcherEquatesAreTheRoute(t *testing.T) {
 				key    string
 				status int
 			}{{"unknown", 401}, {harness.ReadOnlyKey, 403}, {harness.FullKey, 201}} {
-				conn := s.Dial(t) // raw: an HTTP client would clean the path
+				conn := s.Dial(t) // an HTTP client would clean the path
 				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n%s", path, key.key, len(harness.ValidSale), harness.ValidSale)
 				if got := harness.ReadAnswer(t, bufio.NewReader(conn)); got.StatusCode != key.status {
 					t.Fatalf("got %d %s, want %d", got.StatusCode, got.Text, key.status)
@@ -84,7 +84,7 @@ func TestAnswersStreamThroughTheEdge(t *testing.T) {
 		io.WriteString(w, "data: first\n\n")
 		w.(http.Flusher).Flush()
 		select {
-		case <-received: // the client has the first event before the second is written
+		case <-received: // the client must receive the first event before the second is written
 		case <-r.Context().Done():
 			return
 		}

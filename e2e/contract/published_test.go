@@ -14,7 +14,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// example is a published status with its requests and its answer, as docs/api.md shows them.
+// example is a status of docs/api.md with its example requests and answer.
 type example struct{ status, curl, fetch, answer string }
 
 func publishedExamples(t *testing.T) []example {
@@ -33,7 +33,7 @@ func publishedExamples(t *testing.T) []example {
 
 var retryAfter = regexp.MustCompile(`"retryAfter":([1-9]|[1-5][0-9]|60)\}`)
 
-// compact is JSON without its white space.
+// compact returns JSON without insignificant white space.
 func compact(t *testing.T, text string) string {
 	t.Helper()
 	var out strings.Builder
@@ -45,8 +45,8 @@ func compact(t *testing.T, text string) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// The examples call https://hoko.to; curl's configuration file and Node's preloaded one lead that
-// name to the edge, and nothing else is changed.
+// The examples call https://hoko.to. curl's configuration file and a preloaded Node module redirect
+// that name to the edge; the examples are unchanged.
 func TestPublishedExamplesAnswerAsPublished(t *testing.T) {
 	for _, tool := range []string{"curl", "node"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -74,11 +74,11 @@ func TestPublishedExamplesAnswerAsPublished(t *testing.T) {
 						run, script = runFetch, strings.ReplaceAll(ex.fetch, "<API_KEY>", key)
 					}
 					if ex.status == "429" {
-						run(t, e, script) // takes the only place
+						run(t, e, script) // uses up the limit
 					}
 					status, body := run(t, e, script)
 					if ex.status == "429" {
-						body = retryAfter.ReplaceAllString(body, `"retryAfter":60}`) // seconds of the minute may have passed since
+						body = retryAfter.ReplaceAllString(body, `"retryAfter":60}`) // the answer counts down from 60
 					}
 					if want := compact(t, ex.answer); status != ex.status || body != want {
 						t.Fatalf("got %s %s\nwant %s %s", status, body, ex.status, want)

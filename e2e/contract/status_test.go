@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 func TestContractByStatus(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
-		t.Run("201 a sale is recorded, committed and answered as published", func(t *testing.T) {
+		t.Run("201 with the published answer after the commit", func(t *testing.T) {
 			before := s.DB.Sales()
 			got := s.Sell(t, c, harness.ValidSale, "X-Request-Id", "mine")
 			harness.WantAnswer(t, got, 201, harness.PublishedOK)
@@ -27,7 +27,7 @@ func TestContractByStatus(t *testing.T) {
 				t.Fatalf("Hoko-Sale-Id is %q", id)
 			}
 			if n := s.DB.Count("SELECT count(*) FROM hoko.sales WHERE id = $1 AND amount = 12900", id); n != 1 || s.DB.Sales() != before+1 {
-				t.Fatalf("%d rows of that id, %d sales after %d", n, s.DB.Sales(), before)
+				t.Fatalf("%d rows with that ID, %d sales after %d", n, s.DB.Sales(), before)
 			}
 			for _, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy"} {
 				if got.Header.Get(name) == "" {
@@ -49,7 +49,7 @@ func TestContractByStatus(t *testing.T) {
 				if after := s.DB.Sales(); after != before {
 					t.Fatalf("%d sales after %d", after, before)
 				}
-				harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK) // the next request works
+				harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK) // the next request succeeds
 			})
 		}
 		header := func(name, value string) func(*testing.T, harness.Answer) {
@@ -84,7 +84,7 @@ func TestContractByStatus(t *testing.T) {
 				harness.WantAnswer(t, s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", value), 201, harness.PublishedOK)
 			}
 		})
-		t.Run("201 again and 422 by idempotency key", func(t *testing.T) {
+		t.Run("201 replayed and 422 by idempotency key", func(t *testing.T) {
 			key := "order of " + t.Name()
 			first := s.Sell(t, c, harness.ValidSale, "Idempotency-Key", key)
 			harness.WantAnswer(t, first, 201, harness.PublishedOK)
@@ -133,7 +133,7 @@ func TestRateLimitIsPublished429(t *testing.T) {
 	if sales := s.DB.Sales(); sales != 1 {
 		t.Fatalf("%d sales", sales)
 	}
-	// a 403 costs no quota and has no limit headers
+	// A 403 is not charged and has no limit headers.
 	forbidden := s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", harness.ReadOnlyKey)
 	harness.WantAnswer(t, forbidden, 403, harness.Body403)
 	if forbidden.Header.Get("X-RateLimit-Limit") != "" {
@@ -165,13 +165,13 @@ func TestKeysAppearInNoLogAndNoAdminAnswer(t *testing.T) {
 	s := harness.StartStack(t, func(config string) string { return strings.Replace(config, "{\n", "{\n\tdebug\n", 1) })
 	c := s.Client(t, "HTTP/1.1")
 	s.Sell(t, c, harness.ValidSale)
-	s.Sell(t, c, `{"customerName":"a value of the client's"}`)
-	unknown := "hoko_unknown_key_of_somebody"
+	s.Sell(t, c, `{"customerName":"a client's value"}`)
+	unknown := "hoko_unknown_key"
 	s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", "Bearer "+unknown)
 	s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", unknown)
 	s.Call(t, c, "POST", "/elsewhere", harness.ValidSale, "Authorization", "Bearer "+unknown)
 	all := s.Log.String() + s.AdminGet(t, "/config/") + s.AdminGet(t, "/hoko/") + s.AdminGet(t, "/metrics")
-	for _, secret := range []string{harness.FullKey, unknown, s.DSN, "a value of the client's", "john@example.com"} {
+	for _, secret := range []string{harness.FullKey, unknown, s.DSN, "a client's value", "john@example.com"} {
 		if i := strings.Index(all, secret); i >= 0 {
 			t.Errorf("%q appears: …%s…", secret, all[max(0, i-300):min(len(all), i+100)])
 		}

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-var idleConnections = flag.Int("hostile.connections", 1500, "idle connections that are held open at once")
+var idleConnections = flag.Int("hostile.connections", 1500, "number of idle connections to hold open")
 
 func TestOversizedHeadersAreRefusedByEveryProtocol(t *testing.T) {
 	s := harness.StartStack(t, nil)
@@ -72,7 +72,7 @@ func TestOversizedHeadersAreRefusedByEveryProtocol(t *testing.T) {
 	})
 }
 
-// A head that never ends costs the edge no more than the longest that it takes.
+// A header section that never ends costs the edge no more than its maximum size.
 func TestAnEndlessHeadIsCutOff(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	const enough = 64 << 20
@@ -94,7 +94,7 @@ func TestAnEndlessHeadIsCutOff(t *testing.T) {
 	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/2.0"), harness.ValidSale), 201, harness.PublishedOK)
 }
 
-// endless repeats a text for as long as somebody reads.
+// endless is a reader that repeats a text forever.
 type endless string
 
 func (e endless) Read(p []byte) (int, error) {
@@ -105,13 +105,13 @@ func (e endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A client that takes its requests back as fast as it sends them has the edge work on a bounded
-// number.
+// A client that cancels requests as fast as it sends them occupies only a bounded number of
+// handlers.
 func TestRequestsThatAreTakenBackAtOnceHoldUpNobody(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1000000/1m"))
 	f := harness.OpenFrames(t, s.Edge)
 	ended := make(chan struct{})
-	go func() { // what the edge answers must be read, or it is the one that waits
+	go func() { // read, or the edge blocks on writing
 		defer close(ended)
 		for {
 			if _, err := f.ReadFrame(); err != nil {
@@ -122,7 +122,7 @@ func TestRequestsThatAreTakenBackAtOnceHoldUpNobody(t *testing.T) {
 	head := bytes.Clone(f.Encode(harness.Post("/api/track/sale", "authorization", harness.FullKey, "content-length", "100")))
 	for i := range uint32(20_000) {
 		if f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: head, EndHeaders: true}) != nil || f.WriteRSTStream(2*i+1, http2.ErrCodeCancel) != nil {
-			break // the edge has had enough of it
+			break // the edge has closed the connection
 		}
 	}
 	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/2.0"), harness.ValidSale), 201, harness.PublishedOK)
@@ -151,7 +151,7 @@ func TestThousandsOfIdleConnectionsKeepNobodyOut(t *testing.T) {
 					return
 				}
 				conn, err := net.Dial("tcp", s.Address())
-				if err == nil && n%3 > 0 { // a third never shakes hands
+				if err == nil && n%3 > 0 { // a third never starts a handshake
 					secured := tls.Client(conn, config)
 					secured.SetDeadline(time.Now().Add(harness.HangGuard))
 					err, conn = secured.Handshake(), secured
@@ -173,7 +173,7 @@ func TestThousandsOfIdleConnectionsKeepNobodyOut(t *testing.T) {
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		for range 10 {
 			harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
-			c.CloseIdleConnections() // the next comes on a connection of its own
+			c.CloseIdleConnections() // use a new connection next time
 		}
 	})
 	for _, conn := range idle {

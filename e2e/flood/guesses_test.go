@@ -20,9 +20,9 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-var guessedKeys = flag.Int("hostile.keys", 10_000, "random keys that are tried from one address, and again from many")
+var guessedKeys = flag.Int("hostile.keys", 10_000, "number of random keys to try, first from one address, then from many")
 
-// clientFrom is a client whose requests come from this address.
+// clientFrom returns a client that connects from a local address.
 func clientFrom(t testing.TB, e *harness.Edge, address string) *http.Client {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
@@ -37,13 +37,12 @@ func clientFrom(t testing.TB, e *harness.Edge, address string) *http.Client {
 	return c
 }
 
-// loopback is the n-th of the addresses that are this machine's, the one that other tests use
-// aside.
+// loopback returns the n-th loopback address, skipping those that other tests use.
 func loopback(n int) string {
 	return net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n)).String()
 }
 
-// try sends a key and returns the status; headers come in pairs.
+// try sends a sale with a key and returns the status. headers alternates names and values.
 func try(ctx context.Context, e *harness.Edge, c *http.Client, key string, headers ...string) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, "POST", e.URL("/api/track/sale"), strings.NewReader(harness.ValidSale))
 	if err != nil {
@@ -62,8 +61,8 @@ func try(ctx context.Context, e *harness.Edge, c *http.Client, key string, heade
 	return res.StatusCode, err
 }
 
-// guess tries as many random keys as the flag says, from each client in turn, and counts the
-// answers. Any but 401, 429 and 503 fail the test.
+// guess tries -hostile.keys random keys, from each client in turn, and counts the answers by
+// status. Statuses other than 401, 429 and 503 fail the test.
 func guess(t *testing.T, e *harness.Edge, clients []*http.Client) map[int]int {
 	t.Helper()
 	var next atomic.Int64
@@ -92,7 +91,7 @@ func guess(t *testing.T, e *harness.Edge, clients []*http.Client) map[int]int {
 	return statuses
 }
 
-// lookups is how often Postgres was asked for a key that it did not have, and for any.
+// lookups returns how many lookups found no key, and how many there were.
 func lookups(t testing.TB, e *harness.Edge) (unknown, all int) {
 	t.Helper()
 	for _, sample := range regexp.MustCompile(`(?m)^hoko_key_lookups_total{result="(\w+)"} (\d+)$`).FindAllStringSubmatch(e.AdminGet(t, "/metrics"), -1) {
@@ -133,7 +132,7 @@ func TestAFloodOfGuessesReachesPostgresAsATrickleAndKeysGoOnWorking(t *testing.T
 			go func() { flooded <- guess(t, s.Edge, clients) }()
 			real, busy, statuses := 0, 0, map[int]int(nil)
 			for ; statuses == nil || real < len(fresh); real++ {
-				wantStatus(t, s, 201, guesser, harness.FullKey) // cached: its address may guess as it likes
+				wantStatus(t, s, 201, guesser, harness.FullKey) // a cached key is not limited by its address's guesses
 				if real < len(fresh) {
 					busy += getsThrough(t, s, clientFrom(t, s.Edge, loopback(100_000+real)), fresh[real])
 				}
@@ -148,10 +147,10 @@ func TestAFloodOfGuessesReachesPostgresAsATrickleAndKeysGoOnWorking(t *testing.T
 				c.CloseIdleConnections()
 			}
 			heapAfter, residentAfter := s.Memory(t)
-			t.Logf("%d keys: answers %v, %d lookups that found nothing of %d; %d rounds of real keys meanwhile, %d 503s of fresh ones; heap %d to %d MiB, process %d to %d MiB",
+			t.Logf("%d keys: answers %v, %d of %d lookups found nothing; meanwhile %d rounds of real keys, %d 503s of new keys; heap %d to %d MiB, process %d to %d MiB",
 				*guessedKeys, statuses, unknown, all, real, busy, heap, heapAfter, resident, residentAfter)
 			if most := flood.budget * flood.clients; unknown > most {
-				t.Errorf("%d lookups found nothing, all budgets together hold %d", unknown, most)
+				t.Errorf("%d lookups found nothing, want at most the sum of all budgets, %d", unknown, most)
 			}
 			if heapAfter-heap > 32 || residentAfter-resident > 256 {
 				t.Errorf("the heap grew from %d to %d MiB, the process from %d to %d MiB", heap, heapAfter, resident, residentAfter)
@@ -161,7 +160,7 @@ func TestAFloodOfGuessesReachesPostgresAsATrickleAndKeysGoOnWorking(t *testing.T
 	}
 }
 
-// wantStatus sends a key, once.
+// wantStatus sends a key once.
 func wantStatus(t *testing.T, s *harness.Stack, want int, c *http.Client, key string) {
 	t.Helper()
 	if status, err := try(t.Context(), s.Edge, c, key); err != nil || status != want {
@@ -169,9 +168,9 @@ func wantStatus(t *testing.T, s *harness.Stack, want int, c *http.Client, key st
 	}
 }
 
-// getsThrough sends a key that the edge has not seen yet until it is admitted, and returns how many
-// 503s came before that: where there was no place for its lookup in half a second, a client asks
-// again. Places are given in turn, so that no more than a machine that stalls keeps it waiting.
+// getsThrough sends an uncached key until it is admitted and returns the number of 503s before
+// that. A lookup that cannot start within half a second is 503. Lookups start in order, so only a
+// stalled machine causes several.
 func getsThrough(t *testing.T, s *harness.Stack, c *http.Client, key string) (busy int) {
 	t.Helper()
 	const tries = 5
@@ -183,12 +182,12 @@ func getsThrough(t *testing.T, s *harness.Stack, c *http.Client, key string) (bu
 			t.Fatalf("%.15s…: got %d %v", key, status, err)
 		}
 	}
-	t.Fatalf("%.15s…: %d tries, and each got 503", key, tries)
+	t.Fatalf("%.15s…: %d tries all got 503", key, tries)
 	return busy
 }
 
-// wantIndexProbes asks Postgres itself how often the index of keys was read. Its sessions report
-// that when they end, at the latest.
+// wantIndexProbes checks that Postgres counted at most this many reads of the key index. Its
+// sessions report their counts when they end, at the latest.
 func wantIndexProbes(t *testing.T, s *harness.Stack, most int) {
 	t.Helper()
 	s.Signal(syscall.SIGTERM)
@@ -198,6 +197,6 @@ func wantIndexProbes(t *testing.T, s *harness.Stack, most int) {
 	})
 	probes := s.DB.Count("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'api_keys_key_hash_key'")
 	if probes == 0 || probes > most {
-		t.Errorf("Postgres counted %d probes of the index, the edge %d lookups", probes, most)
+		t.Errorf("Postgres counted %d reads of the index, the edge %d lookups", probes, most)
 	}
 }

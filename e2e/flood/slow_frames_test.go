@@ -17,8 +17,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Over HTTP/2 a head that does not end is no request yet, so its connection is an idle one: for
-// Caddy five minutes, here three seconds.
+// Over HTTP/2 an unfinished header section is not yet a request, so the idle timeout applies to its
+// connection: five minutes in Caddy, three seconds here.
 func TestAHeadThatDoesNotEndLeavesItsHTTP2ConnectionIdle(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tidle 3s\n\t\t}"))
 	var clients sync.WaitGroup
@@ -33,7 +33,7 @@ func TestAHeadThatDoesNotEndLeavesItsHTTP2ConnectionIdle(t *testing.T) {
 			defer close(ended)
 			for {
 				if frame, err := f.ReadFrame(); harness.IsTimeout(err) {
-					t.Error("the edge still waits for the rest of a head")
+					t.Error("the edge still waits for the rest of the headers")
 					return
 				} else if err != nil {
 					return
@@ -50,7 +50,7 @@ func TestAHeadThatDoesNotEndLeavesItsHTTP2ConnectionIdle(t *testing.T) {
 	}
 }
 
-// dripHead goes on with a head, a byte a frame each 20 ms, and never ends it.
+// dripHead continues a header section with a byte every 20 ms and never ends it.
 func dripHead(f *harness.Frames, ended <-chan struct{}, head []byte) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -59,12 +59,12 @@ func dripHead(f *harness.Frames, ended <-chan struct{}, head []byte) {
 		case <-ended:
 			return
 		case <-tick.C:
-			f.WriteContinuation(1, false, head[min(i, len(head)):min(i+1, len(head))]) // an empty one is allowed
+			f.WriteContinuation(1, false, head[min(i, len(head)):min(i+1, len(head))]) // an empty frame is allowed
 		}
 	}
 }
 
-// quicConn speaks QUIC to the edge, and on it what a test wants.
+// quicConn opens a QUIC connection to the edge.
 func quicConn(t testing.TB, e *harness.Edge) *quic.Conn {
 	t.Helper()
 	config := e.TLS(t)
@@ -77,41 +77,42 @@ func quicConn(t testing.TB, e *harness.Edge) *quic.Conn {
 	return conn
 }
 
-// Over HTTP/3 nothing bounds the time of a head. It ends with its connection, which QUIC gives up
-// after half a minute without a word from the client.
+// Over HTTP/3 nothing limits the time for a header section. It ends with its connection, which QUIC
+// closes when the client has been silent for 30 s.
 func TestAHeadThatDoesNotEndEndsWithItsHTTP3Connection(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel() // mostly waiting
 	s := harness.StartStack(t, nil)
 	conn := quicConn(t, s.Edge)
 	heap, _ := s.Memory(t)
-	const streams = 100 // as many as the edge lets a connection open
+	const streams = 100 // the edge's limit per connection
 	for range streams {
 		stream, err := conn.OpenStream()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := stream.Write([]byte{1, 0x7f, 0xff, 0, 0}); err != nil { // HEADERS, nearly as long as the edge takes them, and two bytes of it
+		// Two bytes of a HEADERS frame that is nearly as long as the edge allows.
+		if _, err := stream.Write([]byte{1, 0x7f, 0xff, 0, 0}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if _, err := conn.OpenStream(); err == nil {
-		t.Errorf("more than %d heads at a time", streams)
+		t.Errorf("more than %d header sections at a time", streams)
 	}
-	testenv.Until(t, "the edge waits for all heads", func() bool { return heads(t, s.Edge) == streams })
+	testenv.Until(t, "the edge reads all header sections", func() bool { return heads(t, s.Edge) == streams })
 	if waiting, _ := s.Memory(t); waiting-heap > 8 {
-		t.Errorf("%d heads take %d MiB", streams, waiting-heap)
+		t.Errorf("%d header sections take %d MiB", streams, waiting-heap)
 	}
 	c := s.Client(t, "HTTP/3.0")
 	for range 20 {
 		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	}
-	testenv.Until(t, "the edge waits for no head", func() bool { return heads(t, s.Edge) == 0 })
+	testenv.Until(t, "the edge reads no header section", func() bool { return heads(t, s.Edge) == 0 })
 	if seen := s.Site.Requests(); len(seen) != 0 {
 		t.Errorf("the site saw %v", seen)
 	}
 }
 
-// heads is how many heads of HTTP/3 the edge is reading.
+// heads returns the number of HTTP/3 header sections that the edge is reading.
 func heads(t testing.TB, e *harness.Edge) int {
 	t.Helper()
 	all := e.AdminGet(t, "/debug/pprof/goroutine?debug=2")
@@ -125,7 +126,7 @@ func heads(t testing.TB, e *harness.Edge) int {
 }
 
 func TestAClientThatReadsNoAnswerOverHTTP3IsGivenUp(t *testing.T) {
-	const clients, whole = 10, 16 << 20 // more than the windows of a client hold
+	const clients, whole = 10, 16 << 20 // more than the flow control windows of a client
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
 	s := harness.StartStackWithSite(t, site, impatient)
 	deaf := make([]*http.Response, clients)
@@ -146,7 +147,7 @@ func TestAClientThatReadsNoAnswerOverHTTP3IsGivenUp(t *testing.T) {
 	untilIdle(t, s.Edge)
 	for _, answer := range deaf {
 		if n, err := io.Copy(io.Discard, answer.Body); err == nil || harness.IsTimeout(err) || n >= whole {
-			t.Errorf("read %d bytes, %v: want less than the whole, and an error", n, err)
+			t.Errorf("read %d bytes, %v: want a shorter body and an error", n, err)
 		}
 	}
 }

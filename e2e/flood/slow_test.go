@@ -17,17 +17,16 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// impatient has Caddy's timeouts be as short as a busy machine lets them be. The shipped
-// configuration leaves them at Caddy's minute.
+// impatient makes the timeouts as short as a busy machine permits. The shipped ones are Caddy's: a
+// minute.
 func impatient(config string) string {
 	config = strings.Replace(config, "0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tread_header 3s\n\t\t\twrite_idle 3s\n\t\t}", 1)
 	config = strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1)
 	return strings.Replace(config, "track_sale @sale", "track_sale @sale {\n\t\t\tbody_timeout 2s\n\t\t}", 1)
 }
 
-// drip begins a head, and goes on with a byte each 20 ms until the edge has had enough. It hangs
-// up, and calls the head bad where it is cut off within a line. A connection that is still there at
-// its deadline fails the test.
+// drip sends a header section a byte every 20 ms until the edge closes the connection, with a 400
+// if it stops within a line. A connection that is open at its deadline fails the test.
 func drip(t *testing.T, conn net.Conn) {
 	t.Helper()
 	fmt.Fprint(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\n")
@@ -47,14 +46,14 @@ func drip(t *testing.T, conn net.Conn) {
 		select {
 		case r := <-ended:
 			if harness.IsTimeout(r.err) {
-				t.Error("the edge still waits for a head that drips")
+				t.Error("the edge still waits for the rest of the headers")
 			}
 			if r.all != "" && !strings.HasPrefix(r.all, "HTTP/1.1 400 ") {
 				t.Errorf("answered %q", r.all)
 			}
 			return
 		case <-tick.C:
-			conn.Write([]byte{more[i%len(more)]}) // fails where the edge has hung up, which the reader sees
+			conn.Write([]byte{more[i%len(more)]}) // fails after the edge has closed the connection, which the reader notices
 		}
 	}
 }
@@ -67,7 +66,7 @@ func TestAClientThatDripsItsHeadIsCutOff(t *testing.T) {
 		clients.Go(func() { drip(t, conn) })
 	}
 	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/1.1"), harness.ValidSale), 201, harness.PublishedOK)
-	clients.Wait() // none of them is served for ever
+	clients.Wait() // every connection must end
 	if seen := s.Site.Requests(); len(seen) != 0 {
 		t.Errorf("the site saw %v", seen)
 	}
@@ -123,8 +122,8 @@ func TestAClientThatDripsItsBodyIs408AndHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// dialDeaf is dial with so little room for answers that a client which does not read soon keeps the
-// edge from writing.
+// dialDeaf opens a connection with a receive buffer so small that the edge soon cannot write to a
+// client that does not read.
 func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
 	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
@@ -133,10 +132,10 @@ func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
 	return e.DialWith(t, &dialer, "http/1.1")
 }
 
-// A client that sends and never reads has its sales recorded as far as its answers fit into the
-// kernel; then the edge gives it up.
+// The sales of a client that never reads are recorded as long as its answers fit into kernel
+// buffers. Then the edge closes the connection.
 func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
-	const clients, each, whole = 10, 20, 16 << 20 // more than the kernel holds for a client
+	const clients, each, whole = 10, 20, 16 << 20 // more than kernel buffers hold
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
 	s := harness.StartStackWithSite(t, site, impatient)
 	sale := fmt.Sprintf("POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n%s", harness.FullKey, len(harness.ValidSale), harness.ValidSale)
@@ -146,7 +145,7 @@ func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
 		conn := dialDeaf(t, s.Edge)
 		deaf.Go(func() {
 			io.WriteString(conn, strings.Repeat(sale, each)+page)
-			for { // the edge stops reading when it cannot write, and then closes
+			for { // the edge stops reading when it cannot write, then closes the connection
 				if _, err := io.WriteString(conn, sale); err != nil {
 					if harness.IsTimeout(err) {
 						t.Error("the edge still waits for a client that does not read")
@@ -157,7 +156,7 @@ func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
 		})
 	}
 	c := s.Client(t, "HTTP/2.0")
-	for range each { // no writer and no batch is held meanwhile
+	for range each { // meanwhile no writer and no batch is blocked
 		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	}
 	deaf.Wait()
@@ -167,16 +166,15 @@ func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
 	}
 }
 
-// untilIdle returns when no request is under way.
+// untilIdle waits until no request is in flight.
 func untilIdle(t testing.TB, e *harness.Edge) {
 	t.Helper()
-	testenv.Until(t, "no request is under way", func() bool {
+	testenv.Until(t, "no request is in flight", func() bool {
 		return !strings.Contains(e.AdminGet(t, "/debug/pprof/goroutine?debug=2"), "caddyhttp.(*Server).ServeHTTP")
 	})
 }
 
-// Over HTTP/2 a client can refuse every byte of its answers without closing its window to the
-// others.
+// Over HTTP/2 a client can block the answers of single streams without blocking the connection.
 func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
 	s := harness.StartStack(t, impatient)
 	f := harness.OpenFrames(t, s.Edge, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
@@ -201,11 +199,11 @@ func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
 	}
 	untilIdle(t, s.Edge)
 	if n := s.DB.Sales(); n != streams+20 {
-		t.Errorf("%d sales", n) // they were whole, and are recorded although nobody wants to hear of it
+		t.Errorf("%d sales", n) // the requests were complete, so they are recorded although no answer is read
 	}
 }
 
-// With the timeouts as shipped, which are Caddy's: a minute each.
+// With the shipped timeouts, which are Caddy's: a minute each.
 func TestTheShippedTimeoutsBoundSlowClients(t *testing.T) {
 	t.Parallel() // it waits
 	s := harness.StartStack(t, nil)
@@ -219,7 +217,7 @@ func TestTheShippedTimeoutsBoundSlowClients(t *testing.T) {
 	fmt.Fprint(upload, "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n")
 	clients.Go(func() {
 		if _, err := io.ReadAll(upload); harness.IsTimeout(err) {
-			t.Error("the edge still waits for an upload that stopped")
+			t.Error("the edge still waits for a stalled upload")
 		}
 	})
 	clients.Go(func() {

@@ -8,8 +8,8 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// What HTTP/2 can hold and HTTP/1.1, in which the site is asked, can not, or not in one way. want
-// is one of the outcomes; none where any will do.
+// Requests that HTTP/2 can carry but HTTP/1.1, which the edge speaks to the site, cannot, or not
+// unambiguously. want is the outcome; "" accepts any.
 var downgrades = []struct {
 	name    string
 	head    harness.Fields
@@ -90,17 +90,17 @@ func TestEdgeAndSiteSeeTheSameRequestWhateverTheFramesSay(t *testing.T) {
 			if got != c.want && c.want != "" {
 				t.Errorf("the outcome is %q, want %q", got, c.want)
 			}
-			// What follows shows that nothing is left on the edge's connections to the site.
+			// The next request shows that nothing is left on the edge's connections to the site.
 			after := harness.OpenFrames(t, s.Edge)
 			after.Request(harness.Post("/after"), "", nil)
 			if got := after.Outcome(t); got != "200 POST /after 0" {
-				t.Errorf("the request after it: %q", got)
+				t.Errorf("the next request: %q", got)
 			}
 			seen, heads, ambiguous := s.site.since(before)
 			if len(ambiguous) > 0 {
 				t.Fatalf("the site got %v", ambiguous)
 			}
-			if got == harness.Aborted && len(seen) == 2 { // it was answered, but the frame behind it ended its stream first
+			if got == harness.Aborted && len(seen) == 2 { // answered, but a later frame reset its stream first
 				got = "200 " + seen[0]
 			}
 			if want := append(fromSite([]string{got}), "POST /after 0"); !slices.Equal(seen, want) || slices.Contains(seen, "GET /smuggled 0") {

@@ -18,20 +18,20 @@ func TestAForgedForwardedForIsBelievedByNobody(t *testing.T) {
 			"X_Forwarded_For", "203.0.113.11", "X.Forwarded.For", "203.0.113.11")
 		header := s.Site.Requests()[before].Header
 		if from := header["X-Forwarded-For"]; len(from) != 1 || !isLoopback(from[0]) {
-			t.Errorf("the site is told that it came from %q", from)
+			t.Errorf("X-Forwarded-For is %q", from)
 		}
 		if host, proto := header["X-Forwarded-Host"], header["X-Forwarded-Proto"]; fmt.Sprint(host, proto) != fmt.Sprintf("[localhost:%d] [https]", s.Port) {
-			t.Errorf("the site is told that it was for %q by %q", host, proto)
+			t.Errorf("X-Forwarded-Host is %q, X-Forwarded-Proto %q", host, proto)
 		}
 	})
 	if strings.Contains(s.Log.String(), `"client_ip":"203.`) {
-		t.Error("the log believes the address")
+		t.Error("the log shows the forged address")
 	}
 }
 
 func isLoopback(address string) bool { return address == "127.0.0.1" || address == "::1" }
 
-// What the edge says of itself, a caller can say too, and it changes nothing.
+// A caller may send the headers that the edge sets itself. They have no effect.
 func TestForgedHeadersOfTheEdgeChangeNoAnswer(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
@@ -41,7 +41,7 @@ func TestForgedHeadersOfTheEdgeChangeNoAnswer(t *testing.T) {
 			"X-Request-Id", "X_Request_Id", "Idempotency_Key", "Idempotency-Replayed", "X-RateLimit-Limit", "RateLimit", "Remote-User", "X-Api-Key", "Proxy-Authorization"} {
 			headers = append(headers, name, forged)
 		}
-		for range 2 { // an Idempotency_Key is none: the second is a sale of its own
+		for range 2 { // Idempotency_Key is not Idempotency-Key: the second is another sale
 			before := s.DB.Sales()
 			got := s.Sell(t, c, harness.ValidSale, headers...)
 			harness.WantAnswer(t, got, 201, harness.PublishedOK)
@@ -107,11 +107,11 @@ func TestNoTrickWithOriginWidensAKeysHosts(t *testing.T) {
 	})
 }
 
-// Spellings beside those of TestTheSpellingsThatThePathMatcherEquatesAreTheRoute and
-// TestEverythingElseReachesTheSiteUntouched.
+// Spellings other than those of TestPathSpellings_ThatCaddyEquatesAreTheRoute and
+// TestProxy_PassesEverythingElseUnchanged.
 func TestOtherSpellingsAreTheRouteWithAllItsChecksOrTheSites(t *testing.T) {
 	s := harness.StartStack(t, nil)
-	escaped := strings.NewReplacer("#", "%23", `\`, "%5C", "ſ", "%C5%BF") // what may not stand in an address as it is
+	escaped := strings.NewReplacer("#", "%23", `\`, "%5C", "ſ", "%C5%BF") // characters that a URL must escape
 	for target, route := range map[string]bool{
 		"/api/track/./sale": true, "/./api/track/sale": true, "/api/track//sale": true, "///api/track/sale": true, "/x/../api/track/sale": true, "/../api/track/sale": true,
 		"/api/track/x/%2e%2e/sale": true, "/%61pi/track/sale": true, "/api/track/%2e/sale": true, "/api%2Ftrack%2Fsale": true, "/api/track/SAL%45": true, "/api/track/sale?": true,

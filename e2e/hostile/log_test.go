@@ -8,9 +8,9 @@ import (
 	"hoko.to/edge/plugin/postgres/admin"
 )
 
-// A key of the generated form is in no log wherever a client writes it, and one of another form in
-// no place that is named like a secret. The harness looks for the former in the logs of all tests,
-// too.
+// A key of the generated form never appears in the log, wherever a client writes it. Any other key
+// does not appear in places that are named like a secret. The harness also checks the logs of all
+// tests for the former.
 func TestLog_MisplacedKey(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	c := s.Client(t, "HTTP/1.1")
@@ -32,12 +32,12 @@ func TestLog_MisplacedKey(t *testing.T) {
 		s.Call(t, c, generated, path, "")
 	}
 	s.Site.Close()
-	failed := s.Call(t, c, "POST", "/page?api_key="+other+"&a="+generated, "", "X-Api-Key", other) // which Caddy logs twice
+	failed := s.Call(t, c, "POST", "/page?api_key="+other+"&a="+generated, "", "X-Api-Key", other) // Caddy logs this twice
 	last := s.Call(t, c, "GET", "/last?q=x&c=d", "")
 	if failed.StatusCode != 502 || last.StatusCode != 502 {
 		t.Fatal(failed.StatusCode, last.StatusCode)
 	}
-	s.Log.Wait(t, "handled request", `"uri":"/last?q=x&c=d"`) // what is no secret is logged as it came
+	s.Log.Wait(t, "handled request", `"uri":"/last?q=x&c=d"`) // other values are logged unchanged
 	start := len("hoko_") + 4
 	for line := range strings.Lines(s.Log.String()) {
 		if strings.Contains(line, other) || strings.Contains(line, generated[start:]) {

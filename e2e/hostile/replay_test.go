@@ -20,14 +20,14 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// eavesdropper stands between a client and an edge, and keeps what the client sent: all that a
-// replay needs.
+// eavesdropper relays between a client and an edge, and records what the client sends, to replay
+// it.
 type eavesdropper struct {
 	net.PacketConn
 	edge   net.Addr
 	mu     sync.Mutex
 	flight [][]byte
-	silent chan struct{} // while it is open, the client hears nothing of the edge
+	silent chan struct{} // while it is open, the client receives nothing
 }
 
 func eavesdrop(t testing.TB, e *harness.Edge) *eavesdropper {
@@ -64,7 +64,7 @@ func listenUDP(t testing.TB) net.PacketConn {
 	return conn
 }
 
-// pump hands datagrams on until the connection is closed.
+// pump passes datagrams to take until the connection is closed.
 func pump(conn net.PacketConn, take func([]byte, net.Addr)) {
 	go func() {
 		buffer := make([]byte, 64<<10)
@@ -78,8 +78,8 @@ func pump(conn net.PacketConn, take func([]byte, net.Addr)) {
 	}()
 }
 
-// replay sends all of it again, from another port, until it is so: an edge hears it only once it
-// has forgotten the connection that it began the last time.
+// replay repeats the recording from another port until holds reports true. The edge processes it
+// only after it has forgotten the connection that the previous replay started.
 func (v *eavesdropper) replay(t testing.TB, what string, holds func(port string) bool) {
 	t.Helper()
 	conn := listenUDP(t)
@@ -96,7 +96,7 @@ func (v *eavesdropper) replay(t testing.TB, what string, holds func(port string)
 	})
 }
 
-// tickets tells when a session can be resumed.
+// tickets is a session cache that closes stored when a session can be resumed.
 type tickets struct {
 	tls.ClientSessionCache
 	once   sync.Once
@@ -114,9 +114,9 @@ func (s *tickets) Put(key string, state *tls.ClientSessionState) {
 	}
 }
 
-// sellEarly sends a sale with the first packets of a connection, as early as its session allows:
-// without waiting for the handshake, as a client library would. attempt stands in the address, and
-// so in the log, which knows the status. sent is called when the request is on its way.
+// sellEarly sends a sale in the first packets of a connection, before the handshake if the session
+// allows that. attempt is in the URL, so that the log shows the status. sent is called after the
+// request is written.
 func sellEarly(t testing.TB, e *harness.Edge, address string, sessions tls.ClientSessionCache, attempt string, sent func()) (status string, early bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.HangGuard)
@@ -132,7 +132,7 @@ func sellEarly(t testing.TB, e *harness.Edge, address string, sessions tls.Clien
 	if err != nil {
 		t.Fatal(err)
 	}
-	control.Write(append([]byte{0}, h3Frame(4, nil)...)) // settings: none
+	control.Write(append([]byte{0}, h3Frame(4, nil)...)) // empty SETTINGS
 	stream, err := conn.OpenStreamSync(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -155,12 +155,13 @@ func sellEarly(t testing.TB, e *harness.Edge, address string, sessions tls.Clien
 	return "", false
 }
 
-// h3Frame is a frame of HTTP/3 (RFC 9114, 7.1).
+// h3Frame returns an HTTP/3 frame (RFC 9114, section 7.1).
 func h3Frame(kind uint64, payload []byte) []byte {
 	return append(quicvarint.Append(quicvarint.Append(nil, kind), uint64(len(payload))), payload...)
 }
 
-// qpackLiterals encodes harness.Fields without any table (RFC 9204, 4.5.6).
+// qpackLiterals encodes fields without a table (RFC 9204, section 4.5.6). Values must be shorter
+// than 254 bytes.
 func qpackLiterals(fs harness.Fields) []byte {
 	block := []byte{0, 0}
 	for i, text := range fs {
@@ -171,7 +172,7 @@ func qpackLiterals(fs harness.Fields) []byte {
 		if len(text) < most {
 			block = append(block, first|byte(len(text)))
 		} else {
-			block = append(block, first|byte(most), byte(len(text)-most)) // of less than 128
+			block = append(block, first|byte(most), byte(len(text)-most)) // the rest must be less than 128
 		}
 		block = append(block, text...)
 	}
@@ -185,7 +186,7 @@ func TestAReplayedHandshakeSellsNothing(t *testing.T) {
 		early bool
 	}{
 		{"as shipped", nil, false},
-		{"where early data is allowed", harness.Replace("\t\t0rtt off\n", ""), true},
+		{"with early data allowed", harness.Replace("\t\t0rtt off\n", ""), true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := harness.StartStack(t, c.edit)
@@ -200,7 +201,7 @@ func TestAReplayedHandshakeSellsNothing(t *testing.T) {
 			}
 			spy, want := eavesdrop(t, s.Edge), "201"
 			sent := func() {}
-			if c.early { // decided before the client can complete the handshake
+			if c.early { // the edge decides before the client can complete the handshake
 				want, sent = "425", func() {
 					s.Log.Wait(t, "/api/track/sale?second", `"status":`)
 					close(spy.silent)
@@ -215,9 +216,9 @@ func TestAReplayedHandshakeSellsNothing(t *testing.T) {
 			sales := s.DB.Sales()
 			for range 2 {
 				times := 0
-				spy.replay(t, "the edge has seen and refused the replay", func(port string) bool {
+				spy.replay(t, "the edge has rejected the replay", func(port string) bool {
 					if times++; !c.early {
-						return times > 20 // there is nothing in it that it could see
+						return times > 20 // without early data, the edge sees no request
 					}
 					return s.Log.HasLine(`"remote_port":"`+port+`"`, `"status":425`)
 				})
@@ -239,9 +240,9 @@ func TestAnyEarlyDataHeaderIs425(t *testing.T) {
 			harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale, "Early-Data", value), 425, harness.Body425)
 		}
 		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale, "Early-Data", "0", "Early-Data", "1"), 425, harness.Body425)
-		// Caddy drops a name with an underscore, so that it means nothing at all.
+		// Caddy drops names with an underscore.
 		if got := s.Sell(t, c, harness.ValidSale, "Early_Data", "1"); got.StatusCode != 201 {
-			t.Errorf("an alias: %d", got.StatusCode)
+			t.Errorf("Early_Data: got %d", got.StatusCode)
 		}
 	})
 	if !strings.Contains(s.Log.String(), `"cause":"early_data"`) {

@@ -11,16 +11,15 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// last is what every case sends behind its own bytes: it ends the connection where the edge has not
-// ended it before.
+// last follows each case's bytes. It ends the connection if the edge has not ended it before.
 const last = "GET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
-// hidden is what a smuggler would like the site to see as a request.
+// hidden is the request that smuggling tries to make the site see.
 const hidden = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-// What a client can write on one connection of HTTP/1.1. want is what the edge answers until it
-// closes the connection: the status, and of a request that the site answered what the site saw. {n}
-// stands for the length of hidden.
+// Bytes that a client may write on an HTTP/1.1 connection. want is the edge's answers until it
+// closes the connection: each status, and what the site saw if it answered. nil accepts any. {n} is
+// the length of hidden.
 var smuggling = []struct {
 	name, sent string
 	want       []string
@@ -37,8 +36,8 @@ var smuggling = []struct {
 	{"CONNECT with a chunked body", "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\nTransfer-Encoding: chunked\r\n\r\n{x}\r\n" + hidden + "\r\n0\r\n\r\n", nil},
 	{"CONNECT of a path", "CONNECT /api/track/sale HTTP/1.1\r\nHost: localhost\r\nContent-Length: {n}\r\n\r\n" + hidden, []string{"405", "200 GET /last 0"}},
 
-	// The length, said twice. RFC 9112: the coding counts, and what it leaves is the next request,
-	// which the edge sees as one.
+	// Two lengths. By RFC 9112 the coding counts, and what remains is the next request, which the
+	// edge sees as one.
 	{"CL and TE, the coding shorter", "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", []string{"200 POST /a 0", "200 GET /last 0"}},
 	{"TE and CL, the length shorter", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{x}\r\n" + hidden + "\r\n0\r\n\r\n", []string{"200 POST /a {n}", "200 GET /last 0"}},
 	{"CL 0 and TE", "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n{x}\r\n" + hidden + "\r\n0\r\n\r\n", []string{"200 POST /a {n}", "200 GET /last 0"}},
@@ -95,7 +94,7 @@ var smuggling = []struct {
 	{"no Host", "GET /a HTTP/1.1\r\n\r\n", []string{"400"}},
 	{"two Hosts", "GET /a HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", []string{"400"}},
 	{"a Host with a space", "GET /a HTTP/1.1\r\nHost: local host\r\n\r\n", []string{"400"}},
-	{"a target with a host of its own", "GET http://evil.example/a HTTP/1.1\r\nHost: localhost\r\n\r\n", nil},
+	{"a target with another host", "GET http://evil.example/a HTTP/1.1\r\nHost: localhost\r\n\r\n", nil},
 
 	// Chunks.
 	{"a chunk with an extension", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\n\r\n", []string{"200 POST /a 5", "200 GET /last 0"}},
@@ -112,11 +111,11 @@ var smuggling = []struct {
 	{"a chunk's size with leading zeros", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0005\r\nhello\r\n00\r\n\r\n", []string{"200 POST /a 5", "200 GET /last 0"}},
 	{"a chunk's size in upper case", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{X}\r\n" + hidden + "\r\n0\r\n\r\n", []string{"200 POST /a {n}", "200 GET /last 0"}},
 	{"a trailer that frames", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n5\r\nhello\r\n0\r\nContent-Length: 50\r\n\r\n", nil},
-	{"a trailer that nobody announced", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nHoko-Sale-Id: forged\r\n\r\n", []string{"200 POST /a 5", "200 GET /last 0"}},
+	{"an unannounced trailer", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nHoko-Sale-Id: forged\r\n\r\n", []string{"200 POST /a 5", "200 GET /last 0"}},
 	{"a trailer of the edge's own, announced", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: Hoko-Sale-Id\r\n\r\n5\r\nhello\r\n0\r\nHoko-Sale-Id: forged\r\n\r\n", []string{"200 POST /a 5", "200 GET /last 0"}},
 	{"a trailer that never ends", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n" + strings.Repeat("X-A: b\r\n", 100) + "\r\n", nil},
 
-	// Other protocols inside.
+	// Other protocols.
 	{"a body behind Expect", "POST /a HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {n}\r\n\r\n" + hidden, []string{"200 POST /a {n}", "200 GET /last 0"}},
 	{"an unknown Expect", "POST /a HTTP/1.1\r\nHost: localhost\r\nExpect: x\r\nContent-Length: {n}\r\n\r\n" + hidden, []string{"417"}},
 	{"an upgrade to HTTP/2", "GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n", []string{"200 GET /a 0", "200 GET /last 0"}},
@@ -148,8 +147,7 @@ func TestEdgeAndSiteSeeTheSameRequestsWhateverIsSent(t *testing.T) {
 				t.Errorf("the edge answered %q, the site saw %q", answered, seen)
 			}
 			for i, head := range heads {
-				// HTTP2-Settings is what a site needs to take the rest of the connection for
-				// HTTP/2.
+				// With HTTP2-Settings, a site could treat the rest of the connection as HTTP/2.
 				if lower := strings.ToLower(head); strings.Contains(seen[i], "/smuggled") || strings.Contains(lower, "hoko-") || strings.Contains(lower, "http2-settings") {
 					t.Errorf("the site saw %q", head)
 				}
@@ -161,7 +159,7 @@ func TestEdgeAndSiteSeeTheSameRequestsWhateverIsSent(t *testing.T) {
 	}
 }
 
-// A sale that arrives in a doubtful frame is one sale and one answer, or none.
+// A sale in an ambiguous message is recorded and answered once, or not at all.
 func TestADoubtfulFrameIsOneSaleOrNone(t *testing.T) {
 	s := startWireStack(t, nil)
 	for _, c := range smuggling {
@@ -190,11 +188,11 @@ func TestADoubtfulFrameIsOneSaleOrNone(t *testing.T) {
 		})
 	}
 	if s.db.Sales() == 0 {
-		t.Error("none of the frames held a sale")
+		t.Error("no message contained a sale")
 	}
 }
 
-// exchange writes everything at once and reads answers until the connection ends.
+// exchange writes everything in one call and reads answers until the connection ends.
 func (s *wireStack) exchange(t *testing.T, sent string) (answers []string) {
 	t.Helper()
 	conn := s.Dial(t)
@@ -222,7 +220,7 @@ func (s *wireStack) exchange(t *testing.T, sent string) (answers []string) {
 	}
 }
 
-// fromSite are what the site saw, according to the answers that it gave.
+// fromSite returns what the site saw, according to its answers.
 func fromSite(answers []string) (seen []string) {
 	for _, a := range answers {
 		if _, request, fromSite := strings.Cut(a, " "); fromSite {

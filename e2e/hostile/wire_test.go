@@ -18,14 +18,14 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// wireSite is a site that reads what the edge writes to it byte by byte, and takes nothing that two
-// servers could read in two ways. It answers each request with what it saw.
+// wireSite is a site that parses the edge's requests byte by byte and accepts only unambiguous
+// ones. It answers each with what it saw.
 type wireSite struct {
 	net.Listener
 	mu        sync.Mutex
 	seen      []string // "POST /a 5": method, target and length of the body
 	heads     []string
-	cut       int // requests that ended before they were whole
+	cut       int // incomplete requests
 	ambiguous []error
 }
 
@@ -76,7 +76,7 @@ func (s *wireSite) serve(conn net.Conn) {
 	}
 }
 
-// since is what the site saw after the first n requests.
+// since returns what the site saw after the first n requests, and all ambiguous requests.
 func (s *wireSite) since(n int) (seen, heads []string, ambiguous []error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,12 +91,11 @@ func (s *wireSite) count() int {
 
 var (
 	errCut       = errors.New("the connection ended within a request")
-	errAmbiguous = errors.New("two servers could read this in two ways")
+	errAmbiguous = errors.New("two servers could read this differently")
 )
 
-// readWireRequest reads one request as RFC 9112 writes it and no other way: every line ends in
-// CRLF, no field is folded or repeated that frames the message, and one field at most says how long
-// the body is.
+// readWireRequest reads a request that follows RFC 9112 strictly: every line ends in CRLF, no line
+// is folded, no framing field is repeated, and at most one field determines the length of the body.
 func readWireRequest(r *bufio.Reader) (head, seen string, err error) {
 	head, err = readWireHead(r)
 	if err != nil {
@@ -140,7 +139,7 @@ func readWireRequest(r *bufio.Reader) (head, seen string, err error) {
 	return head, fmt.Sprintf("%s %s %d", words[0], words[1], body), nil
 }
 
-// readWireHead reads up to the empty line.
+// readWireHead reads up to and including the empty line.
 func readWireHead(r *bufio.Reader) (string, error) {
 	var head strings.Builder
 	for {
@@ -161,7 +160,7 @@ func readWireHead(r *bufio.Reader) (string, error) {
 	}
 }
 
-// readWireLine reads up to CRLF, in which no other CR, LF or NUL stands.
+// readWireLine reads up to CRLF. Any other CR, LF or NUL is an error.
 func readWireLine(r *bufio.Reader) (string, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -174,7 +173,7 @@ func readWireLine(r *bufio.Reader) (string, error) {
 	return line, nil
 }
 
-// readWireChunks reads chunks without extensions and no trailer.
+// readWireChunks reads chunks without extensions or trailers.
 func readWireChunks(r *bufio.Reader) (length int, err error) {
 	for {
 		line, err := readWireLine(r)
