@@ -116,7 +116,7 @@ func saleTo(externalID, name, more string) string {
 
 const visited = `{"id":"` + visitID + `"}`
 
-func TestSalesOverTheTablesOfASite(t *testing.T) {
+func TestSales_OverASite(t *testing.T) {
 	s, _ := startAdopted(t, nil)
 	c := s.Client(t, "HTTP/2.0")
 	john := func(condition string) {
@@ -254,7 +254,7 @@ func commitWhenAwaited(observer, holder *pgx.Conn) error {
 	return err
 }
 
-func TestSalesOverCustomersWithAFlag(t *testing.T) {
+func TestSales_OverCustomersWithAFlag(t *testing.T) {
 	s, a := startAdopted(t, nil)
 	c := s.Client(t, "HTTP/2.0")
 	s.DB.Exec(a.flag)

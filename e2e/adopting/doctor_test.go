@@ -11,7 +11,7 @@ import (
 
 // Each case breaks the example's site in a way that docs/adopting.md warns of. The doctor runs as
 // the role of docs/role.sql.
-func TestDoctorOverASite(t *testing.T) {
+func TestDoctor_OverASite(t *testing.T) {
 	redis := testenv.Redis(t)
 	for _, tc := range []struct {
 		name, sql string
@@ -70,7 +70,7 @@ func TestDoctorOverASite(t *testing.T) {
 	}
 }
 
-func TestProbeOverASite(t *testing.T) {
+func TestDoctorProbe_OverASite(t *testing.T) {
 	a, dsn := readAdoption(t), testenv.Database(t)
 	d := a.apply(t, dsn, nil)
 	probe := func() string {

@@ -24,7 +24,7 @@ func withoutLeadsAndSales(step string) string {
 	return ofLeadsOrSales.ReplaceAllString(strings.Replace(step, ", hoko.leads, hoko.sales;", ";", 1), "")
 }
 
-func TestSalesOverASiteWithoutLeadsAndSales(t *testing.T) {
+func TestSales_OverASiteWithoutLeadsAndSales(t *testing.T) {
 	s, _ := startAdopted(t, withoutLeadsAndSales)
 	c := s.Client(t, "HTTP/2.0")
 	s.DB.Exec(`INSERT INTO hoko.leads (workspace_id, customer_id, link_id, event_name) VALUES ($1, '1', '2', 'Trial')`, teamID)
@@ -47,7 +47,7 @@ INSERT INTO site.orders (hoko_id, team_id, client_id, link_id, cents, currency, 
 ANALYZE site.teams, site.tokens, site.short_links, site.visits, site.clients, site.signups, site.orders`
 
 // Plans as in the edge's sessions. sale is how often each relation or index is read.
-func TestEveryLookupOverASiteIsAnIndexProbe(t *testing.T) {
+func TestPlans_OverASiteUseIndexes(t *testing.T) {
 	for name, of := range map[string]struct {
 		edit func(string) string
 		sale map[string]int
@@ -126,7 +126,7 @@ func wantProbes(t testing.TB, d harness.DB, statement string, want map[string]in
 	}
 }
 
-func TestSQLOverASite(t *testing.T) {
+func TestSQL_OverASite(t *testing.T) {
 	dsn := testenv.Database(t)
 	d := readAdoption(t).apply(t, dsn, nil)
 	wantError := func(sql, code string) {

@@ -23,7 +23,7 @@ func caddy(t *testing.T, args []string, environment ...string) (out string, exit
 	return string(text), cmd.ProcessState.ExitCode()
 }
 
-func TestCommandLine_FaultyFails(t *testing.T) {
+func TestCommandLine_InvalidFails(t *testing.T) {
 	for line, want := range map[string]string{
 		"hoko doctr":                 "did you mean doctor?",
 		"hoko keys revok x":          "did you mean revoke?",

@@ -173,7 +173,7 @@ func awaitHangUp(t testing.TB, conn net.Conn) {
 	}
 }
 
-func TestDevPrintsALineThatRecordsASale(t *testing.T) {
+func TestDev_PrintedLineRecordsASale(t *testing.T) {
 	d := startDev(t, stateHome(t), testenv.FreePort(t))
 	d.wantSale(d.paste(""))
 	if page := d.get("/"); !strings.Contains(page, "the demo site behind the edge") || !strings.Contains(page, "X-Forwarded-Proto: https") {
@@ -181,7 +181,7 @@ func TestDevPrintsALineThatRecordsASale(t *testing.T) {
 	}
 }
 
-func TestDevBanner_HoldsLinesThatWork(t *testing.T) {
+func TestDevBanner_LinesWork(t *testing.T) {
 	d := startDev(t, stateHome(t), testenv.FreePort(t))
 	exports := d.printed(`^export DATABASE_URL=.*$`) + "\n" + d.printed(`^export REDIS_URL=.*$`) + "\n"
 	run := func(script string) string {
@@ -218,7 +218,7 @@ func TestDev_LogsNoKey(t *testing.T) {
 	}
 }
 
-func TestDevStopsEverythingWhenAskedTo(t *testing.T) {
+func TestDev_SignalStopsEverything(t *testing.T) {
 	state := stateHome(t)
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		d := startDev(t, state, testenv.FreePort(t))
@@ -232,7 +232,7 @@ func TestDevStopsEverythingWhenAskedTo(t *testing.T) {
 	}
 }
 
-func TestDevThatWasKilledTakesItsServersWithItAndKeepsItsData(t *testing.T) {
+func TestDev_KilledStopsServersAndKeepsData(t *testing.T) {
 	state, port := stateHome(t), testenv.FreePort(t)
 	d := startDev(t, state, port)
 	id := d.wantSale(d.paste("-H 'Idempotency-Key: before'"))
@@ -251,7 +251,7 @@ func TestDevThatWasKilledTakesItsServersWithItAndKeepsItsData(t *testing.T) {
 	}
 }
 
-func TestASecondDevSaysThatTheFirstRuns(t *testing.T) {
+func TestDev_SecondReportsTheFirst(t *testing.T) {
 	state := stateHome(t)
 	d := startDev(t, state, testenv.FreePort(t))
 	said := failedDev(t, state, testenv.FreePort(t))
@@ -261,7 +261,7 @@ func TestASecondDevSaysThatTheFirstRuns(t *testing.T) {
 	d.wantSale(d.paste("")) // the first is not affected
 }
 
-func TestDevRefusesAPortInUse(t *testing.T) {
+func TestDev_PortInUseFails(t *testing.T) {
 	e := harness.StartStack(t, nil) // another Caddy, which could share the port
 	said := failedDev(t, stateHome(t), e.Port)
 	if !strings.Contains(said, "port "+strconv.Itoa(e.Port)+" is in use: choose another one with --port") {
@@ -269,7 +269,7 @@ func TestDevRefusesAPortInUse(t *testing.T) {
 	}
 }
 
-func TestDevEndsWithAServerOfItsOwn(t *testing.T) {
+func TestDev_EndsWithItsServer(t *testing.T) {
 	d := startDev(t, stateHome(t), testenv.FreePort(t))
 	_, redis := d.connectToServers()
 	if _, err := redis.Write([]byte("SHUTDOWN\r\n")); err != nil {
@@ -280,7 +280,7 @@ func TestDevEndsWithAServerOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestDevUsesTheServersOfItsEnvironment(t *testing.T) {
+func TestDev_UsesServersOfItsEnvironment(t *testing.T) {
 	dsn, site, state := testenv.EmptyDatabase(t), harness.StartSite(t, nil), stateHome(t)
 	d := startDev(t, state, testenv.FreePort(t), "DATABASE_URL="+dsn, "REDIS_URL="+testenv.Redis(t), "UPSTREAM="+site.Upstream())
 	id := d.wantSale(d.paste(""))

@@ -32,7 +32,7 @@ func dockerfileCaddyVersion(t testing.TB) string {
 	return dockerfile(t, `^ARG CADDY_RELEASE=(\S+)$`)
 }
 
-func TestTheImageIsBuiltWithTheCaddyOfGoMod(t *testing.T) {
+func TestImage_HasTheCaddyVersionOfGoMod(t *testing.T) {
 	m := regexp.MustCompile(`(?m)^\s*(?:require )?github\.com/caddyserver/caddy/v2 v(\S+)`).FindStringSubmatch(harness.ReadRoot(t, "go.mod"))
 	if m == nil || m[1] != dockerfileCaddyVersion(t) {
 		t.Fatalf("go.mod says %v, xcaddy.Dockerfile %s", m, dockerfileCaddyVersion(t))
@@ -71,7 +71,7 @@ func TestImage_BuildArguments(t *testing.T) {
 	}
 }
 
-func TestTheImageIsOptimisedByAProfileOfTheTree(t *testing.T) {
+func TestImage_IsOptimizedByAProfile(t *testing.T) {
 	name := dockerfile(t, ` GOFLAGS=-pgo=/src/(\S+) `)
 	if profile := harness.ReadRoot(t, name); !strings.HasPrefix(profile, "\x1f\x8b") {
 		t.Errorf("%s is not a profile, which would be gzipped", name)
@@ -80,7 +80,7 @@ func TestTheImageIsOptimisedByAProfileOfTheTree(t *testing.T) {
 
 // Uses only the files that the image copies, but no profile, which would double the time of this
 // test.
-func TestTheBuildCommandOfTheImageBuildsTheEdge(t *testing.T) {
+func TestImage_BuildCommandBuildsTheEdge(t *testing.T) {
 	source, built := copiedSource(t), filepath.Join(t.TempDir(), "caddy")
 	args := strings.NewReplacer("${CADDY_RELEASE}", dockerfileCaddyVersion(t), "/src", source, "/usr/bin/caddy", built).
 		Replace(dockerfile(t, ` xcaddy (build .*)$`))

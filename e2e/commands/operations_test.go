@@ -11,7 +11,7 @@ import (
 
 // Runs the commands of docs/operations.md for the owner of a new database as printed, then an edge
 // with the resulting role.
-func TestTheInstallationThatTheDocumentsDescribeRecordsASale(t *testing.T) {
+func TestInstallation_AsDocumented(t *testing.T) {
 	doc := harness.ReadRoot(t, "docs/operations.md")
 	cleaning := regexp.MustCompile("caddy hoko idempotency clean .*").FindString(doc)
 	erasing := regexp.MustCompile("caddy hoko idempotency erase .*").FindString(doc)

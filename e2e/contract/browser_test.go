@@ -9,7 +9,7 @@ import (
 )
 
 // Uses the lines of docs/browsers.md, at the place that it names.
-func TestThePagesOfAnAllowedOriginMayCall(t *testing.T) {
+func TestCORS_AllowedOriginMayCall(t *testing.T) {
 	doc := harness.ReadRoot(t, "docs/browsers.md")
 	lines := regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindStringSubmatch(doc)[1]
 	s := harness.StartStack(t, harness.Replace("\t\tapi_key_auth @sale {", lines+"\n\t\tapi_key_auth @sale {"))

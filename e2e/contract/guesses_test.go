@@ -9,7 +9,7 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-func TestGuessesAreCountedByAddressAndNobodyBelievesAForgedOne(t *testing.T) {
+func TestGuesses_CountByAddressIgnoringForgedOnes(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("guesses 60/1m", "guesses 2/1h"))
 	c := s.Client(t, "HTTP/2.0")
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
@@ -28,7 +28,7 @@ func TestGuessesAreCountedByAddressAndNobodyBelievesAForgedOne(t *testing.T) {
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK) // a cached key is not affected
 }
 
-func TestValidKeysAreAdmittedByAFreshEdgeHoweverSmallTheBudget(t *testing.T) {
+func TestGuesses_NewEdgeAdmitsValidKeys(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("guesses 60/1m", "guesses 5/1m"))
 	const keys, atATime = 80, 16
 	tokens := make(chan string, keys)
@@ -52,7 +52,7 @@ func TestValidKeysAreAdmittedByAFreshEdgeHoweverSmallTheBudget(t *testing.T) {
 	clients.Wait()
 }
 
-func TestGuessesAreCountedByTheAddressThatATrustedBalancerNames(t *testing.T) {
+func TestGuesses_CountByAddressFromTrustedProxy(t *testing.T) {
 	s := harness.StartStack(t, func(config string) string {
 		config = strings.Replace(config, "guesses 60/1m", "guesses 1/1h", 1)
 		config = strings.Replace(config, "# trusted_proxies static 192.0.2.0/24", "trusted_proxies static 127.0.0.1/32 ::1/128", 1)

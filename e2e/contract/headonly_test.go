@@ -11,7 +11,7 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-func TestRefusalsReachAClientThatSentOnlyItsHead(t *testing.T) {
+func TestRejection_ReachesClientThatSentOnlyItsHead(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1/1h"))
 	if got := s.Sell(t, s.Client(t, "HTTP/1.1"), harness.ValidSale); got.StatusCode != 201 {
 		t.Fatalf("got %d", got.StatusCode)
@@ -52,7 +52,7 @@ func TestRefusalsReachAClientThatSentOnlyItsHead(t *testing.T) {
 	}
 }
 
-func TestRefusalsReachAClientWhoseBodyNeverComesOverHTTP2And3(t *testing.T) {
+func TestRejection_WithoutBodyOverHTTP2And3(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	for _, protocol := range harness.Protocols[1:] {
 		for _, rejection := range []struct {
@@ -82,7 +82,7 @@ func TestRefusalsReachAClientWhoseBodyNeverComesOverHTTP2And3(t *testing.T) {
 	}
 }
 
-func TestAKeepAliveClientWhoseBodyHasArrivedKeepsItsConnectionAfterARefusal(t *testing.T) {
+func TestRejection_KeepsConnectionAfterWholeBody(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	conn := s.Dial(t)
 	reader := bufio.NewReader(conn)
@@ -105,7 +105,7 @@ func TestAKeepAliveClientWhoseBodyHasArrivedKeepsItsConnectionAfterARefusal(t *t
 	}
 }
 
-func TestARefusalReachesAClientThatIsStillSending(t *testing.T) {
+func TestRejection_ReachesClientThatIsStillSending(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	conn := s.Dial(t)
 	fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer unknown\r\nContent-Length: 50000000\r\n\r\n")
@@ -115,7 +115,7 @@ func TestARefusalReachesAClientThatIsStillSending(t *testing.T) {
 	}
 }
 
-func TestASlowBodyIs408(t *testing.T) {
+func TestBodyTimeout_Is408(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("track_sale @sale", "track_sale @sale {\n\t\t\tbody_timeout 300ms\n\t\t}"))
 	conn := s.Dial(t)
 	fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{", harness.FullKey)

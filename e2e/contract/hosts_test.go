@@ -42,7 +42,7 @@ func startPlain(t *testing.T, s harness.Settings) (*harness.Edge, harness.DB) {
 	return e, d
 }
 
-func TestAHostThatNoSiteHas_Is421(t *testing.T) {
+func TestUnknownHost_Is421(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		before := len(s.Site.Requests())
@@ -71,7 +71,7 @@ func TestAHostThatNoSiteHas_Is421(t *testing.T) {
 	}
 }
 
-func TestPlainHTTPOfAnyHost_IsRedirected(t *testing.T) {
+func TestPlainHTTP_AnyHostIsRedirected(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	c := s.Client(t, "HTTP/1.1")
 	for _, host := range []string{"localhost", "127.0.0.1", "evil.example"} {
@@ -86,7 +86,7 @@ func TestPlainHTTPOfAnyHost_IsRedirected(t *testing.T) {
 	}
 }
 
-func TestAnotherPort_Is421ForOtherHostsToo(t *testing.T) {
+func TestOtherPort_UnknownHostIs421(t *testing.T) {
 	e, d := startPlain(t, harness.Settings{})
 	wantMisdirected(t, sell(t, e, e.Address()))
 	wantMisdirected(t, sell(t, e, "localhost."))
@@ -96,7 +96,7 @@ func TestAnotherPort_Is421ForOtherHostsToo(t *testing.T) {
 	}
 }
 
-func TestTheSidecar_TakesSalesForAnyHost(t *testing.T) {
+func TestSidecar_RecordsSalesForAnyHost(t *testing.T) {
 	e, d := startPlain(t, harness.Settings{Caddyfile: "examples/sidecar.Caddyfile"})
 	hosts := []string{"localhost", "localhost.", e.Address(), "edge", "hoko-edge.default.svc.cluster.local:8081"}
 	for _, host := range hosts {

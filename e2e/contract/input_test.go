@@ -22,7 +22,7 @@ func with(member, value string) string {
 func quoted(text string) string { return `"` + text + `"` }
 
 // Breaks every rule for the members of the body.
-func TestABadBodyIs400NamesItsMemberAndLeavesNothingBehind(t *testing.T) {
+func TestBody_InvalidIs400AndLeavesNothing(t *testing.T) {
 	const marker = "marker" // part of values; must appear neither in answers nor in the log
 	long := func(n int) string { return quoted(marker + strings.Repeat("ع", n-len(marker))) }
 	nested := func(levels int) string {

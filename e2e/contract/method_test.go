@@ -12,7 +12,7 @@ import (
 )
 
 // Frameworks such as Symfony and Laravel uppercase the method and would accept these as POST.
-func TestPOSTInAnotherCase_IsNotAllowed(t *testing.T) {
+func TestMethod_PostInAnotherCaseIs405(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		before := len(s.Site.Requests())
@@ -40,7 +40,7 @@ func TestPOSTInAnotherCase_IsNotAllowed(t *testing.T) {
 	}
 }
 
-func TestA405_CarriesAllow(t *testing.T) {
+func Test405_CarriesAllow(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	for _, target := range []string{"CONNECT /api/track/sale", "CONNECT /page", "CONNECT localhost:22", "connect /page", strings.Repeat("X", 33) + " /page"} {
 		conn := s.Dial(t)
@@ -51,7 +51,7 @@ func TestA405_CarriesAllow(t *testing.T) {
 	}
 }
 
-func TestTrailersOfTheEdge_DoNotReachTheSite(t *testing.T) {
+func TestTrailers_OfTheEdgeDoNotReachTheSite(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	wantTrailer := func(t *testing.T, before int, digest []string) {
 		t.Helper()

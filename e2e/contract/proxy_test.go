@@ -13,7 +13,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-func TestEverythingElseReachesTheSiteUntouched(t *testing.T) {
+func TestProxy_PassesEverythingElseUnchanged(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		requests := []struct{ method, path, body string }{
@@ -56,7 +56,7 @@ func TestEverythingElseReachesTheSiteUntouched(t *testing.T) {
 	}
 }
 
-func TestTheSpellingsThatThePathMatcherEquatesAreTheRoute(t *testing.T) {
+func TestPathSpellings_ThatCaddyEquatesAreTheRoute(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	for _, path := range []string{"/API/Track/SALE", "//api//track/sale", "/api/track/%73ale", "/api/x/../track/sale", "/api%2ftrack/sale", "/api/track/sale?x=1"} {
 		t.Run(path, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestTheSpellingsThatThePathMatcherEquatesAreTheRoute(t *testing.T) {
 	}
 }
 
-func TestAnswersStreamThroughTheEdge(t *testing.T) {
+func TestProxy_StreamsAnswers(t *testing.T) {
 	received := make(chan struct{})
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/stream": func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -107,7 +107,7 @@ func TestAnswersStreamThroughTheEdge(t *testing.T) {
 	}
 }
 
-func TestAnUpgradedConnectionPassesThroughTheEdge(t *testing.T) {
+func TestProxy_PassesUpgradedConnections(t *testing.T) {
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/socket": func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "websocket" {
 			http.Error(w, "no upgrade", http.StatusBadRequest)
@@ -138,7 +138,7 @@ func TestAnUpgradedConnectionPassesThroughTheEdge(t *testing.T) {
 	}
 }
 
-func TestTheEdgeStartsAndProxiesWithoutPostgresAndRedis(t *testing.T) {
+func TestStart_WithoutServersProxies(t *testing.T) {
 	site := harness.StartSite(t, nil)
 	e := harness.Start(t, harness.Settings{DatabaseURL: "postgres://nobody@127.0.0.1:1/none", RedisURL: "redis://127.0.0.1:1", Upstream: site.Upstream()})
 	c := e.Client(t, "HTTP/1.1")
@@ -153,7 +153,7 @@ func TestTheEdgeStartsAndProxiesWithoutPostgresAndRedis(t *testing.T) {
 	}
 }
 
-func TestPlainHTTPIsRedirected(t *testing.T) {
+func TestPlainHTTP_IsRedirected(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: harness.HangGuard}
 	res, err := c.Post(fmt.Sprintf("http://localhost:%d/api/track/sale", s.HTTPPort), "application/json", strings.NewReader(harness.ValidSale))

@@ -47,7 +47,7 @@ func compact(t *testing.T, text string) string {
 
 // The examples call https://hoko.to. curl's configuration file and a preloaded Node module redirect
 // that name to the edge; the examples are unchanged.
-func TestPublishedExamplesAnswerAsPublished(t *testing.T) {
+func TestPublishedExamples_AnswerAsPublished(t *testing.T) {
 	for _, tool := range []string{"curl", "node"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Fatalf("%v: run script/bootstrap", err)

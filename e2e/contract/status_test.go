@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-func TestContractByStatus(t *testing.T) {
+func TestContract_ByStatus(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		t.Run("201 with the published answer after the commit", func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestContractByStatus(t *testing.T) {
 	})
 }
 
-func TestEveryErrorOfTheSiteUnderAPIIsInTheEnvelope(t *testing.T) {
+func TestSiteError_UnderAPIIsInTheEnvelope(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	c := s.Client(t, "HTTP/2.0")
 	s.Site.Close()
@@ -115,7 +115,7 @@ func TestEveryErrorOfTheSiteUnderAPIIsInTheEnvelope(t *testing.T) {
 	}
 }
 
-func TestRateLimitIsPublished429(t *testing.T) {
+func TestRateLimit_IsPublished429(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1/1m"))
 	c := s.Client(t, "HTTP/1.1")
 	first := s.Sell(t, c, harness.ValidSale)
@@ -141,7 +141,7 @@ func TestRateLimitIsPublished429(t *testing.T) {
 	}
 }
 
-func TestASaleThatTheDatabaseCannotTakeIs503AndTheLogNamesTheCommand(t *testing.T) {
+func TestMissingTable_Is503AndLogNamesCommand(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	c := s.Client(t, "HTTP/2.0")
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
@@ -161,7 +161,7 @@ func TestASaleThatTheDatabaseCannotTakeIs503AndTheLogNamesTheCommand(t *testing.
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 }
 
-func TestKeysAppearInNoLogAndNoAdminAnswer(t *testing.T) {
+func TestKeys_AppearInNoLogOrAdminAnswer(t *testing.T) {
 	s := harness.StartStack(t, func(config string) string { return strings.Replace(config, "{\n", "{\n\tdebug\n", 1) })
 	c := s.Client(t, "HTTP/1.1")
 	s.Sell(t, c, harness.ValidSale)
@@ -181,7 +181,7 @@ func TestKeysAppearInNoLogAndNoAdminAnswer(t *testing.T) {
 	}
 }
 
-func TestTheRequestIDOfAnAnswerLeadsToItsCauseInTheLog(t *testing.T) {
+func TestRequestID_LeadsToTheCauseInTheLog(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	c := s.Client(t, "HTTP/2.0")
 	for _, wrong := range []struct{ key, body, cause string }{

@@ -7,7 +7,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-func TestWithoutPostgresAndRedisTheSiteIsServedAndBothAreFoundAgain(t *testing.T) {
+func TestPostgresAndRedisOutage_ServesSiteAndHeals(t *testing.T) {
 	server, limits := testenv.Postgres(t), testenv.RedisServer(t)
 	dsn := server.DSN("postgres")
 	migrateAndSeed(t, dsn)
@@ -39,7 +39,7 @@ func TestWithoutPostgresAndRedisTheSiteIsServedAndBothAreFoundAgain(t *testing.T
 	s.verify(d, answers)
 }
 
-func TestAnEdgeThatStartsWithoutItsServersFindsThemLater(t *testing.T) {
+func TestStart_WithoutServersFindsThemLater(t *testing.T) {
 	for name, away := range map[string]struct{ postgres, redis bool }{
 		"postgres": {true, false}, "redis": {false, true}, "both": {true, true},
 	} {

@@ -17,7 +17,7 @@ import (
 // skews are the differences between a server's clock and the edge's.
 var skews = []time.Duration{time.Hour, -time.Hour}
 
-func TestLimitsAreExactWhateverRedissClockSays(t *testing.T) {
+func TestClockSkew_OfRedisKeepsLimitsExact(t *testing.T) {
 	for _, skew := range skews {
 		t.Run(skew.String(), func(t *testing.T) {
 			dsn := testenv.Database(t)
@@ -55,7 +55,7 @@ func TestLimitsAreExactWhateverRedissClockSays(t *testing.T) {
 	}
 }
 
-func TestSalesAreRecordedAndKeysExpireByTheEdgesClockWhateverPostgressSays(t *testing.T) {
+func TestClockSkew_OfPostgresDoesNotMatter(t *testing.T) {
 	for _, skew := range skews {
 		t.Run(skew.String(), func(t *testing.T) {
 			dsn := testenv.PostgresOff(t, skew).DSN("postgres")
@@ -94,7 +94,7 @@ func TestSalesAreRecordedAndKeysExpireByTheEdgesClockWhateverPostgressSays(t *te
 	}
 }
 
-func TestDoctorWarnsOfServersWhoseClockIsOff(t *testing.T) {
+func TestDoctor_WarnsOfClockSkew(t *testing.T) {
 	doctor := exec.Command(testenv.Edge(t), "hoko", "doctor")
 	doctor.Env = append(os.Environ(), "DATABASE_URL="+testenv.PostgresOff(t, time.Hour).DSN("postgres"), "REDIS_URL="+testenv.RedisOff(t, -time.Hour).URL())
 	said, _ := doctor.CombinedOutput() // the schema is missing too

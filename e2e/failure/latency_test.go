@@ -28,7 +28,7 @@ func limitedRoute(config string) string {
 		"\t\trespond /limited 204\n\t\treverse_proxy", 1)
 }
 
-func TestAnOutageOfRedisDelaysItsFirstRequestsOnly(t *testing.T) {
+func TestRedisOutage_DelaysOnlyFirstRequests(t *testing.T) {
 	requests := 100
 	if *failureFigures {
 		requests = 2000

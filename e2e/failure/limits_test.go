@@ -11,7 +11,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-func TestEveryRedisKeyOfTheEdgeEnds(t *testing.T) {
+func TestRedisKeys_Expire(t *testing.T) {
 	url := testenv.Redis(t)
 	client := harness.RedisClient(t, url)
 	f := harness.StartFleet(t, url)

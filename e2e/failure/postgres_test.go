@@ -136,7 +136,7 @@ func (p *brokenPostgres) fill(t *testing.T) (empty func()) {
 	}
 }
 
-func TestAPostgresOutageIs503NeverTheCallersFaultAndEndsByItself(t *testing.T) {
+func TestPostgresOutage_Is503AndHeals(t *testing.T) {
 	for _, outage := range postgresOutages {
 		t.Run(outage.name, func(t *testing.T) {
 			t.Parallel() // mostly waiting
@@ -186,7 +186,7 @@ func TestAPostgresOutageIs503NeverTheCallersFaultAndEndsByItself(t *testing.T) {
 	}
 }
 
-func TestARestartOfPostgresCostsSalesNoMoreThanAnotherTry(t *testing.T) {
+func TestPostgresRestart_CostsOneRetry(t *testing.T) {
 	server := testenv.Postgres(t)
 	dsn := server.DSN("postgres")
 	migrateAndSeed(t, dsn)
@@ -203,7 +203,7 @@ func TestARestartOfPostgresCostsSalesNoMoreThanAnotherTry(t *testing.T) {
 	s.verify(harness.Connect(t, dsn), answers)
 }
 
-func TestAFailoverLosesNoSaleThatWasAnswered(t *testing.T) {
+func TestPostgresFailover_LosesNoAnsweredSale(t *testing.T) {
 	pair := testenv.Replicated(t)
 	dsn := pair.DSN("postgres")
 	migrateAndSeed(t, dsn)

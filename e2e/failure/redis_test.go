@@ -60,7 +60,7 @@ const (
 	breakersOpen   = `hoko_redis_breakers_open`
 )
 
-func TestARedisOutageLeavesTheLimitInForceAndEndsByItself(t *testing.T) {
+func TestRedisOutage_KeepsLimitAndHeals(t *testing.T) {
 	for _, outage := range redisOutages {
 		t.Run(outage.name, func(t *testing.T) {
 			server, dsn := breakableRedis(t), testenv.Database(t)

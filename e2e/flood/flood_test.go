@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var idleConnections = flag.Int("hostile.connections", 1500, "number of idle connections to hold open")
 
-func TestOversizedHeadersAreRefusedByEveryProtocol(t *testing.T) {
+func TestOversizedHead_IsRejected(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	for _, size := range []int{40 << 10, 2 << 20} {
 		conn := s.Dial(t)
@@ -73,7 +73,7 @@ func TestOversizedHeadersAreRefusedByEveryProtocol(t *testing.T) {
 }
 
 // A header section that never ends costs the edge no more than its maximum size.
-func TestAnEndlessHeadIsCutOff(t *testing.T) {
+func TestEndlessHead_IsCutOff(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	const enough = 64 << 20
 	conn := s.Dial(t)
@@ -107,7 +107,7 @@ func (e endless) Read(p []byte) (int, error) {
 
 // A client that cancels requests as fast as it sends them occupies only a bounded number of
 // handlers.
-func TestRequestsThatAreTakenBackAtOnceHoldUpNobody(t *testing.T) {
+func TestRapidReset_BlocksNoOther(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1000000/1m"))
 	f := harness.OpenFrames(t, s.Edge)
 	ended := make(chan struct{})
@@ -134,7 +134,7 @@ func TestRequestsThatAreTakenBackAtOnceHoldUpNobody(t *testing.T) {
 	}
 }
 
-func TestThousandsOfIdleConnectionsKeepNobodyOut(t *testing.T) {
+func TestIdleConnections_BlockNoOther(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/1.1"), harness.ValidSale), 201, harness.PublishedOK)
 	before := s.Descriptors(t)

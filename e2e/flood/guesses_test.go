@@ -106,7 +106,7 @@ func lookups(t testing.TB, e *harness.Edge) (unknown, all int) {
 	return unknown, all
 }
 
-func TestAFloodOfGuessesReachesPostgresAsATrickleAndKeysGoOnWorking(t *testing.T) {
+func TestGuessFlood_IsBoundedAndValidKeysWork(t *testing.T) {
 	for _, flood := range []struct {
 		name            string
 		clients, budget int

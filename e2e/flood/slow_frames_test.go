@@ -19,7 +19,7 @@ import (
 
 // Over HTTP/2 an unfinished header section is not yet a request, so the idle timeout applies to its
 // connection: five minutes in Caddy, three seconds here.
-func TestAHeadThatDoesNotEndLeavesItsHTTP2ConnectionIdle(t *testing.T) {
+func TestUnfinishedHead_LeavesHTTP2ConnectionIdle(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tidle 3s\n\t\t}"))
 	var clients sync.WaitGroup
 	for i := range 20 {
@@ -79,7 +79,7 @@ func quicConn(t testing.TB, e *harness.Edge) *quic.Conn {
 
 // Over HTTP/3 nothing limits the time for a header section. It ends with its connection, which QUIC
 // closes when the client has been silent for 30 s.
-func TestAHeadThatDoesNotEndEndsWithItsHTTP3Connection(t *testing.T) {
+func TestUnfinishedHead_EndsWithItsHTTP3Connection(t *testing.T) {
 	t.Parallel() // mostly waiting
 	s := harness.StartStack(t, nil)
 	conn := quicConn(t, s.Edge)
@@ -125,7 +125,7 @@ func heads(t testing.TB, e *harness.Edge) int {
 	return reading
 }
 
-func TestAClientThatReadsNoAnswerOverHTTP3IsGivenUp(t *testing.T) {
+func TestUnreadAnswer_HTTP3StreamIsReset(t *testing.T) {
 	const clients, whole = 10, 16 << 20 // more than the flow control windows of a client
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
 	s := harness.StartStackWithSite(t, site, impatient)

@@ -58,7 +58,7 @@ func drip(t *testing.T, conn net.Conn) {
 	}
 }
 
-func TestAClientThatDripsItsHeadIsCutOff(t *testing.T) {
+func TestSlowHead_IsCutOff(t *testing.T) {
 	s := harness.StartStack(t, impatient)
 	var clients sync.WaitGroup
 	for range 20 {
@@ -72,7 +72,7 @@ func TestAClientThatDripsItsHeadIsCutOff(t *testing.T) {
 	}
 }
 
-func TestAClientThatDripsItsBodyIs408AndHoldsUpNobody(t *testing.T) {
+func TestSlowBody_Is408AndBlocksNoOther(t *testing.T) {
 	s := harness.StartStack(t, impatient)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		before := s.DB.Sales()
@@ -134,7 +134,7 @@ func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
 
 // The sales of a client that never reads are recorded as long as its answers fit into kernel
 // buffers. Then the edge closes the connection.
-func TestAClientThatReadsNoAnswerIsGivenUp(t *testing.T) {
+func TestUnreadAnswer_ConnectionIsClosed(t *testing.T) {
 	const clients, each, whole = 10, 20, 16 << 20 // more than kernel buffers hold
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
 	s := harness.StartStackWithSite(t, site, impatient)
@@ -175,7 +175,7 @@ func untilIdle(t testing.TB, e *harness.Edge) {
 }
 
 // Over HTTP/2 a client can block the answers of single streams without blocking the connection.
-func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
+func TestUnreadAnswer_HTTP2StreamIsReset(t *testing.T) {
 	s := harness.StartStack(t, impatient)
 	f := harness.OpenFrames(t, s.Edge, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	const streams = 100
@@ -204,7 +204,7 @@ func TestAClientThatGrantsNoWindowIsGivenUp(t *testing.T) {
 }
 
 // With the shipped timeouts, which are Caddy's: a minute each.
-func TestTheShippedTimeoutsBoundSlowClients(t *testing.T) {
+func TestShippedTimeouts_BoundSlowClients(t *testing.T) {
 	t.Parallel() // it waits
 	s := harness.StartStack(t, nil)
 	patient := time.Now().Add(3 * harness.HangGuard)

@@ -10,7 +10,7 @@ import (
 
 // Two edges, the slow commits of a distant standby, and one workspace whose requests block each
 // other's statements ten times per second.
-func TestOffendingWorkspace_CostsTheOthersLittle(t *testing.T) {
+func TestOffendingWorkspace_CostsOthersLittle(t *testing.T) {
 	for _, offense := range []struct {
 		name    string
 		prepare func(*shop)
@@ -73,7 +73,7 @@ func (s *shop) lockLink() {
 }
 
 // The site's migration locks the table before the edge's sessions have connected.
-func TestTableLockedWhileWritersConnect_DelaysTheirSales(t *testing.T) {
+func TestLockedTable_DelaysSalesOfNewConnections(t *testing.T) {
 	s := openShop(t, 1, "timeout 10s")
 	other := testenv.Connect(t, s.dsn)
 	other.Exec("BEGIN")

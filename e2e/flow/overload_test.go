@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestOverload_KeepsItsGoodput(t *testing.T) {
+func TestOverload_KeepsThroughput(t *testing.T) {
 	settings := choose("batch 16\ntimeout 3s", "timeout 10s")
 	commit := choose(400*time.Millisecond, 1600*time.Millisecond)
 	clients := choose(128, 1024)
@@ -83,7 +83,7 @@ func (l *load) wantRetryAfter(t *testing.T) {
 	}
 }
 
-func TestOverload_OfOneWorkspaceIsItsOwn(t *testing.T) {
+func TestOverload_OfOneWorkspaceSparesOthers(t *testing.T) {
 	s := openShop(t, 1, choose("batch 8\nqueue 256\ntimeout 4s", "batch 16\nqueue 1024\ntimeout 10s"))
 	s.commitsTake(400 * time.Millisecond)
 	others := s.load()

@@ -28,7 +28,7 @@ func (s *shop) stopBackend() (release func()) {
 	return release
 }
 
-func TestStuckBackend_HoldsUpOnlyWhatItWasSent(t *testing.T) {
+func TestStuckBackend_BlocksOnlyItsOwnSales(t *testing.T) {
 	// Few clients need smaller batches than shipped, so that one batch does not hold most of their
 	// sales.
 	batch := choose(16, 64)
@@ -67,7 +67,7 @@ func (s *shop) wantNoDuplicates(loads ...*load) {
 	}
 }
 
-func TestPostgresStopsForAWhile_AndSalesFlowAgain(t *testing.T) {
+func TestPostgresFrozen_SalesFlowAgain(t *testing.T) {
 	server := testenv.Postgres(t)
 	dsn := server.DSN("postgres")
 	if err := postgres.Migrate(t.Context(), dsn, nil); err != nil {
@@ -87,7 +87,7 @@ func TestPostgresStopsForAWhile_AndSalesFlowAgain(t *testing.T) {
 }
 
 // Half of the connections for sales die silently: what is sent on them is lost without an error.
-func TestHalfOfTheConnectionsDie_AndTheOthersCarryOn(t *testing.T) {
+func TestDeadConnections_HalfLeavesTheOthersWorking(t *testing.T) {
 	dsn := testenv.Database(t)
 	s := stockShop(t, dsn)
 	between, through := testenv.Relay(t, dsn)

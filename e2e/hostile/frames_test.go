@@ -79,7 +79,7 @@ var downgrades = []struct {
 	{"expect", harness.Post("/a", "expect", "100-continue"), "hello", nil, "200 POST /a 5"},
 }
 
-func TestEdgeAndSiteSeeTheSameRequestWhateverTheFramesSay(t *testing.T) {
+func TestFrames_EdgeAndSiteSeeTheSameRequest(t *testing.T) {
 	s := startWireStack(t, nil)
 	for _, c := range downgrades {
 		t.Run(c.name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-func TestAForgedForwardedForIsBelievedByNobody(t *testing.T) {
+func TestForwardedFor_ForgedIsIgnored(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		before := len(s.Site.Requests())
@@ -32,7 +32,7 @@ func TestAForgedForwardedForIsBelievedByNobody(t *testing.T) {
 func isLoopback(address string) bool { return address == "127.0.0.1" || address == "::1" }
 
 // A caller may send the headers that the edge sets itself. They have no effect.
-func TestForgedHeadersOfTheEdgeChangeNoAnswer(t *testing.T) {
+func TestForgedHeaders_ChangeNoAnswer(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		const forged = "0190a000-0000-7000-8000-000000000000"
@@ -59,7 +59,7 @@ func TestForgedHeadersOfTheEdgeChangeNoAnswer(t *testing.T) {
 	})
 }
 
-func TestNoTrickWithOriginWidensAKeysHosts(t *testing.T) {
+func TestAllowedHosts_CannotBeBypassed(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	confined := "hoko_key_of_pages"
 	s.DB.AddKey(confined, "conversionsWrite")
@@ -109,7 +109,7 @@ func TestNoTrickWithOriginWidensAKeysHosts(t *testing.T) {
 
 // Spellings other than those of TestPathSpellings_ThatCaddyEquatesAreTheRoute and
 // TestProxy_PassesEverythingElseUnchanged.
-func TestOtherSpellingsAreTheRouteWithAllItsChecksOrTheSites(t *testing.T) {
+func TestPathSpellings_ReachTheRouteOrTheSite(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	escaped := strings.NewReplacer("#", "%23", `\`, "%5C", "ſ", "%C5%BF") // characters that a URL must escape
 	for target, route := range map[string]bool{

@@ -160,8 +160,7 @@ func h3Frame(kind uint64, payload []byte) []byte {
 	return append(quicvarint.Append(quicvarint.Append(nil, kind), uint64(len(payload))), payload...)
 }
 
-// qpackLiterals encodes fields without a table (RFC 9204, section 4.5.6). Values must be shorter
-// than 254 bytes.
+// qpackLiterals encodes fields without a table (RFC 9204, section 4.5.6).
 func qpackLiterals(fs harness.Fields) []byte {
 	block := []byte{0, 0}
 	for i, text := range fs {
@@ -179,7 +178,7 @@ func qpackLiterals(fs harness.Fields) []byte {
 	return block
 }
 
-func TestAReplayedHandshakeSellsNothing(t *testing.T) {
+func TestReplayedHandshake_RecordsNothing(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		edit  func(string) string
@@ -233,7 +232,7 @@ func TestAReplayedHandshakeSellsNothing(t *testing.T) {
 	}
 }
 
-func TestAnyEarlyDataHeaderIs425(t *testing.T) {
+func TestEarlyDataHeader_Is425(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		for _, value := range []string{"1", "0", " 1 ", "true", ""} {

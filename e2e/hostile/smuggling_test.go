@@ -128,7 +128,7 @@ func lengths(text string) string {
 	return strings.NewReplacer("{n}", fmt.Sprint(n), "{x}", fmt.Sprintf("%x", n), "{X}", fmt.Sprintf("%X", n)).Replace(text)
 }
 
-func TestEdgeAndSiteSeeTheSameRequestsWhateverIsSent(t *testing.T) {
+func TestSmuggling_EdgeAndSiteSeeTheSameRequests(t *testing.T) {
 	s := startWireStack(t, nil)
 	for _, c := range smuggling {
 		t.Run(c.name, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestEdgeAndSiteSeeTheSameRequestsWhateverIsSent(t *testing.T) {
 }
 
 // A sale in an ambiguous message is recorded and answered once, or not at all.
-func TestADoubtfulFrameIsOneSaleOrNone(t *testing.T) {
+func TestSmuggling_AmbiguousMessageIsOneSaleOrNone(t *testing.T) {
 	s := startWireStack(t, nil)
 	for _, c := range smuggling {
 		if !strings.HasPrefix(c.sent, "POST /a HTTP/1.1\r\n") {

@@ -8,7 +8,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-func TestAllSpellingsOfAKeyShareOneBucketOnEveryEdge(t *testing.T) {
+func TestKeySpellings_ShareOneBucketOnAllEdges(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	key := f.NewKey(harness.PerKey(12, "1 day", 12))
 	left := 12
@@ -31,7 +31,7 @@ func TestAllSpellingsOfAKeyShareOneBucketOnEveryEdge(t *testing.T) {
 	}
 }
 
-func TestAnotherKeysTrafficNeverChangesMine(t *testing.T) {
+func TestBucket_OtherKeysDoNotChangeIt(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	const burst = 30
 	mine := f.NewKey(harness.PerKey(burst, "1 day", burst))

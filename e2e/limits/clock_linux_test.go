@@ -9,7 +9,7 @@ import (
 )
 
 // Redis's clock decides, so the edges' clocks do not matter.
-func TestALimitIsExactWhateverRedisTakesForTheTime(t *testing.T) {
+func TestLimit_IsExactWhateverRedisClockSays(t *testing.T) {
 	for name, off := range map[string]time.Duration{"a day ahead": 25 * time.Hour, "a day behind": -25 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			url := testenv.RedisOff(t, off).URL()

@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // Three edges and twelve clients share one bucket at a time.
-func TestALimitIsExactOverThreeEdges(t *testing.T) { limitIsExact(t, testenv.Redis(t)) }
+func TestLimit_IsExactOverThreeEdges(t *testing.T) { limitIsExact(t, testenv.Redis(t)) }
 
 func limitIsExact(t *testing.T, redisURL string) {
 	f := harness.StartFleet(t, redisURL)

@@ -16,7 +16,7 @@ var (
 
 // Clients that are denied for hours are admitted as soon as their limit is raised, although each
 // edge remembers the denial.
-func TestARaisedLimitHelps(t *testing.T) {
+func TestRaisedLimit_TakesEffect(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	f.UntilListening(t, true)
 	hourly := harness.PerKey(1, "1 hour", 1)

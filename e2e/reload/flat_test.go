@@ -44,7 +44,7 @@ func takeFootprint(t *testing.T, s *harness.Stack, redisServer *redis.Client) fo
 	return f
 }
 
-func TestAHundredReloadsLeaveNothingBehind(t *testing.T) {
+func TestReload_AHundredLeakNothing(t *testing.T) {
 	t.Parallel() // waits for the backends of old settings, which outlive their longest request
 	dsn, site, redisURL := testenv.Database(t), harness.StartSite(t, nil), testenv.Redis(t)
 	redisServer := harness.RedisClient(t, redisURL)

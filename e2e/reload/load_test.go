@@ -116,7 +116,7 @@ func isShutdown(c *http.Client, err error) bool {
 	return strings.HasSuffix(err.Error(), "http3: conn unusable: connection in graceful shutdown") // not an exported type
 }
 
-func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
+func TestReload_UnderLoadLosesNoRequest(t *testing.T) {
 	for name, edit := range map[string]func(string) string{
 		"of the same settings": nil,
 		"of other settings":    harness.Replace("ttl 60s", "ttl 61s"),
@@ -148,7 +148,7 @@ func TestReloadUnderLoadLosesNoRequest(t *testing.T) {
 	}
 }
 
-func TestARevokedKeyIsRefusedAfterAReload(t *testing.T) {
+func TestReload_RevokedKeyIsRejected(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("ttl 60s", "ttl 1h"))
 	c := s.Client(t, "HTTP/1.1")
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)

@@ -9,7 +9,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-func TestAReloadOfTheSameSettingsKeepsCachesAndConnections(t *testing.T) {
+func TestReload_SameSettingsKeepCachesAndConnections(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	c := s.Client(t, "HTTP/2.0")
 	testenv.Until(t, "the edge listens", func() bool { return strings.Contains(s.AdminGet(t, "/hoko/"), `"listening":true`) })
@@ -31,7 +31,7 @@ func TestAReloadOfTheSameSettingsKeepsCachesAndConnections(t *testing.T) {
 	}
 }
 
-func TestSIGTERMAnswersTheSaleThatWasAccepted(t *testing.T) {
+func TestSIGTERM_AnswersAcceptedSale(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	c := s.Client(t, "HTTP/2.0")
 	lock := harness.Connect(t, s.DSN)

@@ -20,7 +20,7 @@ type hold struct {
 
 // A lookup that is in flight when its key is revoked may have read the old state. No call may be
 // admitted with its result.
-func TestRevocationOvertakesLookupsInFlight(t *testing.T) {
+func TestRevocation_OvertakesLookupsInFlight(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	f.UntilListening(t, true)
 	c := f.StartCrowd(t, f.NewKey(harness.Unlimited))

@@ -11,7 +11,7 @@ import (
 
 // A key that is revoked while no edge receives notifications is rejected nevertheless: the listener
 // reconnects, and until then cached keys are trusted only briefly.
-func TestRevocationIsNotMissedWhileTheListenerIsAway(t *testing.T) {
+func TestRevocation_WhileTheListenerIsDown(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	c := f.StartCrowd(t, f.NewKey(harness.Unlimited))
 	for _, way := range []struct {

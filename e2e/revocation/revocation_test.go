@@ -36,7 +36,7 @@ var revocations = []revocation{
 		401, harness.Body401, harness.Body401},
 }
 
-func TestRevocationReachesEveryEdgeUnderLoad(t *testing.T) {
+func TestRevocation_ReachesEveryEdgeUnderLoad(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	f.UntilListening(t, true)
 	c := f.StartCrowd(t, f.NewKey(harness.Unlimited))

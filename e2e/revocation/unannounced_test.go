@@ -9,7 +9,7 @@ import (
 )
 
 // Whatever keeps the triggers from firing, the edge detects it.
-func TestRevocationWithoutTriggers_IsFoundOut(t *testing.T) {
+func TestRevocation_WithoutTriggersIsDetected(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("ttl 60s", "ttl 1s"))
 	testenv.Until(t, "the edge listens", func() bool { return s.Listening(t, true) })
 	c := s.Client(t, "HTTP/2.0")

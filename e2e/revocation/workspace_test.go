@@ -8,7 +8,7 @@ import (
 )
 
 // A change to a workspace makes only its own keys be looked up again.
-func TestOtherWorkspacesCostAKeyNoLookup(t *testing.T) {
+func TestWorkspaceChange_CostsOtherKeysNoLookup(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("ttl 60s", "ttl 1h"))
 	testenv.Until(t, "the edge listens", func() bool { return s.Listening(t, true) })
 	c := s.Client(t, "HTTP/2.0")
