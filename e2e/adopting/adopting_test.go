@@ -66,8 +66,7 @@ INSERT INTO site.signups (team_id, client_id, link_id, visit_id, kind, made_at) 
 	('` + teamID + `', 1, 1, NULL, 'Trial', '2024-01-02'), ('` + teamID + `', 1, 2, NULL, 'Trial', '2024-01-02');
 `
 
-// apply creates the example's site and its rows, and puts the edge over it. edit changes the steps
-// unless it is nil.
+// apply creates the example's site and puts the edge over it. edit, if not nil, changes each step.
 func (a adoption) apply(t testing.TB, dsn string, edit func(string) string) harness.DB {
 	t.Helper()
 	d := harness.Connect(t, dsn)

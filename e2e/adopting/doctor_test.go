@@ -9,8 +9,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Each case breaks the example's site in a way that docs/adopting.md warns of. The doctor runs as
-// the role of docs/role.sql.
+// Each case breaks the site in a way that docs/adopting.md warns of. The doctor runs as hoko_edge.
 func TestDoctor_OverASite(t *testing.T) {
 	redis := testenv.Redis(t)
 	for _, tc := range []struct {

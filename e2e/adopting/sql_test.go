@@ -18,8 +18,7 @@ import (
 
 var ofLeadsOrSales = regexp.MustCompile(`(?ms)^CREATE VIEW hoko\.(leads|sales) AS$.*?;$|^CREATE TRIGGER \w+ INSTEAD OF INSERT ON hoko\.sales$.*?;$`)
 
-// withoutLeadsAndSales removes the views of leads and sales from a step, so that the edge uses its
-// own tables.
+// withoutLeadsAndSales makes a step leave leads and sales to the edge's own tables.
 func withoutLeadsAndSales(step string) string {
 	return ofLeadsOrSales.ReplaceAllString(strings.Replace(step, ", hoko.leads, hoko.sales;", ";", 1), "")
 }

@@ -27,7 +27,6 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// devRun is a running `caddy hoko dev`.
 type devRun struct {
 	*harness.Process
 	t           testing.TB
@@ -35,8 +34,8 @@ type devRun struct {
 	out, errOut *testenv.Log
 }
 
-// stateHome returns a new directory for the state of `hoko dev`. Under root, its servers run as
-// another user, who needs access.
+// stateHome returns a new state directory that the servers' user can reach if the test runs as
+// root.
 func stateHome(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(testenv.ShortDir(t), "it's state")
@@ -87,7 +86,6 @@ func failedDev(t testing.TB, state string, port int) string {
 	return string(out)
 }
 
-// stop sends a signal and returns the exit code.
 func (d *devRun) stop(signal syscall.Signal) (code int) {
 	d.t.Helper()
 	d.Signal(signal)
@@ -144,7 +142,6 @@ func (d *devRun) get(path string) string {
 	return answer.Text
 }
 
-// connectToServers connects to the private Postgres and Redis.
 func (d *devRun) connectToServers() (postgres, redis net.Conn) {
 	d.t.Helper()
 	conn, err := pgx.Connect(d.t.Context(), d.printed(`postgres://\S+$`))

@@ -44,8 +44,8 @@ func TestImage_HasTheCaddyVersionOfGoMod(t *testing.T) {
 	}
 }
 
-// If an ARG and an ENV of the base image have the same name, the ARG wins in BuildKit and the ENV
-// in other builders.
+// If an ARG and an ENV of the base image share a name, BuildKit prefers the ARG, other builders the
+// ENV.
 func TestImage_BuildArguments(t *testing.T) {
 	version := dockerfileCaddyVersion(t)
 	arguments := []string{"TARGETOS=linux", "TARGETARCH=amd64", "CADDY_RELEASE=" + version, "CADDY_VERSION=" + version}
@@ -78,8 +78,7 @@ func TestImage_IsOptimizedByAProfile(t *testing.T) {
 	}
 }
 
-// Uses only the files that the image copies, but no profile, which would double the time of this
-// test.
+// Builds from the files that the image copies, without a profile, which would double the time.
 func TestImage_BuildCommandBuildsTheEdge(t *testing.T) {
 	source, built := copiedSource(t), filepath.Join(t.TempDir(), "caddy")
 	args := strings.NewReplacer("${CADDY_RELEASE}", dockerfileCaddyVersion(t), "/src", source, "/usr/bin/caddy", built).
@@ -104,8 +103,8 @@ func TestImage_BuildCommandBuildsTheEdge(t *testing.T) {
 	}
 }
 
-// copiedSource returns a directory with the files that the image copies to /src. Without tests and
-// their data, as .dockerignore says.
+// copiedSource returns a directory with the files that the image copies to /src: no tests, no
+// testdata.
 func copiedSource(t testing.TB) string {
 	t.Helper()
 	ignored := harness.ReadRoot(t, ".dockerignore")
@@ -152,8 +151,7 @@ func copyTree(t testing.TB, from, to string) {
 }
 
 // proxyWithoutUs returns a Go module proxy that answers 404 for the edge's module path, as the
-// public one does. A proxy that forbids unknown modules, as some companies' do, would end the
-// build.
+// public one does. A proxy that answers 403 there, as some companies' do, would end the build.
 func proxyWithoutUs(t *testing.T) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "env", "GOPROXY").Output()

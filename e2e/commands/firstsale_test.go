@@ -12,8 +12,7 @@ import (
 
 var sqlOrBash = regexp.MustCompile("(?ms)^```(sql|bash)\n(.*?)^```$")
 
-// Runs every block of docs/first-sale.md, in order, on the database that docs/operations.md
-// installs.
+// Runs every block of docs/first-sale.md on a database installed as in docs/operations.md.
 func TestFirstSale_AsDocumented(t *testing.T) {
 	blocks := sqlOrBash.FindAllStringSubmatch(harness.ReadRoot(t, "docs/first-sale.md"), -1)
 	i := install(t)

@@ -31,7 +31,6 @@ func startWithGOGC(t *testing.T, percent string) *harness.Edge {
 	})
 }
 
-// goMetric returns the value of a metric without labels.
 func goMetric(t *testing.T, e *harness.Edge, name string) float64 {
 	t.Helper()
 	m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(e.AdminGet(t, "/metrics"))

@@ -39,7 +39,6 @@ func install(t testing.TB) *installation {
 	return i
 }
 
-// run returns the output of a script, and fails the test if a command fails.
 func (i *installation) run(script string, env ...string) string {
 	i.t.Helper()
 	shell := exec.CommandContext(i.t.Context(), "bash", "-euc", script)
@@ -52,7 +51,6 @@ func (i *installation) run(script string, env ...string) string {
 	return string(out)
 }
 
-// dsn returns the DSN of a role.
 func (i *installation) dsn(role string) string {
 	i.t.Helper()
 	u, err := url.Parse(i.owner)

@@ -9,8 +9,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Runs the commands of docs/operations.md for the owner of a new database as printed, then an edge
-// with the resulting role.
+// Runs the owner's commands of docs/operations.md as printed, then an edge with the resulting role.
 func TestInstallation_AsDocumented(t *testing.T) {
 	doc := harness.ReadRoot(t, "docs/operations.md")
 	cleaning := regexp.MustCompile("caddy hoko idempotency clean .*").FindString(doc)

@@ -11,7 +11,6 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// sell posts a sale for a host to a plain edge.
 func sell(t *testing.T, e *harness.Edge, host string) harness.Answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+e.Address()+"/api/track/sale", strings.NewReader(harness.ValidSale))

@@ -33,7 +33,6 @@ func publishedExamples(t *testing.T) []example {
 
 var retryAfter = regexp.MustCompile(`"retryAfter":([1-9]|[1-5][0-9]|60)\}`)
 
-// compact returns JSON without insignificant white space.
 func compact(t *testing.T, text string) string {
 	t.Helper()
 	var out strings.Builder

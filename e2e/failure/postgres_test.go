@@ -20,8 +20,7 @@ import (
 // coldKey is a valid key that is not cached.
 const coldKey = "cold_key_that_no_edge_has_seen"
 
-// postgresOutages lists the ways in which Postgres fails. inject returns a function that ends the
-// outage.
+// postgresOutages lists the ways in which Postgres fails. inject returns the end of the outage.
 var postgresOutages = []struct {
 	name    string
 	inject  func(t *testing.T, p *brokenPostgres) (fix func())
@@ -80,8 +79,7 @@ func breakablePostgres(t *testing.T) *brokenPostgres {
 	return &brokenPostgres{server, migrateAndSeed(t, dsn), dsn}
 }
 
-// fillDisk moves the sales to a full disk. If the test may not mount one, a trigger raises the
-// error that Postgres would.
+// fillDisk moves the sales to a full disk. If it cannot mount one, a trigger raises the same error.
 func (p *brokenPostgres) fillDisk(t *testing.T) (fix func()) {
 	t.Helper()
 	disk, ok := p.SmallDisk(t, 1<<20)
@@ -219,8 +217,7 @@ func TestPostgresFailover_LosesNoAnsweredSale(t *testing.T) {
 		t.Errorf("without a standby: %d %s", got.StatusCode, got.Text)
 	}
 
-	// A sale that is committed, but on no standby, when the primary dies and returns. It must be
-	// recorded.
+	// The primary dies with a sale that no standby has, and returns. The sale must be recorded.
 	s.until("the previous sale no longer waits", func() bool { return pair.Waiting(t) == 0 })
 	late := make(chan harness.Answer, 1)
 	go func() { late <- s.ask(500) }()

@@ -10,9 +10,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// TestRotatedPassword_CostsNoSale rotates the password of the edge's role, in its file and on the
-// server, and terminates all connections. Only a password in the configuration itself needs a
-// reload.
+// Rotates the password of the edge's role, in its file and on the server, and ends all connections.
+// Only a password in the configuration itself needs a reload.
 func TestRotatedPassword_CostsNoSale(t *testing.T) {
 	for name, reload := range map[string]bool{"passfile": false, "file placeholder": true} {
 		t.Run(name, func(t *testing.T) {

@@ -65,7 +65,6 @@ func startOutageStack(t testing.TB, dsn, redisURL string, edit func(string) stri
 // manyCalls raises the limit, for tests that are not about limits.
 var manyCalls = harness.Replace(fmt.Sprintf("limit %d/24h", outageBurst), "limit 100000/1m")
 
-// metric returns the value of a series, written as on /metrics of the admin endpoint.
 func (s *outageStack) metric(series string) float64 { s.t.Helper(); return s.Metric(s.t, series) }
 
 // wantMetric fails the test unless a series has at least this value.
@@ -81,7 +80,6 @@ func (s *outageStack) logs(texts ...string) {
 	s.Log.Wait(s.t, texts...)
 }
 
-// until polls until holds reports true.
 func (s *outageStack) until(what string, holds func() bool) {
 	s.t.Helper()
 	testenv.Until(s.t, what, holds)
@@ -95,7 +93,6 @@ func (s *outageStack) wantSite() {
 	}
 }
 
-// link calls /api/links with a key.
 func (s *outageStack) link(key string) harness.Answer {
 	s.t.Helper()
 	return s.Call(s.t, s.client, "GET", "/api/links", "", "Authorization", "Bearer "+key)
@@ -145,8 +142,8 @@ func (s *outageStack) askInOutage(answers asked) harness.Answer {
 
 const body504 = `{"error":{"en":"Gateway timeout","ar":"انتهت مهلة البوابة"}}`
 
-// verify checks, after an outage, that every answer was true, and that each sale, sent again, is
-// recorded once.
+// verify checks, after an outage, that all answers were true and that every sale can be recorded
+// once.
 func (s *outageStack) verify(d harness.DB, answers asked) {
 	s.t.Helper()
 	s.until("a sale is recorded again", func() bool { return s.ask(1).StatusCode == 201 })

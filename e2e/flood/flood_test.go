@@ -105,8 +105,7 @@ func (e endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A client that cancels requests as fast as it sends them occupies only a bounded number of
-// handlers.
+// A client that cancels requests as fast as it sends them occupies a bounded number of handlers.
 func TestRapidReset_BlocksNoOther(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1000000/1m"))
 	f := harness.OpenFrames(t, s.Edge)

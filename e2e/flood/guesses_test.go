@@ -22,7 +22,6 @@ import (
 
 var guessedKeys = flag.Int("hostile.keys", 10_000, "number of random keys to try, first from one address, then from many")
 
-// clientFrom returns a client that connects from a local address.
 func clientFrom(t testing.TB, e *harness.Edge, address string) *http.Client {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
@@ -160,7 +159,6 @@ func TestGuessFlood_IsBoundedAndValidKeysWork(t *testing.T) {
 	}
 }
 
-// wantStatus sends a key once.
 func wantStatus(t *testing.T, s *harness.Stack, want int, c *http.Client, key string) {
 	t.Helper()
 	if status, err := try(t.Context(), s.Edge, c, key); err != nil || status != want {
@@ -169,7 +167,7 @@ func wantStatus(t *testing.T, s *harness.Stack, want int, c *http.Client, key st
 }
 
 // getsThrough sends an uncached key until it is admitted and returns the number of 503s before
-// that. A lookup that cannot start within half a second is 503. Lookups start in order, so only a
+// that: of lookups that could not start within half a second. They start in order, so only a
 // stalled machine causes several.
 func getsThrough(t *testing.T, s *harness.Stack, c *http.Client, key string) (busy int) {
 	t.Helper()

@@ -64,7 +64,6 @@ func dripHead(f *harness.Frames, ended <-chan struct{}, head []byte) {
 	}
 }
 
-// quicConn opens a QUIC connection to the edge.
 func quicConn(t testing.TB, e *harness.Edge) *quic.Conn {
 	t.Helper()
 	config := e.TLS(t)

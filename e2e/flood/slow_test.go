@@ -17,8 +17,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// impatient makes the timeouts as short as a busy machine permits. The shipped ones are Caddy's: a
-// minute.
+// impatient makes the timeouts as short as a busy machine permits. As shipped, they are a minute.
 func impatient(config string) string {
 	config = strings.Replace(config, "0rtt off", "0rtt off\n\t\ttimeouts {\n\t\t\tread_header 3s\n\t\t\twrite_idle 3s\n\t\t}", 1)
 	config = strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1)
@@ -122,8 +121,7 @@ func TestSlowBody_Is408AndBlocksNoOther(t *testing.T) {
 	})
 }
 
-// dialDeaf opens a connection with a receive buffer so small that the edge soon cannot write to a
-// client that does not read.
+// dialDeaf opens a connection that receives so little that the edge soon cannot write to it.
 func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
 	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
@@ -166,7 +164,6 @@ func TestUnreadAnswer_ConnectionIsClosed(t *testing.T) {
 	}
 }
 
-// untilIdle waits until no request is in flight.
 func untilIdle(t testing.TB, e *harness.Edge) {
 	t.Helper()
 	testenv.Until(t, "no request is in flight", func() bool {

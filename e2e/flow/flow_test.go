@@ -27,8 +27,7 @@ func choose[V any](short, ifLong V) V {
 
 const workspaces = 50
 
-// shop is a database with workspaces, each with a key, a link and a click, and the edges in front
-// of it.
+// shop is a database with workspaces, each with a key, a link and a click, and its edges.
 type shop struct {
 	t     *testing.T
 	db    harness.DB
@@ -45,7 +44,6 @@ func openShop(t *testing.T, edges int, settings string) *shop {
 	return s
 }
 
-// stockShop inserts the rows of the workspaces.
 func stockShop(t *testing.T, dsn string) *shop {
 	t.Helper()
 	s := &shop{t: t, db: harness.Connect(t, dsn), dsn: dsn}
@@ -58,7 +56,6 @@ func stockShop(t *testing.T, dsn string) *shop {
 	return s
 }
 
-// start starts edges that connect to dsn.
 func (s *shop) start(edges int, dsn, settings string) {
 	s.t.Helper()
 	redis := testenv.Redis(s.t)
@@ -69,8 +66,7 @@ func (s *shop) start(edges int, dsn, settings string) {
 	}
 }
 
-// commitsTake delays the commit of each transaction that records sales by d, as a distant standby
-// does.
+// commitsTake delays the commit of each transaction that records sales, as a distant standby does.
 func (s *shop) commitsTake(d time.Duration) {
 	s.t.Helper()
 	s.db.Exec(fmt.Sprintf(`CREATE FUNCTION public.commit_slowly() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -15,7 +15,6 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// answer is the outcome of a request.
 type answer struct {
 	edge   int
 	status int // 0 without an answer
@@ -64,7 +63,6 @@ func (s *shop) startNormal(clients int) (*load, stats) {
 	return l, l.measure(3 * time.Second)
 }
 
-// request is a sale to send.
 type request struct {
 	edge           int
 	workspace      string
@@ -72,7 +70,6 @@ type request struct {
 	key            string
 }
 
-// send sends a sale and records its answer.
 func (l *load) send(r request) {
 	body := fmt.Sprintf(`{"customerExternalId":%q,"customerName":%q,"clickId":"click_%s","amount":100,"currency":"usd","eventName":"Purchase"}`, r.customer, r.name, r.workspace)
 	req, err := http.NewRequestWithContext(context.Background(), "POST", l.shop.edges[r.edge].URL("/api/track/sale"), strings.NewReader(body))
@@ -135,8 +132,8 @@ func (l *load) arrive(perSecond int, during time.Duration, next func(n int) []re
 	}
 }
 
-// ofAll spreads clients over all edges and workspaces but the first. Each client sells to ten
-// customers without changing them.
+// ofAll spreads clients over edges and workspaces. Each sells to ten customers without changing
+// them.
 func (s *shop) ofAll(client, n int) request {
 	return request{
 		edge:      client % len(s.edges),
@@ -171,7 +168,6 @@ func (l *load) between(from, to time.Time) stats {
 	return f
 }
 
-// slower returns the number of answers that took longer than a duration.
 func (l *load) slower(than time.Duration) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -183,14 +179,12 @@ func (l *load) slower(than time.Duration) (n int) {
 	return n
 }
 
-// measure waits and returns the stats of that period.
 func (l *load) measure(d time.Duration) stats {
 	from := time.Now()
 	<-time.After(d)
 	return l.between(from, from.Add(d))
 }
 
-// rate returns the 201s per second.
 func (f stats) rate() float64 { return float64(f.statuses[201]) / f.during.Seconds() }
 
 func (f stats) p99() time.Duration {

@@ -62,8 +62,7 @@ func TestOffendingWorkspace_CostsOthersLittle(t *testing.T) {
 	}
 }
 
-// lockLink locks the link of the offender's workspace. The site's foreign key makes sales wait for
-// it.
+// lockLink locks the offender's link, for which sales wait because of the site's foreign key.
 func (s *shop) lockLink() {
 	s.db.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (link_id) REFERENCES hoko.links")
 	s.db.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT $1, 'c' || i, 'Ada' FROM generate_series(0, 9) i", workspace(0))
@@ -93,8 +92,7 @@ func TestLockedTable_DelaysSalesOfNewConnections(t *testing.T) {
 	}
 }
 
-// All sales change one customer. Only one batch at a time may hold it, so each batch must hold all
-// waiting sales.
+// Only one batch at a time may hold the customer, so each must hold all waiting sales.
 func TestHotCustomer_IsFolded(t *testing.T) {
 	s := openShop(t, 1, "timeout 10s")
 	l := s.load()

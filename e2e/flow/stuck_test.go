@@ -29,8 +29,7 @@ func (s *shop) stopBackend() (release func()) {
 }
 
 func TestStuckBackend_BlocksOnlyItsOwnSales(t *testing.T) {
-	// Few clients need smaller batches than shipped, so that one batch does not hold most of their
-	// sales.
+	// With few clients, one batch as large as shipped would hold most of their sales.
 	batch := choose(16, 64)
 	s := openShop(t, 1, fmt.Sprintf("batch %d\n%s", batch, choose("timeout 4s", "timeout 10s")))
 	s.commitsTake(choose(100*time.Millisecond, 2*time.Millisecond))

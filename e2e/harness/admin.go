@@ -30,8 +30,7 @@ func (e *Edge) AdminGet(t testing.TB, path string) string {
 	return got.Text
 }
 
-// Load reloads the edge's Caddyfile through the admin endpoint, as Reload does without starting a
-// process.
+// Load reloads the Caddyfile through the admin endpoint, without starting a process as Reload does.
 func (e *Edge) Load(t testing.TB) {
 	t.Helper()
 	config, err := os.ReadFile(e.CaddyfilePath())
@@ -85,15 +84,13 @@ func (e *Edge) Backends(t testing.TB) []Backend {
 	return state.Backends
 }
 
-// Listening reports whether the admin endpoint says that the state of the edge's key listener is
-// want.
+// Listening reports whether the listener's state on the admin endpoint is want.
 func (e *Edge) Listening(t testing.TB, want bool) bool {
 	t.Helper()
 	return strings.Contains(e.AdminGet(t, "/hoko/"), fmt.Sprintf(`"listening":%t`, want))
 }
 
-// Metric returns the value of a series, which is written as on /metrics of the admin endpoint. A
-// missing series fails the test.
+// Metric returns the value of a series, written as on /metrics. A missing series fails the test.
 func (e *Edge) Metric(t testing.TB, series string) float64 {
 	t.Helper()
 	for line := range strings.Lines(e.AdminGet(t, "/metrics")) {
@@ -119,8 +116,7 @@ func (e *Edge) Descriptors(t testing.TB) int {
 	return len(open)
 }
 
-// Memory returns the edge's live heap after a garbage collection and its resident memory, both in
-// MiB.
+// Memory returns the live heap after a garbage collection and the resident memory, both in MiB.
 func (e *Edge) Memory(t testing.TB) (heap, resident int) {
 	t.Helper()
 	e.AdminGet(t, "/debug/pprof/heap?gc=1")
@@ -136,8 +132,7 @@ func (e *Edge) Memory(t testing.TB) (heap, resident int) {
 	return allocated >> 20, pages * os.Getpagesize() >> 20
 }
 
-// Number returns the integer that the first group of pattern matches in text. No match fails the
-// test.
+// Number returns the integer that the group of pattern matches in text, or fails the test.
 func Number(t testing.TB, pattern, text string) int {
 	t.Helper()
 	found := regexp.MustCompile(pattern).FindStringSubmatch(text)

@@ -11,8 +11,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// HangGuard is the time after which a test that still waits fails. Tests assert nothing else with
-// it.
+// HangGuard is the time after which a hanging test fails. Tests assert nothing else with it.
 const HangGuard = testenv.HangGuard
 
 // root is the root of the repository, relative to each package of tests.

@@ -16,8 +16,7 @@ import (
 // Protocols lists the versions of HTTP that a client can use.
 var Protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
 
-// Client returns a client that uses exactly one version of HTTP with the edge and follows no
-// redirects.
+// Client returns a client that uses exactly one version of HTTP and follows no redirects.
 func (e *Edge) Client(t testing.TB, protocol string) *http.Client {
 	t.Helper()
 	c := &http.Client{Timeout: HangGuard, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -50,8 +50,7 @@ var (
 	requestID = regexp.MustCompile(`^[0-9a-f-]{36}$`)
 )
 
-// WantEdgeHeaders fails the test unless the answer carries the headers of every answer that the
-// edge generates itself.
+// WantEdgeHeaders fails the test unless got has the headers of each answer that the edge generates.
 func WantEdgeHeaders(t testing.TB, got Answer) {
 	t.Helper()
 	WantHeader(t, got, "Content-Type", "application/json; charset=utf-8")

@@ -217,8 +217,7 @@ func (c *Crowd) Stop() {
 	c.group.Wait()
 }
 
-// StopAndVerify ends the crowd and checks that the database holds exactly the sales that were
-// answered 201.
+// StopAndVerify ends the crowd and checks that exactly the sales answered 201 are recorded.
 func (c *Crowd) StopAndVerify(t testing.TB) {
 	t.Helper()
 	c.Stop()

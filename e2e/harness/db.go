@@ -57,8 +57,8 @@ func (d DB) AddKey(key string, scopes ...string) {
 // Sales returns the number of recorded sales.
 func (d DB) Sales() int { d.T.Helper(); return d.Count("SELECT count(*) FROM hoko.sales") }
 
-// KeyID returns the ID under which a key is stored. It does not contain the key, so that a test can
-// search for leaked keys.
+// KeyID returns the ID under which a key is stored. It does not contain the key, which must not
+// leak.
 func KeyID(key string) string {
 	hash := sha256.Sum256([]byte(key))
 	return "key_" + hex.EncodeToString(hash[:4])

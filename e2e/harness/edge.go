@@ -91,7 +91,6 @@ func (e *Edge) Restart(t testing.TB) {
 	e.waitReady(t)
 }
 
-// checkLog fails the test if the log contains a key.
 func (e *Edge) checkLog(t testing.TB) {
 	if key := wholeKey.FindString(e.Log.String()); key != "" {
 		t.Errorf("the log contains the key %s", key)

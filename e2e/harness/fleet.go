@@ -89,8 +89,7 @@ func (f *Fleet) GetLinks(t testing.TB, edge int, authorization string) Answer {
 	return f.Edges[edge].Call(t, f.clients[edge], "GET", "/api/links", "", "Authorization", authorization)
 }
 
-// NewKey creates a key that no edge has seen, with all scopes that the routes require, and enables
-// all workspaces.
+// NewKey creates a key with all required scopes that no edge has seen, and enables all workspaces.
 func (f *Fleet) NewKey(limit KeyLimit) string {
 	f.DB.T.Helper()
 	f.keys++

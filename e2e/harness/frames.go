@@ -38,8 +38,7 @@ func OpenFrames(t testing.TB, e *Edge, settings ...http2.Setting) *Frames {
 	return f
 }
 
-// Fields are header or trailer fields in the order in which they are sent, as alternating names and
-// values.
+// Fields are header or trailer fields in sending order, as alternating names and values.
 type Fields []string
 
 // Encode returns the fields compressed by HPACK. The result is valid until the next call.
@@ -51,8 +50,7 @@ func (f *Frames) Encode(fs Fields) []byte {
 	return f.block.Bytes()
 }
 
-// Request writes a request on a new stream. It ignores write errors: if the edge has closed the
-// connection, reading fails too.
+// Request writes a request on a new stream. It ignores errors: reading then fails too.
 func (f *Frames) Request(head Fields, body string, trailer Fields) {
 	f.Stream = (f.Stream + 1) | 1 // clients use odd IDs
 	f.WriteHeaders(http2.HeadersFrameParam{StreamID: f.Stream, BlockFragment: f.Encode(head), EndHeaders: true, EndStream: body == "" && trailer == nil})
@@ -64,8 +62,7 @@ func (f *Frames) Request(head Fields, body string, trailer Fields) {
 	}
 }
 
-// Aborted is the outcome of a request whose stream or connection the edge closed before it had
-// answered.
+// Aborted is the outcome of a request whose stream or connection the edge closed before its answer.
 const Aborted = "aborted"
 
 // Outcome returns how the last request ended: its status and the site's X-Seen header, or Aborted.

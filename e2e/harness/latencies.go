@@ -20,8 +20,7 @@ func (f Latencies) Percentile(p int) time.Duration {
 	return slices.Sorted(slices.Values(f))[(len(f)*p+99)/100-1]
 }
 
-// Report logs the latencies, and fails the test if they exceed the target. Use it only on a machine
-// without other work.
+// Report prints the latencies and fails the test if they exceed target. The machine must be idle.
 func (f Latencies) Report(t *testing.T, what string, target Target) {
 	t.Helper()
 	f.Print(t, what)

@@ -8,9 +8,9 @@ import (
 	"hoko.to/edge/plugin/postgres/admin"
 )
 
-// A key of the generated form never appears in the log, wherever a client writes it. Any other key
-// does not appear in places that are named like a secret. The harness also checks the logs of all
-// tests for the former.
+// A key of the generated form never appears in the log, wherever a client writes it. Another key
+// does not appear in places that are named like a secret. The harness checks all logs for the
+// former.
 func TestLog_MisplacedKey(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	c := s.Client(t, "HTTP/1.1")

@@ -20,8 +20,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// eavesdropper relays between a client and an edge, and records what the client sends, to replay
-// it.
+// eavesdropper relays between a client and an edge, and records what the client sends.
 type eavesdropper struct {
 	net.PacketConn
 	edge   net.Addr
@@ -64,7 +63,6 @@ func listenUDP(t testing.TB) net.PacketConn {
 	return conn
 }
 
-// pump passes datagrams to take until the connection is closed.
 func pump(conn net.PacketConn, take func([]byte, net.Addr)) {
 	go func() {
 		buffer := make([]byte, 64<<10)
@@ -115,8 +113,7 @@ func (s *tickets) Put(key string, state *tls.ClientSessionState) {
 }
 
 // sellEarly sends a sale in the first packets of a connection, before the handshake if the session
-// allows that. attempt is in the URL, so that the log shows the status. sent is called after the
-// request is written.
+// allows that. attempt marks it in the log, which has the status. sent is called after the request.
 func sellEarly(t testing.TB, e *harness.Edge, address string, sessions tls.ClientSessionCache, attempt string, sent func()) (status string, early bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.HangGuard)

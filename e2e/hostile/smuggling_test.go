@@ -17,9 +17,8 @@ const last = "GET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n
 // hidden is the request that smuggling tries to make the site see.
 const hidden = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-// Bytes that a client may write on an HTTP/1.1 connection. want is the edge's answers until it
-// closes the connection: each status, and what the site saw if it answered. nil accepts any. {n} is
-// the length of hidden.
+// What a client may write on an HTTP/1.1 connection. want is each answer until the edge closes it:
+// the status, and what the site saw if it answered; nil accepts any. {n} is the length of hidden.
 var smuggling = []struct {
 	name, sent string
 	want       []string
@@ -36,8 +35,7 @@ var smuggling = []struct {
 	{"CONNECT with a chunked body", "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\nTransfer-Encoding: chunked\r\n\r\n{x}\r\n" + hidden + "\r\n0\r\n\r\n", nil},
 	{"CONNECT of a path", "CONNECT /api/track/sale HTTP/1.1\r\nHost: localhost\r\nContent-Length: {n}\r\n\r\n" + hidden, []string{"405", "200 GET /last 0"}},
 
-	// Two lengths. By RFC 9112 the coding counts, and what remains is the next request, which the
-	// edge sees as one.
+	// Two lengths. By RFC 9112 the coding counts, and what follows is the next request.
 	{"CL and TE, the coding shorter", "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", []string{"200 POST /a 0", "200 GET /last 0"}},
 	{"TE and CL, the length shorter", "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{x}\r\n" + hidden + "\r\n0\r\n\r\n", []string{"200 POST /a {n}", "200 GET /last 0"}},
 	{"CL 0 and TE", "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n{x}\r\n" + hidden + "\r\n0\r\n\r\n", []string{"200 POST /a {n}", "200 GET /last 0"}},

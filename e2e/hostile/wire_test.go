@@ -139,7 +139,6 @@ func readWireRequest(r *bufio.Reader) (head, seen string, err error) {
 	return head, fmt.Sprintf("%s %s %d", words[0], words[1], body), nil
 }
 
-// readWireHead reads up to and including the empty line.
 func readWireHead(r *bufio.Reader) (string, error) {
 	var head strings.Builder
 	for {
@@ -208,7 +207,6 @@ func wireNumber(text string, base int) (int, error) {
 	return int(n), nil
 }
 
-// wireStack is an edge in front of a wireSite.
 type wireStack struct {
 	*harness.Edge
 	db   harness.DB

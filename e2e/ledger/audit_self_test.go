@@ -66,7 +66,6 @@ func (s *sale) answer(attempt int) string {
 		s.amount, s.currency, s.event, s.metadata(attempt))
 }
 
-// record adds the rows of a sale to the tables.
 func (f *fixture) record(id, saleID string, attempt int) {
 	s := f.sales[id]
 	f.tables.sales = append(f.tables.sales, saleRow{

@@ -31,7 +31,6 @@ type auditor struct {
 	found     []discrepancy
 }
 
-// audit returns all discrepancies.
 func audit(sales []*sale, tables tables) []discrepancy {
 	a := &auditor{
 		sales: map[string]*sale{}, rows: map[string][]saleRow{}, byID: map[string]saleRow{}, remembers: map[[2]string]string{}, tables: tables,
@@ -85,8 +84,7 @@ func (a *auditor) statuses(s *sale) {
 	}
 }
 
-// number checks that a rejected sale is not recorded, a sale answered 201 is recorded once, and any
-// other sale at most once.
+// number checks that a 201 is recorded once, a rejected sale never, and any other at most once.
 func (a *auditor) number(s *sale) {
 	rows := a.rows[s.id]
 	switch {
@@ -230,8 +228,7 @@ func (a *auditor) unknownRows() {
 	}
 }
 
-// customers checks that each customer's fields come from a single sale of that customer, and that
-// each customer has a sale.
+// customers checks that a single sale of a customer explains all its fields.
 func (a *auditor) customers() {
 	versions := map[[2]string]map[string]bool{}
 	for _, row := range a.tables.sales {

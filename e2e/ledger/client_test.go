@@ -69,8 +69,7 @@ func (c *clients) join(count int, tenant *tenant, seed uint64) (leave func()) {
 	return func() { close(gone) }
 }
 
-// stop ends the clients and returns the journal, once the outcome of every sale with an idempotency
-// key is known.
+// stop ends the clients and returns the journal, once no sale with a key has an unknown outcome.
 func (c *clients) stop() []*sale {
 	if !c.hasStopped() {
 		close(c.stopping)
@@ -101,7 +100,6 @@ func (c *client) run() {
 	}
 }
 
-// compose returns a random new sale.
 func (c *client) compose() *sale {
 	s := c.newSale()
 	switch n := c.rand.IntN(100); {
@@ -150,9 +148,8 @@ func (c *clients) enter(s *sale) {
 	c.sales = append(c.sales, s)
 }
 
-// pursue sends a sale until its outcome is known, or until the client may give up because nothing
-// can be recorded. Without an idempotency key it resends the sale only if it certainly was not
-// recorded.
+// pursue sends a sale until its outcome is known, or the client gives up on one that is not
+// recorded. Without an idempotency key it resends the sale only if it certainly was not recorded.
 func (c *client) pursue(s *sale) {
 	for guard := time.Now().Add(3 * harness.HangGuard); time.Now().Before(guard) && !c.lost.Load(); {
 		if s.key != "" && s.fate == toBeRecorded && c.rand.IntN(10) == 0 {
@@ -171,7 +168,6 @@ func (c *client) pursue(s *sale) {
 	}
 }
 
-// sendTwice sends a sale through two edges at the same time.
 func (c *client) sendTwice(s *sale) {
 	var both sync.WaitGroup
 	for range 2 {

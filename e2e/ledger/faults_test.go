@@ -12,7 +12,6 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// allFaults are the faults that the ledger test injects.
 var allFaults = []fault{
 	{on: "edge", name: "kill -9", max: time.Second, inject: killEdge},
 	{on: "edge", name: "SIGTERM", max: time.Second, inject: terminateEdge},
@@ -134,8 +133,7 @@ func demoteRedis(w *world, _ *edge, _ *rand.Rand) fix {
 	return func() { harness.RedisDo(w.t, w.control, "REPLICAOF", "NO", "ONE") }
 }
 
-// relayFault returns a fault of the relays to Postgres or Redis: those of one edge, or of all
-// edges.
+// relayFault returns a fault of one edge's relays, or of all edges', to Postgres or Redis.
 func relayFault(of func(*edge) []*relay.Relay, inject func(*relay.Relay, relay.Direction), ways ...relay.Direction) func(*world, *edge, *rand.Rand) fix {
 	return func(w *world, e *edge, r *rand.Rand) fix {
 		edges := []*edge{e}

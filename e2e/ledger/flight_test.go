@@ -17,7 +17,6 @@ import (
 // patience is the time after which a client hangs up. It is longer than the edges' sale timeout.
 const patience = 10 * time.Second
 
-// flight is an attempt in flight.
 type flight struct {
 	*clients
 	sale     *sale
@@ -45,7 +44,6 @@ func (c *client) flight(s *sale) *flight {
 	return f
 }
 
-// run sends the attempt and records its answer.
 func (f *flight) run() {
 	ctx, cancel := context.WithTimeout(context.Background(), f.hangsUp)
 	defer cancel()
@@ -133,7 +131,6 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	}
 }
 
-// flights are the attempts in flight.
 type flights struct {
 	mu     sync.Mutex
 	next   int

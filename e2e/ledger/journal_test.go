@@ -58,7 +58,6 @@ type attempt struct {
 	wait        time.Duration // Retry-After
 }
 
-// begin adds an attempt to the journal before it is sent.
 func (s *sale) begin(edge, protocol string) (a *attempt, body string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +66,6 @@ func (s *sale) begin(edge, protocol string) (a *attempt, body string) {
 	return a, s.request(len(s.attempts) - 1)
 }
 
-// end records the outcome of an attempt.
 func (s *sale) end(a *attempt, answer func(*attempt)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,8 +73,7 @@ func (s *sale) end(a *attempt, answer func(*attempt)) {
 	a.end = time.Now()
 }
 
-// metadata returns the metadata of an attempt. Attempts with an idempotency key send the same
-// metadata; others name the attempt.
+// metadata differs between attempts only if the sale has no idempotency key.
 func (s *sale) metadata(attempt int) string {
 	if s.key != "" {
 		attempt = 0

@@ -15,8 +15,7 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// killCommitting kills a backend that is flushing its commit or waiting for the standby. The whole
-// server then restarts.
+// killCommitting kills a backend during its commit. The whole server then restarts.
 func killCommitting(w *world, _ *edge, _ *rand.Rand) fix {
 	d := w.connect("postgres")
 	defer d.Conn.Close(context.Background())
@@ -63,7 +62,6 @@ func stopBackend(w *world, _ *edge, _ *rand.Rand) fix {
 	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) } // it may have ended after its edge gave up
 }
 
-// freezePostgres stops the primary and all its backends.
 func freezePostgres(w *world, _ *edge, _ *rand.Rand) fix {
 	return w.pair.Primary().Freeze(w.t)
 }

@@ -7,19 +7,16 @@ import (
 	"time"
 )
 
-// fault is something that the test can break.
 type fault struct {
 	on, name  string
 	min, max  time.Duration // duration
 	exclusive bool          // injected only while no other fault is active
-	// inject starts the fault and returns a function that ends it, or nil. e is an edge with sales
-	// in flight.
+	// inject starts the fault and returns its end, or nil. e is an edge with sales in flight.
 	inject func(w *world, e *edge, r *rand.Rand) (fix func())
 }
 
 func (f *fault) String() string { return f.on + ": " + f.name }
 
-// step is a fault in a schedule.
 type step struct {
 	*fault
 	after    int // sales to be recorded before it
@@ -56,14 +53,12 @@ func newSchedule(seed uint64, count int, only string) []step {
 	return steps[:min(count, len(steps))]
 }
 
-// run executes a schedule.
 type run struct {
 	w          *world
 	active     []activeFault
 	injections []injection
 }
 
-// injection is an injected fault.
 type injection struct {
 	*fault
 	edge       string
@@ -89,8 +84,7 @@ type activeFault struct {
 	fix      func()
 }
 
-// run injects the steps in order. Faults of the same part never overlap, so that the servers always
-// recover.
+// run injects the steps in order. Faults of the same part never overlap, so that it recovers.
 func (r *run) run(steps []step) {
 	for _, step := range steps {
 		r.fixUntil(func(f activeFault) bool { return f.on == step.on || step.exclusive })
@@ -118,7 +112,6 @@ func (r *run) inject(step step) {
 	}
 }
 
-// awaitSales waits until count more sales are recorded.
 func (r *run) awaitSales(count int) {
 	from := r.w.clients.recorded.Load()
 	r.w.until(fmt.Sprintf("%d more sales are recorded", count), func() bool {

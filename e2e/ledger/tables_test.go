@@ -24,7 +24,6 @@ type customerRow struct{ id, workspace, external, name, email, avatar string }
 
 type keyRow struct{ workspace, key, saleID string }
 
-// readTables reads the tables.
 func readTables(d harness.DB) (tables tables) {
 	d.T.Helper()
 	read(d, &tables.sales, `SELECT s.id::text, s.workspace_id, coalesce(c.external_id, ''), s.customer_id, coalesce(s.click_id, ''), s.link_id, coalesce(s.lead_id, ''),

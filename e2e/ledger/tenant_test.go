@@ -63,7 +63,6 @@ func (n *tenant) byLatestLead(customer string) source {
 	return source{attribution: "latest-lead", clickID: n.click("mail"), leadID: n.lead("trial", customer)}
 }
 
-// seed inserts the rows of a tenant.
 func (n *tenant) seed(t testing.TB, d harness.DB) {
 	t.Helper()
 	d.Exec("INSERT INTO hoko.workspaces (id, name) VALUES ($1, $1)", n.workspace)

@@ -23,7 +23,6 @@ const (
 	edgePassword = "sold"
 )
 
-// world is the edges, their servers and their clients.
 type world struct {
 	t       *testing.T
 	pair    *testenv.Pair
@@ -81,7 +80,6 @@ func (w *world) connect(database string) harness.DB {
 	return harness.Connect(w.t, w.pair.Primary().DSN(database))
 }
 
-// onPrimary runs one statement on the primary.
 func (w *world) onPrimary(sql string, args ...any) {
 	w.t.Helper()
 	d := w.connect("hoko")
@@ -152,7 +150,6 @@ func (e *edge) settings(config string) string {
 	).Replace(config)
 }
 
-// until polls until holds reports true.
 func (w *world) until(what string, holds func() bool) {
 	w.t.Helper()
 	testenv.Until(w.t, what, holds)

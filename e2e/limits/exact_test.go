@@ -24,8 +24,7 @@ func limitIsExact(t *testing.T, redisURL string) {
 	t.Run("after retryAfter", func(t *testing.T) { admitsAfterRetryAfter(t, f) })
 }
 
-// While nothing is refilled, each request of the burst is admitted exactly once, and denials are
-// free.
+// While nothing is refilled, each request of the burst is admitted once and denials are free.
 func admitsItsBurst(t *testing.T, f *harness.Fleet) {
 	const burst = 60
 	started := time.Now()
@@ -126,8 +125,7 @@ func checkExact(calls []harness.Call, burst, rate float64) error {
 	return nil
 }
 
-// Buckets of several sizes. Each has one client, which goes from edge to edge and sometimes asks
-// too often.
+// Buckets of several sizes, each with one client that changes edges and sometimes asks too often.
 func admitsAfterRetryAfter(t *testing.T, f *harness.Fleet) {
 	limits := []harness.KeyLimit{
 		harness.PerKey(1, "1 second", 1), harness.PerKey(2, "3 seconds", 1), harness.PerKey(1, "2 seconds", 2), harness.PerKey(3, "10 seconds", 3),

@@ -14,8 +14,7 @@ var (
 	limitsFigures = flag.Bool("limits.figures", false, "print how long changes took, and fail if they exceed docs/measurements.md")
 )
 
-// Clients that are denied for hours are admitted as soon as their limit is raised, although each
-// edge remembers the denial.
+// Clients that are denied for hours are admitted as soon as their limit is raised.
 func TestRaisedLimit_TakesEffect(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	f.UntilListening(t, true)

@@ -26,8 +26,7 @@ func isHTTP1(c *http.Client) bool {
 }
 
 // load makes clients of each protocol send sales and page requests until stop, which returns the
-// number of sales answered 201. Any other answer fails the test. A receive from sale returns after
-// the next answered sale.
+// number of 201s. Any error fails the test. A receive from sale returns after the next sale.
 func load(t *testing.T, s *harness.Stack, clients int) (sale <-chan struct{}, stop func() int64) {
 	var (
 		done   atomic.Bool
@@ -73,8 +72,7 @@ func sellAndBrowse(s *harness.Stack, c *http.Client, sold *atomic.Int64) error {
 	return retry(c, page, 200)
 }
 
-// retry sends a request, and sends it again after an error of a server shutdown that clients must
-// handle.
+// retry sends a request, and repeats it after an error of a shutdown that clients must handle.
 func retry(c *http.Client, request func() (*http.Request, error), status int, headers ...string) error {
 	for guard := time.Now().Add(harness.HangGuard); ; {
 		req, err := request()

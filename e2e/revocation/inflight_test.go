@@ -10,16 +10,14 @@ import (
 	"hoko.to/edge/plugin/apikey"
 )
 
-// hold blocks lookups of keys. After begin, a lookup that an edge starts returns only after
-// release.
+// hold blocks key lookups. After begin, a lookup returns only after release.
 type hold struct {
 	begin            func(t *testing.T)
 	revokeAndDeliver func(t *testing.T, f *harness.Fleet, key string)
 	release          func(t *testing.T)
 }
 
-// A lookup that is in flight when its key is revoked may have read the old state. No call may be
-// admitted with its result.
+// A lookup in flight may have read the key before its revocation. It must admit no call.
 func TestRevocation_OvertakesLookupsInFlight(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	f.UntilListening(t, true)

@@ -37,8 +37,7 @@ func TestRevocation_WhileTheListenerIsDown(t *testing.T) {
 	c.StopAndVerify(t)
 }
 
-// terminated ends the listeners' sessions in Postgres, which takes effect while the revocation
-// commits.
+// terminated ends the listeners' sessions, which takes effect while the revocation commits.
 func terminated(t *testing.T, f *harness.Fleet) func() func() {
 	return func() func() {
 		f.UntilListening(t, true)
@@ -50,8 +49,7 @@ func terminated(t *testing.T, f *harness.Fleet) func() func() {
 	}
 }
 
-// connecting makes every edge reconnect and wait for the server's greeting, so that it listens only
-// after the commit.
+// connecting makes every edge reconnect, but listen only after the commit.
 func connecting(t *testing.T, f *harness.Fleet) func() func() {
 	return func() func() {
 		f.UntilListening(t, true)

@@ -18,8 +18,7 @@ var (
 	revocationFigures = flag.Bool("revocation.figures", false, "print how long revocations took, and fail if they exceed docs/measurements.md")
 )
 
-// revocation is a statement that takes access from a key, and the answers that its callers then
-// get.
+// revocation is a statement that takes access from a key, and the answers that follow.
 type revocation struct {
 	name, sql     string
 	status        int
@@ -57,8 +56,8 @@ func TestRevocation_ReachesEveryEdgeUnderLoad(t *testing.T) {
 func undisturbed() (after func()) { return func() {} }
 
 // revoke gives the crowd a new key, revokes it once every caller has been admitted, and waits until
-// every caller is rejected. during runs just before the revocation, and the function it returns
-// just after. The result is by edge.
+// every caller is rejected. during runs just before the revocation, its result just after. The lags
+// are by edge.
 func revoke(t *testing.T, f *harness.Fleet, c *harness.Crowd, r revocation, during func() (after func())) []lag {
 	t.Helper()
 	key := f.NewKey(harness.Unlimited)
@@ -83,9 +82,8 @@ func revoke(t *testing.T, f *harness.Fleet, c *harness.Crowd, r revocation, duri
 	return took
 }
 
-// checkCalls checks one edge's calls with a key that was revoked between began and committed. The
-// edge may first reject the key after began, and from then on must always reject it. The result is
-// the lag of the revocation.
+// checkCalls checks one edge's calls with a key that was revoked between began and committed: the
+// edge never rejects it before began and never admits it after the first rejection.
 func checkCalls(calls []harness.Call, began, committed time.Time, rejection int) (last lag, err error) {
 	var rejected time.Time // the earliest answer
 	for _, one := range calls {
