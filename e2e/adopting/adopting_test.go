@@ -90,7 +90,7 @@ func startAdopted(t testing.TB, edit func(string) string) (*harness.Stack, adopt
 	a, dsn, site := readAdoption(t), testenv.Database(t), harness.StartSite(t, nil)
 	d := a.apply(t, dsn, edit)
 	e := harness.Start(t, harness.Settings{DatabaseURL: dsn + "&role=hoko_edge", RedisURL: testenv.Redis(t), Upstream: site.Upstream(),
-		Edit: harness.Replace("ttl 60s", "ttl 1h")}) // so that only a notification triggers another lookup of a cached key
+		Edit: harness.Replace("ttl 60s", "ttl 1h")}) // only notifications trigger lookups
 	return &harness.Stack{Edge: e, DB: d, Site: site, DSN: dsn}, a
 }
 

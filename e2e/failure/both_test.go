@@ -34,7 +34,7 @@ func TestPostgresAndRedisOutage_ServesSiteAndHeals(t *testing.T) {
 	limits.Start(t)
 	s.logs("redis answers again")
 	d := harness.Connect(t, dsn)
-	d.Exec("UPDATE hoko.api_keys SET rate_limit = 100000 WHERE id = $1", harness.KeyID(harness.FullKey)) // so that all sales can be sent again
+	d.Exec("UPDATE hoko.api_keys SET rate_limit = 100000 WHERE id = $1", harness.KeyID(harness.FullKey))
 	s.until("the new limit holds", func() bool { return s.ask(1).Header.Get("X-RateLimit-Limit") == "100000" })
 	s.verify(d, answers)
 }

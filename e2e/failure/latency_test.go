@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	failureFigures = flag.Bool("failure.figures", false, "print the latency that an outage of Redis adds, and fail if it exceeds docs/measurements.md")
+	failureFigures = flag.Bool("failure.figures", false, "print added latencies, and fail if they exceed docs/measurements.md")
 	failureRounds  = flag.Int("failure.rounds", 1, "number of outages of each kind")
 )
 

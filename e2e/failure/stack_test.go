@@ -155,7 +155,7 @@ func (s *outageStack) verify(d harness.DB, answers asked) {
 	}
 	for amount, status := range answers {
 		if got := s.ask(amount); got.StatusCode != 201 {
-			s.t.Errorf("a sale that was answered %d is answered %d %s when sent again", status, got.StatusCode, got.Text)
+			s.t.Errorf("a sale that was answered %d, sent again: %d %s", status, got.StatusCode, got.Text)
 		}
 		if n := d.Count(rows, amount); n != 1 {
 			s.t.Errorf("a sale that was answered %d and sent again is recorded %d times", status, n)

@@ -20,7 +20,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-var guessedKeys = flag.Int("hostile.keys", 10_000, "number of random keys to try, first from one address, then from many")
+var guessedKeys = flag.Int("hostile.keys", 10_000, "random keys to try from one address, and again from many")
 
 func clientFrom(t testing.TB, e *harness.Edge, address string) *http.Client {
 	t.Helper()

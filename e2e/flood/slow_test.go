@@ -52,7 +52,7 @@ func drip(t *testing.T, conn net.Conn) {
 			}
 			return
 		case <-tick.C:
-			conn.Write([]byte{more[i%len(more)]}) // fails after the edge has closed the connection, which the reader notices
+			conn.Write([]byte{more[i%len(more)]}) // the reader notices a closed connection
 		}
 	}
 }

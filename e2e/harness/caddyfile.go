@@ -18,13 +18,14 @@ func (e *Edge) CaddyfilePath() string { return filepath.Join(e.Dir, "Caddyfile")
 // edit is nil. An edit that changes nothing fails the test.
 func (e *Edge) WriteCaddyfile(t testing.TB, edit func(string) string) {
 	t.Helper()
-	head := fmt.Sprintf("{\n\thttp_port %d\n\tadmin unix/%s\n\tskip_install_trust\n\tlocal_certs\n\tpersist_config off\n", e.HTTPPort, e.Admin)
+	const globals = "{\n\thttp_port %d\n\tadmin unix/%s\n\tskip_install_trust\n\tlocal_certs\n\tpersist_config off\n"
+	head := fmt.Sprintf(globals, e.HTTPPort, e.Admin)
 	if !e.settings.Plain {
 		head += fmt.Sprintf("\thttps_port %d\n", e.Port)
 	}
 	config := strings.Replace(ReadRoot(t, cmp.Or(e.settings.Caddyfile, "Caddyfile")), "{\n", head, 1)
 	// On a busy machine, Redis may take longer than the shipped timeout.
-	config = strings.Replace(config, "redis {env.REDIS_URL}\n", "redis {env.REDIS_URL} {\n\t\t\ttimeout 10s\n\t\t}\n", 1)
+	config = strings.Replace(config, "{env.REDIS_URL}\n", "{env.REDIS_URL} {\n\t\t\ttimeout 10s\n\t\t}\n", 1)
 	if edit != nil {
 		changed := edit(config)
 		if changed == config {

@@ -19,10 +19,12 @@ var Protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
 // Client returns a client that uses exactly one version of HTTP and follows no redirects.
 func (e *Edge) Client(t testing.TB, protocol string) *http.Client {
 	t.Helper()
-	c := &http.Client{Timeout: HangGuard, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	last := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c := &http.Client{Timeout: HangGuard, CheckRedirect: last}
 	switch protocol {
 	case "HTTP/1.1":
-		c.Transport = &http.Transport{TLSClientConfig: e.TLS(t), TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}
+		noUpgrade := map[string]func(string, *tls.Conn) http.RoundTripper{}
+		c.Transport = &http.Transport{TLSClientConfig: e.TLS(t), TLSNextProto: noUpgrade}
 	case "HTTP/2.0":
 		c.Transport = &http.Transport{TLSClientConfig: e.TLS(t), ForceAttemptHTTP2: true}
 	case "HTTP/3.0":
@@ -76,7 +78,8 @@ func send(c *http.Client, req *http.Request) (Answer, error) {
 // Sell posts a sale with FullKey. headers alternates names and values.
 func (e *Edge) Sell(t testing.TB, c *http.Client, body string, headers ...string) Answer {
 	t.Helper()
-	return e.Call(t, c, "POST", "/api/track/sale", body, append([]string{"Authorization", "Bearer " + FullKey}, headers...)...)
+	headers = append([]string{"Authorization", "Bearer " + FullKey}, headers...)
+	return e.Call(t, c, "POST", "/api/track/sale", body, headers...)
 }
 
 // Dial opens a raw HTTP/1.1 connection.

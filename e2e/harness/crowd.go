@@ -42,7 +42,8 @@ func (c Call) Denied() bool { return c.Status == 429 }
 // String returns the call's status, edge and times.
 func (c Call) String() string {
 	const clock = "15:04:05.000000"
-	return fmt.Sprintf("%d by edge %d, sent %s, answered %s", c.Status, c.edge, c.Sent.Format(clock), c.Answered.Format(clock))
+	return fmt.Sprintf("%d by edge %d, sent %s, answered %s",
+		c.Status, c.edge, c.Sent.Format(clock), c.Answered.Format(clock))
 }
 
 // callersOfAnEdge lists the clients of each edge: both routes over HTTP/1.1 and HTTP/2.
@@ -56,7 +57,8 @@ var callersOfAnEdge = []struct{ protocol, method, path, body string }{
 // StartCrowd starts a crowd that calls until Stop or the end of the test.
 func (f *Fleet) StartCrowd(t testing.TB, key string) *Crowd {
 	t.Helper()
-	c := &Crowd{fleet: f, key: key, changed: make(chan struct{}, 1), calls: make([][]Call, len(f.Edges)*len(callersOfAnEdge))}
+	calls := make([][]Call, len(f.Edges)*len(callersOfAnEdge))
+	c := &Crowd{fleet: f, key: key, changed: make(chan struct{}, 1), calls: calls}
 	n := 0
 	for edge, e := range f.Edges {
 		for _, as := range callersOfAnEdge {
@@ -77,7 +79,7 @@ func (f *Fleet) StartCrowd(t testing.TB, key string) *Crowd {
 }
 
 // callUntilStopped calls until the crowd stops or a request fails.
-func (c *Crowd) callUntilStopped(caller, edge int, client *http.Client, request func(key string) (*http.Request, error)) {
+func (c *Crowd) callUntilStopped(caller, edge int, client *http.Client, request func(string) (*http.Request, error)) {
 	for {
 		c.mu.Lock()
 		key, over := c.key, c.stopped || c.failure != nil

@@ -20,9 +20,12 @@ INSERT INTO hoko.workspaces (id, name) VALUES ('ws_1', 'One'), ('ws_2', 'Two');
 INSERT INTO hoko.links (id, workspace_id, url, short_url, collection_id, partner_id, tenant_id, external_id, created_at)
 VALUES ('link_xyz', 'ws_1', 'https://example.com', 'https://hoko.to/abc123', '550e8400-e29b-41d4-a716-446655440000',
         'partner_123', 'tenant_456', 'ext_789', '2024-01-01T00:00:00Z'),
-       ('link_two', 'ws_2', 'https://example.org', 'https://hoko.to/two', NULL, NULL, NULL, NULL, '2024-01-01T00:00:00Z');
-INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('click_abc123', 'ws_1', 'link_xyz'), ('click_two', 'ws_2', 'link_two');
-INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES ('customer_123', 'ws_1', 'customer_123', 'John Doe');
+       ('link_two', 'ws_2', 'https://example.org', 'https://hoko.to/two',
+        NULL, NULL, NULL, NULL, '2024-01-01T00:00:00Z');
+INSERT INTO hoko.clicks (id, workspace_id, link_id)
+VALUES ('click_abc123', 'ws_1', 'link_xyz'), ('click_two', 'ws_2', 'link_two');
+INSERT INTO hoko.customers (id, workspace_id, external_id, name)
+VALUES ('customer_123', 'ws_1', 'customer_123', 'John Doe');
 INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_name)
 VALUES ('lead_1', 'ws_1', 'customer_123', 'click_abc123', 'link_xyz', 'Sign up');
 `

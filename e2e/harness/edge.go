@@ -51,13 +51,15 @@ func Start(t testing.TB, s Settings) *Edge {
 // launch is Start without waiting for the edge to be ready.
 func launch(t testing.TB, s Settings) *Edge {
 	t.Helper()
-	e := &Edge{Port: testenv.FreePort(t), HTTPPort: testenv.FreePort(t), Host: cmp.Or(s.Host, "localhost"), Dir: testenv.ShortDir(t), settings: s}
+	e := &Edge{Host: cmp.Or(s.Host, "localhost"), Dir: testenv.ShortDir(t), settings: s}
+	e.Port, e.HTTPPort = testenv.FreePort(t), testenv.FreePort(t)
 	address := e.Host
 	if s.Plain {
 		address = fmt.Sprintf("http://%s:%d", e.Host, e.Port)
 	}
 	e.Admin = filepath.Join(e.Dir, "admin.sock")
-	e.env = append(os.Environ(), "DATABASE_URL="+s.DatabaseURL, "REDIS_URL="+s.RedisURL, "UPSTREAM="+s.Upstream, "SITE_ADDRESS="+address, fmt.Sprint("PORT=", e.Port),
+	e.env = append(os.Environ(), "DATABASE_URL="+s.DatabaseURL, "REDIS_URL="+s.RedisURL, "UPSTREAM="+s.Upstream,
+		"SITE_ADDRESS="+address, fmt.Sprint("PORT=", e.Port),
 		"HOME="+e.Dir, "XDG_DATA_HOME="+e.Dir, "XDG_CONFIG_HOME="+e.Dir)
 	e.env = append(e.env, s.Env...)
 	e.WriteCaddyfile(t, s.Edit)
@@ -107,7 +109,8 @@ func (e *Edge) waitReady(t testing.TB) {
 		DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	} = new(net.Dialer)
 	if !e.settings.Plain {
-		dialer = &tls.Dialer{Config: &tls.Config{ServerName: e.Host, InsecureSkipVerify: true}} // later requests check the certificate
+		// Later requests verify the certificate.
+		dialer = &tls.Dialer{Config: &tls.Config{ServerName: e.Host, InsecureSkipVerify: true}}
 	}
 	testenv.Until(t, "the edge is ready", func() bool {
 		conn, err := dialer.DialContext(t.Context(), "tcp", e.Address())
@@ -138,7 +141,8 @@ func (e *Edge) Caddy(t testing.TB, args ...string) (string, error) {
 // Reload runs `caddy reload` for the edge's Caddyfile.
 func (e *Edge) Reload(t testing.TB) {
 	t.Helper()
-	if out, err := e.Caddy(t, "reload", "--config", e.CaddyfilePath(), "--address", "unix/"+e.Admin, "--force"); err != nil {
+	out, err := e.Caddy(t, "reload", "--config", e.CaddyfilePath(), "--address", "unix/"+e.Admin, "--force")
+	if err != nil {
 		t.Fatalf("reload: %v\n%s", err, out)
 	}
 }

@@ -49,13 +49,15 @@ func StartFleet(t testing.TB, redisURL string) *Fleet {
 	}
 	f := &Fleet{DB: Seed(t, dsn), DSN: dsn, Relay: between}
 	edit := strings.NewReplacer(
-		"postgres {env.DATABASE_URL}\n", "postgres {env.DATABASE_URL} {\n\t\t\tlisten_dsn \""+through+"&application_name="+ListenerName+"\"\n\t\t}\n",
+		"{env.DATABASE_URL}\n",
+		"{env.DATABASE_URL} {\n\t\t\tlisten_dsn \""+through+"&application_name="+ListenerName+"\"\n\t\t}\n",
 		"\t\ttrack_sale @sale\n", "\t\ttrack_sale @sale\n"+linksRoute,
 		"\tlog\n", "", // no access log of 100,000 requests
 	).Replace
 	for i := range fleetSize {
 		named := fmt.Sprintf("%s&application_name=edge-%d", dsn, i)
-		f.Edges = append(f.Edges, launch(t, Settings{DatabaseURL: named, RedisURL: redisURL, Upstream: site.Upstream(), Edit: edit}))
+		settings := Settings{DatabaseURL: named, RedisURL: redisURL, Upstream: site.Upstream(), Edit: edit}
+		f.Edges = append(f.Edges, launch(t, settings))
 	}
 	for _, e := range f.Edges { // all start concurrently
 		e.waitReady(t)
@@ -97,7 +99,8 @@ func (f *Fleet) NewKey(limit KeyLimit) string {
 	hash := sha256.Sum256([]byte(key))
 	f.DB.Exec("UPDATE hoko.workspaces SET disabled_at = NULL WHERE disabled_at IS NOT NULL")
 	f.DB.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, key_hash, scopes, rate_limit, rate_period, rate_burst)
-		VALUES ($1, 'ws_1', $2, '{conversionsWrite,linksRead}', nullif($3::int, 0), nullif($4, '')::interval, nullif($5::int, 0))`,
+		VALUES ($1, 'ws_1', $2, '{conversionsWrite,linksRead}',
+			nullif($3::int, 0), nullif($4, '')::interval, nullif($5::int, 0))`,
 		KeyID(key), hash[:], limit.Rate, limit.Period, limit.Burst)
 	return key
 }

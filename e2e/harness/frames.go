@@ -53,12 +53,17 @@ func (f *Frames) Encode(fs Fields) []byte {
 // Request writes a request on a new stream. It ignores errors: reading then fails too.
 func (f *Frames) Request(head Fields, body string, trailer Fields) {
 	f.Stream = (f.Stream + 1) | 1 // clients use odd IDs
-	f.WriteHeaders(http2.HeadersFrameParam{StreamID: f.Stream, BlockFragment: f.Encode(head), EndHeaders: true, EndStream: body == "" && trailer == nil})
+	write := func(fields Fields, end bool) {
+		f.WriteHeaders(http2.HeadersFrameParam{
+			StreamID: f.Stream, BlockFragment: f.Encode(fields), EndHeaders: true, EndStream: end,
+		})
+	}
+	write(head, body == "" && trailer == nil)
 	if body != "" {
 		f.WriteData(f.Stream, trailer == nil, []byte(body))
 	}
 	if trailer != nil {
-		f.WriteHeaders(http2.HeadersFrameParam{StreamID: f.Stream, BlockFragment: f.Encode(trailer), EndHeaders: true, EndStream: true})
+		write(trailer, true)
 	}
 }
 

@@ -50,7 +50,7 @@ func startClients(edges []*edge, seed uint64) *clients {
 	for i := range clientCount {
 		c := &client{clients: clients, name: fmt.Sprint("c", i), orders: fmt.Sprint("order ", i), tenant: tenants[0], rand: rand.New(rand.NewPCG(seed, uint64(i)+1))}
 		if i < scarceClients {
-			c.tenant, c.orders = tenants[1], fmt.Sprint("order ", i+scarceClients) // the same keys as a client of the other tenant
+			c.tenant, c.orders = tenants[1], fmt.Sprint("order ", i+scarceClients) // keys of the other tenant too
 		}
 		clients.group.Go(c.run)
 	}

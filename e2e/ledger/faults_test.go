@@ -13,50 +13,63 @@ import (
 )
 
 var allFaults = []fault{
-	{on: "edge", name: "kill -9", max: time.Second, inject: killEdge},
-	{on: "edge", name: "SIGTERM", max: time.Second, inject: terminateEdge},
-	{on: "edge", name: "caddy stop", max: time.Second, inject: stopEdge},
+	{on: "edge", name: "kill -9", max: sec, inject: killEdge},
+	{on: "edge", name: "SIGTERM", max: sec, inject: terminateEdge},
+	{on: "edge", name: "caddy stop", max: sec, inject: stopEdge},
 	{on: "edge", name: "reload", inject: reloadEdge},
 	{on: "edge", name: "reload with another DSN", inject: reloadEdgeElsewhere},
 
 	{on: "Postgres", name: "kill -9 of a backend that commits", exclusive: true, inject: killCommitting},
-	{on: "Postgres", name: "immediate shutdown", max: time.Second, inject: crashPostgres},
+	{on: "Postgres", name: "immediate shutdown", max: sec, inject: crashPostgres},
 	{on: "Postgres", name: "every connection terminated", inject: terminateConnections},
-	{on: "Postgres", name: "a hot customer locked", min: 100 * time.Millisecond, max: 4 * time.Second, inject: lockHotCustomer},
-	{on: "Postgres", name: "a backend stopped", min: 100 * time.Millisecond, max: 4 * time.Second, exclusive: true, inject: stopBackend},
-	{on: "Postgres", name: "the table of sales locked", min: 100 * time.Millisecond, max: 4 * time.Second, inject: lockSales},
-	{on: "Postgres", name: "every link locked", min: 100 * time.Millisecond, max: 4 * time.Second, inject: lockLinks},
-	{on: "Postgres", name: "frozen", min: 100 * time.Millisecond, max: 4 * time.Second, inject: freezePostgres},
-	{on: "Postgres", name: "slow commits and a crowd of clients", min: time.Second, max: 4 * time.Second, inject: overload},
-	{on: "Postgres", name: "no connection left", min: 100 * time.Millisecond, max: 2 * time.Second, inject: fillConnections},
-	{on: "Postgres", name: "failover", max: 2 * time.Second, inject: failOver},
-	{on: "Postgres", name: "failover to a standby that lags", max: 2 * time.Second, exclusive: true, inject: failOverLagging},
-	{on: "Postgres", name: "the standby is mute", max: 5 * time.Second, inject: muteStandby},
+	{on: "Postgres", name: "a hot customer locked", min: 100 * ms, max: 4 * sec, inject: lockHotCustomer},
+	{on: "Postgres", name: "a backend stopped", min: 100 * ms, max: 4 * sec, exclusive: true, inject: stopBackend},
+	{on: "Postgres", name: "the table of sales locked", min: 100 * ms, max: 4 * sec, inject: lockSales},
+	{on: "Postgres", name: "every link locked", min: 100 * ms, max: 4 * sec, inject: lockLinks},
+	{on: "Postgres", name: "frozen", min: 100 * ms, max: 4 * sec, inject: freezePostgres},
+	{on: "Postgres", name: "slow commits and a crowd of clients", min: sec, max: 4 * sec, inject: overload},
+	{on: "Postgres", name: "no connection left", min: 100 * ms, max: 2 * sec, inject: fillConnections},
+	{on: "Postgres", name: "failover", max: 2 * sec, inject: failOver},
+	{on: "Postgres", name: "failover to a standby that lags", max: 2 * sec, exclusive: true, inject: failOverLagging},
+	{on: "Postgres", name: "the standby is mute", max: 5 * sec, inject: muteStandby},
 
-	{on: "Redis", name: "kill -9", max: time.Second, inject: killRedis},
-	{on: "Redis", name: "SIGSTOP", min: 50 * time.Millisecond, max: 2 * time.Second, inject: stopRedis},
+	{on: "Redis", name: "kill -9", max: sec, inject: killRedis},
+	{on: "Redis", name: "SIGSTOP", min: 50 * ms, max: 2 * sec, inject: stopRedis},
 	{on: "Redis", name: "restarted empty", inject: emptyRedis},
 	{on: "Redis", name: "SCRIPT FLUSH", inject: flushScripts},
-	{on: "Redis", name: "-OOM", min: 50 * time.Millisecond, max: 2 * time.Second, inject: fillRedis},
-	{on: "Redis", name: "-READONLY", min: 50 * time.Millisecond, max: 2 * time.Second, inject: demoteRedis},
-	{on: "Redis", name: "latency", min: 50 * time.Millisecond, max: 2 * time.Second,
-		inject: relayFault(toRedis, late(60*time.Millisecond, 50*time.Millisecond), relay.ToServer, relay.ToClient)},
-	{on: "Redis", name: "resets", min: 50 * time.Millisecond, max: 2 * time.Second, inject: relayFault(toRedis, reset, relay.ToClient)},
-	{on: "Redis", name: "half-open connections", min: 50 * time.Millisecond, max: 2 * time.Second, inject: relayFault(toRedis, (*relay.Relay).Drop, relay.ToServer, relay.ToClient)},
+	{on: "Redis", name: "-OOM", min: 50 * ms, max: 2 * sec, inject: fillRedis},
+	{on: "Redis", name: "-READONLY", min: 50 * ms, max: 2 * sec, inject: demoteRedis},
+	{on: "Redis", name: "latency", min: 50 * ms, max: 2 * sec,
+		inject: relayFault(toRedis, late(60*ms, 50*ms), relay.ToServer, relay.ToClient)},
+	{on: "Redis", name: "resets", min: 50 * ms, max: 2 * sec, inject: relayFault(toRedis, reset, relay.ToClient)},
+	{on: "Redis", name: "half-open connections", min: 50 * ms, max: 2 * sec,
+		inject: relayFault(toRedis, drop, relay.ToServer, relay.ToClient)},
 
 	{on: "clients", name: "hang up before the answer", inject: hangUp},
-	{on: "clients", name: "send slowly", min: 100 * time.Millisecond, max: 2 * time.Second, inject: sendSlowly},
+	{on: "clients", name: "send slowly", min: 100 * ms, max: 2 * sec, inject: sendSlowly},
 
-	{on: "network", name: "Postgres cut after the statement was sent", max: time.Second, inject: relayFault(toPostgres, cutAfter(0), relay.ToClient)},
-	{on: "network", name: "Postgres cut within the statement", max: time.Second, inject: relayFault(toPostgres, cutAfter(1500), relay.ToServer)},
-	{on: "network", name: "Postgres far away", min: 50 * time.Millisecond, max: 2 * time.Second, inject: relayFault(toPostgres, late(80*time.Millisecond, 70*time.Millisecond), relay.ToClient)},
-	{on: "network", name: "Postgres resets", min: 50 * time.Millisecond, max: time.Second, inject: relayFault(toPostgres, reset, relay.ToClient)},
-	{on: "network", name: "Postgres receives nothing", min: 50 * time.Millisecond, max: 5 * time.Second, inject: relayFault(toPostgres, (*relay.Relay).Drop, relay.ToServer)},
-	{on: "network", name: "half of Postgres's connections dead", min: 50 * time.Millisecond, max: 5 * time.Second, inject: relayFault(toPostgres, dropHalf, relay.ToServer)},
-	{on: "network", name: "Postgres's answers are lost", min: 50 * time.Millisecond, max: 5 * time.Second, inject: relayFault(toPostgres, (*relay.Relay).Drop, relay.ToClient)},
+	{on: "network", name: "Postgres cut after the statement was sent", max: sec,
+		inject: relayFault(toPostgres, cutAfter(0), relay.ToClient)},
+	{on: "network", name: "Postgres cut within the statement", max: sec,
+		inject: relayFault(toPostgres, cutAfter(1500), relay.ToServer)},
+	{on: "network", name: "Postgres far away", min: 50 * ms, max: 2 * sec,
+		inject: relayFault(toPostgres, late(80*ms, 70*ms), relay.ToClient)},
+	{on: "network", name: "Postgres resets", min: 50 * ms, max: sec,
+		inject: relayFault(toPostgres, reset, relay.ToClient)},
+	{on: "network", name: "Postgres receives nothing", min: 50 * ms, max: 5 * sec,
+		inject: relayFault(toPostgres, drop, relay.ToServer)},
+	{on: "network", name: "half of Postgres's connections dead", min: 50 * ms, max: 5 * sec,
+		inject: relayFault(toPostgres, dropHalf, relay.ToServer)},
+	{on: "network", name: "Postgres's answers are lost", min: 50 * ms, max: 5 * sec,
+		inject: relayFault(toPostgres, drop, relay.ToClient)},
 }
 
-type fix = func()
+const ms, sec = time.Millisecond, time.Second
+
+type (
+	fix      = func()
+	injector = func(*world, *edge, *rand.Rand) fix
+)
 
 func killEdge(w *world, e *edge, _ *rand.Rand) fix {
 	e.Signal(os.Kill)
@@ -134,7 +147,9 @@ func demoteRedis(w *world, _ *edge, _ *rand.Rand) fix {
 }
 
 // relayFault returns a fault of one edge's relays, or of all edges', to Postgres or Redis.
-func relayFault(of func(*edge) []*relay.Relay, inject func(*relay.Relay, relay.Direction), ways ...relay.Direction) func(*world, *edge, *rand.Rand) fix {
+func relayFault(
+	of func(*edge) []*relay.Relay, inject func(*relay.Relay, relay.Direction), ways ...relay.Direction,
+) injector {
 	return func(w *world, e *edge, r *rand.Rand) fix {
 		edges := []*edge{e}
 		if r.IntN(2) == 0 {
@@ -168,6 +183,8 @@ func late(delay, jitter time.Duration) func(*relay.Relay, relay.Direction) {
 func cutAfter(bytes int) func(*relay.Relay, relay.Direction) {
 	return func(r *relay.Relay, way relay.Direction) { r.CutAfter(way, bytes) }
 }
+
+func drop(r *relay.Relay, way relay.Direction) { r.Drop(way) }
 
 func dropHalf(r *relay.Relay, _ relay.Direction) { r.DropHalf() }
 

@@ -72,7 +72,7 @@ type total struct {
 	runs, sales, rows, replays, unknown, unsent, discrepancies int
 	answers                                                    map[int]int    // by status, 0 for none
 	injections                                                 map[string]int // by fault
-	least                                                      map[string]int // minimum of sales in flight at an injection, by fault
+	least                                                      map[string]int // minimum of sales in flight, by fault
 	longest                                                    time.Duration  // from request to answer
 }
 

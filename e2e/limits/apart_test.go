@@ -35,7 +35,7 @@ func TestBucket_OtherKeysDoNotChangeIt(t *testing.T) {
 	f := harness.StartFleet(t, testenv.Redis(t))
 	const burst = 30
 	mine := f.NewKey(harness.PerKey(burst, "1 day", burst))
-	c := f.StartCrowd(t, f.NewKey(harness.PerKey(burst, "1 day", burst))) // another key in the same workspace, which is soon denied
+	c := f.StartCrowd(t, f.NewKey(harness.PerKey(burst, "1 day", burst))) // in the same workspace
 	c.UntilEach(t, "the neighbor calls", 1, func(harness.Call) bool { return true })
 	for i := range burst {
 		if i == burst/2 {

@@ -11,7 +11,7 @@ import (
 
 var (
 	limitsRounds  = flag.Int("limits.rounds", 1, "number of changes of each kind")
-	limitsFigures = flag.Bool("limits.figures", false, "print how long changes took, and fail if they exceed docs/measurements.md")
+	limitsFigures = flag.Bool("limits.figures", false, "print times of changes, and fail if they exceed docs/measurements.md")
 )
 
 // Clients that are denied for hours are admitted as soon as their limit is raised.
@@ -90,7 +90,7 @@ func changed(t *testing.T, f *harness.Fleet, calls []harness.Call, committed tim
 			continue
 		}
 		if one.Sent.After(first) {
-			t.Errorf("the old limit decided a call that was sent %s after the first decision of the new one", one.Sent.Sub(first))
+			t.Errorf("the old limit decided a call sent %s after the new one had", one.Sent.Sub(first))
 		}
 		late = max(late, one.Sent.Sub(committed))
 	}

@@ -111,7 +111,7 @@ func isShutdown(c *http.Client, err error) bool {
 	if rejected, ok := errors.AsType[*http3.Error](err); ok {
 		return rejected.Remote && rejected.ErrorCode == http3.ErrCodeRequestRejected
 	}
-	return strings.HasSuffix(err.Error(), "http3: conn unusable: connection in graceful shutdown") // not an exported type
+	return strings.HasSuffix(err.Error(), "http3: conn unusable: connection in graceful shutdown") // unexported type
 }
 
 func TestReload_UnderLoadLosesNoRequest(t *testing.T) {

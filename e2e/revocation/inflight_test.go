@@ -35,7 +35,7 @@ func TestRevocation_OvertakesLookupsInFlight(t *testing.T) {
 				c.SwitchKey(key)
 				c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
 				held.hold.begin(t)
-				f.DB.Exec("SELECT pg_notify('hoko_keys', 'key:' || $1)", apikey.HashOf(key).String()) // makes every edge look it up again
+				f.DB.Exec("SELECT pg_notify('hoko_keys', 'key:' || $1)", apikey.HashOf(key).String()) // forces new lookups
 				untilHeld(t, f)
 				now := time.Now()
 				revokeHeld(t, f, c, held.hold, key, now)

@@ -20,7 +20,7 @@ func TestRevocation_WithoutTriggersIsDetected(t *testing.T) {
 	s.DB.Exec("ALTER TABLE hoko.api_keys DISABLE TRIGGER ALL")
 	s.DB.Exec("UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", harness.KeyID(harness.FullKey))
 	s.UntilRejected(t, c)
-	testenv.Until(t, "the change is counted", func() bool { return s.Metric(t, "hoko_key_unannounced_changes_total") == 1 })
+	testenv.Until(t, "it is counted", func() bool { return s.Metric(t, "hoko_key_unannounced_changes_total") == 1 })
 	if !s.Listening(t, true) {
 		t.Error("the listener counts as down")
 	}

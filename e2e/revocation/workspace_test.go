@@ -38,5 +38,5 @@ func TestWorkspaceChange_CostsOtherKeysNoLookup(t *testing.T) {
 		t.Errorf("%v lookups", cost)
 	}
 	s.DB.Exec("UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'ws_1'")
-	testenv.Until(t, "the key of a disabled workspace is rejected", func() bool { return status(harness.FullKey) == 401 })
+	testenv.Until(t, "the key of a disabled workspace is 401", func() bool { return status(harness.FullKey) == 401 })
 }
