@@ -45,7 +45,7 @@ INSERT INTO site.signups (team_id, client_id, link_id, kind) SELECT '` + teamID 
 INSERT INTO site.orders (hoko_id, team_id, client_id, link_id, cents, currency, title) SELECT gen_random_uuid(), '` + teamID + `', 1, 1, 1, 'usd', '' FROM generate_series(1, 500);
 ANALYZE site.teams, site.tokens, site.short_links, site.visits, site.clients, site.signups, site.orders`
 
-// Plans as in the edge's sessions. sale is how often each relation or index is read.
+// Plans statements as the edge's sessions do. sale says how often each relation or index is read.
 func TestPlans_OverASiteUseIndexes(t *testing.T) {
 	for name, of := range map[string]struct {
 		edit func(string) string

@@ -140,7 +140,7 @@ func TestProxy_PassesUpgradedConnections(t *testing.T) {
 
 func TestStart_WithoutServersProxies(t *testing.T) {
 	site := harness.StartSite(t, nil)
-	e := harness.Start(t, harness.Settings{DatabaseURL: "postgres://nobody@127.0.0.1:1/none", RedisURL: "redis://127.0.0.1:1", Upstream: site.Upstream()})
+	e := harness.Start(t, harness.Settings{DatabaseURL: "postgres://127.0.0.1:1/none", RedisURL: "redis://127.0.0.1:1", Upstream: site.Upstream()})
 	c := e.Client(t, "HTTP/1.1")
 	if got := e.Call(t, c, "GET", "/page", ""); got.StatusCode != 200 || got.Text != "site GET /page" {
 		t.Fatalf("got %d %s", got.StatusCode, got.Text)

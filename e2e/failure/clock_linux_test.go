@@ -24,7 +24,7 @@ func TestClockSkew_OfRedisKeepsLimitsExact(t *testing.T) {
 			harness.Seed(t, dsn)
 			redisURL := testenv.RedisOff(t, skew).URL()
 			harness.WantClockSkew(t, redisURL, skew)
-			// Redis counts; the edge must not give up on it.
+			// Only decisions of Redis are checked, so the edge must wait for it.
 			s := startOutageStack(t, dsn, redisURL, harness.Replace("timeout 1s", "timeout 10s"))
 			const costs = 24 * time.Hour / outageBurst // the time in which one request is refilled
 			for i := range outageBurst + 3 {
@@ -38,8 +38,8 @@ func TestClockSkew_OfRedisKeepsLimitsExact(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// X-RateLimit-Reset follows the edge's clock, which also dates answers, not that of
-				// Redis. Earlier requests have been refilled a little.
+				// X-RateLimit-Reset is in time of the edge's clock, which also dates answers.
+				// Earlier requests have been refilled a little.
 				filled := int64(min(i+1, outageBurst)) * int64(costs.Seconds())
 				if reset > after+filled+1 || reset < before+filled-int64(harness.HangGuard.Seconds()) {
 					t.Errorf("request %d: X-RateLimit-Reset is %d s away, want %d", i, reset-after, filled)

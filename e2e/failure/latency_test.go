@@ -33,7 +33,7 @@ func TestRedisOutage_DelaysOnlyFirstRequests(t *testing.T) {
 	if *failureFigures {
 		requests = 2000
 	}
-	for _, outage := range redisOutages[:2] { // refused and mute; in the others Redis answers, or they behave like mute
+	for _, outage := range redisOutages[:2] { // refused and mute; the others answer or behave like mute
 		t.Run(outage.name, func(t *testing.T) {
 			server, dsn := breakableRedis(t), testenv.Database(t)
 			harness.Seed(t, dsn)

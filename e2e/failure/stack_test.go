@@ -108,7 +108,7 @@ func (s *outageStack) want503(got harness.Answer) {
 	}
 }
 
-// ask sends a sale that its amount and its Idempotency-Key identify.
+// ask sends the sale of an amount. The amount determines the Idempotency-Key.
 func (s *outageStack) ask(amount int) harness.Answer {
 	s.t.Helper()
 	body := strings.Replace(harness.ValidSale, "12900", strconv.Itoa(amount), 1)
@@ -118,7 +118,7 @@ func (s *outageStack) ask(amount int) harness.Answer {
 // asked holds the status of each sale, by amount: 201, 503 or 504.
 type asked map[int]int
 
-// askInOutage sends the next sale and checks that its answer is a valid one during an outage.
+// askInOutage sends the sale of the next amount and checks that the answer is valid in an outage.
 func (s *outageStack) askInOutage(answers asked) harness.Answer {
 	s.t.Helper()
 	amount := 1000 + len(answers)

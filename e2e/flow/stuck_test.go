@@ -90,7 +90,7 @@ func TestDeadConnections_HalfLeavesTheOthersWorking(t *testing.T) {
 	dsn := testenv.Database(t)
 	s := stockShop(t, dsn)
 	between, through := testenv.Relay(t, dsn)
-	var dead atomic.Bool // drops the traffic of every second connection that was open by then
+	var dead atomic.Bool // if true, every second of the connections opened before is silent
 	var count atomic.Int64
 	between.Filters = func(hello []byte) (toServer, toClient relay.Filter) {
 		doomed := bytes.Contains(hello, []byte("force_generic_plan")) && count.Add(1)%2 == 0 && !dead.Load()

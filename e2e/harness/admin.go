@@ -84,7 +84,7 @@ func (e *Edge) Backends(t testing.TB) []Backend {
 	return state.Backends
 }
 
-// Listening reports whether the listener's state on the admin endpoint is want.
+// Listening reports whether the admin endpoint shows the key listener as up (want) or down (!want).
 func (e *Edge) Listening(t testing.TB, want bool) bool {
 	t.Helper()
 	return strings.Contains(e.AdminGet(t, "/hoko/"), fmt.Sprintf(`"listening":%t`, want))

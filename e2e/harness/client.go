@@ -16,7 +16,7 @@ import (
 // Protocols lists the versions of HTTP that a client can use.
 var Protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
 
-// Client returns a client that uses exactly one version of HTTP and follows no redirects.
+// Client returns a client that uses only one of Protocols and follows no redirects.
 func (e *Edge) Client(t testing.TB, protocol string) *http.Client {
 	t.Helper()
 	last := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -88,7 +88,7 @@ func (e *Edge) Dial(t testing.TB) *tls.Conn {
 	return e.DialWith(t, new(net.Dialer), "http/1.1")
 }
 
-// DialWith opens a raw TLS connection and negotiates protocol, an ALPN name, by ALPN.
+// DialWith opens a raw TLS connection and offers protocol, an ALPN name.
 func (e *Edge) DialWith(t testing.TB, dialer *net.Dialer, protocol string) *tls.Conn {
 	t.Helper()
 	config := e.TLS(t)
@@ -125,7 +125,7 @@ type Zeros struct{}
 // Read fills p with zeros.
 func (Zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// EachProtocol runs a subtest of one edge over each of Protocols.
+// EachProtocol runs a subtest for each of Protocols against one edge.
 func EachProtocol(t *testing.T, e *Edge, test func(t *testing.T, c *http.Client)) {
 	for _, protocol := range Protocols {
 		t.Run(protocol, func(t *testing.T) {

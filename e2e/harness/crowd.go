@@ -140,7 +140,7 @@ func (c *Crowd) SwitchKey(key string) {
 	clear(c.calls)
 }
 
-// Until waits until holds reports true of the calls with the current key, by caller.
+// Until waits until holds returns true for the calls with the current key, indexed by caller.
 func (c *Crowd) Until(t testing.TB, what string, holds func(calls [][]Call) bool) {
 	t.Helper()
 	guard := time.After(HangGuard)
@@ -162,7 +162,7 @@ func (c *Crowd) Until(t testing.TB, what string, holds func(calls [][]Call) bool
 	}
 }
 
-// UntilEach waits until holds reports true of each caller's last n calls.
+// UntilEach waits until holds returns true for each of every caller's last n calls.
 func (c *Crowd) UntilEach(t testing.TB, what string, n int, holds func(Call) bool) {
 	t.Helper()
 	c.Until(t, what, func(calls [][]Call) bool {

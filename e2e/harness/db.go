@@ -60,8 +60,7 @@ func (d DB) AddKey(key string, scopes ...string) {
 // Sales returns the number of recorded sales.
 func (d DB) Sales() int { d.T.Helper(); return d.Count("SELECT count(*) FROM hoko.sales") }
 
-// KeyID returns the ID under which a key is stored. It does not contain the key, which must not
-// leak.
+// KeyID returns the ID under which a key is stored. Unlike the key, it may appear in logs.
 func KeyID(key string) string {
 	hash := sha256.Sum256([]byte(key))
 	return "key_" + hex.EncodeToString(hash[:4])

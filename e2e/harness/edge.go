@@ -35,7 +35,7 @@ type Settings struct {
 	DatabaseURL, RedisURL, Upstream string
 	Host                            string              // of SITE_ADDRESS; default localhost
 	Caddyfile                       string              // its path in the repository; default Caddyfile
-	Plain                           bool                // SITE_ADDRESS is http:// with the port of PORT
+	Plain                           bool                // serve plain HTTP on Port
 	Edit                            func(string) string // changes the Caddyfile; nil leaves it as it is
 	Env                             []string            // additional environment variables
 }

@@ -79,19 +79,19 @@ func PerKey(rate int, period string, burst int) KeyLimit { return KeyLimit{rate,
 // Unlimited is a limit that no test reaches.
 var Unlimited = KeyLimit{1_000_000, "1 minute", 1_000_000}
 
-// Sell posts a sale to an edge, given its index.
+// Sell posts a sale to the edge with this index.
 func (f *Fleet) Sell(t testing.TB, edge int, authorization string) Answer {
 	t.Helper()
 	return f.Edges[edge].Call(t, f.clients[edge], "POST", "/api/track/sale", ValidSale, "Authorization", authorization)
 }
 
-// GetLinks sends GET /api/links to an edge, given its index.
+// GetLinks sends GET /api/links to the edge with this index.
 func (f *Fleet) GetLinks(t testing.TB, edge int, authorization string) Answer {
 	t.Helper()
 	return f.Edges[edge].Call(t, f.clients[edge], "GET", "/api/links", "", "Authorization", authorization)
 }
 
-// NewKey creates a key with all required scopes that no edge has seen, and enables all workspaces.
+// NewKey creates a key with all required scopes, unknown to the edges, and enables all workspaces.
 func (f *Fleet) NewKey(limit KeyLimit) string {
 	f.DB.T.Helper()
 	f.keys++
@@ -105,7 +105,7 @@ func (f *Fleet) NewKey(limit KeyLimit) string {
 	return key
 }
 
-// UntilListening waits until each edge reports that the state of its listener is want.
+// UntilListening waits until all edges report their listeners as up (want) or down (!want).
 func (f *Fleet) UntilListening(t testing.TB, want bool) {
 	t.Helper()
 	for i, e := range f.Edges {

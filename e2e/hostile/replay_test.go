@@ -236,7 +236,7 @@ func TestEarlyDataHeader_Is425(t *testing.T) {
 			harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale, "Early-Data", value), 425, harness.Body425)
 		}
 		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale, "Early-Data", "0", "Early-Data", "1"), 425, harness.Body425)
-		// Caddy drops names with an underscore.
+		// Caddy drops header names with an underscore.
 		if got := s.Sell(t, c, harness.ValidSale, "Early_Data", "1"); got.StatusCode != 201 {
 			t.Errorf("Early_Data: got %d", got.StatusCode)
 		}

@@ -105,10 +105,10 @@ func (c *client) compose() *sale {
 	switch n := c.rand.IntN(100); {
 	case n < 35:
 		s.customer, s.version = hotCustomer(c.rand.IntN(hotCustomers)), fmt.Sprint("v", c.rand.IntN(8))
-		s.source = c.known(s.customer)
+		s.source = c.randomSource(s.customer)
 	case n < 65:
 		s.customer, s.version = steadyCustomer(c.rand.IntN(steadyCustomers)), seededVersion
-		s.source = c.known(s.customer)
+		s.source = c.randomSource(s.customer)
 	case n < 90:
 		s.customer, s.version = fmt.Sprint("fresh-", c.fresh.Add(1)/2), fmt.Sprint("v", c.rand.IntN(3))
 		s.source = []source{c.tenant.byClick(), c.tenant.byMissingLead()}[c.rand.IntN(2)]
@@ -137,8 +137,8 @@ func (c *client) newSale() *sale {
 	}
 }
 
-// known returns a random source of a sale to a customer that has leads.
-func (c *client) known(customer string) source {
+// randomSource returns one of the sources of a sale to a customer that has leads.
+func (c *client) randomSource(customer string) source {
 	return []source{c.tenant.byClick(), c.tenant.byMissingLead(), c.tenant.byLead(customer), c.tenant.byLatestLead(customer)}[c.rand.IntN(4)]
 }
 
@@ -196,7 +196,7 @@ func (c *client) reuseKey(s *sale) {
 	}
 }
 
-// pauseAfter returns the Retry-After of a last answer of 429, otherwise a random short pause.
+// pauseAfter returns the Retry-After if the last answer was a 429, else a random short pause.
 func (s *sale) pauseAfter(r *rand.Rand) time.Duration {
 	tries := s.tries()
 	if last := tries[len(tries)-1]; last.status == http.StatusTooManyRequests {
@@ -216,7 +216,7 @@ func (c *client) pause(d time.Duration) {
 	}
 }
 
-// replay sends a sample of the sales that were recorded with an idempotency key again.
+// replay resends a sample of the sales that were recorded with an idempotency key.
 func (c *clients) replay(sales []*sale, count int, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1000))
 	client := &client{clients: c, name: "replays", rand: r}

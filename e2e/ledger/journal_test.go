@@ -22,7 +22,7 @@ const (
 // sale is a sale as its client knows it: what it sent, and what it was told.
 type sale struct {
 	id     string // in the metadata; unique
-	key    string // Idempotency-Key; "" for none, which is then sent once only
+	key    string // Idempotency-Key; "" for none
 	tenant *tenant
 	fate   fate
 	source source // attribution

@@ -26,8 +26,8 @@ type step struct {
 	seed     uint64
 }
 
-// newSchedule returns count faults whose names contain only, in a random order that the seed
-// determines. Each fault occurs once before any occurs again.
+// newSchedule returns count faults whose names contain the text in only. The seed determines their
+// order. Every fault occurs once before any occurs again.
 func newSchedule(seed uint64, count int, only string) []step {
 	r := rand.New(rand.NewPCG(seed, 0))
 	var faults []*fault
@@ -84,7 +84,7 @@ type activeFault struct {
 	fix      func()
 }
 
-// run injects the steps in order. Faults of the same part never overlap, so that it recovers.
+// run injects the steps in order. Faults of the same part never overlap, so it always recovers.
 func (r *run) run(steps []step) {
 	for _, step := range steps {
 		r.fixUntil(func(f activeFault) bool { return f.on == step.on || step.exclusive })

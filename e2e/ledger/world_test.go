@@ -19,7 +19,7 @@ import (
 
 const (
 	edgeCount    = 3
-	edgeRole     = "hoko_edge" // not a superuser, for whom connections are reserved
+	edgeRole     = "hoko_edge" // not a superuser, who could use reserved connections
 	edgePassword = "sold"
 )
 

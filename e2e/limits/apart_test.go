@@ -36,10 +36,10 @@ func TestBucket_OtherKeysDoNotChangeIt(t *testing.T) {
 	const burst = 30
 	mine := f.NewKey(harness.PerKey(burst, "1 day", burst))
 	c := f.StartCrowd(t, f.NewKey(harness.PerKey(burst, "1 day", burst))) // in the same workspace
-	c.UntilEach(t, "the neighbor calls", 1, func(harness.Call) bool { return true })
+	c.UntilEach(t, "the other key is used", 1, func(harness.Call) bool { return true })
 	for i := range burst {
 		if i == burst/2 {
-			c.UntilEach(t, "the neighbor is denied", 1, harness.Call.Denied)
+			c.UntilEach(t, "the other key is denied", 1, harness.Call.Denied)
 		}
 		got := f.GetLinks(t, i%len(f.Edges), mine)
 		if got.StatusCode != 200 {

@@ -59,7 +59,7 @@ func admitsItsBurst(t *testing.T, f *harness.Fleet) {
 	}
 }
 
-// A bucket that is never full admits its burst and what is refilled, and nothing else.
+// A bucket in constant use admits its burst and what is refilled, and nothing else.
 func admitsBurstAndRate(t *testing.T, f *harness.Fleet) {
 	const burst, rate, enough = 200, 20, 240 // rate is per second; the bucket needs 10 s to fill
 	c := f.StartCrowd(t, f.NewKey(harness.PerKey(10*rate, "10 seconds", burst)))

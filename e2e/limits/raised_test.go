@@ -22,7 +22,7 @@ func TestRaisedLimit_TakesEffect(t *testing.T) {
 	var took harness.Latencies
 	c := f.StartCrowd(t, f.NewKey(hourly))
 	for _, raised := range []struct {
-		name, before, raise string // SQL; $1 is the key's id
+		name, before, raise string // SQL; $1 is the key's ID
 		key                 harness.KeyLimit
 		limit               string
 	}{
@@ -69,8 +69,8 @@ func TestRaisedLimit_TakesEffect(t *testing.T) {
 }
 
 // changed checks one edge's calls around a change: after its first use the new limit always
-// decides, and its bucket is full at first. The result is how long after the commit the last call
-// that the old limit decided was sent.
+// decides, and its bucket is full at first. The result is the time from the commit to the last call
+// that the old limit decided.
 func changed(t *testing.T, f *harness.Fleet, calls []harness.Call, committed time.Time, limit string) (late time.Duration) {
 	t.Helper()
 	first, admitted := committed.Add(time.Hour), false

@@ -7,8 +7,8 @@ import (
 	"hoko.to/edge/e2e/harness"
 )
 
-// lag is how long after a commit the last admitted call was sent and answered, or 0 if there was
-// none. The edge admitted the call in between.
+// lag is how long after a commit the last admitted call was sent and answered, or 0 without one.
+// The edge admitted the call in between.
 type lag struct{ sent, answered time.Duration }
 
 type lags []lag

@@ -7,7 +7,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// A change to a workspace makes only its own keys be looked up again.
+// A change to a workspace causes new lookups of its own keys only.
 func TestWorkspaceChange_CostsOtherKeysNoLookup(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("ttl 60s", "ttl 1h"))
 	testenv.Until(t, "the edge listens", func() bool { return s.Listening(t, true) })
