@@ -202,7 +202,7 @@ func TestUnreadAnswer_HTTP2StreamIsReset(t *testing.T) {
 
 // With the shipped timeouts, which are Caddy's: a minute each.
 func TestShippedTimeouts_BoundSlowClients(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel() // mostly waiting
 	s := harness.StartStack(t, nil)
 	patient := time.Now().Add(3 * harness.HangGuard)
 	head, upload, deaf := s.Dial(t), s.Dial(t), dialDeaf(t, s.Edge)
