@@ -185,7 +185,7 @@ func TestSales_OverASite(t *testing.T) {
 		}
 	})
 	t.Run("403 without the permission", func(t *testing.T) {
-		harness.WantAnswer(t, s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", harness.ReadOnlyKey), 403, harness.Body403)
+		harness.WantAnswer(t, s.SellAs(t, c, harness.ReadOnlyKey), 403, harness.Body403)
 	})
 	t.Run("the commands work", func(t *testing.T) { tryCommands(t, s) })
 	t.Run("the edge waits for a locked customer", func(t *testing.T) { sellWhileHeld(t, s, c) })

@@ -14,7 +14,7 @@ func TestGuesses_CountByAddressIgnoringForgedOnes(t *testing.T) {
 	c := s.Client(t, "HTTP/2.0")
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	guess := func(i int) harness.Answer {
-		return s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", fmt.Sprint("guess-", i), "X-Forwarded-For", fmt.Sprint("203.0.113.", i))
+		return s.SellAs(t, c, fmt.Sprint("guess-", i), "X-Forwarded-For", fmt.Sprint("203.0.113.", i))
 	}
 	for i := range 2 {
 		harness.WantAnswer(t, guess(i), 401, harness.Body401)
@@ -43,7 +43,7 @@ func TestGuesses_NewEdgeAdmitsValidKeys(t *testing.T) {
 	for range atATime {
 		clients.Go(func() {
 			for token := range tokens {
-				if got := s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", token); got.StatusCode != 201 {
+				if got := s.SellAs(t, c, token); got.StatusCode != 201 {
 					t.Errorf("%s: got %d %s", token, got.StatusCode, got.Text)
 				}
 			}
@@ -63,7 +63,7 @@ func TestGuesses_CountByAddressFromTrustedProxy(t *testing.T) {
 		client string
 		status int
 	}{{"203.0.113.1", 401}, {"203.0.113.2", 401}, {"203.0.113.1", 429}, {"2001:db8::1", 401}, {"2001:db8::2", 429}} {
-		got := s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", fmt.Sprint("guess-", i), "X-Forwarded-For", want.client)
+		got := s.SellAs(t, c, fmt.Sprint("guess-", i), "X-Forwarded-For", want.client)
 		if got.StatusCode != want.status {
 			t.Errorf("guess %d of %s: got %d, want %d", i, want.client, got.StatusCode, want.status)
 		}

@@ -81,7 +81,7 @@ func TestContract_ByStatus(t *testing.T) {
 		})
 		t.Run("201 bare key, and a scheme in any case", func(t *testing.T) {
 			for _, value := range []string{harness.FullKey, "bearer " + harness.FullKey, "BEARER   " + harness.FullKey} {
-				harness.WantAnswer(t, s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", value), 201, harness.PublishedOK)
+				harness.WantAnswer(t, s.SellAs(t, c, value), 201, harness.PublishedOK)
 			}
 		})
 		t.Run("201 replayed and 422 by idempotency key", func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestRateLimit_IsPublished429(t *testing.T) {
 	harness.WantAnswer(t, first, 201, harness.PublishedOK)
 	harness.WantHeader(t, first, "X-RateLimit-Limit", "1")
 	harness.WantHeader(t, first, "X-RateLimit-Remaining", "0")
-	denied := s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", harness.FullKey) // the same bucket
+	denied := s.SellAs(t, c, harness.FullKey) // the same bucket
 	harness.WantEdgeHeaders(t, denied)
 	retryAfter := denied.Header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(retryAfter); err != nil || seconds < 1 || seconds > 60 {
@@ -134,7 +134,7 @@ func TestRateLimit_IsPublished429(t *testing.T) {
 		t.Fatalf("%d sales", sales)
 	}
 	// A 403 is not charged and has no limit headers.
-	forbidden := s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", harness.ReadOnlyKey)
+	forbidden := s.SellAs(t, c, harness.ReadOnlyKey)
 	harness.WantAnswer(t, forbidden, 403, harness.Body403)
 	if forbidden.Header.Get("X-RateLimit-Limit") != "" {
 		t.Fatal("a 403 has limit headers")
@@ -167,8 +167,8 @@ func TestKeys_AppearInNoLogOrAdminAnswer(t *testing.T) {
 	s.Sell(t, c, harness.ValidSale)
 	s.Sell(t, c, `{"customerName":"a client's value"}`)
 	unknown := "hoko_unknown_key"
-	s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", "Bearer "+unknown)
-	s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", unknown)
+	s.SellAs(t, c, "Bearer "+unknown)
+	s.SellAs(t, c, unknown)
 	s.Call(t, c, "POST", "/elsewhere", harness.ValidSale, "Authorization", "Bearer "+unknown)
 	all := s.Log.String() + s.AdminGet(t, "/config/") + s.AdminGet(t, "/hoko/") + s.AdminGet(t, "/metrics")
 	for _, secret := range []string{harness.FullKey, unknown, s.DSN, "a client's value", "john@example.com"} {

@@ -66,7 +66,7 @@ func TestClockSkew_OfPostgresDoesNotMatter(t *testing.T) {
 			}
 			s := startOutageStack(t, dsn, testenv.Redis(t), manyCalls)
 			sell := func(key string) harness.Answer {
-				return s.Call(t, s.client, "POST", "/api/track/sale", harness.ValidSale, "Authorization", key, "Idempotency-Key", "a key")
+				return s.SellAs(t, s.client, key, "Idempotency-Key", "a key")
 			}
 			sold := sell("expires_in_half_an_hour")
 			harness.WantAnswer(t, sold, 201, harness.PublishedOK)

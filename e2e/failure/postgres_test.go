@@ -151,7 +151,7 @@ func TestPostgresOutage_Is503AndHeals(t *testing.T) {
 					t.Errorf("sale %d of the outage: %d %s", i, got.StatusCode, got.Text)
 				}
 			}
-			s.want503(s.Call(t, s.client, "POST", "/api/track/sale", harness.ValidSale, "Authorization", coldKey))
+			s.want503(s.SellAs(t, s.client, coldKey))
 			if outage.lookups {
 				s.want503(s.link("unknown_key"))
 				s.until("a stale key is used", func() bool {
@@ -176,7 +176,7 @@ func TestPostgresOutage_Is503AndHeals(t *testing.T) {
 
 			fix()
 			s.verify(harness.Connect(t, p.dsn), answers)
-			if got := s.Call(t, s.client, "POST", "/api/track/sale", harness.ValidSale, "Authorization", coldKey); got.StatusCode != 201 {
+			if got := s.SellAs(t, s.client, coldKey); got.StatusCode != 201 {
 				t.Errorf("the uncached key: %d %s", got.StatusCode, got.Text)
 			}
 			s.until("the listener is up again", func() bool { return s.metric("hoko_key_listener_up") == 1 })

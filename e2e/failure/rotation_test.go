@@ -54,7 +54,7 @@ func TestRotatedPassword_CostsNoSale(t *testing.T) {
 				e.Reload(t)
 			}
 			for _, key := range []string{harness.FullKey, coldKey} {
-				if got := e.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", "Bearer "+key); got.StatusCode != 201 {
+				if got := e.SellAs(t, c, "Bearer "+key); got.StatusCode != 201 {
 					t.Errorf("%s: %s", got.Status, got.Text)
 				}
 			}

@@ -167,7 +167,7 @@ func TestIdleConnections_BlockNoOther(t *testing.T) {
 	}
 	group.Wait()
 	if now := s.Descriptors(t); now < before+*idleConnections {
-		t.Errorf("%d descriptors became %d", before, now)
+		t.Errorf("%d descriptors before, %d after", before, now)
 	}
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		for range 10 {

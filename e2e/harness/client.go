@@ -82,6 +82,13 @@ func (e *Edge) Sell(t testing.TB, c *http.Client, body string, headers ...string
 	return e.Call(t, c, "POST", "/api/track/sale", body, headers...)
 }
 
+// SellAs posts ValidSale with an Authorization header. headers alternates names and values.
+func (e *Edge) SellAs(t testing.TB, c *http.Client, authorization string, headers ...string) Answer {
+	t.Helper()
+	headers = append([]string{"Authorization", authorization}, headers...)
+	return e.Call(t, c, "POST", "/api/track/sale", ValidSale, headers...)
+}
+
 // Dial opens a raw HTTP/1.1 connection.
 func (e *Edge) Dial(t testing.TB) *tls.Conn {
 	t.Helper()

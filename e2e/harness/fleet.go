@@ -82,7 +82,7 @@ var Unlimited = KeyLimit{1_000_000, "1 minute", 1_000_000}
 // Sell posts a sale to the edge with this index.
 func (f *Fleet) Sell(t testing.TB, edge int, authorization string) Answer {
 	t.Helper()
-	return f.Edges[edge].Call(t, f.clients[edge], "POST", "/api/track/sale", ValidSale, "Authorization", authorization)
+	return f.Edges[edge].SellAs(t, f.clients[edge], authorization)
 }
 
 // GetLinks sends GET /api/links to the edge with this index.

@@ -46,7 +46,7 @@ func TestForgedHeaders_ChangeNoAnswer(t *testing.T) {
 			got := s.Sell(t, c, harness.ValidSale, headers...)
 			harness.WantAnswer(t, got, 201, harness.PublishedOK)
 			if s.DB.Sales() != before+1 || got.Header.Get("Idempotency-Replayed") != "" {
-				t.Fatalf("%d sales became %d", before, s.DB.Sales())
+				t.Fatalf("%d sales before, %d after", before, s.DB.Sales())
 			}
 			for name, values := range got.Header {
 				if strings.Contains(strings.Join(values, " "), forged) {

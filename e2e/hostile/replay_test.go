@@ -223,7 +223,7 @@ func TestReplayedHandshake_RecordsNothing(t *testing.T) {
 				t.Fatalf("status %d", got.StatusCode)
 			}
 			if n := s.DB.Sales(); n != sales+1 {
-				t.Errorf("%d sales became %d", sales, n)
+				t.Errorf("%d sales before, %d after", sales, n)
 			}
 		})
 	}

@@ -21,13 +21,13 @@ func TestReload_SameSettingsKeepCachesAndConnections(t *testing.T) {
 	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/2.0"), harness.ValidSale), 201, harness.PublishedOK)
 	after := s.Backends(t)
 	if len(before) != 1 || len(after) != 1 || !after[0].Since.Equal(before[0].Since) {
-		t.Errorf("backends %v became %v", before, after)
+		t.Errorf("backends %v before, %v after", before, after)
 	}
 	if now := s.DB.Text(connections); now != pids {
-		t.Errorf("connections %s became %s", pids, now)
+		t.Errorf("connections %s before, %s after", pids, now)
 	}
 	if metrics := s.AdminGet(t, "/metrics"); !strings.Contains(metrics, `hoko_sales_total{outcome="recorded"} 2`) {
-		t.Error("the counter of sales began anew")
+		t.Error("the counter of sales restarted at 0")
 	}
 }
 

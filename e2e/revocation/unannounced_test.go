@@ -13,7 +13,7 @@ func TestRevocation_WithoutTriggersIsDetected(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("ttl 60s", "ttl 1s"))
 	testenv.Until(t, "the edge listens", func() bool { return s.Listening(t, true) })
 	c := s.Client(t, "HTTP/2.0")
-	harness.WantAnswer(t, s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", harness.ReadOnlyKey), 403, harness.Body403)
+	harness.WantAnswer(t, s.SellAs(t, c, harness.ReadOnlyKey), 403, harness.Body403)
 	if got := s.Sell(t, c, harness.ValidSale); got.StatusCode != 201 {
 		t.Fatalf("got %d", got.StatusCode)
 	}

@@ -16,7 +16,7 @@ func TestWorkspaceChange_CostsOtherKeysNoLookup(t *testing.T) {
 	s.DB.AddKey(canary, "conversionsWrite")
 	s.DB.Exec("UPDATE hoko.api_keys SET workspace_id = 'ws_2' WHERE id = $1", harness.KeyID(canary))
 	status := func(key string) int {
-		return s.Call(t, c, "POST", "/api/track/sale", harness.ValidSale, "Authorization", key).StatusCode
+		return s.SellAs(t, c, key).StatusCode
 	}
 	if sold, rejected := status(harness.FullKey), status(canary); sold != 201 || rejected != 400 {
 		t.Fatalf("got %d and %d, want 201, and 400 without a lead", sold, rejected)
