@@ -74,7 +74,7 @@ func TestImage_BuildArguments(t *testing.T) {
 func TestImage_IsOptimizedByAProfile(t *testing.T) {
 	name := dockerfile(t, ` GOFLAGS=-pgo=/src/(\S+) `)
 	if profile := harness.ReadRoot(t, name); !strings.HasPrefix(profile, "\x1f\x8b") {
-		t.Errorf("%s is not a profile, which would be gzipped", name)
+		t.Errorf("%s is not a gzipped pprof profile", name)
 	}
 }
 

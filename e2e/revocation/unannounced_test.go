@@ -26,7 +26,7 @@ func TestRevocation_WithoutTriggersIsDetected(t *testing.T) {
 	}
 	const line = "a key has changed and no notification has announced it"
 	if log := s.Log.String(); strings.Count(log, line) != 1 || !strings.Contains(log, `"key_id":"`+harness.KeyID(harness.FullKey)+`"`) || strings.Contains(log, harness.FullKey) {
-		t.Error("the log must say so once, with the key's ID and without the key")
+		t.Error("want one log line with the key's ID and without the key")
 	}
 	if out, err := s.Caddy(t, "hoko", "doctor"); err == nil || !strings.Contains(out, "FAIL  triggers: the triggers on hoko.api_keys that notify of DELETE, UPDATE are disabled") {
 		t.Errorf("doctor: %v\n%s", err, out)
