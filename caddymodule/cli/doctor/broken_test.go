@@ -66,7 +66,7 @@ func TestDoctor_FindsWhatBreaksTheShippedSchema(t *testing.T) {
 		{"the index of keys is missing", "INSERT INTO hoko.api_keys (workspace_id, key_hash) SELECT 'w', sha256(i::text::bytea) FROM generate_series(1, 2000) i; ALTER TABLE hoko.api_keys DROP CONSTRAINT api_keys_key_hash_key",
 			[]string{"warn  indexes: each key that is not cached reads much of hoko.api_keys ("}},
 
-		{"narrow columns", "ALTER TABLE hoko.sales ALTER amount TYPE integer", []string{"warn  sales: a sale with the longest texts and the largest amount that the API accepts is refused: "}},
+		{"narrow columns", "ALTER TABLE hoko.sales ALTER amount TYPE integer", []string{"warn  sales: a sale with the longest texts and the largest amount that the API accepts is rejected: "}},
 		{"short columns", "ALTER TABLE hoko.customers ALTER email TYPE varchar(100)", []string{"warn  sales: a sale with the longest texts", "character varying(100)"}},
 		{"a time without its zone", "DROP TRIGGER hoko_notify_update ON hoko.api_keys; ALTER TABLE hoko.api_keys ALTER expires_at TYPE timestamp",
 			[]string{"FAIL  keys: ", "expires_at of a key is timestamp without time zone, not timestamp with time zone"}},

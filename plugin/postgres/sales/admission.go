@@ -2,20 +2,20 @@ package sales
 
 import "time"
 
-// shed is the error of a sale that is not accepted, or not sent, because of the sales before it.
+// shed is the error of a sale that the edge rejects because of the sales before it.
 type shed struct {
-	reason string // in the metric
+	reason string // label of hoko_sale_shed_total
 	text   string
 }
 
-// Error returns what the sale's caller, and the log, are told.
+// Error returns the text for the log and the caller.
 func (s *shed) Error() string { return s.text }
 
 var (
 	errQueueFull    = &shed{"queue", "too many sales wait"}
-	errShareUsed    = &shed{"share", "too many sales of its workspace wait"} // while half of the queue is used
-	errWait         = &shed{"wait", "the sales before it will take longer than its time"}
-	errLate         = &shed{"late", "its time was up"} // or so little is left that a statement would not end in it
+	errShareUsed    = &shed{"share", "too many sales of its workspace wait"} // once half of the queue is used
+	errWait         = &shed{"wait", "the expected wait exceeds the time left"}
+	errLate         = &shed{"late", "not sent before its deadline"} // or would be before a statement ended
 	errCustomerFull = &shed{"customer", "too many sales wait for the lock on its customer"}
 )
 
@@ -47,7 +47,7 @@ func (q *queue) admit(p *pendingSale, now time.Time) *shed {
 	if ws != nil {
 		mine, others = ws.all.length, others-1
 	}
-	if !q.free(ws, l) && now.Add(q.expectedWait(ws, l, now)+q.times.most(now)).After(p.deadline) {
+	if !q.free(ws, l) && now.Add(q.expectedWait(ws, l, now)+q.times.likelyMax(now)).After(p.deadline) {
 		return errWait
 	}
 	switch share := q.limit / (others + 1); {
@@ -61,17 +61,19 @@ func (q *queue) admit(p *pendingSale, now time.Time) *shed {
 	return nil
 }
 
-// free reports whether an idle writer can take a further sale of the workspace and customer immediately.
+// free reports whether an idle writer can take another sale of the workspace and customer
+// immediately.
 func (q *queue) free(ws *workspace, l *line) bool {
-	return len(q.idle) > 0 && (l == nil || l.seat == nil) && (ws == nil || !ws.running)
+	return len(q.idle) > 0 && (l == nil || l.slot == nil) && (ws == nil || !ws.running)
 }
 
-// evict sheds the newest sale of the workspace that has most waiting, if that is more than so many.
-func (q *queue) evict(than int) bool {
+// evict sheds the newest sale of the workspace that has most waiting, if these are more than n, and
+// reports whether it did.
+func (q *queue) evict(n int) bool {
 	var most *workspace
 	for _, ws := range q.workspaces {
-		if ws.all.length > than {
-			most, than = ws, ws.all.length
+		if ws.all.length > n {
+			most, n = ws, ws.all.length
 		}
 	}
 	if most == nil {
@@ -84,7 +86,8 @@ func (q *queue) evict(than int) bool {
 	return true
 }
 
-// expectedWait returns how long a further sale of the workspace and customer would wait before it is sent.
+// expectedWait returns how long another sale of the workspace and customer would wait before it is
+// sent. Both may be nil: they have no sales here.
 func (q *queue) expectedWait(ws *workspace, l *line, now time.Time) time.Duration {
 	usual := q.times.usual(now)
 	if q.free(ws, l) || usual == 0 {
@@ -92,12 +95,12 @@ func (q *queue) expectedWait(ws *workspace, l *line, now time.Time) time.Duratio
 	}
 	ahead, writers := 0, 0
 	patience := q.patience(now)
-	for _, s := range q.seats {
+	for _, s := range q.slots {
 		if s.task != noTask && s.overdue(patience).After(now) {
 			writers++
 		}
 	}
-	if ws != nil { // its customers take turns
+	if ws != nil { // served round robin over its customers
 		ahead = ws.lines
 		if l != nil {
 			ahead *= l.waiting.length + 1
@@ -106,27 +109,29 @@ func (q *queue) expectedWait(ws *workspace, l *line, now time.Time) time.Duratio
 	}
 	switch {
 	case ws != nil && ws.isolated:
-		ahead, writers = ahead*q.isolated.rounds(q.mostIsolated()), 1
-	case len(q.idle) > 0: // only the customer is waited for
-		ahead, writers = 0, len(q.seats)
-	default: // the workspaces take turns
+		ahead, writers = ahead*q.isolated.rounds(q.maxIsolated()), 1
+	case len(q.idle) > 0: // the sale waits only for its customer
+		ahead, writers = 0, len(q.slots)
+	default: // served round robin over the workspaces
 		ahead = min(q.waiting, (ahead+1)*max(len(q.workspaces), 1))
 	}
 	wait := usual * time.Duration(ahead/q.batch+1) / time.Duration(max(writers, 1))
-	if l != nil && l.seat != nil {
+	if l != nil && l.slot != nil {
 		wait = max(wait, usual*time.Duration(l.waiting.length/q.batch+1))
 	}
 	return wait
 }
 
-// inTime reports whether a sale that is sent now is likely to be answered in its time. While a writer is idle, every
-// sale is that has just arrived: what the edge knows of its statements may be out of date.
+// inTime reports whether a sale that is sent now is likely to be answered by its deadline. While a
+// writer is idle, every sale that has just arrived counts as in time, since the estimate may be out
+// of date.
 func (q *queue) inTime(p *pendingSale, now time.Time) bool {
-	most := q.times.most(now)
+	most := q.times.likelyMax(now)
 	return len(q.idle) > 0 && now.Sub(p.arrived) < most || !now.Add(most).After(p.deadline)
 }
 
-// wait returns the expected wait of a further sale like p; if p is nil, of a workspace that has none waiting.
+// wait returns the expected wait of another sale like p, or of a workspace without waiting sales if
+// p is nil.
 func (q *queue) wait(p *pendingSale) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -136,8 +141,8 @@ func (q *queue) wait(p *pendingSale) time.Duration {
 	return q.expectedWait(q.workspaces[p.WorkspaceID], q.lines[p.customer], time.Now())
 }
 
-// leave removes a sale whose caller has left, unless a batch or the slow lane has it.
-func (q *queue) leave(p *pendingSale) {
+// abandon removes a sale whose caller has left, unless a batch or the slow lane has it.
+func (q *queue) abandon(p *pendingSale) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if p.links[byWorkspace].chain == nil {

@@ -16,25 +16,27 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// status is what the statement says of one sale. query/sale.sql describes each.
+// status is the statement's result for one sale. ARCHITECTURE.md describes them in "The state
+// machine of a sale".
 type status string
 
 const (
 	statusOK           status = "ok"           // recorded
-	statusExists       status = "exists"       // recorded by an earlier run of the same sale
+	statusExists       status = "exists"       // recorded by an earlier run of this sale
 	statusReplay       status = "replay"       // recorded by an earlier request with this idempotency key
 	statusMismatch     status = "mismatch"     // the idempotency key belongs to a different request
-	statusUnattributed status = "unattributed" // no lead or click
-	statusBusy         status = "busy"         // another session holds, or has just changed, the customer
+	statusUnattributed status = "unattributed" // no lead or click, or its link is gone
+	statusBusy         status = "busy"         // another session has locked or just changed the customer
 	statusRaced        status = "raced"        // another session has just created the customer
-	statusNew          status = "new"          // the customer is unknown, and was not to be created
-	statusTaken        status = "taken"        // the id is that of another workspace's sale
+	statusNew          status = "new"          // the customer is unknown, and this run may not create it
+	statusTaken        status = "taken"        // another workspace has a sale with this ID
 )
 
-// parseStatus returns the status of this text without allocating for known ones.
+// parseStatus returns the status without allocating if it is known.
 func parseStatus(text []byte) status {
 	for _, known := range []status{
-		statusOK, statusExists, statusReplay, statusMismatch, statusUnattributed, statusBusy, statusRaced, statusNew, statusTaken,
+		statusOK, statusExists, statusReplay, statusMismatch, statusUnattributed,
+		statusBusy, statusRaced, statusNew, statusTaken,
 	} {
 		if string(text) == string(known) {
 			return known
@@ -45,7 +47,7 @@ func parseStatus(text []byte) status {
 
 var errGone = errors.New("its link or customer is gone")
 
-// readColumns makes the answer of a row and the request that it answers.
+// readColumns returns the answer of a row to its request.
 func readColumns(v [][]byte, request *sale.Request) (*sale.Recorded, error) {
 	if v[colLinkID] == nil || v[colCustomerID] == nil || v[colLinkCreatedAt] == nil {
 		return nil, errGone
@@ -72,14 +74,14 @@ func readColumns(v [][]byte, request *sale.Request) (*sale.Recorded, error) {
 	return &a.recorded, nil
 }
 
-// textColumns are the columns that an answerText holds.
+// textColumns are the columns in an answerText.
 var textColumns = [...]int{
-	colClickID, colCustomerID, colEmail, colPhone, colAvatar, colLinkID, colURL, colShortURL, colTitle, colDescription, colImage,
-	colCollectionID, colPartnerID, colTenantID, colLinkExternalID,
+	colClickID, colCustomerID, colEmail, colPhone, colAvatar, colLinkID, colURL, colShortURL, colTitle,
+	colDescription, colImage, colCollectionID, colPartnerID, colTenantID, colLinkExternalID,
 }
 
-// answerText is an answer with the texts of its row, in two allocations: a
-// string each would be most of what a batch leaves to the garbage collector.
+// answerText holds an answer and the texts of its row in two allocations. With one string each, the
+// texts would be most of the garbage of a batch.
 type answerText struct {
 	recorded sale.Recorded
 	text     [colResponse + 1]string
@@ -112,7 +114,7 @@ func (a *answerText) nullable(column int) *string {
 	return &a.text[column]
 }
 
-// readAttribution spares the known ones an allocation.
+// readAttribution returns the attribution without allocating if it is known.
 func readAttribution(text []byte) sale.Attribution {
 	for _, known := range []sale.Attribution{sale.LeadEvent, sale.Click, sale.LatestLead} {
 		if string(text) == string(known) {
@@ -122,7 +124,7 @@ func readAttribution(text []byte) sale.Attribution {
 	return sale.Attribution(text)
 }
 
-// binaryTime reads a timestamp, with time zone or in UTC: microseconds since 2000.
+// binaryTime reads a timestamp with or without time zone: microseconds since 2000 in UTC.
 func binaryTime(value []byte) time.Time {
 	const epoch = 946684800
 	micros := int64(binary.BigEndian.Uint64(value))
@@ -132,8 +134,8 @@ func binaryTime(value []byte) time.Time {
 	return writable(time.UnixMicro(epoch*1e6 + micros).UTC())
 }
 
-// savedResponse is what the statement keeps beside an idempotency key, of this
-// and of every earlier version of the edge.
+// savedResponse is what the statement stores with an idempotency key, and what every earlier
+// version has stored.
 type savedResponse struct {
 	Attribution sale.Attribution `json:"attribution"`
 	ClickID     *string          `json:"clickId"`
@@ -163,11 +165,11 @@ type savedResponse struct {
 		Amount    int64   `json:"amount"`
 		Currency  string  `json:"currency"`
 		EventName string  `json:"eventName"`
-		Metadata  *string `json:"metadata"` // as first sent, which jsonb would not keep
+		Metadata  *string `json:"metadata"` // as sent; jsonb would reorder it
 	} `json:"sale"`
 }
 
-// readResponse makes the first answer again of what was kept of it.
+// readResponse rebuilds the first answer from what was stored.
 func readResponse(text []byte) (*sale.Recorded, error) {
 	var saved savedResponse
 	if err := json.Unmarshal(text, &saved); err != nil {
@@ -196,12 +198,13 @@ func readResponse(text []byte) (*sale.Recorded, error) {
 	}, nil
 }
 
-// savedTimes are the ways in which Postgres writes a timestamp in JSON: its
-// session's offset from UTC may have seconds, before there were time zones, and
-// an adopted table's column may have no time zone.
-var savedTimes = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z07:00:00", "2006-01-02T15:04:05.999999999"}
+// savedTimes are the layouts in which Postgres writes timestamps in JSON. An offset may have
+// seconds (before there were time zones), and a column of an adopted table may have no time zone.
+var savedTimes = []string{
+	time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z07:00:00", "2006-01-02T15:04:05.999999999",
+}
 
-// The first and the last time that RFC 3339 can write: Postgres knows earlier and later ones, and infinity.
+// The first and last time of RFC 3339. Postgres also has earlier and later ones, and infinity.
 var (
 	firstTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
 	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
@@ -211,7 +214,7 @@ func savedTime(text string) (t time.Time, err error) {
 	if strings.HasSuffix(text, "BC") || text == "-infinity" {
 		return firstTime, nil
 	}
-	if year, _, _ := strings.Cut(text, "-"); len(year) > 4 { // infinity, too
+	if year, _, _ := strings.Cut(text, "-"); len(year) > 4 { // or infinity
 		return lastTime, nil
 	}
 	for _, layout := range savedTimes {
@@ -222,7 +225,7 @@ func savedTime(text string) (t time.Time, err error) {
 	return t, err
 }
 
-// writable is the nearest time that RFC 3339 can write.
+// writable returns the nearest time that RFC 3339 can express.
 func writable(t time.Time) time.Time {
 	switch {
 	case t.Before(firstTime):
@@ -233,27 +236,29 @@ func writable(t time.Time) time.Time {
 	return t
 }
 
-// refused is what a sale fails with that the database does not take.
-func refused(err error) error {
+// rejected returns the error of a sale that the database rejects.
+func rejected(err error) error {
 	if relation, altered := alteredRelation(err); altered {
-		return fmt.Errorf("the row that a sale writes to %s is not there as it was written: a trigger must keep its ids and return it, see docs/adopting.md: %w", relation, err)
+		return fmt.Errorf("the row that a sale writes to %s is not there as written: "+
+			"a trigger must keep its IDs and return it, see docs/adopting.md: %w", relation, err)
 	}
-	return fmt.Errorf("the database refused the sale: %w", err)
+	return fmt.Errorf("the database rejected the sale: %w", err)
 }
 
-// alteredRelation returns the relation whose trigger changed an identity, by the error with which query/sale.sql ends then.
+// alteredRelation returns the relation in which a trigger changed an ID, if err is the cast with
+// which query/sale.sql fails then.
 func alteredRelation(err error) (relation string, altered bool) {
-	refusal, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || refusal.Code != pgerrcode.InvalidTextRepresentation {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pgErr.Code != pgerrcode.InvalidTextRepresentation {
 		return "", false
 	}
-	_, after, altered := strings.Cut(refusal.Message, "altered: ") // quoted as the server's language does
+	_, after, altered := strings.Cut(pgErr.Message, "altered: ") // in the quotation marks of the server's language
 	relation, _, _ = strings.Cut(after, " ")
 	return relation, altered
 }
 
-// conflicted is what a sale fails with that conflicts each time: nothing is
-// wrong with it, so it may be tried again.
+// conflicted returns the error of a sale whose every try conflicts. A later retry may win, so the
+// sale counts as not recorded.
 func conflicted(err error) error {
 	return notRecorded(errors.Join(errConflict, err))
 }

@@ -15,15 +15,12 @@ import (
 
 const paramCount = 17
 
-// paramFormats: all binary.
-var paramFormats = []int16{1}
+var paramFormats = []int16{1} // all binary
 
-// columnFormats: what is not text is binary. The columns are those of the
-// statement's last SELECT, in its order.
+// columnFormats makes all columns but text binary. The columns are those of the statement's final
+// SELECT, in its order.
 var columnFormats = []int16{
-	colOrd: 1, colStatus: 0, colSaleID: 1, colAttribution: 0, colClickID: 0, colCustomerID: 0, colEmail: 0, colPhone: 0, colAvatar: 0,
-	colLinkID: 0, colURL: 0, colShortURL: 0, colTitle: 0, colDescription: 0, colImage: 0, colUTM: 0, colCollectionID: 0, colPartnerID: 0,
-	colTenantID: 0, colLinkExternalID: 0, colLinkCreatedAt: 1, colResponse: 0,
+	colOrd: 1, colSaleID: 1, colLinkCreatedAt: 1, colResponse: 0, // the others are 0: text
 }
 
 const (
@@ -51,8 +48,8 @@ const (
 	colResponse
 )
 
-// batch is the parameters of one execution and the rows that it answers.
-// Its memory is used again for the next.
+// batch holds the parameters of one execution and the rows that it returns. The next execution
+// reuses its memory.
 type batch struct {
 	sales  []*pendingSale
 	buffer []byte
@@ -60,15 +57,14 @@ type batch struct {
 	rows   []row
 }
 
-// row is what the statement says of one sale.
+// row is the statement's result for one sale.
 type row struct {
 	status   status
-	recorded *sale.Recorded // of a status that means recorded
-	err      error          // what kept recorded from being read
+	recorded *sale.Recorded // set if the status means recorded
+	err      error          // why recorded could not be read
 }
 
-// encode lays the arrays out in the binary format, one after the other in one
-// buffer.
+// encode writes the arrays in the binary format, one after the other into one buffer.
 func (b *batch) encode(sales []*pendingSale, create bool) {
 	b.begin(sales)
 	var ends [paramCount]int
@@ -79,7 +75,7 @@ func (b *batch) encode(sales []*pendingSale, create bool) {
 	b.buffer = append(b.buffer, boolByte(create))
 	ends[paramCount-1] = len(b.buffer)
 	start := 0
-	for i, end := range ends { // only now: the buffer may have moved while it grew
+	for i, end := range ends { // only now: append may have moved the buffer
 		b.params[i] = b.buffer[start:end:end]
 		start = end
 	}
@@ -91,14 +87,13 @@ func (b *batch) begin(sales []*pendingSale) {
 	b.rows = append(b.rows[:0], make([]row, len(sales))...)
 }
 
-// parameter is one of the statement's arrays: its elements' type, and how one
-// is appended to a buffer; false for a null.
+// parameter is one of the statement's arrays: the type of its elements, and a function that appends
+// one element to a buffer and returns false for null.
 type parameter struct {
 	element uint32
 	append  func(dst []byte, p *pendingSale) ([]byte, bool)
 }
 
-// array appends a one-dimensional array.
 func (b *batch) array(column parameter) {
 	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 1) // dimensions
 	b.buffer = binary.BigEndian.AppendUint32(b.buffer, 1) // may have nulls
@@ -115,7 +110,7 @@ func (b *batch) array(column parameter) {
 	}
 }
 
-// parameters are $1 to $16.
+// parameters are $1 to $16 of saleSQL.
 var parameters = [paramCount - 1]parameter{
 	textArray(func(p *pendingSale) string { return p.WorkspaceID }),
 	textArray(func(p *pendingSale) string { return p.Request.CustomerExternalID }),
@@ -136,14 +131,18 @@ var parameters = [paramCount - 1]parameter{
 		return append(dst, p.Request.Metadata...), p.Request.Metadata != nil
 	}},
 	givenArray(func(p *pendingSale) string { return p.IdempotencyKey }),
-	{pgtype.ByteaOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, p.Fingerprint[:]...), true }},
+	{pgtype.ByteaOID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		return append(dst, p.Fingerprint[:]...), true
+	}},
 }
 
 func textArray(of func(*pendingSale) string) parameter {
-	return parameter{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, of(p)...), true }}
+	return parameter{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		return append(dst, of(p)...), true
+	}}
 }
 
-// givenArray has a null where the member was not given.
+// givenArray returns an array with a null for each member that was not given.
 func givenArray(of func(*pendingSale) string) parameter {
 	return parameter{pgtype.TextOID, func(dst []byte, p *pendingSale) ([]byte, bool) {
 		value := of(p)
@@ -162,7 +161,9 @@ func optionalArray(of func(*pendingSale) *string) parameter {
 }
 
 func boolArray(of func(*pendingSale) bool) parameter {
-	return parameter{pgtype.BoolOID, func(dst []byte, p *pendingSale) ([]byte, bool) { return append(dst, boolByte(of(p))), true }}
+	return parameter{pgtype.BoolOID, func(dst []byte, p *pendingSale) ([]byte, bool) {
+		return append(dst, boolByte(of(p))), true
+	}}
 }
 
 func boolByte(b bool) byte {
@@ -172,7 +173,7 @@ func boolByte(b bool) byte {
 	return 0
 }
 
-// scan reads all rows, and the commit after them.
+// scan reads all rows, and then the result of the commit.
 func (b *batch) scan(rows *pgconn.ResultReader) error {
 	for rows.NextRow() {
 		b.scanRow(rows.Values())
@@ -186,7 +187,7 @@ func (b *batch) scanRow(values [][]byte) {
 	row, p := &b.rows[i], b.sales[i]
 	row.status = parseStatus(values[colStatus])
 	if row.status == statusReplay || row.status == statusExists {
-		p.name(uuid.UUID(values[colSaleID]))
+		p.setReported(uuid.UUID(values[colSaleID]))
 	}
 	switch {
 	case row.status == statusReplay || row.status == statusExists && values[colResponse] != nil:
@@ -199,19 +200,19 @@ func (b *batch) scanRow(values [][]byte) {
 		row.recorded.Replayed = row.status == statusReplay
 	}
 	if row.err != nil {
-		row.err = p.outcomeUnknown(fmt.Errorf("it is recorded, but its answer cannot be read: %w", row.err))
+		row.err = p.outcomeUnknown(fmt.Errorf("the sale is recorded, but its answer cannot be read: %w", row.err))
 	}
 }
 
 var singleSQL = postgres.ReadQuery(queries, "query/sale_single.sql")
 
 const (
-	singleStatement = "hoko_sale_alone"
+	singleStatement = "hoko_sale_single"
 	singleParams    = 14
 )
 
-// single reports whether the attempt is of one sale that singleSQL may record: the first try of a
-// sale without an idempotency key.
+// single reports whether singleSQL may record the attempt: the first try of one sale without an
+// idempotency key.
 func (a attempt) single() bool {
 	if len(a.sales) != 1 || a.existing || a.tries > 0 {
 		return false
@@ -220,7 +221,6 @@ func (a attempt) single() bool {
 	return p.IdempotencyKey == "" && !p.unknown && p.misses == 0
 }
 
-// encodeSingle lays the values of one sale out in the binary format.
 func (b *batch) encodeSingle(sales []*pendingSale) {
 	b.begin(sales)
 	var ends [singleParams]int
@@ -230,7 +230,7 @@ func (b *batch) encodeSingle(sales []*pendingSale) {
 		ends[i] = len(b.buffer)
 	}
 	start := 0
-	for i, end := range ends { // only now: the buffer may have moved while it grew
+	for i, end := range ends { // only now: append may have moved the buffer
 		b.params[i] = nil
 		if present[i] {
 			b.params[i] = b.buffer[start:end:end]
@@ -239,10 +239,10 @@ func (b *batch) encodeSingle(sales []*pendingSale) {
 	}
 }
 
-// executeSingle runs singleSQL. Where it has recorded nothing, saleSQL is to decide.
+// executeSingle runs singleSQL. If it recorded nothing, saleSQL must decide.
 func (s *session) executeSingle(ctx context.Context, b *batch) (recorded bool, err error) {
 	rows := s.conn.PgConn().ExecStatement(ctx, s.single, b.params[:singleParams], paramFormats, columnFormats)
-	if err := s.awaited(b.scan(rows)); err != nil {
+	if err := s.checkStandbyWait(b.scan(rows)); err != nil {
 		return false, err
 	}
 	return b.rows[0].status != "", nil

@@ -20,21 +20,21 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// sessionSettings are those of the sessions; behind a PgBouncer that refuses them
-// they must be set with ALTER ROLE.
+// sessionSettings returns the settings of the sessions. A PgBouncer may refuse them; then ALTER
+// ROLE must set them.
 func sessionSettings(statementTimeout time.Duration) map[string]string {
 	return map[string]string{
-		// Planning the statement costs more than running it,
+		// Planning the statement costs more than running it.
 		"plan_cache_mode": "force_generic_plan",
-		// and the plan of an empty database must serve one that has grown since: neither a whole table nor all leads
-		// of a customer may be read for the latest.
+		// So the plan for an empty database must also serve one that has grown: it may read neither a whole
+		// table nor all leads of a customer.
 		"enable_seqscan":    "off",
 		"enable_bitmapscan": "off",
 		"jit":               "off",
-		// What can be waited for is another session's open INSERT of the same customer.
+		// The statement can wait for another session that is creating the same customer.
 		"lock_timeout":                  strconv.FormatInt(minLockTimeout.Milliseconds(), 10),
 		"default_transaction_isolation": "read committed",
-		// A cancelled wait for the standbys is no more than a warning.
+		// A canceled wait for the standbys is only a warning; see session.notice.
 		"client_min_messages": "warning",
 		"statement_timeout":   strconv.FormatInt(max(statementTimeout.Milliseconds(), 1), 10),
 		"tcp_user_timeout":    strconv.FormatInt(postgres.UnansweredAfter.Milliseconds(), 10),
@@ -42,23 +42,26 @@ func sessionSettings(statementTimeout time.Duration) map[string]string {
 }
 
 const settingsHoldSQL = `SELECT current_setting('plan_cache_mode') = 'force_generic_plan'
-	AND current_setting('enable_seqscan') = 'off' AND current_setting('enable_bitmapscan') = 'off' AND current_setting('jit') = 'off'
+	AND current_setting('enable_seqscan') = 'off' AND current_setting('enable_bitmapscan') = 'off'
+	AND current_setting('jit') = 'off'
 	AND current_setting('default_transaction_isolation') = 'read committed'
 	AND current_setting('lock_timeout') <> '0' AND current_setting('statement_timeout') <> '0'
 	AND current_setting('client_min_messages') <> 'error',
-	current_setting('synchronous_commit') = 'off' OR current_setting('synchronous_commit') = 'local' AND current_setting('synchronous_standby_names') <> '',
+	current_setting('synchronous_commit') = 'off'
+	OR current_setting('synchronous_commit') = 'local' AND current_setting('synchronous_standby_names') <> '',
 	(extract(epoch FROM current_setting('statement_timeout')::interval) * 1000)::bigint,
 	(extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint`
 
-const settingsAdvice = "ALTER ROLE … SET plan_cache_mode = force_generic_plan, and likewise enable_seqscan = off, enable_bitmapscan = off, jit = off, " +
-	"lock_timeout = '50ms', statement_timeout = '5s', default_transaction_isolation = 'read committed', client_min_messages = warning"
+const settingsAdvice = "ALTER ROLE … SET plan_cache_mode = force_generic_plan, and likewise enable_seqscan = off, " +
+	"enable_bitmapscan = off, jit = off, lock_timeout = '50ms', statement_timeout = '5s', " +
+	"default_transaction_isolation = 'read committed', client_min_messages = warning"
 
-// checkSettings warns where a pooler in between has kept the settings to itself,
-// and where the operator has commits answered before they are safe.
+// checkSettings reads the timeouts in force. It warns if a pooler has dropped the session's
+// settings, or if the operator's settings answer commits before they are safe.
 func (s *session) checkSettings(ctx context.Context) error {
-	var hold, hasty bool
+	var hold, unsafe bool
 	var statementTimeout, lockTimeout int64
-	if err := s.conn.QueryRow(ctx, settingsHoldSQL).Scan(&hold, &hasty, &statementTimeout, &lockTimeout); err != nil {
+	if err := s.conn.QueryRow(ctx, settingsHoldSQL).Scan(&hold, &unsafe, &statementTimeout, &lockTimeout); err != nil {
 		return fmt.Errorf("read the session's settings: %w", err)
 	}
 	s.lockTimeout = time.Duration(lockTimeout) * time.Millisecond
@@ -66,18 +69,18 @@ func (s *session) checkSettings(ctx context.Context) error {
 	if inForce := time.Duration(statementTimeout) * time.Millisecond; inForce > 0 {
 		s.statementTimeout = min(s.statementTimeout, inForce)
 	}
-	if !hold && due(&s.notices.unset) {
+	if !hold && due(&s.notices.settings) {
 		s.options.Logger.Warn("the database sessions lack settings that recording sales relies on",
 			slog.String("remedy", settingsAdvice))
 	}
-	if hasty && due(&s.notices.hasty) {
+	if unsafe && due(&s.notices.unsafe) {
 		s.options.Logger.Warn("sales are answered before they are safe: synchronous_commit is off or local",
 			slog.String("remedy", "ALTER ROLE … SET synchronous_commit = on"))
 	}
 	return nil
 }
 
-// checkColumns refuses a view over an adopted table that would be misread.
+// checkColumns returns postgres.ErrSchema if a view over an adopted table would be misread.
 func checkColumns(fields []pgconn.FieldDescription) error {
 	switch fields[colLinkCreatedAt].DataTypeOID {
 	case pgtype.TimestamptzOID, pgtype.TimestampOID:
@@ -86,7 +89,7 @@ func checkColumns(fields []pgconn.FieldDescription) error {
 	return fmt.Errorf("%w: hoko.links.created_at must be a timestamp with time zone", postgres.ErrSchema)
 }
 
-// prepareUnblocked tries again while a lock on a table keeps the session from being prepared.
+// prepareUnblocked calls prepare again while a lock on a table blocks it.
 func (s *session) prepareUnblocked(ctx context.Context) error {
 	var last error
 	for {
@@ -106,7 +109,7 @@ func (s *session) prepareUnblocked(ctx context.Context) error {
 	}
 }
 
-// prepare asks a new connection what must be known of it, and has it prepare the statements.
+// prepare checks a new connection's schema and settings, and prepares the statements.
 func (s *session) prepare(ctx context.Context) (err error) {
 	if err := postgres.CheckSchema(ctx, s.conn, s.options.Logger); err != nil {
 		return err
@@ -118,33 +121,33 @@ func (s *session) prepare(ctx context.Context) (err error) {
 		s.statement, err = s.prepareStatement(ctx, batchStatement, s.sql)
 	}
 	if err != nil {
-		return fmt.Errorf("prepare the sale statement: %w", misfit(postgres.SchemaError(err)))
+		return fmt.Errorf("prepare the sale statement: %w", explainTypes(postgres.SchemaError(err)))
 	}
 	if err := checkColumns(s.statement.Fields); err != nil || s.sql != saleSQL {
 		return err
 	}
 	s.single, err = s.prepareStatement(ctx, singleStatement, singleSQL)
 	if err != nil {
-		return fmt.Errorf("prepare the statement of a sale alone: %w", misfit(postgres.SchemaError(err)))
+		return fmt.Errorf("prepare the single-sale statement: %w", explainTypes(postgres.SchemaError(err)))
 	}
 	return nil
 }
 
-// misfit says where the types of columns are listed that the statement cannot do with.
-func misfit(err error) error {
-	refusal, ok := errors.AsType[*pgconn.PgError](err)
+// explainTypes says where the supported column types are listed, if a type is why err occurred.
+func explainTypes(err error) error {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return err
 	}
-	switch refusal.Code {
+	switch pgErr.Code {
 	case pgerrcode.CannotCoerce, pgerrcode.DatatypeMismatch, pgerrcode.UndefinedFunction, pgerrcode.IndeterminateCollation:
 		return fmt.Errorf("a column has a type that docs/adopting.md does not list: %w", err)
 	}
 	return err
 }
 
-// prepareStatement waits for locks on the tables for maxLockTimeout at most, also where a pooler has kept the session's
-// lock_timeout to itself.
+// prepareStatement prepares a statement. It waits at most maxLockTimeout for locks on the tables,
+// even if a pooler has dropped the session's lock_timeout.
 func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
 	pipeline := s.conn.PgConn().StartPipeline(ctx)
 	pipeline.SendQueryParams(setLockTimeoutSQL, [][]byte{milliseconds(maxLockTimeout)}, nil, nil, nil)
@@ -159,14 +162,15 @@ func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgco
 			result.Read()
 		case *pgconn.StatementDescription:
 			statement = result
-			statement.Name, statement.SQL = name, sql // which a pipeline leaves out
+			statement.Name, statement.SQL = name, sql // a pipeline does not set them
 		default:
 			return statement, errors.Join(err, pipeline.Close())
 		}
 	}
 }
 
-// Unprobed returns the scans by which the sale statements read more of a relation than an index probe does.
+// Unprobed returns the scans by which the sale statements read more of a relation than an index
+// probe does. It connects with o, and returns an error if it cannot connect or plan the statements.
 func Unprobed(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -175,14 +179,17 @@ func Unprobed(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) 
 	return postgres.Unprobed(ctx, o.DSN, sessionSettings(statementTimeoutOf(o)), saleSQL, saleWaitingSQL, singleSQL)
 }
 
-// ErrNoClick means that no sale can be rehearsed, because there is no click to attribute it to.
+// ErrNoClick is returned by Rehearse if no click exists to which it could attribute a sale.
 var ErrNoClick = errors.New("there is no click on a link of its workspace")
 
-// ErrNarrow means that the database refuses a sale whose members are as long and as large as the API accepts.
-var ErrNarrow = errors.New("a sale with the longest texts and the largest amount that the API accepts is refused")
+// ErrNarrow wraps the database's error if it rejects a sale with the longest texts and the largest
+// amount that the API accepts.
+var ErrNarrow = errors.New("a sale with the longest texts and the largest amount that the API accepts is rejected")
 
-// Rehearse records sales of a new customer in a transaction that it rolls back: one that creates it, one that changes it and one
-// that leaves it as it is. It returns what the database objects to, for instance because a trigger or a constraint does.
+// Rehearse records sales of a new customer in a transaction and rolls it back: sales that create,
+// change and keep the customer, and one as large as the API accepts. It returns ErrNoClick, an
+// error that wraps ErrNarrow, or what else the database rejects, for example because of a trigger
+// or a constraint.
 func Rehearse(ctx context.Context, o postgres.Options) error {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -197,7 +204,9 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
-	request := &sale.Request{CustomerExternalID: "hoko doctor " + rand.Text(), CustomerName: "hoko doctor", Currency: "usd", EventName: "hoko doctor"}
+	request := &sale.Request{
+		CustomerExternalID: "hoko doctor " + rand.Text(), CustomerName: "hoko doctor", Currency: "usd", EventName: "hoko doctor",
+	}
 	var workspace string
 	err = s.conn.QueryRow(ctx, `SELECT k.workspace_id, k.id FROM hoko.clicks k
 		JOIN hoko.links l ON l.id = k.link_id AND l.workspace_id = k.workspace_id LIMIT 1`).Scan(&workspace, &request.ClickID)
@@ -217,27 +226,29 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 			return err
 		}
 	}
-	if _, err := s.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil { // what is deferred to the commit
-		return refused(err)
+	if _, err := s.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil { // constraints that are deferred to the commit
+		return rejected(err)
 	}
-	if err := s.rehearse(ctx, sale.Sale{WorkspaceID: workspace, Request: widest(request.ClickID)}); err != nil {
+	if err := s.rehearse(ctx, sale.Sale{WorkspaceID: workspace, Request: largestRequest(request.ClickID)}); err != nil {
 		return fmt.Errorf("%w: %w", ErrNarrow, err)
 	}
 	return nil
 }
 
-// widest returns a request whose members are at the limits of docs/api.md.
-func widest(clickID string) *sale.Request {
+// largestRequest returns a request whose members are as large as docs/api.md allows.
+func largestRequest(clickID string) *sale.Request {
 	fill := func(prefix string, n int) string { return prefix + strings.Repeat("x", n-len(prefix)) }
 	email, avatar := strings.Repeat("x", 64)+"@"+strings.Repeat("x.", 93)+"xyz", fill("https://example.com/", 2048)
 	return &sale.Request{
 		CustomerExternalID: fill(rand.Text(), 100), CustomerName: fill("hoko doctor ", 100), ClickID: clickID,
 		CustomerEmail: sale.Optional{Given: true, Value: &email}, CustomerAvatar: sale.Optional{Given: true, Value: &avatar},
-		Amount: 1<<53 - 1, Currency: "usd", EventName: fill("hoko doctor ", 255), Metadata: []byte(`{"n":"` + fill("", 9_000) + `"}`),
+		Amount: 1<<53 - 1, Currency: "usd", EventName: fill("hoko doctor ", 255),
+		Metadata: []byte(`{"n":"` + fill("", 9_000) + `"}`),
 	}
 }
 
-// rehearse records the sale, asks for it as after a lost connection, and records it with an idempotency key.
+// rehearse records the sale, asks for it as after a lost connection, and records another with an
+// idempotency key.
 func (s *session) rehearse(ctx context.Context, rehearsed sale.Sale) error {
 	rehearsed.ID = uuid.Must(uuid.NewV7())
 	first, err := s.record(ctx, &rehearsed, statusOK)
@@ -245,7 +256,7 @@ func (s *session) rehearse(ctx context.Context, rehearsed sale.Sale) error {
 		return err
 	}
 	if _, err := s.record(ctx, &rehearsed, statusExists); err != nil {
-		return fmt.Errorf("hoko.sales does not show a sale as it was just written to it: %w", err)
+		return fmt.Errorf("hoko.sales does not show a sale as it was just written: %w", err)
 	}
 	rehearsed.ID, rehearsed.IdempotencyKey = uuid.Must(uuid.NewV7()), rand.Text()
 	second, err := s.record(ctx, &rehearsed, statusOK)
@@ -253,12 +264,12 @@ func (s *session) rehearse(ctx context.Context, rehearsed sale.Sale) error {
 		return err
 	}
 	if first.Customer.ID != second.Customer.ID {
-		return errors.New("hoko.customers does not show a customer under the id that was returned for it")
+		return errors.New("hoko.customers does not show a customer under the ID that was returned for it")
 	}
 	return nil
 }
 
-// record runs the statements for one sale, which must come out so.
+// record runs the statements for one sale, and returns an error if its status is not want.
 func (s *session) record(ctx context.Context, wanted *sale.Sale, want status) (*sale.Recorded, error) {
 	var b batch
 	sales := []*pendingSale{newPendingSale(wanted, time.Time{})}
@@ -273,10 +284,10 @@ func (s *session) record(ctx context.Context, wanted *sale.Sale, want status) (*
 		err = s.execute(ctx, &b, s.lockTimeout, false)
 	}
 	if err != nil {
-		return nil, refused(err)
+		return nil, rejected(err)
 	}
 	if got := b.rows[0].status; got != want {
-		return nil, fmt.Errorf("a rehearsed sale is %q in place of %q", got, want)
+		return nil, fmt.Errorf("the status of a rehearsed sale is %q, want %q", got, want)
 	}
 	return b.rows[0].recorded, b.rows[0].err
 }

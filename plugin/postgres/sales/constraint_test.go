@@ -43,7 +43,7 @@ func TestConstraintOfTheSite_RefusesItsSaleOnly(t *testing.T) {
 			mustRecord(t, store, c.first)
 			outcomes := shop.recordTogether(sell("known"), c.bad, sell("another"))
 			if got := outcomes[1]; got.err == nil || errors.Is(got.err, sale.ErrNotRecorded) || isUnknown(got.err) || !strings.Contains(got.err.Error(), c.named) {
-				t.Errorf("error %v, want a refusal that names %s", got.err, c.named)
+				t.Errorf("error %v, want a pgErr that names %s", got.err, c.named)
 			}
 			for _, i := range []int{0, 2} {
 				if outcomes[i].err != nil {
@@ -88,7 +88,7 @@ func TestViewThatHidesACustomer_RefusesItsSales(t *testing.T) {
 	shop.Exec("CREATE TRIGGER create_customer INSTEAD OF INSERT ON hoko.customers FOR EACH ROW EXECUTE FUNCTION public.create_customer()")
 	store := shop.Store()
 	if got := record(t, store, sell("hidden")); got.err == nil || errors.Is(got.err, sale.ErrNotRecorded) || !strings.Contains(got.err.Error(), "hoko.customers") {
-		t.Errorf("error %v, want a refusal that names the view", got.err)
+		t.Errorf("error %v, want a pgErr that names the view", got.err)
 	}
 	mustRecord(t, store, sell("new"))
 }

@@ -20,7 +20,7 @@ func TestQueue_SuspectIsInBatchesOfItsOwn(t *testing.T) {
 	b.push("w/0")
 	first := b.want(0, "w/0")
 	b.push("x/0")
-	b.queue.finish(b.seats[0], first, nil, []string{"w"}, true)
+	b.queue.finish(b.slots[0], first, nil, []string{"w"}, true)
 	b.push("w/1")
 	b.push("x/1")
 	b.want(0, "w/0 w/1")
@@ -39,7 +39,7 @@ func TestQueue_LostSalesAreAskedForWithoutOthers(t *testing.T) {
 	lost.claim()
 	lost.lose()
 	b.push("w/d")
-	b.queue.finish(b.seats[0], nil, []*pendingSale{lost}, nil, true)
+	b.queue.finish(b.slots[0], nil, []*pendingSale{lost}, nil, true)
 	b.push("w/e/key")
 	b.want(0, "w/c/key")
 	b.want(1, "w/d")
@@ -64,7 +64,7 @@ func TestQueue_ShedsWhatCannotBeAnsweredInItsTime(t *testing.T) {
 	late := b.push("w/9")
 	late.deadline = time.Now().Add(time.Second)
 	b.finish(0)
-	b.seats[1].since = time.Time{}
+	b.slots[1].since = time.Time{}
 	b.want(0, "w/8")
 	if _, err, _ := late.wait(t.Context(), t.Context()); !errors.Is(err, sale.ErrNotRecorded) {
 		t.Errorf("the late one: %v", err)
@@ -80,7 +80,7 @@ func TestQueue_LostSaleComesBeforeItsCustomersNext(t *testing.T) {
 	lost.claim()
 	lost.lose()
 	b.push("w/hot")
-	b.queue.finish(b.seats[0], nil, []*pendingSale{lost}, nil, false)
+	b.queue.finish(b.slots[0], nil, []*pendingSale{lost}, nil, false)
 	if batch := b.want(1, "w/hot"); batch[0] != lost {
 		t.Error("a further sale of the customer came first")
 	}
@@ -93,7 +93,7 @@ func TestQueue_LostSaleWaitsForItsCustomersBatch(t *testing.T) {
 	b.want(0, "w/hot")
 	lost.claim()
 	lost.lose()
-	b.queue.finish(b.seats[0], nil, nil, nil, true)
+	b.queue.finish(b.slots[0], nil, nil, nil, true)
 	b.push("w/hot")
 	b.want(0, "w/hot")
 	b.ask([]*pendingSale{lost})
@@ -114,7 +114,7 @@ func TestQueue_OnlyWriterSharesItsTimeWithSuspects(t *testing.T) {
 	b.push("w/0")
 	b.push("x/0")
 	first := b.want(0, "w/0 x/0")
-	b.queue.finish(b.seats[0], first, nil, []string{"w"}, true)
+	b.queue.finish(b.slots[0], first, nil, []string{"w"}, true)
 	var order []string
 	for i := range 6 {
 		b.push(fmt.Sprint("w/more", i))
@@ -160,7 +160,7 @@ func TestQueue_KeepsNoPlacesOfSalesThatFailed(t *testing.T) {
 	for i := range 10_000 {
 		p := b.push(fmt.Sprint("stays/", i+1))
 		p.wait(left, t.Context())
-		b.leave(p)
+		b.abandon(p)
 	}
 	if n := len(b.workspaces["stays"].line); n > 200 {
 		t.Errorf("%d places are kept of customers that have no sale", n)
@@ -196,7 +196,7 @@ func TestEstimate_IsHardlyChangedByAnOutage(t *testing.T) {
 	for range 4 {
 		e.observe(4900*time.Millisecond, now)
 	}
-	if most := e.most(now); most > 4*time.Second {
+	if most := e.likelyMax(now); most > 4*time.Second {
 		t.Errorf("after four statements that were held up it says %v", most)
 	}
 }
@@ -206,7 +206,7 @@ func TestQueue_IdleWriterIsNoReasonToKeepWhatItCannotTake(t *testing.T) {
 	b.push("w/hot")
 	b.want(0, "w/hot")
 	b.times.observe(5500*time.Millisecond, time.Now())
-	b.idle = []*seat{b.seats[1]}
+	b.idle = []*slot{b.slots[1]}
 	if p, err := b.try("w/hot"); !errors.Is(err, errWait) || b.wait(p) < 5*time.Second {
 		t.Errorf("%v, want to be shed for the customer's batch", err)
 	}
@@ -219,11 +219,11 @@ func TestQueue_StuckTaskIsNoReasonToWait(t *testing.T) {
 	b.push("w/0")
 	b.push("x/0")
 	first := b.want(0, "w/0 x/0")
-	b.queue.finish(b.seats[0], first[:1], nil, []string{"w"}, true)
+	b.queue.finish(b.slots[0], first[:1], nil, []string{"w"}, true)
 	b.want(0, "w/0")
 	b.push("w/1")
 	b.want(1, "")
-	b.seats[0].since = time.Now().Add(-time.Second)
+	b.slots[0].since = time.Now().Add(-time.Second)
 	b.want(1, "w/1")
 	b.finish(0)
 	b.finish(1)
@@ -237,15 +237,15 @@ func TestQueue_WorkspaceThatIsForgottenMayComeBack(t *testing.T) {
 	b.push("w/0")
 	b.push("x/0")
 	first := b.want(0, "w/0 x/0")
-	b.queue.finish(b.seats[0], first[:1], nil, []string{"w"}, true)
+	b.queue.finish(b.slots[0], first[:1], nil, []string{"w"}, true)
 	b.mu.Lock() // the task of a writer that cannot connect, so another one does it
-	b.assign(b.seats[0], time.Now())
-	b.seats[0].since = time.Now().Add(-time.Second)
+	b.assign(b.slots[0], time.Now())
+	b.slots[0].since = time.Now().Add(-time.Second)
 	b.mu.Unlock()
 	b.want(1, "w/0")
 	b.finish(1)
 	b.push("w/1")
-	b.queue.unreachable(b.seats[0], nil)
+	b.queue.unreachable(b.slots[0], nil)
 	b.check()
 	b.want(1, "w/1")
 	b.finish(1)
@@ -275,7 +275,7 @@ func TestQueue_SeveralOfAFewWorkspacesMayBeIsolated(t *testing.T) {
 		b.push(w + "/0")
 	}
 	first := b.want(0, "a/0 b/0 c/0 d/0")
-	b.queue.finish(b.seats[0], first, nil, []string{"a", "b", "c"}, true)
+	b.queue.finish(b.slots[0], first, nil, []string{"a", "b", "c"}, true)
 	b.want(0, "a/0")
 	b.want(1, "c/0 d/0")
 	b.finish(0)
@@ -292,12 +292,12 @@ func TestQueue_LostSaleThatAHungStatementWasNotSentIsAskedForByAnother(t *testin
 		p.claim()
 		p.lose()
 	}
-	b.queue.finish(b.seats[0], nil, nil, nil, true)
+	b.queue.finish(b.slots[0], nil, nil, nil, true)
 	b.push("w/hot")
 	b.want(1, "w/hot")
 	b.ask([]*pendingSale{hot, other})
 	b.want(0, "w/other") // and hangs
-	b.seats[0].since = time.Now().Add(-time.Second)
+	b.slots[0].since = time.Now().Add(-time.Second)
 	b.mu.Lock()
 	b.detachOverdue(time.Now())
 	b.mu.Unlock()
@@ -318,7 +318,7 @@ func TestSlowLane_IsNoWorkspacesAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.leave(p)
+		b.abandon(p)
 		return lane.add(p, false)
 	}
 	for i := range 1000 {
@@ -340,7 +340,7 @@ func TestSlowLane_IsNoWorkspacesAlone(t *testing.T) {
 func TestRefusedSale_MakesItsWorkspaceASuspect(t *testing.T) {
 	b := newBench(t, nil)
 	r := newRunner(b.shared, nil)
-	r.halve(attempt{sales: []*pendingSale{b.push("w/k")}}, refused(errors.New("a trigger's objection")))
+	r.halve(attempt{sales: []*pendingSale{b.push("w/k")}}, rejected(errors.New("a trigger's objection")))
 	if len(r.suspects) != 1 || r.suspects[0] != "w" {
 		t.Errorf("suspects %v", r.suspects)
 	}

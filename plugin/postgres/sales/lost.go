@@ -10,36 +10,35 @@ const (
 	maxAskPause = time.Second
 )
 
-// lostSales are the sales whose outcome was lost. They are asked for by id until their deadlines, in statements of their
-// own: a statement that hangs still holds their keys and customers, and would make others wait for it. One such
-// statement is under way at a time.
+// lostSales are the sales with an unknown outcome. Until their deadlines, writers ask for them by
+// ID in separate statements: a hanging statement still holds their keys and customers, and other
+// sales in the same batch would wait for it. At most one such statement runs at a time.
 type lostSales struct {
 	groups []lostGroup
 	asking bool
 }
 
-// lostGroup is sales that are asked for at the same time.
 type lostGroup struct {
 	sales  []*pendingSale
 	due    time.Time
-	pause  time.Duration // since they were asked for
-	behind bool          // they wait until their customers are in no batch
+	pause  time.Duration // between asking twice
+	behind bool          // waits until its customers are in no batch
 }
 
-// add has sales asked for immediately.
 func (l *lostSales) add(sales []*pendingSale, now time.Time) {
 	if len(sales) > 0 {
 		l.groups = append(l.groups, lostGroup{sales: slices.Clone(sales), due: now})
 	}
 }
 
-// take gives the seat the sales that are due, as many as one statement holds.
-func (l *lostSales) take(s *seat, most int, now time.Time) bool {
+// take moves the sales that are due, at most limit, to the slot, and reports whether there are any.
+// The first group is never split.
+func (l *lostSales) take(s *slot, limit int, now time.Time) bool {
 	if l.asking {
 		return false
 	}
 	l.groups = slices.DeleteFunc(l.groups, func(g lostGroup) bool {
-		if g.due.After(now) || len(s.group.sales) > 0 && len(s.group.sales)+len(g.sales) > most {
+		if g.due.After(now) || len(s.group.sales) > 0 && len(s.group.sales)+len(g.sales) > limit {
 			return false
 		}
 		s.group.sales = append(s.group.sales, g.sales...)
@@ -50,10 +49,12 @@ func (l *lostSales) take(s *seat, most int, now time.Time) bool {
 	return l.asking
 }
 
-// giveBack takes back the sales of a group whose customers were in another batch, and those that are still lost.
+// giveBack takes back the sales in g whose customers were in another batch, and those that are
+// still lost.
 func (l *lostSales) giveBack(g lostGroup, lost []*pendingSale, now time.Time) {
 	if len(g.sales) > 0 {
-		l.groups = append(l.groups, lostGroup{sales: g.sales, due: now.Add(max(g.pause, minAskPause)), pause: g.pause, behind: true})
+		due := now.Add(max(g.pause, minAskPause))
+		l.groups = append(l.groups, lostGroup{sales: g.sales, due: due, pause: g.pause, behind: true})
 	}
 	if len(lost) > 0 {
 		pause := min(max(2*g.pause, minAskPause), maxAskPause)
@@ -61,8 +62,8 @@ func (l *lostSales) giveBack(g lostGroup, lost []*pendingSale, now time.Time) {
 	}
 }
 
-// hurry makes the sales due that have waited for a customer.
-func (l *lostSales) hurry(now time.Time) {
+// makeDue makes the groups due that waited for a customer.
+func (l *lostSales) makeDue(now time.Time) {
 	for i := range l.groups {
 		if l.groups[i].behind {
 			l.groups[i].due = now
@@ -70,17 +71,17 @@ func (l *lostSales) hurry(now time.Time) {
 	}
 }
 
-// due returns when the next sales are.
-func (l *lostSales) due() (at time.Time, some bool) {
+// due returns when the next group is due, if there is one.
+func (l *lostSales) due() (at time.Time, found bool) {
 	if l.asking {
 		return at, false
 	}
 	for _, g := range l.groups {
-		if !some || g.due.Before(at) {
-			at, some = g.due, true
+		if !found || g.due.Before(at) {
+			at, found = g.due, true
 		}
 	}
-	return at, some
+	return at, found
 }
 
 func (l *lostSales) len() (sales int) {
@@ -90,14 +91,15 @@ func (l *lostSales) len() (sales int) {
 	return sales
 }
 
-// takeLost takes those of the seat's lost sales whose customers are in no batch, and reserves the customers of the others.
-func (q *queue) takeLost(s *seat) {
-	q.dropOver(s)
+// takeLost moves the slot's lost sales to its batch if their customers are in no other batch, and
+// reserves the customers of the rest.
+func (q *queue) takeLost(s *slot) {
+	q.dropDone(s)
 	var rest []*pendingSale
 	for _, p := range s.group.sales {
 		l := q.line(p.customer)
-		if l.seat != nil && l.seat != s && l.seat != q.reserved {
-			l.wanted = true
+		if l.slot != nil && l.slot != s && l.slot != q.reserved {
+			l.reserve = true
 			rest = append(rest, p)
 			continue
 		}
@@ -107,16 +109,16 @@ func (q *queue) takeLost(s *seat) {
 	s.group.sales = rest
 }
 
-// dropOver removes the seat's lost sales whose callers have left.
-func (q *queue) dropOver(s *seat) {
+// dropDone removes the slot's lost sales that are answered or whose callers have left.
+func (q *queue) dropDone(s *slot) {
 	s.group.sales = slices.DeleteFunc(s.group.sales, func(p *pendingSale) bool {
 		if !p.isOver() {
 			return false
 		}
 		q.unlock(p)
 		if l := q.lines[p.customer]; l != nil {
-			l.wanted = false
-			if l.seat == q.reserved {
+			l.reserve = false
+			if l.slot == q.reserved {
 				q.end(l)
 			}
 		}
@@ -124,16 +126,16 @@ func (q *queue) dropOver(s *seat) {
 	})
 }
 
-// reserve keeps the customers of lost sales out of other batches until these are asked for, which is once.
+// reserve keeps the customers of lost sales out of other batches until these sales have been asked
+// for once.
 func (q *queue) reserve(lost []*pendingSale) {
 	for _, p := range lost {
 		if l := q.lines[p.customer]; l != nil {
-			l.wanted = true
+			l.reserve = true
 		}
 	}
 }
 
-// ask has sales of unknown outcome asked for again.
 func (q *queue) ask(sales []*pendingSale) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

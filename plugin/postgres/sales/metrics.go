@@ -21,25 +21,25 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
 		batch: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "hoko_sale_batch_size",
-			Help:    "Sales of one statement.",
+			Help:    "Number of sales in one statement.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
 		}),
 		statement: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "hoko_sale_statement_seconds",
-			Help:    "Time from sending a batch to its commit, or its failure.",
+			Help:    "Time from sending a batch to its commit or failure.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}),
 		sheds: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "hoko_sale_shed_total",
-			Help: "Sales answered 503 because more came than could be committed, or waited for a lock, by reason.",
+			Help: "Sales answered 503 because of the sales before them or a lock on their customer, by reason.",
 		}, []string{"reason"}),
 		failures: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "hoko_sale_statement_failures_total",
-			Help: "Statements that failed, by class of SQLSTATE; 08: the connection was lost, unsent: before anything was sent.",
+			Help: "Failed statements, by SQLSTATE class; 08: connection lost, unsent: lost before anything was sent.",
 		}, []string{"class"}),
 	}
 	for _, class := range failureClasses {
-		m.failures.WithLabelValues(class) // a rate needs the zero before the first
+		m.failures.WithLabelValues(class) // a rate needs a zero before the first failure
 	}
 	for _, shed := range allSheds {
 		m.sheds.WithLabelValues(shed.reason)
@@ -47,31 +47,31 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return m
 }
 
-// registerQueue registers the gauges of the sales that queued counts, and of how long a further one would wait.
 func registerQueue(registry prometheus.Registerer, queued func() int, wait func() time.Duration) {
 	promauto.With(registry).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "hoko_sale_expected_wait_seconds",
-		Help: "How long a sale of a workspace that has none waiting is expected to wait until it is sent.",
+		Help: "Expected wait of a sale until it is sent, for a workspace without waiting sales.",
 	}, func() float64 { return wait().Seconds() })
 	promauto.With(registry).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "hoko_sale_queue_depth",
-		Help: "Sales that wait to be sent to the database, those in the slow lane included.",
+		Help: "Sales that wait to be sent to the database, including those in the slow lane.",
 	}, func() float64 { return float64(queued()) })
 }
 
 const (
-	// weight of a new observation.
+	// estimateWeight is the weight of a new observation.
 	estimateWeight = 0.25
-	// leastOutlier bounds an observation that is more than twice what statements hardly ever exceed: the few
-	// statements that an outage held up must not make the edge shed what comes after it.
-	leastOutlier = 100 * time.Millisecond
-	// estimateHalfLife is how long the estimate takes to halve once no statement has ended for as long as one
-	// usually takes: what was true before an outage is not true forever.
+	// minOutlier is the least value at which an observation is capped, which happens if it is more
+	// than twice likelyMax: the few statements that an outage delays must not make the edge shed
+	// sales after it.
+	minOutlier = 100 * time.Millisecond
+	// estimateHalfLife is how long the estimate takes to halve, counted from when the next
+	// statement should have ended: the values from before an outage must not last forever.
 	estimateHalfLife = time.Second
 )
 
-// estimate is how long the statements have taken lately. Those that were abandoned, or waited for a
-// lock, do not count.
+// estimate is a moving average of the time that statements take, without those that were abandoned
+// or waited for a lock.
 type estimate struct {
 	mu              sync.Mutex
 	mean, deviation float64 // in seconds
@@ -87,13 +87,12 @@ func (e *estimate) observe(took time.Duration, now time.Time) {
 		return
 	}
 	mean, deviation := e.decayed(now)
-	seconds = min(seconds, max(2*(e.mean+4*e.deviation), leastOutlier.Seconds()))
+	seconds = min(seconds, max(2*(e.mean+4*e.deviation), minOutlier.Seconds()))
 	e.deviation = deviation + estimateWeight*(math.Abs(seconds-mean)-deviation)
 	e.mean = mean + estimateWeight*(seconds-mean)
 	e.last = now
 }
 
-// usual returns the mean.
 func (e *estimate) usual(now time.Time) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -101,8 +100,8 @@ func (e *estimate) usual(now time.Time) time.Duration {
 	return toDuration(mean)
 }
 
-// most returns what a statement hardly ever exceeds.
-func (e *estimate) most(now time.Time) time.Duration {
+// likelyMax returns the time that hardly any statement exceeds: the mean plus four deviations.
+func (e *estimate) likelyMax(now time.Time) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	mean, deviation := e.decayed(now)

@@ -13,42 +13,40 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// The states of a pending sale. They decide between its caller and its writer what a caller that
-// gives up is told, and whether the sale may still be sent.
+// The states of a pending sale. The caller and the writer change them atomically: they decide what a
+// caller that leaves is told, and whether the sale may still be sent.
 const (
-	stateWaiting  int32 = iota // not in the database, and nothing under way could put it there
-	stateSent                  // a statement that may have recorded it was sent
-	stateLeft                  // its caller has gone: it must not be sent any more
+	stateWaiting  int32 = iota // not recorded, and no statement under way could record it
+	stateSent                  // a statement that may record it was sent
+	stateLeft                  // its caller has left: it must not be sent anymore
 	stateAnswered              // its answer is in done
 )
 
 // pendingSale is a sale between Record and its answer.
 type pendingSale struct {
 	*sale.Sale
-	id       uuid.UUID // of the Sale, until another workspace turns out to have it
+	id       uuid.UUID // of the Sale, or a new one if another workspace has that ID
 	customer customerKey
 	deadline time.Time
 	state    atomic.Int32
-	named    atomic.Pointer[uuid.UUID] // the ID that an unknown outcome names: where it is, or may be, recorded
+	reported atomic.Pointer[uuid.UUID] // the ID in an UnknownOutcomeError: of the sale that may be recorded
 	done     chan answer
 
-	// The queue's lock guards these.
+	// Guarded by the queue's lock.
 	arrived  time.Time // when it joined the queue
 	links    [chainKinds]links
-	line     *line // of its customer, while it waits there
-	holdsKey bool  // of the sales with its idempotency key it is the one under way
+	line     *line // its customer's line, while it waits there
+	holdsKey bool  // it is the sale under way with its idempotency key
 
-	// The rest belongs to the goroutine that runs the sale.
-
-	// unknown: a statement was sent and its outcome lost. Until a later one finds out, the sale is sent.
-	unknown   bool
-	misses    int // times that its customer could not be had
-	raced     int // of those, times that it was not created, as if another session had just done so
-	conflicts int // times that a conflict took it out of its batch
-	resends   int // times that a connection turned out to be useless
+	// Owned by the goroutine that runs the sale.
+	unknown   bool // the outcome of a statement with it was lost; the state stays sent until a later one finds out
+	misses    int  // how often its customer was unavailable
+	raced     int  // of those, how often the customer was not created, as if another session had just created it
+	conflicts int  // how often a conflict took it out of its batch
+	resends   int  // how often its connection was unusable
 }
 
-// customerKey is what a customer is known by before it is looked up.
+// customerKey identifies a customer before it is looked up.
 type customerKey struct{ workspaceID, externalID string }
 
 type answer struct {
@@ -64,11 +62,12 @@ func newPendingSale(s *sale.Sale, deadline time.Time) *pendingSale {
 		deadline: deadline,
 		done:     make(chan answer, 1),
 	}
-	p.named.Store(&s.ID)
+	p.reported.Store(&s.ID)
 	return p
 }
 
-// wait returns the answer, or by ctx's end what can be said without one; whether the sale has left then.
+// wait returns the answer. If ctx or cut ends first, it returns what is certain without one, and
+// whether the sale has left.
 func (p *pendingSale) wait(ctx, cut context.Context) (recorded *sale.Recorded, err error, left bool) {
 	why := error(errLate)
 	select {
@@ -83,19 +82,19 @@ func (p *pendingSale) wait(ctx, cut context.Context) (recorded *sale.Recorded, e
 		answer := <-p.done
 		return answer.recorded, answer.err, false
 	case stateSent:
-		return nil, p.outcomeUnknown(errors.New("the database has not answered in time")), true
+		return nil, p.outcomeUnknown(errors.New("the database did not answer in time")), true
 	default:
 		return nil, notRecorded(why), true
 	}
 }
 
-// claim is taken just before the sale is sent; false where its caller has gone.
+// claim marks the sale as sent, just before it is. It returns false if the caller has left.
 func (p *pendingSale) claim() bool {
 	return p.state.CompareAndSwap(stateWaiting, stateSent) || p.state.Load() == stateSent
 }
 
-// release takes a claim back, once it is proved that what was sent has written
-// nothing. False where the caller has gone.
+// release undoes a claim after it is certain that the statement wrote nothing. It returns false if
+// the caller has left.
 func (p *pendingSale) release() bool {
 	if p.unknown {
 		return p.state.Load() == stateSent
@@ -103,19 +102,20 @@ func (p *pendingSale) release() bool {
 	return p.state.CompareAndSwap(stateSent, stateWaiting)
 }
 
-// lose keeps a claim whose outcome was lost.
+// lose keeps the claim of a sale whose outcome was lost. It returns false if the caller has left.
 func (p *pendingSale) lose() bool {
 	p.unknown = true
 	return p.state.Load() == stateSent
 }
 
-// isOver reports whether the sale is answered, or its caller has left.
+// isOver reports whether the sale is answered or its caller has left.
 func (p *pendingSale) isOver() bool {
 	state := p.state.Load()
 	return state == stateLeft || state == stateAnswered
 }
 
-// answer is called once at most. It reports whether the caller was still there.
+// answer passes the answer to the caller, and reports whether it was still there. It may be called
+// once.
 func (p *pendingSale) answer(recorded *sale.Recorded, err error) bool {
 	if p.state.Swap(stateAnswered) == stateLeft {
 		return false
@@ -124,23 +124,23 @@ func (p *pendingSale) answer(recorded *sale.Recorded, err error) bool {
 	return true
 }
 
-// isRefusedSilently reports whether something other than another session may keep the customer from being created.
-func (p *pendingSale) isRefusedSilently() bool { return p.raced >= maxTries }
+// isRejectedSilently reports whether the customer was not created so often that something other
+// than another session may be the reason.
+func (p *pendingSale) isRejectedSilently() bool { return p.raced >= maxTries }
 
-// name keeps the id of a sale that is, or may be, recorded under another than its own.
-func (p *pendingSale) name(id uuid.UUID) {
+// setReported sets the ID of a sale that is, or may be, recorded under another ID than its own.
+func (p *pendingSale) setReported(id uuid.UUID) {
 	if id != p.Sale.ID {
-		p.named.Store(&id)
+		p.reported.Store(&id)
 	}
 }
 
-// outcomeUnknown returns the error that names the sale which may be recorded.
 func (p *pendingSale) outcomeUnknown(cause error) error {
-	return &sale.UnknownOutcomeError{SaleID: *p.named.Load(), Cause: cause}
+	return &sale.UnknownOutcomeError{SaleID: *p.reported.Load(), Cause: cause}
 }
 
-// keep filters the sales in place.
-func keep(sales []*pendingSale, f func(*pendingSale) bool) []*pendingSale {
+// filter keeps the sales for which f is true, in place.
+func filter(sales []*pendingSale, f func(*pendingSale) bool) []*pendingSale {
 	return slices.DeleteFunc(sales, func(p *pendingSale) bool { return !f(p) })
 }
 
@@ -148,8 +148,8 @@ func notRecorded(cause error) error {
 	return fmt.Errorf("%w: %w", sale.ErrNotRecorded, cause)
 }
 
-// chain is a list of pending sales in their order, which any of them can leave at once. A sale is in
-// at most one chain of each kind.
+// chain is a linked list of pending sales, from which any sale can be removed in constant time. A
+// sale is in at most one chain of each kind.
 type chain struct {
 	kind        chainKind
 	first, last *pendingSale
@@ -159,12 +159,11 @@ type chain struct {
 type chainKind int
 
 const (
-	byPlace     chainKind = iota // the sales of a customer, or those that wait for one idempotency key
+	byPlace     chainKind = iota // the sales of a customer, or those that wait for an idempotency key
 	byWorkspace                  // all sales of a workspace
 	chainKinds
 )
 
-// links are a sale's neighbors in a chain.
 type links struct {
 	chain          *chain
 	previous, next *pendingSale
@@ -187,7 +186,7 @@ func (c *chain) remove(p *pendingSale) {
 	c.length--
 }
 
-// link makes two sales neighbors; a nil one is an end of the chain.
+// link makes two sales neighbors. A nil sale is an end of the chain.
 func (c *chain) link(previous, next *pendingSale) {
 	if previous == nil {
 		c.first = next

@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// queue holds the sales that wait for the writers. Each workspace has its own FIFO of customers, and
-// the workspaces take turns. A customer is in at most one batch at a time: its further sales wait for
-// that, in their order, and are folded into its next batch. The sales of one idempotency key run one
+// queue holds the sales that wait for a writer. Each workspace has a FIFO of its customers, and the
+// workspaces are served round robin. A customer is in at most one batch at a time: its later sales
+// keep their order and join its next batch together. Sales with the same idempotency key run one
 // after the other.
 //
-// Fewer writers at work make larger batches, so a further one is only assigned to a backlog, or if
-// those at work take longer than statements usually take.
+// Fewer active writers make larger batches. So another writer is assigned only if there is a
+// backlog, or if the active ones take longer than statements usually take.
 type queue struct {
 	*shared
 	limit, batch int
-	seats        []*seat
-	reserved     *seat // of no writer: it holds the customers of lost sales that are to be asked for
+	slots        []*slot
+	reserved     *slot // not a writer's: it holds the customers of lost sales that come next
 
 	mu         sync.Mutex
 	waiting    int // sales in chains
 	ready      int // of those, sales that a shared batch can take now
 	workspaces map[string]*workspace
-	turns      []*workspace // that have ready sales, in the order of their turns
+	turns      []*workspace // those with ready sales, next one first
 	lines      map[customerKey]*line
-	keys       map[idempotencyKey]*chain // by key of a sale under way: those that wait for it; nil if none ever did
+	keys       map[idempotencyKey]*chain // by key under way: the sales that wait for it; nil if none ever did
 	diverted   map[customerKey]struct{}  // customers whose sales go to the slow lane
 	lost       lostSales
 	isolated   isolatedWorkspaces
-	idle       []*seat
-	timer      *time.Timer // wakes a seat for work that none has taken by then
+	idle       []*slot
+	timer      *time.Timer // wakes a slot for work that none has taken
 	wakesAt    time.Time
 	closed     bool
 }
@@ -39,13 +39,13 @@ type queue struct {
 type workspace struct {
 	id       string
 	all      chain
-	ready    int     // of those, sales of customers that are in no batch
-	urgent   []*line // of customers that come first: they were in a batch already
-	line     []*line // of the others; both may hold lines that are no longer ready
-	lines    int     // customers of its own in queue.lines
+	ready    int     // of those, sales whose customer is in no batch
+	urgent   []*line // lines that come first: with sales that were in a batch already
+	line     []*line // the others; both may hold lines that are no longer ready
+	lines    int     // its customers in queue.lines
 	inTurns  bool
-	isolated bool // it is in batches of its own
-	running  bool // and one of them is under way
+	isolated bool // it has separate batches
+	running  bool // one of its separate batches is under way
 }
 
 // line is a customer that has sales in the queue or in a batch.
@@ -53,19 +53,18 @@ type line struct {
 	customer  customerKey
 	workspace *workspace
 	waiting   chain
-	seat      *seat // whose batch holds the customer; nil if none does, reserved if lost sales do
-	wanted    bool  // lost sales are to reserve it
+	slot      *slot // whose batch holds the customer; nil: none; queue.reserved: lost sales
+	reserve   bool  // reserve it for lost sales when its batch ends
 	urgent    bool  // it has sales that were in a batch already
 	queued    bool  // in urgent or line of its workspace
 }
 
 type idempotencyKey struct{ workspaceID, key string }
 
-// newQueue returns a queue with a seat for each writer.
 func newQueue(s *shared) *queue {
 	writers := s.options.Writers
 	q := &queue{
-		shared: s, reserved: new(seat), limit: s.options.Queue, batch: s.options.Batch,
+		shared: s, reserved: new(slot), limit: s.options.Queue, batch: s.options.Batch,
 		workspaces: map[string]*workspace{},
 		lines:      map[customerKey]*line{},
 		keys:       map[idempotencyKey]*chain{},
@@ -73,14 +72,14 @@ func newQueue(s *shared) *queue {
 		isolated:   isolatedWorkspaces{until: map[string]time.Time{}},
 	}
 	for range writers {
-		q.seats = append(q.seats, &seat{wake: make(chan struct{}, 1)})
+		q.slots = append(q.slots, &slot{wake: make(chan struct{}, 1)})
 	}
 	q.timer = time.AfterFunc(time.Hour, q.tick)
 	q.timer.Stop()
 	return q
 }
 
-// lock reports whether the sale need not wait for another one of its idempotency key.
+// lock reports whether the sale need not wait for another sale with its idempotency key.
 func (q *queue) lock(p *pendingSale) bool {
 	if p.IdempotencyKey == "" {
 		return true
@@ -100,7 +99,7 @@ func (q *queue) lock(p *pendingSale) bool {
 	return false
 }
 
-// unlock lets the next sale of the idempotency key into its customer's line.
+// unlock places the next sale with the idempotency key in its customer's line.
 func (q *queue) unlock(p *pendingSale) {
 	if !p.holdsKey {
 		return
@@ -118,7 +117,7 @@ func (q *queue) unlock(p *pendingSale) {
 	q.place(next, false)
 }
 
-// place adds a sale to its customer's line: to the front if it was in a batch already.
+// place adds a sale to its customer's line, at the front if it was in a batch already.
 func (q *queue) place(p *pendingSale, front bool) {
 	l := q.line(p.customer)
 	p.line = l
@@ -132,9 +131,9 @@ func (q *queue) place(p *pendingSale, front bool) {
 	q.enlist(l)
 }
 
-// enlist gives a line a place among those of its workspace, if it is ready.
+// enlist adds a line to its workspace's FIFO if it is ready.
 func (q *queue) enlist(l *line) {
-	if l.seat != nil || l.waiting.length == 0 {
+	if l.slot != nil || l.waiting.length == 0 {
 		return
 	}
 	ws := l.workspace
@@ -153,10 +152,10 @@ func (q *queue) enlist(l *line) {
 	q.turn(ws)
 }
 
-// staleRoom is how many places that are no longer of use a list may have before it is cleared of them.
+// staleRoom is how many unused places a list may have before they are removed.
 const staleRoom = 64
 
-// turn gives a workspace with ready sales a place among the turns.
+// turn adds a workspace with ready sales to the round robin.
 func (q *queue) turn(ws *workspace) {
 	if ws.inTurns || ws.ready == 0 || ws.running {
 		return
@@ -172,9 +171,8 @@ func (q *queue) turn(ws *workspace) {
 	*turns = append(*turns, ws)
 }
 
-// count keeps the numbers of ready sales.
 func (q *queue) count(l *line, sales int) {
-	if l.seat != nil {
+	if l.slot != nil {
 		return
 	}
 	l.workspace.ready += sales
@@ -183,7 +181,6 @@ func (q *queue) count(l *line, sales int) {
 	}
 }
 
-// remove takes a waiting sale out of the queue.
 func (q *queue) remove(p *pendingSale) {
 	q.waiting--
 	ws := q.workspaces[p.WorkspaceID]
@@ -199,9 +196,9 @@ func (q *queue) remove(p *pendingSale) {
 	q.dropIfEmpty(l)
 }
 
-// dropIfEmpty forgets a line without sales that is in no batch.
+// dropIfEmpty removes a line without sales that is in no batch.
 func (q *queue) dropIfEmpty(l *line) {
-	if l.seat != nil || l.waiting.length > 0 || q.lines[l.customer] != l {
+	if l.slot != nil || l.waiting.length > 0 || q.lines[l.customer] != l {
 		return
 	}
 	delete(q.lines, l.customer)
@@ -209,7 +206,7 @@ func (q *queue) dropIfEmpty(l *line) {
 	q.forget(l.workspace)
 }
 
-// forget drops a workspace without sales, unless a new one has taken its place.
+// forget removes a workspace without sales, unless a new one has taken its place.
 func (q *queue) forget(ws *workspace) {
 	if q.workspaces[ws.id] == ws && ws.all.length == 0 && ws.lines == 0 && !ws.running {
 		delete(q.workspaces, ws.id)
@@ -236,7 +233,7 @@ func (q *queue) line(customer customerKey) *line {
 	return l
 }
 
-// divert has the sales of a customer go to the slow lane, or no longer.
+// divert sets whether the sales of a customer go to the slow lane.
 func (q *queue) divert(customer customerKey, divert bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -247,7 +244,7 @@ func (q *queue) divert(customer customerKey, divert bool) {
 	}
 }
 
-// answered lets go of the idempotency keys of those sales that are answered, or whose callers have left.
+// answered releases the idempotency keys of the sales that are answered or whose callers have left.
 func (q *queue) answered(sales []*pendingSale) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -263,7 +260,7 @@ func (q *queue) unlockAnswered(sales []*pendingSale) {
 	}
 }
 
-// close ends all writers; no caller waits anymore.
+// close ends all writers. No caller is left.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

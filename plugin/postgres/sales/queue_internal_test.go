@@ -46,7 +46,7 @@ func (b *bench) check() {
 		for _, l := range b.lines {
 			if l.workspace == ws {
 				lines++
-				if l.seat == nil {
+				if l.slot == nil {
 					mine += l.waiting.length
 				}
 			}
@@ -84,11 +84,11 @@ func (b *bench) try(name string) (*pendingSale, error) {
 	return p, b.queue.push(p)
 }
 
-// take has a seat take the next batch, and returns its sales' names.
-func (b *bench) take(seat int) []*pendingSale {
+// take has a slot take the next batch, and returns its sales' names.
+func (b *bench) take(slot int) []*pendingSale {
 	b.t.Helper()
 	b.check()
-	s := b.seats[seat]
+	s := b.slots[slot]
 	b.mu.Lock()
 	assigned := b.assign(s, time.Now())
 	b.mu.Unlock()
@@ -101,9 +101,9 @@ func (b *bench) take(seat int) []*pendingSale {
 }
 
 // finish answers the batch but for those sales that go again.
-func (b *bench) finish(seat int, again ...*pendingSale) {
+func (b *bench) finish(slot int, again ...*pendingSale) {
 	b.t.Helper()
-	s := b.seats[seat]
+	s := b.slots[slot]
 	for _, p := range s.sales {
 		if !slices.Contains(again, p) {
 			p.answer(new(sale.Recorded), nil)
@@ -121,9 +121,9 @@ func names(batch []*pendingSale) string {
 	return strings.Join(all, " ")
 }
 
-func (b *bench) want(seat int, want string) []*pendingSale {
+func (b *bench) want(slot int, want string) []*pendingSale {
 	b.t.Helper()
-	batch := b.take(seat)
+	batch := b.take(slot)
 	if got := names(batch); got != want {
 		b.t.Errorf("the batch is %q, want %q", got, want)
 	}
@@ -200,7 +200,7 @@ func TestQueue_CallerThatLeavesMakesRoom(t *testing.T) {
 		if _, err, gone := sales[i].wait(left, t.Context()); !gone || !errors.Is(err, sale.ErrNotRecorded) {
 			t.Errorf("sale %d: %v", i, err)
 		}
-		b.leave(sales[i])
+		b.abandon(sales[i])
 		b.check()
 	}
 	b.want(0, "w/c/key")
@@ -257,7 +257,7 @@ func TestQueue_WriterThatTakesLongCountsNoLonger(t *testing.T) {
 	b.want(0, "w/0")
 	b.push("w/1")
 	b.want(1, "")
-	b.seats[0].since = time.Now().Add(-time.Second)
+	b.slots[0].since = time.Now().Add(-time.Second)
 	b.want(1, "w/1")
 	b.finish(0)
 	b.finish(1)
@@ -279,17 +279,17 @@ func BenchmarkQueue_TakeAndFinish(b *testing.B) {
 			for range waiting {
 				push()
 			}
-			seat := q.seats[0]
+			slot := q.slots[0]
 			for b.Loop() {
 				q.mu.Lock()
-				q.assign(seat, time.Now())
+				q.assign(slot, time.Now())
 				q.mu.Unlock()
-				batch, _ := q.take(seat)
+				batch, _ := q.take(slot)
 				taken := len(batch)
 				for _, p := range batch {
 					p.answer(nil, nil)
 				}
-				q.finish(seat, nil, nil, nil, true)
+				q.finish(slot, nil, nil, nil, true)
 				for range taken {
 					push()
 				}

@@ -13,28 +13,30 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// askAgain leaves it to a statement of their own to find out what became of these sales. An error that does not end the
-// session may be the fault of one of them each time: if it meets those that are asked for, their halves follow.
+// askAgain hands over sales with an unknown outcome; separate statements ask for them. Such an
+// error may be caused by one of the sales each time. If it did not end the session and this
+// statement already asks, its halves follow.
 func (r *runner) askAgain(a attempt, err error) {
-	refusal, answered := errors.AsType[*pgconn.PgError](err)
-	answered = answered && !fatal(refusal)
+	pgErr, answered := errors.AsType[*pgconn.PgError](err)
+	answered = answered && !fatal(pgErr)
 	if answered && r.asks && len(a.sales) > 1 {
 		r.halve(a, nil)
 		return
 	}
 	if due(&r.notices.lost) {
-		r.options.Logger.Warn("a database connection was lost with sales on it; they are asked for again", slog.Any("error", err))
+		r.options.Logger.Warn("a database connection was lost with sales on it; they are asked for again",
+			slog.Any("error", err))
 	}
 	if !answered {
 		r.session.drop()
 	} else if len(a.sales) == 1 {
 		r.suspect(a.sales[0])
 	}
-	r.again = append(r.again, keep(a.sales, (*pendingSale).lose)...)
+	r.again = append(r.again, filter(a.sales, (*pendingSale).lose)...)
 }
 
-// reconnect runs the attempt again on another connection; it was not sent, or
-// the server no longer knows the statement.
+// reconnect moves the attempt to another connection: it was not sent, or the server no longer knows
+// the statement.
 func (r *runner) reconnect(a attempt, err error) {
 	r.session.drop()
 	for _, p := range a.sales {
@@ -46,8 +48,9 @@ func (r *runner) reconnect(a attempt, err error) {
 	}
 }
 
-// repeat runs the attempt again, and after a few times its halves. Sales of a workspace whose idempotency key another
-// session has just used leave the batch, if they are not all of it, and join one of their own.
+// repeat runs the attempt again, and its halves after maxTries. If another session has just used an
+// idempotency key, the sales of its workspace leave the batch, unless they are all of it, and join
+// another.
 func (r *runner) repeat(a attempt, err error) {
 	if conflicting, others := splitConflicting(a.sales, err); len(conflicting) > 0 {
 		r.suspect(conflicting[0])
@@ -65,48 +68,48 @@ func (r *runner) repeat(a attempt, err error) {
 		return
 	}
 	if conflict, ok := errors.AsType[*pgconn.PgError](err); ok && pgerrcode.IsIntegrityConstraintViolation(conflict.Code) {
-		r.halve(a, refused(err)) // what it conflicts with has been committed, and is not this sale
+		r.halve(a, rejected(err)) // it conflicts with a committed row that is not this sale's
 		return
 	}
 	r.halve(a, conflicted(err))
 }
 
-// stepAside finds the sale that would have had to wait for another session: it runs the halves of the attempt, and
-// leaves a single sale to the slow lane, which waits. Nothing is said of a wait for a whole table: no sale is to blame,
-// and all of them join the next batch.
+// stepAside finds the sale that would have to wait for another session: it runs the halves of the
+// attempt, and leaves a single sale to the slow lane. If a whole table is locked, no sale is the
+// cause, and all join the next batch.
 func (r *runner) stepAside(a attempt, err error) {
 	switch {
 	case r.waits:
-		r.leave(a.sales, customerLocked)
+		r.markMissed(a.sales, customerLocked)
 	case waitedForTable(err):
 		r.again = append(r.again, a.sales...)
 	case r.blocked >= maxBlocked:
-		r.leave(a.sales, batchBlocked)
+		r.markMissed(a.sales, batchBlocked)
 	case len(a.sales) > 1:
 		r.halve(a, nil)
-	case r.asks: // so the others are asked for before it the next time
+	case r.asks: // next time, the others are asked for before this one
 		for _, rest := range r.todo {
 			r.again = append(r.again, rest.sales...)
 		}
 		r.todo = r.todo[:0]
 		r.again = append(r.again, a.sales...)
-	case !a.existing: // is it the customer, which another session is creating?
+	case !a.existing: // another session may be creating the customer
 		r.blocked++
 		r.suspect(a.sales[0])
 		r.isolate(a.sales[0].WorkspaceID)
 		a.existing = true
 		r.todo = append(r.todo, a)
 	default:
-		r.leave(a.sales, customerLocked)
+		r.markMissed(a.sales, customerLocked)
 	}
 }
 
-// maxBlocked is how many sales of a batch are found one by one that would have to wait, each of which costs a wait for
-// every halving. Then all goes to the slow lane in which there is another one.
+// maxBlocked is how many blocked sales of a batch are found one by one, since each costs a wait for
+// every halving. After that, the attempts with further ones go to the slow lane.
 const maxBlocked = 3
 
-// isolate takes the sales of a workspace out of the attempts to come, unless they are all of them: they join a batch of
-// their own.
+// isolate moves the sales of a workspace from the remaining attempts to a separate batch, unless
+// they are all that remains.
 func (r *runner) isolate(workspaceID string) {
 	others := func(p *pendingSale) bool { return p.WorkspaceID != workspaceID }
 	if !slices.ContainsFunc(r.todo, func(a attempt) bool { return slices.ContainsFunc(a.sales, others) }) {
@@ -118,29 +121,27 @@ func (r *runner) isolate(workspaceID string) {
 				r.again = append(r.again, p)
 			}
 		}
-		r.todo[i].sales = keep(a.sales, others)
+		r.todo[i].sales = filter(a.sales, others)
 	}
 }
 
-// leave lists sales as missed.
-func (r *runner) leave(sales []*pendingSale, why miss) {
+func (r *runner) markMissed(sales []*pendingSale, why miss) {
 	for _, p := range sales {
 		r.missed = append(r.missed, missed{p, why})
 	}
 }
 
-// waitedForTable reports whether a lock on a whole table was waited for, as CREATE INDEX holds it. Other waits say
-// where they were.
+// waitedForTable reports whether the statement waited for a lock on a whole table, which CREATE
+// INDEX holds. For other locks, the error says where.
 func waitedForTable(err error) bool {
-	refusal, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && refusal.Where == ""
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Where == ""
 }
 
-// halve runs the halves of the attempt, so that in the end one bad sale fails
-// alone, with err.
+// halve runs the halves of the attempt, until only the rejected sale fails, with err.
 func (r *runner) halve(a attempt, err error) {
 	if len(a.sales) == 1 {
-		r.suspect(a.sales[0]) // the next one like it is to cost its own workspace only
+		r.suspect(a.sales[0]) // the next one like it should cost only its own workspace
 		r.fail(a.sales[0], err)
 		return
 	}
@@ -150,13 +151,13 @@ func (r *runner) halve(a attempt, err error) {
 		attempt{sales: a.sales[:middle:middle], existing: a.existing})
 }
 
-// giveUp answers for a database that can record nothing at present.
-func (r *runner) giveUp(a attempt, v verdict, err error) {
+// giveUp fails all sales because the database can record nothing at present.
+func (r *runner) giveUp(a attempt, dropSession bool, err error) {
 	err = postgres.SchemaError(err)
 	if due(&r.notices.trouble) {
 		r.options.Logger.Error("sales cannot be recorded", slog.Any("error", err))
 	}
-	if v.dropSession {
+	if dropSession {
 		r.session.drop()
 	}
 	for _, p := range a.sales {
@@ -164,46 +165,45 @@ func (r *runner) giveUp(a attempt, v verdict, err error) {
 	}
 }
 
-// action is what becomes of a batch whose statement failed.
+// action is how the runner continues after a failed statement.
 type action int
 
 const (
-	halve     action = iota // one of its sales is not to Postgres's liking
-	repeat                  // another transaction came first: the next try sees what it did
-	stepAside               // it would have had to wait for another session
+	halve     action = iota // Postgres rejects one of the sales
+	repeat                  // another transaction came first; the next try sees its changes
+	stepAside               // the statement would have to wait for another session
 	giveUp                  // Postgres can record nothing at present
 	reconnect               // nothing was executed
-	askAgain                // the outcome is unknown until the same ids are asked for again
+	askAgain                // the outcome is unknown until the same IDs are asked for again
 )
 
-// verdict on a failed statement. Each action but askAgain implies that it has
-// written nothing.
-type verdict struct {
-	do          action
-	dropSession bool   // with giveUp: another connection may do better
-	class       string // of the SQLSTATE, one of a closed set, for the metrics
+// failure classifies a failed statement. Every action except askAgain implies that the statement
+// wrote nothing.
+type failure struct {
+	action      action
+	dropSession bool   // with giveUp: another connection may work
+	class       string // label of hoko_sale_statement_failures_total: the SQLSTATE's class
 }
 
-// failureClasses are all the classes of a verdict.
 var failureClasses = []string{"08", "22", "23", "25", "26", "40", "42", "53", "55", "other", "unsent"}
 
-func judge(err error) verdict {
-	refusal, ok := errors.AsType[*pgconn.PgError](err)
+func classify(err error) failure {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
-	case ok && !fatal(refusal) && !ofAPooler(refusal.Code):
-		return judgeRefusal(refusal)
+	case ok && !fatal(pgErr) && !mayBePoolers(pgErr.Code):
+		return classifyServerError(pgErr)
 	case !ok && pgconn.SafeToRetry(err):
-		return verdict{do: reconnect, class: "unsent"}
+		return failure{action: reconnect, class: "unsent"}
 	default:
-		// A session's end, too, says nothing about the statement: it may come from a pooler in between, which does
-		// not know either.
-		return verdict{do: askAgain, class: "08"}
+		// The end of a session does not prove a rollback: a pooler in between may have sent it.
+		return failure{action: askAgain, class: "08"}
 	}
 }
 
-// ofAPooler reports whether an error may be a pooler's, which has lost the server and does not end the session for it.
-// Postgres itself ends the session with some of these codes, and none of them tells what became of the statement.
-func ofAPooler(code string) bool {
+// mayBePoolers reports whether the error may come from a pooler that has lost the server and keeps
+// the client's session. Postgres uses some of these codes to end a session; none of them says what
+// became of the statement.
+func mayBePoolers(code string) bool {
 	switch code {
 	case pgerrcode.StatementCompletionUnknown, pgerrcode.SystemError, pgerrcode.AdminShutdown, pgerrcode.CrashShutdown,
 		pgerrcode.CannotConnectNow, pgerrcode.DatabaseDropped, pgerrcode.IdleSessionTimeout:
@@ -212,43 +212,42 @@ func ofAPooler(code string) bool {
 	return pgerrcode.IsConnectionException(code)
 }
 
-// judgeRefusal is for an error of the statement, which has therefore been
-// rolled back.
-func judgeRefusal(refusal *pgconn.PgError) verdict {
-	if postgres.StatementUnusable(refusal) {
-		return verdict{do: reconnect, class: "26"}
+// classifyServerError classifies an error of the statement, which has therefore been rolled back.
+func classifyServerError(pgErr *pgconn.PgError) failure {
+	if postgres.StatementUnusable(pgErr) {
+		return failure{action: reconnect, class: "26"}
 	}
-	code := refusal.Code
+	code := pgErr.Code
 	switch code {
 	case pgerrcode.LockNotAvailable:
-		return verdict{do: stepAside, class: "55"}
-	case pgerrcode.UniqueViolation, pgerrcode.ExclusionViolation, pgerrcode.ForeignKeyViolation: // a race may be over
-		return verdict{do: repeat, class: "23"}
-	case pgerrcode.ReadOnlySQLTransaction: // a standby by now
-		return verdict{do: giveUp, dropSession: true, class: "25"}
+		return failure{action: stepAside, class: "55"}
+	case pgerrcode.UniqueViolation, pgerrcode.ExclusionViolation, pgerrcode.ForeignKeyViolation: // the race may be over
+		return failure{action: repeat, class: "23"}
+	case pgerrcode.ReadOnlySQLTransaction: // the server is now a standby
+		return failure{action: giveUp, dropSession: true, class: "25"}
 	case pgerrcode.InsufficientPrivilege, pgerrcode.UndefinedTable, pgerrcode.UndefinedColumn, pgerrcode.InvalidSchemaName:
-		return verdict{do: giveUp, dropSession: true, class: "42"}
+		return failure{action: giveUp, dropSession: true, class: "42"}
 	}
-	// By class, not by the codes known today.
+	// By class, so that future codes are covered.
 	switch class := code[:min(2, len(code))]; class {
 	case pgerrcode.TransactionRollback[:2]:
-		return verdict{do: repeat, class: "40"}
-	case pgerrcode.InsufficientResources[:2], pgerrcode.OperatorIntervention[:2], pgerrcode.SystemError[:2]: // statement_timeout too
-		return verdict{do: giveUp, class: "53"}
+		return failure{action: repeat, class: "40"}
+	case pgerrcode.InsufficientResources[:2], pgerrcode.OperatorIntervention[:2], // includes statement_timeout
+		pgerrcode.SystemError[:2]:
+		return failure{action: giveUp, class: "53"}
 	case pgerrcode.DataException[:2], pgerrcode.IntegrityConstraintViolation[:2]:
-		return verdict{do: halve, class: class}
+		return failure{action: halve, class: class}
 	}
-	return verdict{do: halve, class: "other"}
+	return failure{action: halve, class: "other"}
 }
 
-// blocked reports whether a lock on one of the tables, or a statement_timeout while waiting for it, kept a session from
-// being prepared. That needs no other connection, but time.
+// blocked reports whether a lock on a table, or a statement_timeout during the wait for it, kept a
+// session from being prepared. Another connection would not help.
 func blocked(err error) bool {
-	refusal, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (refusal.Code == pgerrcode.LockNotAvailable || refusal.Code == pgerrcode.QueryCanceled)
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pgErr.Code == pgerrcode.LockNotAvailable || pgErr.Code == pgerrcode.QueryCanceled)
 }
 
-// fatal tells an error that ended the session.
 func fatal(e *pgconn.PgError) bool {
 	return e.SeverityUnlocalized == "FATAL" || e.SeverityUnlocalized == "PANIC" ||
 		e.Severity == "FATAL" || e.Severity == "PANIC"
@@ -256,16 +255,16 @@ func fatal(e *pgconn.PgError) bool {
 
 const keysTable = "idempotency_keys"
 
-// splitConflicting separates the sales of the workspace whose idempotency key the err names as a duplicate. It returns
-// none if err is about something else, or does not name one of these sales.
+// splitConflicting separates the sales with an idempotency key in the workspace whose key err names
+// as a duplicate. It returns no conflicting sales if err is about something else or names none of
+// their keys.
 func splitConflicting(sales []*pendingSale, err error) (conflicting, others []*pendingSale) {
-	refusal, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || refusal.TableName != keysTable {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pgErr.TableName != keysTable {
 		return nil, sales
 	}
-	// Names and values stand in the detail whatever the server's language is: after the first ")=(", as keys may
-	// themselves read like a detail.
-	_, duplicate, _ := strings.Cut(refusal.Detail, ")=(")
+	// In every language, the detail has the names and values around ")=(": the first one, as a key may contain it too.
+	_, duplicate, _ := strings.Cut(pgErr.Detail, ")=(")
 	culprit := slices.IndexFunc(sales, func(p *pendingSale) bool {
 		return p.IdempotencyKey != "" && strings.HasPrefix(duplicate, p.WorkspaceID+", "+p.IdempotencyKey+")")
 	})

@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// maxTries is how often a batch runs into a conflict, or onto a useless connection.
+	// maxTries bounds conflicts of a batch, and unusable connections of a sale.
 	maxTries = 3
-	// slowSlice bounds one wait for a lock in the slow lane, which all customers that wait share: those that are
-	// locked for good must not keep the others out. None waits less than minSlowSlice.
+	// slowSlice bounds one wait for a lock in the slow lane. The waiting customers share it, so that
+	// customers that stay locked do not block the others. No wait is shorter than minSlowSlice.
 	slowSlice    = 250 * time.Millisecond
 	minSlowSlice = 2 * time.Millisecond
-	// maxSlowMargin before its deadline, or a twentieth of a sale's time if that is less, a sale leaves the slow lane:
-	// while that still proves that it was not recorded.
+	// maxSlowMargin is the time before its deadline at which a sale leaves the slow lane, while it is
+	// certain that it was not recorded. It is at most a twentieth of the sale's timeout.
 	maxSlowMargin = 250 * time.Millisecond
-	// minLockTimeout and maxLockTimeout bound how long the shared statement waits for another session: twice as long
-	// as statements usually take, so that it outlasts the commit of a statement like it.
+	// minLockTimeout and maxLockTimeout bound how long a writer's statement waits for another session.
+	// Within them, it waits twice the usual time of a statement, and so outlasts the commit of one like it.
 	minLockTimeout = 50 * time.Millisecond
 	maxLockTimeout = 250 * time.Millisecond
 )
 
-// missed is a sale that could not be recorded in this batch, and why. It may be sent again.
+// missed is a sale that this batch could not record, and why. It may be sent again.
 type missed struct {
 	*pendingSale
 	why miss
@@ -34,46 +34,45 @@ type missed struct {
 type miss int
 
 const (
-	customerBusy   miss = iota // locked, renamed, purged or created by another session just now
-	customerNew                // unknown, and not created because another session may be creating it
-	customerLocked             // the statement itself would have had to wait for it, or for its sale's key or link
-	batchBlocked               // the statement would have had to wait for others of its batch
+	customerBusy   miss = iota // another session has just locked, renamed, purged or created it
+	customerNew                // unknown, and not created since another session may be creating it
+	customerLocked             // the statement would have to wait for it, or for the sale's key or link
+	batchBlocked               // the statement would have to wait for other sales of its batch
 )
 
-// runner runs the statement on one session, for a writer or for the slow
-// lane, until each sale of a batch is answered or handed on.
+// runner runs the statement on one session, for a writer or the slow lane, until each sale of a
+// batch is answered or handed on.
 type runner struct {
 	*shared
 	session *session
 	batch   batch
-	waits   bool          // the statement may wait for locks
-	slice   time.Duration // for how long, at most
-	asks    bool          // for sales whose outcome is unknown
+	waits   bool          // the statement may wait for locks, as in the slow lane
+	slice   time.Duration // max wait for a lock, if waits
+	asks    bool          // the sales have an unknown outcome
 
 	todo    []attempt
-	blocked int // sales of the batch that would have had to wait
+	blocked int // sales of the batch that would have to wait
 	result
 }
 
-// result is what becomes of the sales of a batch that are not answered. It holds until the next batch.
+// result holds the sales of a batch that are not answered. It is valid until the next batch.
 type result struct {
-	again    []*pendingSale // that join the next batch
+	again    []*pendingSale // to join the next batch
 	missed   []missed
 	suspects []string // workspaces whose sales made the batch wait for another session
 }
 
-// attempt is an execution of the statement that is still to come.
 type attempt struct {
 	sales    []*pendingSale
-	existing bool // only for existing customers: none is created
-	tries    int  // executions that ran into a conflict
+	existing bool // create no customers
+	tries    int  // executions that failed with a conflict
 }
 
 func newRunner(s *shared, session *session) *runner {
 	return &runner{shared: s, session: session, slice: slowSlice}
 }
 
-// record answers the sales, but for those of its result.
+// record answers the sales, except for those in its result.
 func (r *runner) record(sales []*pendingSale) result {
 	r.clear()
 	r.todo = append(r.todo[:0], attempt{sales: sales})
@@ -86,7 +85,7 @@ func (r *runner) record(sales []*pendingSale) result {
 			continue
 		}
 		if r.waits || !first {
-			next.sales = keep(next.sales, r.inTime)
+			next.sales = filter(next.sales, r.inTime)
 		}
 		r.attempt(next)
 	}
@@ -99,7 +98,7 @@ func (r *runner) clear() {
 	r.blocked, r.result = 0, result{r.again[:0], r.missed[:0], r.suspects[:0]}
 }
 
-// unreachable answers what was never sent, and returns what was.
+// unreachable answers the sales that were never sent, and returns the others.
 func (r *runner) unreachable(sales []*pendingSale, err error) []*pendingSale {
 	r.clear()
 	for _, p := range sales {
@@ -108,8 +107,8 @@ func (r *runner) unreachable(sales []*pendingSale, err error) []*pendingSale {
 	return r.again
 }
 
-// fail answers that this sale was not recorded, and why. That is no proof while an earlier statement with it may still
-// commit: its outcome is asked for until its deadline.
+// fail answers err, which says that the sale was not recorded. While an earlier statement may still
+// commit, that is not certain, and the sale is asked for until its deadline.
 func (r *runner) fail(p *pendingSale, err error) {
 	if !p.unknown {
 		p.answer(nil, err)
@@ -121,7 +120,7 @@ func (r *runner) fail(p *pendingSale, err error) {
 }
 
 func (r *runner) attempt(a attempt) {
-	a.sales = keep(a.sales, (*pendingSale).claim)
+	a.sales = filter(a.sales, (*pendingSale).claim)
 	if len(a.sales) == 0 {
 		return
 	}
@@ -130,18 +129,18 @@ func (r *runner) attempt(a attempt) {
 		r.answer(a.sales)
 		return
 	}
-	verdict := judge(err)
-	r.metrics.failures.WithLabelValues(verdict.class).Inc()
-	if verdict.do == askAgain {
+	failure := classify(err)
+	r.metrics.failures.WithLabelValues(failure.class).Inc()
+	if failure.action == askAgain {
 		r.askAgain(a, err)
 		return
 	}
 	// The statement was rolled back, or never sent.
-	a.sales = keep(a.sales, (*pendingSale).release)
+	a.sales = filter(a.sales, (*pendingSale).release)
 	if len(a.sales) == 0 {
 		return
 	}
-	switch verdict.do {
+	switch failure.action {
 	case reconnect:
 		r.reconnect(a, err)
 	case repeat:
@@ -149,13 +148,13 @@ func (r *runner) attempt(a attempt) {
 	case stepAside:
 		r.stepAside(a, err)
 	case giveUp:
-		r.giveUp(a, verdict, err)
+		r.giveUp(a, failure.dropSession, err)
 	case halve:
-		r.halve(a, refused(err))
+		r.halve(a, rejected(err))
 	}
 }
 
-// execute runs the statement once, after the one that is enough for most sales alone.
+// execute runs the attempt once, and observes how long it takes.
 func (r *runner) execute(a attempt) error {
 	r.metrics.batch.Observe(float64(len(a.sales)))
 	start := time.Now()
@@ -178,17 +177,19 @@ func (r *runner) send(a attempt) error {
 	defer cancel()
 	r.batch.encode(a.sales, !a.existing)
 	if r.waits {
-		return r.session.execute(ctx, &r.batch, r.patience(a.sales), slices.ContainsFunc(a.sales, (*pendingSale).isRefusedSilently))
+		strict := slices.ContainsFunc(a.sales, (*pendingSale).isRejectedSilently)
+		return r.session.execute(ctx, &r.batch, r.lockWait(a.sales), strict)
 	}
 	return r.session.execute(ctx, &r.batch, r.lockTimeout(), false)
 }
 
-// lockTimeout returns how long the shared statement may wait for another session.
+// lockTimeout returns how long a writer's statement may wait for another session.
 func (r *runner) lockTimeout() time.Duration {
 	return min(max(2*r.times.usual(time.Now()), minLockTimeout), maxLockTimeout)
 }
 
-// inTime fails a sale that might not be answered in time if it were sent, unless it may have been recorded already.
+// inTime fails a sale that might not be answered in time if it were sent now, unless it may have
+// been recorded. It reports whether the sale may be sent.
 func (r *runner) inTime(p *pendingSale) bool {
 	if p.unknown || time.Until(p.deadline) > r.slowMargin() {
 		return true
@@ -198,19 +199,19 @@ func (r *runner) inTime(p *pendingSale) bool {
 }
 
 func (r *runner) slowMargin() time.Duration {
-	return max(min(maxSlowMargin, r.options.SaleTimeout/20), min(r.times.most(time.Now()), r.options.SaleTimeout/4))
+	return max(min(maxSlowMargin, r.options.SaleTimeout/20), min(r.times.likelyMax(time.Now()), r.options.SaleTimeout/4))
 }
 
-// patience is how long the sales may wait for a lock.
-func (r *runner) patience(sales []*pendingSale) time.Duration {
+// lockWait returns how long the sales may wait for a lock.
+func (r *runner) lockWait(sales []*pendingSale) time.Duration {
 	wait := r.slice
 	for _, p := range sales {
 		wait = min(wait, time.Until(p.deadline)-r.slowMargin())
 	}
-	return max(wait, time.Millisecond) // 0 would mean for ever
+	return max(wait, time.Millisecond) // 0 would mean forever
 }
 
-// answer deals with the rows of a committed statement.
+// answer handles the rows of a committed statement.
 func (r *runner) answer(sales []*pendingSale) {
 	var earlier bool
 	var unattributed []*pendingSale
@@ -228,7 +229,7 @@ func (r *runner) answer(sales []*pendingSale) {
 			unattributed = append(unattributed, p)
 		case statusBusy:
 			r.miss(p, customerBusy)
-		case statusRaced: // the statement has waited for the session that created the customer
+		case statusRaced: // the statement waited for the session that created the customer
 			p.raced++
 			r.suspect(p)
 			r.miss(p, customerBusy)
@@ -237,7 +238,7 @@ func (r *runner) answer(sales []*pendingSale) {
 		case statusTaken:
 			r.rename(p)
 		default:
-			p.answer(nil, p.outcomeUnknown(errors.New("the database has not said what became of it")))
+			p.answer(nil, p.outcomeUnknown(errors.New("the database returned no known status for it")))
 		}
 	}
 	if earlier {
@@ -248,13 +249,12 @@ func (r *runner) answer(sales []*pendingSale) {
 	}
 }
 
-// answerEarlier answers sales that an earlier statement has recorded, once they
-// are as safe as if this one had.
+// answerEarlier answers sales that an earlier statement recorded, once the standbys have them.
 func (r *runner) answerEarlier(sales []*pendingSale) {
 	ctx, cancel := r.session.bounded(r.ctx)
 	defer cancel()
 	err := r.session.awaitStandbys(ctx)
-	lost := err != nil && judge(err).do == askAgain
+	lost := err != nil && classify(err).action == askAgain
 	if lost {
 		r.session.drop()
 	}
@@ -265,14 +265,13 @@ func (r *runner) answerEarlier(sales []*pendingSale) {
 		case err == nil:
 			p.answer(row.recorded, row.err)
 		case !lost:
-			p.answer(nil, p.outcomeUnknown(fmt.Errorf("it is recorded, but perhaps not on the standbys: %w", err)))
+			p.answer(nil, p.outcomeUnknown(fmt.Errorf("the sale is recorded, but perhaps not on the standbys: %w", err)))
 		case p.lose():
 			r.again = append(r.again, p)
 		}
 	}
 }
 
-// miss takes back the claim of a sale that was not recorded.
 func (r *runner) miss(p *pendingSale, why miss) {
 	p.misses++
 	if p.release() {
@@ -280,7 +279,7 @@ func (r *runner) miss(p *pendingSale, why miss) {
 	}
 }
 
-// suspect notes that a sale of this workspace has made the batch wait for another session.
+// suspect notes that a sale of this workspace made the batch wait for another session.
 func (r *runner) suspect(p *pendingSale) {
 	if !slices.Contains(r.suspects, p.WorkspaceID) {
 		r.suspects = append(r.suspects, p.WorkspaceID)

@@ -26,45 +26,46 @@ var queries embed.FS
 
 var saleSQL = postgres.ReadQuery(queries, "query/sale.sql")
 
-// saleStrictSQL says why a customer is not created, where that is not because another session has just created it.
+// saleStrictSQL fails with the reason if a customer is not created, unless another session has just
+// created it.
 var saleStrictSQL = strings.Replace(saleWaitingSQL, "ON CONFLICT DO NOTHING", "", 1)
 
-// saleWaitingSQL is for the slow lane: it waits where saleSQL skips a locked customer.
+// saleWaitingSQL is for the slow lane: it waits for locked customers instead of skipping them.
 var saleWaitingSQL = strings.Replace(saleSQL, "FOR NO KEY UPDATE SKIP LOCKED", "FOR NO KEY UPDATE", 1)
 
-// awaitStandbysSQL writes where synchronous replication is on: its commit then
-// waits for the standbys to have all that was committed before, which a SELECT
-// of it does not.
-const awaitStandbysSQL = "SELECT pg_logical_emit_message(true, 'hoko', '') WHERE current_setting('synchronous_standby_names') <> ''"
+// awaitStandbysSQL writes to the WAL if synchronous replication is on: its commit then waits until
+// the standbys have everything committed before. The commit of a SELECT does not wait.
+const awaitStandbysSQL = "SELECT pg_logical_emit_message(true, 'hoko', '') " +
+	"WHERE current_setting('synchronous_standby_names') <> ''"
 
 const (
 	batchStatement = "hoko_sale"
-	// setupTimeout bounds what a new connection is asked before its first batch.
+	// setupTimeout bounds the setup of a new connection before its first batch.
 	setupTimeout = 5 * time.Second
-	// roundTrip is how long after its statement_timeout the answer of a statement must have come.
+	// roundTrip is how long after its statement_timeout a statement must have been answered.
 	roundTrip = 250 * time.Millisecond
 	minPause  = 50 * time.Millisecond
 	maxPause  = time.Second
 )
 
-// errUnawaited: the sales are committed, but perhaps not on the standbys. The
-// next batch finds them, and waits.
-var errUnawaited = errors.New("the wait for the standbys was cancelled")
+// errStandbyWaitCanceled means that the sales are committed, but perhaps not on the standbys. They
+// are asked for again, and that statement waits for the standbys.
+var errStandbyWaitCanceled = errors.New("the wait for the standbys was canceled")
 
-// session is a connection with the statement prepared, made anew when it is
-// lost. It has one user at a time.
+// session is a connection with prepared statements. It reconnects if the connection is lost, and
+// has one user at a time.
 type session struct {
 	*shared
-	connector *postgres.Connector
-	sql       string
-	conn      *pgx.Conn
-	statement *pgconn.StatementDescription
-	single    *pgconn.StatementDescription // of a session that does not wait for locks
-	failures  int                          // attempts to connect since the last that succeeded
-	unawaited bool                         // somebody has cancelled a wait for the standbys
+	connector           *postgres.Connector
+	sql                 string
+	conn                *pgx.Conn
+	statement           *pgconn.StatementDescription
+	single              *pgconn.StatementDescription // nil in the slow lane
+	failures            int                          // failed attempts to connect since the last success
+	standbyWaitCanceled bool                         // another session has canceled a wait for the standbys
 
-	statementTimeout time.Duration // the shorter one of the session's own and ours
-	lockTimeout      time.Duration // the session's own
+	statementTimeout time.Duration // the shorter of the setting in force and statementTimeoutOf
+	lockTimeout      time.Duration // the setting in force
 }
 
 func newSession(s *shared, connector *postgres.Connector, sql string) *session {
@@ -73,7 +74,7 @@ func newSession(s *shared, connector *postgres.Connector, sql string) *session {
 
 func (s *session) connected() bool { return s.conn != nil && !s.conn.IsClosed() }
 
-// ready connects where there is no connection, or a dead one.
+// ready connects if there is no live connection. It returns ctx's error, or why it cannot connect.
 func (s *session) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -112,47 +113,46 @@ func (s *session) connect(ctx context.Context) (err error) {
 	return s.prepareUnblocked(ctx)
 }
 
-// notice hears of a pg_cancel_backend while a commit waits for the standbys: the
-// statement succeeds with no more than a warning, whose words depend on the
-// server's language.
+// notice detects a pg_cancel_backend during a commit's wait for the standbys: the statement
+// succeeds with only a warning, whose text depends on the server's language.
 func (s *session) notice(_ *pgconn.PgConn, n *pgconn.Notice) {
 	if n.Routine == "SyncRepWaitForLSN" {
-		s.unawaited = true
+		s.standbyWaitCanceled = true
 	}
 }
 
-// awaited makes an unknown outcome of a success that the standbys may not have.
-func (s *session) awaited(err error) error {
-	if err == nil && s.unawaited {
-		err = errUnawaited
+// checkStandbyWait turns a success that the standbys may not have into an unknown outcome.
+func (s *session) checkStandbyWait(err error) error {
+	if err == nil && s.standbyWaitCanceled {
+		err = errStandbyWaitCanceled
 	}
-	s.unawaited = false
+	s.standbyWaitCanceled = false
 	return err
 }
 
-// pause waits after a failure to connect, longer each time.
 func (s *session) pause(ctx context.Context) {
 	postgres.Pause(ctx, min(minPause<<min(s.failures, 10), maxPause))
 }
 
-// bounded returns the context of a statement that starts now. At its end the statement is abandoned: its own
-// statement_timeout must have fired, and the answer must have arrived. A commit, during which that does not fire, has
-// as long as commits have taken lately.
+// bounded returns the context of a statement that starts now. When it ends, the statement is
+// abandoned: by then its statement_timeout must have fired and the answer must have arrived. During
+// a commit that timeout does not fire; a commit has as long as recent commits took.
 func (s *session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	own := statementTimeoutOf(s.options)
-	wait := min(max(s.statementTimeout, 2*s.times.most(time.Now())), own)
+	wait := min(max(s.statementTimeout, 2*s.times.likelyMax(time.Now())), own)
 	return context.WithTimeout(ctx, wait+min(roundTrip, own/5))
 }
 
-// waitsBriefly reports whether the session's own lock_timeout bounds a statement that sets none.
+// waitsBriefly reports whether the session's lock_timeout bounds a statement that does not set one.
 func (s *session) waitsBriefly() bool { return s.lockTimeout > 0 && s.lockTimeout <= maxLockTimeout }
 
-// execute runs the statement and scans its rows. They count only if it returns
-// nil: the commit comes after them. A lockTimeout that is not the session's own is
-// set in the same implicit transaction, so that it also holds behind a pooler. A strict one runs saleStrictSQL.
+// execute runs the statement and scans its rows, which count only if it returns nil, as the commit
+// comes after them. A lockTimeout other than the session's is set in the same implicit transaction,
+// so that it also holds behind a pooler. If strict, it runs saleStrictSQL.
 func (s *session) execute(ctx context.Context, b *batch, lockTimeout time.Duration, strict bool) error {
 	if lockTimeout == s.lockTimeout && !strict {
-		return s.awaited(b.scan(s.conn.PgConn().ExecStatement(ctx, s.statement, b.params[:], paramFormats, columnFormats)))
+		rows := s.conn.PgConn().ExecStatement(ctx, s.statement, b.params[:], paramFormats, columnFormats)
+		return s.checkStandbyWait(b.scan(rows))
 	}
 	var both pgconn.Batch
 	both.ExecParams(setLockTimeoutSQL, [][]byte{milliseconds(lockTimeout)}, nil, nil, nil)
@@ -162,41 +162,40 @@ func (s *session) execute(ctx context.Context, b *batch, lockTimeout time.Durati
 		both.ExecStatement(s.statement, b.params[:], paramFormats, columnFormats)
 	}
 	results := s.conn.PgConn().ExecBatch(ctx, &both)
-	// Errors of the parts are also the error of the whole.
+	// Close returns the errors of the parts, too.
 	if results.NextResult() {
 		_, _ = results.ResultReader().Close()
 	}
 	if results.NextResult() {
 		_ = b.scan(results.ResultReader())
 	}
-	return s.awaited(sent(results.Close()))
+	return s.checkStandbyWait(sent(results.Close()))
 }
 
-// setLockTimeoutSQL sets it until the end of the transaction, and so behind a pooler, too.
 const setLockTimeoutSQL = "SELECT set_config('lock_timeout', $1, true)"
 
-// milliseconds returns a setting's text. 0 would mean forever.
+// milliseconds returns d as the text of a setting, at least 1: 0 would mean forever.
 func milliseconds(d time.Duration) []byte {
 	return strconv.AppendInt(nil, max(d.Milliseconds(), 1), 10)
 }
 
-// sent makes an unknown outcome of what pgx calls safe to retry: of a batch whose
-// connection is lost before its answer it only says that the connection is closed.
+// sent turns an error that pgx calls safe to retry into an unknown outcome: if a batch's connection
+// is lost before its answer, pgx only reports that the connection is closed.
 func sent(err error) error {
 	if pgconn.SafeToRetry(err) {
-		return fmt.Errorf("a connection was lost with statements on it: %v", err) // not %w, or it were still safe
+		return fmt.Errorf("a connection was lost with statements on it: %v", err) // %w would keep it safe to retry
 	}
 	return err
 }
 
-// awaitStandbys returns once the synchronous standbys, if there are any, have
-// all that is visible here.
+// awaitStandbys returns once the synchronous standbys, if any, have all that is visible here.
 func (s *session) awaitStandbys(ctx context.Context) error {
-	return s.awaited(s.conn.PgConn().ExecParams(ctx, awaitStandbysSQL, nil, nil, nil, nil).Read().Err)
+	return s.checkStandbyWait(s.conn.PgConn().ExecParams(ctx, awaitStandbysSQL, nil, nil, nil, nil).Read().Err)
 }
 
-// sourceSQL asks whether there is anything that can earn a sale.
-const sourceSQL = "SELECT EXISTS (SELECT FROM hoko.links) AND (EXISTS (SELECT FROM hoko.clicks) OR EXISTS (SELECT FROM hoko.leads))"
+// sourceSQL returns whether the database has anything that can earn a sale.
+const sourceSQL = "SELECT EXISTS (SELECT FROM hoko.links) " +
+	"AND (EXISTS (SELECT FROM hoko.clicks) OR EXISTS (SELECT FROM hoko.leads))"
 
 const (
 	sourceUnknown int32 = iota
@@ -221,7 +220,7 @@ func (s *session) unattributed() error {
 	if s.source.Load() != sourceFound && due(&s.notices.source) {
 		ctx, cancel := context.WithTimeout(s.ctx, sourcePatience)
 		defer cancel()
-		found := true // a question that fails is not asked again
+		found := true // also if the query fails
 		_ = s.conn.QueryRow(ctx, sourceSQL).Scan(&found)
 		if found {
 			s.source.Store(sourceFound)
@@ -235,7 +234,6 @@ func (s *session) unattributed() error {
 	return sale.ErrUnattributed
 }
 
-// drop gives the connection up.
 func (s *session) drop() {
 	if s.conn == nil {
 		return
@@ -244,11 +242,11 @@ func (s *session) drop() {
 	s.conn, s.statement, s.single = nil, nil, nil
 }
 
-// isLive tells whether the other end has closed an unused connection, or said
-// that it will, without sending anything: what is sent to a dead one has an
-// unknown outcome, what waits for a new one is known not to be recorded.
+// isLive reports whether an unused connection is still open at the other end. It sends nothing: a
+// statement on a dead connection has an unknown outcome, whereas a sale that waits for a new
+// connection is certainly not recorded.
 func isLive(conn *pgconn.PgConn) bool {
-	if silent(conn.Conn()) {
+	if nothingToRead(conn.Conn()) {
 		return true
 	}
 	for {
@@ -256,7 +254,7 @@ func isLive(conn *pgconn.PgConn) bool {
 		message, err := conn.ReceiveMessage(ctx)
 		cancel()
 		if err != nil {
-			return pgconn.Timeout(err) // nothing to read, but for what TLS keeps to itself
+			return pgconn.Timeout(err) // nothing to read, except records that TLS handles itself
 		}
 		if _, farewell := message.(*pgproto3.ErrorResponse); farewell {
 			return false
@@ -264,8 +262,8 @@ func isLive(conn *pgconn.PgConn) bool {
 	}
 }
 
-// silent is true where the connection is open and there is nothing to read.
-func silent(conn net.Conn) (nothing bool) {
+// nothingToRead reports whether the connection is open and has no bytes to read.
+func nothingToRead(conn net.Conn) (nothing bool) {
 	if encrypted, ok := conn.(*tls.Conn); ok {
 		conn = encrypted.NetConn()
 	}
@@ -277,7 +275,7 @@ func silent(conn net.Conn) (nothing bool) {
 	if err != nil {
 		return false
 	}
-	// Control and not Read, which would wait for a reader that pgx may have left in the background.
+	// Read would wait for a background reader that pgx may have left; Control does not.
 	err = raw.Control(func(fd uintptr) {
 		var peeked [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), peeked[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)

@@ -9,18 +9,18 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// maxMisses bounds the times that a customer is renamed, purged or created just
-// when the slow lane looks it up.
+// maxMisses bounds how often a customer may be renamed, purged or created just when the slow lane
+// looks it up.
 const maxMisses = 20
 
 var (
-	errRestless = errors.New("its customer keeps changing")
-	errHidden   = errors.New("hoko.customers neither takes the customer nor shows it: a view must show each row that an INSERT can run into, see docs/adopting.md")
+	errCustomerChanging = errors.New("its customer keeps changing")
+	errHidden           = errors.New("hoko.customers neither inserts the customer nor shows it: " +
+		"a view must show every row that an INSERT can conflict with, see docs/adopting.md")
 )
 
-// slowLane records the sales whose customer another session has locked, or is
-// just creating: on connections that may wait for it, all waiting sales of one
-// customer a statement.
+// slowLane records the sales whose customer another session has locked or is creating. Its
+// connections may wait for that; one statement holds the waiting sales of one customer.
 type slowLane struct {
 	*shared
 	queue     *queue
@@ -28,52 +28,55 @@ type slowLane struct {
 	workers   sync.WaitGroup
 
 	mu         sync.Mutex
-	filled     sync.Cond // the workers wait for it
+	filled     sync.Cond // signals waiting workers
 	lines      map[customerKey]*slowLine
-	ready      []*slowLine    // those that no worker has, longest wait first
+	ready      []*slowLine    // lines that no worker has, longest wait first
 	waiting    int            // sales in all lines
-	workspaces map[string]int // and those of each workspace
+	workspaces map[string]int // of each workspace
 	idle       int            // workers that wait for a line
-	extra      int            // workers beyond the lasting ones
+	extra      int            // temporary workers
 	closed     bool
 }
 
-// slowLine is what waits for one customer.
+// slowLine holds the sales that wait for one customer.
 type slowLine struct {
 	customer  customerKey
 	waiting   []*pendingSale
-	exclusive bool // the customer's further sales come here, too
+	exclusive bool // the customer's later sales also come here
 }
 
 func newSlowLane(s *shared, q *queue, connector *postgres.Connector) *slowLane {
-	l := &slowLane{shared: s, queue: q, connector: connector, lines: map[customerKey]*slowLine{}, workspaces: map[string]int{}}
+	l := &slowLane{
+		shared: s, queue: q, connector: connector, lines: map[customerKey]*slowLine{}, workspaces: map[string]int{},
+	}
 	l.filled.L = &l.mu
 	return l
 }
 
-// start starts the lasting workers, which connect immediately: once a customer is locked, it is too late for that.
+// start starts the permanent workers. They connect immediately: once a customer is locked, it is
+// too late for that.
 func (l *slowLane) start() {
 	for range postgres.SlowLaneConns {
 		l.workers.Go(func() { l.run(true) })
 	}
 }
 
-// run is the goroutine of one of the lane's workers, which close awaits. One that does not last ends once no line is ready.
-func (l *slowLane) run(lasts bool) {
+// run is the goroutine of a worker. A temporary one ends once no line is ready.
+func (l *slowLane) run(permanent bool) {
 	session := newSession(l.shared, l.connector, saleWaitingSQL)
 	defer session.drop()
-	_ = session.ready(l.ctx) // what it fails with is logged, and comes again
+	_ = session.ready(l.ctx) // an error is logged, and the next line retries
 	runner := newRunner(l.shared, session)
 	runner.waits = true
-	for line := l.next(lasts); line != nil; line = l.next(lasts) {
+	for line := l.next(permanent); line != nil; line = l.next(permanent) {
 		sales := l.take(line)
 		switch err := session.ready(l.ctx); {
 		case blocked(err):
-			l.finish(line, sales, keep(slices.Clone(sales), runner.inTime))
-		case err != nil && !lasts: // the lasting ones may have connections
+			l.finish(line, sales, filter(slices.Clone(sales), runner.inTime))
+		case err != nil && !permanent: // permanent workers may have connections
 			l.finish(line, sales, slices.Clone(sales))
 			session.pause(l.ctx)
-			l.leave()
+			l.endExtra()
 			return
 		case err != nil:
 			l.finish(line, sales, runner.unreachable(sales, err))
@@ -85,15 +88,14 @@ func (l *slowLane) run(lasts bool) {
 	}
 }
 
-// leave ends a worker that does not last.
-func (l *slowLane) leave() {
+func (l *slowLane) endExtra() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.extra--
 }
 
-// add joins a sale to its customer's line, or returns why it is shed: neither a customer nor a workspace may fill the
-// lane. An exclusive one has the customer's further sales follow it.
+// add adds a sale to its customer's line, or returns why it is shed: neither a customer nor a
+// workspace may fill the lane. If exclusive, the customer's later sales follow it.
 func (l *slowLane) add(p *pendingSale, exclusive bool) *shed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,18 +127,19 @@ func (l *slowLane) add(p *pendingSale, exclusive bool) *shed {
 	return nil
 }
 
-// evict sheds the newest sale of the longest line of the workspace that has most waiting, if that is more than so many;
-// the caller has the lock.
-func (l *slowLane) evict(than int) bool {
+// evict sheds the newest sale in the longest line of the workspace that has most waiting, if these
+// are more than n. It reports whether it did. The caller holds the lock.
+func (l *slowLane) evict(n int) bool {
 	most := ""
 	for workspace, waiting := range l.workspaces {
-		if waiting > than {
-			most, than = workspace, waiting
+		if waiting > n {
+			most, n = workspace, waiting
 		}
 	}
 	var longest *slowLine
 	for customer, line := range l.lines {
-		if customer.workspaceID == most && len(line.waiting) > 0 && (longest == nil || len(line.waiting) > len(longest.waiting)) {
+		longer := longest == nil || len(line.waiting) > len(longest.waiting)
+		if customer.workspaceID == most && len(line.waiting) > 0 && longer {
 			longest = line
 		}
 	}
@@ -152,18 +155,18 @@ func (l *slowLane) evict(than int) bool {
 	return true
 }
 
-// next returns a line that is then the caller's until it finishes with it; nil
-// once the lane is closed and empty, or for a worker that does not last if none is ready.
-func (l *slowLane) next(lasts bool) *slowLine {
+// next returns a line that belongs to the caller until finish. It returns nil once the lane is
+// closed and empty, or for a temporary worker if no line is ready.
+func (l *slowLane) next(permanent bool) *slowLine {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.idle++
-	for lasts && len(l.ready) == 0 && !l.closed {
+	for permanent && len(l.ready) == 0 && !l.closed {
 		l.filled.Wait()
 	}
 	l.idle--
 	if len(l.ready) == 0 {
-		if !lasts {
+		if !permanent {
 			l.extra--
 		}
 		return nil
@@ -173,19 +176,19 @@ func (l *slowLane) next(lasts bool) *slowLine {
 	return line
 }
 
-// slice is a line's share of slowSlice.
+// slice returns a line's share of slowSlice.
 func (l *slowLane) slice() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return max(slowSlice/l.turns(), minSlowSlice)
+	return max(slowSlice/l.linesPerWorker(), minSlowSlice)
 }
 
-// turns is how many lines one worker has; the caller has the lock.
-func (l *slowLane) turns() time.Duration {
+// linesPerWorker returns how many lines a worker serves. The caller holds the lock.
+func (l *slowLane) linesPerWorker() time.Duration {
 	return time.Duration(1 + len(l.ready)/(postgres.SlowLaneConns+l.extra))
 }
 
-// wait returns how long a further sale of the customer waits at least; 0 if none of it is in the lane.
+// wait returns the minimum wait of another sale of the customer, 0 if none is in the lane.
 func (l *slowLane) wait(customer customerKey) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,10 +196,9 @@ func (l *slowLane) wait(customer customerKey) time.Duration {
 	if !known {
 		return 0
 	}
-	return max(slowSlice, minSlowSlice*l.turns()) * time.Duration(1+len(line.waiting)/l.options.Batch)
+	return max(slowSlice, minSlowSlice*l.linesPerWorker()) * time.Duration(1+len(line.waiting)/l.options.Batch)
 }
 
-// take removes from a line what one statement can hold.
 func (l *slowLane) take(line *slowLine) []*pendingSale {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -207,7 +209,8 @@ func (l *slowLane) take(line *slowLine) []*pendingSale {
 	return sales
 }
 
-// finish gives a line back, with the sales that must wait again. Those of unknown outcome are asked for by the writers.
+// finish returns a line to the lane, with the sales that must wait again. Writers ask for those
+// with an unknown outcome.
 func (l *slowLane) finish(line *slowLine, sales, again []*pendingSale) {
 	var lost, waiting []*pendingSale
 	for _, p := range again {
@@ -230,7 +233,7 @@ func (l *slowLane) putBack(line *slowLine, again []*pendingSale) {
 	l.count(line, len(again))
 	line.waiting = append(again, line.waiting...)
 	if len(line.waiting) > 0 {
-		l.enlist(line, l.idle+1) // the worker that gives it back is free
+		l.enlist(line, l.idle+1) // the worker that returns it is free
 		return
 	}
 	delete(l.lines, line.customer)
@@ -239,7 +242,7 @@ func (l *slowLane) putBack(line *slowLine, again []*pendingSale) {
 	}
 }
 
-// count keeps the numbers of waiting sales; the caller has the lock.
+// count adjusts the numbers of waiting sales. The caller holds the lock.
 func (l *slowLane) count(line *slowLine, sales int) {
 	l.waiting += sales
 	workspace := line.customer.workspaceID
@@ -248,7 +251,8 @@ func (l *slowLane) count(line *slowLine, sales int) {
 	}
 }
 
-// enlist makes a line wait for a worker, and starts another one if too few are idle; the caller has the lock.
+// enlist makes a line ready, and starts another worker if too few are idle. The caller holds the
+// lock.
 func (l *slowLane) enlist(line *slowLine, idle int) {
 	l.ready = append(l.ready, line)
 	if len(l.ready) > idle && l.extra < l.options.ExtraSlowLaneConns() && !l.closed {
@@ -259,8 +263,8 @@ func (l *slowLane) enlist(line *slowLine, idle int) {
 	l.filled.Signal()
 }
 
-// retain returns the sales that may wait on: while their customer is locked, and until
-// it has changed too often.
+// retain returns the sales that may wait longer: those of locked customers, and others until
+// maxMisses.
 func (r *runner) retain(of result) []*pendingSale {
 	again := of.again
 	for _, m := range of.missed {
@@ -268,16 +272,15 @@ func (r *runner) retain(of result) []*pendingSale {
 			again = append(again, m.pendingSale)
 			continue
 		}
-		if m.isRefusedSilently() {
-			m.answer(nil, refused(errHidden))
+		if m.isRejectedSilently() {
+			m.answer(nil, rejected(errHidden))
 			continue
 		}
-		m.answer(nil, notRecorded(errRestless))
+		m.answer(nil, notRecorded(errCustomerChanging))
 	}
 	return again
 }
 
-// close ends the workers, and returns when they have ended.
 func (l *slowLane) close() {
 	l.mu.Lock()
 	l.closed = true

@@ -19,11 +19,11 @@ import (
 
 var errClosed = errors.New("the sale store is closed")
 
-// Store records sales by group commit: an idle writer takes all sales that wait, has one statement
-// record them, and answers each. A batch gathers while the one before it
-// commits, so a lone sale is not delayed and a busy edge amortizes its commits.
+// Store records sales by group commit: an idle writer takes all waiting sales, records them with
+// one statement, and answers each. The next batch gathers while the previous one commits, so a
+// single sale is not delayed, and a busy edge needs fewer commits.
 //
-// Sales whose customer another session has locked go to a slow lane with connections of its own, so
+// Sales whose customer is locked by another session go to a slow lane with its own connections, so
 // that no other sale waits for that lock.
 type Store struct {
 	*shared
@@ -35,35 +35,35 @@ type Store struct {
 	mu       sync.RWMutex // guards closed, and active against Close
 	closed   bool
 	active   sync.WaitGroup // calls of Record
-	accepted atomic.Int64   // how many of them
-	workers  sync.WaitGroup // goroutines of the writers
+	accepted atomic.Int64   // their number
+	workers  sync.WaitGroup // the writers' goroutines
 	cut      context.CancelFunc
 }
 
-// shared is what the parts of a store have in common.
+// shared holds what the writers, the queue and the slow lane have in common.
 type shared struct {
 	options postgres.Options
 	metrics *metrics
 	ctx     context.Context // canceled when Close stops waiting; pending sales then fail
 	notices notices
 	times   estimate
-	source  atomic.Int32 // what sourceSQL has found
+	source  atomic.Int32 // the result of sourceSQL
 }
 
-// noticeInterval is at least between two log lines about the same trouble.
+// noticeInterval is the minimum time between two log lines about the same problem.
 const noticeInterval = 10 * time.Second
 
-// notices throttles the log lines that could repeat with every batch; see due.
+// notices throttles log lines that every batch could repeat; see due.
 type notices struct {
-	trouble rate.Sometimes // the database cannot record sales
-	lost    rate.Sometimes // a connection was lost
-	unset   rate.Sometimes // its sessions lack settings
-	hasty   rate.Sometimes // its commits are answered before they are safe
-	locked  rate.Sometimes // a lock on a table is waited for
-	source  rate.Sometimes // whether anything can earn a sale is asked for
+	trouble  rate.Sometimes // the database cannot record sales
+	lost     rate.Sometimes // a connection was lost
+	settings rate.Sometimes // the sessions lack settings
+	unsafe   rate.Sometimes // commits are answered before they are safe
+	locked   rate.Sometimes // a session waits for a table lock
+	source   rate.Sometimes // not a log line: throttles sourceSQL
 }
 
-// due reports whether a throttled line is to be logged now. The log is not written under its lock.
+// due reports whether to log a throttled line now. The caller logs outside the lock of line.
 func due(line *rate.Sometimes) (now bool) {
 	line.Do(func() { now = true })
 	return now
@@ -71,7 +71,9 @@ func due(line *rate.Sometimes) (now bool) {
 
 var _ sale.Store = (*Store)(nil)
 
-// NewStore returns a Store that connects, and starts its writers, with its first sale. Close ends it.
+// NewStore returns a Store for the options, with defaults for those that are zero. It returns an
+// error if the options or the DSN are invalid. The store connects with its first sale; call Close
+// to end it.
 func NewStore(o postgres.Options) (*Store, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -84,28 +86,28 @@ func NewStore(o postgres.Options) (*Store, error) {
 	ctx, cut := context.WithCancel(context.Background())
 	s := &Store{cut: cut}
 	s.shared = &shared{options: o, metrics: newMetrics(o.Metrics), ctx: ctx, notices: notices{
-		trouble: rate.Sometimes{Interval: noticeInterval},
-		lost:    rate.Sometimes{Interval: noticeInterval},
-		unset:   rate.Sometimes{Interval: noticeInterval},
-		hasty:   rate.Sometimes{Interval: noticeInterval},
-		locked:  rate.Sometimes{Interval: noticeInterval},
-		source:  rate.Sometimes{Interval: time.Second},
+		trouble:  rate.Sometimes{Interval: noticeInterval},
+		lost:     rate.Sometimes{Interval: noticeInterval},
+		settings: rate.Sometimes{Interval: noticeInterval},
+		unsafe:   rate.Sometimes{Interval: noticeInterval},
+		locked:   rate.Sometimes{Interval: noticeInterval},
+		source:   rate.Sometimes{Interval: time.Second},
 	}}
 	s.queue = newQueue(s.shared)
 	s.slow = newSlowLane(s.shared, s.queue, connector)
-	for _, seat := range s.queue.seats {
-		s.writers = append(s.writers, newWriter(s.shared, s.queue, seat, s.slow, connector))
+	for _, slot := range s.queue.slots {
+		s.writers = append(s.writers, newWriter(s.shared, s.queue, slot, s.slow, connector))
 	}
 	registerQueue(o.Metrics, s.waiting, func() time.Duration { return s.queue.wait(nil) })
 	return s, nil
 }
 
-// statementTimeoutOf returns half of a sale's time: it leaves the other half for asking what became of a statement
-// that hangs, and for a second try.
+// statementTimeoutOf returns half of a sale's timeout. The other half remains for finding out what
+// became of a hanging statement, and for a second try.
 func statementTimeoutOf(o postgres.Options) time.Duration { return o.SaleTimeout / 2 }
 
-// Record commits the sale; see sale.Store. Without a deadline in ctx it takes
-// postgres.Options.SaleTimeout at most.
+// Record commits the sale and returns its answer; see sale.Store for the errors. If ctx has no
+// deadline, it takes at most postgres.Options.SaleTimeout.
 func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, error) {
 	if !s.enter() {
 		return nil, notRecorded(errClosed)
@@ -122,20 +124,21 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 	}
 	p := newPendingSale(wanted, deadline)
 	if err := s.queue.push(p); err != nil {
-		return nil, s.refused(p, err)
+		return nil, s.withRetryAfter(p, err)
 	}
 	recorded, err, left := p.wait(ctx, s.ctx)
 	if left {
-		s.queue.leave(p)
+		s.queue.abandon(p)
 	}
 	if errors.Is(err, sale.ErrNotRecorded) {
-		err = s.refused(p, err)
+		err = s.withRetryAfter(p, err)
 	}
 	return recorded, err
 }
 
-// refused counts a sale that was shed, and adds to its error how long the next one like it may wait.
-func (s *Store) refused(p *pendingSale, err error) error {
+// withRetryAfter counts a sale that was shed, and adds the expected wait of the next sale like it
+// to the error.
+func (s *Store) withRetryAfter(p *pendingSale, err error) error {
 	if shed, ok := errors.AsType[*shed](err); ok {
 		s.metrics.sheds.WithLabelValues(shed.reason).Inc()
 	}
@@ -158,7 +161,6 @@ func (s *Store) leave() {
 	s.active.Done()
 }
 
-// startWorkers starts what Close ends.
 func (s *Store) startWorkers() {
 	for _, w := range s.writers {
 		s.workers.Go(w.run)
@@ -166,17 +168,16 @@ func (s *Store) startWorkers() {
 	s.slow.start()
 }
 
-// Close refuses new sales, waits until those that were accepted are answered,
-// and closes the connections. Where ctx ends before that, it answers the rest
-// (not recorded where they were never sent, unknown else), closes all the same,
-// and returns ctx's error.
+// Close rejects new sales, waits until accepted ones are answered, and closes the connections. If
+// ctx ends first, it answers the remaining sales (not recorded if they were never sent, otherwise
+// unknown), still closes the connections, and returns an error that wraps ctx.Err().
 func (s *Store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 
 	answered := make(chan struct{})
-	go func() { // ends with the last call of Record, which the cut ends too
+	go func() { // ends with the last call of Record, which cut also ends
 		s.active.Wait()
 		close(answered)
 	}()
@@ -188,7 +189,7 @@ func (s *Store) Close(ctx context.Context) error {
 		s.cut()
 		<-answered
 	}
-	// Nobody waits any more, so whatever still runs, runs for nobody.
+	// No caller is left, so nothing that still runs is of use.
 	s.cut()
 	s.queue.close()
 	s.slow.close()
@@ -196,23 +197,22 @@ func (s *Store) Close(ctx context.Context) error {
 	return err
 }
 
-// Stats is a snapshot of a Store for an operator.
+// Stats is a snapshot of a Store for operators.
 type Stats struct {
-	Writers       int   `json:"writers"`        // connections for batches
-	Active        int64 `json:"active"`         // sales accepted and not yet answered
-	Queued        int   `json:"queued"`         // of those, not yet taken by a writer
+	Writers       int   `json:"writers"`        // connections that record batches
+	Active        int64 `json:"active"`         // accepted sales without an answer
+	Queued        int   `json:"queued"`         // of those, sales that no writer has taken
 	SlowCustomers int   `json:"slow_customers"` // customers in the slow lane
-	SlowSales     int   `json:"slow_sales"`     // sales that wait for them
+	SlowSales     int   `json:"slow_sales"`     // sales that wait in the slow lane
 }
 
-// Stats of this moment.
+// Stats returns the current snapshot.
 func (s *Store) Stats() Stats {
 	stats := Stats{Writers: len(s.writers), Active: s.accepted.Load(), Queued: s.queue.len()}
 	stats.SlowCustomers, stats.SlowSales = s.slow.len()
 	return stats
 }
 
-// waiting is how many sales are not on their way.
 func (s *Store) waiting() int {
 	stats := s.Stats()
 	return stats.Queued + stats.SlowSales

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// take returns the sales of the seat's batch, and those that were taken for the slow lane. Both are the seat's until
-// it finishes.
-func (q *queue) take(s *seat) (batch, diverted []*pendingSale) {
+// take returns the slot's batch, and the sales that it took for the slow lane. Both belong to the
+// slot until finish.
+func (q *queue) take(s *slot) (batch, diverted []*pendingSale) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
@@ -26,8 +26,8 @@ func (q *queue) take(s *seat) (batch, diverted []*pendingSale) {
 	return s.sales, s.diverted
 }
 
-// takeTurns takes a sale of each workspace in turn.
-func (q *queue) takeTurns(s *seat, now time.Time) {
+// takeTurns takes sales round robin over the workspaces.
+func (q *queue) takeTurns(s *slot, now time.Time) {
 	for len(s.sales) < q.batch && len(q.turns) > 0 {
 		ws := q.turns[0]
 		q.turns = q.turns[1:]
@@ -39,15 +39,15 @@ func (q *queue) takeTurns(s *seat, now time.Time) {
 	}
 }
 
-// takeOne takes the next sale of the workspace, if it has one.
-func (q *queue) takeOne(s *seat, ws *workspace, now time.Time) bool {
+// takeOne takes the workspace's next sale, and reports whether there was one.
+func (q *queue) takeOne(s *slot, ws *workspace, now time.Time) bool {
 	for {
 		l := ws.next()
 		if l == nil {
 			return false
 		}
 		p := l.waiting.first
-		if p == nil || l.seat != nil && l.seat != s {
+		if p == nil || l.slot != nil && l.slot != s {
 			continue
 		}
 		if _, divert := q.diverted[l.customer]; divert {
@@ -67,7 +67,7 @@ func (q *queue) takeOne(s *seat, ws *workspace, now time.Time) bool {
 		q.begin(l, s)
 		q.remove(p)
 		s.sales = append(s.sales, p)
-		if l.waiting.length > 0 { // this batch may hold more of them
+		if l.waiting.length > 0 { // this batch may take more of them
 			l.queued = true
 			ws.line = append(ws.line, l)
 		}
@@ -75,7 +75,6 @@ func (q *queue) takeOne(s *seat, ws *workspace, now time.Time) bool {
 	}
 }
 
-// next takes the first of the workspace's lines.
 func (ws *workspace) next() (first *line) {
 	from := &ws.urgent
 	if len(*from) == 0 {
@@ -89,9 +88,9 @@ func (ws *workspace) next() (first *line) {
 	return first
 }
 
-// finish ends the seat's task. again are sales of its batch that join the next one, and lost those of unknown outcome.
-// suspects are workspaces that made the batch wait.
-func (q *queue) finish(s *seat, again, lost []*pendingSale, suspects []string, connected bool) {
+// finish ends the slot's task. The sales in again join the next batch, lost ones have an unknown
+// outcome, and suspects are workspaces that made the batch wait.
+func (q *queue) finish(s *slot, again, lost []*pendingSale, suspects []string, connected bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
@@ -101,7 +100,7 @@ func (q *queue) finish(s *seat, again, lost []*pendingSale, suspects []string, c
 	}
 	for i := len(again) - 1; i >= 0; i-- {
 		p := again[i]
-		if p.isOver() { // its caller has just left
+		if p.isOver() { // its caller has left
 			continue
 		}
 		q.workspace(p.WorkspaceID).all.prepend(p)
@@ -110,20 +109,20 @@ func (q *queue) finish(s *seat, again, lost []*pendingSale, suspects []string, c
 	}
 	q.unlockAnswered(s.sales)
 	q.unlockAnswered(s.diverted)
-	if s.task != askTask && !q.lost.asking { // else they would be reserved for long
+	if s.task != askTask && !q.lost.asking { // otherwise they would stay reserved for long
 		q.reserve(lost)
 	}
 	for _, l := range s.lines {
 		q.end(l)
 	}
-	q.leaveTask(s, lost, now)
+	q.endTask(s, lost, now)
 }
 
-// leaveTask ends what a task was assigned for.
-func (q *queue) leaveTask(s *seat, lost []*pendingSale, now time.Time) {
+// endTask clears the slot and ends the exclusive part of its task.
+func (q *queue) endTask(s *slot, lost []*pendingSale, now time.Time) {
 	switch s.task {
 	case askTask:
-		q.dropOver(s)
+		q.dropDone(s)
 		q.detach(s)
 		q.lost.giveBack(s.group, lost, now)
 	case isolatedTask:
@@ -142,21 +141,21 @@ func (q *queue) leaveTask(s *seat, lost []*pendingSale, now time.Time) {
 	s.lines, s.sales, s.diverted = s.lines[:0], s.sales[:0], s.diverted[:0]
 }
 
-// unreachable ends the seat's task, as it has no connection. If no writer has one, all that waited when the task was
-// assigned fails with err, unless that is nil.
-func (q *queue) unreachable(s *seat, err error) {
+// unreachable ends the slot's task because the writer has no connection. If no writer has one and
+// err is not nil, all sales that waited when the task was assigned fail with err.
+func (q *queue) unreachable(s *slot, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now, since := time.Now(), s.since
 	s.connected = false
-	q.leaveTask(s, nil, now)
+	q.endTask(s, nil, now)
 	if err != nil && !q.connected() {
 		q.failArrived(since, notRecorded(err))
 	}
 	q.dispatch(now)
 }
 
-// failArrived answers the sales that have waited since then.
+// failArrived answers err to the sales that arrived by since.
 func (q *queue) failArrived(since time.Time, err error) {
 	for _, ws := range q.workspaces {
 		for p := ws.all.first; p != nil && !p.arrived.After(since); p = ws.all.first {
@@ -167,45 +166,45 @@ func (q *queue) failArrived(since time.Time, err error) {
 	}
 }
 
-// begin makes a line part of a seat's batch.
-func (q *queue) begin(l *line, s *seat) {
-	if l.seat == s {
+func (q *queue) begin(l *line, s *slot) {
+	if l.slot == s {
 		return
 	}
 	q.count(l, -l.waiting.length)
-	l.seat, l.wanted = s, false
+	l.slot, l.reserve = s, false
 	s.lines = append(s.lines, l)
 }
 
-// end lets a line join further batches, unless lost sales of the customer are to be asked for first.
+// end releases a line from its batch. If lost sales of its customer must be asked for first, the
+// line becomes reserved.
 func (q *queue) end(l *line) {
-	if l.wanted && !q.lost.asking {
-		l.seat, l.wanted = q.reserved, false
-		q.lost.hurry(time.Now())
+	if l.reserve && !q.lost.asking {
+		l.slot, l.reserve = q.reserved, false
+		q.lost.makeDue(time.Now())
 		return
 	}
-	l.seat, l.wanted = nil, false
+	l.slot, l.reserve = nil, false
 	q.count(l, l.waiting.length)
 	q.enlist(l)
 	q.dropIfEmpty(l)
 }
 
-// suspectFor is how long a workspace's sales are in batches of their own after they made others wait.
+// suspectFor is how long the sales of a workspace stay isolated after they made others wait.
 const suspectFor = 10 * time.Second
 
-// isolatedWorkspaces are those whose sales made a shared batch wait for another session. Their sales are in batches of
-// their own for a while, at most one of a workspace at a time, on half of the writers at most if there are several.
+// isolatedWorkspaces are the workspaces whose sales made a shared batch wait for another session.
+// For a while, each has separate batches, at most one at a time, on a bounded number of writers;
+// see maxIsolated.
 type isolatedWorkspaces struct {
 	until   map[string]time.Time
-	turns   []*workspace // that have ready sales and no batch under way
+	turns   []*workspace // those with ready sales and no batch under way
 	running int
 
-	// The most workspaces that had sales at the same time, of this period and of the one before.
+	// The largest number of workspaces with sales at the same time, in this period and the previous one.
 	peak, previous int
 	since          time.Time
 }
 
-// count notes how many workspaces have sales.
 func (a *isolatedWorkspaces) count(workspaces int, now time.Time) {
 	if now.Sub(a.since) > suspectFor {
 		a.previous, a.peak, a.since = a.peak, 0, now
@@ -213,8 +212,9 @@ func (a *isolatedWorkspaces) count(workspaces int, now time.Time) {
 	a.peak = max(a.peak, workspaces)
 }
 
-// most returns how many workspaces may be isolated: a quarter of them, or half of a few.
-func (a *isolatedWorkspaces) most() int {
+// limit returns how many workspaces may be isolated: a quarter of all, half if there are few, and
+// at least one.
+func (a *isolatedWorkspaces) limit() int {
 	workspaces := max(a.peak, a.previous)
 	return max(workspaces/4, min(workspaces/2, 4), 1)
 }
@@ -227,9 +227,10 @@ func (a *isolatedWorkspaces) suspected(id string) bool {
 	return known && time.Now().Before(until)
 }
 
-// take gives the seat the workspace whose turn it is, unless so many are under way.
-func (a *isolatedWorkspaces) take(s *seat, most int) bool {
-	for a.running < most && len(a.turns) > 0 {
+// take assigns the next isolated workspace to the slot, unless limit of them already have a batch
+// under way.
+func (a *isolatedWorkspaces) take(s *slot, limit int) bool {
+	for a.running < limit && len(a.turns) > 0 {
 		ws := a.turns[0]
 		a.turns = a.turns[1:]
 		ws.inTurns = false
@@ -244,19 +245,20 @@ func (a *isolatedWorkspaces) take(s *seat, most int) bool {
 	return false
 }
 
-// rounds returns how many batches of isolated workspaces run in a row until each of them has had one.
-func (a *isolatedWorkspaces) rounds(most int) int {
-	return max((len(a.turns)+a.running+most-1)/most, 1)
+// rounds returns how many batches one of limit writers runs until each isolated workspace has had
+// one.
+func (a *isolatedWorkspaces) rounds(limit int) int {
+	return max((len(a.turns)+a.running+limit-1)/limit, 1)
 }
 
-// suspect separates a workspace from the others, if there are any.
+// suspect isolates a workspace, if there are others.
 func (q *queue) suspect(id string, now time.Time) {
 	if len(q.workspaces) < 2 {
 		return
 	}
 	maps.DeleteFunc(q.isolated.until, func(_ string, until time.Time) bool { return until.Before(now) })
-	if _, known := q.isolated.until[id]; !known && len(q.isolated.until) >= q.isolated.most() {
-		return // were most of them isolated, no batch would hold sales of several
+	if _, known := q.isolated.until[id]; !known && len(q.isolated.until) >= q.isolated.limit() {
+		return // otherwise few batches would still be shared
 	}
 	q.isolated.until[id] = now.Add(suspectFor)
 	ws := q.workspaces[id]
@@ -268,7 +270,7 @@ func (q *queue) suspect(id string, now time.Time) {
 	q.turn(ws)
 }
 
-// rejoin lets a workspace that was separated for long enough share its batches again.
+// rejoin ends a workspace's isolation when its time is over.
 func (q *queue) rejoin(ws *workspace) {
 	if !ws.isolated || ws.running || q.isolated.suspected(ws.id) {
 		return

@@ -7,57 +7,58 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// writer commits, batch after batch, the sales that wait in the queue.
+// writer records batch after batch of the queue's sales.
 type writer struct {
 	*shared
 	queue  *queue
-	seat   *seat
+	slot   *slot
 	slow   *slowLane
 	runner *runner
-	batch  []*pendingSale // that is under way, for the runner to take apart
-	lost   []*pendingSale // of it
+	batch  []*pendingSale // under way; the runner splits it
+	lost   []*pendingSale // the sales of batch with an unknown outcome
 }
 
-func newWriter(s *shared, q *queue, seat *seat, slow *slowLane, connector *postgres.Connector) *writer {
-	return &writer{shared: s, queue: q, seat: seat, slow: slow, runner: newRunner(s, newSession(s, connector, saleSQL))}
+func newWriter(s *shared, q *queue, slot *slot, slow *slowLane, connector *postgres.Connector) *writer {
+	return &writer{shared: s, queue: q, slot: slot, slow: slow, runner: newRunner(s, newSession(s, connector, saleSQL))}
 }
 
-// run is the writer's goroutine, which the store starts and awaits.
+// run is the writer's goroutine. It ends when the queue is closed.
 func (w *writer) run() {
 	session := w.runner.session
 	defer session.drop()
-	for w.queue.await(w.seat) {
+	for w.queue.await(w.slot) {
 		if err := session.ready(w.ctx); err != nil {
 			w.unreachable(err)
 			continue
 		}
-		taken, diverted := w.queue.take(w.seat)
+		taken, diverted := w.queue.take(w.slot)
 		w.batch = append(w.batch[:0], taken...)
 		for _, p := range diverted {
 			w.divert(p, true)
 		}
-		w.runner.asks = w.seat.task == askTask
+		w.runner.asks = w.slot.task == askTask
 		again, suspects := w.retain(w.runner.record(w.batch))
-		w.queue.finish(w.seat, again, w.lost, suspects, session.connected())
+		w.queue.finish(w.slot, again, w.lost, suspects, session.connected())
 		clear(w.batch)
 		clear(w.lost)
 		w.lost = w.lost[:0]
 	}
 }
 
-// unreachable leaves the work to the other writers. Without any that is connected all that waits fails, unless it is
-// only a lock that keeps the session from preparing its statement.
+// unreachable leaves the work to the other writers. If none is connected, all waiting sales fail,
+// unless only a lock keeps the session from preparing its statement.
 func (w *writer) unreachable(err error) {
 	if blocked(err) {
-		w.queue.unreachable(w.seat, nil)
+		w.queue.unreachable(w.slot, nil)
 		return
 	}
-	w.queue.unreachable(w.seat, err)
+	w.queue.unreachable(w.slot, err)
 	w.runner.session.pause(w.ctx)
 }
 
-// retain returns the sales that join the next batch: among those that were missed, the ones whose customer was busy for
-// the first time, as it is often free by then. The others go to the slow lane, and lost ones are asked for.
+// retain returns the sales that join the next batch. That includes a missed sale whose customer was
+// busy for the first time, as the customer is often free by then. Other missed sales go to the slow
+// lane, and those with an unknown outcome are kept in lost.
 func (w *writer) retain(r result) (again []*pendingSale, suspects []string) {
 	again = r.again[:0]
 	for _, p := range r.again {
@@ -80,57 +81,55 @@ func (w *writer) retain(r result) (again []*pendingSale, suspects []string) {
 	return again, r.suspects
 }
 
-// divert sends a sale to the slow lane.
 func (w *writer) divert(p *pendingSale, exclusive bool) {
 	if shed := w.slow.add(p, exclusive); shed != nil {
 		p.answer(nil, notRecorded(shed))
 	}
 }
 
-// task is what a writer is assigned.
 type task int
 
 const (
 	noTask       task = iota
-	sharedTask        // the sales of all workspaces
-	isolatedTask      // those of one workspace that made others wait
-	askTask           // those whose outcome was lost
+	sharedTask        // a batch of all workspaces but isolated ones
+	isolatedTask      // a batch of one workspace that made others wait
+	askTask           // sales with an unknown outcome
 )
 
 const (
-	// overdueAfter is the least time after which a batch under way counts as stuck.
+	// overdueAfter is the minimum time after which a batch under way counts as stuck.
 	overdueAfter = 20 * time.Millisecond
-	// connectingAfter is the least time after which a writer that connects does.
+	// connectingAfter is the minimum time after which a connecting writer counts as stuck.
 	connectingAfter = 250 * time.Millisecond
 )
 
-// seat is a writer's place at the queue. Its queue's lock guards it, but for sales, which are the writer's while it
-// has a task.
-type seat struct {
+// slot is a writer's place at the queue, guarded by the queue's lock. Only sales belongs to the
+// writer while it has a task.
+type slot struct {
 	wake      chan struct{}
 	task      task
-	last      task      // before this one
-	since     time.Time // of the task
+	last      task      // the previous one
+	since     time.Time // start of the task
 	taken     bool      // its batch is taken
-	detached  bool      // the task takes so long that another writer may have one like it
+	detached  bool      // it takes so long that another writer may have a similar task
 	connected bool
 
-	workspace *workspace // of an isolatedTask
-	group     lostGroup  // of an askTask
-	lines     []*line    // of the customers in its batch
+	workspace *workspace // for an isolatedTask
+	group     lostGroup  // for an askTask
+	lines     []*line    // the customers in its batch
 	sales     []*pendingSale
 	diverted  []*pendingSale // taken for the slow lane
 }
 
-// await returns once the seat has a task; false once the queue is closed.
-func (q *queue) await(s *seat) bool {
+// await returns true once the slot has a task, and false once the queue is closed.
+func (q *queue) await(s *slot) bool {
 	q.mu.Lock()
-	if !s.connected { // one that is should have the work
+	if !s.connected { // prefer a writer that is
 		q.dispatch(time.Now())
 	}
 	if q.closed || q.assign(s, time.Now()) {
 		defer q.mu.Unlock()
-		if !q.closed && len(q.idle) > 0 { // its connection may turn out to be dead
+		if !q.closed && len(q.idle) > 0 { // this one's connection may be dead
 			q.wakeLater(s.since)
 		}
 		return !q.closed
@@ -142,7 +141,7 @@ func (q *queue) await(s *seat) bool {
 	return s.task != noTask
 }
 
-// dispatch assigns work to idle seats: to those first that are connected, and were busy last.
+// dispatch assigns work to idle slots: first to connected ones, the last used one first.
 func (q *queue) dispatch(now time.Time) {
 	for len(q.idle) > 0 {
 		i := len(q.idle) - 1
@@ -162,16 +161,17 @@ func (q *queue) dispatch(now time.Time) {
 	}
 }
 
-// assign gives the seat a task, if there is one: a shared batch if its last task was another.
-func (q *queue) assign(s *seat, now time.Time) bool {
+// assign gives the slot a task if there is one. A shared batch comes first if the last task was
+// another.
+func (q *queue) assign(s *slot, now time.Time) bool {
 	q.detachOverdue(now)
-	shared := q.wanted(s, now)
+	shared := q.needsWriter(s, now)
 	switch {
 	case shared && s.last > sharedTask:
 		s.task = sharedTask
 	case q.lost.take(s, q.batch, now):
 		s.task = askTask
-	case q.isolated.take(s, q.mostIsolated()):
+	case q.isolated.take(s, q.maxIsolated()):
 		s.task = isolatedTask
 	case shared:
 		s.task = sharedTask
@@ -182,31 +182,30 @@ func (q *queue) assign(s *seat, now time.Time) bool {
 	return true
 }
 
-// connected reports whether a writer has a connection.
 func (q *queue) connected() bool {
-	return slices.ContainsFunc(q.seats, func(s *seat) bool { return s.connected })
+	return slices.ContainsFunc(q.slots, func(s *slot) bool { return s.connected })
 }
 
-// mostIsolated returns how many batches of isolated workspaces may be under way: half of the writers, and all but one
-// while no other sale waits.
-func (q *queue) mostIsolated() int {
+// maxIsolated returns how many batches of isolated workspaces may run at the same time: half of the
+// writers, or all but one while no other sale waits.
+func (q *queue) maxIsolated() int {
 	if q.ready == 0 {
-		return max(len(q.seats)-1, 1)
+		return max(len(q.slots)-1, 1)
 	}
-	return max(len(q.seats)/2, 1)
+	return max(len(q.slots)/2, 1)
 }
 
-// detachOverdue lets others do what a stuck writer has been assigned, of what one writer does at a time.
+// detachOverdue lets other writers have the exclusive tasks of stuck writers.
 func (q *queue) detachOverdue(now time.Time) {
-	for _, s := range q.seats {
+	for _, s := range q.slots {
 		if s.task > sharedTask && !s.detached && s.overdue(q.patience(now)).Before(now) {
 			q.detach(s)
 		}
 	}
 }
 
-// detach ends the exclusive part of the seat's task.
-func (q *queue) detach(s *seat) {
+// detach ends the exclusive part of the slot's task.
+func (q *queue) detach(s *slot) {
 	if s.detached {
 		return
 	}
@@ -214,12 +213,12 @@ func (q *queue) detach(s *seat) {
 	switch s.task {
 	case askTask:
 		q.lost.asking = false
-		if !s.taken { // it cannot connect
+		if !s.taken { // it is still connecting
 			q.lost.groups = append(q.lost.groups, s.group)
 			s.group = lostGroup{}
 			return
 		}
-		q.lost.giveBack(s.group, nil, time.Now()) // those that were not sent
+		q.lost.giveBack(s.group, nil, time.Now()) // group holds those that were not sent
 		s.group.sales = nil
 	case isolatedTask:
 		q.isolated.running--
@@ -228,14 +227,14 @@ func (q *queue) detach(s *seat) {
 	}
 }
 
-// wanted reports whether another shared batch should be begun.
-func (q *queue) wanted(by *seat, now time.Time) bool {
+// needsWriter reports whether another shared batch should start.
+func (q *queue) needsWriter(by *slot, now time.Time) bool {
 	if q.ready == 0 {
 		return false
 	}
 	working, beginning := 0, 0
 	patience := q.patience(now)
-	for _, s := range q.seats {
+	for _, s := range q.slots {
 		if s.task != sharedTask || s.overdue(patience).Before(now) || by.connected && !s.connected && !s.taken {
 			continue
 		}
@@ -247,41 +246,40 @@ func (q *queue) wanted(by *seat, now time.Time) bool {
 	return working == 0 || q.ready-beginning*q.batch >= q.batch
 }
 
-// patience returns how long a writer counts as working: hardly any statement takes longer.
+// patience returns how long a writer counts as active; hardly any statement takes longer.
 func (q *queue) patience(now time.Time) time.Duration {
-	return max(overdueAfter, q.times.usual(now)+q.times.most(now))
+	return max(overdueAfter, q.times.usual(now)+q.times.likelyMax(now))
 }
 
-// overdue returns when the writer no longer counts as working.
-func (s *seat) overdue(patience time.Duration) time.Time {
+// overdue returns when the writer stops counting as active.
+func (s *slot) overdue(patience time.Duration) time.Time {
 	if !s.taken {
 		patience = max(patience, connectingAfter)
 	}
 	return s.since.Add(patience)
 }
 
-// wakeLater sets the timer for the moment at which an idle seat may be assigned what waits.
+// wakeLater sets the timer for when an idle slot may next be assigned work.
 func (q *queue) wakeLater(now time.Time) {
-	at, some := q.lost.due()
+	at, found := q.lost.due()
 	if q.ready > 0 || q.isolated.running > 0 || q.lost.asking {
 		patience := q.patience(now)
-		for _, s := range q.seats {
+		for _, s := range q.slots {
 			if s.task == noTask || s.detached {
 				continue
 			}
-			if overdue := s.overdue(patience); !overdue.Before(now) && (!some || overdue.Before(at)) {
-				at, some = overdue, true
+			if overdue := s.overdue(patience); !overdue.Before(now) && (!found || overdue.Before(at)) {
+				at, found = overdue, true
 			}
 		}
 	}
-	if !some || !q.wakesAt.IsZero() && !at.Before(q.wakesAt) {
+	if !found || !q.wakesAt.IsZero() && !at.Before(q.wakesAt) {
 		return
 	}
 	q.wakesAt = at
 	q.timer.Reset(at.Sub(now))
 }
 
-// tick is the timer's.
 func (q *queue) tick() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
