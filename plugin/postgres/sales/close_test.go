@@ -15,7 +15,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-func TestStoreThatRecordsNothingConnectsToNothing(t *testing.T) {
+func TestStore_ConnectsWithItsFirstSale(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN).Working()
 	store := openStore(t, wire.DSN)
@@ -30,7 +30,7 @@ func TestStoreThatRecordsNothingConnectsToNothing(t *testing.T) {
 	}
 }
 
-func TestCloseDrains(t *testing.T) {
+func TestClose_AnswersAcceptedSales(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, func(o *postgres.Options) { o.Batch = 3 })
@@ -41,7 +41,7 @@ func TestCloseDrains(t *testing.T) {
 	outcomes := queue(t, store, sales...)
 	closed := make(chan error, 1)
 	go func() { closed <- store.Close(context.Background()) }()
-	until(t, "new sales are refused", func() bool {
+	until(t, "new sales are rejected", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		_, err := store.Record(ctx, sell("late", byClick("none")))
@@ -62,7 +62,7 @@ func TestCloseDrains(t *testing.T) {
 	}
 }
 
-func TestCloseThatMayNotWaitAnswersAllTheSame(t *testing.T) {
+func TestClose_AnswersAllIfItMayNotWait(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN).Working()
 	store := openStore(t, wire.DSN, oneWriter)
@@ -87,7 +87,7 @@ func TestCloseThatMayNotWaitAnswersAllTheSame(t *testing.T) {
 	}
 }
 
-func TestSaleWhoseCallerLeftInTheQueueIsNeverSent(t *testing.T) {
+func TestQueue_NeverSendsASaleWhoseCallerLeft(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	metrics := prometheus.NewRegistry()
@@ -119,7 +119,7 @@ func TestSaleWhoseCallerLeftInTheQueueIsNeverSent(t *testing.T) {
 	}
 }
 
-func TestFullQueueSheds(t *testing.T) {
+func TestQueue_ShedsIfFull(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	metrics := prometheus.NewRegistry()
@@ -146,7 +146,7 @@ func TestFullQueueSheds(t *testing.T) {
 	}
 }
 
-func TestBatchesAreBounded(t *testing.T) {
+func TestBatch_IsBounded(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	metrics := prometheus.NewRegistry()

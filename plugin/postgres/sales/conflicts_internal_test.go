@@ -13,9 +13,9 @@ import (
 
 func TestSplitConflicting_InEveryLanguage(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		err   error
-		twins string
+		name       string
+		err        error
+		duplicates string
 	}{
 		{"a duplicate", &pgconn.PgError{TableName: keysTable, Detail: "Key (workspace_id, key)=(w2, b) already exists."}, "w2/b w2/c"},
 		{"in German", &pgconn.PgError{TableName: keysTable, Detail: "Schlüssel »(workspace_id, key)=(w2, b)« existiert bereits."}, "w2/b w2/c"},
@@ -33,20 +33,20 @@ func TestSplitConflicting_InEveryLanguage(t *testing.T) {
 				workspace, key, _ := strings.Cut(name, "/")
 				sales = append(sales, &pendingSale{Sale: &sale.Sale{WorkspaceID: workspace, IdempotencyKey: key}})
 			}
-			twins, others := splitConflicting(sales, c.err)
+			duplicates, others := splitConflicting(sales, c.err)
 			var names []string
-			for _, p := range twins {
+			for _, p := range duplicates {
 				names = append(names, p.WorkspaceID+"/"+p.IdempotencyKey)
 			}
-			if got := strings.Join(names, " "); got != c.twins || len(twins)+len(others) != len(sales) {
-				t.Errorf("twins %s, want %s; %d others", got, c.twins, len(others))
+			if got := strings.Join(names, " "); got != c.duplicates || len(duplicates)+len(others) != len(sales) {
+				t.Errorf("duplicates %s, want %s; %d others", got, c.duplicates, len(others))
 			}
 		})
 	}
 }
 
 // A key is its tenant's to choose, and stands in the detail as it is.
-func FuzzTwinsAreTheirTenantsAlone(f *testing.F) {
+func FuzzSplitConflicting(f *testing.F) {
 	for _, key := range []string{"order 1", "x)=(w1, order 1", "(w1, order 1)", ", ", ")"} {
 		f.Add(key)
 	}
@@ -54,18 +54,18 @@ func FuzzTwinsAreTheirTenantsAlone(f *testing.F) {
 		if key == "" {
 			return
 		}
-		twin := &pendingSale{Sale: &sale.Sale{WorkspaceID: "w2", IdempotencyKey: key}}
-		neighbours := []*pendingSale{
+		duplicate := &pendingSale{Sale: &sale.Sale{WorkspaceID: "w2", IdempotencyKey: key}}
+		neighbors := []*pendingSale{
 			{Sale: &sale.Sale{WorkspaceID: "w1", IdempotencyKey: "order 1"}},
 			{Sale: &sale.Sale{WorkspaceID: "w1", IdempotencyKey: key}},
 			{Sale: &sale.Sale{WorkspaceID: "w2"}},
 		}
-		twins, others := splitConflicting(append(neighbours, twin), &pgconn.PgError{
+		duplicates, others := splitConflicting(append(neighbors, duplicate), &pgconn.PgError{
 			TableName: keysTable,
 			Detail:    "Key (workspace_id, key)=(w2, " + key + ") already exists.",
 		})
-		if !slices.Equal(twins, []*pendingSale{twin}) || !slices.Equal(others, neighbours) {
-			t.Errorf("%d twins and %d others", len(twins), len(others))
+		if !slices.Equal(duplicates, []*pendingSale{duplicate}) || !slices.Equal(others, neighbors) {
+			t.Errorf("%d duplicates and %d others", len(duplicates), len(others))
 		}
 	})
 }

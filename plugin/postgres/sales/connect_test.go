@@ -52,10 +52,10 @@ func TestConnectingUnderATableLock_Waits(t *testing.T) {
 			}
 			var log testenv.Log
 			store := openStore(t, shop.keepingSettings(), oneWriter, func(o *postgres.Options) { o.Logger = log.Logger() })
-			stranger := shop.Lock(lockTable)
+			session := shop.Lock(lockTable)
 			sold := begin(t, store, sell("k"))
 			until(t, "the log says so", func() bool { return log.Count(waitsForIt) > 0 })
-			stranger.Exec("COMMIT")
+			session.Exec("COMMIT")
 			if got := wait(t, sold); got.err != nil {
 				t.Error(got.err)
 			}
@@ -88,7 +88,7 @@ func TestSlowLaneThatConnectsUnderATableLock_Waits(t *testing.T) {
 }
 
 // What is in force decides when a statement is abandoned, whoever has set it.
-func TestStatementTimeoutInForceBehindAPooler(t *testing.T) {
+func TestStatementTimeout_InForceBehindAPooler(t *testing.T) {
 	t.Parallel()
 	shop := openShop(t)
 	shop.set("statement_timeout = '200ms'")

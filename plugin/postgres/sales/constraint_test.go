@@ -9,7 +9,7 @@ import (
 )
 
 // A conflict with a constraint of the site's own does not go away: the sale is refused, and its batch recorded.
-func TestConstraintOfTheSite_RefusesItsSaleOnly(t *testing.T) {
+func TestSiteConstraint_RejectsOnlyItsSale(t *testing.T) {
 	for name, c := range map[string]struct {
 		constraint, named string
 		first, bad        *sale.Sale
@@ -51,28 +51,28 @@ func TestConstraintOfTheSite_RefusesItsSaleOnly(t *testing.T) {
 				}
 			}
 			if n := shop.Sales("id = $1", c.bad.ID); n != 0 {
-				t.Error("the refused sale is there")
+				t.Error("the rejected sale is there")
 			}
 		})
 	}
 }
 
-func TestConstraintOfTheSite_TakesOneOfTwoInABatch(t *testing.T) {
+func TestSiteConstraint_TakesOneOfTwoInABatch(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec("CREATE UNIQUE INDEX one_invoice ON hoko.sales ((metadata->>'invoice'))")
-	refused := 0
+	rejected := 0
 	for _, got := range shop.recordTogether(sell("a", noting(`{"invoice":"1"}`)), sell("b"), sell("c", noting(`{"invoice":"1"}`))) {
 		if got.err != nil {
-			refused++
+			rejected++
 		}
 	}
-	if n := shop.Sales("true"); refused != 1 || n != 2 {
-		t.Errorf("%d refused, %d recorded, want 1 and 2", refused, n)
+	if n := shop.Sales("true"); rejected != 1 || n != 2 {
+		t.Errorf("%d rejected, %d recorded, want 1 and 2", rejected, n)
 	}
 }
 
 // A view that does not show the customer which is in the way of a new one.
-func TestViewThatHidesACustomer_RefusesItsSales(t *testing.T) {
+func TestViewHidingACustomer_RejectsItsSales(t *testing.T) {
 	shop := openShop(t)
 	mustRecord(t, shop.Store(), sell("hidden"))
 	shop.Exec("ALTER TABLE hoko.customers SET SCHEMA public")

@@ -16,7 +16,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-func TestSaleThatPostgresRefusesFailsAlone(t *testing.T) {
+func TestRejectedSale_FailsAlone(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, oneWriter)
@@ -36,7 +36,7 @@ func TestSaleThatPostgresRefusesFailsAlone(t *testing.T) {
 			t.Errorf("sale %d: %v", i, got.err)
 		}
 		if errors.Is(got.err, sale.ErrNotRecorded) || isUnknown(got.err) {
-			t.Errorf("sale %d: %v, want an error of its own", i, got.err)
+			t.Errorf("sale %d: %v, want a separate error", i, got.err)
 		}
 	}
 	if n := shop.Sales("true"); n != 17 {
@@ -62,7 +62,7 @@ func (s *shop) raising(sqlstate string, n int) {
 	s.Exec("CREATE TRIGGER raise BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.raise()")
 }
 
-func TestErrorsOfTheStatement(t *testing.T) {
+func TestStatement_Errors(t *testing.T) {
 	const always = 1_000_000
 	shop := openShop(t)
 	for _, c := range []struct {
@@ -105,7 +105,7 @@ func TestErrorsOfTheStatement(t *testing.T) {
 				}
 			}
 			if n, _ := statements(t, metrics); c.times <= 2 && n != uint64(c.times)+1 {
-				t.Errorf("%d statements for %d errors: the batch was taken apart", n, c.times)
+				t.Errorf("%d statements for %d errors: the batch was split", n, c.times)
 			}
 			if n := failures(t, metrics, c.class); n == 0 || n != float64(c.times) && c.times != always {
 				t.Errorf("%v failures of the class %s for %d errors", n, c.class, c.times)
@@ -130,7 +130,7 @@ func meets(err, want error) bool {
 }
 
 // The rows of a statement come before its commit, which can fail.
-func TestObjectionAtTheCommit(t *testing.T) {
+func TestCommit_Rejected(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec(`CREATE FUNCTION public.object() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
@@ -152,7 +152,7 @@ func TestObjectionAtTheCommit(t *testing.T) {
 	}
 }
 
-func TestStatementWhoseAnswerIsLostIsAskedForAgain(t *testing.T) {
+func TestLostAnswer_IsAskedForAgain(t *testing.T) {
 	for _, before := range []bool{true, false} {
 		t.Run(fmt.Sprint("before it reached the server: ", before), func(t *testing.T) {
 			shop := openShop(t)
@@ -244,7 +244,7 @@ func TestConnectionErrorOfATrigger_IsItsSalesOnly(t *testing.T) {
 }
 
 // It cannot be proved that the lost statement did not see the click.
-func TestUnattributedSale_IsAskedForAfterItsStatementWasLost(t *testing.T) {
+func TestUnattributedSale_IsAskedForAfterALostAnswer(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, oneWriter)
@@ -258,7 +258,7 @@ func TestUnattributedSale_IsAskedForAfterItsStatementWasLost(t *testing.T) {
 	}
 }
 
-func TestOutcomeThatCannotBeAskedForIsUnknown(t *testing.T) {
+func TestOutcome_UnknownIfItCannotBeAskedFor(t *testing.T) {
 	t.Parallel() // it mostly waits
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
@@ -283,7 +283,7 @@ func TestOutcomeThatCannotBeAskedForIsUnknown(t *testing.T) {
 	}
 }
 
-func TestMuteServerDelaysNoAnswerBeyondItsDeadline(t *testing.T) {
+func TestMuteServer_DelaysNoAnswerBeyondItsDeadline(t *testing.T) {
 	t.Parallel() // it mostly waits
 	for _, before := range []bool{true, false} {
 		t.Run(fmt.Sprint("before the statement reached it: ", before), func(t *testing.T) {
@@ -312,7 +312,7 @@ func TestMuteServerDelaysNoAnswerBeyondItsDeadline(t *testing.T) {
 	}
 }
 
-func TestKilledServer(t *testing.T) {
+func TestKilledServer_NoAnswerIsWrong(t *testing.T) {
 	t.Parallel() // it mostly waits
 	server := testenv.Postgres(t)
 	dsn := server.DSN("postgres")
@@ -349,7 +349,7 @@ func TestKilledServer(t *testing.T) {
 	}
 }
 
-func TestMetricsAreNamedOnce(t *testing.T) {
+func TestMetrics_NamedOnce(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	shop := openShop(t)
 	mustRecord(t, shop.Store(withMetrics(registry)), sell("k"))

@@ -15,7 +15,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-func TestQueue_SuspectIsInBatchesOfItsOwn(t *testing.T) {
+func TestQueue_SuspectHasSeparateBatches(t *testing.T) {
 	b := newBench(t, nil)
 	b.push("w/0")
 	first := b.want(0, "w/0")
@@ -167,7 +167,7 @@ func TestQueue_KeepsNoPlacesOfSalesThatFailed(t *testing.T) {
 	}
 }
 
-func TestEstimate_FollowsHoweverSeldomStatementsEnd(t *testing.T) {
+func TestEstimate_FollowsRareStatements(t *testing.T) {
 	for _, took := range []time.Duration{5 * time.Millisecond, 1600 * time.Millisecond, 3 * time.Second} {
 		var e estimate
 		now := time.Now()
@@ -201,7 +201,7 @@ func TestEstimate_IsHardlyChangedByAnOutage(t *testing.T) {
 	}
 }
 
-func TestQueue_IdleWriterIsNoReasonToKeepWhatItCannotTake(t *testing.T) {
+func TestQueue_ShedsWhatAnIdleWriterCannotTake(t *testing.T) {
 	b := newBench(t, nil)
 	b.push("w/hot")
 	b.want(0, "w/hot")
@@ -251,7 +251,7 @@ func TestQueue_WorkspaceThatIsForgottenMayComeBack(t *testing.T) {
 	b.finish(1)
 }
 
-func TestExpectedWait_IsNotThatOfTheWorkspacesHotCustomer(t *testing.T) {
+func TestExpectedWait_ExcludesAHotCustomer(t *testing.T) {
 	b := newBench(t, func(o *postgres.Options) { o.Writers, o.Queue = 1, 1000 })
 	b.push("w/hot")
 	b.take(0)
@@ -284,7 +284,7 @@ func TestQueue_SeveralOfAFewWorkspacesMayBeIsolated(t *testing.T) {
 	b.finish(0)
 }
 
-func TestQueue_LostSaleThatAHungStatementWasNotSentIsAskedForByAnother(t *testing.T) {
+func TestQueue_UnsentLostSaleIsAskedForByAnother(t *testing.T) {
 	b := newBench(t, func(o *postgres.Options) { o.Writers = 3 })
 	hot, other := b.push("w/hot"), b.push("w/other")
 	b.want(0, "w/hot w/other")
@@ -309,7 +309,7 @@ func TestQueue_LostSaleThatAHungStatementWasNotSentIsAskedForByAnother(t *testin
 	b.finish(0)
 }
 
-func TestSlowLane_IsNoWorkspacesAlone(t *testing.T) {
+func TestSlowLane_IsShared(t *testing.T) {
 	b := newBench(t, func(o *postgres.Options) { o.Queue, o.Batch = 64, 4 })
 	lane := newSlowLane(b.shared, b.queue, nil)
 	lane.extra = lane.options.ExtraSlowLaneConns() // so that it starts no further worker
@@ -337,7 +337,7 @@ func TestSlowLane_IsNoWorkspacesAlone(t *testing.T) {
 	}
 }
 
-func TestRefusedSale_MakesItsWorkspaceASuspect(t *testing.T) {
+func TestRejectedSale_MakesItsWorkspaceASuspect(t *testing.T) {
 	b := newBench(t, nil)
 	r := newRunner(b.shared, nil)
 	r.halve(attempt{sales: []*pendingSale{b.push("w/k")}}, rejected(errors.New("a trigger's objection")))

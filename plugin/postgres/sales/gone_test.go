@@ -42,7 +42,7 @@ func badSales() (sales []*sale.Sale) {
 	return sales
 }
 
-func TestLinkThatIsMissingOrForeignEarnsNothing(t *testing.T) {
+func TestLink_EarnsNothingIfMissingOrForeign(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec(badLeads)
 	store := shop.Store()
@@ -63,7 +63,7 @@ func TestLinkThatIsMissingOrForeignEarnsNothing(t *testing.T) {
 	}
 }
 
-func TestSaleThatNothingEarnsLeavesItsNeighboursAlone(t *testing.T) {
+func TestUnattributedSale_FailsAlone(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec(badLeads)
 	before := shop.Rows("SELECT * FROM hoko.customers ORDER BY id")
@@ -109,7 +109,7 @@ INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES ('k1', '
 INSERT INTO hoko.leads (workspace_id, customer_id, link_id, event_name) VALUES ('w1', 'k1', 'l1', 'Signup'), ('w1', 'k2', 'l2', 'Signup');
 `
 
-func TestCustomerThatIsGoneWhenItsSalesTurnComes(t *testing.T) {
+func TestCustomer_GoneBeforeItsSaleIsSent(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	for _, c := range []struct {
@@ -140,10 +140,10 @@ func TestCustomerThatIsGoneWhenItsSalesTurnComes(t *testing.T) {
 			})
 			t.Run(c.name+" while the sale waits for it, by "+by, func(t *testing.T) {
 				shop.Exec(twoCustomers)
-				stranger := shop.Lock(c.change)
+				session := shop.Lock(c.change)
 				waiting := begin(t, store, sold)
 				shop.untilBlocked()
-				stranger.Exec("COMMIT")
+				session.Exec("COMMIT")
 				shop.expectSoldTo(t, whose, by, wait(t, waiting))
 			})
 		}

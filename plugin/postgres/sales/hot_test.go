@@ -19,18 +19,18 @@ func (s *shop) edgesOf(n int) (all []edge) {
 	return all
 }
 
-// rush has so many tills on each edge sell at once. A till's next sale comes after the answer to its last; nil ends it.
-func rush(t *testing.T, edges []edge, tills int, next func(edge, till, n int) *sale.Sale) (sold []outcome) {
+// rush has so many clients on each edge sell at once. A client's next sale comes after the answer to its last; nil ends it.
+func rush(t *testing.T, edges []edge, clients int, next func(edge, client, n int) *sale.Sale) (sold []outcome) {
 	t.Helper()
 	var mu sync.Mutex
 	var work sync.WaitGroup
 	open := make(chan struct{})
 	for e := range edges {
-		for till := range tills {
+		for client := range clients {
 			work.Go(func() {
 				<-open
 				for n := 0; ; n++ {
-					s := next(e, till, n)
+					s := next(e, client, n)
 					if s == nil {
 						return
 					}
@@ -77,8 +77,8 @@ func (s *shop) expectSold(sold []outcome, want, customers int) {
 	}
 }
 
-func TestOneCustomerOnManyEdges(t *testing.T) {
-	const edges, tills, sales = 4, 200, 3 // more at once than a batch holds
+func TestHotCustomer_OnManyEdges(t *testing.T) {
+	const edges, clients, sales = 4, 200, 3 // more at once than a batch holds
 	for _, c := range []struct {
 		name    string
 		changes func(n int) bool
@@ -91,17 +91,17 @@ func TestOneCustomerOnManyEdges(t *testing.T) {
 			shop := openShop(t)
 			shop.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, avatar) VALUES ('hot', 'w1', 'hot', 'hot', 'hot', 'hot')")
 			all := shop.edgesOf(edges)
-			sold := rush(t, all, tills, func(edge, till, n int) *sale.Sale {
+			sold := rush(t, all, clients, func(edge, client, n int) *sale.Sale {
 				if n == sales {
 					return nil
 				}
 				name := "hot"
 				if c.changes(n) {
-					name = fmt.Sprint(edge, "-", till, "-", n)
+					name = fmt.Sprint(edge, "-", client, "-", n)
 				}
 				return sell("hot", named(name), mailing(set(name)), pictured(set(name)))
 			})
-			shop.expectSold(sold, edges*tills*sales, 1)
+			shop.expectSold(sold, edges*clients*sales, 1)
 			for _, got := range sold {
 				if got.Customer.ID != "hot" || text(got.Customer.Email) != got.Customer.Name || text(got.Customer.Avatar) != got.Customer.Name {
 					t.Errorf("answered %+v", got.Customer)
@@ -115,40 +115,40 @@ func TestOneCustomerOnManyEdges(t *testing.T) {
 	}
 }
 
-func TestEachSaleANewCustomer(t *testing.T) {
-	const edges, tills, sales = 4, 16, 10
+func TestNewCustomers_OneForEachSale(t *testing.T) {
+	const edges, clients, sales = 4, 16, 10
 	shop := openShop(t)
 	all := shop.edgesOf(edges)
-	sold := rush(t, all, tills, func(edge, till, n int) *sale.Sale {
+	sold := rush(t, all, clients, func(edge, client, n int) *sale.Sale {
 		if n == sales {
 			return nil
 		}
-		return sell(fmt.Sprint("new", edge, "-", till, "-", n))
+		return sell(fmt.Sprint("new", edge, "-", client, "-", n))
 	})
-	shop.expectSold(sold, edges*tills*sales, edges*tills*sales)
+	shop.expectSold(sold, edges*clients*sales, edges*clients*sales)
 	shop.expectNoDeadlock(all...)
 }
 
-// Every till of every edge sells to all of them, in an order of its own.
-func TestSameNewCustomersFromEveryEdgeAtOnce(t *testing.T) {
-	const edges, tills = 6, 8
+// Every client of every edge sells to all of them, in an order of its own.
+func TestNewCustomers_SameOnEveryEdge(t *testing.T) {
+	const edges, clients = 6, 8
 	for _, customers := range []int{1, 20} {
 		t.Run(fmt.Sprint(customers, " of them"), func(t *testing.T) {
 			shop := openShop(t)
 			all := shop.edgesOf(edges)
-			var orders [edges][tills][]int
+			var orders [edges][clients][]int
 			for e := range orders {
-				for till := range orders[e] {
-					orders[e][till] = rand.New(rand.NewPCG(uint64(e), uint64(till))).Perm(customers)
+				for client := range orders[e] {
+					orders[e][client] = rand.New(rand.NewPCG(uint64(e), uint64(client))).Perm(customers)
 				}
 			}
-			sold := rush(t, all, tills, func(edge, till, n int) *sale.Sale {
+			sold := rush(t, all, clients, func(edge, client, n int) *sale.Sale {
 				if n == customers {
 					return nil
 				}
-				return sell(fmt.Sprint("new", orders[edge][till][n]))
+				return sell(fmt.Sprint("new", orders[edge][client][n]))
 			})
-			shop.expectSold(sold, edges*tills*customers, customers)
+			shop.expectSold(sold, edges*clients*customers, customers)
 			for _, e := range all { // one that comes second is no error, which would cost its whole batch another try
 				if n := failures(t, e.metrics, "23"); n != 0 {
 					t.Errorf("%v statements failed for a duplicate", n)

@@ -18,7 +18,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-func TestReplayIsTheFirstAnswer(t *testing.T) {
+func TestReplay_IsTheFirstAnswer(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	shop.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name, phone) VALUES ('k1', 'w1', 'k', 'old', '123')")
@@ -54,7 +54,7 @@ func TestReplayIsTheFirstAnswer(t *testing.T) {
 	}
 }
 
-func TestKeyOfAnotherRequestIsAMismatch(t *testing.T) {
+func TestIdempotencyKey_MismatchIfRequestDiffers(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	mustRecord(t, store, sell("k", keyed("key")))
@@ -80,7 +80,7 @@ func TestKeyOfAnotherRequestIsAMismatch(t *testing.T) {
 	}
 }
 
-func TestOnlyRecordedSalesAreRemembered(t *testing.T) {
+func TestIdempotencyKey_RemembersOnlyRecordedSales(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	if got := record(t, store, sell("k", keyed("key"), byClick("later"))); !errors.Is(got.err, sale.ErrUnattributed) {
@@ -92,8 +92,8 @@ func TestOnlyRecordedSalesAreRemembered(t *testing.T) {
 	}
 }
 
-// The twins wait while the store connects, so that they could be one batch.
-func TestTwinsInOneQueueAreOneSale(t *testing.T) {
+// The duplicates wait while the store connects, so that they could be one batch.
+func TestDuplicates_InOneQueueAreOneSale(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	metrics := prometheus.NewRegistry()
@@ -106,9 +106,9 @@ func TestTwinsInOneQueueAreOneSale(t *testing.T) {
 		t.Fatalf("the first: %+v", first)
 	}
 	for _, i := range []int{1, 4} {
-		twin := wait(t, outcomes[i])
-		if twin.err != nil || !twin.Replayed || twin.SaleID != first.SaleID {
-			t.Errorf("twin: %+v", twin)
+		duplicate := wait(t, outcomes[i])
+		if duplicate.err != nil || !duplicate.Replayed || duplicate.SaleID != first.SaleID {
+			t.Errorf("duplicate: %+v", duplicate)
 		}
 	}
 	if got := wait(t, outcomes[2]); !errors.Is(got.err, sale.ErrIdempotencyMismatch) {
@@ -121,11 +121,11 @@ func TestTwinsInOneQueueAreOneSale(t *testing.T) {
 		t.Errorf("%d sales, want 2", n)
 	}
 	if count, sales := statements(t, metrics); count != 4 || sales != 5 {
-		t.Errorf("%d statements of %v sales, want 4 of 5: each twin one of its own", count, sales)
+		t.Errorf("%d statements of %v sales, want 4 of 5: each duplicate one of its own", count, sales)
 	}
 }
 
-func TestTwinsOnTwoEdgesAreOneSale(t *testing.T) {
+func TestDuplicates_OnTwoEdgesAreOneSale(t *testing.T) {
 	shop := openShop(t)
 	one, two := shop.Store(), shop.Store()
 	const keys = 200
@@ -152,16 +152,16 @@ func TestTwinsOnTwoEdgesAreOneSale(t *testing.T) {
 	}
 }
 
-func TestOneKeyForTwoRequestsOnTwoEdgesIsOneSaleAndOneMismatch(t *testing.T) {
+func TestIdempotencyKey_MismatchOnTwoEdges(t *testing.T) {
 	shop := openShop(t)
 	edges := []*sales.Store{shop.Store(), shop.Store()}
 	const keys = 100
 	var outcomes [keys][2]<-chan outcome
-	var neighbours []<-chan outcome
+	var neighbors []<-chan outcome
 	for i := range keys {
 		for e, edge := range edges {
 			outcomes[i][e] = begin(t, edge, sell("k", keyed(fmt.Sprint("key", i)), costing(int64(e))))
-			neighbours = append(neighbours, begin(t, edge, sell("k", costing(2))))
+			neighbors = append(neighbors, begin(t, edge, sell("k", costing(2))))
 		}
 	}
 	for i := range keys {
@@ -173,18 +173,18 @@ func TestOneKeyForTwoRequestsOnTwoEdgesIsOneSaleAndOneMismatch(t *testing.T) {
 			t.Errorf("key %d: %+v and %+v", i, a, b)
 		}
 	}
-	for _, o := range neighbours {
+	for _, o := range neighbors {
 		if got := wait(t, o); got.err != nil {
-			t.Errorf("a neighbour: %v", got.err)
+			t.Errorf("a neighbor: %v", got.err)
 		}
 	}
-	if keyed, others := shop.Sales("amount < 2"), shop.Sales("amount = 2"); keyed != keys || others != len(neighbours) {
-		t.Errorf("%d sales with a key and %d of neighbours, want %d and %d", keyed, others, keys, len(neighbours))
+	if keyed, others := shop.Sales("amount < 2"), shop.Sales("amount = 2"); keyed != keys || others != len(neighbors) {
+		t.Errorf("%d sales with a key and %d of neighbors, want %d and %d", keyed, others, keys, len(neighbors))
 	}
 }
 
 // conflicting makes Postgres refuse the next n statements with a key of the
-// workspace, as if a twin on another edge had just committed.
+// workspace, as if a duplicate on another edge had just committed.
 func (s *shop) conflicting(workspace string, n int) {
 	s.Exec("CREATE SEQUENCE public.conflicts")
 	s.Exec(fmt.Sprintf(`CREATE FUNCTION public.conflict() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -216,14 +216,14 @@ func (s *shop) counting(workspace string, n int) (runs func() string) {
 	}
 }
 
-func TestTwinsOfATenantCostTheirNeighboursOneMoreRun(t *testing.T) {
+func TestDuplicates_CostNeighborsOneRun(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, oneWriter)
 	shop.conflicting("w2", 3)
 	runs := shop.counting("w1", 3)
-	twin := func(key string) *sale.Sale { return sell("twins", keyed(key), inWorkspace("w2"), byClick("y1")) }
-	sales := []*sale.Sale{twin("a"), sell("k", costing(1)), twin("b"), sell("k", costing(2), named("changed"), keyed("a")), twin("c"), sell("new", costing(3))}
+	duplicate := func(key string) *sale.Sale { return sell("duplicates", keyed(key), inWorkspace("w2"), byClick("y1")) }
+	sales := []*sale.Sale{duplicate("a"), sell("k", costing(1)), duplicate("b"), sell("k", costing(2), named("changed"), keyed("a")), duplicate("c"), sell("new", costing(3))}
 	outcomes := queue(t, store, sales...)
 	wire.Speak()
 	for i, o := range outcomes {
@@ -232,26 +232,26 @@ func TestTwinsOfATenantCostTheirNeighboursOneMoreRun(t *testing.T) {
 		}
 	}
 	if got, want := runs(), "(1,2)\n(2,2)\n(3,2)"; got != want {
-		t.Errorf("the neighbours ran\n%s\nwant\n%s", got, want)
+		t.Errorf("the neighbors ran\n%s\nwant\n%s", got, want)
 	}
 	if n := shop.Sales("true"); n != len(sales) {
 		t.Errorf("%d sales, want %d", n, len(sales))
 	}
 }
 
-// Its twin on another edge has been sent, and has not committed: which of all the keys is waited for, Postgres does not say.
-func TestWaitForATwin_CostsNeighborsARunForEachHalving(t *testing.T) {
-	const neighbours = 40
+// Its duplicate on another edge has been sent, and has not committed: which of all the keys is waited for, Postgres does not say.
+func TestDuplicates_WaitCostsNeighborsTheHalvings(t *testing.T) {
+	const neighbors = 40
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, oneWriter)
-	runs := shop.counting("w1", neighbours)
-	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'twins', 'twins')")
-	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'k' || i, 'k' || i FROM generate_series(1, $1) i", neighbours)
-	stranger := shop.Lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
-		VALUES ('w2', 'twin', '', gen_random_uuid(), '{}')`)
-	sales := []*sale.Sale{sell("twins", keyed("twin"), inWorkspace("w2"), byClick("y1"))}
-	for i := 1; i <= neighbours; i++ {
+	runs := shop.counting("w1", neighbors)
+	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'duplicates', 'duplicates')")
+	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'k' || i, 'k' || i FROM generate_series(1, $1) i", neighbors)
+	session := shop.Lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
+		VALUES ('w2', 'duplicate', '', gen_random_uuid(), '{}')`)
+	sales := []*sale.Sale{sell("duplicates", keyed("duplicate"), inWorkspace("w2"), byClick("y1"))}
+	for i := 1; i <= neighbors; i++ {
 		sales = append(sales, sell(fmt.Sprint("k", i), keyed(fmt.Sprint(i)), costing(int64(i))))
 	}
 	outcomes := queue(t, store, sales...)
@@ -267,25 +267,25 @@ func TestWaitForATwin_CostsNeighborsARunForEachHalving(t *testing.T) {
 			t.Errorf("(neighbor, runs) = %s %v", run, err)
 		}
 	}
-	stranger.Exec("ROLLBACK")
+	session.Exec("ROLLBACK")
 	if got := wait(t, outcomes[0]); got.err != nil || got.Replayed {
-		t.Errorf("the twin: %+v", got)
+		t.Errorf("the duplicate: %+v", got)
 	}
 }
 
-// The twins come from three edges, at the same time, all the time; the neighbours have keys too.
-func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *testing.T) {
-	const edges, twins, tills, each = 3, 8, 4, 25
-	const neighbours = edges * tills * each
+// The duplicates come from three edges, at the same time, all the time; the neighbors have keys too.
+func TestDuplicates_FloodCostsNeighborsOneRun(t *testing.T) {
+	const edges, duplicates, clients, each = 3, 8, 4, 25
+	const neighbors = edges * clients * each
 	shop := openShop(t)
 	all := shop.edgesOf(edges)
-	runs := shop.counting("w1", neighbours)
-	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'twins', 'twins')")
+	runs := shop.counting("w1", neighbors)
+	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'duplicates', 'duplicates')")
 	stop := make(chan struct{})
 	var keys atomic.Int64
 	var attackers sync.WaitGroup
 	for e := range edges {
-		for range twins {
+		for range duplicates {
 			attackers.Go(func() {
 				for {
 					select {
@@ -294,17 +294,17 @@ func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *tes
 					default:
 					}
 					key := fmt.Sprint(keys.Add(1) / edges) // about as many of each as there are edges
-					all[e].Record(t.Context(), sell("twins", keyed(key), inWorkspace("w2"), byClick("y1")))
+					all[e].Record(t.Context(), sell("duplicates", keyed(key), inWorkspace("w2"), byClick("y1")))
 				}
 			})
 		}
 	}
-	sold := rush(t, all, tills, func(edge, till, n int) *sale.Sale {
+	sold := rush(t, all, clients, func(edge, client, n int) *sale.Sale {
 		if n == each {
 			return nil
 		}
-		number := (edge*tills+till)*each + n + 1
-		return sell(fmt.Sprint("neighbour", edge, till), costing(int64(number)), keyed(fmt.Sprint(number)))
+		number := (edge*clients+client)*each + n + 1
+		return sell(fmt.Sprint("neighbor", edge, client), costing(int64(number)), keyed(fmt.Sprint(number)))
 	})
 	close(stop)
 	attackers.Wait()
@@ -313,25 +313,25 @@ func TestTenantThatSendsNothingButTwinsCostsItsNeighboursOneMoreRunAtMost(t *tes
 		conflicts += failures(t, e.metrics, "23")
 	}
 	if conflicts == 0 {
-		t.Error("no twins have met")
+		t.Error("no duplicates have met")
 	}
-	if len(sold) != neighbours {
-		t.Errorf("%d neighbours are answered, want %d", len(sold), neighbours)
+	if len(sold) != neighbors {
+		t.Errorf("%d neighbors are answered, want %d", len(sold), neighbors)
 	}
 	for run := range strings.Lines(runs()) {
 		if run = strings.TrimSpace(run); !strings.HasSuffix(run, ",1)") && !strings.HasSuffix(run, ",2)") {
-			t.Errorf("(neighbour, runs) = %s", run)
+			t.Errorf("(neighbor, runs) = %s", run)
 		}
 	}
 }
 
 // Its first try is committed on the primary, and its second finds it there: the standby may never have it.
-func TestUnknownOutcomeOfAReplayNamesTheSaleThatIsThere(t *testing.T) {
+func TestUnknownOutcomeOfAReplay_NamesTheFirstSale(t *testing.T) {
 	t.Parallel() // it mostly waits
 	_, dsn, _ := pgtest.OwnServer(t)
 	store := openStore(t, dsn)
 	first := mustRecord(t, store, sell("k", keyed("K")))
-	pgtest.Synchronizing(t, dsn)("nobody")
+	pgtest.Synchronizing(t, dsn)("missing")
 	got := wait(t, beginWithin(t, store, sell("k", keyed("K")), time.Second))
 	unknown, ok := errors.AsType[*sale.UnknownOutcomeError](got.err)
 	if !ok || unknown.SaleID != first.SaleID {

@@ -27,12 +27,12 @@ var moments = []struct {
 	{"before it answered them", &pgtest.Cut{Mute: true}, true},
 }
 
-func TestServerThatDiesWithBatchesUnderWay(t *testing.T) {
+func TestServerThatDies_WithBatchesUnderWay(t *testing.T) {
 	t.Parallel() // it mostly waits
 	server, dsn, db := pgtest.OwnServer(t)
 	db.Exec("UPDATE hoko.links SET description = repeat('x', 10000)") // more than the server buffers: rows arrive before the commit
 	for _, moment := range moments {
-		for death, keys := range map[string]bool{"killed": true, "shut down at once": false} {
+		for death, keys := range map[string]bool{"killed": true, "shut down immediately": false} {
 			t.Run(fmt.Sprintf("%s %s, and returns, with idempotency keys: %v", death, moment.name, keys), func(t *testing.T) {
 				shop := reopenShop(t, dsn)
 				victims := shop.victims(context.Background(), keys)
@@ -212,7 +212,7 @@ func (s *shop) expectAnswers(all victims, keys bool) {
 		var again []<-chan outcome
 		for _, one := range v.sales {
 			if keys {
-				one = twinOf(one)
+				one = duplicateOf(one)
 			}
 			again = append(again, begin(s.T, v.Store, one))
 		}
@@ -253,7 +253,7 @@ func (s *shop) expectFoundOut(all victims, recorded bool) {
 	var sold []outcome
 	for _, v := range all {
 		for i, one := range v.sales {
-			got := mustRecord(s.T, v.Store, twinOf(one))
+			got := mustRecord(s.T, v.Store, duplicateOf(one))
 			if got.Replayed != recorded || (got.SaleID == one.ID) != recorded {
 				s.T.Errorf("sale %d of %d, asked again: %+v", i, v.size, got)
 			}
@@ -279,8 +279,8 @@ func (s *shop) expectWhole(all victims, recorded bool) {
 	}
 }
 
-func twinOf(s *sale.Sale) *sale.Sale {
-	twin := *s
-	twin.ID = uuid.Must(uuid.NewV7())
-	return &twin
+func duplicateOf(s *sale.Sale) *sale.Sale {
+	duplicate := *s
+	duplicate.ID = uuid.Must(uuid.NewV7())
+	return &duplicate
 }

@@ -40,10 +40,10 @@ func crowdSale(i, n int) *sale.Sale {
 // serveCrowd sells twice to each of the crowd, many at a time, and calls during now and then.
 func serveCrowd(t *testing.T, edge edge, during func()) {
 	t.Helper()
-	const tills, sales = 64, 2 * crowd
+	const clients, sales = 64, 2 * crowd
 	var next atomic.Int64
 	var work sync.WaitGroup
-	for range tills {
+	for range clients {
 		work.Go(func() {
 			for n := int(next.Add(1)); n <= sales; n = int(next.Add(1)) {
 				if n%(sales/10) == 0 {
@@ -170,7 +170,7 @@ func failures(t testing.TB, r *prometheus.Registry, class string) float64 {
 	return 0
 }
 
-func TestLoadIsAnsweredWhileACustomerIsLockedAndOneIsInCreation(t *testing.T) {
+func TestLoad_PassesLockedAndNewCustomers(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		timeout  time.Duration // of the sales that wait
@@ -226,20 +226,20 @@ func TestLoadIsAnsweredWhileACustomerIsLockedAndOneIsInCreation(t *testing.T) {
 }
 
 // More customers are locked, and in creation, than the slow lane has connections.
-func TestHeldCustomersHoldUpOneAnotherNoLongerThanTheirDeadlines(t *testing.T) {
+func TestHeldCustomers_WaitUntilTheirDeadlinesAtMost(t *testing.T) {
 	t.Parallel() // it mostly waits
 	shop := openShop(t)
 	edge := shop.edge()
 	const freed, customers = 4, 12 // the first ones are freed, the rest stays held
-	var strangers [customers]testenv.DB
+	var sessions [customers]testenv.DB
 	var waiting [customers]*held
 	for i := range customers {
 		customer := fmt.Sprint("held", i)
 		if i%2 == 0 {
 			mustRecord(t, edge.Store, sell(customer))
-			strangers[i] = shop.Lock(lockCustomer, customer)
+			sessions[i] = shop.Lock(lockCustomer, customer)
 		} else {
-			strangers[i] = shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', $1)", customer)
+			sessions[i] = shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', $1)", customer)
 		}
 		waiting[i] = &held{t: t, store: edge.Store, timeout: 5*time.Second + time.Duration(i)*50*time.Millisecond}
 	}
@@ -251,7 +251,7 @@ func TestHeldCustomersHoldUpOneAnotherNoLongerThanTheirDeadlines(t *testing.T) {
 	until(t, "the slow lane has them", func() bool { return edge.Stats().SlowCustomers == customers })
 	for i, w := range waiting[:freed] {
 		w.unanswered()
-		strangers[i].Exec("COMMIT")
+		sessions[i].Exec("COMMIT")
 	}
 	for i, w := range waiting {
 		w.answered(func(s *sale.Sale, got outcome) {
@@ -267,11 +267,11 @@ func TestHeldCustomersHoldUpOneAnotherNoLongerThanTheirDeadlines(t *testing.T) {
 }
 
 // As when the site updates many customers in one transaction.
-func TestManyCustomersThatOneStrangerHoldsAreServedOnceItCommits(t *testing.T) {
+func TestSiteTransaction_ReleasesManyCustomers(t *testing.T) {
 	shop := openShop(t)
 	shop.admitCrowd()
 	edge := shop.edge()
-	stranger := shop.Lock("UPDATE hoko.customers SET phone = '123'")
+	session := shop.Lock("UPDATE hoko.customers SET phone = '123'")
 	waiting := &held{t: t, store: edge.Store, timeout: testenv.HangGuard}
 	const customers = 100
 	for i := range customers {
@@ -286,7 +286,7 @@ func TestManyCustomersThatOneStrangerHoldsAreServedOnceItCommits(t *testing.T) {
 		mustRecord(t, edge.Store, crowdSale(3*i+1, 1)) // left as it is
 	}
 	waiting.unanswered()
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	waiting.answered(func(s *sale.Sale, got outcome) {
 		if got.err != nil || text(got.Customer.Phone) != "123" {
 			t.Errorf("%s: %+v", s.Request.CustomerExternalID, got)

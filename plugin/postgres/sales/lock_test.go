@@ -16,12 +16,12 @@ import (
 
 const lockCustomer = "SELECT FROM hoko.customers WHERE external_id = $1 FOR UPDATE"
 
-func TestLockedCustomerHoldsUpNobodyElse(t *testing.T) {
+func TestLockedCustomer_DelaysNoOther(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store(oneWriter)
 	mustRecord(t, store, sell("held"))
 	mustRecord(t, store, sell("free"))
-	stranger := shop.Lock(lockCustomer, "held")
+	session := shop.Lock(lockCustomer, "held")
 
 	held := begin(t, store, sell("held", named("changed"), costing(1)))
 	shop.untilBlocked()
@@ -34,13 +34,13 @@ func TestLockedCustomerHoldsUpNobodyElse(t *testing.T) {
 	default:
 	}
 
-	stranger.Exec("UPDATE hoko.customers SET email = 'stranger@example.com' WHERE external_id = 'held'")
-	stranger.Exec("COMMIT")
+	session.Exec("UPDATE hoko.customers SET email = 'other@example.com' WHERE external_id = 'held'")
+	session.Exec("COMMIT")
 	got := wait(t, held)
 	if got.err != nil {
 		t.Fatal(got.err)
 	}
-	if text(got.Customer.Email) != "stranger@example.com" {
+	if text(got.Customer.Email) != "other@example.com" {
 		t.Errorf("answered the e-mail %s, want the newest one", text(got.Customer.Email))
 	}
 	if name := testenv.Value[string](shop.DB, "SELECT name FROM hoko.customers WHERE external_id = 'held'"); name != "changed" {
@@ -48,13 +48,13 @@ func TestLockedCustomerHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
-// A batch must not make a sale that changes nothing wait for its neighbours that do.
-func TestSaleThatChangesNothingDoesNotWaitWithItsBatch(t *testing.T) {
+// A batch must not make a sale that changes nothing wait for its neighbors that do.
+func TestUnchangedCustomer_DoesNotWaitForItsBatch(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, oneWriter)
 	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name, email) VALUES ('w1', 'held', 'name', 'e@example.com')")
-	stranger := shop.Lock(lockCustomer, "held")
+	session := shop.Lock(lockCustomer, "held")
 	unchanged := func(amount int64) *sale.Sale { return sell("held", named("name"), costing(amount)) }
 	outcomes := queue(t, store,
 		unchanged(1), sell("held", named("changed"), mailing(set("c@example.com"))), unchanged(2), sell("held", named("again")))
@@ -65,7 +65,7 @@ func TestSaleThatChangesNothingDoesNotWaitWithItsBatch(t *testing.T) {
 		}
 	}
 	shop.untilBlocked()
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	for _, i := range []int{1, 3} {
 		if got := wait(t, outcomes[i]); got.err != nil || text(got.Customer.Email) != "c@example.com" {
 			t.Errorf("answered %+v", got)
@@ -76,16 +76,16 @@ func TestSaleThatChangesNothingDoesNotWaitWithItsBatch(t *testing.T) {
 	}
 }
 
-func TestSessionTerminatedWhileItWaits(t *testing.T) {
+func TestSlowLane_SessionTerminatedWhileWaiting(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	mustRecord(t, store, sell("held"))
-	stranger := shop.Lock(lockCustomer, "held")
+	session := shop.Lock(lockCustomer, "held")
 	held := begin(t, store, sell("held", named("changed")))
 	until(t, "the waiting session is terminated", func() bool {
 		return testenv.Value[int](shop.DB, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "+edges) > 0
 	})
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	if got := wait(t, held); got.err != nil {
 		t.Error(got.err)
 	}
@@ -94,16 +94,16 @@ func TestSessionTerminatedWhileItWaits(t *testing.T) {
 	}
 }
 
-func TestSaleOfALockedCustomerIsNotRecordedByItsDeadline(t *testing.T) {
+func TestLockedCustomer_NotRecordedByTheDeadline(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	mustRecord(t, store, sell("held"))
-	stranger := shop.Lock(lockCustomer, "held")
+	session := shop.Lock(lockCustomer, "held")
 	got := wait(t, beginWithin(t, store, sell("held", named("changed"), costing(1)), time.Second))
 	if !errors.Is(got.err, sale.ErrNotRecorded) || isUnknown(got.err) {
 		t.Fatalf("error %v, want not recorded", got.err)
 	}
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	mustRecord(t, store, sell("held", named("third"))) // what had been left behind would have been recorded by now
 	if n := shop.Sales("amount = 1"); n != 0 {
 		t.Error("the sale was recorded after all")
@@ -111,7 +111,7 @@ func TestSaleOfALockedCustomerIsNotRecordedByItsDeadline(t *testing.T) {
 }
 
 // More customers are locked for good than the slow lane has connections.
-func TestCustomersLockedForGoodLeaveRoomInTheSlowLane(t *testing.T) {
+func TestCustomersLockedForGood_LeaveRoom(t *testing.T) {
 	t.Parallel() // it mostly waits
 	shop := openShop(t)
 	store := shop.Store()
@@ -122,11 +122,11 @@ func TestCustomersLockedForGoodLeaveRoomInTheSlowLane(t *testing.T) {
 		outcomes = append(outcomes, beginWithin(t, store, sell(fmt.Sprint("held", i), named("changed")), 4*time.Second))
 	}
 	mustRecord(t, store, sell("freed"))
-	stranger := shop.Lock(lockCustomer, "freed")
+	session := shop.Lock(lockCustomer, "freed")
 	until(t, "the slow lane has them", func() bool { return store.Stats().SlowCustomers >= 4 })
 	freed := begin(t, store, sell("freed", named("changed")))
 	until(t, "the slow lane has it too", func() bool { return store.Stats().SlowCustomers == 5 })
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	if got := wait(t, freed); got.err != nil {
 		t.Error(got.err)
 	}
@@ -145,13 +145,13 @@ func TestCustomersLockedForGoodLeaveRoomInTheSlowLane(t *testing.T) {
 }
 
 // A site's transaction holds all customers of w1: a turn of a quarter of a second for each would take half a minute.
-func TestManyLockedCustomersOfATenantLeaveTimeForAnothers(t *testing.T) {
+func TestLockedCustomers_LeaveTimeForOtherWorkspaces(t *testing.T) {
 	const many = 200
 	shop := openShop(t)
 	store := shop.Store()
 	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'held' || i, 'x' FROM generate_series(1, $1::int) i", many)
 	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'mine', 'x')")
-	stranger := shop.Lock("UPDATE hoko.customers SET phone = '1' WHERE workspace_id = 'w1'")
+	session := shop.Lock("UPDATE hoko.customers SET phone = '1' WHERE workspace_id = 'w1'")
 	var held []<-chan outcome
 	for i := range many {
 		held = append(held, begin(t, store, sell(fmt.Sprint("held", i+1))))
@@ -164,7 +164,7 @@ func TestManyLockedCustomersOfATenantLeaveTimeForAnothers(t *testing.T) {
 	if got := wait(t, mine); got.err != nil {
 		t.Error(got.err)
 	}
-	stranger.Exec("ROLLBACK")
+	session.Exec("ROLLBACK")
 	for _, o := range held {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)
@@ -172,12 +172,12 @@ func TestManyLockedCustomersOfATenantLeaveTimeForAnothers(t *testing.T) {
 	}
 }
 
-func TestLineOfALockedCustomerIsBounded(t *testing.T) {
+func TestLockedCustomer_LineIsBounded(t *testing.T) {
 	shop := openShop(t)
 	metrics := prometheus.NewRegistry()
 	store := shop.Store(oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Batch, o.Queue = 3, 12 })
 	mustRecord(t, store, sell("held"))
-	stranger := shop.Lock(lockCustomer, "held")
+	session := shop.Lock(lockCustomer, "held")
 	var outcomes []<-chan outcome
 	begun := func(n int) {
 		for range n {
@@ -195,7 +195,7 @@ func TestLineOfALockedCustomerIsBounded(t *testing.T) {
 	if n := metric(t, metrics, "hoko_sale_shed_total", "customer"); n != 1 {
 		t.Errorf("%v sales are shed for their customer, want 1", n)
 	}
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	for _, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)
@@ -204,19 +204,19 @@ func TestLineOfALockedCustomerIsBounded(t *testing.T) {
 }
 
 // As with a hot customer whom several edges change: a nearly empty queue is no reason to shed its sales.
-func TestLineOfALockedCustomerMayHoldMoreThanABatch(t *testing.T) {
+func TestLockedCustomer_LineMayExceedABatch(t *testing.T) {
 	const sales = 12
 	shop := openShop(t)
 	store := shop.Store(oneWriter, func(o *postgres.Options) { o.Batch, o.Queue = 3, 4*sales })
 	mustRecord(t, store, sell("held"))
-	stranger := shop.Lock(lockCustomer, "held")
+	session := shop.Lock(lockCustomer, "held")
 	outcomes := []<-chan outcome{begin(t, store, sell("held", named("0")))}
 	shop.untilBlocked()
 	for n := 1; n < sales; n++ {
 		outcomes = append(outcomes, begin(t, store, sell("held", named(fmt.Sprint(n)))))
 	}
 	until(t, "more than a batch waits", func() bool { return store.Stats().SlowSales > 3 })
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	for _, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)
@@ -224,25 +224,25 @@ func TestLineOfALockedCustomerMayHoldMoreThanABatch(t *testing.T) {
 	}
 }
 
-func TestCustomerThatSomebodyElseCreates(t *testing.T) {
+func TestCustomerInCreation_IsAwaited(t *testing.T) {
 	for _, end := range []string{"COMMIT", "ROLLBACK"} {
 		t.Run(end, func(t *testing.T) {
 			shop := openShop(t)
 			store := shop.Store(oneWriter)
-			stranger := shop.Lock("INSERT INTO hoko.customers (id, workspace_id, external_id, name, phone) VALUES ('stranger', 'w1', 'held', 'x', '123')")
+			session := shop.Lock("INSERT INTO hoko.customers (id, workspace_id, external_id, name, phone) VALUES ('other', 'w1', 'held', 'x', '123')")
 			held := []<-chan outcome{begin(t, store, sell("held", named("one"))), begin(t, store, sell("held", named("one")))}
 			until(t, "the slow lane has them", func() bool { return store.Stats().SlowCustomers == 1 })
 			for i := range 20 {
 				mustRecord(t, store, sell(fmt.Sprint("new", i)))
 			}
 			held = append(held, begin(t, store, sell("held", named("one"))))
-			stranger.Exec(end)
+			session.Exec(end)
 			for _, h := range held {
 				got := wait(t, h)
 				if got.err != nil {
 					t.Fatal(got.err)
 				}
-				if (got.Customer.ID == "stranger") != (end == "COMMIT") || (text(got.Customer.Phone) == "123") != (end == "COMMIT") {
+				if (got.Customer.ID == "other") != (end == "COMMIT") || (text(got.Customer.Phone) == "123") != (end == "COMMIT") {
 					t.Errorf("answered %+v", got.Customer)
 				}
 			}
@@ -254,7 +254,7 @@ func TestCustomerThatSomebodyElseCreates(t *testing.T) {
 }
 
 // They are of one batch, whose halves run until the customer in creation is found.
-func TestKnownCustomersBesideOneInCreation(t *testing.T) {
+func TestCustomerInCreation_BesideKnownOnes(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
 	metrics := prometheus.NewRegistry()
@@ -264,7 +264,7 @@ func TestKnownCustomersBesideOneInCreation(t *testing.T) {
 		shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', $1)", fmt.Sprint("k", i))
 		sales = append(sales, sell(fmt.Sprint("k", i)))
 	}
-	stranger := shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
+	session := shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
 	outcomes := queue(t, store, sales...)
 	wire.Speak()
 	for _, o := range outcomes[1:] {
@@ -276,21 +276,21 @@ func TestKnownCustomersBesideOneInCreation(t *testing.T) {
 	if n, _ := statements(t, metrics); n > 11 {
 		t.Errorf("%d statements", n)
 	}
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	if got := wait(t, outcomes[0]); got.err != nil {
 		t.Error(got.err)
 	}
 }
 
-func TestSaleOfACustomerInCreationIsNotRecordedByItsDeadline(t *testing.T) {
+func TestCustomerInCreation_NotRecordedByTheDeadline(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
-	stranger := shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
+	session := shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
 	got := wait(t, beginWithin(t, store, sell("held"), time.Second))
 	if !errors.Is(got.err, sale.ErrNotRecorded) {
 		t.Fatalf("error %v, want not recorded", got.err)
 	}
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	mustRecord(t, store, sell("held", costing(2)))
 	if n := shop.Sales("true"); n != 1 {
 		t.Errorf("%d sales, want 1", n)
@@ -298,17 +298,17 @@ func TestSaleOfACustomerInCreationIsNotRecordedByItsDeadline(t *testing.T) {
 }
 
 // An earlier run of the same sale may be under way still when it is asked for again.
-func TestSaleUnderWayElsewhereIsAwaited(t *testing.T) {
+func TestSaleID_UnderWayElsewhereIsAwaited(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	mustRecord(t, store, sell("k"))
 	s := sell("k", costing(7))
-	stranger := shop.Lock(`INSERT INTO hoko.sales (id, workspace_id, customer_id, click_id, link_id, attribution, amount, currency, event_name)
+	session := shop.Lock(`INSERT INTO hoko.sales (id, workspace_id, customer_id, click_id, link_id, attribution, amount, currency, event_name)
 		SELECT $1, 'w1', id, 'c2', 'l2', 'latest-lead', 7, 'usd', 'Purchase' FROM hoko.customers`, s.ID)
 	again := begin(t, store, s)
 	until(t, "the slow lane has it", func() bool { return store.Stats().SlowCustomers == 1 })
-	mustRecord(t, store, sell("somebody else"))
-	stranger.Exec("COMMIT")
+	mustRecord(t, store, sell("another"))
+	session.Exec("COMMIT")
 	got := wait(t, again)
 	if got.err != nil || got.Attribution != sale.LatestLead || text(got.ClickID) != "c2" || got.Link.ID != "l2" {
 		t.Errorf("answered %+v, want what was stored", got)
@@ -327,17 +327,17 @@ CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 END $$;
 CREATE TRIGGER hold BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION hold();`
 
-func TestOutcomeThatTheSlowLaneCannotAskForIsUnknown(t *testing.T) {
+func TestOutcome_UnknownIfTheSlowLaneCannotAskFor(t *testing.T) {
 	t.Parallel() // it mostly waits
 	shop := openShop(t)
 	mustRecord(t, shop.Store(), sell("held"))
 	shop.Exec(holdSales)
 	wire := pgtest.Tap(t, shop.DSN).Working()
 	store := openStore(t, wire.DSN, oneWriter)
-	stranger := shop.Lock(lockCustomer, "held")
+	session := shop.Lock(lockCustomer, "held")
 	done := beginWithin(t, store, sell("held", named("changed")), 3*time.Second)
 	shop.untilBlocked()
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	until(t, "its statement is under way", func() bool {
 		return testenv.Value[int](shop.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND "+edges) > 0
 	})

@@ -11,7 +11,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-func TestCallerThatLeavesIsToldWhatIsTrue(t *testing.T) {
+func TestPendingSale_AnswersACallerThatLeaves(t *testing.T) {
 	recorded := new(sale.Recorded)
 	outcomeUnknown := error(&sale.UnknownOutcomeError{Cause: errLate})
 	claim := func(p *pendingSale) bool { return p.claim() }

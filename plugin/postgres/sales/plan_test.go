@@ -20,7 +20,7 @@ import (
 
 // A session keeps its plan while the database grows under it, until the next ANALYZE; so that of a small one must serve
 // a large one as well.
-func TestPlansProbeIndexesHoweverManyRowsThereAre(t *testing.T) {
+func TestPlans_ProbeIndexesAtAnySize(t *testing.T) {
 	statements := hotStatements(t)
 	for _, state := range []struct {
 		name    string
@@ -78,10 +78,10 @@ func hotStatements(t *testing.T) (all []hotStatement) {
 	store := openStore(t, wire.DSN)
 	mustRecord(t, store, sell("k", keyed("key")))
 	mustRecord(t, store, sell("k", keyed("key"))) // a replay
-	stranger := shop.Lock(lockCustomer, "k")
+	session := shop.Lock(lockCustomer, "k")
 	slow := begin(t, store, sell("k", named("changed")))
 	shop.untilBlocked()
-	stranger.Exec("COMMIT")
+	session.Exec("COMMIT")
 	if got := wait(t, slow); got.err != nil {
 		t.Fatal(got.err)
 	}
@@ -98,7 +98,7 @@ func hotStatements(t *testing.T) (all []hotStatement) {
 		all = append(all, hotStatement{statementName(sql), sql, parameters})
 		named[statementName(sql)] = true
 	}
-	for _, name := range []string{"sale", "sale in the slow lane", "sale alone", "key", "heartbeat"} {
+	for _, name := range []string{"sale", "sale in the slow lane", "single sale", "key", "heartbeat"} {
 		if !named[name] {
 			t.Fatalf("%s was not heard among %v", name, named)
 		}
@@ -109,7 +109,7 @@ func hotStatements(t *testing.T) (all []hotStatement) {
 func statementName(sql string) string {
 	for _, known := range [][2]string{
 		{"FOR NO KEY UPDATE SKIP LOCKED", "sale"}, {"FOR NO KEY UPDATE", "sale in the slow lane"},
-		{"customer.same", "sale alone"}, {"hoko.api_keys", "key"}, {"pg_notify", "heartbeat"},
+		{"customer.same", "single sale"}, {"hoko.api_keys", "key"}, {"pg_notify", "heartbeat"},
 	} {
 		if strings.Contains(sql, known[0]) {
 			return known[1]
@@ -174,7 +174,7 @@ func (p plannedStatement) expectProbes() {
 var probes = map[string]map[string]int{
 	"key":                   {"api_keys": 1, "workspaces": 1, "api_keys_key_hash_key": 1},
 	"sale":                  {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
-	"sale alone":            {"customers": 1, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
+	"single sale":           {"customers": 1, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
 	"sale in the slow lane": {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
 }
 
@@ -185,9 +185,9 @@ func (p plannedStatement) expectFewPages() {
 		for _, b := range batches {
 			p.expectFewPagesOf(b.name, b.execution(p.session), fullBatch)
 		}
-	case "sale alone":
+	case "single sale":
 		for _, b := range batches {
-			if execute := b.executionAlone(p.session); execute != "" {
+			if execute := b.singleExecution(p.session); execute != "" {
 				p.expectFewPagesOf(b.name, execute, 1)
 			}
 		}
@@ -285,8 +285,8 @@ func (b batch) execution(d testenv.DB) string {
 	return b.execute(d, columns, "array_agg", ", true", fullBatch)
 }
 
-// executionAlone executes the statement of a sale alone with the first of them; "" where that is not for it.
-func (b batch) executionAlone(d testenv.DB) string {
+// singleExecution executes the statement of a single sale with the first of them; "" where that is not for it.
+func (b batch) singleExecution(d testenv.DB) string {
 	d.T.Helper()
 	if b.key != "" || b.id != "" {
 		return ""

@@ -8,7 +8,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-func TestLinkTimesSurviveAnyTimeZone(t *testing.T) {
+func TestLinkTime_SurvivesAnyTimeZone(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec("ALTER DATABASE " + shop.Conn.Config().Database + " SET timezone = 'Asia/Kolkata'")
 	shop.Exec("UPDATE hoko.links SET created_at = '1850-06-01T00:00:00.5Z'")
@@ -21,7 +21,7 @@ func TestLinkTimesSurviveAnyTimeZone(t *testing.T) {
 	}
 }
 
-func TestTimesThatRFC3339CannotWriteAreAnsweredAsTheNearestAndReplayed(t *testing.T) {
+func TestLinkTime_NearestThatRFC3339CanWrite(t *testing.T) {
 	for stored, want := range map[string]string{
 		"infinity":       "9999-12-31T23:59:59.999999Z",
 		"12024-01-01":    "9999-12-31T23:59:59.999999Z",

@@ -16,7 +16,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
+func TestConnection_ClosedWhileIdleIsNotUsed(t *testing.T) {
 	shop := openShop(t)
 	metrics := prometheus.NewRegistry()
 	store := shop.Store(oneWriter, withMetrics(metrics))
@@ -33,7 +33,7 @@ func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
 	}
 }
 
-func TestUnreachableServerIsSaidAtOnce(t *testing.T) {
+func TestUnreachableServer_FailsImmediately(t *testing.T) {
 	dir := t.TempDir()
 	var log testenv.Log
 	store := openStore(t, "host="+dir+" user=u password=hunter2 dbname=d", func(o *postgres.Options) { o.Logger = log.Logger() })
@@ -47,7 +47,7 @@ func TestUnreachableServerIsSaidAtOnce(t *testing.T) {
 	}
 }
 
-func TestMissingSchemaIsNamedUntilItIsThere(t *testing.T) {
+func TestMissingSchema_IsNamedUntilItExists(t *testing.T) {
 	dsn := testenv.EmptyDatabase(t)
 	var log testenv.Log
 	store := openStore(t, dsn, func(o *postgres.Options) { o.Logger = log.Logger() })
@@ -66,7 +66,7 @@ func TestMissingSchemaIsNamedUntilItIsThere(t *testing.T) {
 	mustRecord(t, store, sell("k"))
 }
 
-func TestViewWhoseTimesWouldBeMisreadIsRefused(t *testing.T) {
+func TestView_RejectedIfItsTimesWouldBeMisread(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec("ALTER TABLE hoko.links ALTER created_at DROP DEFAULT, ALTER created_at TYPE date")
 	if got := record(t, shop.Store(), sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
@@ -74,7 +74,7 @@ func TestViewWhoseTimesWouldBeMisreadIsRefused(t *testing.T) {
 	}
 }
 
-func TestStandbyIsNotWrittenTo(t *testing.T) {
+func TestStandby_IsNotWrittenTo(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec("ALTER DATABASE " + shop.Conn.Config().Database + " SET default_transaction_read_only = on")
 	metrics := prometheus.NewRegistry()
@@ -91,7 +91,7 @@ func TestStandbyIsNotWrittenTo(t *testing.T) {
 	mustRecord(t, store, sell("k"))
 }
 
-func TestPoolerThatRefusesSettings(t *testing.T) {
+func TestPooler_RefusesSettings(t *testing.T) {
 	shop := openShop(t)
 	var log testenv.Log
 	store := openStore(t, shop.keepingSettings(), oneWriter, func(o *postgres.Options) { o.Logger = log.Logger() })
@@ -101,7 +101,7 @@ func TestPoolerThatRefusesSettings(t *testing.T) {
 	}
 }
 
-func TestSettingsOfASession(t *testing.T) {
+func TestSession_Settings(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec(`CREATE TABLE public.seen AS SELECT name, setting FROM pg_settings WHERE false`)
 	shop.Exec(`CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -125,7 +125,7 @@ func TestSettingsOfASession(t *testing.T) {
 	}
 }
 
-func TestCommitsThatAreAnsweredBeforeTheyAreSafeAreWarnedOf(t *testing.T) {
+func TestUnsafeCommits_AreWarnedOf(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec("ALTER DATABASE " + shop.Conn.Config().Database + " SET synchronous_commit = off")
 	var log testenv.Log
@@ -137,14 +137,14 @@ func TestCommitsThatAreAnsweredBeforeTheyAreSafeAreWarnedOf(t *testing.T) {
 }
 
 // A server that waits for a standby which never comes shows its own rows all the same.
-func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
+func TestStandbys_MustHaveAConfirmedSale(t *testing.T) {
 	t.Parallel() // it mostly waits
 	_, dsn, _ := pgtest.OwnServer(t)
 	store := openStore(t, dsn)
 	s := sell("k", keyed("key"))
 	mustRecord(t, store, s)
 	configure := pgtest.Synchronizing(t, dsn)
-	configure("nobody")
+	configure("missing")
 	for name, again := range map[string]*sale.Sale{"the same sale": s, "the same key": sell("k", keyed("key")), "a new sale": sell("k")} {
 		// Another edge: on this one, further sales of the customer wait.
 		if got := wait(t, beginWithin(t, openStore(t, dsn), again, time.Second)); !isUnknown(got.err) {
@@ -158,7 +158,7 @@ func TestRecordedSaleIsNotConfirmedBeforeTheStandbysHaveIt(t *testing.T) {
 }
 
 // Whoever cancels the wait of a commit for the standbys makes a success of it, with a warning, which a role may not want to hear.
-func TestSaleWhoseWaitForTheStandbysIsCancelledIsNotConfirmed(t *testing.T) {
+func TestStandbys_CanceledWaitConfirmsNothing(t *testing.T) {
 	_, dsn, db := pgtest.OwnServer(t)
 	db.Exec("ALTER ROLE postgres SET client_min_messages = error")
 	store := openStore(t, dsn)
@@ -169,7 +169,7 @@ func TestSaleWhoseWaitForTheStandbysIsCancelledIsNotConfirmed(t *testing.T) {
 	}
 	for name, s := range map[string]*sale.Sale{"alone": sell("k"), "with a key": sell("k", keyed("key")), "that changes": sell("k", named("changed"))} {
 		t.Run(name, func(t *testing.T) {
-			configure("nobody")
+			configure("missing")
 			sold := begin(t, store, s)
 			until(t, "its commit waits", func() bool { return testenv.Value[int](db, "SELECT count(*) "+waiting(false)) == 1 })
 			db.Exec("SELECT pg_cancel_backend(pid) " + waiting(false))
@@ -204,7 +204,7 @@ func encoded(t *testing.T, encoding string) (dsn string, db testenv.DB) {
 	return dsn, db
 }
 
-func TestDatabaseInLatin1KeepsNamesAsTheyAre(t *testing.T) {
+func TestLatin1_KeepsNames(t *testing.T) {
 	t.Parallel() // it mostly waits
 	dsn, db := encoded(t, "LATIN1")
 	db.Exec("UPDATE hoko.links SET title = 'Café'")
@@ -217,7 +217,7 @@ func TestDatabaseInLatin1KeepsNamesAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestCharacterThatTheDatabaseCannotKeepFailsItsOwnSaleOnly(t *testing.T) {
+func TestLatin1_FailsOnlyTheSaleItCannotStore(t *testing.T) {
 	t.Parallel() // it mostly waits
 	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
 		t.Run(encoding, func(t *testing.T) {

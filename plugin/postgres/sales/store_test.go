@@ -12,7 +12,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-func TestRecordedSaleIsStoredAndAnsweredWhole(t *testing.T) {
+func TestRecord_StoresAndAnswersTheWholeSale(t *testing.T) {
 	shop := openShop(t)
 	s := sell("بائع 🎉", costing(9007199254740991), noting(`{"b":1.50,"a":"\u00e4"}`),
 		mailing(set("ä@example.com")), pictured(set("https://example.com/a.png")), func(s *sale.Sale) {
@@ -42,11 +42,11 @@ func TestRecordedSaleIsStoredAndAnsweredWhole(t *testing.T) {
 	}
 }
 
-func TestWhatEarnsASale(t *testing.T) {
+func TestAttribution_Order(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id) VALUES
 		('k1', 'w1', 'with leads'), ('k2', 'w1', 'with a lead of no link'), ('k3', 'w1', 'with none'), ('k4', 'w2', 'with none'),
-		('k5', 'w1', 'with a stranger''s lead'), ('k6', 'w1', 'with a lead of a stranger''s link'), ('k7', 'w1', 'with a lead of a deleted link')`)
+		('k5', 'w1', 'with a foreign lead'), ('k6', 'w1', 'with a lead of a foreign link'), ('k7', 'w1', 'with a lead of a deleted link')`)
 	shop.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url, deleted_at) VALUES ('l9', 'w1', 'u', 's', now())`)
 	shop.Exec(`INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_name, created_at) VALUES
 		('a', 'w1', 'k1', 'c1', 'l1', 'Signup', '2024-01-01'),
@@ -82,8 +82,8 @@ func TestWhatEarnsASale(t *testing.T) {
 		{"a click whose link is another workspace's", "with leads", given{"", "c4"}, ""},
 		{"a named lead whose link is missing, though there is another", "with a lead of no link", given{"Signup", "c1"}, ""},
 		{"a latest lead whose link is missing, though there is another", "with a lead of no link", given{"", ""}, ""},
-		{"a lead whose link is another workspace's", "with a lead of a stranger's link", given{"", ""}, ""},
-		{"a lead in another workspace", "with a stranger's lead", given{"Signup", ""}, ""},
+		{"a lead whose link is another workspace's", "with a lead of a foreign link", given{"", ""}, ""},
+		{"a lead in another workspace", "with a foreign lead", given{"Signup", ""}, ""},
 		{"a lead of another workspace's customer of that name", "with none", given{"Signup", ""}, ""},
 		{"nothing, of a known customer", "with none", given{"", ""}, ""},
 		{"nothing, of a new customer", "new", given{"", ""}, ""},
@@ -117,7 +117,7 @@ func TestWhatEarnsASale(t *testing.T) {
 	}
 }
 
-func TestEmailAndAvatarAreKeptClearedOrReplaced(t *testing.T) {
+func TestCustomer_EmailAndAvatar(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	for _, c := range []struct {
@@ -168,7 +168,7 @@ func TestEmailAndAvatarAreKeptClearedOrReplaced(t *testing.T) {
 
 func ptr(s string) *string { return &s }
 
-func TestUnchangedCustomerIsNotWritten(t *testing.T) {
+func TestCustomer_NotWrittenIfUnchanged(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	mustRecord(t, store, sell("k", mailing(set("a@example.com"))))
@@ -184,7 +184,7 @@ func TestUnchangedCustomerIsNotWritten(t *testing.T) {
 	}
 }
 
-func TestDeletedCustomerReturns(t *testing.T) {
+func TestCustomer_RestoredIfDeleted(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, phone, deleted_at) VALUES ('k1', 'w1', 'k', 'k', 'a@example.com', '123', now())")
 	got := mustRecord(t, shop.Store(), sell("k"))
@@ -196,7 +196,7 @@ func TestDeletedCustomerReturns(t *testing.T) {
 	}
 }
 
-func TestCustomersOfOneNameAreApartByWorkspace(t *testing.T) {
+func TestCustomer_SeparateInEachWorkspace(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	one := mustRecord(t, store, sell("k", named("one")))
@@ -210,7 +210,7 @@ func TestCustomersOfOneNameAreApartByWorkspace(t *testing.T) {
 }
 
 // Three sales of each customer wait while the store connects, and are one statement then.
-func TestSalesOfOneCustomerInABatchTakeEffectInTheirOrder(t *testing.T) {
+func TestBatch_KeepsTheOrderOfACustomersSales(t *testing.T) {
 	for _, customer := range []string{"new", "existing", "deleted"} {
 		t.Run(customer, func(t *testing.T) {
 			shop := openShop(t)
@@ -220,7 +220,7 @@ func TestSalesOfOneCustomerInABatchTakeEffectInTheirOrder(t *testing.T) {
 			store := openStore(t, wire.DSN, oneWriter)
 			outcomes := queue(t, store,
 				sell(customer, named("one"), mailing(set("1@example.com")), costing(1)),
-				sell("somebody else", costing(9)),
+				sell("another", costing(9)),
 				sell(customer, named("two"), pictured(set("https://example.com/2")), costing(2)),
 				sell(customer, named("three"), mailing(clear), costing(3)),
 			)
@@ -237,8 +237,8 @@ func TestSalesOfOneCustomerInABatchTakeEffectInTheirOrder(t *testing.T) {
 				}
 				got = append(got, o.Customer.Name+" "+text(o.Customer.Email)+" "+text(o.Customer.Avatar))
 			}
-			if o := wait(t, outcomes[1]); o.err != nil || o.Customer.Name != "somebody else" {
-				t.Errorf("somebody else: %+v", o)
+			if o := wait(t, outcomes[1]); o.err != nil || o.Customer.Name != "another" {
+				t.Errorf("another: %+v", o)
 			}
 			want := []string{"one 1@example.com " + avatar, "two 1@example.com https://example.com/2", "three null https://example.com/2"}
 			if lines(got...) != lines(want...) {
@@ -255,7 +255,7 @@ func TestSalesOfOneCustomerInABatchTakeEffectInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestMetadataIsAnsweredAsSent(t *testing.T) {
+func TestMetadata_AnsweredAsSent(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	const sent = `{"b":[1.0,1e2],"a":"\u00e4&<>","a2":{}}`
@@ -271,7 +271,7 @@ func TestMetadataIsAnsweredAsSent(t *testing.T) {
 	}
 }
 
-func TestSameSaleAgainIsTheSameSale(t *testing.T) {
+func TestSaleID_SameSaleAgain(t *testing.T) {
 	for _, key := range []string{"", "key"} {
 		t.Run("key "+key, func(t *testing.T) {
 			shop := openShop(t)
@@ -298,7 +298,7 @@ func TestSameSaleAgainIsTheSameSale(t *testing.T) {
 	}
 }
 
-func TestIdOfAnotherWorkspacesSaleIsReplaced(t *testing.T) {
+func TestSaleID_ReplacedIfAnotherWorkspaceHasIt(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	id := uuid.Must(uuid.NewV7())
@@ -312,7 +312,7 @@ func TestIdOfAnotherWorkspacesSaleIsReplaced(t *testing.T) {
 	}
 }
 
-func TestALeadsClickIsAnsweredAndStoredUnlessItIsAnotherWorkspaces(t *testing.T) {
+func TestLead_ClickIsAnsweredUnlessForeign(t *testing.T) {
 	for stored, want := range map[string]string{"c1": "c1", "purged": "purged", "y1": "", "": ""} {
 		t.Run("click "+stored, func(t *testing.T) {
 			shop := openShop(t)

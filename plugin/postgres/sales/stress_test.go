@@ -14,16 +14,16 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// Each of these customers has one till, which sells to it on one edge after the other and so knows what must be
-// stored; all tills at once share some further customers, of whom only the sales can be foretold.
-func TestManyTillsOnTwoEdges(t *testing.T) {
+// Each of these customers has one client, which sells to it on one edge after the other and so knows what must be
+// stored; all clients at once share some further customers, of whom only the sales can be foretold.
+func TestStress_ManyClientsOnTwoEdges(t *testing.T) {
 	shop := openShop(t)
 	edges := []*sales.Store{shop.Store(), shop.Store()}
-	const tills, rounds, shared = 48, 40, 5
-	ends := make([]till, tills)
+	const clients, rounds, shared = 48, 40, 5
+	ends := make([]client, clients)
 	var work sync.WaitGroup
-	for i := range tills {
-		ends[i] = till{t: t, customer: fmt.Sprint("own", i), random: rand.New(rand.NewPCG(1, uint64(i)))}
+	for i := range clients {
+		ends[i] = client{t: t, customer: fmt.Sprint("own", i), random: rand.New(rand.NewPCG(1, uint64(i)))}
 		work.Go(func() {
 			for round := range rounds {
 				ends[i].sell(edges[round%len(edges)])
@@ -47,22 +47,22 @@ func TestManyTillsOnTwoEdges(t *testing.T) {
 			t.Errorf("%s: stored %s, want %s", end.customer, stored, want)
 		}
 	}
-	if n := shop.Sales("true"); n != 2*tills*rounds {
-		t.Errorf("%d sales, want %d", n, 2*tills*rounds)
+	if n := shop.Sales("true"); n != 2*clients*rounds {
+		t.Errorf("%d sales, want %d", n, 2*clients*rounds)
 	}
 	if sum := testenv.Value[int64](shop.DB, "SELECT sum(amount)::bigint FROM hoko.sales"); sum != total {
 		t.Errorf("sold for %d, want %d", sum, total)
 	}
-	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.customers"); n != tills+shared {
-		t.Errorf("%d customers, want %d", n, tills+shared)
+	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.customers"); n != clients+shared {
+		t.Errorf("%d customers, want %d", n, clients+shared)
 	}
 	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.sales s LEFT JOIN hoko.customers c ON c.id = s.customer_id WHERE c.id IS NULL"); n != 0 {
 		t.Errorf("%d sales have no customer", n)
 	}
 }
 
-// till sells to its customer, one sale at a time.
-type till struct {
+// client sells to its customer, one sale at a time.
+type client struct {
 	t             *testing.T
 	customer      string
 	random        *rand.Rand
@@ -72,7 +72,7 @@ type till struct {
 	total         int64
 }
 
-func (c *till) sell(edge *sales.Store) {
+func (c *client) sell(edge *sales.Store) {
 	s := c.next(c.customer)
 	c.name = s.Request.CustomerName
 	if s.Request.CustomerEmail.Given {
@@ -96,11 +96,11 @@ func (c *till) sell(edge *sales.Store) {
 	}
 }
 
-func (c *till) share(edge *sales.Store, customer string) { c.record(edge, c.next(customer)) }
+func (c *client) share(edge *sales.Store, customer string) { c.record(edge, c.next(customer)) }
 
-func (c *till) record(edge *sales.Store, s *sale.Sale) *sale.Recorded {
+func (c *client) record(edge *sales.Store, s *sale.Sale) *sale.Recorded {
 	if c.random.IntN(10) == 0 {
-		if _, err := edge.Record(testenv.Guarded(c.t), sell(s.Request.CustomerExternalID, byClick("none"), named("nobody"))); !errors.Is(err, sale.ErrUnattributed) {
+		if _, err := edge.Record(testenv.Guarded(c.t), sell(s.Request.CustomerExternalID, byClick("none"), named("unsold"))); !errors.Is(err, sale.ErrUnattributed) {
 			c.t.Errorf("%s: %v, want unattributed", c.customer, err)
 		}
 	}
@@ -115,7 +115,7 @@ func (c *till) record(edge *sales.Store, s *sale.Sale) *sale.Recorded {
 }
 
 // next is a sale of anything.
-func (c *till) next(customer string) *sale.Sale {
+func (c *client) next(customer string) *sale.Sale {
 	optional := func() sale.Optional {
 		return []sale.Optional{keep, keep, clear, set(fmt.Sprint("v", c.random.IntN(3)))}[c.random.IntN(4)]
 	}
@@ -128,7 +128,7 @@ func (c *till) next(customer string) *sale.Sale {
 }
 
 // copy is the same request once more.
-func (c *till) copy(s *sale.Sale) *sale.Sale {
+func (c *client) copy(s *sale.Sale) *sale.Sale {
 	again := *s
 	again.ID = uuid.Must(uuid.NewV7())
 	return &again

@@ -20,7 +20,7 @@ func (s *shop) trigger(on, events, body string) {
 }
 
 // A sale is answered 201 only if it is there as it was asked for; if not, nothing of it is there.
-func TestTriggerThatChangesAnIdentity_FailsItsSaleWhole(t *testing.T) {
+func TestTriggerChangingAnID_FailsItsSale(t *testing.T) {
 	const onlyBad = "IF NEW.event_name IS DISTINCT FROM 'bad' THEN RETURN NEW; END IF; "
 	for _, c := range []struct {
 		name, on, events, body string
@@ -90,7 +90,7 @@ func (s *shop) recordTogether(sales ...*sale.Sale) (outcomes []outcome) {
 	return outcomes
 }
 
-func TestTriggerThatChangesWhatIsNoIdentity_IsTheSites(t *testing.T) {
+func TestTriggerChangingNoID_IsAllowed(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
 	shop.trigger("hoko.customers", "INSERT OR UPDATE", "NEW.email := lower(NEW.email); RETURN NEW;")
@@ -103,7 +103,7 @@ func TestTriggerThatChangesWhatIsNoIdentity_IsTheSites(t *testing.T) {
 }
 
 // A view over the sales of the site, whose trigger writes them.
-func TestViewWhoseTriggerReturnsAnotherRow_FailsItsSaleWhole(t *testing.T) {
+func TestViewReturningAnotherRow_FailsItsSale(t *testing.T) {
 	for name, body := range map[string]string{
 		"none":              "INSERT INTO public.sales SELECT (NEW).*; RETURN NULL;",
 		"of another id":     "INSERT INTO public.sales SELECT (NEW).*; NEW.id := gen_random_uuid(); RETURN NEW;",

@@ -50,7 +50,7 @@ func TestColumnsOfOtherTypes_AreAnsweredAlikeEachTime(t *testing.T) {
 }
 
 // A type that cannot be answered as its column is refused before a sale is sent.
-func TestColumnThatCannotBeCast_IsRefusedWhenConnecting(t *testing.T) {
+func TestColumnThatCannotBeCast_IsRejected(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec("ALTER TABLE hoko.links ALTER utm DROP DEFAULT, ALTER utm TYPE uuid USING NULL")
 	metrics := prometheus.NewRegistry()

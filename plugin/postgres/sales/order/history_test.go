@@ -89,7 +89,7 @@ func (h *history) check(t testing.TB, w *world, start, end ledger) {
 	}
 	others := func(l ledger) ledger { return l.filter(func(x any) bool { return !touched[x] }) }
 	if left := others(start).differs(others(end)); left != "" {
-		t.Errorf("nobody asked for this:%s", left)
+		t.Errorf("no request asked for this:%s", left)
 	}
 	t.Logf("%d deeds, told %v; the longest search took %d steps", len(h.deeds), h.results(), longest)
 }

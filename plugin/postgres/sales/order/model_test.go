@@ -56,7 +56,7 @@ func (w *world) record(l ledger, s *sale.Sale, told answer) (answer, ledger) {
 		customer.id = told.customer.id
 	}
 	if l.hasSale(id) || !known && l.hasCustomer(customer.id) {
-		return answer{result: "recorded under ids of its own"}, l
+		return answer{result: "recorded under new ids"}, l
 	}
 	customer = sold(customer, s.Request)
 	first := w.answer(s, id, credit, customer)
@@ -79,7 +79,7 @@ func (w *world) record(l ledger, s *sale.Sale, told answer) (answer, ledger) {
 // replay answers for a key that was used.
 func replay(s *sale.Sale, earlier keyRow) answer {
 	switch first := earlier.first; {
-	case first.saleID == s.ID: // not a twin but this very sale
+	case first.saleID == s.ID: // not a duplicate but this very sale
 		return first
 	case earlier.request == requestOf(s.Request):
 		first.result = wasReplayed

@@ -26,8 +26,8 @@ var (
 	orderFor  = flag.Duration("order.for", 0, "how long they run in all, with random seeds")
 )
 
-// markets are the ways in which TestSalesAtOnceAreAsOneByOne sells.
-var markets = []market{
+// workloads are the ways in which TestSales_ConcurrentOnesHaveAnOrder sells.
+var workloads = []workload{
 	{edges: 1, writers: 1, batch: 128, callers: 48},
 	{edges: 2, writers: 4, batch: 16, callers: 32},
 	{edges: 2, writers: 2, batch: 16, callers: 32, adopted: true},
@@ -40,7 +40,7 @@ func withSeeds(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
 	run := func(seed uint64) {
 		t.Run(fmt.Sprintf("-order.seed=%d", seed), func(t *testing.T) { f(t, seed) })
 	}
-	share := *orderFor / time.Duration(len(markets)+1)
+	share := *orderFor / time.Duration(len(workloads)+1)
 	for end := time.Now().Add(share); time.Now().Before(end); {
 		run(rand.Uint64() >> 1)
 	}
@@ -50,13 +50,13 @@ func withSeeds(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
 }
 
 // One caller, one sale a statement: each answer is as promised.
-func TestSalesOneByOneAreAsPromised(t *testing.T) {
+func TestSales_OneByOneMatchTheModel(t *testing.T) {
 	withSeeds(t, 3, func(t *testing.T, seed uint64) {
 		const count = 200
 		shop, script := pgtest.OpenShop(t), newScript(seed, 1, 50)
 		script.populate(shop, count, seed%2 == 0)
 		w, l := readWorld(shop.DB), readLedger(shop.DB)
-		here := &stage{[]*sales.Store{shop.Store(market{writers: 1, batch: 1}.options)}, shop.DB}
+		here := &stage{[]*sales.Store{shop.Store(workload{writers: 1, batch: 1}.options)}, shop.DB}
 		for len(script.sales) < count {
 			if script.chance(5) {
 				script.grow(shop, l)
@@ -77,20 +77,20 @@ func TestSalesOneByOneAreAsPromised(t *testing.T) {
 
 // Many callers, several edges, and the site in between: some order of all that they did, one by one, explains every
 // answer and what is stored in the end.
-func TestSalesAtOnceAreAsOneByOne(t *testing.T) {
-	for _, m := range markets {
+func TestSales_ConcurrentOnesHaveAnOrder(t *testing.T) {
+	for _, m := range workloads {
 		t.Run(m.String(), func(t *testing.T) { withSeeds(t, 2, m.sell) })
 	}
 }
 
-// market is callers who sell at the same time on so many edges.
-type market struct {
+// workload is callers who sell at the same time on so many edges.
+type workload struct {
 	edges, writers, batch, callers int
 	adopted                        bool
 	joint                          int // as in a script: the search for an order takes long where there are many callers
 }
 
-func (m market) String() string {
+func (m workload) String() string {
 	name := fmt.Sprintf("%d edges of %d writers of %d", m.edges, m.writers, m.batch)
 	if m.adopted {
 		name += " over views"
@@ -98,7 +98,7 @@ func (m market) String() string {
 	return name
 }
 
-func (m market) sell(t *testing.T, seed uint64) {
+func (m workload) sell(t *testing.T, seed uint64) {
 	shop, script := pgtest.OpenShop(t), newScript(seed, m.edges, m.joint)
 	sold, changes := script.parallel(m.callers, 6, 12*m.callers)
 	script.populate(shop, len(script.sales), m.adopted)
@@ -129,7 +129,7 @@ func (m market) sell(t *testing.T, seed uint64) {
 	}
 }
 
-func (m market) options(o *postgres.Options) { o.Writers, o.Batch = m.writers, m.batch }
+func (m workload) options(o *postgres.Options) { o.Writers, o.Batch = m.writers, m.batch }
 
 // act is what somebody does to a shop: a sale, or a change of the site's.
 type act interface {
@@ -212,7 +212,7 @@ func (a saleAct) String() string {
 }
 
 // The tests of sales' order are worth what their search is.
-func TestSearchFindsTheOrderIfThereIsOne(t *testing.T) {
+func TestSearch_FindsTheOrderIfThereIsOne(t *testing.T) {
 	w := &world{
 		links:  map[string]linkRow{"l1": {"w1", "the link"}},
 		clicks: map[string]clickRow{"c1": {"w1", "l1"}},
@@ -242,9 +242,9 @@ func TestSearchFindsTheOrderIfThereIsOne(t *testing.T) {
 		{"the first has seen the second at the same time", []deed{at(1, 3, keeps, "e1"), at(2, 4, sets, "e1"), stored("n2", "e1", sets, keeps)}, true},
 		{"but its name is stored", []deed{at(1, 3, keeps, "e1"), at(2, 4, sets, "e1"), stored("n1", "e1", sets, keeps)}, false},
 		{"the second has not seen the first", []deed{at(1, 2, sets, "e1"), at(3, 4, keeps, "e0"), stored("n2", "e1", sets, keeps)}, false},
-		{"something that nobody has stored", []deed{at(1, 2, keeps, "e9"), stored("n2", "e9", keeps)}, false},
+		{"something that was never stored", []deed{at(1, 2, keeps, "e9"), stored("n2", "e9", keeps)}, false},
 		{"a sale that is not stored", []deed{at(1, 2, sets, "e1"), at(3, 4, keeps, "e1"), stored("n2", "e1", keeps)}, false},
-		{"a sale that nobody was told of", []deed{at(1, 2, keeps, "e0"), stored("n2", "e0", sets, keeps)}, false},
+		{"a sale without an answer", []deed{at(1, 2, keeps, "e0"), stored("n2", "e0", sets, keeps)}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if s := newSearch(w, c.deeds); s.explain(start) != c.want {

@@ -152,7 +152,7 @@ func (s *script) related(last, next *sale.Sale) *sale.Sale {
 	case roll < 5 && !s.doubled[last.ID]: // again, as after an answer that was lost
 		return last
 	case roll < 11: // with a key, it is for the first of them alone
-		return s.twin(last)
+		return s.duplicate(last)
 	case roll < 18 && key != "" && here: // another request with its key
 		pgtest.Keyed(key)(next)
 		if !s.chance(s.joint) {
@@ -165,16 +165,16 @@ func (s *script) related(last, next *sale.Sale) *sale.Sale {
 	return next
 }
 
-// twin is the same request once more, metadata perhaps spelled otherwise.
-func (s *script) twin(first *sale.Sale) *sale.Sale {
-	twin, request := *first, *first.Request
-	twin.ID, twin.Request = uuid.Must(uuid.NewV7()), &request
+// duplicate is the same request once more, metadata perhaps spelled otherwise.
+func (s *script) duplicate(first *sale.Sale) *sale.Sale {
+	duplicate, request := *first, *first.Request
+	duplicate.ID, duplicate.Request = uuid.Must(uuid.NewV7()), &request
 	for _, other := range slices.Sorted(maps.Keys(asJSONB)) {
 		if other != "" && asJSONB[other] == asJSONB[string(first.Request.Metadata)] && s.chance(50) {
 			request.Metadata = []byte(other)
 		}
 	}
-	return &twin
+	return &duplicate
 }
 
 func (s *script) newSale() *sale.Sale {
@@ -268,7 +268,7 @@ var siteKinds = map[string]struct {
 	"delete": {"UPDATE hoko.customers SET deleted_at = now() %[2]s RETURNING %[1]s", func(c *customerRow, _ *customerName, _ string) { c.deleted = true }},
 	"rename": {"UPDATE hoko.customers SET external_id = $3 %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, v string) { n.external = v }},
 	"move":   {"UPDATE hoko.customers SET workspace_id = $3 %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, v string) { n.workspace = v }},
-	"purge":  {"DELETE FROM hoko.customers %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, _ string) { *n = nobody }},
+	"purge":  {"DELETE FROM hoko.customers %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, _ string) { *n = noCustomer }},
 	// The only one of a customer that does not exist.
 	"create": {"INSERT INTO hoko.customers (workspace_id, external_id, phone) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING %[1]s",
 		func(c *customerRow, _ *customerName, v string) { c.phone = v }},
@@ -279,7 +279,7 @@ const (
 	customerSought  = "WHERE workspace_id = $1 AND external_id = $2 AND $3 <> ''"
 )
 
-var nobody customerName
+var noCustomer customerName
 
 func (a siteAct) perform(s *stage) answer {
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.HangGuard)
@@ -323,7 +323,7 @@ func (a siteAct) step(_ *world, l ledger, told answer) (answer, ledger) {
 	siteKinds[a.kind].change(&c, &name, a.value)
 	l.customers = maps.Clone(l.customers)
 	delete(l.customers, a.customer)
-	if name != nobody {
+	if name != noCustomer {
 		l.customers[name] = c
 	}
 	return answer{customer: c}, l
