@@ -45,7 +45,7 @@ func TestSplitConflicting_InEveryLanguage(t *testing.T) {
 	}
 }
 
-// A key is its tenant's to choose, and stands in the detail as it is.
+// The caller chooses the key, and the error's detail contains it unescaped.
 func FuzzSplitConflicting(f *testing.F) {
 	for _, key := range []string{"order 1", "x)=(w1, order 1", "(w1, order 1)", ", ", ")"} {
 		f.Add(key)

@@ -13,7 +13,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// keepingSettings returns the address of a pooler that does not pass the sessions' settings on.
+// keepingSettings returns the address of a pooler that drops the sessions' settings.
 func (s *shop) keepingSettings() (dsn string) {
 	s.T.Helper()
 	wire := pgtest.Tap(s.T, s.DSN).Working()
@@ -26,7 +26,7 @@ func (s *shop) keepingSettings() (dsn string) {
 	return wire.DSN
 }
 
-// set is what ALTER ROLE sets for the sessions behind a pooler.
+// set applies a setting to the sessions behind a pooler, as ALTER ROLE does.
 func (s *shop) set(setting string) {
 	s.T.Helper()
 	s.Exec("ALTER DATABASE " + s.Conn.Config().Database + " SET " + setting)
@@ -87,7 +87,7 @@ func TestSlowLaneThatConnectsUnderATableLock_Waits(t *testing.T) {
 	}
 }
 
-// What is in force decides when a statement is abandoned, whoever has set it.
+// The setting in force decides when a statement is abandoned, whoever set it.
 func TestStatementTimeout_InForceBehindAPooler(t *testing.T) {
 	t.Parallel()
 	shop := openShop(t)

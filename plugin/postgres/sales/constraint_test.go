@@ -8,7 +8,8 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// A conflict with a constraint of the site's own does not go away: the sale is refused, and its batch recorded.
+// A conflict with a site's constraint is permanent: the sale is rejected, and its batch is
+// recorded.
 func TestSiteConstraint_RejectsOnlyItsSale(t *testing.T) {
 	for name, c := range map[string]struct {
 		constraint, named string
@@ -71,7 +72,7 @@ func TestSiteConstraint_TakesOneOfTwoInABatch(t *testing.T) {
 	}
 }
 
-// A view that does not show the customer which is in the way of a new one.
+// The view does not show the customer that conflicts with a new one.
 func TestViewHidingACustomer_RejectsItsSales(t *testing.T) {
 	shop := openShop(t)
 	mustRecord(t, shop.Store(), sell("hidden"))
@@ -93,7 +94,7 @@ func TestViewHidingACustomer_RejectsItsSales(t *testing.T) {
 	mustRecord(t, store, sell("new"))
 }
 
-// The customer of a sale is purged while the sale waits for it: nothing is wrong with the sale.
+// The customer is purged while its sale waits for it; the sale itself is valid.
 func TestForeignKeyRaceWithAPurge_IsTriedAgain(t *testing.T) {
 	t.Parallel()
 	shop := openShop(t)

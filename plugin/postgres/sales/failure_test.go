@@ -44,7 +44,7 @@ func TestRejectedSale_FailsAlone(t *testing.T) {
 	}
 }
 
-// raising makes the first n sales of the event "bad" raise a SQLSTATE; 57P01 ends the session.
+// raising makes the first n sales of the event "bad" raise a SQLSTATE. 57P01 ends the session.
 func (s *shop) raising(sqlstate string, n int) {
 	s.T.Helper()
 	raise := "RAISE 'raised' USING ERRCODE = '" + sqlstate + "'"
@@ -119,7 +119,7 @@ func TestStatement_Errors(t *testing.T) {
 	}
 }
 
-// errAny stands for an error of the database itself.
+// errAny stands for any error of the database.
 var errAny = errors.New("the database's own")
 
 func meets(err, want error) bool {
@@ -129,7 +129,7 @@ func meets(err, want error) bool {
 	return errors.Is(err, want) && (err == nil) == (want == nil)
 }
 
-// The rows of a statement come before its commit, which can fail.
+// A commit can fail after the statement has returned its rows.
 func TestCommit_Rejected(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec(`CREATE FUNCTION public.object() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -189,7 +189,8 @@ func TestLostAnswer_IsAskedForAgain(t *testing.T) {
 	}
 }
 
-// A pooler that has lost the server may say so without ending the session, and does not know what became of the statement.
+// A pooler that has lost the server may report that without ending the session. The outcome is
+// unknown.
 func TestPoolerThatLosesTheServer_IsAskedAgain(t *testing.T) {
 	shop := openShop(t)
 	for _, code := range []string{pgerrcode.ConnectionFailure, pgerrcode.ConnectionException, pgerrcode.ProtocolViolation,
@@ -214,7 +215,8 @@ func TestPoolerThatLosesTheServer_IsAskedAgain(t *testing.T) {
 	}
 }
 
-// As a trigger's foreign data wrapper may, whose server is away: that is no reason to doubt the sales beside it.
+// A trigger's foreign data wrapper may report that its server is unreachable. The other sales are
+// not in doubt.
 func TestConnectionErrorOfATrigger_IsItsSalesOnly(t *testing.T) {
 	t.Parallel()
 	shop := openShop(t)
@@ -243,7 +245,7 @@ func TestConnectionErrorOfATrigger_IsItsSalesOnly(t *testing.T) {
 	}
 }
 
-// It cannot be proved that the lost statement did not see the click.
+// The lost statement may have seen the click.
 func TestUnattributedSale_IsAskedForAfterALostAnswer(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
@@ -270,14 +272,12 @@ func TestOutcome_UnknownIfItCannotBeAskedFor(t *testing.T) {
 	wire.Speak()
 	<-lost
 	wire.Cut()
-	// Others were never sent, and are told so at once.
 	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
 		t.Errorf("never sent: %v", got.err)
 	}
 	if got := wait(t, done); !isUnknown(got.err) || errors.Is(got.err, sale.ErrNotRecorded) {
 		t.Errorf("sent: %v", got.err)
 	}
-	// The same request finds out.
 	if got := mustRecord(t, shop.Store(), sell("k", keyed("key"))); !got.Replayed || got.SaleID != s.ID {
 		t.Errorf("asked again: %+v", got)
 	}
@@ -325,7 +325,7 @@ func TestKilledServer_NoAnswerIsWrong(t *testing.T) {
 
 	server.Kill()
 	s := sell("k", keyed("key"), costing(7))
-	// A backend may outlive its server long enough to record it still.
+	// A backend may outlive its server long enough to record the sale.
 	got := wait(t, beginWithin(t, store, s, 2*time.Second))
 	if got.err != nil && !errors.Is(got.err, sale.ErrNotRecorded) && !isUnknown(got.err) {
 		t.Errorf("without a server: %v", got.err)

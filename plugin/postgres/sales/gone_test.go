@@ -12,8 +12,8 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// The lead Signup has the bad link, and Demo, before it, a good one. Known customers are deleted, so that nothing could be
-// written of them unseen. The new ones are another workspace's.
+// The lead Signup has the bad link, and the earlier lead Demo a good one. Known customers are
+// deleted, so that any write to them shows. New customers belong to another workspace.
 const badLeads = `
 INSERT INTO hoko.customers (id, workspace_id, external_id, name, deleted_at) VALUES
 	('m1', 'w1', 'known, link missing', 'before', now()), ('f1', 'w1', 'known, link foreign', 'before', now()),
@@ -23,7 +23,8 @@ INSERT INTO hoko.leads (workspace_id, customer_id, click_id, link_id, event_name
 	FROM hoko.customers, (VALUES ('Demo', timestamptz '2024-01-01'), ('Signup', '2024-01-02')) AS lead (event, at);
 `
 
-// badSales are to be earned by a link that is missing or foreign, whatever names it and whoever buys.
+// badSales returns sales whose link is missing or foreign, for all ways to name it and all
+// customers.
 func badSales() (sales []*sale.Sale) {
 	for link, click := range map[string]string{"missing": "c3", "foreign": "c4"} {
 		for _, who := range []string{"known", "new"} {
@@ -34,7 +35,7 @@ func badSales() (sales []*sale.Sale) {
 			add("none", click)
 			add("Signup", "")
 			add("", "")
-			if who == "known" { // of a new customer there is no such lead, and the click counts
+			if who == "known" { // a new customer has no such lead, so the click counts
 				add("Signup", "c1")
 			}
 		}
@@ -46,7 +47,7 @@ func TestLink_EarnsNothingIfMissingOrForeign(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec(badLeads)
 	store := shop.Store()
-	for _, customers := range []string{"deleted_at = now()", "deleted_at = NULL, name = 'after'"} { // to be changed, or as the sales leave them
+	for _, customers := range []string{"deleted_at = now()", "deleted_at = NULL, name = 'after'"} { // changed by the sales, or left as they are
 		shop.Exec("UPDATE hoko.customers SET " + customers)
 		before := shop.Rows("SELECT * FROM hoko.customers ORDER BY id")
 		for _, s := range badSales() {
@@ -71,7 +72,7 @@ func TestUnattributedSale_FailsAlone(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
 
-	var sales []*sale.Sale // a good one and a bad one by turns
+	var sales []*sale.Sale // good and bad ones alternate
 	for i, bad := range badSales() {
 		sales = append(sales, sell(fmt.Sprint("good", i), keyed(fmt.Sprint("good", i))), bad,
 			sell("both", named(fmt.Sprint("good", i))), sell("both", named("bad"), byClick("c3"), keyed(fmt.Sprint("bad", i))))
@@ -102,7 +103,8 @@ func TestUnattributedSale_FailsAlone(t *testing.T) {
 	}
 }
 
-// The customer k is k1 when its sale begins, with a lead on l1; k2 is another one, with a lead on l2.
+// The customer k is k1 when its sale begins, with a lead on l1. k2 is another customer with a lead
+// on l2.
 const twoCustomers = `
 TRUNCATE hoko.customers, hoko.leads, hoko.sales;
 INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES ('k1', 'w1', 'k', 'one'), ('k2', 'w1', 'j', 'two');
@@ -114,7 +116,7 @@ func TestCustomer_GoneBeforeItsSaleIsSent(t *testing.T) {
 	store := shop.Store()
 	for _, c := range []struct {
 		name, change    string
-		byClick, byLead string // whose the sale is then; "" is nobody's, as nothing earns it
+		byClick, byLead string // the sale's customer; "": not recorded, as nothing earns it
 	}{
 		{"updated", "UPDATE hoko.customers SET phone = '123' WHERE id = 'k1'", "k1", "k1"},
 		{"deleted softly", "UPDATE hoko.customers SET deleted_at = now() WHERE id = 'k1'", "k1", "k1"},
@@ -150,8 +152,8 @@ func TestCustomer_GoneBeforeItsSaleIsSent(t *testing.T) {
 	}
 }
 
-// expectSoldTo checks that the only sale is this customer's, that the customer is k and has taken its name from it, and
-// that nobody else has. "new" is none of those that there were.
+// expectSoldTo checks that the only sale belongs to this customer, and that only this customer has
+// the external ID k and the name from the sale. "new" is a customer that did not exist before.
 func (s *shop) expectSoldTo(t *testing.T, customer, by string, got outcome) {
 	t.Helper()
 	if customer == "" {

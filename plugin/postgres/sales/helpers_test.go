@@ -15,7 +15,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// shop is a pgtest.Shop with what only these tests look at.
+// shop is a pgtest.Shop with helpers for these tests.
 type shop struct{ *pgtest.Shop }
 
 func openShop(t testing.TB) *shop {
@@ -23,7 +23,6 @@ func openShop(t testing.TB) *shop {
 	return &shop{pgtest.OpenShop(t)}
 }
 
-// The words of these tests.
 var (
 	openStore   = pgtest.OpenStore
 	sell        = pgtest.Sell
@@ -57,13 +56,12 @@ func withMetrics(r *prometheus.Registry) func(*postgres.Options) {
 	return func(o *postgres.Options) { o.Metrics = r }
 }
 
-// outcome is what Record returned.
+// outcome is the result of Record.
 type outcome struct {
 	*sale.Recorded
 	err error
 }
 
-// record records and waits.
 func record(t testing.TB, store *sales.Store, s *sale.Sale) outcome {
 	t.Helper()
 	recorded, err := store.Record(testenv.Guarded(t), s)
@@ -87,7 +85,7 @@ func beginWithin(t testing.TB, store *sales.Store, s *sale.Sale, timeout time.Du
 	return done
 }
 
-// queue begins sales whose order in the queue is theirs here; the store must not be able to send them.
+// queue begins sales in this order. The store must be unable to send them.
 func queue(t testing.TB, store *sales.Store, sales ...*sale.Sale) []<-chan outcome {
 	t.Helper()
 	var outcomes []<-chan outcome
@@ -120,14 +118,14 @@ func (s *shop) blocked() int {
 	return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "+edges)
 }
 
-// edges is where pg_stat_activity shows a connection of an edge to this database.
+// edges selects the edges' connections to this database in pg_stat_activity.
 const edges = "datname = current_database() AND application_name = 'hoko-edge'"
 
 func (s *shop) connections() int {
 	return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE "+edges)
 }
 
-// metric is the value of a counter or gauge: of all its labels together, or of one.
+// metric returns the value of a counter or gauge: the sum over all labels, or that of one label.
 func metric(t testing.TB, r *prometheus.Registry, name string, label ...string) float64 {
 	t.Helper()
 	families, err := r.Gather()
@@ -143,7 +141,7 @@ func metric(t testing.TB, r *prometheus.Registry, name string, label ...string) 
 			if len(label) > 0 && m.GetLabel()[0].GetValue() != label[0] {
 				continue
 			}
-			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() // it is one of them
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() // one of them is 0
 		}
 		return sum
 	}

@@ -10,7 +10,6 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// edgesOf are several edges over the shop's database.
 func (s *shop) edgesOf(n int) (all []edge) {
 	s.T.Helper()
 	for range n {
@@ -19,7 +18,8 @@ func (s *shop) edgesOf(n int) (all []edge) {
 	return all
 }
 
-// rush has so many clients on each edge sell at once. A client's next sale comes after the answer to its last; nil ends it.
+// rush runs a number of clients on each edge at the same time. A client sends its next sale after
+// the answer to the last one, until next returns nil.
 func rush(t *testing.T, edges []edge, clients int, next func(edge, client, n int) *sale.Sale) (sold []outcome) {
 	t.Helper()
 	var mu sync.Mutex
@@ -54,7 +54,8 @@ func rush(t *testing.T, edges []edge, clients int, next func(edge, client, n int
 	return sold
 }
 
-// expectSold checks that each sale is stored once, for the customer that its answer names, and the only one of that name.
+// expectSold checks that each sale is stored once, for the customer in its answer, and that
+// customers are unique.
 func (s *shop) expectSold(sold []outcome, want, customers int) {
 	s.T.Helper()
 	if len(sold) != want {
@@ -78,7 +79,7 @@ func (s *shop) expectSold(sold []outcome, want, customers int) {
 }
 
 func TestHotCustomer_OnManyEdges(t *testing.T) {
-	const edges, clients, sales = 4, 200, 3 // more at once than a batch holds
+	const edges, clients, sales = 4, 200, 3 // more at the same time than a batch holds
 	for _, c := range []struct {
 		name    string
 		changes func(n int) bool
@@ -129,7 +130,7 @@ func TestNewCustomers_OneForEachSale(t *testing.T) {
 	shop.expectNoDeadlock(all...)
 }
 
-// Every client of every edge sells to all of them, in an order of its own.
+// Every client of every edge sells to all customers, in a different order.
 func TestNewCustomers_SameOnEveryEdge(t *testing.T) {
 	const edges, clients = 6, 8
 	for _, customers := range []int{1, 20} {
@@ -149,7 +150,7 @@ func TestNewCustomers_SameOnEveryEdge(t *testing.T) {
 				return sell(fmt.Sprint("new", orders[edge][client][n]))
 			})
 			shop.expectSold(sold, edges*clients*customers, customers)
-			for _, e := range all { // one that comes second is no error, which would cost its whole batch another try
+			for _, e := range all { // a second INSERT is no error, so it does not cost its batch another try
 				if n := failures(t, e.metrics, "23"); n != 0 {
 					t.Errorf("%v statements failed for a duplicate", n)
 				}

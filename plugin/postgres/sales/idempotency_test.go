@@ -92,7 +92,7 @@ func TestIdempotencyKey_RemembersOnlyRecordedSales(t *testing.T) {
 	}
 }
 
-// The duplicates wait while the store connects, so that they could be one batch.
+// The duplicates wait while the store connects, so that they could share a batch.
 func TestDuplicates_InOneQueueAreOneSale(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
@@ -183,8 +183,8 @@ func TestIdempotencyKey_MismatchOnTwoEdges(t *testing.T) {
 	}
 }
 
-// conflicting makes Postgres refuse the next n statements with a key of the
-// workspace, as if a duplicate on another edge had just committed.
+// conflicting makes Postgres reject the next n statements with a key of the workspace, as if
+// another edge had just committed that key.
 func (s *shop) conflicting(workspace string, n int) {
 	s.Exec("CREATE SEQUENCE public.conflicts")
 	s.Exec(fmt.Sprintf(`CREATE FUNCTION public.conflict() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -198,7 +198,8 @@ func (s *shop) conflicting(workspace string, n int) {
 	s.Exec("CREATE TRIGGER conflict BEFORE INSERT ON hoko.idempotency_keys FOR EACH ROW EXECUTE FUNCTION public.conflict()")
 }
 
-// counting counts the runs of a workspace's sales, rolled back ones too, by their amounts of 1 to n.
+// counting counts the runs of a workspace's sales by their amounts, 1 to n, including runs that are
+// rolled back.
 func (s *shop) counting(workspace string, n int) (runs func() string) {
 	for i := range n {
 		s.Exec(fmt.Sprintf("CREATE SEQUENCE public.runs_%d", i+1))
@@ -239,7 +240,8 @@ func TestDuplicates_CostNeighborsOneRun(t *testing.T) {
 	}
 }
 
-// Its duplicate on another edge has been sent, and has not committed: which of all the keys is waited for, Postgres does not say.
+// Another edge has sent the duplicate and not committed it. Postgres does not say for which key the
+// statement waits.
 func TestDuplicates_WaitCostsNeighborsTheHalvings(t *testing.T) {
 	const neighbors = 40
 	shop := openShop(t)
@@ -273,7 +275,7 @@ func TestDuplicates_WaitCostsNeighborsTheHalvings(t *testing.T) {
 	}
 }
 
-// The duplicates come from three edges, at the same time, all the time; the neighbors have keys too.
+// Three edges send duplicates all the time. The neighbors also have keys.
 func TestDuplicates_FloodCostsNeighborsOneRun(t *testing.T) {
 	const edges, duplicates, clients, each = 3, 8, 4, 25
 	const neighbors = edges * clients * each
@@ -325,7 +327,8 @@ func TestDuplicates_FloodCostsNeighborsOneRun(t *testing.T) {
 	}
 }
 
-// Its first try is committed on the primary, and its second finds it there: the standby may never have it.
+// The first try is committed on the primary, where the second finds it. The standby may never have
+// it.
 func TestUnknownOutcomeOfAReplay_NamesTheFirstSale(t *testing.T) {
 	t.Parallel() // it mostly waits
 	_, dsn, _ := pgtest.OwnServer(t)

@@ -16,10 +16,10 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// moments are how far batches have come when their server dies.
+// moments are the points that batches have reached when their server dies.
 var moments = []struct {
 	name      string
-	cut       *pgtest.Cut // what holds them there; nil: a trigger at the commit
+	cut       *pgtest.Cut // what blocks them there; nil: a trigger at the commit
 	committed bool
 }{
 	{"before they reached it", &pgtest.Cut{Before: true, Mute: true}, false},
@@ -63,7 +63,7 @@ func TestServerThatDies_WithBatchesUnderWay(t *testing.T) {
 	}
 }
 
-// reopenShop leaves nothing but the catalogue of what the tests before have made.
+// reopenShop empties the database, except for the catalog entries of earlier tests.
 func reopenShop(t *testing.T, dsn string) *shop {
 	t.Helper()
 	s := &shop{&pgtest.Shop{DB: testenv.Connect(t, dsn), DSN: dsn}}
@@ -71,26 +71,27 @@ func reopenShop(t *testing.T, dsn string) *shop {
 	return s
 }
 
-// shutDown is Postgres's immediate shutdown: a crash that says goodbye to its clients.
+// shutDown is Postgres's immediate shutdown: a crash that notifies its clients.
 func shutDown(server *testenv.OwnPostgres) {
 	_ = syscall.Kill(server.PID(), syscall.SIGQUIT)
 	<-server.Done()
 }
 
-// victim is an edge with one batch for a server that dies. Its sales are by turns of a known customer, which they change,
-// and of new ones.
+// victim is an edge with one batch for a server that dies. Its sales alternate between a known
+// customer, which they change, and new ones.
 type victim struct {
 	edge
 	wire     *pgtest.Wire
 	size     int
 	sales    []*sale.Sale
 	outcomes []<-chan outcome
-	late     <-chan outcome // of a sale that comes once the batch is under way
+	late     <-chan outcome // a sale that arrives while the batch is under way
 }
 
 type victims []*victim
 
-// victims have batches of all sizes, which wait for send. Their callers wait until ctx ends.
+// victims returns edges with batches of all sizes, which wait for send. Their callers wait until
+// ctx ends.
 func (s *shop) victims(ctx context.Context, keys bool) (all victims) {
 	s.T.Helper()
 	for _, size := range []int{1, 2, 3, 16, 64, 128} {
@@ -101,7 +102,7 @@ func (s *shop) victims(ctx context.Context, keys bool) (all victims) {
 		for i := range size {
 			name := fmt.Sprint("sale", i)
 			if size == 1 && !keys {
-				name = "before" // of a sale that is alone and changes nothing, which is recorded by a statement of its own
+				name = "before" // a single sale that changes nothing has a separate statement
 			}
 			customer, as := v.known(), []func(*sale.Sale){costing(int64(i)), named(name), mailing(set(name)), pictured(set(name))}
 			if i%2 == 1 {
@@ -147,7 +148,7 @@ func (all victims) customers() (n int) {
 	return n
 }
 
-// lingering keeps a batch at its commit, with all rows written, in the life of a server that began at this time.
+// lingering blocks a batch at its commit, with all rows written, if the server began at this time.
 const lingering = `
 CREATE FUNCTION public.linger() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
@@ -158,8 +159,8 @@ CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY
 	FOR EACH ROW WHEN (NEW.amount = 0) EXECUTE FUNCTION public.linger();
 `
 
-// send returns when all batches have come to where they are cut, and one more sale waits behind each. They come one
-// after the other, so that none has to wait for another's lock on a page and so to begin again.
+// send returns when all batches have reached their cut, with one more sale waiting behind each.
+// They are sent one by one, so that none waits for another's page lock and has to start again.
 func (s *shop) send(all victims, at *pgtest.Cut) {
 	s.T.Helper()
 	if at == nil {
@@ -183,7 +184,8 @@ func (s *shop) send(all victims, at *pgtest.Cut) {
 	}
 }
 
-// expectAnswers checks that all are recorded as answered, and that whoever asks again is answered the same.
+// expectAnswers checks that all sales are recorded as answered, and that a replay has the same
+// answer.
 func (s *shop) expectAnswers(all victims, keys bool) {
 	s.T.Helper()
 	var sold, late []outcome
@@ -195,7 +197,7 @@ func (s *shop) expectAnswers(all victims, keys bool) {
 			}
 			sold = append(sold, got)
 		}
-		if got := wait(s.T, v.late); got.err == nil { // sent once the server was there again
+		if got := wait(s.T, v.late); got.err == nil { // sent after the server was back
 			late = append(late, got)
 		} else if !errors.Is(got.err, sale.ErrNotRecorded) {
 			s.T.Errorf("never sent: %v", got.err)
@@ -232,7 +234,7 @@ func (s *shop) expectAnswers(all victims, keys bool) {
 // expectUnknown checks the answers while there is no server.
 func (all victims) expectUnknown(t *testing.T, deadline func()) {
 	t.Helper()
-	for _, v := range all { // which also says that the edge has found no server
+	for _, v := range all { // its answer also shows that the edge has no server
 		if got := wait(t, v.late); !errors.Is(got.err, sale.ErrNotRecorded) || isUnknown(got.err) {
 			t.Errorf("never sent: %v, want not recorded", got.err)
 		}
@@ -264,7 +266,7 @@ func (s *shop) expectFoundOut(all victims, recorded bool) {
 	s.expectWhole(all, true)
 }
 
-// expectWhole checks that each batch has been recorded as a whole, or none of it.
+// expectWhole checks that each batch is recorded completely or not at all.
 func (s *shop) expectWhole(all victims, recorded bool) {
 	s.T.Helper()
 	for _, v := range all {

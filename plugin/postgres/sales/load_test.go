@@ -16,8 +16,8 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// crowd is how many customers share the load: of each three, one is known and stays as it is, one is known and
-// changes with each sale, and one is new.
+// crowd is how many customers share the load. Of each three, one is known and stays unchanged, one
+// is known and changes with each sale, and one is new.
 const crowd = 1000
 
 func (s *shop) admitCrowd() {
@@ -25,7 +25,6 @@ func (s *shop) admitCrowd() {
 	s.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'known' || i, 'known' || i FROM generate_series(1, $1) i WHERE i % 3 > 0", crowd)
 }
 
-// crowdSale is the nth sale to the ith customer.
 func crowdSale(i, n int) *sale.Sale {
 	switch i % 3 {
 	case 0:
@@ -37,7 +36,8 @@ func crowdSale(i, n int) *sale.Sale {
 	}
 }
 
-// serveCrowd sells twice to each of the crowd, many at a time, and calls during now and then.
+// serveCrowd sells twice to each customer of the crowd, many at a time, and calls during
+// repeatedly.
 func serveCrowd(t *testing.T, edge edge, during func()) {
 	t.Helper()
 	const clients, sales = 64, 2 * crowd
@@ -59,7 +59,7 @@ func serveCrowd(t *testing.T, edge edge, during func()) {
 	work.Wait()
 }
 
-// held are sales that wait for somebody else's lock, each with its deadline.
+// held is sales that wait for another session's lock, each with its deadline.
 type held struct {
 	t       *testing.T
 	store   *sales.Store
@@ -88,10 +88,10 @@ func (h *held) begin(s *sale.Sale) {
 	h.began = append(h.began, heldSale{s, done})
 }
 
-// answered waits for all answers, each of which must have come by its deadline.
+// answered waits for all answers, and checks that each comes by its deadline.
 func (h *held) answered(each func(*sale.Sale, outcome)) {
 	h.t.Helper()
-	const busy = 2 * time.Second // for a machine that has other things to do
+	const busy = 2 * time.Second // for a busy machine
 	for _, s := range h.began {
 		select {
 		case got := <-s.done:
@@ -105,13 +105,13 @@ func (h *held) answered(each func(*sale.Sale, outcome)) {
 	}
 }
 
-// givenUp tells the answers to a sale whose customer was not released by its deadline. On a busy machine the end of the
-// wait can be noticed too late to prove that nothing was recorded.
+// givenUp reports whether err is an answer to a sale whose customer was not released by its
+// deadline. On a busy machine, the wait may end too late to prove that nothing was recorded.
 func givenUp(err error) bool {
 	return errors.Is(err, sale.ErrNotRecorded) || isUnknown(err)
 }
 
-// unanswered fails the test where one has been answered.
+// unanswered fails the test if a sale has been answered.
 func (h *held) unanswered() {
 	h.t.Helper()
 	for _, s := range h.began {
@@ -123,7 +123,7 @@ func (h *held) unanswered() {
 	}
 }
 
-// edge is a store that counts.
+// edge is a store with metrics.
 type edge struct {
 	*sales.Store
 	metrics *prometheus.Registry
@@ -135,7 +135,7 @@ func (s *shop) edge(change ...func(*postgres.Options)) edge {
 	return edge{s.Store(append(change, withMetrics(metrics))...), metrics}
 }
 
-// expectNoDeadlock closes the edges, as a session reports what it has met at its end at the latest.
+// expectNoDeadlock closes the edges first, as a session reports its deadlocks by its end.
 func (s *shop) expectNoDeadlock(of ...edge) {
 	s.T.Helper()
 	for _, e := range of {
@@ -152,7 +152,7 @@ func (s *shop) expectNoDeadlock(of ...edge) {
 	}
 }
 
-// failures is how many statements of a store with these metrics have failed with this class of SQLSTATE.
+// failures returns how many statements have failed with this class of SQLSTATE.
 func failures(t testing.TB, r *prometheus.Registry, class string) float64 {
 	t.Helper()
 	families, err := r.Gather()
@@ -225,12 +225,12 @@ func TestLoad_PassesLockedAndNewCustomers(t *testing.T) {
 	}
 }
 
-// More customers are locked, and in creation, than the slow lane has connections.
+// More customers are locked or in creation than the slow lane has connections.
 func TestHeldCustomers_WaitUntilTheirDeadlinesAtMost(t *testing.T) {
 	t.Parallel() // it mostly waits
 	shop := openShop(t)
 	edge := shop.edge()
-	const freed, customers = 4, 12 // the first ones are freed, the rest stays held
+	const freed, customers = 4, 12 // the first ones are released, the others stay held
 	var sessions [customers]testenv.DB
 	var waiting [customers]*held
 	for i := range customers {
@@ -278,7 +278,7 @@ func TestSiteTransaction_ReleasesManyCustomers(t *testing.T) {
 		waiting.begin(crowdSale(3*i+2, 1))
 	}
 	until(t, "the slow lane has them", func() bool { return edge.Stats().SlowCustomers == customers })
-	if n := failures(t, edge.metrics, "55"); n >= customers { // of the slow lane, which takes turns in waiting
+	if n := failures(t, edge.metrics, "55"); n >= customers { // the slow lane waits round robin
 		t.Errorf("%v statements had to wait for a lock: writers among them", n)
 	}
 	for i := range customers / 2 {

@@ -27,7 +27,7 @@ func TestLockedCustomer_DelaysNoOther(t *testing.T) {
 	shop.untilBlocked()
 	mustRecord(t, store, sell("free", named("changed")))
 	mustRecord(t, store, sell("new"))
-	mustRecord(t, store, sell("held", costing(2))) // changes nothing, so it need not lock
+	mustRecord(t, store, sell("held", costing(2))) // changes nothing, so it needs no lock
 	select {
 	case got := <-held:
 		t.Fatalf("answered while the customer is locked: %+v", got)
@@ -48,7 +48,6 @@ func TestLockedCustomer_DelaysNoOther(t *testing.T) {
 	}
 }
 
-// A batch must not make a sale that changes nothing wait for its neighbors that do.
 func TestUnchangedCustomer_DoesNotWaitForItsBatch(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
@@ -104,13 +103,13 @@ func TestLockedCustomer_NotRecordedByTheDeadline(t *testing.T) {
 		t.Fatalf("error %v, want not recorded", got.err)
 	}
 	session.Exec("COMMIT")
-	mustRecord(t, store, sell("held", named("third"))) // what had been left behind would have been recorded by now
+	mustRecord(t, store, sell("held", named("third"))) // a sale left behind would be recorded by now
 	if n := shop.Sales("amount = 1"); n != 0 {
 		t.Error("the sale was recorded after all")
 	}
 }
 
-// More customers are locked for good than the slow lane has connections.
+// More customers stay locked than the slow lane has connections.
 func TestCustomersLockedForGood_LeaveRoom(t *testing.T) {
 	t.Parallel() // it mostly waits
 	shop := openShop(t)
@@ -144,7 +143,8 @@ func TestCustomersLockedForGood_LeaveRoom(t *testing.T) {
 	}
 }
 
-// A site's transaction holds all customers of w1: a turn of a quarter of a second for each would take half a minute.
+// A site's transaction holds all customers of w1. With 250 ms for each, one round would take half a
+// minute.
 func TestLockedCustomers_LeaveTimeForOtherWorkspaces(t *testing.T) {
 	const many = 200
 	shop := openShop(t)
@@ -184,7 +184,7 @@ func TestLockedCustomer_LineIsBounded(t *testing.T) {
 			outcomes = append(outcomes, begin(t, store, sell("held", named(fmt.Sprint(len(outcomes))))))
 		}
 	}
-	// One is on the way, three wait, and the fifth is one too many.
+	// One is under way, three wait, and the fifth is shed.
 	begun(1)
 	shop.untilBlocked()
 	begun(3)
@@ -203,7 +203,8 @@ func TestLockedCustomer_LineIsBounded(t *testing.T) {
 	}
 }
 
-// As with a hot customer whom several edges change: a nearly empty queue is no reason to shed its sales.
+// As with a hot customer that several edges change: a nearly empty queue is no reason to shed its
+// sales.
 func TestLockedCustomer_LineMayExceedABatch(t *testing.T) {
 	const sales = 12
 	shop := openShop(t)
@@ -253,7 +254,7 @@ func TestCustomerInCreation_IsAwaited(t *testing.T) {
 	}
 }
 
-// They are of one batch, whose halves run until the customer in creation is found.
+// They share a batch, which is halved until the customer in creation is found.
 func TestCustomerInCreation_BesideKnownOnes(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN)
@@ -272,7 +273,7 @@ func TestCustomerInCreation_BesideKnownOnes(t *testing.T) {
 			t.Error(got.err)
 		}
 	}
-	// Each half of a half down to the one that has to wait, which is tried twice, and perhaps the slow lane's first.
+	// All halves down to the sale that must wait, which runs twice, and perhaps the slow lane's first run.
 	if n, _ := statements(t, metrics); n > 11 {
 		t.Errorf("%d statements", n)
 	}
@@ -297,7 +298,7 @@ func TestCustomerInCreation_NotRecordedByTheDeadline(t *testing.T) {
 	}
 }
 
-// An earlier run of the same sale may be under way still when it is asked for again.
+// An earlier run of the same sale may still be under way when it is asked for again.
 func TestSaleID_UnderWayElsewhereIsAwaited(t *testing.T) {
 	shop := openShop(t)
 	store := shop.Store()
@@ -318,7 +319,7 @@ func TestSaleID_UnderWayElsewhereIsAwaited(t *testing.T) {
 	}
 }
 
-// holdSales keeps whoever inserts a sale in its statement until there is a row in let_go.
+// holdSales blocks every INSERT of a sale until there is a row in let_go.
 const holdSales = `
 CREATE TABLE let_go (now bool);
 CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

@@ -57,7 +57,7 @@ func TestPendingSale_AnswersACallerThatLeaves(t *testing.T) {
 			if p.state.Load() == stateLeft && (p.claim() || p.release()) {
 				t.Error("it goes on though the caller has left")
 			}
-			p.answer(recorded, nil) // of a statement that was under way: for nobody
+			p.answer(recorded, nil) // of a statement that was under way; no caller is left
 		})
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"hoko.to/edge/plugin/postgres/keys"
 )
 
-// A session keeps its plan while the database grows under it, until the next ANALYZE; so that of a small one must serve
-// a large one as well.
+// A session keeps its plan until the next ANALYZE, while the database grows. So the plan for a
+// small database must also serve a large one.
 func TestPlans_ProbeIndexesAtAnySize(t *testing.T) {
 	statements := hotStatements(t)
 	for _, state := range []struct {
@@ -55,13 +55,13 @@ func TestPlans_ProbeIndexesAtAnySize(t *testing.T) {
 	}
 }
 
-// hotStatement is one that an edge prepares, and the parameters of its session.
+// hotStatement is a statement that an edge prepares, with its session's parameters.
 type hotStatement struct {
 	name, sql  string
 	parameters map[string]string
 }
 
-// hotStatements are all that the stores really send.
+// hotStatements returns all statements that the stores actually send.
 func hotStatements(t *testing.T) (all []hotStatement) {
 	t.Helper()
 	shop := openShop(t)
@@ -118,7 +118,7 @@ func statementName(sql string) string {
 	return sql
 }
 
-// plannedStatement is one with the plan that its session will keep.
+// plannedStatement is a statement with the plan that its session keeps.
 type plannedStatement struct {
 	hotStatement
 	session testenv.DB
@@ -143,7 +143,7 @@ func (s hotStatement) plan(t *testing.T, dsn string) plannedStatement {
 	return p
 }
 
-// expectProbes checks that each scan of a table is told by an index where to begin and to end.
+// expectProbes checks that an index bounds each scan of a table at both ends.
 func (p plannedStatement) expectProbes() {
 	t := p.session.T
 	t.Helper()
@@ -170,7 +170,7 @@ func (p plannedStatement) expectProbes() {
 	}
 }
 
-// probes of tables, and of indexes that could stand in for one another.
+// probes counts the probes of tables, and of indexes that could replace one another.
 var probes = map[string]map[string]int{
 	"key":                   {"api_keys": 1, "workspaces": 1, "api_keys_key_hash_key": 1},
 	"sale":                  {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
@@ -178,7 +178,7 @@ var probes = map[string]map[string]int{
 	"sale in the slow lane": {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
 }
 
-// expectFewPages executes the statement with all that it can be asked for.
+// expectFewPages executes the statement with all kinds of parameters.
 func (p plannedStatement) expectFewPages() {
 	switch p.name {
 	case "sale", "sale in the slow lane":
@@ -192,15 +192,15 @@ func (p plannedStatement) expectFewPages() {
 			}
 		}
 	case "key":
-		const most = 1000 // or so: see apikey
+		const most = 1000 // about the batch of apikey
 		hashes := testenv.Value[string](p.session, fmt.Sprintf("SELECT array_agg(sha256(i::text::bytea))::text FROM generate_series(1, %d) i", most))
 		p.expectFewPagesOf("a key", "EXECUTE hot (ARRAY[sha256('7')])", 1)
 		p.expectFewPagesOf("a batch of keys", "EXECUTE hot ('"+hashes+"')", most)
 	}
 }
 
-// expectFewPagesOf executes it for so many sales or keys. No step of the plan may look at more rows than that, nor the
-// whole at more pages of each than a few probes and inserts do.
+// expectFewPagesOf executes the statement for n sales or keys. No step of the plan may read more
+// than n rows, nor the whole more pages per sale than a few probes and inserts need.
 func (p plannedStatement) expectFewPagesOf(what, execute string, n int) {
 	t := p.session.T
 	t.Helper()
@@ -257,11 +257,11 @@ func (n planNode) walk(visit func(planNode)) {
 
 const fullBatch = 128
 
-// batch is of sales of one kind.
+// batch describes sales of one kind.
 type batch struct{ name, customer, called, lead, click, key, id string }
 
-// batches are of the sales 1 to fullBatch, in SQL over their number i; see fill for what there is. The first customer has
-// a quarter of all leads.
+// batches describe the sales 1 to fullBatch as SQL over their number i, on the rows of pgtest's fill.
+// The first customer has a quarter of all leads.
 var batches = []batch{
 	{name: "unchanged customers", customer: "'e' || i", called: "'n' || i", click: "'c' || i"},
 	{name: "changed customers", customer: "'e' || i", called: "'changed'", click: "'c' || i"},
@@ -278,14 +278,15 @@ var batches = []batch{
 	{name: "recorded sales", customer: "'e' || i", called: "'n' || i", click: "'c' || i", id: "lpad(i::text, 32, '0')"},
 }
 
-// execution is a statement that executes the sale statement, prepared as hot, with this batch.
+// execution returns SQL that executes the sale statement, prepared as hot, with this batch.
 func (b batch) execution(d testenv.DB) string {
 	d.T.Helper()
 	columns := append(b.columns(), cmp.Or(b.key, "NULL"), "''")
 	return b.execute(d, columns, "array_agg", ", true", fullBatch)
 }
 
-// singleExecution executes the statement of a single sale with the first of them; "" where that is not for it.
+// singleExecution returns SQL that executes the single-sale statement with the first sale, "" if it
+// is not for that sale.
 func (b batch) singleExecution(d testenv.DB) string {
 	d.T.Helper()
 	if b.key != "" || b.id != "" {
@@ -294,7 +295,7 @@ func (b batch) singleExecution(d testenv.DB) string {
 	return b.execute(d, b.columns(), "max", "", 1)
 }
 
-// columns are what both have of a sale.
+// columns returns the parameters that both statements have.
 func (b batch) columns() []string {
 	return []string{
 		"'w1'", b.customer, b.called, "NULL", "true", "NULL", "true", cmp.Or(b.lead, "NULL"), cmp.Or(b.click, "NULL"),
