@@ -238,7 +238,7 @@ func TestQueue_WorkspaceThatIsForgottenMayComeBack(t *testing.T) {
 	b.push("x/0")
 	first := b.want(0, "w/0 x/0")
 	b.queue.finish(b.slots[0], first[:1], nil, []string{"w"}, true)
-	b.mu.Lock() // the task of a writer that cannot connect, so another one does it
+	b.mu.Lock() // a writer that cannot connect had the task; another one does it
 	b.assign(b.slots[0], time.Now())
 	b.slots[0].since = time.Now().Add(-time.Second)
 	b.mu.Unlock()
@@ -312,7 +312,7 @@ func TestQueue_UnsentLostSaleIsAskedForByAnother(t *testing.T) {
 func TestSlowLane_IsShared(t *testing.T) {
 	b := newBench(t, func(o *postgres.Options) { o.Queue, o.Batch = 64, 4 })
 	lane := newSlowLane(b.shared, b.queue, nil)
-	lane.extra = lane.options.ExtraSlowLaneConns() // so that it starts no further worker
+	lane.extra = lane.options.ExtraSlowLaneConns() // so that it starts no other worker
 	add := func(workspace, customer string) *shed {
 		p, err := b.try(workspace + "/" + customer)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// bench is a queue whose writers do nothing by themselves.
+// bench is a queue without running writers.
 type bench struct {
 	*queue
 	t testing.TB
@@ -36,7 +36,7 @@ func newBench(t testing.TB, change func(*postgres.Options)) *bench {
 	return b
 }
 
-// check recounts what the queue counts.
+// check recounts the queue's counters.
 func (b *bench) check() {
 	b.t.Helper()
 	waiting, ready := 0, 0
@@ -63,7 +63,7 @@ func (b *bench) check() {
 	}
 }
 
-// push adds a sale named workspace/customer, with /key if it has one.
+// push adds a sale named workspace/customer or workspace/customer/key.
 func (b *bench) push(name string) *pendingSale {
 	b.t.Helper()
 	p, shed := b.try(name)
@@ -84,7 +84,7 @@ func (b *bench) try(name string) (*pendingSale, error) {
 	return p, b.queue.push(p)
 }
 
-// take has a slot take the next batch, and returns its sales' names.
+// take makes a slot take the next batch, and returns it.
 func (b *bench) take(slot int) []*pendingSale {
 	b.t.Helper()
 	b.check()
@@ -100,7 +100,7 @@ func (b *bench) take(slot int) []*pendingSale {
 	return slices.Clone(batch)
 }
 
-// finish answers the batch but for those sales that go again.
+// finish answers the batch, except for the sales in again.
 func (b *bench) finish(slot int, again ...*pendingSale) {
 	b.t.Helper()
 	s := b.slots[slot]
@@ -263,7 +263,7 @@ func TestQueue_WriterThatTakesLongCountsNoLonger(t *testing.T) {
 	b.finish(1)
 }
 
-// What a batch costs does not depend on how many sales wait.
+// The cost of a batch does not depend on how many sales wait.
 func BenchmarkQueue_TakeAndFinish(b *testing.B) {
 	for _, waiting := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprint(waiting, " wait"), func(b *testing.B) {

@@ -9,7 +9,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// Whatever is kept beside an idempotency key is an error or makes an answer.
+// Whatever is stored with an idempotency key, readResponse returns an error or an answer.
 func FuzzSavedResponse(f *testing.F) {
 	f.Add([]byte(`{"attribution":"latest-lead","clickId":null,"link":{"id":"l","url":"https://example.com","shortUrl":"https://hoko.to/a","utm":{"source":"a"},"createdAt":"2024-01-01T00:00:00+00:00"},` +
 		`"customer":{"id":"c","name":"John Doe","externalId":"c"},"sale":{"amount":12900,"currency":"usd","eventName":"Purchase","metadata":"{\"a\":1}"}}`))
@@ -30,7 +30,7 @@ func FuzzSavedResponse(f *testing.F) {
 			t.Errorf("%q is of the year %d", text, year)
 		}
 		if !json.Valid(recorded.Metadata) {
-			recorded.Metadata = nil // it is text to Postgres, and only what Decode took is ever put there
+			recorded.Metadata = nil // Postgres stores text, and only valid JSON comes from Decode
 		}
 		body := sale.AppendResponse(nil, recorded)
 		if !json.Valid(body) {
@@ -47,7 +47,7 @@ func withMetadata(r *sale.Recorded, metadata []byte) *sale.Recorded {
 	return r
 }
 
-// Every way in which Postgres writes a time is one that RFC 3339 can write.
+// RFC 3339 can express every time that Postgres can write.
 func FuzzSavedTime(f *testing.F) {
 	for _, text := range []string{"2024-01-01T00:00:00+00:00", "2024-01-01T00:00:00.123456+05:30", "1883-11-18T12:03:58-07:52:58", "2024-01-01T00:00:00", "infinity", "-infinity", "0044-03-15T00:00:00 BC", "99999-01-01T00:00:00Z", "", "-"} {
 		f.Add(text)

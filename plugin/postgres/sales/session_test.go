@@ -24,7 +24,7 @@ func TestConnection_ClosedWhileIdleIsNotUsed(t *testing.T) {
 	until(t, "the slow lane is connected too", func() bool { return shop.connections() == 1+postgres.SlowLaneConns })
 	shop.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " + edges)
 	until(t, "it is closed", func() bool { return shop.connections() == 0 })
-	// Had it been sent, it could not be proved that nothing was recorded.
+	// On the dead connection, the outcome would be unknown.
 	if got := record(t, store, sell("k", byClick("none"))); !errors.Is(got.err, sale.ErrUnattributed) {
 		t.Errorf("error %v, want unattributed", got.err)
 	}
@@ -41,7 +41,7 @@ func TestUnreachableServer_FailsImmediately(t *testing.T) {
 	if !errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want not recorded", got.err)
 	}
-	until(t, "it is logged", func() bool { return log.Count(unreachable) > 0 }) // perhaps by the slow lane
+	until(t, "it is logged", func() bool { return log.Count(unreachable) > 0 }) // possibly by the slow lane
 	if log.Count(unreachable) != 1 || strings.Contains(log.String()+got.err.Error(), "hunter2") {
 		t.Errorf("logged %s", log.String())
 	}
@@ -116,7 +116,7 @@ func TestSession_Settings(t *testing.T) {
 	mustRecord(t, store, sell("k"))
 	got := shop.Rows("SELECT * FROM public.seen ORDER BY name")
 	want := lines("(client_min_messages,warning)", `(default_transaction_isolation,"read committed")`, "(enable_bitmapscan,off)", "(enable_seqscan,off)", "(jit,off)", "(lock_timeout,50)",
-		"(plan_cache_mode,force_generic_plan)", "(statement_timeout,4000)", "(tcp_user_timeout,0)") // 0: a socket of this machine has none
+		"(plan_cache_mode,force_generic_plan)", "(statement_timeout,4000)", "(tcp_user_timeout,0)") // 0: a Unix socket has none
 	if got != want {
 		t.Errorf("settings\n%s\nwant\n%s", got, want)
 	}
@@ -136,7 +136,7 @@ func TestUnsafeCommits_AreWarnedOf(t *testing.T) {
 	}
 }
 
-// A server that waits for a standby which never comes shows its own rows all the same.
+// While its commit waits for a missing standby, a server already shows the rows.
 func TestStandbys_MustHaveAConfirmedSale(t *testing.T) {
 	t.Parallel() // it mostly waits
 	_, dsn, _ := pgtest.OwnServer(t)
@@ -146,7 +146,7 @@ func TestStandbys_MustHaveAConfirmedSale(t *testing.T) {
 	configure := pgtest.Synchronizing(t, dsn)
 	configure("missing")
 	for name, again := range map[string]*sale.Sale{"the same sale": s, "the same key": sell("k", keyed("key")), "a new sale": sell("k")} {
-		// Another edge: on this one, further sales of the customer wait.
+		// Another edge, as the customer's next sales wait on this one.
 		if got := wait(t, beginWithin(t, openStore(t, dsn), again, time.Second)); !isUnknown(got.err) {
 			t.Errorf("%s: %v", name, got.err)
 		}
@@ -157,7 +157,8 @@ func TestStandbys_MustHaveAConfirmedSale(t *testing.T) {
 	}
 }
 
-// Whoever cancels the wait of a commit for the standbys makes a success of it, with a warning, which a role may not want to hear.
+// A canceled wait for the standbys makes the commit succeed with a warning, which a role's settings
+// may suppress.
 func TestStandbys_CanceledWaitConfirmsNothing(t *testing.T) {
 	_, dsn, db := pgtest.OwnServer(t)
 	db.Exec("ALTER ROLE postgres SET client_min_messages = error")
@@ -190,7 +191,7 @@ func TestStandbys_CanceledWaitConfirmsNothing(t *testing.T) {
 	}
 }
 
-// encoded is a shop whose database keeps text in another encoding than UTF-8.
+// encoded returns a shop whose database has another encoding than UTF-8.
 func encoded(t *testing.T, encoding string) (dsn string, db testenv.DB) {
 	t.Helper()
 	server := testenv.Postgres(t)
@@ -236,7 +237,7 @@ func TestLatin1_FailsOnlyTheSaleItCannotStore(t *testing.T) {
 	}
 }
 
-// The columns of the prepared statement change while edges are at work.
+// The columns of the prepared statement change while edges record sales.
 func TestMigrationOfALinksColumn_CostsNoSale(t *testing.T) {
 	shop := openShop(t)
 	metrics := prometheus.NewRegistry()

@@ -209,7 +209,7 @@ func TestCustomer_SeparateInEachWorkspace(t *testing.T) {
 	}
 }
 
-// Three sales of each customer wait while the store connects, and are one statement then.
+// Three sales of each customer wait while the store connects, and so share a statement.
 func TestBatch_KeepsTheOrderOfACustomersSales(t *testing.T) {
 	for _, customer := range []string{"new", "existing", "deleted"} {
 		t.Run(customer, func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestSaleID_SameSaleAgain(t *testing.T) {
 			store := shop.Store()
 			s := sell("k", keyed(key), mailing(set("a@example.com")), noting(`{"a":1}`))
 			first := mustRecord(t, store, s)
-			// What has happened to the customer and the click since changes neither the sale nor the customer.
+			// Later changes of the customer and the click affect neither the sale nor the customer.
 			shop.Exec("UPDATE hoko.customers SET name = 'renamed'")
 			shop.Exec("DELETE FROM hoko.clicks")
 			again := mustRecord(t, store, s)

@@ -14,8 +14,8 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// Each of these customers has one client, which sells to it on one edge after the other and so knows what must be
-// stored; all clients at once share some further customers, of whom only the sales can be foretold.
+// Each client has one customer, to which it sells on alternating edges, so it knows what must be
+// stored. All clients also share customers, for which only the sales are known.
 func TestStress_ManyClientsOnTwoEdges(t *testing.T) {
 	shop := openShop(t)
 	edges := []*sales.Store{shop.Store(), shop.Store()}
@@ -114,7 +114,7 @@ func (c *client) record(edge *sales.Store, s *sale.Sale) *sale.Recorded {
 	return got
 }
 
-// next is a sale of anything.
+// next returns a random sale.
 func (c *client) next(customer string) *sale.Sale {
 	optional := func() sale.Optional {
 		return []sale.Optional{keep, keep, clear, set(fmt.Sprint("v", c.random.IntN(3)))}[c.random.IntN(4)]
@@ -127,7 +127,7 @@ func (c *client) next(customer string) *sale.Sale {
 		mailing(optional()), pictured(optional()), keyed(key))
 }
 
-// copy is the same request once more.
+// copy returns the same request again.
 func (c *client) copy(s *sale.Sale) *sale.Sale {
 	again := *s
 	again.ID = uuid.Must(uuid.NewV7())

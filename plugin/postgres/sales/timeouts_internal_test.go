@@ -10,7 +10,7 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// afterStatements returns what a store has in common whose statements have taken so long.
+// afterStatements returns the shared part of a store whose statements took this long.
 func afterStatements(t *testing.T, took, saleTimeout time.Duration) *shared {
 	t.Helper()
 	s := &shared{options: postgres.Options{SaleTimeout: saleTimeout}, ctx: t.Context()}
@@ -37,7 +37,7 @@ func TestLockTimeout_FollowsTheCommits(t *testing.T) {
 func TestStatement_IsAbandonedAfterItsTimeout(t *testing.T) {
 	for _, c := range []struct {
 		name                string
-		inForce             time.Duration // 0: ours
+		inForce             time.Duration // 0: the edge's
 		took, timeout, want time.Duration
 	}{
 		{"ours", 0, time.Millisecond, 10 * time.Second, 5250 * time.Millisecond},

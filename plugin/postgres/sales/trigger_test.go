@@ -12,14 +12,14 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// trigger has PL/pgSQL run for each row of a relation before it is written.
+// trigger runs PL/pgSQL for each row of a relation before it is written.
 func (s *shop) trigger(on, events, body string) {
 	s.T.Helper()
 	s.Exec("CREATE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + body + " END $$")
 	s.Exec("CREATE TRIGGER meddle BEFORE " + events + " ON " + on + " FOR EACH ROW EXECUTE FUNCTION public.meddle()")
 }
 
-// A sale is answered 201 only if it is there as it was asked for; if not, nothing of it is there.
+// A sale is answered 201 only if it is stored as requested. Otherwise nothing of it is stored.
 func TestTriggerChangingAnID_FailsItsSale(t *testing.T) {
 	const onlyBad = "IF NEW.event_name IS DISTINCT FROM 'bad' THEN RETURN NEW; END IF; "
 	for _, c := range []struct {
@@ -102,7 +102,7 @@ func TestTriggerChangingNoID_IsAllowed(t *testing.T) {
 	}
 }
 
-// A view over the sales of the site, whose trigger writes them.
+// A view over the site's sales, whose trigger writes them.
 func TestViewReturningAnotherRow_FailsItsSale(t *testing.T) {
 	for name, body := range map[string]string{
 		"none":              "INSERT INTO public.sales SELECT (NEW).*; RETURN NULL;",
@@ -129,7 +129,7 @@ func TestViewReturningAnotherRow_FailsItsSale(t *testing.T) {
 	}
 }
 
-// What the statement of one sale cannot see, a rehearsal can: that what was returned is not what was stored.
+// A rehearsal detects what one statement cannot: a returned row that differs from the stored one.
 func TestRehearsal_FindsWhatTriggersDo(t *testing.T) {
 	const view = "ALTER TABLE hoko.%[1]s SET SCHEMA public; CREATE VIEW hoko.%[1]s AS SELECT * FROM public.%[1]s; "
 	sold := fmt.Sprintf(view, "sales") + "ALTER VIEW hoko.sales ALTER COLUMN created_at SET DEFAULT now(); "

@@ -14,7 +14,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// A site's columns may have other types: the first answer and its replay come from the same text of them.
+// A site's columns may have other types. The first answer and its replay use the same text.
 func TestColumnsOfOtherTypes_AreAnsweredAlikeEachTime(t *testing.T) {
 	shop := openShop(t)
 	for column, values := range map[string]struct{ kind, value string }{
@@ -49,7 +49,7 @@ func TestColumnsOfOtherTypes_AreAnsweredAlikeEachTime(t *testing.T) {
 	}
 }
 
-// A type that cannot be answered as its column is refused before a sale is sent.
+// The edge rejects the type when it connects, before a sale is sent.
 func TestColumnThatCannotBeCast_IsRejected(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec("ALTER TABLE hoko.links ALTER utm DROP DEFAULT, ALTER utm TYPE uuid USING NULL")

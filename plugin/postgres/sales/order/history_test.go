@@ -14,14 +14,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// history is what several callers did, much of it at the same time.
+// history is what several callers did, partly at the same time.
 type history struct {
 	clock atomic.Int64
 
 	mu    sync.Mutex
-	deeds []deed
-	sales int       // begun
-	moved sync.Cond // on
+	calls []call
+	sales int       // begun so far
+	moved sync.Cond // signals changes
 }
 
 func newHistory() *history {
@@ -30,8 +30,8 @@ func newHistory() *history {
 	return h
 }
 
-// deed is an act, and when its caller began it and was told.
-type deed struct {
+// call is an act with the times at which its caller began it and was answered.
+type call struct {
 	act
 	begun, ended int64
 	told         answer
@@ -45,12 +45,12 @@ func (h *history) perform(s *stage, acts []act) {
 		told := a.perform(s)
 		ended := h.clock.Add(1)
 		h.mu.Lock()
-		h.deeds = append(h.deeds, deed{a, begun, ended, told})
+		h.calls = append(h.calls, call{a, begun, ended, told})
 		h.mu.Unlock()
 	}
 }
 
-// keepStep makes the site wait for the sales among which it is to act.
+// keepStep makes the site wait for the sales before its act.
 func (h *history) keepStep(a act) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -66,22 +66,22 @@ func (h *history) keepStep(a act) {
 
 func (h *history) results() map[string]int {
 	all := map[string]int{}
-	for _, d := range h.deeds {
+	for _, d := range h.calls {
 		all[d.told.result]++
 	}
 	return all
 }
 
-// check fails the test unless some order, in which a deed stands behind all that had ended when it began, leads one
-// by one to every answer and to what is stored in the end.
+// check fails the test unless there is an order, in which a call follows all that had ended when it
+// began, that leads step by step to every answer and to the stored rows.
 func (h *history) check(t testing.TB, w *world, start, end ledger) {
 	t.Helper()
 	touched, longest := map[any]bool{}, 0
 	for p := range h.parts() {
 		maps.Copy(touched, p.touches)
-		deeds := slices.SortedFunc(slices.Values(p.deeds), func(a, b deed) int { return cmp.Compare(a.begun, b.begun) })
+		calls := slices.SortedFunc(slices.Values(p.calls), func(a, b call) int { return cmp.Compare(a.begun, b.begun) })
 		after := h.clock.Add(1)
-		s := newSearch(w, append(deeds, deed{finding{end.of(p.touches)}, after, after, answer{}}))
+		s := newSearch(w, append(calls, call{finding{end.of(p.touches)}, after, after, answer{}}))
 		if !s.explain(start.of(p.touches)) {
 			t.Errorf("no order explains this%s", s)
 		}
@@ -91,25 +91,25 @@ func (h *history) check(t testing.TB, w *world, start, end ledger) {
 	if left := others(start).differs(others(end)); left != "" {
 		t.Errorf("no request asked for this:%s", left)
 	}
-	t.Logf("%d deeds, told %v; the longest search took %d steps", len(h.deeds), h.results(), longest)
+	t.Logf("%d calls, told %v; the longest search took %d steps", len(h.calls), h.results(), longest)
 }
 
-// part is deeds that depend on each other, and on nothing that those of other parts touch.
+// part is a set of calls that depend on each other, and not on those of other parts.
 type part struct {
-	deeds   []deed
+	calls   []call
 	touches map[any]bool
 }
 
 func (h *history) parts() map[*part]bool {
 	of := map[any]*part{}
-	for _, d := range h.deeds {
-		joint := &part{[]deed{d}, map[any]bool{}}
+	for _, d := range h.calls {
+		joint := &part{[]call{d}, map[any]bool{}}
 		joined := map[*part]bool{nil: true}
 		for _, x := range d.touches() {
 			joint.touches[x] = true
 			if other := of[x]; !joined[other] {
 				joined[other] = true
-				joint.deeds = append(joint.deeds, other.deeds...)
+				joint.calls = append(joint.calls, other.calls...)
 				maps.Copy(joint.touches, other.touches)
 			}
 		}
@@ -124,9 +124,9 @@ func (h *history) parts() map[*part]bool {
 	return parts
 }
 
-// touches are the act's that the answer has to do with, and the id that a sale was given in place of its own. An
-// answer that comes of the key says nothing of the customer.
-func (d deed) touches() []any {
+// touches returns what the answer depends on, and the new ID of a sale if it got one. A replay says
+// nothing about the customer.
+func (d call) touches() []any {
 	all := d.act.touches()
 	switch d.told.result {
 	case wasReplayed, wasMismatch:
@@ -139,7 +139,7 @@ func (d deed) touches() []any {
 	return all
 }
 
-// finding is the look at the tables after everything else.
+// finding is the final state of the tables.
 type finding struct{ stored ledger }
 
 func (finding) perform(*stage) answer { return answer{} }
@@ -152,20 +152,21 @@ func (finding) touches() []any { return nil }
 
 func (f finding) String() string { return "what is stored in the end" }
 
-// search is for an order of deeds that explains all of them: that of Wing and Gong, which knows where it has been,
-// takes at once what has no effect, and gives up where an answer can no longer come true.
+// search looks for an order that explains all calls, by the algorithm of Wing and Gong. It
+// remembers visited states, takes calls without effect immediately, and gives up if an answer has
+// become impossible.
 type search struct {
 	world  *world
-	deeds  []deed // in the order in which they began
+	calls  []call // in the order in which they began
 	shared map[uuid.UUID]bool
 	needs  [][]fact
 	gives  [][]fact
 	steps  int
 
-	order []int
-	done  []byte              // of each deed, 1 where it is in the order
-	been  map[string][]ledger // by done
-	given map[fact]int        // by those that are not done
+	order   []int
+	done    []byte              // of each call, 1 where it is in the order
+	visited map[string][]ledger // by done
+	given   map[fact]int        // by those that are not done
 
 	longest []int
 	impasse ledger // after longest
@@ -174,45 +175,45 @@ type search struct {
 // maxSteps is far more than any search takes.
 const maxSteps = 1_000_000
 
-func newSearch(w *world, deeds []deed) *search {
+func newSearch(w *world, calls []call) *search {
 	s := &search{
-		world: w, deeds: deeds, shared: sharedIDs(deeds),
-		done: make([]byte, len(deeds)), been: map[string][]ledger{}, given: map[fact]int{},
+		world: w, calls: calls, shared: sharedIDs(calls),
+		done: make([]byte, len(calls)), visited: map[string][]ledger{}, given: map[fact]int{},
 	}
-	for i, d := range deeds {
+	for i, d := range calls {
 		s.needs, s.gives = append(s.needs, d.needs(s.shared)), append(s.gives, d.gives())
 		s.give(i, 1)
 	}
 	return s
 }
 
-// explain extends the order, which has led to l, to all deeds.
+// explain extends the order, which has led to l, to all calls.
 func (s *search) explain(l ledger) bool {
 	if len(s.order) > len(s.longest) {
 		s.longest, s.impasse = slices.Clone(s.order), l
 	}
-	if len(s.order) == len(s.deeds) {
+	if len(s.order) == len(s.calls) {
 		return true
 	}
-	if s.lost() || s.again(l) || s.hopeless(l) {
+	if s.lost() || s.again(l) || s.impossible(l) {
 		return false
 	}
 	type way struct {
-		deed  int
+		call  int
 		after ledger
 	}
 	var ways []way
 	for _, i := range s.next() {
 		want, after := s.step(i, l)
-		if want != s.deeds[i].told {
+		if want != s.calls[i].told {
 			continue
 		}
-		if s.deeds[i].onlyLooks() && after.equal(l) {
+		if s.calls[i].readsOnly() && after.equal(l) {
 			return s.take(i, after)
 		}
 		ways = append(ways, way{i, after})
 	}
-	return slices.ContainsFunc(ways, func(w way) bool { return s.take(w.deed, w.after) })
+	return slices.ContainsFunc(ways, func(w way) bool { return s.take(w.call, w.after) })
 }
 
 func (s *search) take(i int, after ledger) bool {
@@ -226,25 +227,26 @@ func (s *search) take(i int, after ledger) bool {
 
 func (s *search) step(i int, l ledger) (answer, ledger) {
 	s.steps++
-	return s.deeds[i].step(s.world, l, s.deeds[i].told)
+	return s.calls[i].step(s.world, l, s.calls[i].told)
 }
 
 func (s *search) lost() bool { return s.steps > maxSteps }
 
-// again tells whether the search has been here.
+// again reports whether the search has visited this state.
 func (s *search) again(l ledger) bool {
-	been := s.been[string(s.done)]
-	if slices.ContainsFunc(been, l.equal) {
+	visited := s.visited[string(s.done)]
+	if slices.ContainsFunc(visited, l.equal) {
 		return true
 	}
-	s.been[string(s.done)] = append(been, l)
+	s.visited[string(s.done)] = append(visited, l)
 	return false
 }
 
-// next are the deeds that can come next: those that began before any that is left had ended; the likeliest first.
+// next returns the calls that can come next, the likeliest first: those that began before any
+// remaining call ended.
 func (s *search) next() (next []int) {
 	soonest := int64(math.MaxInt64)
-	for i, d := range s.deeds {
+	for i, d := range s.calls {
 		if d.begun > soonest {
 			break
 		}
@@ -253,13 +255,14 @@ func (s *search) next() (next []int) {
 			soonest = min(soonest, d.ended)
 		}
 	}
-	next = slices.DeleteFunc(next, func(i int) bool { return s.deeds[i].begun > soonest })
-	slices.SortFunc(next, func(i, j int) int { return cmp.Compare(s.deeds[i].ended, s.deeds[j].ended) })
+	next = slices.DeleteFunc(next, func(i int) bool { return s.calls[i].begun > soonest })
+	slices.SortFunc(next, func(i, j int) int { return cmp.Compare(s.calls[i].ended, s.calls[j].ended) })
 	return next
 }
 
-// hopeless is true where a deed that is left saw something that is not so, and that none which is left makes so.
-func (s *search) hopeless(l ledger) bool {
+// impossible reports whether a remaining call saw a fact that does not hold and that no remaining
+// call creates.
+func (s *search) impossible(l ledger) bool {
 	for i, needs := range s.needs {
 		if s.done[i] == 0 && slices.ContainsFunc(needs, func(f fact) bool { return s.given[f] == 0 && !f.holds(l) }) {
 			return true
@@ -274,13 +277,13 @@ func (s *search) give(i, times int) {
 	}
 }
 
-// String shows the deeds, and where the order ends that explains most of them.
+// String shows the calls, and where the longest order ends.
 func (s *search) String() string {
 	var b strings.Builder
 	if s.lost() {
 		fmt.Fprint(&b, " in reasonable time")
 	}
-	for i, d := range s.deeds {
+	for i, d := range s.calls {
 		fmt.Fprintf(&b, "\n%d: %d–%d %v\n\ttold %v", i, d.begun, d.ended, d.act, d.told)
 	}
 	fmt.Fprintf(&b, "\nthe longest order: %v\nwhich leads to %+v", s.longest, s.impasse.customers)

@@ -11,8 +11,8 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// What the API promises of sales that come one after the other. Everything is comparable by ==, a null is the text
-// "null", and a step makes a new ledger of the old one, which stays as it is.
+// The model is what the API promises for sequential sales. All values compare with ==, null is the
+// text "null", and a step returns a new ledger and leaves the old one unchanged.
 
 // world is what only the site writes.
 type world struct {
@@ -21,7 +21,7 @@ type world struct {
 	leads  []leadRow
 }
 
-// linkRow has all that is answered of a link in text.
+// linkRow holds all answered members of a link as text.
 type linkRow struct{ workspace, text string }
 
 type clickRow struct{ workspace, link string }
@@ -31,8 +31,8 @@ type leadRow struct {
 	created                                     int64
 }
 
-// record decides in the API's order: the key, then what earns the sale. Ids that are not the caller's are those that
-// were told.
+// record decides in the API's order: first the key, then the attribution. It takes new IDs from
+// told.
 func (w *world) record(l ledger, s *sale.Sale, told answer) (answer, ledger) {
 	name, key := customerName{s.WorkspaceID, s.Request.CustomerExternalID}, keyName{s.WorkspaceID, s.IdempotencyKey}
 	if earlier, used := l.keys[key]; used {
@@ -48,7 +48,7 @@ func (w *world) record(l ledger, s *sale.Sale, told answer) (answer, ledger) {
 	}
 
 	id := s.ID
-	if l.hasSale(id) { // another workspace's
+	if l.hasSale(id) { // another workspace has it
 		id = told.saleID
 	}
 	if !known {
@@ -60,7 +60,7 @@ func (w *world) record(l ledger, s *sale.Sale, told answer) (answer, ledger) {
 	}
 	customer = sold(customer, s.Request)
 	first := w.answer(s, id, credit, customer)
-	if first != told { // this is not how it was, so what comes of it is of no interest
+	if first != told { // not what happened, so the next ledger does not matter
 		return first, l
 	}
 
@@ -76,10 +76,10 @@ func (w *world) record(l ledger, s *sale.Sale, told answer) (answer, ledger) {
 	return first, l
 }
 
-// replay answers for a key that was used.
+// replay returns the answer for a used key.
 func replay(s *sale.Sale, earlier keyRow) answer {
 	switch first := earlier.first; {
-	case first.saleID == s.ID: // not a duplicate but this very sale
+	case first.saleID == s.ID: // the same sale, not a duplicate
 		return first
 	case earlier.request == requestOf(s.Request):
 		first.result = wasReplayed
@@ -88,16 +88,16 @@ func replay(s *sale.Sale, earlier keyRow) answer {
 	return answer{result: wasMismatch}
 }
 
-// again answers a sale that is recorded already, and whose first answer nobody has kept: the customer as it would be
-// had it been recorded now.
+// again returns the answer for a recorded sale without a stored answer: the customer as if it were
+// recorded now.
 func (w *world) again(s *sale.Sale, earlier soldRow, customer customerRow) answer {
-	if customer.id == "" { // it is gone
+	if customer.id == "" { // it was purged
 		return answer{result: wasUnknown}
 	}
 	return w.answer(s, s.ID, earlier.credit, sold(customer, s.Request))
 }
 
-// sold is the customer as a sale leaves it.
+// sold returns the customer after a sale.
 func sold(c customerRow, r *sale.Request) customerRow {
 	c.name, c.deleted = pgtest.Text(&r.CustomerName), false
 	if r.CustomerEmail.Given {
@@ -117,7 +117,7 @@ func (w *world) answer(s *sale.Sale, id uuid.UUID, c credit, customer customerRo
 	}
 }
 
-// credit is false where nothing attributes the sale.
+// credit returns false if nothing attributes the sale.
 func (w *world) credit(s *sale.Sale, customer string) (credit, bool) {
 	c := w.claim(s, customer)
 	link, exists := w.links[c.link]
@@ -130,7 +130,7 @@ func (w *world) credit(s *sale.Sale, customer string) (credit, bool) {
 	return c, true
 }
 
-// claim is what the sale is attributed to if its link is the workspace's.
+// claim returns the attribution, whether or not the link is in the workspace.
 func (w *world) claim(s *sale.Sale, customer string) credit {
 	r := s.Request
 	if lead, found := w.latestLead(s.WorkspaceID, customer, r.LeadEventName); found && r.LeadEventName != "" {
@@ -149,7 +149,7 @@ func (w *world) claim(s *sale.Sale, customer string) credit {
 	return credit{}
 }
 
-// latestLead of an event, or of any.
+// latestLead returns the latest lead of an event, or of any event for "".
 func (w *world) latestLead(workspace, customer, event string) (latest leadRow, found bool) {
 	for _, l := range w.leads {
 		if l.workspace != workspace || l.customer != customer || event != "" && l.event != event {
@@ -162,7 +162,7 @@ func (w *world) latestLead(workspace, customer, event string) (latest leadRow, f
 	return latest, found
 }
 
-// fact is what a customer's column is.
+// fact is the value of a customer's column.
 type fact struct {
 	customer      customerName
 	column, value string
@@ -172,7 +172,7 @@ func factsOf(name customerName, c customerRow) []fact {
 	return []fact{{name, "name", c.name}, {name, "email", c.email}, {name, "phone", c.phone}, {name, "avatar", c.avatar}}
 }
 
-// holds is also true of what would hold of a customer that does not exist, once it does.
+// holds also returns true if the customer does not exist and would be created with this value.
 func (f fact) holds(l ledger) bool {
 	c, known := l.customers[f.customer]
 	if !known {
@@ -181,8 +181,9 @@ func (f fact) holds(l ledger) bool {
 	return slices.Contains(factsOf(f.customer, c), f)
 }
 
-// needs are facts without which the deed could not have been told what it was; perhaps not all of them.
-func (d deed) needs(shared map[uuid.UUID]bool) (needs []fact) {
+// needs returns facts without which the call could not have had its answer; the list may be
+// incomplete.
+func (d call) needs(shared map[uuid.UUID]bool) (needs []fact) {
 	switch a := d.act.(type) {
 	case finding:
 		for name, c := range a.stored.customers {
@@ -200,8 +201,8 @@ func (d deed) needs(shared map[uuid.UUID]bool) (needs []fact) {
 	return needs
 }
 
-// gives are the facts that the deed may make; perhaps it does not.
-func (d deed) gives() (gives []fact) {
+// gives returns the facts that the call may create.
+func (d call) gives() (gives []fact) {
 	switch a := d.act.(type) {
 	case saleAct:
 		if d.told.result == wasRecorded {
@@ -219,7 +220,7 @@ func (d deed) gives() (gives []fact) {
 	return gives
 }
 
-// facts of the customer that was answered: what the sale gave, and what it kept.
+// facts returns what the sale set on the answered customer, and what it kept.
 func (a saleAct) facts(c customerRow) (given, kept []fact) {
 	for _, f := range factsOf(a.name(), c) {
 		switch {
@@ -232,17 +233,18 @@ func (a saleAct) facts(c customerRow) (given, kept []fact) {
 	return given, kept
 }
 
-// onlyLooks is true where the deed has no effect in any place of the order, if it has none in one. (A sale that leaves
-// its customer as it is may still have an effect in another place; but it always has that of being recorded.)
-func (d deed) onlyLooks() bool {
+// readsOnly reports whether the call has no effect at any place of the order if it has none at one.
+// A sale that keeps its customer unchanged may still change it at another place, but a sale always
+// has the effect of being recorded.
+func (d call) readsOnly() bool {
 	a, is := d.act.(siteAct)
 	return !is || a.kind == "look" || d.told.customer.id == ""
 }
 
-// sharedIDs are those of several deeds' sales.
-func sharedIDs(deeds []deed) map[uuid.UUID]bool {
+// sharedIDs returns the IDs that several calls' sales have.
+func sharedIDs(calls []call) map[uuid.UUID]bool {
 	shared := map[uuid.UUID]bool{}
-	for _, d := range deeds {
+	for _, d := range calls {
 		for _, x := range d.touches() {
 			if id, is := x.(uuid.UUID); is {
 				_, asked := shared[id]
@@ -253,7 +255,7 @@ func sharedIDs(deeds []deed) map[uuid.UUID]bool {
 	return shared
 }
 
-// answer is what became of something, as its caller was told.
+// answer is the result of an act, as its caller was told.
 type answer struct {
 	result                    string
 	saleID                    uuid.UUID
@@ -271,7 +273,6 @@ func (a answer) String() string {
 	return fmt.Sprintf("%s %+v", a.result, a.customer)
 }
 
-// The results of a sale.
 const (
 	wasRecorded     = "recorded"
 	wasReplayed     = "replayed"
@@ -302,7 +303,7 @@ func optionalText(o sale.Optional) string {
 	return pgtest.Text(o.Value)
 }
 
-// asJSONB is every metadata that is sent, as jsonb writes it.
+// asJSONB maps every metadata that is sent to the text that jsonb writes.
 var asJSONB = map[string]string{
 	"":                       "null",
 	`{}`:                     `{}`,

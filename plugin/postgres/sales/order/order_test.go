@@ -26,7 +26,7 @@ var (
 	orderFor  = flag.Duration("order.for", 0, "how long they run in all, with random seeds")
 )
 
-// workloads are the ways in which TestSales_ConcurrentOnesHaveAnOrder sells.
+// workloads are those of TestSales_ConcurrentOnesHaveAnOrder.
 var workloads = []workload{
 	{edges: 1, writers: 1, batch: 128, callers: 48},
 	{edges: 2, writers: 4, batch: 16, callers: 32},
@@ -35,7 +35,7 @@ var workloads = []workload{
 	{edges: 4, writers: 1, batch: 1, callers: 16, joint: 20},
 }
 
-// withSeeds runs f with n seeds, or with random ones for as long as was asked.
+// withSeeds runs f with n seeds, or with random ones for the duration in orderFor.
 func withSeeds(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
 	run := func(seed uint64) {
 		t.Run(fmt.Sprintf("-order.seed=%d", seed), func(t *testing.T) { f(t, seed) })
@@ -49,7 +49,6 @@ func withSeeds(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
 	}
 }
 
-// One caller, one sale a statement: each answer is as promised.
 func TestSales_OneByOneMatchTheModel(t *testing.T) {
 	withSeeds(t, 3, func(t *testing.T, seed uint64) {
 		const count = 200
@@ -75,19 +74,19 @@ func TestSales_OneByOneMatchTheModel(t *testing.T) {
 	})
 }
 
-// Many callers, several edges, and the site in between: some order of all that they did, one by one, explains every
-// answer and what is stored in the end.
+// Many callers, several edges and the site: some sequential order of all acts explains every answer
+// and the stored rows.
 func TestSales_ConcurrentOnesHaveAnOrder(t *testing.T) {
 	for _, m := range workloads {
 		t.Run(m.String(), func(t *testing.T) { withSeeds(t, 2, m.sell) })
 	}
 }
 
-// workload is callers who sell at the same time on so many edges.
+// workload is how many callers and edges sell at the same time.
 type workload struct {
 	edges, writers, batch, callers int
 	adopted                        bool
-	joint                          int // as in a script: the search for an order takes long where there are many callers
+	joint                          int // as in script; with many callers, the search takes long
 }
 
 func (m workload) String() string {
@@ -131,18 +130,18 @@ func (m workload) sell(t *testing.T, seed uint64) {
 
 func (m workload) options(o *postgres.Options) { o.Writers, o.Batch = m.writers, m.batch }
 
-// act is what somebody does to a shop: a sale, or a change of the site's.
+// act is a change of a shop: a sale, or a change by the site.
 type act interface {
-	// perform does it to the database.
+	// perform applies the act to the database.
 	perform(*stage) answer
-	// step does it to the model; told is what perform answered.
+	// step applies it to the model; told is the answer of perform.
 	step(w *world, l ledger, told answer) (answer, ledger)
-	// touches are the customers, sale ids and keys that it depends on.
+	// touches returns the customers, sale IDs and keys that it depends on.
 	touches() []any
 	String() string
 }
 
-// stage is where one caller acts.
+// stage is where a caller acts.
 type stage struct {
 	edges []*sales.Store
 	site  testenv.DB
@@ -211,7 +210,6 @@ func (a saleAct) String() string {
 		a.IdempotencyKey, r.Amount, r.Currency, r.EventName, r.Metadata)
 }
 
-// The tests of sales' order are worth what their search is.
 func TestSearch_FindsTheOrderIfThereIsOne(t *testing.T) {
 	w := &world{
 		links:  map[string]linkRow{"l1": {"w1", "the link"}},
@@ -220,34 +218,34 @@ func TestSearch_FindsTheOrderIfThereIsOne(t *testing.T) {
 	k, byC1 := customerName{"w1", "k"}, credit{string(sale.Click), "c1", "l1", "null"}
 	customer := func(name, email string) customerRow { return customerRow{"k1", name, email, "null", "null", false} }
 	start := ledger{map[customerName]customerRow{k: customer("n0", "e0")}, map[uuid.UUID]soldRow{}, nil}
-	at := func(begun, ended int64, s *sale.Sale, email string) deed {
-		return deed{saleAct{s, 0}, begun, ended, w.answer(s, s.ID, byC1, customer(s.Request.CustomerName, email))}
+	at := func(begun, ended int64, s *sale.Sale, email string) call {
+		return call{saleAct{s, 0}, begun, ended, w.answer(s, s.ID, byC1, customer(s.Request.CustomerName, email))}
 	}
-	stored := func(name, email string, sales ...*sale.Sale) deed {
+	stored := func(name, email string, sales ...*sale.Sale) call {
 		end := ledger{map[customerName]customerRow{k: customer(name, email)}, map[uuid.UUID]soldRow{}, nil}
 		for _, s := range sales {
 			end.sold[s.ID] = soldRow{"w1", "k1", byC1, 100, "usd", "Purchase", "null"}
 		}
-		return deed{finding{end}, 9, 9, answer{}}
+		return call{finding{end}, 9, 9, answer{}}
 	}
 	sets, keeps := pgtest.Sell("k", pgtest.Named("n1"), pgtest.Mailing(pgtest.Set("e1"))), pgtest.Sell("k", pgtest.Named("n2"))
 	for _, c := range []struct {
 		name  string
-		deeds []deed
+		calls []call
 		want  bool
 	}{
-		{"one after the other", []deed{at(1, 2, sets, "e1"), at(3, 4, keeps, "e1"), stored("n2", "e1", sets, keeps)}, true},
-		{"the first has not seen the second", []deed{at(1, 2, keeps, "e0"), at(3, 4, sets, "e1"), stored("n1", "e1", sets, keeps)}, true},
-		{"the first has seen the second", []deed{at(1, 2, keeps, "e1"), at(3, 4, sets, "e1"), stored("n2", "e1", sets, keeps)}, false},
-		{"the first has seen the second at the same time", []deed{at(1, 3, keeps, "e1"), at(2, 4, sets, "e1"), stored("n2", "e1", sets, keeps)}, true},
-		{"but its name is stored", []deed{at(1, 3, keeps, "e1"), at(2, 4, sets, "e1"), stored("n1", "e1", sets, keeps)}, false},
-		{"the second has not seen the first", []deed{at(1, 2, sets, "e1"), at(3, 4, keeps, "e0"), stored("n2", "e1", sets, keeps)}, false},
-		{"something that was never stored", []deed{at(1, 2, keeps, "e9"), stored("n2", "e9", keeps)}, false},
-		{"a sale that is not stored", []deed{at(1, 2, sets, "e1"), at(3, 4, keeps, "e1"), stored("n2", "e1", keeps)}, false},
-		{"a sale without an answer", []deed{at(1, 2, keeps, "e0"), stored("n2", "e0", sets, keeps)}, false},
+		{"one after the other", []call{at(1, 2, sets, "e1"), at(3, 4, keeps, "e1"), stored("n2", "e1", sets, keeps)}, true},
+		{"the first has not seen the second", []call{at(1, 2, keeps, "e0"), at(3, 4, sets, "e1"), stored("n1", "e1", sets, keeps)}, true},
+		{"the first has seen the second", []call{at(1, 2, keeps, "e1"), at(3, 4, sets, "e1"), stored("n2", "e1", sets, keeps)}, false},
+		{"the first has seen the second at the same time", []call{at(1, 3, keeps, "e1"), at(2, 4, sets, "e1"), stored("n2", "e1", sets, keeps)}, true},
+		{"but its name is stored", []call{at(1, 3, keeps, "e1"), at(2, 4, sets, "e1"), stored("n1", "e1", sets, keeps)}, false},
+		{"the second has not seen the first", []call{at(1, 2, sets, "e1"), at(3, 4, keeps, "e0"), stored("n2", "e1", sets, keeps)}, false},
+		{"something that was never stored", []call{at(1, 2, keeps, "e9"), stored("n2", "e9", keeps)}, false},
+		{"a sale that is not stored", []call{at(1, 2, sets, "e1"), at(3, 4, keeps, "e1"), stored("n2", "e1", keeps)}, false},
+		{"a sale without an answer", []call{at(1, 2, keeps, "e0"), stored("n2", "e0", sets, keeps)}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if s := newSearch(w, c.deeds); s.explain(start) != c.want {
+			if s := newSearch(w, c.calls); s.explain(start) != c.want {
 				t.Errorf("explained %v, want %v: %v", !c.want, c.want, s)
 			}
 		})

@@ -17,13 +17,13 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// script makes up what happens to a shop: everything follows from its seed but the ids of sales.
+// script generates acts. All but the sales' IDs follows from its seed.
 type script struct {
 	*rand.Rand
 	edges   int
-	joint   int                // percent of the sales with another's key or id that join two customers
+	joint   int                // percent of the sales with another's key or ID that join two customers
 	sales   []*sale.Sale       // so far
-	doubled map[uuid.UUID]bool // ids of sales in both workspaces
+	doubled map[uuid.UUID]bool // IDs of sales in both workspaces
 	keys    map[string]int     // of each workspace: both have the same
 	count   int                // of unique values
 }
@@ -44,7 +44,8 @@ func (s *script) unique(what string) string {
 	return fmt.Sprint(what, s.count)
 }
 
-// populate gives the shop customers for so many sales, and them leads: good ones and all kinds that earn nothing.
+// populate creates customers for this many sales, with leads: valid ones and all kinds that earn
+// nothing.
 func (s *script) populate(shop *pgtest.Shop, sales int, adopted bool) {
 	shop.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url, created_at) VALUES ('x2', 'w2', 'https://example.com/y', 'https://hoko.to/y', '2024-01-01')`)
 	shop.Exec(`INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('y2', 'w2', 'x2'), ('y3', 'w2', 'l1')`)
@@ -73,7 +74,7 @@ func (s *script) uuid() string {
 	return id.String()
 }
 
-// grow gives one of the present customers another lead.
+// grow adds a lead to an existing customer.
 func (s *script) grow(shop *pgtest.Shop, l ledger) {
 	name := s.name()
 	if customer, known := l.customers[name]; known {
@@ -93,7 +94,7 @@ func (s *script) lead(shop *pgtest.Shop, workspace, customer string) {
 
 func (s *script) event() string { return pick(s, "Signup", "Demo") }
 
-// link is seldom one that is missing or another workspace's.
+// link rarely returns a missing link or one of another workspace.
 func (s *script) link(workspace string) string {
 	if s.chance(10) {
 		return "none"
@@ -101,7 +102,7 @@ func (s *script) link(workspace string) string {
 	return s.mostlyOf(workspace, []string{"l1", "l2"}, []string{"x1", "x2"})
 }
 
-// mostlyOf a workspace, and now and then of the other, is one of what w1 and w2 have.
+// mostlyOf returns one of the workspace's values, and rarely one of the other workspace's.
 func (s *script) mostlyOf(workspace string, w1, w2 []string) string {
 	has := map[string][]string{"w1": w1, "w2": w2}
 	if s.chance(10) {
@@ -110,11 +111,11 @@ func (s *script) mostlyOf(workspace string, w1, w2 []string) string {
 	return pick(s, has[workspace]...)
 }
 
-// generation is how many sales are made to the same few customers. Then come others: a search for the order of
-// sales takes its time where many are in doubt.
+// generation is how many sales the same few customers have. Then others follow, since a search with
+// many uncertain sales takes long.
 const generation = 64
 
-// names are all customers for so many sales; both workspaces have the same.
+// names returns all customers for this many sales. Both workspaces have the same names.
 func names(sales int) (all []customerName) {
 	for i := range sales/generation + 1 {
 		all = append(all, generationNames(i)...)
@@ -131,7 +132,8 @@ func generationNames(i int) (all []customerName) {
 
 func (s *script) name() customerName { return pick(s, generationNames(len(s.sales)/generation)...) }
 
-// sale is the next one. Often it has to do with one of the last few, which may still be under way.
+// sale returns the next sale. It is often related to one of the last few, which may still be under
+// way.
 func (s *script) sale(recent int) saleAct {
 	next := s.newSale()
 	if len(s.sales) > 0 && s.chance(40) {
@@ -145,13 +147,13 @@ func (s *script) sale(recent int) saleAct {
 	return saleAct{next, s.IntN(s.edges)}
 }
 
-// related is a sale that has to do with last, or next as it is.
+// related returns a sale that shares an ID, key or request with last, or next unchanged.
 func (s *script) related(last, next *sale.Sale) *sale.Sale {
 	here, key := last.WorkspaceID == next.WorkspaceID, last.IdempotencyKey
 	switch roll := s.IntN(20); {
-	case roll < 5 && !s.doubled[last.ID]: // again, as after an answer that was lost
+	case roll < 5 && !s.doubled[last.ID]: // again, as after a lost answer
 		return last
-	case roll < 11: // with a key, it is for the first of them alone
+	case roll < 11: // with a key, for the first only
 		return s.duplicate(last)
 	case roll < 18 && key != "" && here: // another request with its key
 		pgtest.Keyed(key)(next)
@@ -165,7 +167,7 @@ func (s *script) related(last, next *sale.Sale) *sale.Sale {
 	return next
 }
 
-// duplicate is the same request once more, metadata perhaps spelled otherwise.
+// duplicate returns the same request again, perhaps with other spelling of the metadata.
 func (s *script) duplicate(first *sale.Sale) *sale.Sale {
 	duplicate, request := *first, *first.Request
 	duplicate.ID, duplicate.Request = uuid.Must(uuid.NewV7()), &request
@@ -208,7 +210,7 @@ func (s *script) optional(prefix string) sale.Optional {
 	return pgtest.Set(s.unique(prefix))
 }
 
-// click is often none, or one that earns nothing.
+// click often returns none, or one that earns nothing.
 func (s *script) click(workspace string) string {
 	switch roll := s.IntN(10); {
 	case roll < 3:
@@ -219,7 +221,8 @@ func (s *script) click(workspace string) string {
 	return s.mostlyOf(workspace, []string{"c1", "c2"}, []string{"y1", "y2"})
 }
 
-// change is something that the site does. Where it holds a customer, sales skip it, or wait for it in the slow lane.
+// change returns an act of the site. While it holds a customer, sales skip it or wait in the slow
+// lane.
 func (s *script) change() siteAct {
 	kind := pick(s, "look", "look", "call", "call", "call", "delete", "delete", "rename", "rename", "move", "move", "purge", "create", "create")
 	return siteAct{
@@ -228,7 +231,7 @@ func (s *script) change() siteAct {
 	}
 }
 
-// act is a sale, or now and then a change of the site's.
+// act returns a sale, or rarely a change by the site.
 func (s *script) act() act {
 	if s.chance(12) {
 		return s.change()
@@ -236,7 +239,8 @@ func (s *script) act() act {
 	return s.sale(5)
 }
 
-// parallel deals n sales to callers, and changes to sites, all of whom do theirs one by one and at the same time.
+// parallel distributes n sales over callers, and changes over sites. All run at the same time, each
+// one by one.
 func (s *script) parallel(callers, sites, n int) (sales, changes [][]act) {
 	sales, changes = make([][]act, callers), make([][]act, sites)
 	for i := range n {
@@ -248,17 +252,18 @@ func (s *script) parallel(callers, sites, n int) (sales, changes [][]act) {
 	return sales, changes
 }
 
-// siteAct is what the site does to a customer, in a transaction of its own that may hold it for a while, and be rolled back.
+// siteAct is what the site does to a customer in one transaction, which may hold it for a while or
+// be rolled back.
 type siteAct struct {
 	kind     string
 	customer customerName
-	value    string // where the kind needs one; unique
+	value    string // if the kind needs one; unique
 	hold     time.Duration
 	aborted  bool
-	after    int // so many sales
+	after    int // this many sales
 }
 
-// siteKinds say in SQL and to the model what the site does. The SQL returns the customer's row.
+// siteKinds describe the site's acts in SQL and for the model. The SQL returns the customer's row.
 var siteKinds = map[string]struct {
 	sql    string
 	change func(c *customerRow, name *customerName, value string)
@@ -269,7 +274,7 @@ var siteKinds = map[string]struct {
 	"rename": {"UPDATE hoko.customers SET external_id = $3 %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, v string) { n.external = v }},
 	"move":   {"UPDATE hoko.customers SET workspace_id = $3 %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, v string) { n.workspace = v }},
 	"purge":  {"DELETE FROM hoko.customers %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, _ string) { *n = noCustomer }},
-	// The only one of a customer that does not exist.
+	// The only kind for a customer that does not exist.
 	"create": {"INSERT INTO hoko.customers (workspace_id, external_id, phone) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING %[1]s",
 		func(c *customerRow, _ *customerName, v string) { c.phone = v }},
 }
@@ -336,7 +341,7 @@ func (a siteAct) touches() (all []any) {
 	return all
 }
 
-// names are the customer's, before and after.
+// names returns the customer's names before and after.
 func (a siteAct) names() []customerName {
 	return []customerName{a.customer, {a.customer.workspace, a.value}, {a.value, a.customer.external}}
 }

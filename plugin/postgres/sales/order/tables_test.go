@@ -48,7 +48,6 @@ func readWorld(d testenv.DB) *world {
 	return w
 }
 
-// linkText is all of a link.
 func linkText(l sale.Link) string {
 	l.CreatedAt = l.CreatedAt.UTC()
 	if string(l.UTM) == "null" {
@@ -61,7 +60,7 @@ func linkText(l sale.Link) string {
 	return string(text)
 }
 
-// readLedger reads what sales have changed; of keys the first answer only, not what was asked.
+// readLedger reads what sales have changed. Of idempotency keys, it reads only the first answer.
 func readLedger(d testenv.DB) ledger {
 	d.T.Helper()
 	l := ledger{map[customerName]customerRow{}, map[uuid.UUID]soldRow{}, map[keyName]keyRow{}}
@@ -95,7 +94,7 @@ func readLedger(d testenv.DB) ledger {
 	return l
 }
 
-// readKept reads the answer that is kept beside an idempotency key.
+// readKept reads the answer stored with an idempotency key.
 func readKept(id uuid.UUID, response string) (answer, error) {
 	var kept struct {
 		Attribution sale.Attribution
@@ -139,15 +138,15 @@ func each(d testenv.DB, sql string, f func(pgx.Rows) error) {
 	}
 }
 
-// guardSQL makes Postgres refuse to write a customer as it is: a sale that changes nothing must not.
+// guardSQL makes Postgres reject a write that leaves a customer unchanged.
 const guardSQL = `
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'written as it is'; END $$;
 CREATE TRIGGER refuse BEFORE UPDATE ON hoko.customers FOR EACH ROW WHEN (
 	(OLD.workspace_id, OLD.external_id, OLD.name, OLD.email, OLD.phone, OLD.avatar, OLD.deleted_at) IS NOT DISTINCT FROM
 	(NEW.workspace_id, NEW.external_id, NEW.name, NEW.email, NEW.phone, NEW.avatar, NEW.deleted_at)) EXECUTE FUNCTION refuse()`
 
-// adoptSQL puts views over customers and sales, as a site does whose customers' ids are no text. Its leads have an index
-// that puts them in no order.
+// adoptSQL creates views over customers and sales, as a site whose customers' IDs are not text. The
+// index of its leads has no order.
 const adoptSQL = `
 DROP INDEX hoko.leads_named, hoko.leads_latest;
 CREATE INDEX ON hoko.leads (customer_id);
@@ -197,7 +196,7 @@ type customerRow struct {
 	deleted                        bool
 }
 
-// newcomer is a customer of whom nothing is known.
+// newcomer is a customer with no known column.
 var newcomer = customerRow{name: "null", email: "null", phone: "null", avatar: "null"}
 
 func (c *customerRow) columns() []any {
@@ -235,7 +234,7 @@ func (l ledger) hasCustomer(id string) bool {
 	return false
 }
 
-// filter is what has to do with what is kept: customers, sale ids and keys.
+// filter returns the entries whose customer, sale ID or key is kept.
 func (l ledger) filter(keep func(any) bool) ledger {
 	kept := ledger{maps.Clone(l.customers), maps.Clone(l.sold), maps.Clone(l.keys)}
 	maps.DeleteFunc(kept.customers, func(n customerName, _ customerRow) bool { return !keep(n) })
@@ -248,7 +247,7 @@ func (l ledger) of(touched map[any]bool) ledger {
 	return l.filter(func(x any) bool { return touched[x] })
 }
 
-// stored is what of it the tables say.
+// stored returns the part of the ledger that the tables have.
 func (l ledger) stored() ledger {
 	l.keys = maps.Clone(l.keys)
 	for key, row := range l.keys {
@@ -261,7 +260,7 @@ func (l ledger) equal(other ledger) bool {
 	return maps.Equal(l.customers, other.customers) && maps.Equal(l.sold, other.sold) && maps.Equal(l.keys, other.keys)
 }
 
-// differs shows how the ledger is not that which is stored.
+// differs returns how the ledger differs from the stored one.
 func (l ledger) differs(stored ledger) string {
 	return differing(l.customers, stored.customers) + differing(l.sold, stored.sold) + differing(l.keys, stored.keys)
 }
