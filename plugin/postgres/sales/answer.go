@@ -74,7 +74,6 @@ func readColumns(v [][]byte, request *sale.Request) (*sale.Recorded, error) {
 	return &a.recorded, nil
 }
 
-// textColumns are the columns in an answerText.
 var textColumns = [...]int{
 	colClickID, colCustomerID, colEmail, colPhone, colAvatar, colLinkID, colURL, colShortURL, colTitle,
 	colDescription, colImage, colCollectionID, colPartnerID, colTenantID, colLinkExternalID,
@@ -114,7 +113,6 @@ func (a *answerText) nullable(column int) *string {
 	return &a.text[column]
 }
 
-// readAttribution returns the attribution without allocating if it is known.
 func readAttribution(text []byte) sale.Attribution {
 	for _, known := range []sale.Attribution{sale.LeadEvent, sale.Click, sale.LatestLead} {
 		if string(text) == string(known) {

@@ -57,7 +57,6 @@ type batch struct {
 	rows   []row
 }
 
-// row is the statement's result for one sale.
 type row struct {
 	status   status
 	recorded *sale.Recorded // set if the status means recorded
@@ -173,7 +172,6 @@ func boolByte(b bool) byte {
 	return 0
 }
 
-// scan reads all rows, and then the result of the commit.
 func (b *batch) scan(rows *pgconn.ResultReader) error {
 	for rows.NextRow() {
 		b.scanRow(rows.Values())

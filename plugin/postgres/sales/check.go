@@ -109,7 +109,6 @@ func (s *session) prepareUnblocked(ctx context.Context) error {
 	}
 }
 
-// prepare checks a new connection's schema and settings, and prepares the statements.
 func (s *session) prepare(ctx context.Context) (err error) {
 	if err := postgres.CheckSchema(ctx, s.conn, s.options.Logger); err != nil {
 		return err

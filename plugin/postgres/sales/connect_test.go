@@ -26,7 +26,6 @@ func (s *shop) keepingSettings() (dsn string) {
 	return wire.DSN
 }
 
-// set applies a setting to the sessions behind a pooler, as ALTER ROLE does.
 func (s *shop) set(setting string) {
 	s.T.Helper()
 	s.Exec("ALTER DATABASE " + s.Conn.Config().Database + " SET " + setting)

@@ -15,7 +15,6 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// shop is a pgtest.Shop with helpers for these tests.
 type shop struct{ *pgtest.Shop }
 
 func openShop(t testing.TB) *shop {
@@ -56,7 +55,6 @@ func withMetrics(r *prometheus.Registry) func(*postgres.Options) {
 	return func(o *postgres.Options) { o.Metrics = r }
 }
 
-// outcome is the result of Record.
 type outcome struct {
 	*sale.Recorded
 	err error
@@ -68,7 +66,6 @@ func record(t testing.TB, store *sales.Store, s *sale.Sale) outcome {
 	return outcome{recorded, err}
 }
 
-// begin records in the background.
 func begin(t testing.TB, store *sales.Store, s *sale.Sale) <-chan outcome {
 	return beginWithin(t, store, s, testenv.HangGuard)
 }
@@ -108,7 +105,6 @@ func wait(t testing.TB, done <-chan outcome) outcome {
 	}
 }
 
-// untilBlocked returns once a session of an edge waits for a lock.
 func (s *shop) untilBlocked() {
 	s.T.Helper()
 	until(s.T, "the edge waits for a lock", func() bool { return s.blocked() > 0 })

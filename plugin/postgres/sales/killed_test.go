@@ -231,7 +231,6 @@ func (s *shop) expectAnswers(all victims, keys bool) {
 	expectStored()
 }
 
-// expectUnknown checks the answers while there is no server.
 func (all victims) expectUnknown(t *testing.T, deadline func()) {
 	t.Helper()
 	for _, v := range all { // its answer also shows that the edge has no server
@@ -249,7 +248,6 @@ func (all victims) expectUnknown(t *testing.T, deadline func()) {
 	}
 }
 
-// expectFoundOut asks for all sales again, by their keys.
 func (s *shop) expectFoundOut(all victims, recorded bool) {
 	s.T.Helper()
 	var sold []outcome

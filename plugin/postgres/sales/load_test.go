@@ -111,7 +111,6 @@ func givenUp(err error) bool {
 	return errors.Is(err, sale.ErrNotRecorded) || isUnknown(err)
 }
 
-// unanswered fails the test if a sale has been answered.
 func (h *held) unanswered() {
 	h.t.Helper()
 	for _, s := range h.began {
@@ -123,7 +122,6 @@ func (h *held) unanswered() {
 	}
 }
 
-// edge is a store with metrics.
 type edge struct {
 	*sales.Store
 	metrics *prometheus.Registry

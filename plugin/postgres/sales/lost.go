@@ -71,7 +71,6 @@ func (l *lostSales) makeDue(now time.Time) {
 	}
 }
 
-// due returns when the next group is due, if there is one.
 func (l *lostSales) due() (at time.Time, found bool) {
 	if l.asking {
 		return at, false

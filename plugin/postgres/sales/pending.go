@@ -22,7 +22,6 @@ const (
 	stateAnswered              // its answer is in done
 )
 
-// pendingSale is a sale between Record and its answer.
 type pendingSale struct {
 	*sale.Sale
 	id       uuid.UUID // of the Sale, or a new one if another workspace has that ID
@@ -108,7 +107,6 @@ func (p *pendingSale) lose() bool {
 	return p.state.Load() == stateSent
 }
 
-// isOver reports whether the sale is answered or its caller has left.
 func (p *pendingSale) isOver() bool {
 	state := p.state.Load()
 	return state == stateLeft || state == stateAnswered

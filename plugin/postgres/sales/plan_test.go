@@ -178,7 +178,6 @@ var probes = map[string]map[string]int{
 	"sale in the slow lane": {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
 }
 
-// expectFewPages executes the statement with all kinds of parameters.
 func (p plannedStatement) expectFewPages() {
 	switch p.name {
 	case "sale", "sale in the slow lane":
@@ -257,7 +256,6 @@ func (n planNode) walk(visit func(planNode)) {
 
 const fullBatch = 128
 
-// batch describes sales of one kind.
 type batch struct{ name, customer, called, lead, click, key, id string }
 
 // batches describe the sales 1 to fullBatch as SQL over their number i, on the rows of pgtest's fill.
@@ -295,7 +293,6 @@ func (b batch) singleExecution(d testenv.DB) string {
 	return b.execute(d, b.columns(), "max", "", 1)
 }
 
-// columns returns the parameters that both statements have.
 func (b batch) columns() []string {
 	return []string{
 		"'w1'", b.customer, b.called, "NULL", "true", "NULL", "true", cmp.Or(b.lead, "NULL"), cmp.Or(b.click, "NULL"),

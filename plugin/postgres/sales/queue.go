@@ -233,7 +233,6 @@ func (q *queue) line(customer customerKey) *line {
 	return l
 }
 
-// divert sets whether the sales of a customer go to the slow lane.
 func (q *queue) divert(customer customerKey, divert bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -260,7 +259,6 @@ func (q *queue) unlockAnswered(sales []*pendingSale) {
 	}
 }
 
-// close ends all writers. No caller is left.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

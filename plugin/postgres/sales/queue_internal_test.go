@@ -36,7 +36,6 @@ func newBench(t testing.TB, change func(*postgres.Options)) *bench {
 	return b
 }
 
-// check recounts the queue's counters.
 func (b *bench) check() {
 	b.t.Helper()
 	waiting, ready := 0, 0
@@ -84,7 +83,6 @@ func (b *bench) try(name string) (*pendingSale, error) {
 	return p, b.queue.push(p)
 }
 
-// take makes a slot take the next batch, and returns it.
 func (b *bench) take(slot int) []*pendingSale {
 	b.t.Helper()
 	b.check()

@@ -154,7 +154,6 @@ func (r *runner) attempt(a attempt) {
 	}
 }
 
-// execute runs the attempt once, and observes how long it takes.
 func (r *runner) execute(a attempt) error {
 	r.metrics.batch.Observe(float64(len(a.sales)))
 	start := time.Now()
@@ -211,7 +210,6 @@ func (r *runner) lockWait(sales []*pendingSale) time.Duration {
 	return max(wait, time.Millisecond) // 0 would mean forever
 }
 
-// answer handles the rows of a committed statement.
 func (r *runner) answer(sales []*pendingSale) {
 	var earlier bool
 	var unattributed []*pendingSale

@@ -143,7 +143,6 @@ func (s *session) bounded(ctx context.Context) (context.Context, context.CancelF
 	return context.WithTimeout(ctx, wait+min(roundTrip, own/5))
 }
 
-// waitsBriefly reports whether the session's lock_timeout bounds a statement that does not set one.
 func (s *session) waitsBriefly() bool { return s.lockTimeout > 0 && s.lockTimeout <= maxLockTimeout }
 
 // execute runs the statement and scans its rows, which count only if it returns nil, as the commit

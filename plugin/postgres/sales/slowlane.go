@@ -176,7 +176,6 @@ func (l *slowLane) next(permanent bool) *slowLine {
 	return line
 }
 
-// slice returns a line's share of slowSlice.
 func (l *slowLane) slice() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -242,7 +241,6 @@ func (l *slowLane) putBack(line *slowLine, again []*pendingSale) {
 	}
 }
 
-// count adjusts the numbers of waiting sales. The caller holds the lock.
 func (l *slowLane) count(line *slowLine, sales int) {
 	l.waiting += sales
 	workspace := line.customer.workspaceID

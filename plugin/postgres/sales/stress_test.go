@@ -61,7 +61,6 @@ func TestStress_ManyClientsOnTwoEdges(t *testing.T) {
 	}
 }
 
-// client sells to its customer, one sale at a time.
 type client struct {
 	t             *testing.T
 	customer      string
@@ -114,7 +113,6 @@ func (c *client) record(edge *sales.Store, s *sale.Sale) *sale.Recorded {
 	return got
 }
 
-// next returns a random sale.
 func (c *client) next(customer string) *sale.Sale {
 	optional := func() sale.Optional {
 		return []sale.Optional{keep, keep, clear, set(fmt.Sprint("v", c.random.IntN(3)))}[c.random.IntN(4)]
@@ -127,7 +125,6 @@ func (c *client) next(customer string) *sale.Sale {
 		mailing(optional()), pictured(optional()), keyed(key))
 }
 
-// copy returns the same request again.
 func (c *client) copy(s *sale.Sale) *sale.Sale {
 	again := *s
 	again.ID = uuid.Must(uuid.NewV7())

@@ -78,7 +78,6 @@ func TestTriggerChangingAnID_FailsItsSale(t *testing.T) {
 	}
 }
 
-// recordTogether records sales in one batch.
 func (s *shop) recordTogether(sales ...*sale.Sale) (outcomes []outcome) {
 	s.T.Helper()
 	wire := pgtest.Tap(s.T, s.DSN)

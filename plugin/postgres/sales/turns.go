@@ -26,7 +26,6 @@ func (q *queue) take(s *slot) (batch, diverted []*pendingSale) {
 	return s.sales, s.diverted
 }
 
-// takeTurns takes sales round robin over the workspaces.
 func (q *queue) takeTurns(s *slot, now time.Time) {
 	for len(s.sales) < q.batch && len(q.turns) > 0 {
 		ws := q.turns[0]
@@ -39,7 +38,6 @@ func (q *queue) takeTurns(s *slot, now time.Time) {
 	}
 }
 
-// takeOne takes the workspace's next sale, and reports whether there was one.
 func (q *queue) takeOne(s *slot, ws *workspace, now time.Time) bool {
 	for {
 		l := ws.next()

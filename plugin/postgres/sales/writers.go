@@ -204,7 +204,6 @@ func (q *queue) detachOverdue(now time.Time) {
 	}
 }
 
-// detach ends the exclusive part of the slot's task.
 func (q *queue) detach(s *slot) {
 	if s.detached {
 		return
@@ -251,7 +250,6 @@ func (q *queue) patience(now time.Time) time.Duration {
 	return max(overdueAfter, q.times.usual(now)+q.times.likelyMax(now))
 }
 
-// overdue returns when the writer stops counting as active.
 func (s *slot) overdue(patience time.Duration) time.Time {
 	if !s.taken {
 		patience = max(patience, connectingAfter)

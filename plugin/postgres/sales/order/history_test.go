@@ -37,7 +37,6 @@ type call struct {
 	told         answer
 }
 
-// perform does the acts one by one.
 func (h *history) perform(s *stage, acts []act) {
 	for _, a := range acts {
 		h.keepStep(a)
@@ -232,7 +231,6 @@ func (s *search) step(i int, l ledger) (answer, ledger) {
 
 func (s *search) lost() bool { return s.steps > maxSteps }
 
-// again reports whether the search has visited this state.
 func (s *search) again(l ledger) bool {
 	visited := s.visited[string(s.done)]
 	if slices.ContainsFunc(visited, l.equal) {

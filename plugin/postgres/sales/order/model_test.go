@@ -21,7 +21,6 @@ type world struct {
 	leads  []leadRow
 }
 
-// linkRow holds all answered members of a link as text.
 type linkRow struct{ workspace, text string }
 
 type clickRow struct{ workspace, link string }
@@ -76,7 +75,6 @@ func (w *world) record(l ledger, s *sale.Sale, told answer) (answer, ledger) {
 	return first, l
 }
 
-// replay returns the answer for a used key.
 func replay(s *sale.Sale, earlier keyRow) answer {
 	switch first := earlier.first; {
 	case first.saleID == s.ID: // the same sale, not a duplicate
@@ -97,7 +95,6 @@ func (w *world) again(s *sale.Sale, earlier soldRow, customer customerRow) answe
 	return w.answer(s, s.ID, earlier.credit, sold(customer, s.Request))
 }
 
-// sold returns the customer after a sale.
 func sold(c customerRow, r *sale.Request) customerRow {
 	c.name, c.deleted = pgtest.Text(&r.CustomerName), false
 	if r.CustomerEmail.Given {
@@ -130,7 +127,6 @@ func (w *world) credit(s *sale.Sale, customer string) (credit, bool) {
 	return c, true
 }
 
-// claim returns the attribution, whether or not the link is in the workspace.
 func (w *world) claim(s *sale.Sale, customer string) credit {
 	r := s.Request
 	if lead, found := w.latestLead(s.WorkspaceID, customer, r.LeadEventName); found && r.LeadEventName != "" {
@@ -241,7 +237,6 @@ func (d call) readsOnly() bool {
 	return !is || a.kind == "look" || d.told.customer.id == ""
 }
 
-// sharedIDs returns the IDs that several calls' sales have.
 func sharedIDs(calls []call) map[uuid.UUID]bool {
 	shared := map[uuid.UUID]bool{}
 	for _, d := range calls {
@@ -255,7 +250,6 @@ func sharedIDs(calls []call) map[uuid.UUID]bool {
 	return shared
 }
 
-// answer is the result of an act, as its caller was told.
 type answer struct {
 	result                    string
 	saleID                    uuid.UUID

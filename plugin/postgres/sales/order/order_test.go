@@ -130,7 +130,6 @@ func (m workload) sell(t *testing.T, seed uint64) {
 
 func (m workload) options(o *postgres.Options) { o.Writers, o.Batch = m.writers, m.batch }
 
-// act is a change of a shop: a sale, or a change by the site.
 type act interface {
 	// perform applies the act to the database.
 	perform(*stage) answer
@@ -141,13 +140,11 @@ type act interface {
 	String() string
 }
 
-// stage is where a caller acts.
 type stage struct {
 	edges []*sales.Store
 	site  testenv.DB
 }
 
-// saleAct is a sale on one of the edges.
 type saleAct struct {
 	*sale.Sale
 	edge int

@@ -74,7 +74,6 @@ func (s *script) uuid() string {
 	return id.String()
 }
 
-// grow adds a lead to an existing customer.
 func (s *script) grow(shop *pgtest.Shop, l ledger) {
 	name := s.name()
 	if customer, known := l.customers[name]; known {
@@ -341,7 +340,6 @@ func (a siteAct) touches() (all []any) {
 	return all
 }
 
-// names returns the customer's names before and after.
 func (a siteAct) names() []customerName {
 	return []customerName{a.customer, {a.customer.workspace, a.value}, {a.value, a.customer.external}}
 }

@@ -14,7 +14,6 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// readWorld reads what only the site writes.
 func readWorld(d testenv.DB) *world {
 	d.T.Helper()
 	w := &world{links: map[string]linkRow{}, clicks: map[string]clickRow{}}
@@ -94,7 +93,6 @@ func readLedger(d testenv.DB) ledger {
 	return l
 }
 
-// readKept reads the answer stored with an idempotency key.
 func readKept(id uuid.UUID, response string) (answer, error) {
 	var kept struct {
 		Attribution sale.Attribution
@@ -120,7 +118,6 @@ func readKept(id uuid.UUID, response string) (answer, error) {
 	return told(r, nil), nil
 }
 
-// each calls f for all rows of a query.
 func each(d testenv.DB, sql string, f func(pgx.Rows) error) {
 	d.T.Helper()
 	rows, err := d.Conn.Query(testenv.Guarded(d.T), sql)
@@ -182,7 +179,6 @@ BEGIN
 END $$;
 CREATE TRIGGER create_sale INSTEAD OF INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION site.create_sale()`
 
-// ledger is what sales change.
 type ledger struct {
 	customers map[customerName]customerRow
 	sold      map[uuid.UUID]soldRow
@@ -210,7 +206,6 @@ type soldRow struct {
 	currency, event, metadata string // metadata as jsonb writes it
 }
 
-// credit is what a sale is attributed to.
 type credit struct{ attribution, click, link, lead string }
 
 type keyName struct{ workspace, key string }
@@ -234,7 +229,6 @@ func (l ledger) hasCustomer(id string) bool {
 	return false
 }
 
-// filter returns the entries whose customer, sale ID or key is kept.
 func (l ledger) filter(keep func(any) bool) ledger {
 	kept := ledger{maps.Clone(l.customers), maps.Clone(l.sold), maps.Clone(l.keys)}
 	maps.DeleteFunc(kept.customers, func(n customerName, _ customerRow) bool { return !keep(n) })
@@ -260,7 +254,6 @@ func (l ledger) equal(other ledger) bool {
 	return maps.Equal(l.customers, other.customers) && maps.Equal(l.sold, other.sold) && maps.Equal(l.keys, other.keys)
 }
 
-// differs returns how the ledger differs from the stored one.
 func (l ledger) differs(stored ledger) string {
 	return differing(l.customers, stored.customers) + differing(l.sold, stored.sold) + differing(l.keys, stored.keys)
 }
