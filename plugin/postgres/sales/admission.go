@@ -61,14 +61,12 @@ func (q *queue) admit(p *pendingSale, now time.Time) *shed {
 	return nil
 }
 
-// free reports whether an idle writer can take another sale of the workspace and customer
-// immediately.
+// free reports whether an idle writer can immediately take another sale like that.
 func (q *queue) free(ws *workspace, l *line) bool {
 	return len(q.idle) > 0 && (l == nil || l.slot == nil) && (ws == nil || !ws.running)
 }
 
-// evict sheds the newest sale of the workspace that has most waiting, if these are more than n, and
-// reports whether it did.
+// evict sheds the newest sale of the workspace with most waiting sales, if these are more than n.
 func (q *queue) evict(n int) bool {
 	var most *workspace
 	for _, ws := range q.workspaces {
@@ -87,7 +85,7 @@ func (q *queue) evict(n int) bool {
 }
 
 // expectedWait returns how long another sale of the workspace and customer would wait before it is
-// sent. Both may be nil: they have no sales here.
+// sent. A nil ws or l has no sales in the queue.
 func (q *queue) expectedWait(ws *workspace, l *line, now time.Time) time.Duration {
 	usual := q.times.usual(now)
 	if q.free(ws, l) || usual == 0 {
@@ -130,8 +128,7 @@ func (q *queue) inTime(p *pendingSale, now time.Time) bool {
 	return len(q.idle) > 0 && now.Sub(p.arrived) < most || !now.Add(most).After(p.deadline)
 }
 
-// wait returns the expected wait of another sale like p, or of a workspace without waiting sales if
-// p is nil.
+// wait returns the expected wait of another sale like p, or of an idle workspace's if p is nil.
 func (q *queue) wait(p *pendingSale) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -243,8 +243,8 @@ func rejected(err error) error {
 	return fmt.Errorf("the database rejected the sale: %w", err)
 }
 
-// alteredRelation returns the relation in which a trigger changed an ID, if err is the cast with
-// which query/sale.sql fails then.
+// alteredRelation returns the relation whose trigger changed an ID, from the failed cast in
+// sale.sql.
 func alteredRelation(err error) (relation string, altered bool) {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || pgErr.Code != pgerrcode.InvalidTextRepresentation {

@@ -209,8 +209,7 @@ const (
 	singleParams    = 14
 )
 
-// single reports whether singleSQL may record the attempt: the first try of one sale without an
-// idempotency key.
+// single reports whether singleSQL may record it: a first try of one sale without idempotency key.
 func (a attempt) single() bool {
 	if len(a.sales) != 1 || a.existing || a.tries > 0 {
 		return false

@@ -26,8 +26,8 @@ func sessionSettings(statementTimeout time.Duration) map[string]string {
 	return map[string]string{
 		// Planning the statement costs more than running it.
 		"plan_cache_mode": "force_generic_plan",
-		// So the plan for an empty database must also serve one that has grown: it may read neither a whole
-		// table nor all leads of a customer.
+		// So the plan of an empty database must serve a grown one: it may not read a whole table or
+		// all leads of a customer.
 		"enable_seqscan":    "off",
 		"enable_bitmapscan": "off",
 		"jit":               "off",
@@ -187,8 +187,8 @@ var ErrNarrow = errors.New("a sale with the longest texts and the largest amount
 
 // Rehearse records sales of a new customer in a transaction and rolls it back: sales that create,
 // change and keep the customer, and one as large as the API accepts. It returns ErrNoClick, an
-// error that wraps ErrNarrow, or what else the database rejects, for example because of a trigger
-// or a constraint.
+// error that wraps ErrNarrow, or another error of the database, for example of a trigger or
+// constraint.
 func Rehearse(ctx context.Context, o postgres.Options) error {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -204,7 +204,8 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 		return err
 	}
 	request := &sale.Request{
-		CustomerExternalID: "hoko doctor " + rand.Text(), CustomerName: "hoko doctor", Currency: "usd", EventName: "hoko doctor",
+		CustomerExternalID: "hoko doctor " + rand.Text(), CustomerName: "hoko doctor",
+		Currency: "usd", EventName: "hoko doctor",
 	}
 	var workspace string
 	err = s.conn.QueryRow(ctx, `SELECT k.workspace_id, k.id FROM hoko.clicks k
@@ -225,7 +226,7 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 			return err
 		}
 	}
-	if _, err := s.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil { // constraints that are deferred to the commit
+	if _, err := s.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil { // deferred to the commit
 		return rejected(err)
 	}
 	if err := s.rehearse(ctx, sale.Sale{WorkspaceID: workspace, Request: largestRequest(request.ClickID)}); err != nil {

@@ -121,7 +121,7 @@ func TestDuplicates_InOneQueueAreOneSale(t *testing.T) {
 		t.Errorf("%d sales, want 2", n)
 	}
 	if count, sales := statements(t, metrics); count != 4 || sales != 5 {
-		t.Errorf("%d statements of %v sales, want 4 of 5: each duplicate one of its own", count, sales)
+		t.Errorf("%d statements of %v sales, want 4 of 5: a separate one for each duplicate", count, sales)
 	}
 }
 

@@ -273,7 +273,7 @@ func TestCustomerInCreation_BesideKnownOnes(t *testing.T) {
 			t.Error(got.err)
 		}
 	}
-	// All halves down to the sale that must wait, which runs twice, and perhaps the slow lane's first run.
+	// All halves down to the sale that must wait, which runs two or three times.
 	if n, _ := statements(t, metrics); n > 11 {
 		t.Errorf("%d statements", n)
 	}

@@ -31,8 +31,8 @@ func (l *lostSales) add(sales []*pendingSale, now time.Time) {
 	}
 }
 
-// take moves the sales that are due, at most limit, to the slot, and reports whether there are any.
-// The first group is never split.
+// take moves due groups of at most limit sales, or one group, to the slot. It reports whether it
+// did.
 func (l *lostSales) take(s *slot, limit int, now time.Time) bool {
 	if l.asking {
 		return false
@@ -49,8 +49,7 @@ func (l *lostSales) take(s *slot, limit int, now time.Time) bool {
 	return l.asking
 }
 
-// giveBack takes back the sales in g whose customers were in another batch, and those that are
-// still lost.
+// giveBack takes back sales whose customers were in another batch (g), and those still lost.
 func (l *lostSales) giveBack(g lostGroup, lost []*pendingSale, now time.Time) {
 	if len(g.sales) > 0 {
 		due := now.Add(max(g.pause, minAskPause))
@@ -125,8 +124,7 @@ func (q *queue) dropDone(s *slot) {
 	})
 }
 
-// reserve keeps the customers of lost sales out of other batches until these sales have been asked
-// for once.
+// reserve keeps the customers of lost sales out of other batches until these are asked for once.
 func (q *queue) reserve(lost []*pendingSale) {
 	for _, p := range lost {
 		if l := q.lines[p.customer]; l != nil {

@@ -61,12 +61,11 @@ func registerQueue(registry prometheus.Registerer, queued func() int, wait func(
 const (
 	// estimateWeight is the weight of a new observation.
 	estimateWeight = 0.25
-	// minOutlier is the least value at which an observation is capped, which happens if it is more
-	// than twice likelyMax: the few statements that an outage delays must not make the edge shed
-	// sales after it.
+	// minOutlier is the lowest cap of an observation, which otherwise is twice likelyMax: a few
+	// statements that an outage delays must not make the edge shed later sales.
 	minOutlier = 100 * time.Millisecond
-	// estimateHalfLife is how long the estimate takes to halve, counted from when the next
-	// statement should have ended: the values from before an outage must not last forever.
+	// estimateHalfLife is how fast the estimate decays once the next statement is overdue: values
+	// from before an outage must not last forever.
 	estimateHalfLife = time.Second
 )
 

@@ -13,8 +13,8 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// The states of a pending sale. The caller and the writer change them atomically: they decide what a
-// caller that leaves is told, and whether the sale may still be sent.
+// The states of a pending sale change atomically. They decide what a caller that leaves is told,
+// and whether the sale may still be sent.
 const (
 	stateWaiting  int32 = iota // not recorded, and no statement under way could record it
 	stateSent                  // a statement that may record it was sent
@@ -38,9 +38,9 @@ type pendingSale struct {
 	holdsKey bool  // it is the sale under way with its idempotency key
 
 	// Owned by the goroutine that runs the sale.
-	unknown   bool // the outcome of a statement with it was lost; the state stays sent until a later one finds out
+	unknown   bool // an outcome was lost; the state stays sent until a later statement finds out
 	misses    int  // how often its customer was unavailable
-	raced     int  // of those, how often the customer was not created, as if another session had just created it
+	raced     int  // of those, how often another session seemed to have just created the customer
 	conflicts int  // how often a conflict took it out of its batch
 	resends   int  // how often its connection was unusable
 }
@@ -92,8 +92,7 @@ func (p *pendingSale) claim() bool {
 	return p.state.CompareAndSwap(stateWaiting, stateSent) || p.state.Load() == stateSent
 }
 
-// release undoes a claim after it is certain that the statement wrote nothing. It returns false if
-// the caller has left.
+// release undoes a claim whose statement wrote nothing, and returns false if the caller has left.
 func (p *pendingSale) release() bool {
 	if p.unknown {
 		return p.state.Load() == stateSent
@@ -112,8 +111,7 @@ func (p *pendingSale) isOver() bool {
 	return state == stateLeft || state == stateAnswered
 }
 
-// answer passes the answer to the caller, and reports whether it was still there. It may be called
-// once.
+// answer passes the answer to the caller and reports whether it was still there. Call it once.
 func (p *pendingSale) answer(recorded *sale.Recorded, err error) bool {
 	if p.state.Swap(stateAnswered) == stateLeft {
 		return false
@@ -122,8 +120,8 @@ func (p *pendingSale) answer(recorded *sale.Recorded, err error) bool {
 	return true
 }
 
-// isRejectedSilently reports whether the customer was not created so often that something other
-// than another session may be the reason.
+// isRejectedSilently reports whether the customer was raced so often that something other than
+// another session may keep it from being created.
 func (p *pendingSale) isRejectedSilently() bool { return p.raced >= maxTries }
 
 // setReported sets the ID of a sale that is, or may be, recorded under another ID than its own.

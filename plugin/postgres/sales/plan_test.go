@@ -258,8 +258,8 @@ const fullBatch = 128
 
 type batch struct{ name, customer, called, lead, click, key, id string }
 
-// batches describe the sales 1 to fullBatch as SQL over their number i, on the rows of pgtest's fill.
-// The first customer has a quarter of all leads.
+// batches describe the sales 1 to fullBatch as SQL over their number i, on the rows of fill. The
+// first customer has a quarter of all leads.
 var batches = []batch{
 	{name: "unchanged customers", customer: "'e' || i", called: "'n' || i", click: "'c' || i"},
 	{name: "changed customers", customer: "'e' || i", called: "'changed'", click: "'c' || i"},

@@ -13,9 +13,9 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// askAgain hands over sales with an unknown outcome; separate statements ask for them. Such an
-// error may be caused by one of the sales each time. If it did not end the session and this
-// statement already asks, its halves follow.
+// askAgain hands over sales with an unknown outcome, for which separate statements then ask. One of
+// the sales may cause the error each time: if this already was such a statement and its session
+// survived, its halves follow.
 func (r *runner) askAgain(a attempt, err error) {
 	pgErr, answered := errors.AsType[*pgconn.PgError](err)
 	answered = answered && !fatal(pgErr)
@@ -35,8 +35,7 @@ func (r *runner) askAgain(a attempt, err error) {
 	r.again = append(r.again, filter(a.sales, (*pendingSale).lose)...)
 }
 
-// reconnect moves the attempt to another connection: it was not sent, or the server no longer knows
-// the statement.
+// reconnect moves an attempt to another connection: the server has not run its statement.
 func (r *runner) reconnect(a attempt, err error) {
 	r.session.drop()
 	for _, p := range a.sales {
@@ -49,8 +48,7 @@ func (r *runner) reconnect(a attempt, err error) {
 }
 
 // repeat runs the attempt again, and its halves after maxTries. If another session has just used an
-// idempotency key, the sales of its workspace leave the batch, unless they are all of it, and join
-// another.
+// idempotency key, the sales of its workspace move to another batch, unless they are all of this.
 func (r *runner) repeat(a attempt, err error) {
 	if conflicting, others := splitConflicting(a.sales, err); len(conflicting) > 0 {
 		r.suspect(conflicting[0])
@@ -108,8 +106,8 @@ func (r *runner) stepAside(a attempt, err error) {
 // every halving. After that, the attempts with further ones go to the slow lane.
 const maxBlocked = 3
 
-// isolate moves the sales of a workspace from the remaining attempts to a separate batch, unless
-// they are all that remains.
+// isolate moves a workspace's sales from the remaining attempts to another batch, unless all are
+// its.
 func (r *runner) isolate(workspaceID string) {
 	others := func(p *pendingSale) bool { return p.WorkspaceID != workspaceID }
 	if !slices.ContainsFunc(r.todo, func(a attempt) bool { return slices.ContainsFunc(a.sales, others) }) {
@@ -263,7 +261,7 @@ func splitConflicting(sales []*pendingSale, err error) (conflicting, others []*p
 	if !ok || pgErr.TableName != keysTable {
 		return nil, sales
 	}
-	// In every language, the detail has the names and values around ")=(": the first one, as a key may contain it too.
+	// In every language, the first ")=(" separates names and values. A key may contain another.
 	_, duplicate, _ := strings.Cut(pgErr.Detail, ")=(")
 	culprit := slices.IndexFunc(sales, func(p *pendingSale) bool {
 		return p.IdempotencyKey != "" && strings.HasPrefix(duplicate, p.WorkspaceID+", "+p.IdempotencyKey+")")

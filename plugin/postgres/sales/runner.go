@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	// maxTries bounds conflicts of a batch, and unusable connections of a sale.
+	// maxTries bounds the conflicts of an attempt and the unusable connections of a sale.
 	maxTries = 3
-	// slowSlice bounds one wait for a lock in the slow lane. The waiting customers share it, so that
-	// customers that stay locked do not block the others. No wait is shorter than minSlowSlice.
+	// slowSlice bounds one wait for a lock in the slow lane. All waiting customers share it, so
+	// that those that stay locked do not block the others. No wait is shorter than minSlowSlice.
 	slowSlice    = 250 * time.Millisecond
 	minSlowSlice = 2 * time.Millisecond
-	// maxSlowMargin is the time before its deadline at which a sale leaves the slow lane, while it is
-	// certain that it was not recorded. It is at most a twentieth of the sale's timeout.
+	// maxSlowMargin is the time before its deadline at which a sale leaves the slow lane, when it
+	// is certainly not recorded. It is at most a twentieth of the sale's timeout.
 	maxSlowMargin = 250 * time.Millisecond
-	// minLockTimeout and maxLockTimeout bound how long a writer's statement waits for another session.
-	// Within them, it waits twice the usual time of a statement, and so outlasts the commit of one like it.
+	// minLockTimeout and maxLockTimeout bound a writer's wait for another session, which is
+	// twice the usual time of a statement, so that it outlasts the commit of a similar one.
 	minLockTimeout = 50 * time.Millisecond
 	maxLockTimeout = 250 * time.Millisecond
 )
@@ -107,8 +107,8 @@ func (r *runner) unreachable(sales []*pendingSale, err error) []*pendingSale {
 	return r.again
 }
 
-// fail answers err, which says that the sale was not recorded. While an earlier statement may still
-// commit, that is not certain, and the sale is asked for until its deadline.
+// fail answers a sale with err, which says that it was not recorded. That is not certain while an
+// earlier statement may still commit: then the sale is asked for until its deadline.
 func (r *runner) fail(p *pendingSale, err error) {
 	if !p.unknown {
 		p.answer(nil, err)

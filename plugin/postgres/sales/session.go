@@ -26,8 +26,8 @@ var queries embed.FS
 
 var saleSQL = postgres.ReadQuery(queries, "query/sale.sql")
 
-// saleStrictSQL fails with the reason if a customer is not created, unless another session has just
-// created it.
+// saleStrictSQL fails with the database's reason if a customer cannot be created, for example the
+// constraint of a site.
 var saleStrictSQL = strings.Replace(saleWaitingSQL, "ON CONFLICT DO NOTHING", "", 1)
 
 // saleWaitingSQL is for the slow lane: it waits for locked customers instead of skipping them.
@@ -135,8 +135,8 @@ func (s *session) pause(ctx context.Context) {
 }
 
 // bounded returns the context of a statement that starts now. When it ends, the statement is
-// abandoned: by then its statement_timeout must have fired and the answer must have arrived. During
-// a commit that timeout does not fire; a commit has as long as recent commits took.
+// abandoned: by then its statement_timeout must have fired and the answer must have arrived. As
+// that timeout does not fire during a commit, the context also lasts twice the likely maximum.
 func (s *session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	own := statementTimeoutOf(s.options)
 	wait := min(max(s.statementTimeout, 2*s.times.likelyMax(time.Now())), own)

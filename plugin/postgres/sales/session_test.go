@@ -168,7 +168,7 @@ func TestStandbys_CanceledWaitConfirmsNothing(t *testing.T) {
 	waiting := func(forStandbysOnly bool) string {
 		return fmt.Sprintf("FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND (query ~ 'pg_logical_emit_message') = %v", forStandbysOnly)
 	}
-	for name, s := range map[string]*sale.Sale{"alone": sell("k"), "with a key": sell("k", keyed("key")), "that changes": sell("k", named("changed"))} {
+	for name, s := range map[string]*sale.Sale{"single": sell("k"), "with a key": sell("k", keyed("key")), "that changes": sell("k", named("changed"))} {
 		t.Run(name, func(t *testing.T) {
 			configure("missing")
 			sold := begin(t, store, s)

@@ -9,8 +9,7 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// maxMisses bounds how often a customer may be renamed, purged or created just when the slow lane
-// looks it up.
+// maxMisses bounds how often a customer may change or vanish just when the slow lane looks it up.
 const maxMisses = 20
 
 var (
@@ -208,8 +207,8 @@ func (l *slowLane) take(line *slowLine) []*pendingSale {
 	return sales
 }
 
-// finish returns a line to the lane, with the sales that must wait again. Writers ask for those
-// with an unknown outcome.
+// finish returns a line and the sales that must wait again. Writers ask for those of unknown
+// outcome.
 func (l *slowLane) finish(line *slowLine, sales, again []*pendingSale) {
 	var lost, waiting []*pendingSale
 	for _, p := range again {
@@ -249,8 +248,7 @@ func (l *slowLane) count(line *slowLine, sales int) {
 	}
 }
 
-// enlist makes a line ready, and starts another worker if too few are idle. The caller holds the
-// lock.
+// enlist makes a line ready and starts a worker if too few are idle. The caller holds the lock.
 func (l *slowLane) enlist(line *slowLine, idle int) {
 	l.ready = append(l.ready, line)
 	if len(l.ready) > idle && l.extra < l.options.ExtraSlowLaneConns() && !l.closed {
@@ -261,8 +259,7 @@ func (l *slowLane) enlist(line *slowLine, idle int) {
 	l.filled.Signal()
 }
 
-// retain returns the sales that may wait longer: those of locked customers, and others until
-// maxMisses.
+// retain returns the sales that may wait on: of locked customers, and others until maxMisses.
 func (r *runner) retain(of result) []*pendingSale {
 	again := of.again
 	for _, m := range of.missed {

@@ -32,7 +32,7 @@ type Store struct {
 	slow    *slowLane
 
 	start    sync.Once
-	mu       sync.RWMutex // guards closed, and active against Close
+	mu       sync.RWMutex // guards closed, and active.Add against Close
 	closed   bool
 	active   sync.WaitGroup // calls of Record
 	accepted atomic.Int64   // their number
@@ -136,8 +136,8 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 	return recorded, err
 }
 
-// withRetryAfter counts a sale that was shed, and adds the expected wait of the next sale like it
-// to the error.
+// withRetryAfter counts a sale that was shed, and adds the expected wait of another sale like it to
+// the error.
 func (s *Store) withRetryAfter(p *pendingSale, err error) error {
 	if shed, ok := errors.AsType[*shed](err); ok {
 		s.metrics.sheds.WithLabelValues(shed.reason).Inc()

@@ -45,14 +45,14 @@ func TestTriggerChangingAnID_FailsItsSale(t *testing.T) {
 				mustRecord(t, store, sell("BAD", named("before")))
 			}
 			shop.trigger(c.on, c.events, c.body)
-			for _, alone := range []bool{true, false} {
+			for _, single := range []bool{true, false} {
 				before := shop.Rows("SELECT * FROM hoko.customers WHERE external_id ILIKE 'bad'")
 				bad := sell("BAD", named("before"), func(s *sale.Sale) { s.Request.EventName = "bad" })
 				if c.events == "UPDATE" {
 					bad.Request.CustomerName = "after"
 				}
 				sold := []*sale.Sale{bad}
-				if !alone {
+				if !single {
 					sold = append(sold, sell("other"), sell("third"))
 				}
 				outcomes := shop.recordTogether(sold...)
@@ -71,7 +71,7 @@ func TestTriggerChangingAnID_FailsItsSale(t *testing.T) {
 					t.Errorf("%d rows of the sale are there", n)
 				}
 				if after := shop.Rows("SELECT * FROM hoko.customers WHERE external_id ILIKE 'bad'"); after != before {
-					t.Errorf("alone %v: its customer was\n%s\nand is\n%s", alone, before, after)
+					t.Errorf("single %v: its customer was\n%s\nand is\n%s", single, before, after)
 				}
 			}
 		})

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// take returns the slot's batch, and the sales that it took for the slow lane. Both belong to the
-// slot until finish.
+// take returns the slot's batch and the sales for the slow lane. The slot has both until finish.
 func (q *queue) take(s *slot) (batch, diverted []*pendingSale) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -153,7 +152,7 @@ func (q *queue) unreachable(s *slot, err error) {
 	q.dispatch(now)
 }
 
-// failArrived answers err to the sales that arrived by since.
+// failArrived fails the sales that arrived no later than since.
 func (q *queue) failArrived(since time.Time, err error) {
 	for _, ws := range q.workspaces {
 		for p := ws.all.first; p != nil && !p.arrived.After(since); p = ws.all.first {
@@ -198,7 +197,7 @@ type isolatedWorkspaces struct {
 	turns   []*workspace // those with ready sales and no batch under way
 	running int
 
-	// The largest number of workspaces with sales at the same time, in this period and the previous one.
+	// The most workspaces with sales at the same time, in this period and the previous one.
 	peak, previous int
 	since          time.Time
 }
@@ -210,8 +209,7 @@ func (a *isolatedWorkspaces) count(workspaces int, now time.Time) {
 	a.peak = max(a.peak, workspaces)
 }
 
-// limit returns how many workspaces may be isolated: a quarter of all, half if there are few, and
-// at least one.
+// limit returns how many workspaces may be isolated: a quarter, half of a few, and at least one.
 func (a *isolatedWorkspaces) limit() int {
 	workspaces := max(a.peak, a.previous)
 	return max(workspaces/4, min(workspaces/2, 4), 1)
@@ -225,8 +223,7 @@ func (a *isolatedWorkspaces) suspected(id string) bool {
 	return known && time.Now().Before(until)
 }
 
-// take assigns the next isolated workspace to the slot, unless limit of them already have a batch
-// under way.
+// take assigns the next isolated workspace to the slot, if fewer than limit are running.
 func (a *isolatedWorkspaces) take(s *slot, limit int) bool {
 	for a.running < limit && len(a.turns) > 0 {
 		ws := a.turns[0]
@@ -243,8 +240,7 @@ func (a *isolatedWorkspaces) take(s *slot, limit int) bool {
 	return false
 }
 
-// rounds returns how many batches one of limit writers runs until each isolated workspace has had
-// one.
+// rounds returns how many batches a writer runs until each isolated workspace has had one.
 func (a *isolatedWorkspaces) rounds(limit int) int {
 	return max((len(a.turns)+a.running+limit-1)/limit, 1)
 }

@@ -42,7 +42,7 @@ func TestColumnsOfOtherTypes_AreAnsweredAlikeEachTime(t *testing.T) {
 		t.Error("the second answer is no replay")
 	}
 	want := sale.AppendResponse(nil, first)
-	for what, recorded := range map[string]*sale.Recorded{"replayed": again, "alone": mustRecord(t, store, sell("k"))} {
+	for what, recorded := range map[string]*sale.Recorded{"replayed": again, "single": mustRecord(t, store, sell("k"))} {
 		if got := sale.AppendResponse(nil, recorded); !bytes.Equal(got, want) {
 			t.Errorf("answered\n%s\nand %s\n%s", want, what, got)
 		}

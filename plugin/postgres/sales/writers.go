@@ -103,7 +103,7 @@ const (
 	connectingAfter = 250 * time.Millisecond
 )
 
-// slot is a writer's place at the queue, guarded by the queue's lock. Only sales belongs to the
+// slot is a writer's place at the queue, guarded by the queue's lock. Its sales belong to the
 // writer while it has a task.
 type slot struct {
 	wake      chan struct{}
@@ -161,8 +161,7 @@ func (q *queue) dispatch(now time.Time) {
 	}
 }
 
-// assign gives the slot a task if there is one. A shared batch comes first if the last task was
-// another.
+// assign gives the slot a task, if any: a shared batch first if its last task was another.
 func (q *queue) assign(s *slot, now time.Time) bool {
 	q.detachOverdue(now)
 	shared := q.needsWriter(s, now)

@@ -4,7 +4,7 @@
 -- the member was absent. metadata: compact JSON as sent. $17: whether customers may be created.
 -- A batch holds each sale ID and each idempotency key at most once.
 --
--- Order: sales of one customer take effect in the order of the batch: at the snapshot if they change
+-- Sales of one customer take effect in the order of the batch: at the snapshot if they change
 -- nothing, otherwise at the row lock, where EvalPlanQual reads the newest version of the customer.
 --
 -- No deadlock: the statement can wait only for new customers, then sale IDs, then idempotency keys.
