@@ -6,10 +6,11 @@
 --
 -- Sales of one customer take effect in the order of the batch: at the snapshot if they change
 -- nothing, otherwise at the row lock, where EvalPlanQual reads the newest version of the customer.
+-- If another session holds that lock, those that change nothing come first, and the others are busy.
+-- Only rows with the status "ok" have written anything.
 --
 -- No deadlock: the statement can wait only for new customers, then sale IDs, then idempotency keys.
--- Each of the three INSERTs is sorted, and the sort reads all its input before the first row is
--- inserted.
+-- Each of the three INSERTs is sorted, and the sort reads all input before the first row goes in.
 --
 -- Relies on the columns it names, a key on every ID, unique customers (workspace_id, external_id),
 -- the primary key (workspace_id, key) of idempotency_keys, the indexes leads (customer_id,
@@ -18,8 +19,7 @@
 -- if the customer exists, and that of sales lets a duplicate raise 23505.
 WITH found AS MATERIALIZED (
   -- One row per request with all that is known of it, by index probes. Nothing is locked or written
-  -- yet. generate_subscripts also makes the planner expect 1,000 rows, so that it hashes the steps
-  -- below.
+  -- yet. Because of generate_subscripts, the planner expects 1,000 rows and hashes the steps below.
   SELECT asked.*, earlier.response, coalesce(earlier.sale_id, asked.sale_id) AS answered_sale_id,
          customer.id AS customer_id, customer.name AS stored_name, customer.email AS stored_email,
          customer.phone AS stored_phone, customer.avatar AS stored_avatar, customer.deleted_at AS stored_deleted_at,
@@ -71,8 +71,7 @@ WITH found AS MATERIALIZED (
          WHERE l.customer_id = customer.id AND l.workspace_id = asked.workspace_id
            AND named_lead.id IS NULL AND asked.wanted_click_id IS NULL
          ORDER BY l.created_at DESC, l.id DESC LIMIT 1) latest_lead ON true
-  -- A lead's click in another workspace does not exist. A purged one still names what earned the
-  -- sale.
+  -- A lead's click in another workspace does not exist. A purged click still counts.
   LEFT JOIN LATERAL (SELECT k.id FROM hoko.clicks k
          WHERE k.id = coalesce(named_lead.click_id, latest_lead.click_id) AND k.workspace_id <> asked.workspace_id
          LIMIT 1) foreign_click ON true
@@ -125,8 +124,7 @@ WITH found AS MATERIALIZED (
     AND c.id = ANY (ARRAY(SELECT id FROM locked WHERE differs))  -- an index scan whatever the statistics say
   RETURNING (c.id, c.workspace_id, c.external_id) = (l.id, l.workspace_id, l.external_id) AS as_written
 ), created AS (
-  -- Waits for another session that is creating the same customer, and returns no row if that one
-  -- commits.
+  -- Waits for another session that is creating the same customer; no row if that one commits.
   INSERT INTO hoko.customers (workspace_id, external_id, name, email, avatar)
   SELECT workspace_id, external_id, name, email_now, avatar_now
   FROM folded WHERE customer_id IS NULL AND is_last
@@ -176,8 +174,7 @@ WITH found AS MATERIALIZED (
   ORDER BY f.workspace_id, f.idempotency_key
 )
 SELECT f.ord,
-       -- If a trigger has altered an ID, the cast fails and undoes the statement. Its error names
-       -- the relation.
+       -- If a trigger altered an ID, the cast fails with the relation and undoes the statement.
        CASE WHEN EXISTS (SELECT FROM resolved WHERE ord IS NULL)
               OR (SELECT count(*) FROM locked WHERE differs) > (SELECT count(*) FROM updated WHERE as_written)
             THEN ('altered: hoko.customers ' || f.ord)::bigint::text
