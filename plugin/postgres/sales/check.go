@@ -169,7 +169,7 @@ func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgco
 }
 
 // Unprobed returns the scans by which the sale statements read more of a relation than an index
-// probe does. It connects with o, and returns an error if it cannot connect or plan the statements.
+// probe does. It returns an error if it cannot connect with o or plan the statements.
 func Unprobed(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -181,8 +181,8 @@ func Unprobed(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) 
 // ErrNoClick is returned by Rehearse if no click exists to which it could attribute a sale.
 var ErrNoClick = errors.New("there is no click on a link of its workspace")
 
-// ErrNarrow wraps the database's error if it rejects a sale with the longest texts and the largest
-// amount that the API accepts.
+// ErrNarrow is returned by Rehearse, with the database's error, if the database rejects a sale with
+// the longest texts and the largest amount that the API accepts.
 var ErrNarrow = errors.New("a sale with the longest texts and the largest amount that the API accepts is rejected")
 
 // Rehearse records sales of a new customer in a transaction and rolls it back: sales that create,

@@ -109,7 +109,7 @@ func TestQueue_NeverSendsASaleWhoseCallerLeft(t *testing.T) {
 		t.Error(got.err)
 	}
 	if n := shop.Sales("amount = 1"); n != 0 {
-		t.Error("the sale was recorded all the same")
+		t.Error("the sale was recorded anyway")
 	}
 	if n := metric(t, metrics, "hoko_sale_shed_total", "late"); n != 1 {
 		t.Errorf("%v sales count as late, want 1", n)

@@ -161,7 +161,7 @@ func (s *shop) expectSoldTo(t *testing.T, customer, by string, got outcome) {
 			t.Errorf("answered %+v, want unattributed", got)
 		}
 		if stored := s.Rows("SELECT customer_id FROM hoko.sales UNION ALL SELECT id FROM hoko.customers WHERE name = 'sold'"); stored != "" {
-			t.Errorf("stored all the same, for %s", stored)
+			t.Errorf("stored anyway, for %s", stored)
 		}
 		return
 	}

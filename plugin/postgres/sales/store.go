@@ -1,6 +1,8 @@
 // Package sales records sales in Postgres, each exactly once, by group commit: one statement
-// records all sales of a batch. ARCHITECTURE.md describes the states of a sale, the queue and its
-// fairness.
+// records all sales of a batch. A sale that is certainly not recorded fails with
+// sale.ErrNotRecorded; one that may be recorded fails with a sale.UnknownOutcomeError, and a retry
+// with the same idempotency key finds out. ARCHITECTURE.md describes the states of a sale, the
+// queue and its fairness.
 package sales
 
 import (
@@ -20,11 +22,11 @@ import (
 var errClosed = errors.New("the sale store is closed")
 
 // Store records sales by group commit: an idle writer takes all waiting sales, records them with
-// one statement, and answers each. The next batch gathers while the previous one commits, so a
-// single sale is not delayed, and a busy edge needs fewer commits.
+// one statement, and answers each. The next batch gathers while the previous one commits. So a sale
+// on an idle edge is not delayed, and a busy edge needs fewer commits per sale.
 //
 // Sales whose customer is locked by another session go to a slow lane with its own connections, so
-// that no other sale waits for that lock.
+// that no other sale waits for that lock. A Store is safe for concurrent use.
 type Store struct {
 	*shared
 	queue   *queue
@@ -71,9 +73,8 @@ func due(line *rate.Sometimes) (now bool) {
 
 var _ sale.Store = (*Store)(nil)
 
-// NewStore returns a Store for the options, with defaults for those that are zero. It returns an
-// error if the options or the DSN are invalid. The store connects with its first sale; call Close
-// to end it.
+// NewStore returns a Store that uses the defaults for options that are zero. It returns an error if
+// an option or the DSN is invalid. The store connects with its first sale; call Close to end it.
 func NewStore(o postgres.Options) (*Store, error) {
 	o, err := o.WithDefaults()
 	if err != nil {

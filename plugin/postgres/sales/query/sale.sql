@@ -6,7 +6,7 @@
 --
 -- Sales of one customer take effect in the order of the batch: at the snapshot if they change
 -- nothing, otherwise at the row lock, where EvalPlanQual reads the newest version of the customer.
--- If another session holds that lock, those that change nothing come first, and the others are busy.
+-- If another session holds that lock, those that change nothing come first and the others are busy.
 -- Only rows with the status "ok" have written anything.
 --
 -- No deadlock: the statement can wait only for new customers, then sale IDs, then idempotency keys.
