@@ -61,7 +61,7 @@ func (q *queue) admit(p *pendingSale, now time.Time) *shed {
 	return nil
 }
 
-// free reports whether an idle writer can immediately take another sale like that.
+// free reports whether an idle writer can take another sale of ws and l immediately.
 func (q *queue) free(ws *workspace, l *line) bool {
 	return len(q.idle) > 0 && (l == nil || l.slot == nil) && (ws == nil || !ws.running)
 }
@@ -128,7 +128,8 @@ func (q *queue) inTime(p *pendingSale, now time.Time) bool {
 	return len(q.idle) > 0 && now.Sub(p.arrived) < most || !now.Add(most).After(p.deadline)
 }
 
-// wait returns the expected wait of another sale like p, or of an idle workspace's if p is nil.
+// wait returns the expected wait of another sale like p, or of an idle workspace's sale if p is
+// nil.
 func (q *queue) wait(p *pendingSale) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()

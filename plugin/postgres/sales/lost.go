@@ -31,7 +31,7 @@ func (l *lostSales) add(sales []*pendingSale, now time.Time) {
 	}
 }
 
-// take moves due groups of at most limit sales, or one group, to the slot. It reports whether it
+// take moves due groups, of up to limit sales or a single group, to the slot, and reports if it
 // did.
 func (l *lostSales) take(s *slot, limit int, now time.Time) bool {
 	if l.asking {

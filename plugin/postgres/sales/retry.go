@@ -48,7 +48,8 @@ func (r *runner) reconnect(a attempt, err error) {
 }
 
 // repeat runs the attempt again, and its halves after maxTries. If another session has just used an
-// idempotency key, the sales of its workspace move to another batch, unless they are all of this.
+// idempotency key, the sales of its workspace move to another batch, unless they are the whole
+// batch.
 func (r *runner) repeat(a attempt, err error) {
 	if conflicting, others := splitConflicting(a.sales, err); len(conflicting) > 0 {
 		r.suspect(conflicting[0])

@@ -207,8 +207,7 @@ func (l *slowLane) take(line *slowLine) []*pendingSale {
 	return sales
 }
 
-// finish returns a line and the sales that must wait again. Writers ask for those of unknown
-// outcome.
+// finish gives a line back with the sales that must wait again. Writers ask for the lost ones.
 func (l *slowLane) finish(line *slowLine, sales, again []*pendingSale) {
 	var lost, waiting []*pendingSale
 	for _, p := range again {
@@ -259,7 +258,8 @@ func (l *slowLane) enlist(line *slowLine, idle int) {
 	l.filled.Signal()
 }
 
-// retain returns the sales that may wait on: of locked customers, and others until maxMisses.
+// retain returns the sales that keep waiting: those of locked customers, and others until
+// maxMisses.
 func (r *runner) retain(of result) []*pendingSale {
 	again := of.again
 	for _, m := range of.missed {

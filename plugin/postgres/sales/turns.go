@@ -209,7 +209,7 @@ func (a *isolatedWorkspaces) count(workspaces int, now time.Time) {
 	a.peak = max(a.peak, workspaces)
 }
 
-// limit returns how many workspaces may be isolated: a quarter, half of a few, and at least one.
+// limit returns how many workspaces may be isolated: a quarter of all, or half if there are few.
 func (a *isolatedWorkspaces) limit() int {
 	workspaces := max(a.peak, a.previous)
 	return max(workspaces/4, min(workspaces/2, 4), 1)
