@@ -281,8 +281,8 @@ func splitConflicting(sales []*pendingSale, err error) (conflicting, others []*p
 	return conflicting, others
 }
 
-// rename gives a sale another id, as another workspace has a sale of this one;
-// which also proves that no earlier statement recorded it.
+// rename gives a sale a new ID because another workspace has a sale with its ID. That also proves
+// that no earlier statement recorded it.
 func (r *runner) rename(p *pendingSale) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -290,6 +290,6 @@ func (r *runner) rename(p *pendingSale) {
 		return
 	}
 	p.id, p.unknown = id, false
-	p.name(id)
+	p.setReported(id)
 	r.miss(p, customerBusy)
 }
