@@ -13,10 +13,11 @@ import (
 	"strings"
 )
 
-// ErrNotInstalled is wrapped by the error of a start for which the machine lacks the server.
+// ErrNotInstalled is wrapped by errors of StartPostgres and StartRedis if the server is missing.
 var ErrNotInstalled = errors.New("not installed on this machine: script/bootstrap installs it")
 
-// postgresDirs is where packages put Postgres's server, which is seldom in PATH; several versions may stand side by side.
+// postgresDirs is where packages install Postgres's server, usually outside PATH and possibly in
+// several versions.
 var postgresDirs = []string{
 	"/usr/lib/postgresql/*/bin",
 	"/usr/pgsql-*/bin",
@@ -26,11 +27,11 @@ var postgresDirs = []string{
 	"/usr/local/pgsql/bin",
 }
 
-// redisDirs is where packages put Redis's server, should PATH be a short one.
+// redisDirs is where packages install Redis's server; PATH may lack these directories.
 var redisDirs = []string{"/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"}
 
-// findPostgres is the directory of postgres and initdb: that in PATH, else that
-// which pg_config names, else the newest where packages put it.
+// findPostgres returns the directory of postgres and initdb: the one in PATH, else the one that
+// pg_config names, else the newest in postgresDirs.
 func findPostgres() (string, error) {
 	dirs := filepath.SplitList(os.Getenv("PATH"))
 	if out, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
@@ -52,7 +53,7 @@ func findPostgres() (string, error) {
 	return "", fmt.Errorf("the PostgreSQL server (initdb, postgres) is %w", ErrNotInstalled)
 }
 
-// findRedis is the path of redis-server, else of valkey-server.
+// findRedis returns the path of redis-server, else of valkey-server.
 func findRedis() (string, error) {
 	dirs := append(filepath.SplitList(os.Getenv("PATH")), redisDirs...)
 	for _, name := range []string{"redis-server", "valkey-server"} {
@@ -70,7 +71,7 @@ func isExecutable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// version finds the major version in a path such as /usr/lib/postgresql/15/bin.
+// version matches the major version in a path such as /usr/lib/postgresql/15/bin.
 var version = regexp.MustCompile(`(\d+)[^/]*/bin$`)
 
 // newestFirst orders directories by the version in their path: 15 before 9.
@@ -80,7 +81,7 @@ func newestFirst(a, b string) int {
 		if found == nil {
 			return 0
 		}
-		n, _ := strconv.Atoi(found[1]) // digits too many for a number are no version either
+		n, _ := strconv.Atoi(found[1]) // 0 on overflow, as without a version
 		return n
 	}
 	return cmp.Or(cmp.Compare(number(b), number(a)), cmp.Compare(a, b))

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// children are the processes that a process has started and that still run.
+// children returns the running child processes of a process.
 func children(pid int) (pids []int) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {

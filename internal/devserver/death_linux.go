@@ -8,9 +8,11 @@ import (
 	"syscall"
 )
 
-// StartBound starts a command that gets the signal when this process dies,
-// by kill -9 too. The kernel watches the thread that started it, not the
-// process: the calling goroutine keeps that thread until it calls release.
+// StartBound starts a command that receives the signal onDeath when this process dies, even by
+// kill -9. The kernel tracks the thread that started the command, not the process, so the calling
+// goroutine stays locked to its thread until it calls release. The caller calls release when the
+// command has ended. cmd.SysProcAttr must not be nil. If the command does not start, StartBound
+// returns the error of cmd.Start and a nil release.
 func StartBound(cmd *exec.Cmd, onDeath syscall.Signal) (release func(), err error) {
 	runtime.LockOSThread()
 	cmd.SysProcAttr.Pdeathsig = onDeath

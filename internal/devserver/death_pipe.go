@@ -9,15 +9,15 @@ import (
 	"syscall"
 )
 
-// watchScript becomes the command, and leaves behind a watcher that reads a
-// pipe whose other end only we hold: the pipe ends when we do.
+// watchScript becomes the command and leaves a watcher behind. The watcher reads a pipe whose other
+// end only this process holds, so the pipe ends when this process does.
 const watchScript = `signal=$1; shift
 (cat <&3 >/dev/null; kill -"$signal" $$ 2>/dev/null) &
 exec "$@" 3<&-`
 
-// StartBound starts a command that gets the signal when this process dies, by
-// kill -9 too, where the kernel does not offer to send it. The caller calls
-// release when the command has ended.
+// StartBound starts a command that receives the signal onDeath when this process dies, even by
+// kill -9, on kernels that cannot send it. The caller calls release when the command has ended.
+// If the command does not start, StartBound returns an error and a nil release.
 func StartBound(cmd *exec.Cmd, onDeath syscall.Signal) (release func(), err error) {
 	watched, held, err := os.Pipe()
 	if err != nil {
@@ -32,8 +32,8 @@ func StartBound(cmd *exec.Cmd, onDeath syscall.Signal) (release func(), err erro
 		return nil, err
 	}
 	return func() {
-		// The watcher must not wake now: the command's number may soon be a
-		// stranger's. Not yet, as the watcher is still in the group of that number.
+		// Kill the watcher before it signals the command's PID, which another process may get. The
+		// group's number cannot be reused yet, because the watcher is still in the group.
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		held.Close()
 	}, nil

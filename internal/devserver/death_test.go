@@ -12,12 +12,12 @@ import (
 	"testing"
 )
 
-// parentDir, in the environment, makes this binary a parent of servers instead of a test.
+// parentDir names the environment variable that makes this binary a parent of servers.
 const parentDir = "DEVSERVER_PARENT_DIR"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(parentDir); dir != "" {
-		beParent(dir)
+		runParent(dir)
 	}
 	os.Exit(m.Run())
 }
@@ -28,8 +28,8 @@ func parentOptions(dir string) (PostgresOptions, RedisOptions) {
 	return PostgresOptions{Dir: filepath.Join(dir, "postgres")}, RedisOptions{Dir: filepath.Join(dir, "redis")}
 }
 
-// beParent starts both servers, says so, and stays until it is killed.
-func beParent(dir string) {
+// runParent starts both servers, prints ready, and runs until it is killed.
+func runParent(dir string) {
 	po, ro := parentOptions(dir)
 	p, err := StartPostgres(context.Background(), po)
 	if err != nil {
@@ -49,7 +49,7 @@ func beParent(dir string) {
 	os.Exit(1)
 }
 
-func TestServersDieWithAKilledParent(t *testing.T) {
+func TestServers_ParentIsKilled(t *testing.T) {
 	dir := tempDir(t)
 	parent := exec.Command(os.Args[0])
 	parent.Env = append(os.Environ(), parentDir+"="+dir)
@@ -60,20 +60,20 @@ func TestServersDieWithAKilledParent(t *testing.T) {
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	said, err := bufio.NewReader(out).ReadString('\n')
-	if said != "ready\n" {
-		t.Errorf("the parent said %q (%v)", said, err)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if line != "ready\n" {
+		t.Errorf("the parent printed %q (%v)", line, err)
 	}
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	parent.Wait() // it was killed, and says so
+	parent.Wait() // fails with signal: killed
 
 	po, ro := parentOptions(dir)
 	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
 	defer cancel()
 	for _, dir := range []string{po.Dir, ro.Dir} {
-		lock, err := awaitLock(ctx, dir) // which every process of a server holds
+		lock, err := awaitLock(ctx, dir) // held by every process of a server
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,24 +83,24 @@ func TestServersDieWithAKilledParent(t *testing.T) {
 	startTestRedis(t, ro)
 }
 
-func TestServersOutliveTheThreadThatAskedForThem(t *testing.T) {
+func TestStartRedis_CallingThreadEnds(t *testing.T) {
 	dir := tempDir(t)
 	var (
-		r     *Redis
-		err   error
-		asked = make(chan struct{})
+		r    *Redis
+		err  error
+		done = make(chan struct{})
 	)
 	go func() {
-		defer close(asked)
-		runtime.LockOSThread() // and never unlocked: the thread ends here
+		defer close(done)
+		runtime.LockOSThread() // without an unlock the thread ends with the goroutine
 		r, err = StartRedis(t.Context(), RedisOptions{Dir: dir})
 	}()
-	<-asked
+	<-done
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Kill)
-	if err := r.ask(t.Context()); err != nil {
+	if err := r.ping(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

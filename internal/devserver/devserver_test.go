@@ -13,10 +13,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// hangGuard is far longer than anything here takes.
+// hangGuard is far longer than any step of these tests.
 const hangGuard = time.Minute
 
-// tempDir is a directory that the servers' user may enter, which under root it may not enter t.TempDir's.
+// tempDir returns a directory that the servers' user may enter. Under root that user may not enter
+// the directories of t.TempDir.
 func tempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "devserver-")
@@ -50,7 +51,7 @@ func startTestRedis(t *testing.T, o RedisOptions) *Redis {
 	return r
 }
 
-// query runs one statement and returns its one value, or the empty text.
+// query runs a statement and returns its only value, or an empty string.
 func query(t *testing.T, p *Postgres, sql string) (value string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), p.DSN("postgres"))
@@ -73,17 +74,19 @@ func awaitEnd(t *testing.T, p *process) {
 	}
 }
 
-func TestPostgresKeepsItsData(t *testing.T) {
+func TestStartPostgres_KeepsData(t *testing.T) {
 	o := PostgresOptions{Dir: filepath.Join(tempDir(t), "postgres")}
 	p := startTestPostgres(t, o)
 	address := p.DSN("postgres")
 	query(t, p, "CREATE TABLE kept AS SELECT 'yes' AS value")
 
-	for name, end := range map[string]func(*Postgres){"over a stop": (*Postgres).Stop, "over a crash": func(p *Postgres) { p.Kill() }} {
+	for name, end := range map[string]func(*Postgres){
+		"after a stop": (*Postgres).Stop, "after a crash": func(p *Postgres) { p.Kill() },
+	} {
 		t.Run(name, func(t *testing.T) {
 			end(p)
 			if err := p.Err(); err != nil {
-				t.Errorf("a server that was told to end reports %v", err)
+				t.Errorf("a server that was stopped reports %v", err)
 			}
 			var err error
 			if p, err = StartPostgres(t.Context(), o); err != nil {
@@ -100,32 +103,33 @@ func TestPostgresKeepsItsData(t *testing.T) {
 	p.Kill()
 }
 
-func TestAPIDThatIsAStrangersByNowDoesNotStopPostgres(t *testing.T) {
+func TestStartPostgres_StalePIDIsReused(t *testing.T) {
 	o := PostgresOptions{Dir: filepath.Join(tempDir(t), "postgres")}
 	p := startTestPostgres(t, o)
 	p.Kill()
-	// Postgres minds only processes of its own user, so the stranger is one.
-	stranger := startTestRedis(t, RedisOptions{Dir: tempDir(t)})
+	// Postgres considers only processes of its own user, and Redis runs as the same user.
+	other := startTestRedis(t, RedisOptions{Dir: tempDir(t)})
 	file := filepath.Join(o.Dir, "data", "postmaster.pid")
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(text), "\n")
-	stale := append([]byte(nil), itoa(stranger.PID())+"\n"+rest...)
+	stale := append([]byte(nil), itoa(other.PID())+"\n"+rest...)
 	if err := os.WriteFile(file, stale, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	startTestPostgres(t, o)
 }
 
-func TestOnlyOurSettingsReachTheServer(t *testing.T) {
+func TestStartPostgres_Settings(t *testing.T) {
 	t.Setenv("PGPORT", "1")
 	t.Setenv("PGHOST", "nowhere.invalid")
 	t.Setenv("TZ", "Asia/Riyadh")
 	p := startTestPostgres(t, PostgresOptions{Dir: tempDir(t), Settings: map[string]string{"max_connections": "37"}})
 	for setting, want := range map[string]string{
-		"max_connections": "37", "fsync": "off", "listen_addresses": "", "server_encoding": "UTF8", "lc_collate": "C", "timezone": "UTC",
+		"max_connections": "37", "fsync": "off", "listen_addresses": "", "server_encoding": "UTF8",
+		"lc_collate": "C", "timezone": "UTC",
 	} {
 		if got := query(t, p, "SHOW "+setting); got != want {
 			t.Errorf("%s: got %q, want %q", setting, got, want)
@@ -133,15 +137,15 @@ func TestOnlyOurSettingsReachTheServer(t *testing.T) {
 	}
 }
 
-func TestAnyDirectoryWillDo(t *testing.T) {
+func TestStart_UnusualDirectories(t *testing.T) {
 	for name, o := range map[string]struct {
 		dir     string
 		outside bool
 	}{
-		"a path too long for a socket":            {strings.Repeat("long", 30), true},
-		"a comma, as between hosts in a DSN":      {"a,b", true},
-		"a space, as in Application Support":      {"a b", false},
-		"characters with a meaning in other URLs": {`a+b%20"c"&d`, false},
+		"a path too long for a socket":              {strings.Repeat("long", 30), true},
+		"a comma, the separator of hosts in a DSN":  {"a,b", true},
+		"a space, as in Application Support":        {"a b", false},
+		"characters that are special in other URLs": {`a+b%20"c"&d`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(tempDir(t), o.dir)
@@ -163,7 +167,7 @@ func TestAnyDirectoryWillDo(t *testing.T) {
 	}
 }
 
-func TestOnlyTheServersUserMayConnect(t *testing.T) {
+func TestStartRedis_OnlyItsUserMayConnect(t *testing.T) {
 	r := startTestRedis(t, RedisOptions{Dir: tempDir(t)})
 	info, err := os.Stat(r.home.sockets)
 	if err != nil {
@@ -180,18 +184,18 @@ func TestOnlyTheServersUserMayConnect(t *testing.T) {
 	}
 }
 
-func TestACtrlCIsNotTheServers(t *testing.T) {
+func TestStartRedis_HasItsOwnProcessGroup(t *testing.T) {
 	r := startTestRedis(t, RedisOptions{Dir: tempDir(t)})
 	group, err := syscall.Getpgid(r.PID())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if group == syscall.Getpgrp() {
-		t.Error("the server is in our process group, to which a terminal sends its signals")
+		t.Error("the server is in this process's group and would receive a Ctrl-C")
 	}
 }
 
-func TestACrashIsReported(t *testing.T) {
+func TestErr_Crash(t *testing.T) {
 	p := startTestPostgres(t, PostgresOptions{Dir: tempDir(t)})
 	r := startTestRedis(t, RedisOptions{Dir: tempDir(t)})
 	for name, server := range map[string]*process{"postgres": p.process, "redis": r.process} {
@@ -210,28 +214,30 @@ func TestACrashIsReported(t *testing.T) {
 	}
 }
 
-func TestAFailedStartQuotesTheServer(t *testing.T) {
-	_, err := StartPostgres(t.Context(), PostgresOptions{Dir: tempDir(t), Settings: map[string]string{"shared_buffers": "rubbish"}})
+func TestStart_ErrorQuotesTheLog(t *testing.T) {
+	po := PostgresOptions{Dir: tempDir(t), Settings: map[string]string{"shared_buffers": "invalid"}}
+	_, err := StartPostgres(t.Context(), po)
 	if err == nil || !strings.Contains(err.Error(), `invalid value for parameter "shared_buffers"`) {
 		t.Errorf("postgres: %v", err)
 	}
-	_, err = StartRedis(t.Context(), RedisOptions{Dir: tempDir(t), Settings: map[string]string{"maxmemory": "rubbish"}})
+	_, err = StartRedis(t.Context(), RedisOptions{Dir: tempDir(t), Settings: map[string]string{"maxmemory": "invalid"}})
 	if err == nil || !strings.Contains(err.Error(), "maxmemory") {
 		t.Errorf("redis: %v", err)
 	}
 }
 
-func TestADirectoryHasOneServer(t *testing.T) {
+func TestStartRedis_DirectoryInUse(t *testing.T) {
 	o := RedisOptions{Dir: tempDir(t)}
 	first := startTestRedis(t, o)
-	impatient, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := StartRedis(impatient, o); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "a server is running in "+o.Dir) {
-		t.Errorf("while it runs: %v", err)
+	_, err := StartRedis(ctx, o)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "a server is running in "+o.Dir) {
+		t.Errorf("while the first runs: %v", err)
 	}
 	first.Stop()
 	second := startTestRedis(t, o)
-	if err := second.ask(t.Context()); err != nil {
-		t.Errorf("after its end: %v", err)
+	if err := second.ping(t.Context()); err != nil {
+		t.Errorf("after the first ended: %v", err)
 	}
 }

@@ -11,18 +11,18 @@ import (
 	"syscall"
 )
 
-// maxSocketPath is what fits into a socket's address everywhere (Linux 107, macOS 103 bytes).
+// maxSocketPath is the longest path of a socket on all platforms, in bytes (Linux 107, macOS 103).
 const maxSocketPath = 103
 
 // tailSize is how much of a server's log an error quotes, in bytes.
 const tailSize = 2048
 
-// home is a server's directory: its lock and log, which are ours, and below it
-// its data and its sockets, which are its user's alone. Who may enter the
-// directory of the sockets may connect: that user, and root.
+// home is a server's directory. It holds the lock and the log, which belong to this process's user,
+// and the directories of data and sockets, which belong to the server's user. Only that user and
+// root may enter the sockets' directory and so connect.
 //
-// Every process of a server holds the lock of its home, so a lock that is free
-// tells that nothing of an earlier server is left, whoever started that.
+// Every process of a server holds the lock, so if the lock is free, no process of an earlier server
+// is left, whichever program started it.
 type home struct {
 	dir     string // absolute
 	sockets string
@@ -30,8 +30,8 @@ type home struct {
 	lock    *os.File
 }
 
-// openHome makes the directory where it is missing and takes its lock. It waits
-// while the server before it is still shutting down.
+// openHome creates the directory if it is missing and takes its lock. It waits for a previous
+// server that is still shutting down.
 func openHome(ctx context.Context, dir string) (*home, error) {
 	if dir == "" {
 		return nil, errors.New("no directory given")
@@ -44,10 +44,10 @@ func openHome(ctx context.Context, dir string) (*home, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, user.passableMode()); err != nil {
+	if err := os.MkdirAll(dir, user.dirMode()); err != nil {
 		return nil, err
 	}
-	if err := user.mayEnter(dir); err != nil {
+	if err := user.checkAccess(dir); err != nil {
 		return nil, err
 	}
 	lock, err := awaitLock(ctx, dir)
@@ -57,8 +57,8 @@ func openHome(ctx context.Context, dir string) (*home, error) {
 	return &home{dir: dir, user: user, lock: lock}, nil
 }
 
-// makeSockets makes an empty directory for sockets of that name, in the home
-// unless the path is too long for a socket or has what separates hosts in a DSN.
+// makeSockets creates an empty directory for a socket with this name. It is in the home unless the
+// path is too long for a socket or has a comma, which separates hosts in a DSN.
 func (h *home) makeSockets(name string) (err error) {
 	h.sockets = h.ownSockets()
 	if len(filepath.Join(h.sockets, name)) <= maxSocketPath && !strings.Contains(h.sockets, ",") {
@@ -72,7 +72,7 @@ func (h *home) makeSockets(name string) (err error) {
 
 func (h *home) ownSockets() string { return filepath.Join(h.dir, "run") }
 
-// makeOwn makes an empty directory that only the server's user may enter.
+// makeOwn creates an empty directory that only the server's user may enter.
 func (h *home) makeOwn(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -83,18 +83,19 @@ func (h *home) makeOwn(dir string) error {
 	return h.user.own(dir)
 }
 
-// unlock lets go of our hold on the lock; the server's own remains.
+// unlock releases this process's hold on the lock; the server keeps its own.
 func (h *home) unlock() { h.lock.Close() }
 
-// leave removes what an ended server has left outside of its home.
-func (h *home) leave() {
+// cleanUp removes what an ended server left outside its home.
+func (h *home) cleanUp() {
 	if h.sockets != h.ownSockets() {
 		os.RemoveAll(h.sockets)
 	}
 }
 
-// command is a command of the home's user in its home, which holds the lock,
-// out of reach of our terminal's Ctrl-C and of our environment (PGPORT and its like change servers too).
+// command returns a command that runs in the home as the server's user and holds the lock. It gets
+// its own process group, so that the terminal's Ctrl-C does not reach it, and a clean environment,
+// because variables such as PGPORT change servers too.
 func (h *home) command(ctx context.Context, path string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = h.dir
@@ -106,7 +107,7 @@ func (h *home) command(ctx context.Context, path string, args ...string) *exec.C
 
 func (h *home) logPath() string { return filepath.Join(h.dir, "log") }
 
-// logTail is the end of the server's log, as far as it can be read.
+// logTail returns the end of the server's log, or why it cannot be read.
 func (h *home) logTail() string {
 	log, err := os.Open(h.logPath())
 	if err != nil {

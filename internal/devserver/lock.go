@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// LockedError says that another process holds a directory's lock.
+// LockedError reports that another process holds the lock of a directory.
 type LockedError struct {
 	Dir string
-	PID int // 0 where it is not known
+	PID int // of that process; 0 if unknown
 }
 
 func (e *LockedError) Error() string {
@@ -26,8 +26,8 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%s is in use by process %d", e.Dir, e.PID)
 }
 
-// Lock takes a directory for this process until it closes the lock or ends, by
-// kill -9 too. Where another process has it, the error is a *LockedError.
+// Lock locks a directory until the returned lock is closed or this process ends, even by kill -9.
+// The directory must exist. If another process holds the lock, the error is a *LockedError.
 func Lock(dir string) (io.Closer, error) {
 	lock, err := tryLock(dir)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -43,7 +43,7 @@ func Lock(dir string) (io.Closer, error) {
 	return lock, nil
 }
 
-// awaitLock waits until no other process has the directory.
+// awaitLock waits until it can lock the directory.
 func awaitLock(ctx context.Context, dir string) (*os.File, error) {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
@@ -82,7 +82,7 @@ func writePID(lock *os.File) error {
 	return err
 }
 
-// readPID is the number in the first line of a file, 0 where there is none.
+// readPID returns the number in the first line of a file, or 0.
 func readPID(path string) int {
 	text, _ := os.ReadFile(path)
 	line, _, _ := strings.Cut(string(text), "\n")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestALockHasOneHolder(t *testing.T) {
+func TestLock_HasOneHolder(t *testing.T) {
 	dir := t.TempDir()
 	lock, err := Lock(dir)
 	if err != nil {
@@ -22,12 +22,12 @@ func TestALockHasOneHolder(t *testing.T) {
 	}
 	again, err := Lock(dir)
 	if err != nil {
-		t.Fatalf("after the first let go: %v", err)
+		t.Fatalf("after the first was closed: %v", err)
 	}
 	again.Close()
 }
 
-func TestALockNeedsItsDirectory(t *testing.T) {
+func TestLock_MissingDirectory(t *testing.T) {
 	if _, err := Lock(filepath.Join(t.TempDir(), "missing")); !os.IsNotExist(err) {
 		t.Errorf("got %v", err)
 	}

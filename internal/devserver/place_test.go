@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// install puts empty executables into a directory.
+// install creates empty executables in a directory.
 func install(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -21,8 +21,8 @@ func install(t *testing.T, dir string, names ...string) {
 	}
 }
 
-// barren is a machine without any package.
-func barren(t *testing.T) string {
+// withoutPackages hides the machine's servers from the test and returns a root for others.
+func withoutPackages(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
 	t.Setenv("PATH", filepath.Join(root, "path"))
@@ -32,19 +32,21 @@ func barren(t *testing.T) string {
 	return root
 }
 
-func TestAMissingServerIsNamed(t *testing.T) {
-	root := barren(t)
+func TestStart_NotInstalled(t *testing.T) {
+	root := withoutPackages(t)
 	install(t, filepath.Join(root, "path"), "postgres") // without initdb
-	if _, err := StartPostgres(t.Context(), PostgresOptions{Dir: root}); !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "initdb") {
+	_, err := StartPostgres(t.Context(), PostgresOptions{Dir: root})
+	if !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "initdb") {
 		t.Errorf("postgres: %v", err)
 	}
-	if _, err := StartRedis(t.Context(), RedisOptions{Dir: root}); !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "redis-server") {
+	_, err = StartRedis(t.Context(), RedisOptions{Dir: root})
+	if !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "redis-server") {
 		t.Errorf("redis: %v", err)
 	}
 }
 
-func TestTheNewestPostgresIsFoundUnlessPATHHasOne(t *testing.T) {
-	root := barren(t)
+func TestFindPostgres_PrefersPATHThenNewest(t *testing.T) {
+	root := withoutPackages(t)
 	for _, version := range []string{"9.6", "15", "17"} {
 		install(t, filepath.Join(root, "postgresql", version, "bin"), "initdb", "postgres")
 	}
@@ -57,8 +59,8 @@ func TestTheNewestPostgresIsFoundUnlessPATHHasOne(t *testing.T) {
 	}
 }
 
-func TestValkeyStandsInForRedis(t *testing.T) {
-	path := filepath.Join(barren(t), "path")
+func TestFindRedis_Valkey(t *testing.T) {
+	path := filepath.Join(withoutPackages(t), "path")
 	install(t, path, "valkey-server")
 	if got, err := findRedis(); err != nil || got != filepath.Join(path, "valkey-server") {
 		t.Errorf("alone: %s, %v", got, err)
@@ -69,7 +71,7 @@ func TestValkeyStandsInForRedis(t *testing.T) {
 	}
 }
 
-func TestTheStateDirectoryIsMade(t *testing.T) {
+func TestStateDir_IsCreated(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "state")
 	t.Setenv("XDG_STATE_HOME", base)
 	dir, err := StateDir()
@@ -84,14 +86,14 @@ func TestTheStateDirectoryIsMade(t *testing.T) {
 	}
 }
 
-func TestARelativeStateHomeIsIgnored(t *testing.T) {
+func TestStateBase_IgnoresRelativePaths(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", "relative")
 	if base, err := stateBase(); err != nil || !filepath.IsAbs(base) {
 		t.Error(base, err)
 	}
 }
 
-func TestAClosedDirectoryOnTheWayIsNamed(t *testing.T) {
+func TestCheckAccess_NamesTheClosedDirectory(t *testing.T) {
 	closed := filepath.Join(tempDir(t), "closed")
 	open := filepath.Join(closed, "open")
 	for dir, mode := range map[string]os.FileMode{closed: 0o700, open: 0o755} {
@@ -102,12 +104,13 @@ func TestAClosedDirectoryOnTheWayIsNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stranger := serverUser{name: "stranger", uid: 54321}
-	if err := stranger.mayEnter(open); err == nil || !strings.Contains(err.Error(), "stranger") || !strings.Contains(err.Error(), closed+":") {
-		t.Errorf("a stranger: %v", err)
+	other := serverUser{name: "other", uid: 54321}
+	err := other.checkAccess(open)
+	if err == nil || !strings.Contains(err.Error(), "user other") || !strings.Contains(err.Error(), closed+":") {
+		t.Errorf("another user: %v", err)
 	}
 	owner := serverUser{name: "owner", uid: uint32(os.Geteuid())}
-	if err := owner.mayEnter(closed); err != nil && strings.Contains(err.Error(), closed) {
+	if err := owner.checkAccess(closed); err != nil && strings.Contains(err.Error(), closed) {
 		t.Errorf("the owner: %v", err)
 	}
 }

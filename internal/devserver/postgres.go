@@ -16,33 +16,35 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// postgresPort is a part of the socket's name only: no port is opened, unless Settings say so.
+// postgresPort is only part of the socket's name; no port is opened unless Settings asks for one.
 const postgresPort = "5432"
 
-// PostgresOptions says where and how a private Postgres runs.
+// PostgresOptions configures StartPostgres.
 type PostgresOptions struct {
-	// Dir is the server's directory, made where it is missing. Its data stays there when the server ends.
+	// Dir is the server's directory; it is created if missing and keeps the data when the server
+	// ends.
 	Dir string
-	// Fsync makes commits outlive a crash of the machine. Tests do without.
+	// Fsync makes commits survive a crash of the machine. The default, off, is faster.
 	Fsync bool
-	// Settings are further settings of the server, for instance max_connections: "200".
+	// Settings are further server settings, for example max_connections: "200".
 	Settings map[string]string
-	// StandbyOf, in a new directory, is the server whose data is copied, to follow it as its standby.
+	// StandbyOf makes a server in a new directory a standby, with a copy of this primary's data.
 	StandbyOf *Postgres
-	// Env are further variables of the server's environment, NAME=value.
+	// Env holds further environment variables of the server, as NAME=value.
 	Env []string
 }
 
-// Postgres is a running private Postgres. Whoever started it stops it; it does not outlive this process.
+// Postgres is a running private Postgres. Its owner must call Stop or Kill; it ends with this
+// process at the latest.
 type Postgres struct {
 	*process
 	port string
 }
 
-// StartPostgres starts a Postgres and returns when it answers. In a new directory it makes a
-// database cluster first (UTF8, locale C, superuser postgres), which takes a second.
-// ctx bounds the start, not the server's life. The error of a start that failed
-// holds the end of the server's log; it wraps ErrNotInstalled where there is no Postgres.
+// StartPostgres starts a Postgres and returns when it accepts connections. In a new directory it
+// first creates a database cluster (UTF8, locale C, superuser postgres), which takes about a
+// second. ctx bounds the start, together with a timeout of one minute, but not the server's life.
+// The error quotes the end of the server's log; it wraps ErrNotInstalled if there is no Postgres.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -64,7 +66,8 @@ func startPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	}
 	defer h.unlock()
 	data := filepath.Join(h.dir, "data")
-	if err := makeData(ctx, h, data, func(fresh string) *exec.Cmd { return dataCommand(ctx, h, bin, fresh, o) }); err != nil {
+	command := func(fresh string) *exec.Cmd { return dataCommand(ctx, h, bin, fresh, o) }
+	if err := makeData(ctx, h, data, command); err != nil {
 		return nil, err
 	}
 	if err := removeStalePID(filepath.Join(data, "postmaster.pid")); err != nil {
@@ -74,19 +77,19 @@ func startPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	if err := h.makeSockets(".s.PGSQL." + port); err != nil {
 		return nil, err
 	}
-	// SIGINT is Postgres's fast shutdown: its clients are cut off, its data is in order.
+	// SIGINT is Postgres's fast shutdown: it disconnects clients and leaves consistent data.
 	proc, err := startProcess(h, syscall.SIGINT, o.Env, filepath.Join(bin, "postgres"), postgresArgs(h, data, o)...)
 	if err != nil {
 		return nil, err
 	}
 	p := &Postgres{proc, port}
-	if err := p.awaitReady(ctx, p.ask); err != nil {
+	if err := p.awaitReady(ctx, p.ping); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// makeData makes the data directory, whole or not at all, unless it is there.
+// makeData creates the data directory, completely or not at all, unless it exists.
 func makeData(ctx context.Context, h *home, data string, command func(fresh string) *exec.Cmd) error {
 	if _, err := os.Stat(data); !os.IsNotExist(err) {
 		return err
@@ -102,27 +105,28 @@ func makeData(ctx context.Context, h *home, data string, command func(fresh stri
 	return os.Rename(fresh, data)
 }
 
-// dataCommand fills a data directory: with a new cluster, whose socket's directory is all the
-// protection that it needs, or with a copy of the primary's.
+// dataCommand returns the command that fills a data directory with a new cluster or a copy of the
+// primary's data. A new cluster trusts local connections, because the sockets' directory is
+// private.
 func dataCommand(ctx context.Context, h *home, bin, fresh string, o PostgresOptions) *exec.Cmd {
 	if o.StandbyOf != nil {
-		// PATH may have links to some of the programs only.
+		// PATH may have links to only some of the programs.
 		if server, err := filepath.EvalSymlinks(filepath.Join(bin, "postgres")); err == nil {
 			bin = filepath.Dir(server)
 		}
 		return h.command(ctx, filepath.Join(bin, "pg_basebackup"), "-D", fresh, "-d", o.StandbyOf.DSN("postgres"),
 			"--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync")
 	}
-	args := []string{"-D", fresh, "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"}
+	args := []string{"-D", fresh, "-U", "postgres", "-E", "UTF8", "--locale=C",
+		"--auth-local=trust", "--auth-host=scram-sha-256"}
 	if !o.Fsync {
 		args = append(args, "--no-sync")
 	}
 	return h.command(ctx, filepath.Join(bin, "initdb"), args...)
 }
 
-// removeStalePID removes a dead server's pid file where its number is a living
-// stranger's by now: Postgres would take that for itself and refuse to start.
-// No server of this directory lives, or its lock were not ours.
+// removeStalePID removes the pid file of a dead server if another process now has its PID, because
+// Postgres would then not start. The lock proves that no server of this directory is alive.
 func removeStalePID(path string) error {
 	pid := readPID(path)
 	if pid <= 0 || syscall.Kill(pid, 0) == syscall.ESRCH {
@@ -136,10 +140,10 @@ func postgresArgs(h *home, data string, o PostgresOptions) []string {
 		"listen_addresses":        "",
 		"unix_socket_directories": `"` + strings.ReplaceAll(h.sockets, `"`, `""`) + `"`,
 		"port":                    postgresPort,
-		// No terminal, collector or system log: what the server says goes to the home's log.
+		// The server logs to the home's log, not to a collector or the system log.
 		"logging_collector": "off",
 		"log_destination":   "stderr",
-		// A killed server's segments are then in its directory, not in the machine's shared memory.
+		// A killed server leaves its segments in its directory, not in the machine's shared memory.
 		"dynamic_shared_memory_type": "mmap",
 	}
 	if !o.Fsync {
@@ -153,8 +157,8 @@ func postgresArgs(h *home, data string, o PostgresOptions) []string {
 	return args
 }
 
-// ask is answered when the server takes connections.
-func (p *Postgres) ask(ctx context.Context) error {
+// ping returns nil if the server accepts connections.
+func (p *Postgres) ping(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, p.DSN("postgres"))
 	if err != nil {
 		return err
@@ -162,18 +166,20 @@ func (p *Postgres) ask(ctx context.Context) error {
 	return conn.Close(ctx)
 }
 
-// DSN is the URL of one of the server's databases, as its superuser; postgres is there from the start.
+// DSN returns the URL of a database for the server's superuser. The database postgres always
+// exists.
 func (p *Postgres) DSN(database string) string {
 	query := url.Values{"host": {p.home.sockets}, "port": {p.port}, "sslmode": {"disable"}}
 	dsn := url.URL{
 		Scheme: "postgres",
 		User:   url.User("postgres"),
 		Path:   "/" + database,
-		// libpq takes a plus sign for itself, not for a space.
+		// libpq does not decode a plus sign as a space.
 		RawQuery: strings.ReplaceAll(query.Encode(), "+", "%20"),
 	}
 	return dsn.String()
 }
 
-// Stop shuts the server down in good order, harder where that takes long, and waits for its end.
+// Stop shuts the server down and waits for its end. It escalates from SIGINT to SIGQUIT and
+// SIGKILL, with ten seconds for each. Data stays consistent.
 func (p *Postgres) Stop() { p.end(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL) }

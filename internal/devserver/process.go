@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// startTimeout bounds a start whose context does not; crash recovery is part of it.
+	// startTimeout bounds a start, crash recovery included.
 	startTimeout = time.Minute
-	// stopPatience is how long a server may take over one signal before it gets the next, harder one.
-	stopPatience = 10 * time.Second
-	// pollInterval is the pause between two questions whether a server is ready, or a lock free.
+	// stopTimeout is how long a server may take to end before it gets the next, harder signal.
+	stopTimeout = 10 * time.Second
+	// pollInterval is the pause between two checks whether a server is ready or a lock is free.
 	pollInterval = 10 * time.Millisecond
 )
 
-// process is a running server. Its goroutine, begun by startProcess, ends when the server does.
+// process is a running server.
 type process struct {
 	name     string
 	home     *home
@@ -30,8 +30,8 @@ type process struct {
 	err      error // written before done is closed
 }
 
-// startProcess starts a server in its home, bound to the life of this process:
-// onDeath is the signal it gets when we die without a word, env what its environment holds besides.
+// startProcess starts a server in its home, with env added to its environment. The server gets the
+// signal onDeath if this process dies.
 func startProcess(h *home, onDeath syscall.Signal, env []string, path string, args ...string) (*process, error) {
 	log, err := os.Create(h.logPath())
 	if err != nil {
@@ -57,22 +57,22 @@ func startProcess(h *home, onDeath syscall.Signal, env []string, path string, ar
 		if !p.stopping.Load() {
 			p.err = p.failure("exited", err)
 		}
-		h.leave()
+		h.cleanUp()
 		close(p.done)
 	}()
 	if err := <-started; err != nil {
-		h.leave()
+		h.cleanUp()
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
 	return p, nil
 }
 
-// awaitReady asks until the server answers. One that does not is killed.
-func (p *process) awaitReady(ctx context.Context, ask func(context.Context) error) error {
+// awaitReady polls ping until it succeeds. It kills the server when ctx ends first.
+func (p *process) awaitReady(ctx context.Context, ping func(context.Context) error) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
-		err := ask(ctx)
+		err := ping(ctx)
 		if err == nil {
 			return nil
 		}
@@ -87,7 +87,7 @@ func (p *process) awaitReady(ctx context.Context, ask func(context.Context) erro
 	}
 }
 
-// failure names what happened to the server and quotes the end of its log.
+// failure returns an error that names what happened and quotes the end of the log.
 func (p *process) failure(what string, cause error) error {
 	if cause == nil {
 		cause = errors.New("exit status 0")
@@ -95,13 +95,14 @@ func (p *process) failure(what string, cause error) error {
 	return fmt.Errorf("%s %s: %w; the end of %s:\n%s", p.name, what, cause, p.home.logPath(), p.home.logTail())
 }
 
-// PID is the process id of the server.
+// PID returns the server's process id.
 func (p *process) PID() int { return p.pid }
 
-// Done is closed when the server has ended, for whatever reason.
+// Done returns a channel that is closed when the server has ended, for any reason.
 func (p *process) Done() <-chan struct{} { return p.done }
 
-// Err says why the server ended of itself: nil while it runs, and after Stop and Kill.
+// Err returns why the server ended by itself. It returns nil while the server runs and after Stop
+// and Kill.
 func (p *process) Err() error {
 	select {
 	case <-p.done:
@@ -111,32 +112,32 @@ func (p *process) Err() error {
 	}
 }
 
-// Kill ends the server as a crash of its machine would, and waits for its end.
-// Its children go with it: a Postgres backend that outlives its server may serve
-// on, or wait for a lock that nobody will give back.
+// Kill ends the server with SIGKILL, as in a crash, and waits for its end. It also kills the
+// server's children: a Postgres backend that outlives its server might go on serving, or wait
+// forever for a lock.
 func (p *process) Kill() {
 	if p.endsWithin(0) {
-		return // its pid may be another's by now
+		return // another process may have its PID
 	}
 	orphans := children(p.pid)
 	p.end(syscall.SIGKILL)
 	for _, orphan := range orphans {
-		_ = syscall.Kill(orphan, syscall.SIGKILL) // it may have ended by itself
+		_ = syscall.Kill(orphan, syscall.SIGKILL) // fails if it has ended
 	}
 }
 
-// end sends one signal after the other until the server is gone.
+// end sends one signal after another until the server has ended.
 func (p *process) end(signals ...syscall.Signal) {
 	p.stopping.Store(true)
 	for _, signal := range signals {
-		if p.signal(signal); p.endsWithin(stopPatience) {
+		if p.signal(signal); p.endsWithin(stopTimeout) {
 			return
 		}
 	}
 	<-p.done
 }
 
-// signal reaches the server only: once it has ended, its pid may be another's.
+// signal sends nothing after the server has ended, because another process may have its PID.
 func (p *process) signal(signal syscall.Signal) {
 	select {
 	case <-p.done:
@@ -145,8 +146,8 @@ func (p *process) signal(signal syscall.Signal) {
 	}
 }
 
-func (p *process) endsWithin(patience time.Duration) bool {
-	timer := time.NewTimer(patience)
+func (p *process) endsWithin(d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-p.done:

@@ -14,25 +14,26 @@ import (
 
 const redisSocket = "redis.sock"
 
-// redisDatabases is how many numbered databases the server has.
+// redisDatabases is the number of databases of a server.
 const redisDatabases = 16
 
-// RedisOptions says where a private Redis runs.
+// RedisOptions configures StartRedis.
 type RedisOptions struct {
-	// Dir is the server's directory, made where it is missing. No data is kept in it.
+	// Dir is the server's directory; it is created if missing. Redis keeps no data in it.
 	Dir string
-	// Settings are further settings of the server, for instance maxmemory: "64mb".
+	// Settings are further server settings, for example maxmemory: "64mb".
 	Settings map[string]string
-	// Env are further variables of the server's environment, NAME=value.
+	// Env holds further environment variables of the server, as NAME=value.
 	Env []string
 }
 
-// Redis is a running private Redis or Valkey. Whoever started it stops it; it does not outlive this process.
+// Redis is a running private Redis or Valkey. Its owner must call Stop or Kill; it ends with this
+// process at the latest.
 type Redis struct{ *process }
 
-// StartRedis starts an empty Redis, else Valkey, and returns when it answers.
-// ctx bounds the start, not the server's life. The error of a start that failed
-// holds the end of the server's log; it wraps ErrNotInstalled where there is neither.
+// StartRedis starts an empty Redis, or Valkey if there is no Redis, and returns when it answers.
+// ctx bounds the start, together with a timeout of one minute, but not the server's life. The error
+// quotes the end of the server's log; it wraps ErrNotInstalled if neither server is installed.
 func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -61,7 +62,7 @@ func startRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 		return nil, err
 	}
 	r := &Redis{proc}
-	if err := r.awaitReady(ctx, r.ask); err != nil {
+	if err := r.awaitReady(ctx, r.ping); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -84,8 +85,8 @@ func redisArgs(h *home, o RedisOptions) []string {
 	return args
 }
 
-// ask is answered when the server takes commands.
-func (r *Redis) ask(ctx context.Context) error {
+// ping returns nil if the server answers a PING.
+func (r *Redis) ping(ctx context.Context) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", r.socket())
 	if err != nil {
 		return err
@@ -107,10 +108,11 @@ func (r *Redis) ask(ctx context.Context) error {
 
 func (r *Redis) socket() string { return filepath.Join(r.home.sockets, redisSocket) }
 
-// URL is that of the server's database 0.
+// URL returns the URL of the server's database 0.
 func (r *Redis) URL() string {
 	return (&url.URL{Scheme: "unix", Path: r.socket()}).String()
 }
 
-// Stop shuts the server down in good order, harder where that takes long, and waits for its end.
+// Stop shuts the server down and waits for its end. It sends SIGTERM, and SIGKILL after ten
+// seconds.
 func (r *Redis) Stop() { r.end(syscall.SIGTERM, syscall.SIGKILL) }

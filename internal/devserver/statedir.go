@@ -7,10 +7,10 @@ import (
 	"runtime"
 )
 
-// StateDir is where development keeps its data, and makes it:
-// $XDG_STATE_HOME/hoko-edge where that is set, else ~/.local/state/hoko-edge,
-// on macOS ~/Library/Application Support/hoko-edge, and for root
-// /var/lib/hoko-edge, as the servers do not run as root and may not enter its home.
+// StateDir returns the directory for development data and creates it if missing. It is
+// $XDG_STATE_HOME/hoko-edge if that is an absolute path, else ~/.local/state/hoko-edge, or on macOS
+// ~/Library/Application Support/hoko-edge. For root it is /var/lib/hoko-edge, because the servers
+// do not run as root and may not enter root's home.
 func StateDir() (string, error) {
 	base, err := stateBase()
 	if err != nil {
@@ -24,7 +24,7 @@ func StateDir() (string, error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return "", fmt.Errorf("state directory: %w", err)
 	}
-	if err := os.MkdirAll(dir, user.passableMode()); err != nil {
+	if err := os.MkdirAll(dir, user.dirMode()); err != nil {
 		return "", fmt.Errorf("state directory: %w", err)
 	}
 	return dir, nil

@@ -10,23 +10,24 @@ import (
 	"syscall"
 )
 
-// serverUser is whom the servers run as: us, unless we are root, as Postgres refuses to.
+// serverUser is the user that servers run as: the current one unless that is root, because Postgres
+// does not run as root.
 type serverUser struct {
-	isUs     bool
+	current  bool
 	name     string
 	uid, gid uint32
 }
 
 func findServerUser() (serverUser, error) {
 	if os.Geteuid() != 0 {
-		return serverUser{isUs: true}, nil
+		return serverUser{current: true}, nil
 	}
 	for _, name := range []string{"postgres", "nobody"} {
 		if account, err := user.Lookup(name); err == nil {
 			return newServerUser(account)
 		}
 	}
-	return serverUser{}, errors.New("servers do not run as root, and there is no user postgres or nobody to run them as")
+	return serverUser{}, errors.New("servers do not run as root, and neither user postgres nor nobody exists")
 }
 
 func newServerUser(account *user.User) (serverUser, error) {
@@ -38,39 +39,39 @@ func newServerUser(account *user.User) (serverUser, error) {
 	return serverUser{name: account.Username, uid: uid, gid: gid}, nil
 }
 
-// parseID reads a numeric id: macOS's nobody is -2.
+// parseID parses a numeric id, which may be negative: macOS's nobody is -2.
 func parseID(text string) (uint32, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	return uint32(id), err
 }
 
-// credential is what a command needs to run as this user: nothing where that is us.
+// credential returns what a command needs to run as this user; nil for the current user.
 func (u serverUser) credential() *syscall.Credential {
-	if u.isUs {
+	if u.current {
 		return nil
 	}
 	return &syscall.Credential{Uid: u.uid, Gid: u.gid}
 }
 
-// own gives a directory to the user.
+// own makes the user the owner of a directory.
 func (u serverUser) own(dir string) error {
-	if u.isUs {
+	if u.current {
 		return nil
 	}
 	return os.Chown(dir, int(u.uid), int(u.gid))
 }
 
-// passableMode is that of a directory of ours with the user's own below it.
-func (u serverUser) passableMode() os.FileMode {
-	if u.isUs {
+// dirMode returns the mode of a directory that holds directories of the server's user.
+func (u serverUser) dirMode() os.FileMode {
+	if u.current {
 		return 0o700
 	}
 	return 0o711
 }
 
-// mayEnter refuses a directory that the user cannot reach, and names the one in the way.
-func (u serverUser) mayEnter(dir string) error {
-	if u.isUs {
+// checkAccess returns an error if the user may not enter a directory or one of its parents.
+func (u serverUser) checkAccess(dir string) error {
+	if u.current {
 		return nil
 	}
 	for ; dir != "/"; dir = filepath.Dir(dir) {
@@ -81,7 +82,7 @@ func (u serverUser) mayEnter(dir string) error {
 		stat, ok := info.Sys().(*syscall.Stat_t)
 		owns := ok && stat.Uid == u.uid
 		if info.Mode()&0o001 == 0 && !owns {
-			return fmt.Errorf("user %s, as whom the server runs, may not enter %s: choose another directory", u.name, dir)
+			return fmt.Errorf("the server's user %s may not enter %s: choose another directory", u.name, dir)
 		}
 	}
 	return nil
