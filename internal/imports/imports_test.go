@@ -18,8 +18,8 @@ const (
 	module = "hoko.to/edge/"
 )
 
-// mayImport is, by directory, which packages of this module its files may
-// import, tests aside. A directory speaks for those below it, but for the root.
+// mayImport lists, by directory, which packages of this module its files may import, except tests.
+// A row applies to the directories below it too, except that of the root.
 var mayImport = map[string][]string{
 	"cmd":                 {"caddymodule"},
 	"caddymodule":         {"caddymodule", "plugin"},
@@ -41,8 +41,8 @@ var mayImport = map[string][]string{
 	"bench":              {"bench", "internal/devserver", "internal/relay", "plugin/postgres", "."},
 }
 
-// mayUse is, by library, which directories may import it. Where tests is true,
-// test files anywhere may too.
+// mayUse lists, by library, which directories may import it. If tests is true, test files anywhere
+// may too.
 var mayUse = []struct {
 	library string
 	dirs    []string
@@ -55,7 +55,7 @@ var mayUse = []struct {
 	{"github.com/go-redis/redis_rate", []string{"plugin/ratelimit"}, true},
 }
 
-func TestImportsFollowTheirDirections(t *testing.T) {
+func TestImports_Tree(t *testing.T) {
 	files := 0
 	eachFile(t, func(name string) {
 		if path.Ext(name) != ".go" {
@@ -63,7 +63,7 @@ func TestImportsFollowTheirDirections(t *testing.T) {
 		}
 		files++
 		for _, imported := range importsOf(t, name) {
-			if why := refuse(name, imported); why != "" {
+			if why := violation(name, imported); why != "" {
 				t.Errorf("%s imports %s: %s", name, imported, why)
 			}
 		}
@@ -73,7 +73,7 @@ func TestImportsFollowTheirDirections(t *testing.T) {
 	}
 }
 
-func TestADirectionIsEnforced(t *testing.T) {
+func TestImports_Rules(t *testing.T) {
 	for _, tc := range []struct {
 		file, imported string
 		allowed        bool
@@ -108,20 +108,20 @@ func TestADirectionIsEnforced(t *testing.T) {
 		{"plugin/new/new.go", "hoko.to/edge/plugin/sale", false},
 		{"plugin/new/new.go", "net/http", true},
 	} {
-		if why := refuse(tc.file, tc.imported); (why == "") != tc.allowed {
+		if why := violation(tc.file, tc.imported); (why == "") != tc.allowed {
 			t.Errorf("%s imports %s: %q", tc.file, tc.imported, why)
 		}
 	}
 }
 
-// refuse says why a file may not import a package; nothing where it may.
-func refuse(file, imported string) string {
+// violation returns why a file may not import a package, or an empty string if it may.
+func violation(file, imported string) string {
 	dir, isTest := path.Dir(file), strings.HasSuffix(file, "_test.go")
 	if target, ours := strings.CutPrefix(imported+"/", module); ours {
 		if isTest || within(path.Clean(target), allowed(dir)) {
 			return ""
 		}
-		return "a direction that the table does not have"
+		return "mayImport does not allow it"
 	}
 	for _, row := range mayUse {
 		if within(imported, []string{row.library}) && !within(dir, row.dirs) && !(isTest && row.tests) {
@@ -131,7 +131,7 @@ func refuse(file, imported string) string {
 	return ""
 }
 
-// allowed is what the nearest row of a directory has.
+// allowed returns the row of the nearest directory that has one.
 func allowed(dir string) []string {
 	for ; dir != "."; dir = path.Dir(dir) {
 		if row, ok := mayImport[dir]; ok {
@@ -141,7 +141,7 @@ func allowed(dir string) []string {
 	return nil
 }
 
-// within says whether a path is one of the parents or below it.
+// within reports whether a path is one of the parents or below one.
 func within(name string, parents []string) bool {
 	return slices.ContainsFunc(parents, func(parent string) bool {
 		return name == parent || strings.HasPrefix(name, parent+"/")
@@ -164,7 +164,7 @@ func importsOf(t *testing.T, name string) (imported []string) {
 	return imported
 }
 
-// eachFile visits the tree's files by their path from the root, but for git's and what is built.
+// eachFile visits the tree's files, by path from the root, except those in .git and bin.
 func eachFile(t *testing.T, visit func(name string)) {
 	t.Helper()
 	tree := os.DirFS(root)

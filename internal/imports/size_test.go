@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// A file holds one noun, and a folder one theme: what outgrows these is split.
+// The limits keep a file to one type or task and a package to one theme.
 const (
 	maxLines     = 300
 	maxTestLines = 400
-	maxFiles     = 15 // of a package, beside its tests
+	maxFiles     = 15 // of a package, without tests
 )
 
-func TestFilesAndPackagesStaySmall(t *testing.T) {
+func TestSize_FilesAndPackages(t *testing.T) {
 	files := map[string]int{} // by directory
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -37,7 +37,7 @@ func TestFilesAndPackagesStaySmall(t *testing.T) {
 			files[filepath.Dir(path)]++
 		}
 		if lines := bytes.Count(source, []byte("\n")); lines > limit {
-			t.Errorf("%s has %d lines, at most %d are meant", path, lines, limit)
+			t.Errorf("%s has %d lines, want at most %d", path, lines, limit)
 		}
 		return nil
 	})
@@ -46,10 +46,10 @@ func TestFilesAndPackagesStaySmall(t *testing.T) {
 	}
 	for dir, count := range files {
 		if count > maxFiles && dir != filepath.Join(root, "bench") {
-			t.Errorf("%s has %d files beside its tests, at most %d are meant", dir, count, maxFiles)
+			t.Errorf("%s has %d files without tests, want at most %d", dir, count, maxFiles)
 		}
 	}
 	if len(files) < 20 {
-		t.Errorf("only %d packages were found", len(files))
+		t.Errorf("found only %d packages", len(files))
 	}
 }

@@ -1,3 +1,2 @@
-// Package platforms holds a test that the edge compiles for the platforms that
-// the machine that runs the tests is not.
+// Package platforms tests that the edge compiles for platforms other than the current one.
 package platforms

@@ -17,15 +17,15 @@ import (
 	"testing"
 )
 
-// Everything is parsed and type-checked, but no code is generated, which takes
-// the compiler minutes a platform and cannot fail for reasons of ours. The race
-// detector would slow it down for nothing.
-func TestTheEdgeCompilesElsewhere(t *testing.T) {
+// The test parses and type-checks everything. It generates no code, which takes minutes per
+// platform and does not fail because of our code. The race detector would only slow it down.
+func TestEdge_CompilesForOtherPlatforms(t *testing.T) {
 	for _, platform := range []string{"darwin/arm64", "linux/arm64"} {
 		t.Run(platform, func(t *testing.T) {
 			t.Parallel()
 			system, architecture, _ := strings.Cut(platform, "/")
-			c := checker{files: token.NewFileSet(), sizes: types.SizesFor("gc", architecture), checked: map[string]*types.Package{"unsafe": types.Unsafe}}
+			c := checker{files: token.NewFileSet(), sizes: types.SizesFor("gc", architecture),
+				checked: map[string]*types.Package{"unsafe": types.Unsafe}}
 			ours := 0
 			for _, p := range packages(t, "GOOS="+system, "GOARCH="+architecture, "CGO_ENABLED=0") {
 				if !p.DepOnly {
@@ -42,15 +42,15 @@ func TestTheEdgeCompilesElsewhere(t *testing.T) {
 	}
 }
 
-// pkg is what go list says of a package.
+// pkg is a package as go list describes it.
 type pkg struct {
 	ImportPath, Dir string
 	GoFiles         []string
-	ImportMap       map[string]string // what the source calls a package → its path
+	ImportMap       map[string]string // import path in the source → package path
 	DepOnly         bool
 }
 
-// packages is the edge and all that it is made of, each after its imports.
+// packages returns the module's packages and their dependencies, each after its imports.
 func packages(t *testing.T, env ...string) (all []pkg) {
 	t.Helper()
 	list := exec.Command("go", "list", "-deps", "-json=ImportPath,Dir,GoFiles,ImportMap,DepOnly", "../../...")
@@ -84,7 +84,7 @@ type checker struct {
 	checked map[string]*types.Package
 }
 
-// check type-checks a package: of one that is not ours, the declarations.
+// check type-checks a package, and only the declarations of a dependency.
 func (c checker) check(p pkg) (errs []error) {
 	if p.ImportPath == "unsafe" {
 		return nil
@@ -103,11 +103,11 @@ func (c checker) check(p pkg) (errs []error) {
 		IgnoreFuncBodies: p.DepOnly,
 		Error:            func(err error) { errs = append(errs, err) },
 	}
-	c.checked[p.ImportPath], _ = config.Check(p.ImportPath, c.files, files, nil) // the error is among errs
+	c.checked[p.ImportPath], _ = config.Check(p.ImportPath, c.files, files, nil) // errs has the error
 	return errs
 }
 
-// importer finds what a package's source names among the packages checked before it.
+// importer resolves imports among the packages checked before.
 type importer struct {
 	checked map[string]*types.Package
 	renamed map[string]string
@@ -120,5 +120,5 @@ func (i importer) Import(path string) (*types.Package, error) {
 	if p := i.checked[path]; p != nil {
 		return p, nil
 	}
-	return nil, errors.New("not among the packages that go list names")
+	return nil, errors.New("go list does not name this package")
 }

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// conn is one client's connection, and the one to the server that belongs to it. left and lossy are
-// guarded by the Relay's lock.
+// conn is a client's connection and its connection to the server. The Relay's lock guards left and
+// lossy.
 type conn struct {
-	left  [2]int // bytes that it may pass on yet
-	lossy bool   // it has lost something, and loses all that follows
+	left  [2]int // bytes that it may still forward, by direction
+	lossy bool   // it lost data and discards all that follows
 
 	client net.Conn
-	ctx    context.Context // until it is closed
+	ctx    context.Context // canceled when it is closed
 	cancel context.CancelFunc
 	mu     sync.Mutex
-	server net.Conn // nil before it is dialed
+	server net.Conn // nil until dialed
 }
 
 // close closes both ends.
@@ -53,7 +53,7 @@ func (c *conn) dial(address string) bool {
 	return true
 }
 
-// serve returns when both ends of a connection are closed.
+// serve forwards data until both ends of a connection are closed.
 func (r *Relay) serve(c *conn) {
 	defer func() {
 		r.mu.Lock()
@@ -89,14 +89,14 @@ func (r *Relay) serve(c *conn) {
 	both.Wait()
 }
 
-// chunk is what was received at one time, and when it is due.
+// chunk is data from one read, and when it is due.
 type chunk struct {
 	data []byte
 	due  time.Time
 }
 
-// pass passes on what one end sends until that ends or the connection is closed, and then closes
-// it. Chunks are late side by side, not one after the other.
+// pass forwards what one end sends until that end or the connection is closed, and then closes the
+// connection. Delays of chunks overlap.
 func (r *Relay) pass(c *conn, d Direction, to, from net.Conn, hello []byte, filter Filter) {
 	queue := make(chan chunk, 256)
 	var reading sync.WaitGroup
@@ -110,7 +110,7 @@ func (r *Relay) pass(c *conn, d Direction, to, from net.Conn, hello []byte, filt
 	reading.Wait()
 }
 
-// receive reads until the end of what is sent.
+// receive queues what from sends until it ends.
 func (r *Relay) receive(c *conn, d Direction, from net.Conn, hello []byte, filter Filter, queue chan<- chunk) {
 	defer close(queue)
 	buf := make([]byte, 16<<10)
@@ -133,7 +133,7 @@ func (r *Relay) receive(c *conn, d Direction, from net.Conn, hello []byte, filte
 	}
 }
 
-// deliver reports whether the connection goes on.
+// deliver writes the admitted part of data and reports whether the connection stays open.
 func (r *Relay) deliver(c *conn, d Direction, to net.Conn, data []byte) bool {
 	for {
 		rest, ends, silent := r.admit(c, d, data)
@@ -153,7 +153,7 @@ func (r *Relay) deliver(c *conn, d Direction, to net.Conn, data []byte) bool {
 	}
 }
 
-// sleep reports whether it has slept as long as asked.
+// sleep reports whether d passed before ctx ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true

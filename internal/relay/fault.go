@@ -5,35 +5,35 @@ import (
 	"time"
 )
 
-// Direction is the way that data takes.
+// Direction is the direction of data through a Relay.
 type Direction int
 
-// The two directions.
+// The directions of data.
 const (
 	ToServer Direction = iota
 	ToClient
 )
 
-// way is what happens to the data of one direction.
+// way holds the faults of one direction.
 type way struct {
 	delay, jitter time.Duration
-	silent        chan struct{} // closed when it speaks again; nil while it speaks
+	silent        chan struct{} // closed by Speak; nil if data is not held back
 	drops         bool
-	limit         int // bytes that a new connection may pass on
+	limit         int // bytes that a new connection may forward; or unlimited
 }
 
 const unlimited = -1
 
-// Delay has what is received from now on arrive later, as over a longer cable: by delay, and up to
-// jitter more or less. What was sent first arrives first.
+// Delay delays data received from now on by delay, plus or minus up to jitter. It keeps the order
+// of the data and does not reduce throughput.
 func (r *Relay) Delay(d Direction, delay, jitter time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ways[d].delay, r.ways[d].jitter = delay, jitter
 }
 
-// Silence holds everything back until Speak, as a network does that loses packets: connections
-// stay, and new ones are accepted.
+// Silence holds back all data of a direction until Speak, like a network that loses packets.
+// Connections stay open, and new ones are accepted.
 func (r *Relay) Silence(d Direction) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -42,7 +42,7 @@ func (r *Relay) Silence(d Direction) {
 	}
 }
 
-// Speak ends all silence, and delivers what was held back.
+// Speak ends the silence of both directions and delivers the data held back.
 func (r *Relay) Speak() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -58,14 +58,14 @@ func (r *Relay) speak() {
 	}
 }
 
-// Drop loses everything until Restore, which also closes the connections that have lost something.
+// Drop discards all data of a direction until Restore, which closes the connections that lost data.
 func (r *Relay) Drop(d Direction) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ways[d].drops = true
 }
 
-// DropHalf loses everything on every second connection of now until Restore, which closes those.
+// DropHalf discards all data on every second current connection until Restore, which closes those.
 func (r *Relay) DropHalf() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,8 +76,8 @@ func (r *Relay) DropHalf() {
 	}
 }
 
-// CutAfter closes each connection once it has passed on that many more bytes: with 0, at the first
-// that arrives, and without passing it on.
+// CutAfter closes each connection, current or new, after it has forwarded this number of bytes in a
+// direction. With 0 it closes at the first byte, which it does not forward.
 func (r *Relay) CutAfter(d Direction, bytes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,8 +87,8 @@ func (r *Relay) CutAfter(d Direction, bytes int) {
 	}
 }
 
-// Reset resets all connections, and new ones as soon as they are accepted. Over TCP the other ends
-// receive a RST.
+// Reset resets all connections, and new ones as soon as they are accepted, until Restore. Over TCP
+// the peers receive a RST.
 func (r *Relay) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -96,7 +96,7 @@ func (r *Relay) Reset() {
 	r.closeAll(func(*conn) bool { return true })
 }
 
-// Restore ends all faults, a Cut included.
+// Restore ends all faults, including a Cut, and returns the error of Open.
 func (r *Relay) Restore() error {
 	r.mu.Lock()
 	r.resets = false
@@ -112,7 +112,7 @@ func (r *Relay) Restore() error {
 	return r.Open()
 }
 
-// due is when what is received now arrives.
+// due returns when to deliver data received now.
 func (r *Relay) due(d Direction) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,8 +123,8 @@ func (r *Relay) due(d Direction) time.Time {
 	return time.Now().Add(w.delay - w.jitter + time.Duration(rand.Int64N(2*int64(w.jitter)+1)))
 }
 
-// admit is what may be passed on of some data, and whether the connection ends with it; or that
-// nothing may be before a channel is closed.
+// admit returns what to forward of data, and whether to close the connection afterwards. If silent
+// is not nil, nothing may be forwarded before it is closed.
 func (r *Relay) admit(c *conn, d Direction, data []byte) (rest []byte, ends bool, silent <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

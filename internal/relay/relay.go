@@ -1,5 +1,5 @@
-// Package relay stands between a client and a server in tests and measurements, and fails as
-// networks and servers do.
+// Package relay is a proxy for tests and benchmarks that injects network faults between a client
+// and a server.
 package relay
 
 import (
@@ -9,33 +9,33 @@ import (
 	"sync"
 )
 
-// Relay accepts connections at one address and passes them on to another. An address is a TCP host
-// and port, or the path of a Unix socket. All methods may be called at any time.
+// Relay is a proxy that accepts connections at one address and forwards them to another. An address
+// is a TCP host and port, or the path of a Unix socket. Its methods are safe for concurrent use.
 type Relay struct {
-	// Answer, if it is not nil, is given what each client sends first. Unless it returns nothing,
-	// the client receives what it returns and is hung up on, as a pooler does that refuses a
+	// Answer, if not nil, receives the first bytes from each client. If it returns any bytes, the
+	// relay sends them to the client and closes the connection, like a pooler that rejects a
 	// startup parameter. Set it before Open.
 	Answer func(hello []byte) []byte
 
-	// Filters, if it is not nil, is given what each client sends first, and returns for each direction
-	// what becomes of what is received later. A filter may hang up on the client. Set it before Open.
+	// Filters, if not nil, receives the first bytes from each client and returns a filter for the
+	// later data of each direction. A nil filter changes nothing. Set it before Open.
 	Filters func(hello []byte) (toServer, toClient Filter)
 
 	listen, server string
 	running        sync.WaitGroup
 
 	mu       sync.Mutex
-	listener net.Listener // nil while nothing is accepted
+	listener net.Listener // nil while closed
 	accepted int          // since the last Open
 	conns    map[*conn]bool
 	ways     [2]way
 	resets   bool // connections are reset as soon as they are accepted
 }
 
-// Filter returns what to pass on of what was received.
+// Filter returns what to forward of the received data. It may call hangUp to close the connection.
 type Filter func(data []byte, hangUp func()) []byte
 
-// New returns a Relay that accepts nothing before Open.
+// New returns a Relay that accepts no connections until Open.
 func New(listen, server string) *Relay {
 	r := &Relay{listen: listen, server: server, conns: map[*conn]bool{}}
 	for d := range r.ways {
@@ -44,16 +44,17 @@ func New(listen, server string) *Relay {
 	return r
 }
 
-// Start returns a Relay that is open.
+// Start returns an open Relay, or the error of Open.
 func Start(listen, server string) (*Relay, error) {
 	r := New(listen, server)
 	return r, r.Open()
 }
 
-// Address is where the Relay listens.
+// Address returns the address at which the Relay listens.
 func (r *Relay) Address() string { return r.listen }
 
-// Open accepts connections, unless the Relay does so already.
+// Open starts to accept connections. It does nothing if the Relay is open, and returns an error if
+// it cannot listen.
 func (r *Relay) Open() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,7 +70,7 @@ func (r *Relay) Open() error {
 	return nil
 }
 
-// Cut closes all connections and refuses new ones until Open, as a server does that is gone.
+// Cut closes all connections and refuses new ones until Open, as if the server were down.
 func (r *Relay) Cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,13 +81,13 @@ func (r *Relay) Cut() {
 	r.closeAll(func(*conn) bool { return true })
 }
 
-// Close cuts the Relay and returns when all of its goroutines have ended.
+// Close cuts the Relay and waits until all of its goroutines have ended.
 func (r *Relay) Close() {
 	r.Cut()
 	r.running.Wait()
 }
 
-// Accepted returns how many connections have been accepted since the last Open.
+// Accepted returns the number of connections accepted since the last Open.
 func (r *Relay) Accepted() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,12 +106,13 @@ func (r *Relay) accept(listener net.Listener) {
 	}
 }
 
-// enter makes a connection one of those that a fault strikes, unless the Relay has been cut.
+// enter registers a connection. It closes it and returns nil if the Relay has been cut or resets.
 func (r *Relay) enter(listener net.Listener, client net.Conn) *conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &conn{client: client, left: [2]int{r.ways[ToServer].limit, r.ways[ToClient].limit}, ctx: ctx, cancel: cancel}
+	left := [2]int{r.ways[ToServer].limit, r.ways[ToClient].limit}
+	c := &conn{client: client, left: left, ctx: ctx, cancel: cancel}
 	if r.listener == listener {
 		r.accepted++
 		if !r.resets {
@@ -122,7 +124,7 @@ func (r *Relay) enter(listener net.Listener, client net.Conn) *conn {
 	return nil
 }
 
-// closeAll closes the connections of which that is true. The caller holds the lock.
+// closeAll closes the connections that match which. The caller holds the lock.
 func (r *Relay) closeAll(which func(*conn) bool) {
 	for c := range r.conns {
 		if which(c) {

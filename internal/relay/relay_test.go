@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+// hangGuard ends a test that waits for something that never comes.
+const hangGuard = 30 * time.Second
 
-// before starts a Relay before a server that sends back what it receives.
-func before(t *testing.T, network string) *Relay {
+// startEcho starts a Relay for a server that echoes what it receives.
+func startEcho(t *testing.T, network string) *Relay {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "relay")
 	if err != nil {
@@ -54,7 +54,7 @@ func before(t *testing.T, network string) *Relay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(r.Close) // returns, so that all goroutines have ended
+	t.Cleanup(r.Close) // hangs if a goroutine does not end
 	return r
 }
 
@@ -65,7 +65,7 @@ func dial(t *testing.T, r *Relay) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(hangGuard))
 	return conn
 }
 
@@ -84,7 +84,7 @@ func wantEcho(t *testing.T, conn net.Conn, want string) {
 	}
 }
 
-// echo sends a text and waits for its return.
+// echo sends a text and waits for its echo.
 func echo(t *testing.T, conn net.Conn, text string) {
 	t.Helper()
 	send(t, conn, text)
@@ -98,7 +98,7 @@ func restore(t *testing.T, r *Relay) {
 	}
 }
 
-// wantEnd fails unless the connection has ended, after this was received.
+// wantEnd fails unless the connection ends after exactly this data.
 func wantEnd(t *testing.T, conn net.Conn, want string) error {
 	t.Helper()
 	got, err := io.ReadAll(conn)
@@ -108,20 +108,20 @@ func wantEnd(t *testing.T, conn net.Conn, want string) error {
 	return err
 }
 
-// wantSilence fails if anything arrives within a moment.
+// wantSilence fails if anything arrives within 50 ms.
 func wantSilence(t *testing.T, conn net.Conn) {
 	t.Helper()
 	conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("read %d bytes, %v, want silence", n, err)
 	}
-	conn.SetReadDeadline(time.Now().Add(patience))
+	conn.SetReadDeadline(time.Now().Add(hangGuard))
 }
 
-func TestRelay_PassesOn(t *testing.T) {
+func TestRelay_Forwards(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {
 		t.Run(network, func(t *testing.T) {
-			r := before(t, network)
+			r := startEcho(t, network)
 			conn, large := dial(t, r), strings.Repeat("large", 100_000)
 			go io.WriteString(conn, large)
 			wantEcho(t, conn, large)
@@ -137,7 +137,7 @@ func TestRelay_PassesOn(t *testing.T) {
 func TestRelay_Silence(t *testing.T) {
 	for name, d := range map[string]Direction{"to the server": ToServer, "to the client": ToClient} {
 		t.Run(name, func(t *testing.T) {
-			r := before(t, "unix")
+			r := startEcho(t, "unix")
 			known := dial(t, r)
 			echo(t, known, "a")
 			r.Silence(d)
@@ -154,7 +154,7 @@ func TestRelay_Silence(t *testing.T) {
 }
 
 func TestRelay_Cut(t *testing.T) {
-	r := before(t, "tcp")
+	r := startEcho(t, "tcp")
 	conn := dial(t, r)
 	echo(t, conn, "a")
 	r.Silence(ToClient)
@@ -167,12 +167,12 @@ func TestRelay_Cut(t *testing.T) {
 	restore(t, r)
 	echo(t, dial(t, r), "c")
 	if n := r.Accepted(); n != 1 {
-		t.Errorf("accepted %d since it is open again", n)
+		t.Errorf("accepted %d since the relay was opened again", n)
 	}
 }
 
 func TestRelay_Reset(t *testing.T) {
-	r := before(t, "tcp")
+	r := startEcho(t, "tcp")
 	conn := dial(t, r)
 	echo(t, conn, "a")
 	r.Reset()
@@ -197,13 +197,13 @@ func TestRelay_CutAfter(t *testing.T) {
 		bytes int
 		want  string
 	}{
-		"the client has sent it":       {ToServer, 3, "hel"},
-		"the server has answered":      {ToClient, 2, "he"},
-		"before anything is answered":  {ToClient, 0, ""},
-		"before anything has got here": {ToServer, 0, ""},
+		"after a part of the request":  {ToServer, 3, "hel"},
+		"after a part of the response": {ToClient, 2, "he"},
+		"before the response":          {ToClient, 0, ""},
+		"before the request":           {ToServer, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := before(t, "unix")
+			r := startEcho(t, "unix")
 			known := dial(t, r)
 			echo(t, known, "first")
 			r.CutAfter(c.d, c.bytes)
@@ -220,21 +220,21 @@ func TestRelay_CutAfter(t *testing.T) {
 func TestRelay_Drop(t *testing.T) {
 	for name, d := range map[string]Direction{"to the server": ToServer, "to the client": ToClient} {
 		t.Run(name, func(t *testing.T) {
-			r := before(t, "unix")
+			r := startEcho(t, "unix")
 			lossy, idle := dial(t, r), dial(t, r)
 			echo(t, idle, "a")
 			r.Drop(d)
 			send(t, lossy, "b")
 			wantSilence(t, lossy)
 			restore(t, r)
-			wantEnd(t, lossy, "") // what follows could not be understood
+			wantEnd(t, lossy, "") // because it lost data
 			echo(t, idle, "c")
 		})
 	}
 }
 
 func TestRelay_DropHalf(t *testing.T) {
-	r := before(t, "unix")
+	r := startEcho(t, "unix")
 	conns := []net.Conn{dial(t, r), dial(t, r)}
 	for _, conn := range conns {
 		echo(t, conn, "a")
@@ -255,7 +255,7 @@ func TestRelay_DropHalf(t *testing.T) {
 }
 
 func TestRelay_Answers(t *testing.T) {
-	r := before(t, "unix")
+	r := startEcho(t, "unix")
 	r.Cut()
 	r.Answer = func(hello []byte) []byte {
 		if bytes.Contains(hello, []byte("unknown parameter")) {
@@ -273,17 +273,17 @@ func TestRelay_Answers(t *testing.T) {
 	}
 }
 
-func TestRelay_HasNoServer(t *testing.T) {
-	r := before(t, "unix")
-	lone, err := Start(r.Address()+"-lone", r.Address()+"-gone")
+func TestRelay_ServerIsDown(t *testing.T) {
+	r := startEcho(t, "unix")
+	broken, err := Start(r.Address()+"-broken", r.Address()+"-gone")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lone.Close()
-	wantEnd(t, dial(t, lone), "")
+	defer broken.Close()
+	wantEnd(t, dial(t, broken), "")
 }
 
-func TestRelay_DelaysSideBySide(t *testing.T) {
+func TestRelay_DelaysOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const late = time.Millisecond
 		client, in := net.Pipe()
