@@ -8,7 +8,8 @@ import (
 	"hoko.to/edge/internal/devserver"
 )
 
-// RedisOff is a RedisServer whose clock is off by so much: ahead, or behind where it is negative.
+// RedisOff starts a Redis as RedisServer does, with a clock that is ahead by this much, or behind
+// if by is negative. The offset is in whole seconds and needs faketime.
 func RedisOff(t testing.TB, by time.Duration) *OwnRedis {
 	t.Helper()
 	s := &OwnRedis{options: devserver.RedisOptions{Dir: serverDir(t), Env: clockOff(by)}}
@@ -17,7 +18,8 @@ func RedisOff(t testing.TB, by time.Duration) *OwnRedis {
 	return s
 }
 
-// PostgresOff is a Postgres whose clock is off by so much.
+// PostgresOff starts a Postgres as Postgres does, with a clock that is ahead by this much, or
+// behind if by is negative. The offset is in whole seconds and needs faketime.
 func PostgresOff(t testing.TB, by time.Duration) *OwnPostgres {
 	t.Helper()
 	options := postgresOptions(serverDir(t))
@@ -25,12 +27,12 @@ func PostgresOff(t testing.TB, by time.Duration) *OwnPostgres {
 	return startOwn(t, options)
 }
 
-// clockOff has a process see another time, by Debian's faketime. Where that is
-// not installed (script/bootstrap --test does it) the process sees the true one.
-// The command of that name would stand between us and our process.
+// clockOff returns the environment in which Debian's faketime shifts a process's clock. If faketime
+// is not installed (script/bootstrap --test installs it), the process sees the true time. The
+// command faketime would be a process between this one and the server.
 //
-// Redis's allocator asks for the time before faketime knows it, so that the C
-// library's takes its place. The loader knows what $LIB is.
+// Redis's allocator reads the clock before faketime is ready, so the C library's allocator replaces
+// it. The loader expands $LIB.
 func clockOff(by time.Duration) []string {
 	return []string{
 		"LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1:libc_malloc_debug.so.0",

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-func TestAServersClockIsOff(t *testing.T) {
+func TestServers_ClockIsOff(t *testing.T) {
 	for _, by := range []time.Duration{time.Hour, -time.Hour} {
-		seen := Value[int64](Connect(t, PostgresOff(t, by).DSN("postgres")), "SELECT extract(epoch FROM clock_timestamp())::bigint")
+		conn := Connect(t, PostgresOff(t, by).DSN("postgres"))
+		seen := Value[int64](conn, "SELECT extract(epoch FROM clock_timestamp())::bigint")
 		if off := time.Until(time.Unix(seen, 0)); (off - by).Abs() > 10*time.Minute {
 			t.Errorf("postgres is off by %s, not %s: is faketime installed?", off, by)
 		}

@@ -7,13 +7,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// DB is a test's own connection to a database. Its methods fail the test if a statement fails.
+// DB is a connection of a test to a database. Its methods fail the test if a statement fails.
 type DB struct {
 	Conn *pgx.Conn
 	T    testing.TB
 }
 
-// Connect opens a DB that is closed when the test ends.
+// Connect opens a DB and closes it when the test ends.
 func Connect(t testing.TB, dsn string) DB {
 	t.Helper()
 	conn, err := pgx.Connect(Guarded(t), dsn)
@@ -27,7 +27,7 @@ func Connect(t testing.TB, dsn string) DB {
 // Close closes the connection before the test ends.
 func (d DB) Close() { d.Conn.Close(context.Background()) }
 
-// Exec runs statements; with arguments, exactly one.
+// Exec runs one statement with arguments, or any number without.
 func (d DB) Exec(sql string, args ...any) {
 	d.T.Helper()
 	ctx, cancel := guarded()
@@ -37,13 +37,13 @@ func (d DB) Exec(sql string, args ...any) {
 	}
 }
 
-// Count returns the one number that a query returns.
+// Count returns the only value of a query, a number.
 func (d DB) Count(sql string, args ...any) int { d.T.Helper(); return Value[int](d, sql, args...) }
 
-// Text returns the one text that a query returns.
+// Text returns the only value of a query, a text.
 func (d DB) Text(sql string, args ...any) string { d.T.Helper(); return Value[string](d, sql, args...) }
 
-// Value returns the only column of the only row that a query returns.
+// Value returns the only column of the only row of a query.
 func Value[V any](d DB, sql string, args ...any) (v V) {
 	d.T.Helper()
 	ctx, cancel := guarded()

@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// SmallDisk mounts a file system of so many bytes for the server, or says that
-// this machine does not let us: that takes the right to mount. Its directory is
-// the server's user's, as a tablespace's has to be.
+// SmallDisk mounts a file system of this many bytes until the test ends and returns its directory.
+// The server's user owns it, as a tablespace requires. If the process may not mount, ok is false.
 func (s *OwnPostgres) SmallDisk(t testing.TB, bytes int) (dir string, ok bool) {
 	t.Helper()
 	dir = filepath.Join(s.options.Dir, "disk")

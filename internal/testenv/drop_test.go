@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-func TestADatabaseIsDroppedHoweverSlowlyABackendEnds(t *testing.T) {
-	Database(t) // the server runs
+func TestDatabase_DropWaitsForASlowBackend(t *testing.T) {
+	Database(t) // starts the server
 	s := &sharedPostgres
 	if err := s.exec("CREATE DATABASE slow"); err != nil {
 		t.Fatal(err)
@@ -22,7 +22,7 @@ func TestADatabaseIsDroppedHoweverSlowlyABackendEnds(t *testing.T) {
 	}
 	dropped := make(chan error, 1)
 	go func() { dropped <- s.drop("slow") }()
-	Until(t, "the server has given up once", func() bool {
+	Until(t, "the first DROP DATABASE fails", func() bool {
 		text, err := os.ReadFile(log)
 		if err != nil {
 			t.Fatal(err)

@@ -13,15 +13,15 @@ import (
 	"testing"
 )
 
-// edge is the binary under test, and the tree that it is built from.
+// edge is the binary under test and the source tree that it is built from.
 var edge struct {
 	path, tree string
 	read       sync.Once
 }
 
-// BuildEdge makes bin/caddy current, as script/dev does and with the flags that xcaddy uses, and
-// takes it for this test binary's own: Edge then returns it. All packages of tests share the build:
-// they build one after the other, and go build leaves a current binary alone.
+// BuildEdge builds bin/caddy as script/dev does, with the flags of xcaddy, and keeps a link to the
+// binary for Edge. Test packages share the build: a file lock serializes them, and go build does
+// nothing if the binary is current.
 func BuildEdge() error {
 	module, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
@@ -41,7 +41,8 @@ func BuildEdge() error {
 		return fmt.Errorf("lock %s: %w", bin, err)
 	}
 	path := filepath.Join(bin, "caddy")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-w -s", "-tags", "nobadger,nomysql,nopgx", "-o", path, "hoko.to/edge/cmd/caddy")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-w -s", "-tags", "nobadger,nomysql,nopgx",
+		"-o", path, "hoko.to/edge/cmd/caddy")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the edge: %w\n%s", err, out)
@@ -64,9 +65,9 @@ func BuildEdge() error {
 	return os.WriteFile(edge.path, binary, 0o755)
 }
 
-// Edge returns the path of the edge that BuildEdge built. It reads the tree's directories, which makes
-// them inputs of the test: go test would else answer from its cache although the edge, which the tests
-// do not import, has changed. Only what is read while tests run counts.
+// Edge returns the path of the binary that BuildEdge built; without a build it fails the test. It
+// reads the tree's directories, which makes them inputs of the test. Otherwise go test would return
+// a cached result after a change to the edge, which the tests do not import.
 func Edge(t testing.TB) string {
 	t.Helper()
 	if edge.path == "" {

@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// Log keeps what a logger or a process prints, for a test that reads it or waits for it. Its zero
-// value is empty and ready to use.
+// Log collects the output of a logger or process for tests. The zero value is empty and ready to
+// use. A Log is safe for concurrent use.
 type Log struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
 	closed  bool
-	changed chan struct{} // closed at the next change; nil if no Wait is under way
+	changed chan struct{} // closed at the next change; nil if no Wait is running
 }
 
+// Write appends p to the log. It never fails.
 func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -26,7 +27,7 @@ func (l *Log) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// Close says that nothing more will be printed: a Wait fails at once then.
+// Close marks the end of the output. From then on, a Wait without a match fails immediately.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -42,25 +43,27 @@ func (l *Log) wake() {
 	}
 }
 
+// String returns everything printed so far.
 func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
 }
 
-// Logger returns a logger that prints to the log.
+// Logger returns a logger that writes to the log as text.
 func (l *Log) Logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// Count returns how often a text has been printed.
+// Count returns how often a text has been printed so far.
 func (l *Log) Count(text string) int { return strings.Count(l.String(), text) }
 
-// HasLine reports whether a line with all of the texts has been printed.
+// HasLine reports whether a line that contains all texts has been printed.
 func (l *Log) HasLine(texts ...string) bool {
 	found, _, _, _ := l.look(0, texts)
 	return found
 }
 
-// Wait returns once a line with all of the texts has been printed.
+// Wait waits until a line that contains all texts has been printed. It fails the test after
+// HangGuard or a Close.
 func (l *Log) Wait(t testing.TB, texts ...string) {
 	t.Helper()
 	guard := time.After(HangGuard)
@@ -81,7 +84,7 @@ func (l *Log) Wait(t testing.TB, texts ...string) {
 	}
 }
 
-// look searches the lines from an offset on. next is the offset of a line that is not whole yet.
+// look searches the lines from an offset. next is the offset of the incomplete last line.
 func (l *Log) look(from int, texts []string) (found bool, next int, closed bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// FreePort returns a loopback port that is free for TCP and UDP, and the test's own until it ends:
-// other test binaries leave it alone too. It lies below the range from which the kernel gives ports to
-// outgoing connections, so that none of those can take it before a server does.
+// FreePort returns a loopback port that is free for TCP and UDP. It reserves the port until the
+// test ends, also from other test binaries. The port is below the range that the kernel uses for
+// outgoing connections, so none of them can take it before a server does.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 1000 {
@@ -36,7 +36,7 @@ func FreePort(t testing.TB) int {
 	return 0
 }
 
-// lockPort returns nothing if another test has the port.
+// lockPort returns nil if another test has reserved the port.
 func lockPort(port int) (*os.File, error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("hoko-test-ports-%d", os.Getuid()))
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -18,33 +18,33 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// Database is the DSN of a database of the test's own with the current schema,
-// on a server that the package's tests share. It is dropped when the test ends.
+// Database creates a database with the current schema and returns its DSN. It is on a server that
+// the package's tests share, and is dropped when the test ends.
 func Database(t testing.TB) string {
 	t.Helper()
 	return sharedPostgres.database(t, templateDatabase)
 }
 
-// EmptyDatabase is Database without the schema.
+// EmptyDatabase creates a database like Database, but without the schema, and returns its DSN.
 func EmptyDatabase(t testing.TB) string {
 	t.Helper()
 	return sharedPostgres.database(t, "template0")
 }
 
-// OwnPostgres is a Postgres of a test's own, which it may stop, kill and start again.
+// OwnPostgres is a Postgres that a test has to itself and may stop, kill and start again.
 type OwnPostgres struct {
 	*devserver.Postgres
 	options devserver.PostgresOptions
 }
 
-// Postgres starts a server of the test's own, without the schema. That takes a
-// second: a test that only needs data takes a Database.
+// Postgres starts an OwnPostgres, without the schema, until the test ends. That takes a second; use
+// Database if you only need data.
 func Postgres(t testing.TB) *OwnPostgres {
 	t.Helper()
 	return startOwn(t, postgresOptions(serverDir(t)))
 }
 
-// PostgresWith is a Postgres with further settings.
+// PostgresWith starts an OwnPostgres like Postgres, with further settings.
 func PostgresWith(t testing.TB, settings map[string]string) *OwnPostgres {
 	t.Helper()
 	options := postgresOptions(serverDir(t))
@@ -60,7 +60,7 @@ func startOwn(t testing.TB, options devserver.PostgresOptions) *OwnPostgres {
 	return s
 }
 
-// Start starts the server again, with its data and at its old address.
+// Start starts the stopped server again, with its data and at its old address.
 func (s *OwnPostgres) Start(t testing.TB) {
 	t.Helper()
 	server, err := devserver.StartPostgres(t.Context(), s.options)
@@ -70,9 +70,8 @@ func (s *OwnPostgres) Start(t testing.TB) {
 	s.Postgres = server
 }
 
-// Freeze stops the server and its backends in their tracks: connections stay,
-// new ones are neither refused nor answered. thaw lets them go on; so does the
-// end of the test.
+// Freeze suspends the server and its backends: connections stay open, and new ones are neither
+// refused nor answered. thaw resumes them, as does the end of the test.
 func (s *OwnPostgres) Freeze(t testing.TB) (thaw func()) {
 	t.Helper()
 	ctx, cancel := guarded()
@@ -88,7 +87,7 @@ func (s *OwnPostgres) Freeze(t testing.TB) (thaw func()) {
 		}
 	}
 	t.Cleanup(func() { thaw(); conn.Close(context.Background()) })
-	syscall.Kill(s.PID(), syscall.SIGSTOP) // first: it starts no further backend then
+	syscall.Kill(s.PID(), syscall.SIGSTOP) // first, so that it starts no further backend
 	if err := conn.QueryRow(ctx, "SELECT array_agg(pid) FROM pg_stat_activity").Scan(&pids); err != nil {
 		t.Fatal(err)
 	}
@@ -98,14 +97,14 @@ func (s *OwnPostgres) Freeze(t testing.TB) (thaw func()) {
 	return thaw
 }
 
-// postgresOptions has room for the pools of many edges.
+// postgresOptions allows enough connections for the pools of many edges.
 func postgresOptions(dir string) devserver.PostgresOptions {
 	return devserver.PostgresOptions{Dir: dir, Settings: map[string]string{"max_connections": "300"}}
 }
 
 const templateDatabase = "hoko_template"
 
-// sharedPostgres is the server of all tests of this binary. It starts with the first that asks.
+// sharedPostgres is the server that all tests of this binary share. Its first use starts it.
 var sharedPostgres shared
 
 type shared struct {
@@ -133,13 +132,14 @@ func (s *shared) database(t testing.TB, template string) string {
 	return s.server.DSN(name)
 }
 
-// drop waits for backends that are slow to end on a busy machine: FORCE itself gives up after five seconds.
+// drop retries until all backends have ended, because FORCE gives up after five seconds.
 func (s *shared) drop(name string) error {
 	ctx, cancel := guarded()
 	defer cancel()
 	for {
 		err := execute(ctx, s.server, fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", name))
-		if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != pgerrcode.ObjectInUse || ctx.Err() != nil {
+		pgErr, ok := errors.AsType[*pgconn.PgError](err)
+		if !ok || pgErr.Code != pgerrcode.ObjectInUse || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -157,7 +157,7 @@ func (s *shared) stop() {
 	}
 }
 
-// startShared starts the server and makes the database that all others are copies of.
+// startShared starts the server and creates the database that Database copies.
 func startShared() (*devserver.Postgres, error) {
 	ctx, cancel := guarded()
 	defer cancel()

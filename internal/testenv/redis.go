@@ -6,19 +6,19 @@ import (
 	"hoko.to/edge/internal/devserver"
 )
 
-// Redis is the URL of a Redis of the test's own, empty, with its own counters.
+// Redis starts an empty Redis until the test ends and returns its URL.
 func Redis(t testing.TB) string {
 	t.Helper()
 	return RedisServer(t).URL()
 }
 
-// OwnRedis is a Redis of a test's own, which it may stop, kill and start again.
+// OwnRedis is a Redis that a test has to itself and may stop, kill and start again.
 type OwnRedis struct {
 	*devserver.Redis
 	options devserver.RedisOptions
 }
 
-// RedisServer starts a server of the test's own, which takes some 30 ms.
+// RedisServer starts an OwnRedis until the test ends. That takes about 30 ms.
 func RedisServer(t testing.TB) *OwnRedis {
 	t.Helper()
 	s := &OwnRedis{options: devserver.RedisOptions{Dir: serverDir(t)}}
@@ -27,7 +27,7 @@ func RedisServer(t testing.TB) *OwnRedis {
 	return s
 }
 
-// Start starts the server again, empty and at its old address.
+// Start starts the stopped server again, empty and at its old address.
 func (s *OwnRedis) Start(t testing.TB) {
 	t.Helper()
 	server, err := devserver.StartRedis(t.Context(), s.options)

@@ -11,8 +11,8 @@ import (
 	"hoko.to/edge/internal/relay"
 )
 
-// Relay returns a relay before the server of a database, and the DSN that leads through it. The
-// relay is not open yet, and is closed when the test ends.
+// Relay returns a relay for the server of a database, and a DSN that goes through it. The relay is
+// not open yet; it is closed when the test ends.
 func Relay(t testing.TB, dsn string) (r *relay.Relay, through string) {
 	t.Helper()
 	config, err := pgx.ParseConfig(dsn)
@@ -24,6 +24,8 @@ func Relay(t testing.TB, dsn string) (r *relay.Relay, through string) {
 	r = relay.New(filepath.Join(dir, socket), filepath.Join(config.Host, socket))
 	t.Cleanup(r.Close)
 	query := url.Values{"host": {dir}, "port": {fmt.Sprint(config.Port)}, "sslmode": {"disable"}}
-	address := url.URL{Scheme: "postgres", User: url.User(config.User), Path: "/" + config.Database, RawQuery: query.Encode()}
+	address := url.URL{
+		Scheme: "postgres", User: url.User(config.User), Path: "/" + config.Database, RawQuery: query.Encode(),
+	}
 	return r, address.String()
 }

@@ -7,9 +7,8 @@ import (
 	"syscall"
 )
 
-// remover is a process that removes a directory when this one has ended: it
-// reads a pipe that only we hold open. Servers that end at the same time may
-// still be writing, so it tries again until they are done.
+// remover is a process that removes a directory after this process has ended, when the pipe that it
+// reads is closed. It retries for ten seconds, because servers may still be writing.
 type remover struct {
 	cmd  *exec.Cmd
 	held io.Closer
@@ -21,7 +20,7 @@ for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" && exit; sleep 1; done`
 
 func startRemover(dir string) (*remover, error) {
 	cmd := exec.Command("sh", "-c", removeScript, "sh", dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us, and its work begins then
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it must survive a Ctrl-C
 	held, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -35,5 +34,5 @@ func startRemover(dir string) (*remover, error) {
 // run removes the directory now and returns when it is gone.
 func (r *remover) run() {
 	r.held.Close()
-	r.cmd.Wait() // a directory that stays behind is no reason to fail tests that passed
+	r.cmd.Wait() // a leftover directory does not fail the tests
 }

@@ -13,16 +13,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Pair is a Postgres and its synchronous standby, a test's own: a commit is
-// answered when both have it on disk. Their addresses never change, whichever of
-// the two is the primary. Fail over, as often as you like, with
+// Pair is a Postgres and its synchronous standby: a commit returns when both have it on disk. Their
+// addresses stay the same, whichever of the two is the primary. To fail over, any number of times:
 //
 //	pair.Primary().Kill() // or Stop
-//	pair.Promote(t)       // the standby is the primary now, alone
-//	pair.Rejoin(t)        // the other one is its standby, with a fresh copy
+//	pair.Promote(t)       // the standby becomes the primary, alone
+//	pair.Rejoin(t)        // the other server becomes its standby, with a new copy
 //
-// Both listen on sockets and, with a password, on loopback ports, so that a
-// proxy may stand before them. One goroutine at a time breaks and mends a Pair.
+// Both listen on sockets and, with a password, on loopback ports for tests with proxies. A Pair is
+// not safe for concurrent use.
 type Pair struct {
 	primary, standby *Node
 	hosts, ports     string // of both sockets
@@ -30,17 +29,18 @@ type Pair struct {
 	password         string
 }
 
-// Node is one of a Pair: stop it, kill it, and start it again as what it was.
+// Node is a server of a Pair. A test may stop or kill it and start it again in the same role.
 type Node struct {
 	*OwnPostgres
-	// Address is its host:port on loopback.
+	// Address is the server's host:port on loopback.
 	Address string
 }
 
-// standbyName is what a standby calls itself, and synchronous_standby_names names.
+// standbyName is the name of a standby in synchronous_standby_names.
 const standbyName = "standby"
 
-// Replicated starts a Pair, without the schema, in some three seconds.
+// Replicated starts a Pair, without the schema, until the test ends. That takes about three
+// seconds.
 func Replicated(t testing.TB) *Pair {
 	t.Helper()
 	p := &Pair{primary: newNode(t), standby: newNode(t), password: rand.Text()}
@@ -71,7 +71,7 @@ func newNode(t testing.TB) *Node {
 		"listen_addresses":            "127.0.0.1",
 		"port":                        port,
 		"cluster_name":                standbyName,
-		"wal_keep_size":               "256MB", // a standby that was away for a moment finds what it missed
+		"wal_keep_size":               "256MB", // lets a restarted standby catch up
 		"wal_retrieve_retry_interval": "100ms",
 	} {
 		options.Settings[name] = value
@@ -85,36 +85,37 @@ func newNode(t testing.TB) *Node {
 	return n
 }
 
-// Primary is the server that takes writes.
+// Primary returns the server that accepts writes.
 func (p *Pair) Primary() *Node { return p.primary }
 
-// Standby is the other one; after Promote, and until Rejoin, what is left of the primary before.
+// Standby returns the other server, which is the previous primary between Promote and Rejoin.
 func (p *Pair) Standby() *Node { return p.standby }
 
-// DSN names both servers' sockets, and asks for the one that takes writes.
+// DSN returns the DSN of a database with both servers' sockets; it connects to the primary.
 func (p *Pair) DSN(database string) string {
-	return fmt.Sprintf("postgres://postgres@/%s?host=%s&port=%s&sslmode=disable&target_session_attrs=read-write", database, p.hosts, p.ports)
+	return fmt.Sprintf("postgres://postgres@/%s?host=%s&port=%s&sslmode=disable&target_session_attrs=read-write",
+		database, p.hosts, p.ports)
 }
 
-// DSNAt is DSN over TCP: at these addresses (host:port, for instance of proxies
-// before the two Nodes), else at the servers' own.
+// DSNAt returns a DSN like DSN, over TCP: at these addresses (host:port, for example of proxies),
+// or at the servers' own if there are none.
 func (p *Pair) DSNAt(database string, addresses ...string) string {
 	at := cmp.Or(strings.Join(addresses, ","), p.addresses)
-	return fmt.Sprintf("postgres://postgres:%s@%s/%s?sslmode=disable&target_session_attrs=read-write", p.password, at, database)
+	return fmt.Sprintf("postgres://postgres:%s@%s/%s?sslmode=disable&target_session_attrs=read-write",
+		p.password, at, database)
 }
 
-// Promote makes the standby the primary, which then waits for no standby. The
-// primary before is left as it is: one that still runs goes on by itself, as
-// after a failover without fencing.
+// Promote makes the standby the primary, which then waits for no standby. It does not touch the
+// previous primary, which goes on by itself if it runs, as after a failover without fencing.
 func (p *Pair) Promote(t testing.TB) {
 	t.Helper()
 	p.primary, p.standby = p.standby, p.primary
 	p.exec(t, "SELECT pg_promote(true, 60)")
-	p.until(t, "it is promoted", "SELECT NOT pg_is_in_recovery()")
+	p.until(t, "the standby is promoted", "SELECT NOT pg_is_in_recovery()")
 }
 
-// Rejoin gives the primary a standby again, in the other server's place and with
-// a fresh copy of the data, and returns when commits wait for it.
+// Rejoin replaces the other server by a standby with a new copy of the data, and returns when
+// commits wait for it.
 func (p *Pair) Rejoin(t testing.TB) {
 	t.Helper()
 	p.standby.Kill()
@@ -124,30 +125,32 @@ func (p *Pair) Rejoin(t testing.TB) {
 	p.follow(t)
 }
 
-// AwaitStandby returns when commits wait for the standby, and it keeps up: after
-// one of the two was started again.
+// AwaitStandby waits until the standby is in sync and commits wait for it. Call it after a restart
+// of one of the two.
 func (p *Pair) AwaitStandby(t testing.TB) {
 	t.Helper()
-	p.until(t, "the standby is in sync", "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming')")
+	p.until(t, "the standby is in sync",
+		"SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming')")
 }
 
-// Waiting is how many sessions of the primary have committed and wait for the standby.
+// Waiting returns the number of the primary's sessions whose commits wait for the standby.
 func (p *Pair) Waiting(t testing.TB) (sessions int) {
 	t.Helper()
 	p.ask(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", &sessions)
 	return sessions
 }
 
-// follow starts the standby on a copy of the primary, and has commits wait for it.
+// follow starts the standby with a copy of the primary's data and makes commits wait for it.
 func (p *Pair) follow(t testing.TB) {
 	t.Helper()
 	p.standby.options.StandbyOf = p.primary.Postgres
 	p.standby.Start(t)
-	p.on(t, p.standby, "ALTER SYSTEM RESET synchronous_standby_names") // copied: once promoted it must not wait for itself
+	// Copied from the primary; after a promotion the server must not wait for itself.
+	p.on(t, p.standby, "ALTER SYSTEM RESET synchronous_standby_names")
 	p.exec(t, fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", standbyName))
 	p.exec(t, "SELECT pg_reload_conf()")
 	p.AwaitStandby(t)
-	p.exec(t, "CHECKPOINT") // it is the checkpointer that tells all sessions to wait for the standby
+	p.exec(t, "CHECKPOINT") // the checkpointer makes all sessions wait for the standby
 }
 
 func (p *Pair) exec(t testing.TB, sql string) { t.Helper(); p.on(t, p.primary, sql) }
@@ -179,8 +182,8 @@ func (p *Pair) query(sql string, value any) error {
 	return conn.QueryRow(ctx, sql).Scan(value)
 }
 
-// until asks the primary, which may not be there yet, until it says yes.
+// until polls the primary, which may not be up yet, until the query returns true.
 func (p *Pair) until(t testing.TB, what, sql string) {
 	t.Helper()
-	Until(t, what, func() (yes bool) { return p.query(sql, &yes) == nil && yes })
+	Until(t, what, func() (ok bool) { return p.query(sql, &ok) == nil && ok })
 }

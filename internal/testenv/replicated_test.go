@@ -8,17 +8,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-func TestAPair(t *testing.T) {
+func TestReplicated(t *testing.T) {
 	p := Replicated(t)
 	Connect(t, p.DSN("postgres")).Exec("CREATE TABLE kept (value text)")
 
-	t.Run("its ports want a password", func(t *testing.T) {
+	t.Run("its ports require a password", func(t *testing.T) {
 		_, err := pgx.Connect(t.Context(), "postgres://postgres@"+p.Primary().Address+"/postgres?sslmode=disable")
 		if _, refused := err.(*pgconn.ConnectError); !refused {
-			t.Errorf("without one: %v", err)
+			t.Errorf("without a password: %v", err)
 		}
 		if got := Connect(t, p.DSNAt("postgres", p.Primary().Address)).Text("SELECT 'in'"); got != "in" {
-			t.Errorf("with it: %q", got)
+			t.Errorf("with a password: %q", got)
 		}
 	})
 
@@ -33,7 +33,7 @@ func TestAPair(t *testing.T) {
 		Until(t, "the commit waits", func() bool { return p.Waiting(t) == 1 })
 		select {
 		case err := <-committed:
-			t.Fatalf("it waited for nobody: %v", err)
+			t.Fatalf("the commit did not wait: %v", err)
 		default:
 		}
 		p.Standby().Start(t)
@@ -46,7 +46,7 @@ func TestAPair(t *testing.T) {
 		}
 	})
 
-	t.Run("what was answered outlives one primary after the other", func(t *testing.T) {
+	t.Run("commits survive two failovers", func(t *testing.T) {
 		rows := 1
 		for _, dsn := range []string{p.DSN("postgres"), p.DSNAt("postgres")} {
 			before := p.Primary()

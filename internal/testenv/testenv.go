@@ -1,10 +1,10 @@
-// Package testenv gives tests what they share: first of all a real Postgres and a real Redis, started from
-// the machine's own binaries on private sockets. A machine without them fails
-// the tests: script/bootstrap installs them.
+// Package testenv provides what tests share, above all real Postgres and Redis servers. It starts
+// them from the binaries installed on the machine, on private sockets. If they are missing, tests
+// fail; script/bootstrap installs them.
 //
-// Servers and their files are gone when the test binary is, however it ended.
-// Tests of plugin/postgres that use this package are in package postgres_test,
-// as it imports that for the schema.
+// Servers end and their files are removed with the test binary, even if it is killed. Tests of
+// plugin/postgres that use this package are in package postgres_test, because this package imports
+// plugin/postgres for the schema.
 package testenv
 
 import (
@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// Main runs a package's tests and returns when nothing is left of what they
-// started. Without it that takes a moment longer than the test binary.
+// Main runs a package's tests, stops what they started, removes its files and returns the exit
+// code. Without it, the cleanup ends a moment after the test binary.
 func Main(m *testing.M) int {
 	code := m.Run()
 	sharedPostgres.stop()
@@ -25,7 +25,7 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// scratch is the directory of all servers of this test binary.
+// scratch is the directory for the servers of this test binary.
 var scratch scratchDir
 
 type scratchDir struct {
@@ -36,7 +36,7 @@ type scratchDir struct {
 	servers atomic.Int64
 }
 
-// next is the path for one more server.
+// next returns an unused path for a server's directory.
 func (s *scratchDir) next() (string, error) {
 	s.once.Do(func() { s.path, s.remover, s.err = makeScratch() })
 	return filepath.Join(s.path, strconv.FormatInt(s.servers.Add(1), 10)), s.err
@@ -53,7 +53,7 @@ func makeScratch() (string, *remover, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	// Under root the servers run as somebody else, and have to get to their own directories below.
+	// Under root the servers run as another user and must reach their directories below this one.
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return "", nil, err
 	}
@@ -61,7 +61,7 @@ func makeScratch() (string, *remover, error) {
 	return dir, r, err
 }
 
-// serverDir is a directory for a test's own server, removed when the test ends.
+// serverDir returns a directory for a server, which is removed when the test ends.
 func serverDir(t testing.TB) string {
 	t.Helper()
 	dir, err := scratch.next()

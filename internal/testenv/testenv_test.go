@@ -15,12 +15,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// orphanMode, in the environment, makes this binary start its shared server and stay until it is killed.
+// orphanMode names the environment variable that makes this binary start its shared server and run
+// until it is killed.
 const orphanMode = "TESTENV_ORPHAN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(orphanMode) != "" {
-		beOrphaned()
+		runOrphan()
 	}
 	code := Main(m)
 	if _, err := os.Stat(scratch.path); !os.IsNotExist(err) {
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func beOrphaned() {
+func runOrphan() {
 	server, err := startShared()
 	if err != nil {
 		fmt.Println(err)
@@ -41,25 +42,25 @@ func beOrphaned() {
 	os.Exit(1)
 }
 
-func TestADatabaseIsMigratedAndTheTestsOwn(t *testing.T) {
+func TestDatabase_IsMigratedAndPrivate(t *testing.T) {
 	one, two := Connect(t, Database(t)), Connect(t, Database(t))
 	one.Exec("INSERT INTO hoko.workspaces (id, name) VALUES ('w', 'mine')")
 	if got := one.Count("SELECT count(*) FROM hoko.workspaces"); got != 1 {
-		t.Errorf("rows where one was written: %d", got)
+		t.Errorf("the database with a row has %d", got)
 	}
 	if got := two.Count("SELECT count(*) FROM hoko.workspaces"); got != 0 {
-		t.Errorf("rows elsewhere: %d", got)
+		t.Errorf("the other database has %d rows", got)
 	}
 }
 
-func TestAnEmptyDatabaseHasNoSchema(t *testing.T) {
+func TestEmptyDatabase_HasNoSchema(t *testing.T) {
 	conn := Connect(t, EmptyDatabase(t))
 	if conn.Count("SELECT count(*) FROM pg_namespace WHERE nspname = 'hoko'") != 0 {
 		t.Error("it has a schema")
 	}
 }
 
-func TestADatabaseIsDroppedWithItsTest(t *testing.T) {
+func TestDatabase_IsDroppedAfterTheTest(t *testing.T) {
 	var name string
 	t.Run("a test that leaves a connection open", func(t *testing.T) {
 		dsn := Database(t)
@@ -75,7 +76,7 @@ func TestADatabaseIsDroppedWithItsTest(t *testing.T) {
 	}
 }
 
-func TestAPostgresOfOnesOwnStartsAgain(t *testing.T) {
+func TestPostgres_RestartKeepsData(t *testing.T) {
 	s := Postgres(t)
 	Connect(t, s.DSN("postgres")).Exec("CREATE TABLE kept AS SELECT 'yes' AS value")
 	address := s.DSN("postgres")
@@ -109,17 +110,17 @@ func redis(t *testing.T, address, command string) string {
 	return strings.TrimSpace(line)
 }
 
-func TestARedisIsTheTestsOwn(t *testing.T) {
+func TestRedis_IsPrivate(t *testing.T) {
 	one, two := Redis(t), Redis(t)
 	if got := redis(t, one, "SET key value"); got != "+OK" {
 		t.Fatal(got)
 	}
 	if got := redis(t, two, "GET key"); got != "$-1" {
-		t.Errorf("the other one has it too: %s", got)
+		t.Errorf("the other Redis has the key: %s", got)
 	}
 }
 
-func TestARedisStartsAgainEmptyAtItsAddress(t *testing.T) {
+func TestRedisServer_RestartIsEmpty(t *testing.T) {
 	s := RedisServer(t)
 	address := s.URL()
 	redis(t, address, "SET key value")
@@ -133,7 +134,7 @@ func TestARedisStartsAgainEmptyAtItsAddress(t *testing.T) {
 	}
 }
 
-func TestNothingIsLeftOfAKilledTestBinary(t *testing.T) {
+func TestScratch_IsRemovedAfterAKill(t *testing.T) {
 	inherited, held, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +142,7 @@ func TestNothingIsLeftOfAKilledTestBinary(t *testing.T) {
 	defer inherited.Close()
 	orphan := exec.Command(os.Args[0])
 	orphan.Env = append(os.Environ(), orphanMode+"=1")
-	orphan.ExtraFiles = []*os.File{held} // whatever it starts has it too
+	orphan.ExtraFiles = []*os.File{held} // its children inherit it
 	out, err := orphan.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -161,12 +162,12 @@ func TestNothingIsLeftOfAKilledTestBinary(t *testing.T) {
 	if err := orphan.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	orphan.Wait() // it was killed, and says so
+	orphan.Wait() // fails with signal: killed
 
 	if err := inherited.SetReadDeadline(time.Now().Add(HangGuard)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadAll(inherited); err != nil { // ends with the last of them
+	if _, err := io.ReadAll(inherited); err != nil { // ends with the last child
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {

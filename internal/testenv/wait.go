@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// HangGuard ends a test that waits for what never comes. Nothing else is asserted by it.
+// HangGuard bounds a wait in a test. It only ends tests that hang and asserts no duration.
 const HangGuard = time.Minute
 
-// Guarded returns a context that HangGuard bounds. It outlives the test's own context, so that
+// Guarded returns a context with a timeout of HangGuard. It outlives the test's own context, so
 // cleanups can use it.
 func Guarded(t testing.TB) context.Context {
 	t.Helper()
@@ -19,25 +19,26 @@ func Guarded(t testing.TB) context.Context {
 	return ctx
 }
 
-// guarded is a context for one step of a test or its cleanup.
+// guarded returns a context for one step of a test or its cleanup.
 func guarded() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 2*HangGuard)
 }
 
-// Until polls until a condition holds.
+// Until polls holds every 2 ms until it returns true. It fails the test after HangGuard, with what
+// as the description of the condition.
 func Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	again := time.NewTicker(2 * time.Millisecond)
 	defer again.Stop()
 	for end := time.Now().Add(HangGuard); !holds(); <-again.C {
 		if time.Now().After(end) {
-			t.Fatalf("waited in vain until %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }
 
-// ShortDir returns a directory for Unix sockets, whose paths hold about a hundred bytes. It is
-// removed when the test ends.
+// ShortDir returns a directory whose path is short enough for Unix sockets, which allow about 100
+// bytes. It is removed when the test ends.
 func ShortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hoko-")
