@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alarm sleeps to the microsecond. The timers of Go's runtime wait in whole
-// milliseconds when there is nothing else to do; a timerfd wakes the same
-// poller in time.
+// alarm sleeps with microsecond precision. An idle Go runtime waits for its timers in whole
+// milliseconds, but a timerfd wakes its poller on time.
 type alarm struct {
 	file    *os.File
 	raw     syscall.RawConn
@@ -39,7 +38,7 @@ func (a *alarm) sleep(d time.Duration) {
 	}
 }
 
-// try arms the timer first and is called again when it has expired.
+// try arms the timer in its first call and returns true in the next, after the timer has expired.
 func (a *alarm) try(fd uintptr) bool {
 	if a.armed {
 		return true

@@ -13,12 +13,12 @@ import (
 	"runtime"
 )
 
-// What the process says on its standard output before its Result.
-const saysMeasuring, saysDone = "measuring", "done"
+// These lines precede the Result on the standard output of the load process.
+const lineMeasuring, lineDone = "measuring", "done"
 
-// Main reads a Spec as JSON, runs it, and writes a line when the warm-up ends,
-// one when the measured time does, and the Result as JSON. Unless GOMAXPROCS is
-// set, it keeps to one core.
+// Main is the load process that Run starts. It reads a Spec as JSON, executes it, and writes a line
+// when the warm-up ends, a line when the measured time ends, and the Result as JSON. It uses one
+// core unless GOMAXPROCS is set. It returns an error if the Spec is invalid or a connection fails.
 func Main(stdin io.Reader, stdout io.Writer) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
@@ -27,17 +27,17 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 	if err := json.NewDecoder(stdin).Decode(&s); err != nil {
 		return fmt.Errorf("read the spec: %w", err)
 	}
-	say := func(what string) func() { return func() { fmt.Fprintln(stdout, what) } }
-	result, err := run(context.Background(), s, say(saysMeasuring), say(saysDone))
+	print := func(line string) func() { return func() { fmt.Fprintln(stdout, line) } }
+	result, err := run(context.Background(), s, print(lineMeasuring), print(lineDone))
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(stdout).Encode(result)
 }
 
-// Run runs s in a process of its own: this executable with the argument "load", at which it has to
-// call Main. It calls begin when the warm-up has ended and end when the measured time has. The
-// process is killed when ctx ends.
+// Run executes s in a separate process: this executable with the argument "load", for which it must
+// call Main. Run calls begin when the warm-up ends and end when the measured time ends, and returns
+// their errors. The process is killed when ctx ends; the error is then the cause of ctx.
 func Run(ctx context.Context, s Spec, begin, end func() error) (Result, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -73,13 +73,13 @@ func Run(ctx context.Context, s Spec, begin, end func() error) (Result, error) {
 	return *result, nil
 }
 
-// follow reads what the process says until it ends.
+// follow reads the output of the process until it ends.
 func follow(stdout io.Reader, begin, end func() error) (result *Result, err error) {
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		switch line := lines.Bytes(); string(line) {
-		case saysMeasuring:
+		case lineMeasuring:
 			err = errors.Join(err, begin())
-		case saysDone:
+		case lineDone:
 			err = errors.Join(err, end())
 		default:
 			err = errors.Join(err, json.Unmarshal(line, &result))

@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// Latency is a distribution of times, each figure exact to 1 %.
+// Latency summarizes a distribution of durations; quantiles are exact to 1 %.
 type Latency struct {
 	Count                          int
 	P50, P90, P99, P999, Max, Mean time.Duration
 }
 
 const (
-	subBuckets = 128     // to each power of two
-	longest    = 1 << 40 // ns, 18 minutes; what is longer counts as that
+	subBuckets = 128     // per power of two
+	longest    = 1 << 40 // ns, 18 minutes; longer durations count as this
 	buckets    = (40-8)*subBuckets + 2*subBuckets
 )
 
-// Histogram is log-linear: exact below 256 ns, in steps of less than 1 % above. It is safe for
-// concurrent use.
+// Histogram counts durations in log-linear buckets: exact below 256 ns, in steps of less than 1 %
+// above, up to 18 minutes. The zero value is empty. It is safe for concurrent use.
 type Histogram struct {
 	counts         [buckets]atomic.Uint32
 	total, longest atomic.Int64
 }
 
-// Record counts d.
+// Record counts d. Negative durations count as zero.
 func (h *Histogram) Record(d time.Duration) {
 	ns := int64(min(max(d, 0), longest-1))
 	h.counts[bucket(uint64(ns))].Add(1)
@@ -42,7 +42,7 @@ func bucket(ns uint64) int {
 	return shift*subBuckets + int(ns>>shift)
 }
 
-// ceiling is the longest time that falls into bucket b.
+// ceiling returns the longest duration in bucket b, in ns.
 func ceiling(b int) int64 {
 	if b < 2*subBuckets {
 		return int64(b)
@@ -51,7 +51,7 @@ func ceiling(b int) int64 {
 	return int64(b-shift*subBuckets+1)<<shift - 1
 }
 
-// Latency sums up what was recorded.
+// Latency returns the summary of the recorded durations.
 func (h *Histogram) Latency() Latency {
 	l := Latency{Max: time.Duration(h.longest.Load())}
 	for b := range h.counts {
@@ -65,7 +65,7 @@ func (h *Histogram) Latency() Latency {
 	return l
 }
 
-// quantile is a time that the fraction q of all is not above.
+// quantile returns a duration that the fraction q of all durations does not exceed.
 func (h *Histogram) quantile(l Latency, q float64) time.Duration {
 	seen := 0
 	for b := range h.counts {

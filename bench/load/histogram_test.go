@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestBucketsAreWithinOnePercent(t *testing.T) {
+func TestHistogram_BucketsAreWithinOnePercent(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	check := func(ns uint64) {
 		if top := uint64(ceiling(bucket(ns))); top < ns || top-ns > ns/100 {
@@ -25,7 +25,7 @@ func TestBucketsAreWithinOnePercent(t *testing.T) {
 	}
 }
 
-func TestQuantilesAreThoseOfWhatWasRecorded(t *testing.T) {
+func TestHistogram_Quantiles(t *testing.T) {
 	var h Histogram
 	for i := range 1000 {
 		h.Record(time.Duration(1000-i) * time.Millisecond)
@@ -41,7 +41,7 @@ func TestQuantilesAreThoseOfWhatWasRecorded(t *testing.T) {
 	}
 }
 
-func TestLatenciesOutOfRangeCount(t *testing.T) {
+func TestHistogram_OutOfRange(t *testing.T) {
 	var h Histogram
 	h.Record(-time.Second)
 	h.Record(24 * time.Hour)

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// http1 is one connection and its buffers. A request costs one write and one or
-// two reads; it allocates nothing but the 32 bytes that crypto/tls does.
+// http1 is a client with one connection and its buffers. A request costs one write and one or two
+// reads, and allocates only the 32 bytes of crypto/tls.
 type http1 struct {
-	address string
-	secure  bool
-	request template
-	answers answers
+	address   string
+	secure    bool
+	request   template
+	responses responseReader
 
 	conn   net.Conn
 	stream io.ReadWriter // conn, or TLS over it
-	closed bool          // by the server, or for an error
+	closed bool          // by the server or after an error
 	unhook func() bool
 }
 
@@ -43,7 +43,7 @@ func (c *http1) connect(ctx context.Context) error {
 		}
 		c.stream = secure
 	}
-	c.answers.from, c.answers.r, c.answers.w = c.stream, 0, 0
+	c.responses.from, c.responses.r, c.responses.w = c.stream, 0, 0
 	c.closed = false
 	return nil
 }
@@ -54,7 +54,7 @@ func (c *http1) send(_ context.Context, seq uint64, pick uint32) (int, error) {
 		c.closed = true
 		return 0, err
 	}
-	got, err := c.answers.next(c.request.head)
+	got, err := c.responses.next(c.request.head)
 	c.closed = got.close || err != nil
 	return got.status, err
 }

@@ -10,7 +10,7 @@ import (
 
 const http2Connections = 4
 
-// http2Client sends the requests of one worker over a connection it shares.
+// http2Client is a client that shares its connection with others.
 type http2Client struct {
 	*http2Conn
 	url     string
@@ -32,7 +32,8 @@ func newHTTP2(s Spec) []client {
 }
 
 func (c *http2Client) send(ctx context.Context, seq uint64, pick uint32) (int, error) {
-	r, err := http.NewRequestWithContext(ctx, c.request.Method, c.url+expand(c.request.Path, seq, pick), strings.NewReader(expand(c.request.Body, seq, pick)))
+	url, body := c.url+expand(c.request.Path, seq, pick), expand(c.request.Body, seq, pick)
+	r, err := http.NewRequestWithContext(ctx, c.request.Method, url, strings.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
@@ -43,16 +44,16 @@ func (c *http2Client) send(ctx context.Context, seq uint64, pick uint32) (int, e
 			r.Header.Set(name, expand(value, seq, pick))
 		}
 	}
-	answer, err := c.current().RoundTrip(r)
+	res, err := c.current().RoundTrip(r)
 	if err != nil {
 		return 0, err
 	}
-	defer answer.Body.Close()
-	_, err = io.Copy(io.Discard, answer.Body)
-	return answer.StatusCode, err
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, err
 }
 
-// http2Conn is a connection and whatever takes its place once it is broken.
+// http2Conn is a shared connection that is replaced when it breaks.
 type http2Conn struct {
 	address string
 	mu      sync.Mutex
@@ -86,7 +87,7 @@ func (c *http2Conn) current() *http.ClientConn {
 
 func (c *http2Conn) usable() bool { return c.current().Err() == nil }
 
-// close ends the connection with its last user.
+// close closes the connection after its last user.
 func (c *http2Conn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,11 +1,9 @@
-// Package load generates load over HTTP/1.1 or HTTP/2 and tells how long the
-// answers took. It shares the machine with what it measures, so it costs little:
-// 11 µs of CPU a request at 64 connections over TLS 1.3 and 15 µs at 256, on
-// two virtual cores under other load, where wrk with one thread and a fixed
-// request took 11 and 26 µs beside it. A second core (GOMAXPROCS=2) buys nothing.
-// Open loop costs 25 to 100 µs, the more the fewer requests there are, for each
-// is woken up for on its own. HTTP/2 is that of net/http, 50 µs: good for
-// comparing servers, not for their peak.
+// Package load generates HTTP/1.1 and HTTP/2 load and measures latency. It shares the machine with
+// what it measures, so it must be cheap. With TLS 1.3 on two virtual cores under other load, a
+// request costs 11 µs of CPU at 64 connections and 15 µs at 256; wrk with one thread and a fixed
+// request costs 11 and 26 µs. A second core (GOMAXPROCS=2) does not help. An open loop costs 25 to
+// 100 µs per request, more at lower rates, because it wakes up for each request. HTTP/2 uses
+// net/http and costs 50 µs, which is enough to compare servers but not to find their peak.
 package load
 
 import (
@@ -23,42 +21,44 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// grace is how long the last answers are waited for after the measured time.
+// grace is how long a run waits for the last responses after the measured time.
 const grace = 10 * time.Second
 
-// Spec says what to send.
+// Spec describes a run.
 type Spec struct {
 	URL              string // scheme and address; certificates are not verified
-	Connections      int    // HTTP/1.1 connections, or concurrent requests over at most four HTTP/2 connections
+	Connections      int    // HTTP/1.1 connections, or concurrent requests over up to four HTTP/2 connections
 	Warmup, Duration time.Duration
-	Rate             float64 // requests a second over all connections, at random (Poisson) moments; 0: each connection sends as soon as it is answered
 	HTTP2            bool
 	Request          Request
-	Expect           int // the status wanted, 200 unless set; any other is an error, counted by status
+	Expect           int // expected status, 200 by default; others count as errors
+
+	// Rate is the number of requests per second over all connections, at random times (Poisson). If
+	// it is 0, each connection sends the next request after the last response.
+	Rate float64
 }
 
-// Request is sent again and again. Path, header values and body may hold
-// {seq}, 16 digits that no other request of the run has, and {pick}, 8 digits
-// at random below Pick. Each has one value in a request, however often it
-// stands there, and lengths never change.
+// Request is the request that a run repeats. Path, header values and body may contain {seq}, 16
+// digits that are unique in the run, and {pick}, an 8-digit random number below Pick. Each
+// placeholder has one value per request, and lengths never change.
 type Request struct {
 	Method, Path string
-	Header       map[string]string // Host is that of the URL unless set
+	Header       map[string]string // the default Host is the URL's
 	Body         string
 	Pick         int
-	Start        uint64 // the first {seq}; unless set, the microseconds since 1970, which no later run repeats
+	Start        uint64 // the first {seq}; by default the time in µs, which later runs do not repeat
 }
 
-// Result is what came of it.
+// Result is the outcome of a run. Except for Next, it covers only the measured time.
 type Result struct {
-	Requests   int            // answered as expected within Duration
-	Seconds    float64        // Duration
-	Errors     map[string]int // by status or text, within Duration
-	Reconnects int            // connections closed by the server, or broken; with HTTP/2 one for each request that saw it
-	Latency    Latency        // closed loop: since it was sent; open loop: since it was due
-	Late       Latency        // open loop: how long after a request was due the generator awoke to send it; part of Latency
-	CPU        time.Duration  // of this process within Duration, user and system
-	Next       uint64         // the first {seq} not used
+	Requests   int            // responses with the expected status
+	Seconds    float64        // the measured time
+	Errors     map[string]int // by status or text
+	Reconnects int            // in the whole run; with HTTP/2, once per request that noticed
+	Latency    Latency        // since a request was sent, or was due in an open loop
+	Late       Latency        // open loop: delay of the generator's wake-up; part of Latency
+	CPU        time.Duration  // user and system time of the load process
+	Next       uint64         // the first unused {seq}
 }
 
 func (s *Spec) check() error {
@@ -93,21 +93,21 @@ func (s *Spec) check() error {
 	return nil
 }
 
-// run sends what s says and returns when the last answer is there. It calls measuring when the warm-up
-// ends and done when the measured time does.
+// run executes s and returns after the last response. It calls measuring when the warm-up ends and
+// done when the measured time ends.
 func run(ctx context.Context, s Spec, measuring, done func()) (Result, error) {
 	if err := s.check(); err != nil {
 		return Result{}, err
 	}
 	clients := newClients(s)
-	cut, stop := context.WithCancel(ctx)
+	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer func() {
 		for _, c := range clients {
 			c.close()
 		}
 	}()
-	if err := connect(cut, clients); err != nil {
+	if err := connect(runCtx, clients); err != nil {
 		return Result{}, err
 	}
 	r := newRecorder(s)
@@ -121,19 +121,21 @@ func run(ctx context.Context, s Spec, measuring, done func()) (Result, error) {
 			return Result{}, err
 		}
 		dues = p.dues
-		workers.Go(func() { p.run(cut) })
+		workers.Go(func() { p.run(runCtx) })
 	}
 	for i, c := range clients {
-		w := worker{client: c, recorder: r, pick: uint32(s.Request.Pick), random: rand.New(rand.NewPCG(s.Request.Start, uint64(i)))}
+		random := rand.New(rand.NewPCG(s.Request.Start, uint64(i)))
+		w := worker{client: c, recorder: r, pick: uint32(s.Request.Pick), random: random}
 		workers.Go(func() {
 			if dues != nil {
-				w.openLoop(cut, dues)
+				w.openLoop(runCtx, dues)
 			} else {
-				w.closedLoop(cut)
+				w.closedLoop(runCtx)
 			}
 		})
 	}
-	r.used = cpuBetween(ctx, r.start.Add(s.Warmup), r.start.Add(s.Warmup+s.Duration), measuring, done)
+	from := r.start.Add(s.Warmup)
+	r.used = cpuBetween(ctx, from, from.Add(s.Duration), measuring, done)
 	workers.Wait()
 	if ctx.Err() != nil {
 		return Result{}, context.Cause(ctx)
@@ -141,7 +143,7 @@ func run(ctx context.Context, s Spec, measuring, done func()) (Result, error) {
 	return r.result(), nil
 }
 
-// connect opens all connections, some at a time.
+// connect opens all connections, at most 16 at the same time.
 func connect(ctx context.Context, clients []client) error {
 	var all errgroup.Group
 	all.SetLimit(16)
@@ -176,7 +178,7 @@ func cpu(who int) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// wait reports whether the time passed before ctx ended.
+// wait reports whether d passed before ctx ended.
 func wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -190,7 +192,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // client sends one request at a time.
 type client interface {
-	connect(ctx context.Context) error // again, if the last connection is of no use any more
+	connect(ctx context.Context) error // replaces a connection that is not usable
 	send(ctx context.Context, seq uint64, pick uint32) (status int, err error)
 	usable() bool
 	close()

@@ -42,7 +42,6 @@ func runSpec(t *testing.T, s Spec) Result {
 	return r
 }
 
-// modes are the ways to send.
 var modes = map[string]Spec{
 	"HTTP/1.1":            {},
 	"HTTP/1.1, open loop": {Rate: 500},
@@ -50,7 +49,7 @@ var modes = map[string]Spec{
 	"HTTP/2, open loop":   {HTTP2: true, Connections: 12, Rate: 500},
 }
 
-func TestEveryRequestIsUniqueAndOfOneLength(t *testing.T) {
+func TestRun_PlaceholdersAreUnique(t *testing.T) {
 	const first, pick = 5_000_000, 50
 	for name, spec := range modes {
 		t.Run(name, func(t *testing.T) {
@@ -64,19 +63,22 @@ func TestEveryRequestIsUniqueAndOfOneLength(t *testing.T) {
 				peers[r.RemoteAddr] = true
 				seq, picked, _ := strings.Cut(string(body), " ")
 				n, err := strconv.Atoi(picked)
-				if len(body) != 16+1+8 || seq != r.Header.Get("Idempotency-Key") || seen[seq] || err != nil || n >= pick || r.Host != "hoko.to" || (r.ProtoMajor == 2) != spec.HTTP2 {
+				if len(body) != 16+1+8 || seq != r.Header.Get("Idempotency-Key") || seen[seq] || err != nil ||
+					n >= pick || r.Host != "hoko.to" || (r.ProtoMajor == 2) != spec.HTTP2 {
 					t.Errorf("%s %s, key %q, body %q", r.Proto, r.Host, r.Header.Get("Idempotency-Key"), body)
 				}
 				seen[seq] = true
 				w.WriteHeader(http.StatusCreated)
 			})
 			spec.URL, spec.Expect = s.URL, http.StatusCreated
-			spec.Request = Request{Method: "POST", Path: "/", Header: map[string]string{"Idempotency-Key": "{seq}", "Host": "hoko.to"}, Body: "{seq} {pick}", Pick: pick, Start: first}
+			header := map[string]string{"Idempotency-Key": "{seq}", "Host": "hoko.to"}
+			spec.Request = Request{Method: "POST", Path: "/", Header: header, Body: "{seq} {pick}", Pick: pick, Start: first}
 			r := runSpec(t, spec)
 			if r.Requests == 0 || len(r.Errors) != 0 || r.Reconnects != 0 {
 				t.Errorf("%+v", r)
 			}
-			if r.Next != first+uint64(len(seen)) || !seen[fmt.Sprintf("%016d", first)] || !seen[fmt.Sprintf("%016d", r.Next-1)] {
+			firstAndLast := seen[fmt.Sprintf("%016d", first)] && seen[fmt.Sprintf("%016d", r.Next-1)]
+			if r.Next != first+uint64(len(seen)) || !firstAndLast {
 				t.Errorf("%d requests seen, the next is %d", len(seen), r.Next)
 			}
 			if len(peers) != 4 {
@@ -86,7 +88,7 @@ func TestEveryRequestIsUniqueAndOfOneLength(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotExpectedIsCountedAndTheLoadGoesOn(t *testing.T) {
+func TestRun_CountsErrorsAndContinues(t *testing.T) {
 	for name, spec := range modes {
 		t.Run(name, func(t *testing.T) {
 			var n atomic.Int64
@@ -115,7 +117,7 @@ func TestWhatIsNotExpectedIsCountedAndTheLoadGoesOn(t *testing.T) {
 	}
 }
 
-func TestConnectionClosedByTheServerIsReplacedWithoutAnError(t *testing.T) {
+func TestRun_ServerClosesConnections(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Connection", "close") })
 	r := runSpec(t, Spec{URL: s.URL})
 	if r.Requests == 0 || len(r.Errors) != 0 || r.Reconnects < r.Requests {
@@ -123,7 +125,7 @@ func TestConnectionClosedByTheServerIsReplacedWithoutAnError(t *testing.T) {
 	}
 }
 
-func TestRequestsDueWhileTheServerStallsAreLate(t *testing.T) {
+func TestRun_StallCountsInAnOpenLoop(t *testing.T) {
 	const stall = 500 * time.Millisecond
 	for _, http2 := range []bool{false, true} {
 		var n atomic.Int64
@@ -137,11 +139,13 @@ func TestRequestsDueWhileTheServerStallsAreLate(t *testing.T) {
 				<-stalled
 			}
 		})
-		spec := Spec{URL: s.URL, HTTP2: http2, Connections: 4, Rate: 200, Duration: time.Second, Request: Request{Start: 1}}
+		spec := Spec{
+			URL: s.URL, HTTP2: http2, Connections: 4, Rate: 200, Duration: time.Second, Request: Request{Start: 1},
+		}
 		r := runSpec(t, spec)
 
-		// Four requests are in flight when the stall begins, 2 % of all; those due
-		// in it are half.
+		// When the stall begins, four requests (2 % of all) are in flight. Half of all requests are
+		// due during the stall.
 		if r.Latency.P90 < stall/5 || r.Latency.Max < stall {
 			t.Errorf("HTTP/2 %v: %+v", http2, r)
 		}
@@ -160,7 +164,7 @@ func TestRequestsDueWhileTheServerStallsAreLate(t *testing.T) {
 	}
 }
 
-func TestWarmUpIsNotMeasured(t *testing.T) {
+func TestRun_WarmUpIsNotMeasured(t *testing.T) {
 	var measuring atomic.Bool
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if !measuring.Load() {
@@ -178,7 +182,7 @@ func TestWarmUpIsNotMeasured(t *testing.T) {
 	}
 }
 
-func TestRequestCutOffIsUnanswered(t *testing.T) {
+func TestWorker_CanceledRequestIsUnanswered(t *testing.T) {
 	r := newRecorder(Spec{Duration: time.Hour})
 	ctx, stop := context.WithCancel(t.Context())
 	w := worker{client: silent{stop}, recorder: r}
@@ -188,7 +192,7 @@ func TestRequestCutOffIsUnanswered(t *testing.T) {
 	}
 }
 
-// silent never answers, and the run is over.
+// silent is a client that ends the run and never gets a response.
 type silent struct{ stop func() }
 
 func (silent) connect(context.Context) error { return nil }
@@ -199,7 +203,7 @@ func (s silent) send(ctx context.Context, _ uint64, _ uint32) (int, error) {
 	return 0, ctx.Err()
 }
 
-func TestRunEndsWithItsContext(t *testing.T) {
+func TestRun_EndsWithItsContext(t *testing.T) {
 	over := errors.New("over")
 	for name, spec := range modes {
 		t.Run(name, func(t *testing.T) {
@@ -218,7 +222,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestKindsOfErrorsAreBounded(t *testing.T) {
+func TestRecorder_BoundsKindsOfErrors(t *testing.T) {
 	r := newRecorder(Spec{Duration: time.Hour})
 	for port := range 100 {
 		r.record(0, 0, 0, &net.OpError{Op: "read", Addr: &net.TCPAddr{Port: port}, Err: io.ErrClosedPipe})
@@ -234,9 +238,10 @@ func TestKindsOfErrorsAreBounded(t *testing.T) {
 	}
 }
 
-func TestSpecIsChecked(t *testing.T) {
+func TestSpec_Check(t *testing.T) {
 	good := Spec{URL: "http://127.0.0.1:1", Connections: 1, Duration: time.Second}
-	if err := good.check(); err != nil || good.Expect != 200 || good.Request.Method != "GET" || good.Request.Path != "/" || good.Request.Start == 0 {
+	err := good.check()
+	if r := good.Request; err != nil || good.Expect != 200 || r.Method != "GET" || r.Path != "/" || r.Start == 0 {
 		t.Errorf("%+v: %v", good, err)
 	}
 	for name, spoil := range map[string]func(*Spec){
@@ -257,7 +262,7 @@ func TestSpecIsChecked(t *testing.T) {
 	}
 }
 
-func TestRequestAllocatesNothing(t *testing.T) {
+func TestHTTP1_DoesNotAllocate(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -271,12 +276,12 @@ func TestRequestAllocatesNothing(t *testing.T) {
 		}
 		defer c.Close()
 		request := make([]byte, len(template.wire))
-		answer := []byte("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+		response := []byte("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
 		for {
 			if _, err := io.ReadFull(c, request); err != nil {
 				return
 			}
-			if _, err := c.Write(answer); err != nil {
+			if _, err := c.Write(response); err != nil {
 				return
 			}
 		}

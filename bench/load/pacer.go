@@ -6,15 +6,14 @@ import (
 	"time"
 )
 
-// pacer hands out the moments at which requests are due, to whichever
-// connection is free. Callers that know nothing of one another come at random,
-// so the gaps are exponential (a Poisson process); they are the same in every
-// run of one rate, so that all that is compared has to cope with the same.
+// pacer sends the times at which requests are due to any free connection. The gaps are exponential
+// (a Poisson process), as for independent callers. They are the same in every run with the same
+// rate, so that all sides handle the same load.
 type pacer struct {
 	dues     chan time.Duration
 	recorder *recorder
 	alarm    *alarm
-	gap      float64 // ns, the mean
+	gap      float64 // mean, in ns
 	random   *rand.Rand
 }
 
@@ -26,8 +25,8 @@ func newPacer(s Spec, r *recorder) (*pacer, error) {
 	return &pacer{make(chan time.Duration), r, a, float64(time.Second) / s.Rate, rand.New(rand.NewPCG(1, 2))}, nil
 }
 
-// run ends when all that is due within the run is handed out, be it late. What
-// is not when ctx ends counts as unanswered.
+// run sends all due times of the run, even if late. Those not sent when ctx ends count as
+// unanswered.
 func (p *pacer) run(ctx context.Context) {
 	defer p.alarm.close()
 	defer close(p.dues)

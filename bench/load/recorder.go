@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// errorKinds bounds Result.Errors; what is beyond counts as "other".
+// errorKinds bounds the kinds in Result.Errors; further kinds count as "other".
 const errorKinds = 16
 
-// recorder counts what all connections see. Times are since its start.
+// recorder collects the results of all connections. Its times are relative to start.
 type recorder struct {
 	start    time.Time
 	from, to time.Duration // the measured time
@@ -29,7 +29,10 @@ type recorder struct {
 }
 
 func newRecorder(s Spec) *recorder {
-	r := &recorder{start: time.Now(), from: s.Warmup, to: s.Warmup + s.Duration, open: s.Rate > 0, expect: s.Expect, errors: map[string]int{}}
+	r := &recorder{
+		start: time.Now(), from: s.Warmup, to: s.Warmup + s.Duration,
+		open: s.Rate > 0, expect: s.Expect, errors: map[string]int{},
+	}
 	r.seq.Store(s.Request.Start)
 	return r
 }
@@ -38,9 +41,8 @@ func (r *recorder) now() time.Duration { return time.Since(r.start) }
 
 func (r *recorder) measured(t time.Duration) bool { return r.from <= t && t < r.to }
 
-// record counts an answer when it came within the measured time. In open loop
-// the latency is that of all requests that were due in it, however late their
-// answers: to leave out the last ones would leave out the slow ones.
+// record counts a response that arrived in the measured time. In an open loop, the latency includes
+// all requests that were due in it, however late the response: the last ones are the slow ones.
 func (r *recorder) record(since, now time.Duration, status int, err error) {
 	if err == nil && status == r.expect {
 		if r.measured(now) {
@@ -61,7 +63,7 @@ func (r *recorder) record(since, now time.Duration, status int, err error) {
 	}
 }
 
-// unanswered counts a request that was cut off.
+// unanswered counts a request that the end of the run canceled.
 func (r *recorder) unanswered(since time.Duration) {
 	if r.measured(since) {
 		r.fail("unanswered")
@@ -77,7 +79,7 @@ func (r *recorder) fail(kind string) {
 	r.errors[kind]++
 }
 
-// kind leaves out what differs from connection to connection, such as ports.
+// kind returns the text of an error without details of the connection, such as ports.
 func kind(err error) string {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()

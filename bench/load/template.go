@@ -16,12 +16,11 @@ const (
 	maxPick             = 100_000_000
 )
 
-// template is a request as it goes over the wire, with the places to be
-// overwritten in each.
+// template is a request in wire format, with the offsets of its placeholders.
 type template struct {
 	wire        []byte
 	seqs, picks []int
-	head        bool // has no body in its answer
+	head        bool // the response has no body
 }
 
 func newTemplate(r Request, host string) template {
@@ -80,7 +79,7 @@ func compile(text string) (t template) {
 	return t
 }
 
-// clone is for a connection of its own to fill.
+// clone returns a copy for another connection.
 func (t template) clone() template {
 	t.wire = bytes.Clone(t.wire)
 	return t
@@ -102,7 +101,7 @@ func digits(into []byte, n uint64) {
 	}
 }
 
-// expand is text as fill would leave it.
+// expand returns text with its placeholders filled in.
 func expand(text string, seq uint64, pick uint32) string {
 	t := compile(text)
 	t.fill(seq, pick)
@@ -110,11 +109,11 @@ func expand(text string, seq uint64, pick uint32) string {
 }
 
 func host(raw string) string {
-	u, _ := url.Parse(raw) // checked with the Spec
+	u, _ := url.Parse(raw) // Spec.check has validated it
 	return u.Host
 }
 
-// address is what to dial.
+// address returns the host and port to dial.
 func address(raw string) string {
 	u, _ := url.Parse(raw)
 	if u.Port() != "" {

@@ -2,7 +2,7 @@ package load
 
 import "testing"
 
-func TestPlaceholdersKeepTheirWidth(t *testing.T) {
+func TestExpand_KeepsWidth(t *testing.T) {
 	for _, c := range []struct {
 		text string
 		seq  uint64
@@ -24,17 +24,20 @@ func TestPlaceholdersKeepTheirWidth(t *testing.T) {
 	}
 }
 
-func TestRequestGoesOutAsWritten(t *testing.T) {
+func TestTemplate_Wire(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		request Request
 		want    string
 	}{
-		{"GET", Request{Method: "GET", Path: "/p?q={pick}"}, "GET /p?q=00000007 HTTP/1.1\r\nHost: localhost:1\r\n\r\n"},
-		{"empty POST", Request{Method: "POST", Path: "/"}, "POST / HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: 0\r\n\r\n"},
-		{"length of what is sent", Request{Method: "POST", Path: "/", Header: map[string]string{"X": "{seq}", "A": "b"}, Body: "{pick}"},
+		{"GET", Request{Method: "GET", Path: "/p?q={pick}"},
+			"GET /p?q=00000007 HTTP/1.1\r\nHost: localhost:1\r\n\r\n"},
+		{"empty POST", Request{Method: "POST", Path: "/"},
+			"POST / HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: 0\r\n\r\n"},
+		{"POST", Request{Method: "POST", Path: "/", Header: map[string]string{"X": "{seq}", "A": "b"}, Body: "{pick}"},
 			"POST / HTTP/1.1\r\nHost: localhost:1\r\nA: b\r\nX: 0000000000000042\r\nContent-Length: 8\r\n\r\n00000007"},
-		{"another host", Request{Method: "GET", Path: "/", Header: map[string]string{"host": "hoko.to"}}, "GET / HTTP/1.1\r\nhost: hoko.to\r\n\r\n"},
+		{"another host", Request{Method: "GET", Path: "/", Header: map[string]string{"host": "hoko.to"}},
+			"GET / HTTP/1.1\r\nhost: hoko.to\r\n\r\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			template := newTemplate(c.request, "localhost:1")

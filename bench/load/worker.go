@@ -32,9 +32,8 @@ func (w *worker) openLoop(ctx context.Context, dues <-chan time.Duration) {
 	}
 }
 
-// one sends a request, records its answer as of since, and leaves a usable
-// connection. It returns the moment at which the next request can go out, or
-// false when the run is cut off.
+// one sends a request, records the response with its latency since the given time, and reconnects
+// if necessary. It returns when the next request can be sent, or false if ctx has ended.
 func (w *worker) one(ctx context.Context, since time.Duration) (time.Duration, bool) {
 	var pick uint32
 	if w.pick > 0 {

@@ -8,17 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is a process with all its descendants, such as Postgres and its
-// backends.
+// Process is a process with all its descendants, such as Postgres with its backends.
 type Process struct {
 	Name string
 	PID  int
 }
 
-// CPU is user and system time by Process.Name; processes of one name add up.
+// CPU is user plus system time by Process.Name. Processes with the same name add up.
 type CPU map[string]time.Duration
 
-// Sub is what was used since before.
+// Sub returns the time used since before.
 func (c CPU) Sub(before CPU) CPU {
 	used := CPU{}
 	for name, time := range c {
@@ -27,14 +26,14 @@ func (c CPU) Sub(before CPU) CPU {
 	return used
 }
 
-// Snapshot is the CPU time used so far by all processes, their descendants, and
-// those of their descendants that have ended. It works on Linux.
+// Snapshot returns the CPU time used so far by the processes and their live and ended descendants.
+// It returns an error if a process does not exist, or if descendants keep ending during ten
+// attempts.
 //
-// A live process is read from its CPU clock: to the nanosecond, and with the
-// threads that have ended. The ticks of /proc/PID/stat are the same figure
-// rounded down, twice a process, too coarse for many backends and a short time;
-// /proc/PID/task/*/schedstat loses a thread that ends. The time of a process
-// that has ended and was waited for is in the ticks of its parent.
+// For a live process it reads the CPU clock, which has nanoseconds and includes ended threads. The
+// ticks of /proc/PID/stat are too coarse for many backends and short times, and
+// /proc/PID/task/*/schedstat omits ended threads. The time of a process that has ended and was
+// waited for is in the ticks of its parent.
 func Snapshot(processes ...Process) (CPU, error) {
 	for range 10 {
 		used, err := snapshot(processes)
@@ -45,8 +44,8 @@ func Snapshot(processes ...Process) (CPU, error) {
 	return nil, errMoved
 }
 
-// errMoved is for a process that ended meanwhile: its time moved to its parent,
-// and would be counted twice or not at all.
+// errMoved means that a process ended during the snapshot. Its time moved to its parent and would
+// be counted twice or not at all.
 var errMoved = errors.New("read the CPU time: processes keep ending")
 
 func snapshot(processes []Process) (CPU, error) {
@@ -65,8 +64,8 @@ func snapshot(processes []Process) (CPU, error) {
 	return used, nil
 }
 
-// tree adds up root and its descendants: first what those that ended have left
-// behind, then the clocks, then whether anything was left behind meanwhile.
+// tree returns the time of root and its descendants. It reads the time of ended children, then the
+// clocks, and then checks that no process has ended in between.
 func tree(root int, children map[int][]int) (time.Duration, error) {
 	var used time.Duration
 	members := []int{root}
@@ -74,7 +73,7 @@ func tree(root int, children map[int][]int) (time.Duration, error) {
 	for i := 0; i < len(members); i++ {
 		s, err := readStat(members[i])
 		if err != nil {
-			return 0, gone(members[i] == root, err)
+			return 0, endError(members[i] == root, err)
 		}
 		before[members[i]] = s
 		used += s.reaped
@@ -83,28 +82,28 @@ func tree(root int, children map[int][]int) (time.Duration, error) {
 	for _, pid := range members {
 		time, err := clock(pid)
 		if err != nil {
-			return 0, gone(pid == root, err)
+			return 0, endError(pid == root, err)
 		}
 		used += time
 	}
 	for _, pid := range members {
 		if s, err := readStat(pid); err != nil || s != before[pid] {
-			return 0, gone(pid == root, err)
+			return 0, endError(pid == root, err)
 		}
 	}
 	return used, nil
 }
 
-// gone makes the end of a descendant a reason to look again.
-func gone(root bool, err error) error {
+// endError returns err for the root and errMoved for a descendant.
+func endError(root bool, err error) error {
 	if root && err != nil {
 		return err
 	}
 	return errMoved
 }
 
-// clock is the CPU time of all threads of a process. The kernel makes the
-// number of the clock out of that of the process, see clock_getcpuclockid(3).
+// clock returns the CPU time of all threads of a process. For the clock's number see
+// clock_getcpuclockid(3).
 func clock(pid int) (time.Duration, error) {
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|2), &t); err != nil {

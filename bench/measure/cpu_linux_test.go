@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// burn is what a child or a thread uses, tolerance what the test itself may use
-// meanwhile: less than burn, so that counting twice shows.
+// burn is the CPU time that a child or thread uses. tolerance is what the test itself may use; it
+// is less than burn, so that counting twice shows.
 const burn, tolerance = 300 * time.Millisecond, 200 * time.Millisecond
 
 const burner = "HOKO_TEST_BURNER"
 
-// A main goroutine that keeps the main thread leaves the tests threads that can end.
+// With the main thread locked, tests run on threads that can end.
 func init() { runtime.LockOSThread() }
 
-// TestMain is also the child that burns, says so, and stays until its input ends.
+// TestMain also serves as the child, which uses CPU time and then waits until its input ends.
 func TestMain(m *testing.M) {
 	if os.Getenv(burner) == "" {
 		os.Exit(m.Run())
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// spin is for a goroutine that is locked to its thread.
+// spin uses CPU time; the goroutine must be locked to its thread.
 func spin() {
 	used := func() time.Duration {
 		var u unix.Rusage
@@ -59,7 +59,7 @@ func expectBurnt(t *testing.T, what string, before CPU) {
 	}
 }
 
-func TestDescendantCountsOnceRunningEndedAndWaitedFor(t *testing.T) {
+func TestSnapshot_DescendantCountsOnce(t *testing.T) {
 	before := usedByThis(t)
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), burner+"=1")
@@ -91,11 +91,11 @@ func TestDescendantCountsOnceRunningEndedAndWaitedFor(t *testing.T) {
 	expectBurnt(t, "waited for", before)
 }
 
-func TestThreadThatEndedStillCounts(t *testing.T) {
+func TestSnapshot_EndedThreadCounts(t *testing.T) {
 	before := usedByThis(t)
 	thread := make(chan int)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		runtime.LockOSThread() // without an unlock the thread ends with the goroutine
 		spin()
 		thread <- unix.Gettid()
 	}()
@@ -111,14 +111,14 @@ func TestThreadThatEndedStillCounts(t *testing.T) {
 	expectBurnt(t, "thread", before)
 }
 
-func TestProcessThatDoesNotExistIsAnError(t *testing.T) {
+func TestSnapshot_UnknownProcess(t *testing.T) {
 	used, err := Snapshot(Process{"this", os.Getpid()}, Process{"none", 1 << 30})
 	if err == nil {
 		t.Errorf("%v used", used)
 	}
 }
 
-func TestMemoryGrowsWithWhatIsTouched(t *testing.T) {
+func TestMemory_Grows(t *testing.T) {
 	const size = 64 << 20
 	before, err := Memory(os.Getpid())
 	if err != nil {

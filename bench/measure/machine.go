@@ -10,17 +10,18 @@ import (
 	"strings"
 )
 
-// Machine is what figures depend on, without its name.
+// Machine describes hardware and operating system, without a host name.
 type Machine struct {
 	model, system, kernel string
 	memory                int64 // bytes
 }
 
-// FindMachine describes this machine. It works on Linux.
+// FindMachine describes this machine. It returns an error if /proc is missing, as it is outside
+// Linux.
 func FindMachine() (m Machine, err error) {
 	cpu, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
-		return m, fmt.Errorf("CPU is measured by Linux's /proc: %w", err)
+		return m, fmt.Errorf("measuring CPU needs Linux's /proc: %w", err)
 	}
 	memory, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
@@ -38,17 +39,18 @@ func FindMachine() (m Machine, err error) {
 	return m, err
 }
 
+// String returns the description as one line.
 func (m Machine) String() string {
 	return fmt.Sprintf("%d × %s (%s), %.0f GB of memory, %s, kernel %s", runtime.NumCPU(), cmp.Or(m.model, "CPU"),
 		runtime.GOARCH, float64(m.memory)/(1<<30), m.system, m.kernel)
 }
 
-// LargeCache returns as much of the memory as PostgreSQL's manual recommends at most for
-// shared_buffers, as a setting.
+// LargeCache returns 40 % of the memory as a value for shared_buffers, the most that PostgreSQL's
+// manual recommends.
 func (m Machine) LargeCache() string { return fmt.Sprintf("%dMB", m.memory*2/5>>20) }
 
-// Memory returns what a process holds in RAM, in bytes: what it shares with others included, its
-// descendants not.
+// Memory returns the resident memory of a process in bytes. It includes shared memory and excludes
+// descendants.
 func Memory(pid int) (int64, error) {
 	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
@@ -57,7 +59,7 @@ func Memory(pid int) (int64, error) {
 	return bytesIn(rollup, "Rss")
 }
 
-// bytesIn returns a field of /proc in kB as bytes.
+// bytesIn returns the field of a /proc file that is in kB, in bytes.
 func bytesIn(text []byte, name string) (int64, error) {
 	kilobytes, err := strconv.ParseInt(strings.TrimSuffix(Field(text, name, ":"), " kB"), 10, 64)
 	if err != nil {
@@ -66,7 +68,7 @@ func bytesIn(text []byte, name string) (int64, error) {
 	return kilobytes << 10, nil
 }
 
-// Field returns the value of the first line of this name, empty if there is none.
+// Field returns the value of the first line with this name, or an empty string.
 func Field(text []byte, name, separator string) string {
 	for line := range bytes.Lines(text) {
 		key, value, _ := strings.Cut(string(line), separator)

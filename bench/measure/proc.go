@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// tick is the unit of /proc/PID/stat: 1/USER_HZ s, on every Linux that Go runs on.
+// tick is the unit of times in /proc/PID/stat, 1/USER_HZ s on every Linux that Go supports.
 const tick = 10 * time.Millisecond
 
-// stat is what /proc/PID/stat says of a process.
+// stat holds fields of /proc/PID/stat.
 type stat struct {
 	parent int
-	reaped time.Duration // used by children that ended and were waited for, and by theirs
+	reaped time.Duration // time of descendants that ended and were waited for
 }
 
 func readStat(pid int) (stat, error) {
@@ -27,8 +27,8 @@ func readStat(pid int) (stat, error) {
 	return parseStat(string(line))
 }
 
-// parseStat looks behind the name of the program, which may hold anything, for
-// the fields 4 (ppid), 16 and 17 (cutime, cstime) of proc_pid_stat(5).
+// parseStat returns the fields 4 (ppid), 16 and 17 (cutime, cstime) of proc_pid_stat(5). They
+// follow the program's name, which may contain any character.
 func parseStat(line string) (stat, error) {
 	fields := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
 	if len(fields) < 15 {
@@ -40,7 +40,7 @@ func parseStat(line string) (stat, error) {
 	return stat{parent, time.Duration(user+system) * tick}, errors.Join(err, err2, err3)
 }
 
-// children are the processes of the machine by their parent.
+// children returns all processes by their parent.
 func children() (map[int][]int, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -52,7 +52,7 @@ func children() (map[int][]int, error) {
 		if err != nil {
 			continue
 		}
-		if s, err := readStat(pid); err == nil { // else it ended meanwhile
+		if s, err := readStat(pid); err == nil { // else it has ended
 			children[s.parent] = append(children[s.parent], pid)
 		}
 	}

@@ -7,35 +7,34 @@ import (
 )
 
 var (
-	errGarbage = errors.New("not an HTTP/1.1 answer")
-	errLong    = errors.New("a line of the answer is too long")
-	errUnasked = errors.New("bytes after the answer")
+	errGarbage = errors.New("not an HTTP/1.1 response")
+	errLong    = errors.New("a line of the response is too long")
+	errExcess  = errors.New("bytes after the response")
 )
 
 const longestLine = 16 << 10
 
-// answers reads the answers on one connection and keeps nothing of them but
-// the status.
-type answers struct {
+// responseReader reads the responses on one connection and discards everything but the status.
+type responseReader struct {
 	from io.Reader
 	buf  [longestLine]byte
-	r, w int // what is read but not consumed is buf[r:w]
+	r, w int // buf[r:w] is read but not consumed
 }
 
-// answer is what the head of an answer says.
-type answer struct {
+// response holds what the reader needs of a response's head.
+type response struct {
 	status  int
-	length  int64 // -1: not said
+	length  int64 // -1 if absent
 	chunked bool
-	close   bool // the connection is not used again
+	close   bool // the connection cannot be reused
 }
 
-// next reads one answer to its end. To a HEAD request there is no body. The
-// error is io.EOF only when the connection ended before any of the answer.
-func (a *answers) next(head bool) (answer, error) {
+// next reads one response to its end; head means that it answers a HEAD request and has no body.
+// The error is io.EOF only if the connection ended before the first byte.
+func (a *responseReader) next(head bool) (response, error) {
 	if a.r == a.w {
 		if err := a.fill(); err != nil {
-			return answer{}, err
+			return response{}, err
 		}
 	}
 	got, err := a.final()
@@ -46,13 +45,13 @@ func (a *answers) next(head bool) (answer, error) {
 	case err == io.EOF:
 		err = io.ErrUnexpectedEOF
 	case err == nil && a.r != a.w:
-		err = errUnasked
+		err = errExcess
 	}
 	return got, err
 }
 
-// final is the head of the answer that follows any 100 Continue.
-func (a *answers) final() (answer, error) {
+// final returns the head of the first response that is not informational (1xx).
+func (a *responseReader) final() (response, error) {
 	for {
 		got, err := a.head()
 		if err == nil && got.status == 101 {
@@ -64,8 +63,8 @@ func (a *answers) final() (answer, error) {
 	}
 }
 
-func (a *answers) head() (answer, error) {
-	got := answer{length: -1}
+func (a *responseReader) head() (response, error) {
+	got := response{length: -1}
 	line, err := a.line()
 	if err != nil {
 		return got, err
@@ -95,7 +94,7 @@ func (a *answers) head() (answer, error) {
 	}
 }
 
-func (got *answer) field(line []byte) error {
+func (got *response) field(line []byte) error {
 	name, value, ok := bytes.Cut(line, []byte(":"))
 	if !ok || len(name) == 0 {
 		return errGarbage
@@ -123,7 +122,7 @@ func (got *answer) field(line []byte) error {
 	return nil
 }
 
-func (a *answers) body(got *answer) error {
+func (a *responseReader) body(got *response) error {
 	switch {
 	case got.chunked:
 		return a.chunks()
@@ -141,7 +140,7 @@ func (a *answers) body(got *answer) error {
 	}
 }
 
-func (a *answers) chunks() error {
+func (a *responseReader) chunks() error {
 	for {
 		line, err := a.line()
 		if err != nil {
@@ -167,7 +166,7 @@ func (a *answers) chunks() error {
 	}
 }
 
-func (a *answers) trailer() error {
+func (a *responseReader) trailer() error {
 	for {
 		if line, err := a.line(); err != nil || len(line) == 0 {
 			return err
@@ -175,7 +174,7 @@ func (a *answers) trailer() error {
 	}
 }
 
-func (a *answers) skip(n int64) error {
+func (a *responseReader) skip(n int64) error {
 	for {
 		have := min(n, int64(a.w-a.r))
 		a.r += int(have)
@@ -189,7 +188,7 @@ func (a *answers) skip(n int64) error {
 }
 
 // line is valid until the next read.
-func (a *answers) line() ([]byte, error) {
+func (a *responseReader) line() ([]byte, error) {
 	for seen := 0; ; {
 		if i := bytes.IndexByte(a.buf[a.r+seen:a.w], '\n'); i >= 0 {
 			line := a.buf[a.r : a.r+seen+i]
@@ -203,8 +202,8 @@ func (a *answers) line() ([]byte, error) {
 	}
 }
 
-// fill reads some more, behind what is not consumed.
-func (a *answers) fill() error {
+// fill reads more after the bytes that are not consumed.
+func (a *responseReader) fill() error {
 	switch {
 	case a.r == a.w:
 		a.r, a.w = 0, 0
