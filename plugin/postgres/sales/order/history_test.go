@@ -226,7 +226,23 @@ func (s *search) take(i int, after ledger) bool {
 
 func (s *search) step(i int, l ledger) (answer, ledger) {
 	s.steps++
+	if told := s.calls[i].told; told.result == wasUnattributed && s.resent(i) {
+		return told, l
+	}
 	return s.calls[i].step(s.world, l, s.calls[i].told)
+}
+
+// resent reports whether another call sent the same sale at the same time. Its statement may
+// then see a change of the site that the other one does not, such as a renamed customer, but not the
+// sale. An edge takes this answer as unknown and asks again, as it sends a sale again only if the
+// outcome of an earlier statement is unknown.
+func (s *search) resent(i int) bool {
+	one, isSale := s.calls[i].act.(saleAct)
+	return isSale && slices.ContainsFunc(s.calls, func(other call) bool {
+		same, isSale := other.act.(saleAct)
+		return isSale && same.Sale == one.Sale && other.begun != s.calls[i].begun &&
+			other.begun < s.calls[i].ended && s.calls[i].begun < other.ended
+	})
 }
 
 func (s *search) lost() bool { return s.steps > maxSteps }
