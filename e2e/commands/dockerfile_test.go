@@ -93,7 +93,7 @@ func TestImage_BuildCommandBuildsTheEdge(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, module := range []string{"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale", "http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko"} {
+	for _, module := range []string{"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale", "http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko", "caddy.logging.encoders.hoko"} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(module) + `(\s|$)`).Match(out) {
 			t.Errorf("%s is missing from the binary", module)
 		}
@@ -120,6 +120,9 @@ func copiedSource(t testing.TB) string {
 			}
 			copyTree(t, filepath.Join("../..", from), to)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "README.md")); err == nil {
+		t.Error("the image copies README.md, so editing it recompiles the edge")
 	}
 	return dir
 }

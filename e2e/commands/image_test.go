@@ -84,6 +84,21 @@ func TestImage_StopTimeout(t *testing.T) {
 	}
 }
 
+// The unit of Caddy's packages prints the environment, and kills sales in flight after 5 s.
+func TestUnit_HidesThePasswordAndAwaitsSales(t *testing.T) {
+	unit := regexp.MustCompile("(?s)```ini\n(.*?)```").FindString(harness.ReadRoot(t, "docs/operations.md"))
+	if !strings.Contains(unit, "\nExecStart=/usr/bin/caddy run --config ") || strings.Contains(unit, "--environ") {
+		t.Errorf("the unit prints the environment, or does not start the edge:\n%s", unit)
+	}
+	timeout := regexp.MustCompile(`(?m)^TimeoutStopSec=(\d+)s$`).FindStringSubmatch(unit)
+	if timeout == nil {
+		t.Fatalf("the unit has no TimeoutStopSec:\n%s", unit)
+	}
+	if seconds, _ := strconv.Atoi(timeout[1]); seconds < 30 {
+		t.Errorf("the unit waits %d s, grace_period and a sale take up to 30 s", seconds)
+	}
+}
+
 // As root, the script runs the command as another user, who cannot write to root's directories.
 func TestImage_Entrypoint(t *testing.T) {
 	for name, c := range map[string]struct {
