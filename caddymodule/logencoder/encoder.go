@@ -1,4 +1,5 @@
-// Package logencoder provides Caddy's log encoder without secrets.
+// Package logencoder provides the log encoder "hoko", which writes what Caddy's JSON encoder
+// writes, but no secrets.
 package logencoder
 
 import (
