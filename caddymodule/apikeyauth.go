@@ -72,12 +72,12 @@ func logKey(r *http.Request, key *apikey.Key) {
 
 // reject answers a request whose key is not valid, or lacks a scope.
 func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) error {
-	if refused, ok := errors.AsType[*apikey.Refused](err); ok {
-		if refused.KeyID != "" {
-			logField(r, "key_id", refused.KeyID)
+	if rejected, ok := errors.AsType[*apikey.Rejected](err); ok {
+		if rejected.KeyID != "" {
+			logField(r, "key_id", rejected.KeyID)
 		}
-		refuse(w, r, string(refused.Cause), func() {
-			w.Header().Set("WWW-Authenticate", refused.Challenge())
+		refuse(w, r, string(rejected.Cause), func() {
+			w.Header().Set("WWW-Authenticate", rejected.Challenge())
 			apierror.Write(w, apierror.InvalidKey)
 		})
 		return nil

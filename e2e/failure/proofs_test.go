@@ -60,7 +60,7 @@ var proofs = map[string][]string{
 	"listener": {
 		"TestRevocation_WhileTheListenerIsDown", "TestDeafEdgeTrustsAKeyForFiveSeconds",
 		"TestLostConnectionIsReplaced", "TestMutePeerIsNoticed", "TestForgottenListenIsNoticed",
-		"TestListenerThatHearsNothingNeverListens", "TestRevocationIsHeardWhileNoHeartbeatCanBeSent",
+		"TestListener_DownWithoutNotifications", "TestRevocationIsHeardWhileNoHeartbeatCanBeSent",
 		"TestHeartbeatsWaitForNoStandbyAndHoldUpNoLookup", "TestReconnectVerifiesEveryKeyAgain",
 	},
 	"triggers": {

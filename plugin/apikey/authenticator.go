@@ -33,7 +33,7 @@ func New(store Store, o Options) (*Authenticator, error) {
 // from, without a port; it is read only for keys that are not cached. The key has the required
 // scopes.
 //
-// The error is a *Refused (401), a *MissingScopes (403), a *GuessesSpent (429), or wraps
+// The error is a *Rejected (401), a *MissingScopes (403), a *GuessesSpent (429), or wraps
 // ErrUnavailable (503).
 func (a *Authenticator) Authenticate(
 	ctx context.Context, header http.Header, client string, required Required,
@@ -52,19 +52,19 @@ func (a *Authenticator) Authenticate(
 func (a *Authenticator) CountEarlyData() { a.metrics.earlyData.Inc() }
 
 func (a *Authenticator) authenticate(ctx context.Context, header http.Header, client string) (*Key, error) {
-	token, refused := parseToken(header["Authorization"])
-	if refused != nil {
-		return nil, refused
+	token, rejected := parseToken(header["Authorization"])
+	if rejected != nil {
+		return nil, rejected
 	}
 	e, err := a.lookups.find(ctx, token.Hash(), client)
 	if errors.Is(err, ErrNotFound) {
-		return nil, &Refused{Cause: CauseUnknown, KeySent: true}
+		return nil, &Rejected{Cause: CauseUnknown, KeySent: true}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if cause := check(&e.key, header); cause != "" {
-		return nil, &Refused{Cause: cause, KeySent: true, KeyID: e.key.ID}
+		return nil, &Rejected{Cause: cause, KeySent: true, KeyID: e.key.ID}
 	}
 	return &e.key, nil
 }
@@ -90,13 +90,13 @@ func (a *Authenticator) Notify(payload string) { a.lookups.epochs.notify(payload
 
 // Listening says that LISTEN has been committed, for the first time or again. Everything cached is
 // verified again, as notifications may have been missed.
-func (a *Authenticator) Listening() {
+func (a *Authenticator) ListenerUp() {
 	a.lookups.epochs.advance(&a.lookups.epochs.listens)
 	a.lookups.listening.Store(true)
 }
 
 // Deaf says that notifications may be missed from now on.
-func (a *Authenticator) Deaf() { a.lookups.listening.Store(false) }
+func (a *Authenticator) ListenerDown() { a.lookups.listening.Store(false) }
 
 // Stats is the state of the cache, for the admin endpoint.
 type Stats struct {

@@ -47,8 +47,8 @@ func TestHeaderWithoutAKeyIsRefusedWithoutALookup(t *testing.T) {
 		} {
 			_, err := b.Authenticate(context.Background(), http.Header{"Authorization": test.values, "X-Api-Key": {testToken}}, testClient, Required{})
 			wantCause(t, err, test.cause)
-			if refused, _ := errors.AsType[*Refused](err); refused.KeySent != test.keySent {
-				t.Errorf("%q: KeySent %v", test.values, refused.KeySent)
+			if rejected, _ := errors.AsType[*Rejected](err); rejected.KeySent != test.keySent {
+				t.Errorf("%q: KeySent %v", test.values, rejected.KeySent)
 			}
 		}
 		b.wantLookups(0)
@@ -78,9 +78,9 @@ func TestKeyThatDoesNotHoldIsRefusedWithItsCause(t *testing.T) {
 					_, err := b.Authenticate(context.Background(), header, testClient, Required{})
 					b.wait()
 					wantCause(t, err, test.cause)
-					refused, _ := errors.AsType[*Refused](err)
-					if !refused.KeySent || refused.KeyID != "k" || refused.Challenge() != `Bearer error="invalid_token"` {
-						t.Errorf("%+v", refused)
+					rejected, _ := errors.AsType[*Rejected](err)
+					if !rejected.KeySent || rejected.KeyID != "k" || rejected.Challenge() != `Bearer error="invalid_token"` {
+						t.Errorf("%+v", rejected)
 					}
 				}
 				b.wantLookups(1)
@@ -199,7 +199,7 @@ func TestKeyFoundDeletedDoesNotComeBackInAnOutage(t *testing.T) {
 func TestDeafEdgeTrustsAKeyForFiveSeconds(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.wantOK(testToken)
-		b.Deaf()
+		b.ListenerDown()
 		time.Sleep(5*time.Second - time.Nanosecond)
 		b.wantOK(testToken)
 		b.wantLookups(1)
@@ -213,7 +213,7 @@ func TestDeafEdgeTrustsAKeyForFiveSeconds(t *testing.T) {
 func TestEdgeThatNeverListenedIsDeaf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t)
-		b.Deaf()
+		b.ListenerDown()
 		b.wantOK(testToken)
 		time.Sleep(5 * time.Second)
 		b.wantOK(testToken)
@@ -234,7 +234,7 @@ func TestEdgeThatNeverListenedIsDeaf(t *testing.T) {
 
 func TestShortTTLCountsOnADeafEdgeToo(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
-		b.Deaf()
+		b.ListenerDown()
 		b.wantOK(testToken)
 		time.Sleep(2 * time.Second)
 		b.wantOK(testToken)
@@ -245,9 +245,9 @@ func TestShortTTLCountsOnADeafEdgeToo(t *testing.T) {
 func TestReconnectVerifiesEveryKeyAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.wantOK(testToken)
-		b.Deaf()
+		b.ListenerDown()
 		b.store.set(testToken, Key{Revoked: true}) // unheard
-		b.Listening()
+		b.ListenerUp()
 		b.wantCause(testToken, CauseRevoked)
 		b.wantLookups(2)
 	})
@@ -255,11 +255,11 @@ func TestReconnectVerifiesEveryKeyAgain(t *testing.T) {
 
 func TestKeyLookedUpBeforeTheReconnectIsVerifiedAfterIt(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
-		b.Deaf()
+		b.ListenerDown()
 		b.store.onLookup(func(_ context.Context, call int) {
 			if call == 1 {
 				b.store.set(testToken, Key{Revoked: true}) // unheard
-				b.Listening()
+				b.ListenerUp()
 			}
 		})
 		b.wantOK(testToken) // it held when it was asked for

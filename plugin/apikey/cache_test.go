@@ -18,7 +18,7 @@ func TestAuthenticatorStartsNothingBeforeItsFirstUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Listening()
+	a.ListenerUp()
 	a.Notify("")
 	a.Stats()
 	if after := runtime.NumGoroutine(); after > before {

@@ -141,7 +141,7 @@ func TestKeyThatIsGoneWithoutAnEventIsRememberedAsUnknown(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.wantOK(testToken)
 		b.store.delete(testToken)
-		b.Listening()
+		b.ListenerUp()
 		for range 10 {
 			b.wantCause(testToken, CauseUnknown)
 			synctest.Wait()
@@ -155,10 +155,10 @@ func TestKeyThatIsGone_IsNotServedStale(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.wantOK(testToken)
 		b.store.delete(testToken)
-		b.Listening()
+		b.ListenerUp()
 		open := b.gated()
 		result := b.begin(t.Context(), testToken, testClient)
-		b.Listening() // again, before the answer has come
+		b.ListenerUp() // again, before the answer has come
 		open()
 		wantCause(t, <-result, CauseUnknown)
 		b.store.fail(errStoreDown)

@@ -45,8 +45,8 @@ func Example() {
 	}
 
 	_, err = keys.Authenticate(context.Background(), http.Header{}, "192.0.2.1", apikey.Required{})
-	if refused, ok := errors.AsType[*apikey.Refused](err); ok {
-		fmt.Println("401,", refused.Cause, "key")
+	if rejected, ok := errors.AsType[*apikey.Rejected](err); ok {
+		fmt.Println("401,", rejected.Cause, "key")
 	}
 	// Output:
 	// a key of ws_1

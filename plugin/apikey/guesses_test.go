@@ -82,14 +82,14 @@ func TestConcurrentGuessesCannotOverspend(t *testing.T) {
 				if _, ok := errors.AsType[*GuessesSpent](err); ok {
 					spent.Add(1)
 				}
-				if _, ok := errors.AsType[*Refused](err); ok {
+				if _, ok := errors.AsType[*Rejected](err); ok {
 					unknown.Add(1)
 				}
 			})
 		}
 		requests.Wait()
 		if unknown.Load() != 60 || spent.Load() != 4 {
-			t.Errorf("%d unknown and %d refused", unknown.Load(), spent.Load())
+			t.Errorf("%d unknown and %d rejected", unknown.Load(), spent.Load())
 		}
 		b.wantLookups(60)
 	}, func(o *Options) { o.Guesses = limitOf(60, time.Hour) })

@@ -119,7 +119,7 @@ func setup(t testing.TB, change ...func(*Options)) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(a.Close)
-	a.Listening()
+	a.ListenerUp()
 	return &bundle{a, a.lookups, t, store}
 }
 
@@ -181,7 +181,7 @@ func (b *bundle) wait() {
 func (b *bundle) wantOK(token string) {
 	b.t.Helper()
 	if err := b.call(token); err != nil {
-		b.t.Fatalf("refused: %v", err)
+		b.t.Fatalf("rejected: %v", err)
 	}
 }
 
@@ -206,12 +206,12 @@ func (b *bundle) wantLookups(want int) {
 
 func wantCause(t testing.TB, err error, cause Cause) {
 	t.Helper()
-	refused, ok := errors.AsType[*Refused](err)
+	rejected, ok := errors.AsType[*Rejected](err)
 	if !ok {
 		t.Fatalf("got %v, want a refusal", err)
 	}
-	if refused.Cause != cause {
-		t.Fatalf("cause %q, want %q", refused.Cause, cause)
+	if rejected.Cause != cause {
+		t.Fatalf("cause %q, want %q", rejected.Cause, cause)
 	}
 }
 

@@ -70,7 +70,7 @@ func TestKnownKeysThatWaitAreAskedForTogether(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		tokens := b.crowd(maxBatches + batchSize + 10)
 		b.store.set(tokens[20], Key{Revoked: true})
-		b.Listening()
+		b.ListenerUp()
 		open := b.gated()
 		waiting := tokens[maxBatches:]
 		ended := b.queued(tokens[:maxBatches], append(waiting, waiting...)) // each twice: one shares the other's answer
@@ -90,7 +90,7 @@ func TestKeyMissingInABatchDoesNotComeBackInAnOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		tokens := b.crowd(10)
 		b.store.delete(tokens[5])
-		b.Listening()
+		b.ListenerUp()
 		open := b.gated()
 		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		open()
@@ -116,7 +116,7 @@ func (b *bundle) queued(busy, waiting []string) (ended func() []error) {
 func TestRevocationWhileItsBatchIsUnderWayIsNotOverlooked(t *testing.T) {
 	eachPayload(t, "key5", func(t *testing.T, b *bundle, payload string) {
 		tokens := b.crowd(10)
-		b.Listening()
+		b.ListenerUp()
 		open := b.gated()
 		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		b.store.onLookup(func(_ context.Context, call int) {
@@ -140,7 +140,7 @@ func TestRevocationWhileItsBatchIsUnderWayIsNotOverlooked(t *testing.T) {
 func TestOutageInABatchServesAllOfItStale(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		tokens := b.crowd(100)
-		b.Listening()
+		b.ListenerUp()
 		open := b.gated()
 		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		b.Notify(keyPayload(tokens[50]))
@@ -175,7 +175,7 @@ func TestRowThatCannotBeReadIsNoOutage(t *testing.T) {
 					bad = tokens[0]
 				}
 				b.store.change(func(s *fakeStore) { s.unread = map[Hash]bool{HashOf(bad): true} })
-				b.Deaf()
+				b.ListenerDown()
 				time.Sleep(deafTrust)
 				b.store.set(other, Key{Revoked: true})
 				if err := b.call(bad); known != (err == nil) {
@@ -202,7 +202,7 @@ func TestManyRowsThatCannotBeReadAreNoOutage(t *testing.T) {
 			}
 		})
 		b.store.set(queued[900], Key{Revoked: true})
-		b.Deaf()
+		b.ListenerDown()
 		time.Sleep(deafTrust)
 		open := b.gated()
 		ended := b.queued(tokens[:maxBatches], queued)
@@ -256,7 +256,7 @@ func TestBusyEdgeAdmitsNoKeyOnAnOlderCheckThanItPromises(t *testing.T) {
 				tokens := b.crowd(maxBatches*4*batchSize + 100)
 				b.store.onLookup(func(context.Context, int) { time.Sleep(patience - time.Millisecond) })
 				time.Sleep(c.age)
-				b.Listening()
+				b.ListenerUp()
 				ended := b.requests(tokens...)
 				start, busy := time.Now(), 0
 				for i, err := range ended() {

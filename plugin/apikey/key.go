@@ -27,7 +27,7 @@ type Key struct {
 	ExpiresAt time.Time
 	Scopes    Scopes
 	Revoked   bool
-	// WorkspaceDisabled: all keys of the workspace are refused.
+	// WorkspaceDisabled: all keys of the workspace are rejected.
 	WorkspaceDisabled bool
 }
 

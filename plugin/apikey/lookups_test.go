@@ -193,7 +193,7 @@ func TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment(t *testing.T) {
 				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), fmt.Sprint("192.0.2.", i), Required{})
 				if errors.Is(err, ErrUnavailable) {
 					unavailable.Add(1)
-				} else if refused, ok := errors.AsType[*Refused](err); ok && refused.Cause == CauseUnknown {
+				} else if rejected, ok := errors.AsType[*Rejected](err); ok && rejected.Cause == CauseUnknown {
 					unknown.Add(1)
 				}
 			})
@@ -246,7 +246,7 @@ func TestStrangersDoNotKeepAKnownKeyFromBeingVerified(t *testing.T) {
 		b.Notify(keyPayload(testToken))
 		requests.Go(func() {
 			_, err := b.authenticate(testToken)
-			if refused, ok := errors.AsType[*Refused](err); !ok || refused.Cause != CauseRevoked {
+			if rejected, ok := errors.AsType[*Rejected](err); !ok || rejected.Cause != CauseRevoked {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -14,7 +14,7 @@ type metrics struct {
 	ok, missingScopes, earlyData prometheus.Counter
 	guessesSpent, unavailable    prometheus.Counter
 	clientGone                   prometheus.Counter
-	refused                      map[Cause]prometheus.Counter
+	rejected                     map[Cause]prometheus.Counter
 	found, notFound, failed      prometheus.Counter
 	stale, unannounced           prometheus.Counter
 }
@@ -37,7 +37,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		guessesSpent:  auth.WithLabelValues("guesses_spent"),
 		unavailable:   auth.WithLabelValues("unavailable"),
 		clientGone:    auth.WithLabelValues("client_gone"),
-		refused:       map[Cause]prometheus.Counter{},
+		rejected:      map[Cause]prometheus.Counter{},
 		found:         lookups.WithLabelValues("found"),
 		notFound:      lookups.WithLabelValues("not_found"),
 		failed:        lookups.WithLabelValues("error"),
@@ -51,7 +51,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}),
 	}
 	for _, cause := range causes {
-		m.refused[cause] = auth.WithLabelValues(string(cause))
+		m.rejected[cause] = auth.WithLabelValues(string(cause))
 	}
 	return m
 }
@@ -78,8 +78,8 @@ func (m *metrics) authenticated(ctx context.Context, err error) {
 		m.ok.Inc()
 		return
 	}
-	if refused, ok := errors.AsType[*Refused](err); ok {
-		m.refused[refused.Cause].Inc()
+	if rejected, ok := errors.AsType[*Rejected](err); ok {
+		m.rejected[rejected.Cause].Inc()
 		return
 	}
 	_, isScopes := errors.AsType[*MissingScopes](err)

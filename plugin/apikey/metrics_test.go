@@ -45,8 +45,8 @@ func TestMetricsCountEveryOutcome(t *testing.T) {
 		synctest.Wait() // its lookup goes on
 		b.store.fail(errStoreDown)
 		b.callFrom("cold", "192.0.2.2")
-		b.Deaf()
-		b.Listening()
+		b.ListenerDown()
+		b.ListenerUp()
 		b.call(testToken) // stale, and asks for itself in the background
 		synctest.Wait()
 		want := map[string]float64{

@@ -20,7 +20,7 @@ type Options struct {
 	// it: see Notify. Default: 1 minute.
 	TTL time.Duration
 	// Stale is how long past its last check a cached key is used while the store cannot answer. If it
-	// is negative, service is refused then. Default: 5 minutes.
+	// is negative, service is rejected then. Default: 5 minutes.
 	Stale time.Duration
 	// Guesses is what each client address may spend on keys that do not exist. Default: 60 a minute.
 	Guesses limit.Limit

@@ -14,9 +14,9 @@ import (
 func TestReconnectDuringAnOutageServesStale(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bundle) {
 		b.wantOK(testToken)
-		b.Deaf()
+		b.ListenerDown()
 		b.store.fail(errStoreDown)
-		b.Listening()
+		b.ListenerUp()
 		b.wantOK(testToken)
 		b.store.fail(nil)
 	})
@@ -185,9 +185,9 @@ func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.
 			inBubble(t, func(t *testing.T, b *bundle) {
 				tokens := b.crowd(c.keys)
 				b.store.onLookup(func(context.Context, int) { time.Sleep(c.took) })
-				b.Deaf()
+				b.ListenerDown()
 				var over atomic.Bool
-				var refused, unavailable atomic.Int32
+				var rejected, unavailable atomic.Int32
 				var last atomic.Int64 // when the key was admitted
 				var all sync.WaitGroup
 				for i, token := range tokens {
@@ -199,7 +199,7 @@ func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.
 							case errors.Is(err, ErrUnavailable):
 								unavailable.Add(1)
 							case err != nil:
-								refused.Add(1)
+								rejected.Add(1)
 							case i == 7:
 								last.Store(int64(b.now()))
 							}
@@ -211,7 +211,7 @@ func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.
 				b.store.set(tokens[7], Key{Revoked: true})
 				revoked, bound := b.now(), deafTrust
 				if c.back {
-					b.Listening()
+					b.ListenerUp()
 					bound = c.took // one that was asked for before
 				}
 				time.Sleep(12 * time.Second)
@@ -220,8 +220,8 @@ func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.
 				if after := time.Duration(last.Load()) - revoked; after > bound {
 					t.Errorf("it was admitted %s after its revocation", after)
 				}
-				if refused.Load() == 0 || unavailable.Load() > 0 {
-					t.Errorf("%d requests refused, %d unavailable", refused.Load(), unavailable.Load())
+				if rejected.Load() == 0 || unavailable.Load() > 0 {
+					t.Errorf("%d requests rejected, %d unavailable", rejected.Load(), unavailable.Load())
 				}
 			}, roomy)
 		})

@@ -8,10 +8,10 @@ import (
 
 func TestChallengeTellsOnlyWhetherAKeyWasSent(t *testing.T) {
 	for _, cause := range causes {
-		if got := (&Refused{Cause: cause, KeySent: true, KeyID: "key_1"}).Challenge(); got != `Bearer error="invalid_token"` {
+		if got := (&Rejected{Cause: cause, KeySent: true, KeyID: "key_1"}).Challenge(); got != `Bearer error="invalid_token"` {
 			t.Errorf("%s: %s", cause, got)
 		}
-		if got := (&Refused{Cause: cause}).Challenge(); got != "Bearer" {
+		if got := (&Rejected{Cause: cause}).Challenge(); got != "Bearer" {
 			t.Errorf("%s: %s", cause, got)
 		}
 	}

@@ -28,7 +28,7 @@ func (Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // parseToken reads the values of a request's Authorization header: `Bearer <key>` or the bare key.
 // An unsupported scheme counts as no key sent, as in RFC 6750, section 3.1.
-func parseToken(values []string) (Token, *Refused) {
+func parseToken(values []string) (Token, *Rejected) {
 	if len(values) == 0 {
 		return Token{}, noKeySent
 	}

@@ -15,7 +15,7 @@ func TestAuthorizationHeaderIsReadAsAKeyOrRefused(t *testing.T) {
 		name    string
 		values  []string
 		want    string
-		refusal *Refused
+		refusal *Rejected
 	}{
 		{"bearer", []string{"Bearer abc"}, "abc", nil},
 		{"scheme in lower case", []string{"bearer abc"}, "abc", nil},
@@ -59,9 +59,9 @@ func TestAuthorizationHeaderIsReadAsAKeyOrRefused(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			token, refused := parseToken(test.values)
-			if token.text != test.want || refused != test.refusal {
-				t.Errorf("got %q, %+v, want %q, %+v", token.text, refused, test.want, test.refusal)
+			token, rejected := parseToken(test.values)
+			if token.text != test.want || rejected != test.refusal {
+				t.Errorf("got %q, %+v, want %q, %+v", token.text, rejected, test.want, test.refusal)
 			}
 		})
 	}
@@ -100,10 +100,10 @@ func FuzzAuthorizationHeader(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		token, refused := parseToken([]string{value})
-		if refused != nil {
+		token, rejected := parseToken([]string{value})
+		if rejected != nil {
 			if token != (Token{}) {
-				t.Fatal("a refused header yields a token")
+				t.Fatal("a rejected header yields a token")
 			}
 			return
 		}

@@ -108,9 +108,9 @@ func TestUnannouncedChange_NoneIfAnnounced(t *testing.T) {
 
 func TestUnannouncedChange_NoneWhileDeaf(t *testing.T) {
 	for name, interrupt := range map[string]func(*bundle){
-		"deaf":                  func(b *bundle) { b.Deaf() },
-		"deaf and up again":     func(b *bundle) { b.Deaf(); b.Listening() },
-		"listening for a while": func(b *bundle) { b.Listening() },
+		"down":              func(b *bundle) { b.ListenerDown() },
+		"down and up again": func(b *bundle) { b.ListenerDown(); b.ListenerUp() },
+		"up again":          func(b *bundle) { b.ListenerUp() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachChange(t, func(b *bundle, log *bytes.Buffer, change func(*bundle)) {

@@ -133,9 +133,9 @@ func certificates(t testing.TB) (ca, server, serverKey, client, clientKey []byte
 // listening counts how often a listener began to listen.
 type listening chan struct{}
 
-func (l listening) Listening()  { l <- struct{}{} }
+func (l listening) ListenerUp() { l <- struct{}{} }
 func (listening) Notify(string) {}
-func (listening) Deaf()         {}
+func (listening) ListenerDown() {}
 
 // clients are everything that an edge connects with.
 type clients struct {

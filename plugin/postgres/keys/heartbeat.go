@@ -53,7 +53,7 @@ func (h *listenConn) start() {
 // end tells the sink, and closes the connection.
 func (h *listenConn) end() {
 	if h.proven {
-		h.sink.Deaf()
+		h.sink.ListenerDown()
 	}
 	h.stop()
 	for range h.heard {
@@ -143,7 +143,7 @@ func (h *listenConn) prove() {
 		return
 	}
 	h.proven, h.unsent = true, nil
-	h.sink.Listening()
+	h.sink.ListenerUp()
 	h.logger.Info("listening for changed keys")
 }
 
@@ -155,7 +155,7 @@ func (h *listenConn) unproven(err error) {
 	h.unsent = fmt.Errorf("no heartbeat could be sent over the connections that look keys up: %w", err)
 	if h.proven {
 		h.proven = false
-		h.sink.Deaf()
+		h.sink.ListenerDown()
 	}
 	h.logger.Log(context.Background(), level, "not listening for changed keys", slog.Any("error", h.unsent))
 }

@@ -20,18 +20,18 @@ func TestForgottenListenIsNoticed(t *testing.T) {
 	pooler.Notifies = func() bool { return !forgets.Load() }
 	var log testenv.Log
 	heard, _ := listen(t, postgres.Options{DSN: dsn, ListenDSN: pooler.Working().DSN, Logger: log.Logger()})
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 	forgets.Store(true)
 	db.Exec(`NOTIFY hoko_keys, 'lost'`)
-	heard.expect(t, "deaf")
+	heard.expect(t, "down")
 	log.Wait(t, "level=WARN", "not listening for changed keys", "listen_dsn must be a direct or session-mode connection to the same database")
 	forgets.Store(false)
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 	db.Exec(`NOTIFY hoko_keys, 'heard'`)
 	heard.expect(t, "notified heard")
 }
 
-func TestListenerThatHearsNothingNeverListens(t *testing.T) {
+func TestListener_DownWithoutNotifications(t *testing.T) {
 	dsn := testenv.Database(t)
 	pooler := pgtest.Tap(t, dsn)
 	pooler.Notifies = func() bool { return false }
@@ -57,13 +57,13 @@ func TestRevocationIsHeardWhileNoHeartbeatCanBeSent(t *testing.T) {
 	between, through := openRelay(t, dsn)
 	var log testenv.Log
 	heard, _ := listen(t, postgres.Options{DSN: through, ListenDSN: dsn, Logger: log.Logger()})
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 	silence(between)
-	heard.expect(t, "deaf")
+	heard.expect(t, "down")
 	db.Exec(`NOTIFY hoko_keys, 'revoked'`)
 	heard.expect(t, "notified revoked")
 	between.Speak()
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 	if log.Count("level=WARN") != 1 || log.Count("no heartbeat could be sent over the connections that look keys up") != 1 {
 		t.Errorf("logged %s", log.String())
 	}
@@ -86,7 +86,7 @@ func TestHeartbeatIsSentOnceThereIsAConnection(t *testing.T) {
 			}
 			var log testenv.Log
 			heard, _ := listen(t, postgres.Options{DSN: crowded.Working().DSN, ListenDSN: dsn, Logger: log.Logger()})
-			heard.expect(t, "listening")
+			heard.expect(t, "up")
 			if log.Count("level=WARN") != 0 || refused.Load() < 3 {
 				t.Errorf("after %d connections logged %s", refused.Load(), log.String())
 			}
@@ -105,14 +105,14 @@ func TestHeartbeatsWaitForNoStandbyAndHoldUpNoLookup(t *testing.T) {
 	o := postgres.Options{DSN: dsn, MaxConns: 8, Logger: log.Logger()} // one of them for keys
 	keys := pgtest.OpenKeys(t, o)
 	heard, _ := listenBeside(t, keys, o)
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 
 	ctx, committed := testenv.Guarded(t), make(chan error, 1)
 	go func() {
 		_, err := db.Conn.Exec(ctx, `UPDATE hoko.api_keys SET revoked_at = now()`)
 		committed <- err
 	}()
-	heard.expect(t, "deaf")
+	heard.expect(t, "down")
 	log.Wait(t, "not listening for changed keys", "lock timeout")
 	for range 20 {
 		if key, err := keys.Key(testenv.Guarded(t), hash); err != nil || key.Revoked {
@@ -123,5 +123,5 @@ func TestHeartbeatsWaitForNoStandbyAndHoldUpNoLookup(t *testing.T) {
 	if err := <-committed; err != nil {
 		t.Error(err)
 	}
-	heard.expect(t, "notified key:"+hash.String(), "listening")
+	heard.expect(t, "notified key:"+hash.String(), "up")
 }

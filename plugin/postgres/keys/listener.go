@@ -28,12 +28,13 @@ type Events interface {
 	// Notify: a notification of the channel hoko_keys arrived. See docs/keys.md
 	// for its payload.
 	Notify(payload string)
-	// Listening: from here on no notification is missed, as a heartbeat proves.
-	// Some may have been missed before.
-	Listening()
-	// Deaf: the connection is lost or mute, or nothing proves that it is not. Called
-	// once after each Listening. What arrives all the same is still reported.
-	Deaf()
+	// ListenerUp reports that a heartbeat has arrived: the listener misses no notification from
+	// now on. It may have missed some before.
+	ListenerUp()
+	// ListenerDown reports that notifications may be missed: the connection is lost, or a
+	// heartbeat did not arrive. It is called once after each ListenerUp. Notifications that still
+	// arrive are reported.
+	ListenerDown()
 }
 
 // Listener hears of changed keys over a connection of its own.
@@ -157,6 +158,6 @@ func CheckListener(ctx context.Context, o postgres.Options) error {
 // firstHeard is called when the listener listens.
 type firstHeard func()
 
-func (f firstHeard) Listening()  { f() }
+func (f firstHeard) ListenerUp() { f() }
 func (firstHeard) Notify(string) {}
-func (firstHeard) Deaf()         {}
+func (firstHeard) ListenerDown() {}

@@ -16,8 +16,8 @@ import (
 type events chan string
 
 func (e events) Notify(payload string) { e <- "notified " + payload }
-func (e events) Listening()            { e <- "listening" }
-func (e events) Deaf()                 { e <- "deaf" }
+func (e events) ListenerUp()           { e <- "up" }
+func (e events) ListenerDown()         { e <- "down" }
 
 // expect fails at any other event than these, in this order.
 func (e events) expect(t *testing.T, want ...string) {
@@ -81,7 +81,7 @@ func TestRevocationIsHeard(t *testing.T) {
 	db := testenv.Connect(t, dsn)
 	hash := seedKey(db, "", "")
 	heard, _ := listen(t, postgres.Options{DSN: dsn})
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 	db.Exec(`UPDATE hoko.api_keys SET revoked_at = now()`)
 	db.Exec(`UPDATE hoko.workspaces SET disabled_at = now()`)
 	db.Exec(`NOTIFY hoko_keys`)
@@ -100,7 +100,7 @@ func TestNothingIsMissedFromListeningOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- listener.Run(ctx) }()
-	during.expect(t, "listening", "notified during")
+	during.expect(t, "up", "notified during")
 	cancel()
 	<-ended
 }
@@ -110,8 +110,8 @@ type notifyingSink struct {
 	db testenv.DB
 }
 
-func (s *notifyingSink) Listening() {
-	s.events.Listening()
+func (s *notifyingSink) ListenerUp() {
+	s.events.ListenerUp()
 	s.db.Exec(`NOTIFY hoko_keys, 'during'`)
 }
 
@@ -121,11 +121,11 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 	var log testenv.Log
 	heard, _ := listen(t, postgres.Options{DSN: dsn + "&application_name=listener", Logger: log.Logger()})
 	for range 3 {
-		heard.expect(t, "listening")
+		heard.expect(t, "up")
 		db.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'listener' AND datname = current_database()`)
-		heard.expect(t, "deaf")
+		heard.expect(t, "down")
 	}
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 	db.Exec(`NOTIFY hoko_keys, 'still here'`)
 	heard.expect(t, "notified still here")
 	if n := log.Count("level=WARN"); n != 3 {
@@ -137,12 +137,12 @@ func TestMutePeerIsNoticed(t *testing.T) {
 	dsn := testenv.Database(t)
 	between, through := openRelay(t, dsn)
 	heard, _ := listen(t, postgres.Options{DSN: dsn, ListenDSN: through})
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 	silence(between)
 	testenv.Connect(t, dsn).Exec(`NOTIFY hoko_keys, 'lost'`)
-	heard.expect(t, "deaf")
+	heard.expect(t, "down")
 	between.Speak()
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 }
 
 func TestSilenceIsNotTakenForLoss(t *testing.T) {
@@ -151,7 +151,7 @@ func TestSilenceIsNotTakenForLoss(t *testing.T) {
 	db, wire, beats := testenv.Connect(t, dsn), pgtest.Tap(t, dsn), make(chan struct{}, 100)
 	wire.Notifies = func() bool { beats <- struct{}{}; return true }
 	heard, _ := listen(t, postgres.Options{DSN: dsn, ListenDSN: wire.Working().DSN})
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 	for range 3 {
 		<-beats
 	}
@@ -168,18 +168,18 @@ func TestServerThatIsAwayAtStartIsFoundLater(t *testing.T) {
 	if err := between.Open(); err != nil {
 		t.Fatal(err)
 	}
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 }
 
 func TestListenerEndsWithItsContext(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	heard, stop := listen(t, postgres.Options{DSN: dsn, ListenDSN: dsn + "&application_name=listener"})
-	heard.expect(t, "listening")
+	heard.expect(t, "up")
 	if err := stop(); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	heard.expect(t, "deaf")
+	heard.expect(t, "down")
 	testenv.Until(t, "its connection is closed", func() bool {
 		return testenv.Value[int](db, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'listener' AND datname = current_database()`) == 0
 	})

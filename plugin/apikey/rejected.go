@@ -2,7 +2,7 @@ package apikey
 
 import "strings"
 
-// Cause says why a key was refused. Use it in logs and metrics, never in the response.
+// Cause says why a key was rejected. Use it in logs and metrics, never in the response.
 type Cause string
 
 // All causes.
@@ -20,8 +20,8 @@ var causes = []Cause{
 	CauseMissing, CauseMalformed, CauseUnknown, CauseRevoked, CauseExpired, CauseWorkspaceDisabled, CauseHostNotAllowed,
 }
 
-// Refused is a 401: the request carries no key, or one that is not valid.
-type Refused struct {
+// Rejected is a 401: the request carries no key, or one that is not valid.
+type Rejected struct {
 	Cause Cause
 	// KeySent is whether the request carried what was meant as a key. The challenge says so.
 	KeySent bool
@@ -29,10 +29,10 @@ type Refused struct {
 	KeyID string
 }
 
-func (r *Refused) Error() string { return "key refused: " + string(r.Cause) }
+func (r *Rejected) Error() string { return "key rejected: " + string(r.Cause) }
 
 // Challenge returns the WWW-Authenticate of the 401: RFC 6750, section 3.
-func (r *Refused) Challenge() string {
+func (r *Rejected) Challenge() string {
 	if r.KeySent {
 		return `Bearer error="invalid_token"`
 	}
@@ -52,6 +52,6 @@ func (m *MissingScopes) Challenge() string { return ScopeChallenge(m.Scopes) }
 
 // Refusals that are decided on the header alone.
 var (
-	noKeySent    = &Refused{Cause: CauseMissing}
-	malformedKey = &Refused{Cause: CauseMalformed, KeySent: true}
+	noKeySent    = &Rejected{Cause: CauseMissing}
+	malformedKey = &Rejected{Cause: CauseMalformed, KeySent: true}
 )
