@@ -22,7 +22,7 @@ func TestClockSkew_OfRedisKeepsLimitsExact(t *testing.T) {
 		t.Run(skew.String(), func(t *testing.T) {
 			dsn := testenv.Database(t)
 			harness.Seed(t, dsn)
-			redisURL := testenv.RedisOff(t, skew).URL()
+			redisURL := testenv.RedisWithClockSkew(t, skew).URL()
 			harness.WantClockSkew(t, redisURL, skew)
 			// Only decisions of Redis are checked, so the edge must wait for it.
 			s := startOutageStack(t, dsn, redisURL, harness.Replace("timeout 1s", "timeout 10s"))
@@ -58,7 +58,7 @@ func TestClockSkew_OfRedisKeepsLimitsExact(t *testing.T) {
 func TestClockSkew_OfPostgresDoesNotMatter(t *testing.T) {
 	for _, skew := range skews {
 		t.Run(skew.String(), func(t *testing.T) {
-			dsn := testenv.PostgresOff(t, skew).DSN("postgres")
+			dsn := testenv.PostgresWithClockSkew(t, skew).DSN("postgres")
 			d := migrateAndSeed(t, dsn)
 			for key, expires := range map[string]time.Duration{"expires_in_half_an_hour": 30 * time.Minute, "expired_half_an_hour_ago": -30 * time.Minute} {
 				d.AddKey(key, "conversionsWrite")
@@ -96,7 +96,7 @@ func TestClockSkew_OfPostgresDoesNotMatter(t *testing.T) {
 
 func TestDoctor_WarnsOfClockSkew(t *testing.T) {
 	doctor := exec.Command(testenv.Edge(t), "hoko", "doctor")
-	doctor.Env = append(os.Environ(), "DATABASE_URL="+testenv.PostgresOff(t, time.Hour).DSN("postgres"), "REDIS_URL="+testenv.RedisOff(t, -time.Hour).URL())
+	doctor.Env = append(os.Environ(), "DATABASE_URL="+testenv.PostgresWithClockSkew(t, time.Hour).DSN("postgres"), "REDIS_URL="+testenv.RedisWithClockSkew(t, -time.Hour).URL())
 	said, _ := doctor.CombinedOutput() // the schema is missing too
 	for _, server := range []string{"postgres", "redis"} {
 		if want := server + ": its clock and this machine's are "; !strings.Contains(string(said), want) {

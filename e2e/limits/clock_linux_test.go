@@ -12,7 +12,7 @@ import (
 func TestLimit_IsExactWhateverRedisClockSays(t *testing.T) {
 	for name, off := range map[string]time.Duration{"a day ahead": 25 * time.Hour, "a day behind": -25 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
-			url := testenv.RedisOff(t, off).URL()
+			url := testenv.RedisWithClockSkew(t, off).URL()
 			harness.WantClockSkew(t, url, off)
 			limitIsExact(t, url)
 		})

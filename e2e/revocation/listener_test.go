@@ -59,7 +59,7 @@ func connecting(t *testing.T, f *harness.Fleet) func() func() {
 			t.Fatal(err)
 		}
 		testenv.Until(t, "every edge has redialed", func() bool { return f.Relay.Accepted() >= len(f.Edges) })
-		return f.Relay.Speak
+		return f.Relay.Resume
 	}
 }
 
@@ -74,7 +74,7 @@ func cut(t *testing.T, f *harness.Fleet) func() func() {
 
 // mute keeps the connections open but silent. No edge has noticed yet.
 func mute(t *testing.T, f *harness.Fleet) func() func() {
-	f.Relay.Speak()
+	f.Relay.Resume()
 	f.UntilListening(t, true)
 	return func() func() {
 		silence(f)
@@ -84,8 +84,8 @@ func mute(t *testing.T, f *harness.Fleet) func() func() {
 
 // silence stops the traffic in both directions.
 func silence(f *harness.Fleet) {
-	f.Relay.Silence(relay.ToServer)
-	f.Relay.Silence(relay.ToClient)
+	f.Relay.Stall(relay.ToServer)
+	f.Relay.Stall(relay.ToClient)
 }
 
 func restore(t *testing.T, f *harness.Fleet) {

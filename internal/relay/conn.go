@@ -136,8 +136,8 @@ func (r *Relay) receive(c *conn, d Direction, from net.Conn, hello []byte, filte
 // deliver writes the admitted part of data and reports whether the connection stays open.
 func (r *Relay) deliver(c *conn, d Direction, to net.Conn, data []byte) bool {
 	for {
-		rest, ends, silent := r.admit(c, d, data)
-		if silent == nil {
+		rest, ends, stalled := r.admit(c, d, data)
+		if stalled == nil {
 			if len(rest) > 0 {
 				if _, err := to.Write(rest); err != nil {
 					return false
@@ -146,7 +146,7 @@ func (r *Relay) deliver(c *conn, d Direction, to net.Conn, data []byte) bool {
 			return !ends
 		}
 		select {
-		case <-silent:
+		case <-stalled:
 		case <-c.ctx.Done():
 			return false
 		}

@@ -17,7 +17,7 @@ const (
 // way holds the faults of one direction.
 type way struct {
 	delay, jitter time.Duration
-	silent        chan struct{} // closed by Speak; nil if data is not held back
+	stalled       chan struct{} // closed by Resume; nil if data is not held back
 	drops         bool
 	limit         int // bytes that a new connection may forward; or unlimited
 }
@@ -32,28 +32,28 @@ func (r *Relay) Delay(d Direction, delay, jitter time.Duration) {
 	r.ways[d].delay, r.ways[d].jitter = delay, jitter
 }
 
-// Silence holds back all data of a direction until Speak, like a network that loses packets.
+// Stall holds back all data of a direction until Resume, like a network that loses packets.
 // Connections stay open, and new ones are accepted.
-func (r *Relay) Silence(d Direction) {
+func (r *Relay) Stall(d Direction) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ways[d].silent == nil {
-		r.ways[d].silent = make(chan struct{})
+	if r.ways[d].stalled == nil {
+		r.ways[d].stalled = make(chan struct{})
 	}
 }
 
-// Speak ends the silence of both directions and delivers the data held back.
-func (r *Relay) Speak() {
+// Resume ends the stall of both directions and delivers the data held back.
+func (r *Relay) Resume() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.speak()
+	r.resume()
 }
 
-func (r *Relay) speak() {
+func (r *Relay) resume() {
 	for d := range r.ways {
-		if r.ways[d].silent != nil {
-			close(r.ways[d].silent)
-			r.ways[d].silent = nil
+		if r.ways[d].stalled != nil {
+			close(r.ways[d].stalled)
+			r.ways[d].stalled = nil
 		}
 	}
 }
@@ -100,7 +100,7 @@ func (r *Relay) Reset() {
 func (r *Relay) Restore() error {
 	r.mu.Lock()
 	r.resets = false
-	r.speak()
+	r.resume()
 	for d := range r.ways {
 		r.ways[d] = way{limit: unlimited}
 	}
@@ -123,14 +123,14 @@ func (r *Relay) due(d Direction) time.Time {
 	return time.Now().Add(w.delay - w.jitter + time.Duration(rand.Int64N(2*int64(w.jitter)+1)))
 }
 
-// admit returns what to forward of data, and whether to close the connection afterwards. If silent
-// is not nil, nothing may be forwarded before it is closed.
-func (r *Relay) admit(c *conn, d Direction, data []byte) (rest []byte, ends bool, silent <-chan struct{}) {
+// admit returns what to forward of data, and whether to close the connection afterwards. If
+// stalled is not nil, nothing may be forwarded before it is closed.
+func (r *Relay) admit(c *conn, d Direction, data []byte) (rest []byte, ends bool, stalled <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch left := c.left[d]; {
-	case r.ways[d].silent != nil:
-		return nil, false, r.ways[d].silent
+	case r.ways[d].stalled != nil:
+		return nil, false, r.ways[d].stalled
 	case r.ways[d].drops || c.lossy:
 		c.lossy = true
 		return nil, false, nil

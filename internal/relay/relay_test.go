@@ -108,12 +108,12 @@ func wantEnd(t *testing.T, conn net.Conn, want string) error {
 	return err
 }
 
-// wantSilence fails if anything arrives within 50 ms.
-func wantSilence(t *testing.T, conn net.Conn) {
+// wantNoData fails if anything arrives within 50 ms.
+func wantNoData(t *testing.T, conn net.Conn) {
 	t.Helper()
 	conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("read %d bytes, %v, want silence", n, err)
+		t.Fatalf("read %d bytes, %v, want none", n, err)
 	}
 	conn.SetReadDeadline(time.Now().Add(hangGuard))
 }
@@ -134,19 +134,19 @@ func TestRelay_Forwards(t *testing.T) {
 	}
 }
 
-func TestRelay_Silence(t *testing.T) {
+func TestRelay_Stall(t *testing.T) {
 	for name, d := range map[string]Direction{"to the server": ToServer, "to the client": ToClient} {
 		t.Run(name, func(t *testing.T) {
 			r := startEcho(t, "unix")
 			known := dial(t, r)
 			echo(t, known, "a")
-			r.Silence(d)
+			r.Stall(d)
 			fresh := dial(t, r)
 			for _, conn := range []net.Conn{known, fresh} {
 				send(t, conn, "b")
-				wantSilence(t, conn)
+				wantNoData(t, conn)
 			}
-			r.Speak()
+			r.Resume()
 			wantEcho(t, known, "b")
 			wantEcho(t, fresh, "b")
 		})
@@ -157,7 +157,7 @@ func TestRelay_Cut(t *testing.T) {
 	r := startEcho(t, "tcp")
 	conn := dial(t, r)
 	echo(t, conn, "a")
-	r.Silence(ToClient)
+	r.Stall(ToClient)
 	send(t, conn, "b")
 	r.Cut()
 	wantEnd(t, conn, "")
@@ -225,7 +225,7 @@ func TestRelay_Drop(t *testing.T) {
 			echo(t, idle, "a")
 			r.Drop(d)
 			send(t, lossy, "b")
-			wantSilence(t, lossy)
+			wantNoData(t, lossy)
 			restore(t, r)
 			wantEnd(t, lossy, "") // because it lost data
 			echo(t, idle, "c")

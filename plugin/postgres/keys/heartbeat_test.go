@@ -62,7 +62,7 @@ func TestRevocationIsHeardWhileNoHeartbeatCanBeSent(t *testing.T) {
 	heard.expect(t, "down")
 	db.Exec(`NOTIFY hoko_keys, 'revoked'`)
 	heard.expect(t, "notified revoked")
-	between.Speak()
+	between.Resume()
 	heard.expect(t, "up")
 	if log.Count("level=WARN") != 1 || log.Count("no heartbeat could be sent over the connections that look keys up") != 1 {
 		t.Errorf("logged %s", log.String())

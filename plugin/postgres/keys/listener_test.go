@@ -72,8 +72,8 @@ func openRelay(t *testing.T, dsn string) (between *relay.Relay, through string) 
 }
 
 func silence(r *relay.Relay) {
-	r.Silence(relay.ToServer)
-	r.Silence(relay.ToClient)
+	r.Stall(relay.ToServer)
+	r.Stall(relay.ToClient)
 }
 
 func TestRevocationIsHeard(t *testing.T) {
@@ -141,7 +141,7 @@ func TestMutePeerIsNoticed(t *testing.T) {
 	silence(between)
 	testenv.Connect(t, dsn).Exec(`NOTIFY hoko_keys, 'lost'`)
 	heard.expect(t, "down")
-	between.Speak()
+	between.Resume()
 	heard.expect(t, "up")
 }
 

@@ -47,7 +47,7 @@ func TestClose_AnswersAcceptedSales(t *testing.T) {
 		_, err := store.Record(ctx, sell("late", byClick("none")))
 		return errors.Is(err, sale.ErrNotRecorded) && ctx.Err() == nil
 	})
-	wire.Speak()
+	wire.Resume()
 	for _, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)
@@ -104,7 +104,7 @@ func TestQueue_NeverSendsASaleWhoseCallerLeft(t *testing.T) {
 	if err := <-left; !errors.Is(err, sale.ErrNotRecorded) {
 		t.Errorf("left: %v", err)
 	}
-	wire.Speak()
+	wire.Resume()
 	if got := wait(t, stayed); got.err != nil {
 		t.Error(got.err)
 	}
@@ -131,7 +131,7 @@ func TestQueue_ShedsIfFull(t *testing.T) {
 	if shed, waiting := metric(t, metrics, "hoko_sale_shed_total", "queue"), metric(t, metrics, "hoko_sale_queue_depth"); shed != 1 || waiting != 3 {
 		t.Errorf("%v sales shed while %v wait, want 1 and 3", shed, waiting)
 	}
-	wire.Speak()
+	wire.Resume()
 	for _, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)
@@ -156,7 +156,7 @@ func TestBatch_IsBounded(t *testing.T) {
 		sales = append(sales, sell(fmt.Sprint("k", i)))
 	}
 	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	wire.Resume()
 	for _, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)

@@ -28,7 +28,7 @@ func TestRejectedSale_FailsAlone(t *testing.T) {
 	sales[11].Request.Amount = -1
 	sales[19].Request.Metadata = []byte(`{"n":1e999999}`)
 	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	wire.Resume()
 	for i, o := range outcomes {
 		got := wait(t, o)
 		bad := i == 3 || i == 11 || i == 19
@@ -94,7 +94,7 @@ func TestStatement_Errors(t *testing.T) {
 			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
 			bad := sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" })
 			outcomes := queue(t, store, sell("one"), bad, sell("two"), sell("three"))
-			wire.Speak()
+			wire.Resume()
 			for i, o := range outcomes {
 				want := c.others
 				if i == 1 {
@@ -141,7 +141,7 @@ func TestCommit_Rejected(t *testing.T) {
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, oneWriter)
 	outcomes := queue(t, store, sell("one"), sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" }), sell("two"))
-	wire.Speak()
+	wire.Resume()
 	for i, o := range outcomes {
 		if got := wait(t, o); i == 1 && !meets(got.err, errAny) || i != 1 && got.err != nil {
 			t.Errorf("sale %d: %v", i, got.err)
@@ -162,7 +162,7 @@ func TestLostAnswer_IsAskedForAgain(t *testing.T) {
 			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Logger = log.Logger() })
 			lost := wire.Next(pgtest.Cut{Before: before})
 			outcomes := queue(t, store, sell("k", keyed("one"), named("one")), sell("k", named("two")), sell("j", keyed("two")))
-			wire.Speak()
+			wire.Resume()
 			for i, o := range outcomes {
 				got := wait(t, o)
 				if got.err != nil {
@@ -201,7 +201,7 @@ func TestPoolerThatLosesTheServer_IsAskedAgain(t *testing.T) {
 			lost := wire.Next(pgtest.Cut{Says: code})
 			before := shop.Sales("true")
 			outcomes := queue(t, store, sell("k", named("one")), sell("j", keyed(code)))
-			wire.Speak()
+			wire.Resume()
 			<-lost
 			for i, o := range outcomes {
 				if got := wait(t, o); got.err != nil || got.Replayed {
@@ -235,7 +235,7 @@ func TestConnectionErrorOfATrigger_IsItsSalesOnly(t *testing.T) {
 				outcomes = append(outcomes, beginWithin(t, store, s, timeout))
 				until(t, "it waits", func() bool { return store.Stats().Queued == i+1 })
 			}
-			wire.Speak()
+			wire.Resume()
 			for i, o := range outcomes {
 				if got := wait(t, o); i == position && !isUnknown(got.err) || i != position && got.err != nil {
 					t.Errorf("sale %d: %v", i, got.err)
@@ -253,7 +253,7 @@ func TestUnattributedSale_IsAskedForAfterALostAnswer(t *testing.T) {
 	lost := wire.Next(pgtest.Cut{})
 	done := beginWithin(t, store, sell("u", byClick("none")), time.Second)
 	until(t, "it waits", func() bool { return store.Stats().Queued == 1 })
-	wire.Speak()
+	wire.Resume()
 	<-lost
 	if got := wait(t, done); !isUnknown(got.err) || errors.Is(got.err, sale.ErrUnattributed) {
 		t.Errorf("answered %v", got.err)
@@ -269,7 +269,7 @@ func TestOutcome_UnknownIfItCannotBeAskedFor(t *testing.T) {
 	s := sell("k", keyed("key"))
 	done := beginWithin(t, store, s, 2*time.Second)
 	until(t, "it waits", func() bool { return store.Stats().Queued == 1 })
-	wire.Speak()
+	wire.Resume()
 	<-lost
 	wire.Cut()
 	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {

@@ -78,7 +78,7 @@ func TestUnattributedSale_FailsAlone(t *testing.T) {
 			sell("both", named(fmt.Sprint("good", i))), sell("both", named("bad"), byClick("c3"), keyed(fmt.Sprint("bad", i))))
 	}
 	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	wire.Resume()
 	for i, o := range outcomes {
 		got, good := wait(t, o), i%2 == 0
 		if good && got.err != nil || !good && !errors.Is(got.err, sale.ErrUnattributed) {
@@ -137,7 +137,7 @@ func TestCustomer_GoneBeforeItsSaleIsSent(t *testing.T) {
 				wire := pgtest.Tap(t, shop.DSN)
 				waiting := queue(t, openStore(t, wire.DSN), sold)[0]
 				shop.Exec(c.change)
-				wire.Speak()
+				wire.Resume()
 				shop.expectSoldTo(t, whose, by, wait(t, waiting))
 			})
 			t.Run(c.name+" while the sale waits for it, by "+by, func(t *testing.T) {

@@ -100,7 +100,7 @@ func TestDuplicates_InOneQueueAreOneSale(t *testing.T) {
 	store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
 	outcomes := queue(t, store,
 		sell("k", keyed("key")), sell("k", keyed("key")), sell("k", keyed("key"), costing(1)), sell("k", keyed("other key")), sell("k", keyed("key")))
-	wire.Speak()
+	wire.Resume()
 	first := wait(t, outcomes[0])
 	if first.err != nil || first.Replayed {
 		t.Fatalf("the first: %+v", first)
@@ -226,7 +226,7 @@ func TestDuplicates_CostNeighborsOneRun(t *testing.T) {
 	duplicate := func(key string) *sale.Sale { return sell("duplicates", keyed(key), inWorkspace("w2"), byClick("y1")) }
 	sales := []*sale.Sale{duplicate("a"), sell("k", costing(1)), duplicate("b"), sell("k", costing(2), named("changed"), keyed("a")), duplicate("c"), sell("new", costing(3))}
 	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	wire.Resume()
 	for i, o := range outcomes {
 		if got := wait(t, o); got.err != nil {
 			t.Errorf("sale %d: %v", i, got.err)
@@ -257,7 +257,7 @@ func TestDuplicates_WaitCostsNeighborsTheHalvings(t *testing.T) {
 		sales = append(sales, sell(fmt.Sprint("k", i), keyed(fmt.Sprint(i)), costing(int64(i))))
 	}
 	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	wire.Resume()
 	for _, o := range outcomes[1:] {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)

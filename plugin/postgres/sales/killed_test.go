@@ -169,10 +169,10 @@ func (s *shop) send(all victims, at *pgtest.Cut) {
 	for i, v := range all {
 		if at != nil {
 			reached := v.wire.Next(*at)
-			v.wire.Speak()
+			v.wire.Resume()
 			<-reached
 		} else {
-			v.wire.Speak()
+			v.wire.Resume()
 			until(s.T, "it lingers", func() bool {
 				return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND "+edges) == i+1
 			})

@@ -57,7 +57,7 @@ func TestUnchangedCustomer_DoesNotWaitForItsBatch(t *testing.T) {
 	unchanged := func(amount int64) *sale.Sale { return sell("held", named("name"), costing(amount)) }
 	outcomes := queue(t, store,
 		unchanged(1), sell("held", named("changed"), mailing(set("c@example.com"))), unchanged(2), sell("held", named("again")))
-	wire.Speak()
+	wire.Resume()
 	for _, i := range []int{0, 2} {
 		if got := wait(t, outcomes[i]); got.err != nil || text(got.Customer.Email) != "e@example.com" {
 			t.Fatalf("answered %+v, want the customer as it is stored", got)
@@ -267,7 +267,7 @@ func TestCustomerInCreation_BesideKnownOnes(t *testing.T) {
 	}
 	session := shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
 	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	wire.Resume()
 	for _, o := range outcomes[1:] {
 		if got := wait(t, o); got.err != nil {
 			t.Error(got.err)

@@ -73,7 +73,7 @@ func hotStatements(t *testing.T) (all []hotStatement) {
 		defer mu.Unlock()
 		heard[statement] = parameters
 	}
-	wire.Speak()
+	wire.Resume()
 
 	store := openStore(t, wire.DSN)
 	mustRecord(t, store, sell("k", keyed("key")))

@@ -224,7 +224,7 @@ func TestBatch_KeepsTheOrderOfACustomersSales(t *testing.T) {
 				sell(customer, named("two"), pictured(set("https://example.com/2")), costing(2)),
 				sell(customer, named("three"), mailing(clear), costing(3)),
 			)
-			wire.Speak()
+			wire.Resume()
 			avatar := "old"
 			if customer == "new" {
 				avatar = "null"

@@ -82,7 +82,7 @@ func (s *shop) recordTogether(sales ...*sale.Sale) (outcomes []outcome) {
 	s.T.Helper()
 	wire := pgtest.Tap(s.T, s.DSN)
 	begun := queue(s.T, openStore(s.T, wire.DSN, oneWriter), sales...)
-	wire.Speak()
+	wire.Resume()
 	for _, o := range begun {
 		outcomes = append(outcomes, wait(s.T, o))
 	}

@@ -43,8 +43,8 @@ func Tap(t testing.TB, dsn string) *Wire {
 	w := new(Wire)
 	w.Relay, w.DSN = testenv.Relay(t, dsn)
 	w.Answer, w.Filters = w.refuse, w.filters
-	w.Silence(relay.ToServer)
-	w.Silence(relay.ToClient)
+	w.Stall(relay.ToServer)
+	w.Stall(relay.ToClient)
 	if err := w.Open(); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func Tap(t testing.TB, dsn string) *Wire {
 
 // Working returns the wire, which speaks from now on.
 func (w *Wire) Working() *Wire {
-	w.Speak()
+	w.Resume()
 	return w
 }
 
