@@ -20,9 +20,9 @@ const (
 	// connectTimeout bounds one attempt to connect if the connection string sets no connect_timeout.
 	connectTimeout = 5 * time.Second
 
-	// UnansweredAfter is how long a peer may leave sent data unacknowledged, or be silent on an
+	// PeerTimeout is how long a peer may leave sent data unacknowledged, or be silent on an
 	// idle connection, before the kernel gives the connection up.
-	UnansweredAfter = 10 * time.Second
+	PeerTimeout = 10 * time.Second
 )
 
 // Connector opens connections whose sessions have certain settings. Behind a PgBouncer that
@@ -62,7 +62,7 @@ func (c *Connector) Connect(ctx context.Context, edit func(*pgx.ConnConfig)) (*p
 		conn, err = pgx.ConnectConfig(ctx, config)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("connect to postgres: %w", ExplainConnect(err))
+		return nil, fmt.Errorf("connect to postgres: %w", ConnectError(err))
 	}
 	return conn, nil
 }
@@ -128,7 +128,7 @@ func Connect(ctx context.Context, dsn string, settings map[string]string) (*pgx.
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to postgres: %w", ExplainConnect(err))
+		return nil, fmt.Errorf("connect to postgres: %w", ConnectError(err))
 	}
 	return conn, nil
 }
@@ -187,8 +187,8 @@ func dialer(timeout time.Duration) *net.Dialer {
 		Timeout: timeout,
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable:   true,
-			Idle:     UnansweredAfter / 2,
-			Interval: UnansweredAfter / 4,
+			Idle:     PeerTimeout / 2,
+			Interval: PeerTimeout / 4,
 			Count:    2,
 		},
 		Control: giveUpUnanswered,

@@ -153,9 +153,9 @@ func invalidDSN(err error) error {
 	return errors.New("connection string cannot be parsed: " + dsnForm)
 }
 
-// ExplainConnect adds to the error of a failed connection what neither the server nor pgx says: that
+// ConnectError adds to the error of a failed connection what neither the server nor pgx says: that
 // there was no password to send, or what besides a standby refuses writes.
-func ExplainConnect(err error) error {
+func ConnectError(err error) error {
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
 		return fmt.Errorf("it is a standby, or default_transaction_read_only is on for the role or the database: %w", err)
 	}

@@ -23,9 +23,9 @@ type Scan struct {
 // smallPages is how many pages the planner expects of a table that was never analyzed.
 const smallPages = 10
 
-// Unprobed returns the scans in the generic plans of statements that are no index probes, each
+// FullScans returns the scans in the generic plans of statements that are no index probes, each
 // relation and way once. The sessions that run the statements have these settings.
-func Unprobed(ctx context.Context, dsn string, settings map[string]string, statements ...string) (scans []Scan, err error) {
+func FullScans(ctx context.Context, dsn string, settings map[string]string, statements ...string) (scans []Scan, err error) {
 	connector, err := NewConnector(dsn, settings)
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func Unprobed(ctx context.Context, dsn string, settings map[string]string, state
 		if err != nil {
 			return nil, fmt.Errorf("explain a statement: %w", SchemaError(err))
 		}
-		plan.unprobed(false, func(s Scan) {
+		plan.fullScans(false, func(s Scan) {
 			if !slices.Contains(scans, s) {
 				scans = append(scans, s)
 			}
@@ -98,9 +98,9 @@ type planNode struct {
 	Plans          []planNode
 }
 
-// unprobed reports the scans below a node without an index condition, and those whose rows are all
+// fullScans reports the scans below a node without an index condition, and those whose rows are all
 // read in order to sort them.
-func (n planNode) unprobed(sorted bool, report func(Scan)) {
+func (n planNode) fullScans(sorted bool, report func(Scan)) {
 	sorted = strings.HasSuffix(n.Kind, "Sort") || sorted && n.Parent != "InitPlan"
 	switch {
 	case n.Relation == "" || n.Kind == "ModifyTable":
@@ -110,6 +110,6 @@ func (n planNode) unprobed(sorted bool, report func(Scan)) {
 		report(Scan{Schema: n.Schema, Relation: n.Relation, How: n.Kind + " and Sort"})
 	}
 	for _, child := range n.Plans {
-		child.unprobed(sorted, report)
+		child.fullScans(sorted, report)
 	}
 }

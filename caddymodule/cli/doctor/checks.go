@@ -217,12 +217,12 @@ func (c *checks) keys(ctx context.Context) {
 			sample.Keys, sample.Malformed),
 			"key_hash must be the SHA-256 of the whole key as bytea, e.g. decode(digest, 'hex') of one in hex")
 	}
-	if sample.Lost > 0 {
+	if sample.Missing > 0 {
 		c.fail(about, fmt.Errorf("of %d keys, %d cannot be looked up: requests with them are 401", sample.Keys,
-			sample.Lost),
+			sample.Missing),
 			"hoko.workspaces must show the edge's role the workspace of each key")
 	}
-	if sample.Malformed+sample.Lost == 0 {
+	if sample.Malformed+sample.Missing == 0 {
 		c.ok(about, "the role may look them up")
 	}
 }
@@ -241,7 +241,7 @@ func (c *checks) listener(ctx context.Context) {
 	}
 	err := keys.CheckListener(ctx, postgres.Options{DSN: c.DSN, ListenDSN: c.ListenDSN})
 	switch {
-	case errors.Is(err, keys.ErrUnheard):
+	case errors.Is(err, keys.ErrHeartbeatLost):
 		c.fail(about, err, "set listen_dsn to Postgres itself, not a PgBouncer in transaction mode, and to the same database")
 	case err != nil:
 		c.fail(about, fmt.Errorf("LISTEN does not work: %w", err),

@@ -128,7 +128,7 @@ func TestProbe_KeepsAConcurrentChange(t *testing.T) {
 	const waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 	testenv.Until(t, "the probe waits for the site", func() bool { return db.Count(waits) == 1 })
 	site.Exec("COMMIT")
-	if got := <-done; got.err != nil || len(got.probe.Heard) != 7 {
+	if got := <-done; got.err != nil || len(got.probe.Notified) != 7 {
 		t.Errorf("%+v", got)
 	}
 	if kept := db.Count("SELECT count(*) FROM hoko.api_keys WHERE id = 'k' AND revoked_at IS NULL"); kept != 1 {

@@ -28,7 +28,7 @@ func (c *checks) rowSecurity(ctx context.Context, db *inspect.Database) error {
 		}
 		fix := fmt.Sprintf("CREATE POLICY hoko_edge_%s ON %s FOR %s TO %s USING (true), or ALTER ROLE %[4]s BYPASSRLS",
 			strings.ToLower(command), h.Table, command, h.Reader)
-		shows, err := db.Shows(ctx, h.Of)
+		shows, err := db.HasRows(ctx, h.Of)
 		switch {
 		case err != nil:
 			c.fail(about, fmt.Errorf("%s, fails: %w", text, err), fix)
@@ -63,7 +63,7 @@ var consequences = map[string]string{
 // attribution says whether anything can earn a sale.
 func (c *checks) attribution(ctx context.Context, db *inspect.Database) error {
 	const about = "attribution"
-	has, err := db.Source(ctx)
+	has, err := db.AttributionSources(ctx)
 	switch {
 	case err != nil:
 		return err
@@ -88,8 +88,8 @@ func (c *checks) indexes(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	o := postgres.Options{DSN: c.DSN}
-	ofSales, err := sales.Unprobed(ctx, o)
-	ofKeys, keysErr := keys.Unprobed(ctx, o)
+	ofSales, err := sales.FullScans(ctx, o)
+	ofKeys, keysErr := keys.FullScans(ctx, o)
 	if err := cmp.Or(err, keysErr); err != nil {
 		c.fail(about, err, grantFix)
 		return

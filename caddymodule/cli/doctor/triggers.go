@@ -21,20 +21,20 @@ func (c *checks) probe(ctx context.Context) (heard bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	probe, err := admin.ProbeKey(ctx, c.DSN, cmp.Or(c.ListenDSN, c.DSN), c.ProbeKey)
-	tried := len(probe.Heard) + len(probe.Unheard)
+	tried := len(probe.Notified) + len(probe.Missed)
 	switch {
 	case err != nil:
 		c.fail(about, err, "name a key as caddy hoko keys list does, and give the connection string of the schema's owner; for a notification that does not arrive, see the listener")
-	case len(probe.Unheard) > 0:
+	case len(probe.Missed) > 0:
 		c.fail(about, fmt.Errorf("key %s: changes of %s were not notified: %s", probe.KeyID,
-			strings.Join(probe.Unheard, ", "), passes), triggerFix)
+			strings.Join(probe.Missed, ", "), passes), triggerFix)
 	case tried == 0:
 		c.warn(about, fmt.Sprintf("key %s cannot be changed through hoko.api_keys", probe.KeyID),
 			"change a key of your own by your own means, while psql runs LISTEN hoko_keys")
 	default:
-		c.ok(about, "key %s: changes of %s were heard of, and undone", probe.KeyID, strings.Join(probe.Heard, ", "))
+		c.ok(about, "key %s: changes of %s were heard of, and undone", probe.KeyID, strings.Join(probe.Notified, ", "))
 	}
-	return err == nil && tried > 0 && len(probe.Unheard) == 0
+	return err == nil && tried > 0 && len(probe.Missed) == 0
 }
 
 // triggers looks for what tells the edges of changed keys. heard is whether a probe was: then what
@@ -45,7 +45,7 @@ func (c *checks) triggers(ctx context.Context, db *inspect.Database, heard bool)
 	if err != nil {
 		return err
 	}
-	replicating, err := db.Replicating(ctx)
+	replicating, err := db.ReplicaRoles(ctx)
 	if err != nil {
 		return err
 	}

@@ -18,10 +18,10 @@ import (
 
 // Probe is what became of the changes to a key.
 type Probe struct {
-	KeyID   string
-	Heard   []string // columns whose change was notified
-	Unheard []string // columns whose change was not
-	Untried []string // columns that cannot be changed and restored through hoko.api_keys
+	KeyID    string
+	Notified []string // columns whose change was notified
+	Missed   []string // columns whose change was not
+	Skipped  []string // columns that cannot be changed and restored through hoko.api_keys
 }
 
 // probedColumns are those of hoko.api_keys that decide what a key may do, with another value for
@@ -58,7 +58,7 @@ func ProbeKey(ctx context.Context, dsn, listenDSN, which string) (p Probe, err e
 	for _, column := range probedColumns {
 		changed, err := changeAndRestore(ctx, conn, key.ID, column.name, column.other)
 		if unchangeable(err) {
-			p.Untried = append(p.Untried, column.name)
+			p.Skipped = append(p.Skipped, column.name)
 			continue
 		}
 		if err != nil {
@@ -69,9 +69,9 @@ func ProbeKey(ctx context.Context, dsn, listenDSN, which string) (p Probe, err e
 		case err != nil:
 			return p, err
 		case heard:
-			p.Heard = append(p.Heard, column.name)
+			p.Notified = append(p.Notified, column.name)
 		default:
-			p.Unheard = append(p.Unheard, column.name)
+			p.Missed = append(p.Missed, column.name)
 		}
 	}
 	return p, nil

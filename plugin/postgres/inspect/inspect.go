@@ -26,11 +26,11 @@ func Open(ctx context.Context, dsn string) (*Database, error) {
 // Close closes the connection.
 func (d *Database) Close() { postgres.CloseConn(d.conn) }
 
-// Source says which of the relations that a sale is attributed by have a row.
-type Source struct{ Links, Clicks, Leads bool }
+// AttributionSources says which of the relations that a sale is attributed by have a row.
+type AttributionSources struct{ Links, Clicks, Leads bool }
 
-// Source looks for a row in each of hoko.links, hoko.clicks and hoko.leads.
-func (d *Database) Source(ctx context.Context) (s Source, err error) {
+// AttributionSources looks for a row in each of hoko.links, hoko.clicks and hoko.leads.
+func (d *Database) AttributionSources(ctx context.Context) (s AttributionSources, err error) {
 	const question = `SELECT EXISTS (SELECT FROM hoko.links), EXISTS (SELECT FROM hoko.clicks), EXISTS (SELECT FROM hoko.leads)`
 	if err := d.conn.QueryRow(ctx, question).Scan(&s.Links, &s.Clicks, &s.Leads); err != nil {
 		return s, fmt.Errorf("look for links, clicks and leads: %w", err)

@@ -40,8 +40,8 @@ func (d *Database) Copies(ctx context.Context) ([]Relation, error) {
 SELECT relation, `+named+`, kind FROM reads WHERE relation IN ('api_keys', 'workspaces') AND kind IN ('m', 'f') ORDER BY 1, 2`)
 }
 
-// Hidden is a table whose row-level security keeps rows from a role that reads it for the edge.
-type Hidden struct {
+// HiddenRows is a table whose row-level security keeps rows from a role that reads it for the edge.
+type HiddenRows struct {
 	Of, Table, Reader string
 	// Policies are the conditional ones that apply to the role, comma-separated. "" means that none
 	// admits any row.
@@ -79,12 +79,12 @@ HAVING NOT coalesce(bool_or(p.polpermissive AND p.admits_all) AND bool_and(p.pol
 ORDER BY 1, 2, 6`
 
 // RowSecurity returns the tables of which row-level security hides rows.
-func (d *Database) RowSecurity(ctx context.Context) ([]Hidden, error) {
-	return rows[Hidden](ctx, d, "ask for row-level security", rowSecuritySQL)
+func (d *Database) RowSecurity(ctx context.Context) ([]HiddenRows, error) {
+	return rows[HiddenRows](ctx, d, "ask for row-level security", rowSecuritySQL)
 }
 
-// Shows reports whether a relation of the schema hoko shows the session any row.
-func (d *Database) Shows(ctx context.Context, relation string) (shows bool, err error) {
+// HasRows reports whether a relation of the schema hoko shows the session any row.
+func (d *Database) HasRows(ctx context.Context, relation string) (shows bool, err error) {
 	err = d.conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM hoko."+relation+")").Scan(&shows)
 	return shows, err
 }

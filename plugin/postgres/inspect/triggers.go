@@ -51,9 +51,9 @@ func (d *Database) Notifiers(ctx context.Context) ([]Notifier, error) {
 	return rows[Notifier](ctx, d, "read the triggers", notifiersSQL)
 }
 
-// Replicating returns whose sessions fire no ordinary trigger, as session_replication_role is
+// ReplicaRoles returns whose sessions fire no ordinary trigger, as session_replication_role is
 // replica for them: roles, or "every role".
-func (d *Database) Replicating(ctx context.Context) (who []string, err error) {
+func (d *Database) ReplicaRoles(ctx context.Context) (who []string, err error) {
 	const question = `
 SELECT coalesce(array_agg(DISTINCT who), '{}') FROM (
   SELECT coalesce(r.rolname::text, 'every role') AS who FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole

@@ -20,7 +20,7 @@ const sampleSize = 1000
 type Sample struct {
 	Keys      int // how many it has, at most 1000
 	Malformed int // whose key_hash is no SHA-256: no request can find them
-	Lost      int // that are there and cannot be looked up
+	Missing   int // that are there and cannot be looked up
 }
 
 // ErrUnreadable means that a column of a key has a type that the edge cannot read.
@@ -61,7 +61,7 @@ func Check(ctx context.Context, o postgres.Options) (sample Sample, err error) {
 		asked = append(asked, hash)
 	}
 	found, err := s.Keys(ctx, asked)
-	sample.Lost = len(asked) - len(found)
+	sample.Missing = len(asked) - len(found)
 	return sample, err
 }
 
@@ -131,11 +131,11 @@ func (s *Store) checkColumns(ctx context.Context) error {
 	return nil
 }
 
-// Unprobed returns the scans by which a lookup reads more of a relation than an index probe does.
-func Unprobed(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
+// FullScans returns the scans by which a lookup reads more of a relation than an index probe does.
+func FullScans(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
-	return postgres.Unprobed(ctx, o.DSN, settings, keyQuery)
+	return postgres.FullScans(ctx, o.DSN, settings, keyQuery)
 }

@@ -22,9 +22,9 @@ const (
 	resendAfter = 250 * time.Millisecond
 )
 
-// ErrUnheard: what is notified in the database does not reach the listener,
+// ErrHeartbeatLost: what is notified in the database does not reach the listener,
 // though its connection answers.
-var ErrUnheard = errors.New("notifications do not arrive: listen_dsn must be a direct or session-mode connection to the same database")
+var ErrHeartbeatLost = errors.New("notifications do not arrive: listen_dsn must be a direct or session-mode connection to the same database")
 
 // listenConn is one connection that listens. A goroutine reads it until end, and each heartbeat is
 // sent by one that ends with it. Everything else runs in the caller's goroutine, calls of the sink
@@ -96,7 +96,7 @@ func (h *listenConn) beat(ctx context.Context) error {
 	case back:
 		return nil
 	case unsent == nil:
-		return ErrUnheard
+		return ErrHeartbeatLost
 	}
 	h.unproven(unsent)
 	return nil

@@ -125,7 +125,7 @@ func (l *Listener) open(ctx context.Context) (*listenConn, error) {
 }
 
 // CheckListener listens until a heartbeat has been heard, or ctx ends, and says
-// why none was: ErrUnheard where notifications do not arrive.
+// why none was: ErrHeartbeatLost where notifications do not arrive.
 func CheckListener(ctx context.Context, o postgres.Options) error {
 	keys, err := NewStore(o)
 	if err != nil {

@@ -112,7 +112,7 @@ func TestLookup_WithParametersOfPgx(t *testing.T) {
 			if err := keys.CheckListener(testenv.Guarded(t), o); err != nil {
 				t.Error(err)
 			}
-			if sample, err := keys.Check(testenv.Guarded(t), o); err != nil || sample.Keys != 1 || sample.Lost != 0 {
+			if sample, err := keys.Check(testenv.Guarded(t), o); err != nil || sample.Keys != 1 || sample.Missing != 0 {
 				t.Errorf("%+v, %v", sample, err)
 			}
 		})

@@ -95,7 +95,7 @@ func (s *Store) Keys(ctx context.Context, hashes []apikey.Hash) (map[apikey.Hash
 		keys, err = s.lookUp(ctx, pool, hashes)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up keys: %w", postgres.ExplainConnect(postgres.SchemaError(err)))
+		return nil, fmt.Errorf("look up keys: %w", postgres.ConnectError(postgres.SchemaError(err)))
 	}
 	return keys, nil
 }

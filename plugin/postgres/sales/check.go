@@ -37,7 +37,7 @@ func sessionSettings(statementTimeout time.Duration) map[string]string {
 		// A canceled wait for the standbys is only a warning; see session.notice.
 		"client_min_messages": "warning",
 		"statement_timeout":   strconv.FormatInt(max(statementTimeout.Milliseconds(), 1), 10),
-		"tcp_user_timeout":    strconv.FormatInt(postgres.UnansweredAfter.Milliseconds(), 10),
+		"tcp_user_timeout":    strconv.FormatInt(postgres.PeerTimeout.Milliseconds(), 10),
 	}
 }
 
@@ -168,14 +168,14 @@ func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgco
 	}
 }
 
-// Unprobed returns the scans by which the sale statements read more of a relation than an index
+// FullScans returns the scans by which the sale statements read more of a relation than an index
 // probe does. It returns an error if it cannot connect with o or plan the statements.
-func Unprobed(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
+func FullScans(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
-	return postgres.Unprobed(ctx, o.DSN, sessionSettings(statementTimeoutOf(o)), saleSQL, saleWaitingSQL, singleSQL)
+	return postgres.FullScans(ctx, o.DSN, sessionSettings(statementTimeoutOf(o)), saleSQL, saleWaitingSQL, singleSQL)
 }
 
 // ErrNoClick is returned by Rehearse if no click exists to which it could attribute a sale.
