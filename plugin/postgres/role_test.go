@@ -46,9 +46,9 @@ func TestRoleHasWhatTheEdgeNeedsAndNoMore(t *testing.T) {
 	t.Run("records sales", func(t *testing.T) {
 		store := pgtest.OpenStore(t, o.DSN)
 		for _, name := range []string{"new customer", "changed customer"} {
-			pgtest.MustRecord(t, store, pgtest.Sell("somebody", pgtest.Named(name), pgtest.Mailing(pgtest.Set("a@example.com")), pgtest.Keyed("once: "+name)))
+			pgtest.MustRecord(t, store, pgtest.Sell("somebody", pgtest.WithName(name), pgtest.WithEmail(pgtest.Set("a@example.com")), pgtest.WithKey("once: "+name)))
 		}
-		replay := pgtest.Sell("somebody", pgtest.Named("new customer"), pgtest.Mailing(pgtest.Set("a@example.com")), pgtest.Keyed("once: new customer"))
+		replay := pgtest.Sell("somebody", pgtest.WithName("new customer"), pgtest.WithEmail(pgtest.Set("a@example.com")), pgtest.WithKey("once: new customer"))
 		if got := pgtest.MustRecord(t, store, replay); !got.Replayed {
 			t.Errorf("%+v", got)
 		}

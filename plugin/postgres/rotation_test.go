@@ -43,7 +43,7 @@ func startRotating(t *testing.T, port int) *rotating {
 		t.Fatal(err)
 	}
 	r := &rotating{testenv.Connect(t, dsn), server, t.TempDir()}
-	r.Exec(pgtest.Catalogue)
+	r.Exec(pgtest.Catalog)
 	r.Exec("CREATE ROLE rotated LOGIN SUPERUSER")
 	r.write("pg_hba.conf", []byte("local all postgres trust\nlocal all rotated scram-sha-256\nhostssl all rotated 127.0.0.1/32 cert\n"))
 	r.Exec("SELECT pg_reload_conf()")

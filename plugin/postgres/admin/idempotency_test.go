@@ -15,7 +15,7 @@ import (
 func TestOldIdempotencyKeysAreDeletedAndYoungOnesStay(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	store := shop.Store()
-	young := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.Keyed("young")))
+	young := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("young")))
 	// More than one slice of the table.
 	shop.Exec(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response, created_at)
 		SELECT 'w' || i % 3, 'old' || i, '', gen_random_uuid(), to_json(repeat('x', 1000)), now() - interval '7 days 1 minute' FROM generate_series(1, 9000) i`)
@@ -27,7 +27,7 @@ func TestOldIdempotencyKeysAreDeletedAndYoungOnesStay(t *testing.T) {
 	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.idempotency_keys"); n != 91 {
 		t.Errorf("%d are left, want 91", n)
 	}
-	if again := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.Keyed("young"))); !again.Replayed || again.SaleID != young.SaleID {
+	if again := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("young"))); !again.Replayed || again.SaleID != young.SaleID {
 		t.Errorf("the young key: %+v", again)
 	}
 }
@@ -43,17 +43,17 @@ func TestIdempotencyKeysAreKeptForThePromisedTime(t *testing.T) {
 func TestCleanUpHoldsUpNoSale(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	store := shop.Store()
-	pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.Keyed("old")))
+	pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("old")))
 	shop.Exec("UPDATE hoko.idempotency_keys SET created_at = now() - interval '9 days'")
-	pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.Keyed("young")))
+	pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("young")))
 	stranger := shop.Lock("DELETE FROM hoko.idempotency_keys WHERE created_at < now() - interval '8 days'")
-	for i, s := range []*sale.Sale{pgtest.Sell("k"), pgtest.Sell("k", pgtest.Keyed("new")), pgtest.Sell("k", pgtest.Keyed("young")), pgtest.Sell("k", pgtest.Keyed("old"))} {
+	for i, s := range []*sale.Sale{pgtest.Sell("k"), pgtest.Sell("k", pgtest.WithKey("new")), pgtest.Sell("k", pgtest.WithKey("young")), pgtest.Sell("k", pgtest.WithKey("old"))} {
 		if got := pgtest.MustRecord(t, store, s); got.Replayed != (i >= 2) {
 			t.Errorf("sale %d: replayed %v", i, got.Replayed)
 		}
 	}
 	stranger.Exec("COMMIT")
-	if got := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.Keyed("old"))); got.Replayed {
+	if got := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("old"))); got.Replayed {
 		t.Error("a replay of a key that is gone")
 	}
 }
@@ -62,13 +62,13 @@ func TestPersonIsErasedFromTheAnswersAndTheirRetriesAreNoSecondSales(t *testing.
 	shop := pgtest.OpenShop(t)
 	store := shop.Store()
 	person := func(key string, change ...func(*sale.Sale)) *sale.Sale {
-		return pgtest.Sell("person", append([]func(*sale.Sale){pgtest.Keyed(key), pgtest.Named("Lovelace"), pgtest.Mailing(pgtest.Set("lovelace@example.com")),
-			pgtest.Pictured(pgtest.Set("https://example.com/lovelace")), pgtest.Noting(`{"note":"Lovelace"}`)}, change...)...)
+		return pgtest.Sell("person", append([]func(*sale.Sale){pgtest.WithKey(key), pgtest.WithName("Lovelace"), pgtest.WithEmail(pgtest.Set("lovelace@example.com")),
+			pgtest.WithAvatar(pgtest.Set("https://example.com/lovelace")), pgtest.WithMetadata(`{"note":"Lovelace"}`)}, change...)...)
 	}
 	first := pgtest.MustRecord(t, store, person("one"))
 	pgtest.MustRecord(t, store, person("two"))
 	namesake := pgtest.MustRecord(t, store, person("one", pgtest.InWorkspace("w2"), pgtest.ByClick("y1")))
-	neighbour := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.Keyed("three"), pgtest.Named("Lovelace"), pgtest.Mailing(pgtest.Set("lovelace@example.com"))))
+	neighbour := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("three"), pgtest.WithName("Lovelace"), pgtest.WithEmail(pgtest.Set("lovelace@example.com"))))
 	for _, want := range []int64{2, 0} {
 		if erased, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", "person"); err != nil || erased != want {
 			t.Errorf("%d answers are erased, %v; want %d", erased, err, want)
@@ -87,7 +87,7 @@ func TestPersonIsErasedFromTheAnswersAndTheirRetriesAreNoSecondSales(t *testing.
 	}
 	for first, retry := range map[*sale.Recorded]*sale.Sale{
 		namesake:  person("one", pgtest.InWorkspace("w2"), pgtest.ByClick("y1")),
-		neighbour: pgtest.Sell("k", pgtest.Keyed("three"), pgtest.Named("Lovelace"), pgtest.Mailing(pgtest.Set("lovelace@example.com"))),
+		neighbour: pgtest.Sell("k", pgtest.WithKey("three"), pgtest.WithName("Lovelace"), pgtest.WithEmail(pgtest.Set("lovelace@example.com"))),
 	} {
 		got := pgtest.MustRecord(t, store, retry)
 		if a, b := sale.AppendResponse(nil, first), sale.AppendResponse(nil, got); !bytes.Equal(a, b) {
@@ -101,7 +101,7 @@ func TestPersonIsErasedFromTheAnswersAndTheirRetriesAreNoSecondSales(t *testing.
 
 func TestErasureWaitsForSalesThatAreJustBeingRecorded(t *testing.T) {
 	shop := pgtest.OpenShop(t)
-	pgtest.MustRecord(t, shop.Store(), pgtest.Sell("person", pgtest.Keyed("one"), pgtest.Named("Lovelace")))
+	pgtest.MustRecord(t, shop.Store(), pgtest.Sell("person", pgtest.WithKey("one"), pgtest.WithName("Lovelace")))
 	stranger := shop.Lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
 		SELECT workspace_id, 'two', fingerprint, gen_random_uuid(), response FROM hoko.idempotency_keys`)
 	erased := make(chan int64)

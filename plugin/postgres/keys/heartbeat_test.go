@@ -99,7 +99,7 @@ func TestHeartbeatsWaitForNoStandbyAndHoldUpNoLookup(t *testing.T) {
 	_, dsn, db := pgtest.OwnServer(t)
 	hash := apikey.Hash{1}
 	db.Exec(`INSERT INTO hoko.api_keys (workspace_id, key_hash) VALUES ('w1', $1)`, hash[:])
-	configure := pgtest.Synchronizing(t, dsn)
+	configure := pgtest.SynchronousStandbys(t, dsn)
 	configure("nobody")
 	var log testenv.Log
 	o := postgres.Options{DSN: dsn, MaxConns: 8, Logger: log.Logger()} // one of them for keys

@@ -319,7 +319,7 @@ func TestKilledServer_NoAnswerIsWrong(t *testing.T) {
 	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Connect(t, dsn).Exec(pgtest.Catalogue)
+	testenv.Connect(t, dsn).Exec(pgtest.Catalog)
 	store := openStore(t, dsn, withTimeout(5*time.Second))
 	mustRecord(t, store, sell("k"))
 

@@ -25,16 +25,16 @@ func openShop(t testing.TB) *shop {
 var (
 	openStore   = pgtest.OpenStore
 	sell        = pgtest.Sell
-	keyed       = pgtest.Keyed
-	named       = pgtest.Named
-	costing     = pgtest.Costing
+	keyed       = pgtest.WithKey
+	named       = pgtest.WithName
+	costing     = pgtest.WithAmount
 	byClick     = pgtest.ByClick
 	byLead      = pgtest.ByLead
 	inWorkspace = pgtest.InWorkspace
-	as          = pgtest.As
-	noting      = pgtest.Noting
-	mailing     = pgtest.Mailing
-	pictured    = pgtest.Pictured
+	as          = pgtest.WithID
+	noting      = pgtest.WithMetadata
+	mailing     = pgtest.WithEmail
+	pictured    = pgtest.WithAvatar
 	keep        = pgtest.Keep
 	clear       = pgtest.Clear
 	set         = pgtest.Set

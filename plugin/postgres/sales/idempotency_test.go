@@ -334,7 +334,7 @@ func TestUnknownOutcomeOfAReplay_NamesTheFirstSale(t *testing.T) {
 	_, dsn, _ := pgtest.OwnServer(t)
 	store := openStore(t, dsn)
 	first := mustRecord(t, store, sell("k", keyed("K")))
-	pgtest.Synchronizing(t, dsn)("missing")
+	pgtest.SynchronousStandbys(t, dsn)("missing")
 	got := wait(t, beginWithin(t, store, sell("k", keyed("K")), time.Second))
 	unknown, ok := errors.AsType[*sale.UnknownOutcomeError](got.err)
 	if !ok || unknown.SaleID != first.SaleID {

@@ -62,7 +62,7 @@ func TestMissingSchema_IsNamedUntilItExists(t *testing.T) {
 	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Connect(t, dsn).Exec(pgtest.Catalogue)
+	testenv.Connect(t, dsn).Exec(pgtest.Catalog)
 	mustRecord(t, store, sell("k"))
 }
 
@@ -143,7 +143,7 @@ func TestStandbys_MustHaveAConfirmedSale(t *testing.T) {
 	store := openStore(t, dsn)
 	s := sell("k", keyed("key"))
 	mustRecord(t, store, s)
-	configure := pgtest.Synchronizing(t, dsn)
+	configure := pgtest.SynchronousStandbys(t, dsn)
 	configure("missing")
 	for name, again := range map[string]*sale.Sale{"the same sale": s, "the same key": sell("k", keyed("key")), "a new sale": sell("k")} {
 		// Another edge, as the customer's next sales wait on this one.
@@ -164,7 +164,7 @@ func TestStandbys_CanceledWaitConfirmsNothing(t *testing.T) {
 	db.Exec("ALTER ROLE postgres SET client_min_messages = error")
 	store := openStore(t, dsn)
 	mustRecord(t, store, sell("k"))
-	configure := pgtest.Synchronizing(t, dsn)
+	configure := pgtest.SynchronousStandbys(t, dsn)
 	waiting := func(forStandbysOnly bool) string {
 		return fmt.Sprintf("FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND (query ~ 'pg_logical_emit_message') = %v", forStandbysOnly)
 	}
@@ -201,7 +201,7 @@ func encoded(t *testing.T, encoding string) (dsn string, db testenv.DB) {
 		t.Fatal(err)
 	}
 	db = testenv.Connect(t, dsn+"&client_encoding=UTF8")
-	db.Exec(pgtest.Catalogue)
+	db.Exec(pgtest.Catalog)
 	return dsn, db
 }
 

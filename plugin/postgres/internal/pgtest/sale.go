@@ -32,24 +32,28 @@ func Sell(customer string, change ...func(*sale.Sale)) *sale.Sale {
 }
 
 // The changes of a sale that tests ask for.
-func Keyed(key string) func(*sale.Sale)     { return func(s *sale.Sale) { s.IdempotencyKey = key } }
-func Named(name string) func(*sale.Sale)    { return func(s *sale.Sale) { s.Request.CustomerName = name } }
-func Costing(amount int64) func(*sale.Sale) { return func(s *sale.Sale) { s.Request.Amount = amount } }
-func ByClick(id string) func(*sale.Sale)    { return func(s *sale.Sale) { s.Request.ClickID = id } }
+func WithKey(key string) func(*sale.Sale) { return func(s *sale.Sale) { s.IdempotencyKey = key } }
+func WithName(name string) func(*sale.Sale) {
+	return func(s *sale.Sale) { s.Request.CustomerName = name }
+}
+func WithAmount(amount int64) func(*sale.Sale) {
+	return func(s *sale.Sale) { s.Request.Amount = amount }
+}
+func ByClick(id string) func(*sale.Sale) { return func(s *sale.Sale) { s.Request.ClickID = id } }
 func ByLead(event string) func(*sale.Sale) {
 	return func(s *sale.Sale) { s.Request.LeadEventName = event }
 }
 func InWorkspace(id string) func(*sale.Sale) { return func(s *sale.Sale) { s.WorkspaceID = id } }
-func As(id uuid.UUID) func(*sale.Sale)       { return func(s *sale.Sale) { s.ID = id } }
-func Noting(metadata string) func(*sale.Sale) {
+func WithID(id uuid.UUID) func(*sale.Sale)   { return func(s *sale.Sale) { s.ID = id } }
+func WithMetadata(metadata string) func(*sale.Sale) {
 	return func(s *sale.Sale) { s.Request.Metadata = []byte(metadata) }
 }
 
-func Mailing(email sale.Optional) func(*sale.Sale) {
+func WithEmail(email sale.Optional) func(*sale.Sale) {
 	return func(s *sale.Sale) { s.Request.CustomerEmail = email }
 }
 
-func Pictured(avatar sale.Optional) func(*sale.Sale) {
+func WithAvatar(avatar sale.Optional) func(*sale.Sale) {
 	return func(s *sale.Sale) { s.Request.CustomerAvatar = avatar }
 }
 

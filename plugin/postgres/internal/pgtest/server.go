@@ -16,12 +16,12 @@ func OwnServer(t *testing.T) (server *testenv.OwnPostgres, dsn string, db testen
 		t.Fatal(err)
 	}
 	db = testenv.Connect(t, dsn)
-	db.Exec(Catalogue)
+	db.Exec(Catalog)
 	return server, dsn, db
 }
 
-// Synchronizing returns a function that names the standbys which commits wait for.
-func Synchronizing(t *testing.T, dsn string) func(standbys string) {
+// SynchronousStandbys returns a function that names the standbys which commits wait for.
+func SynchronousStandbys(t *testing.T, dsn string) func(standbys string) {
 	db := testenv.Connect(t, dsn)
 	return func(standbys string) {
 		t.Helper()

@@ -10,11 +10,11 @@ import (
 	"hoko.to/edge/plugin/postgres/sales"
 )
 
-// Catalogue is what the sales of these tests can be attributed to: in workspace
+// Catalog is what the sales of these tests can be attributed to: in workspace
 // w1 the links l1 (all columns) and l2 (none but the necessary), the clicks c1
 // and c2 on them, and c3 on a link that does not exist; in w2 the link x1 and
 // the click y1.
-const Catalogue = `
+const Catalog = `
 INSERT INTO hoko.workspaces (id) VALUES ('w1'), ('w2');
 INSERT INTO hoko.links (id, workspace_id, url, short_url, title, description, image, utm, collection_id, partner_id, tenant_id, external_id, created_at) VALUES
 	('l1', 'w1', 'https://example.com/?a=1&b=<ä>', 'https://hoko.to/abc', 'Tïtle', 'Descr', 'https://example.com/i.png',
@@ -36,7 +36,7 @@ func OpenShop(t testing.TB) *Shop {
 	t.Helper()
 	dsn := testenv.Database(t)
 	s := &Shop{testenv.Connect(t, dsn), dsn}
-	s.Exec(Catalogue)
+	s.Exec(Catalog)
 	return s
 }
 

@@ -225,7 +225,7 @@ func TestSearch_FindsTheOrderIfThereIsOne(t *testing.T) {
 		}
 		return call{finding{end}, 9, 9, answer{}}
 	}
-	sets, keeps := pgtest.Sell("k", pgtest.Named("n1"), pgtest.Mailing(pgtest.Set("e1"))), pgtest.Sell("k", pgtest.Named("n2"))
+	sets, keeps := pgtest.Sell("k", pgtest.WithName("n1"), pgtest.WithEmail(pgtest.Set("e1"))), pgtest.Sell("k", pgtest.WithName("n2"))
 	for _, c := range []struct {
 		name  string
 		calls []call

@@ -155,12 +155,12 @@ func (s *script) related(last, next *sale.Sale) *sale.Sale {
 	case roll < 11: // with a key, for the first only
 		return s.duplicate(last)
 	case roll < 18 && key != "" && here: // another request with its key
-		pgtest.Keyed(key)(next)
+		pgtest.WithKey(key)(next)
 		if !s.chance(s.joint) {
 			next.Request.CustomerExternalID = last.Request.CustomerExternalID
 		}
 	case roll == 19 && s.chance(s.joint) && !here && !s.doubled[last.ID]:
-		pgtest.As(last.ID)(next)
+		pgtest.WithID(last.ID)(next)
 		s.doubled[last.ID] = true
 	}
 	return next
@@ -180,19 +180,19 @@ func (s *script) duplicate(first *sale.Sale) *sale.Sale {
 
 func (s *script) newSale() *sale.Sale {
 	name := s.name()
-	next := pgtest.Sell(name.external, pgtest.InWorkspace(name.workspace), pgtest.Named(pick(s, "", "n0", "n0", "n1", s.unique("n"))), pgtest.Costing(s.Int64N(1000)),
-		pgtest.Mailing(s.optional("e")), pgtest.Pictured(s.optional("a")), pgtest.ByClick(s.click(name.workspace)))
+	next := pgtest.Sell(name.external, pgtest.InWorkspace(name.workspace), pgtest.WithName(pick(s, "", "n0", "n0", "n1", s.unique("n"))), pgtest.WithAmount(s.Int64N(1000)),
+		pgtest.WithEmail(s.optional("e")), pgtest.WithAvatar(s.optional("a")), pgtest.ByClick(s.click(name.workspace)))
 	if s.chance(40) {
 		pgtest.ByLead(pick(s, "Signup", "Demo", "signup"))(next)
 	}
 	if s.chance(25) {
 		s.keys[name.workspace]++
-		pgtest.Keyed(fmt.Sprint("key", s.keys[name.workspace]))(next)
+		pgtest.WithKey(fmt.Sprint("key", s.keys[name.workspace]))(next)
 	}
 	next.Request.Currency = pick(s, "usd", "eur")
 	next.Request.EventName = pick(s, "Purchase", "")
 	if metadata := pick(s, "", "", `{}`, `{"a":1,"b":[2.0]}`, `{"b":[2.00],"a":1}`, `{"a":"\u00e4\n","b":1}`); metadata != "" {
-		pgtest.Noting(metadata)(next)
+		pgtest.WithMetadata(metadata)(next)
 	}
 	return next
 }
