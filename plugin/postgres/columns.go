@@ -9,15 +9,15 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// LimitColumns are rate_limit, rate_period and rate_burst of a row.
+// LimitColumns holds the columns rate_limit, rate_period and rate_burst of a row.
 type LimitColumns struct {
 	Rate   *int64
 	Period pgtype.Interval
 	Burst  *int64
 }
 
-// Limit returns the limit, which is zero if the row sets none. A null period is one minute, a null
-// burst equals the rate.
+// Limit returns the row's limit, or an error if it is invalid. A null rate means no limit, which is
+// the zero Limit; a null period means one minute, and a null burst equals the rate.
 func (c LimitColumns) Limit() (limit.Limit, error) {
 	if c.Rate == nil {
 		return limit.Limit{}, nil
@@ -40,8 +40,8 @@ func (c LimitColumns) Limit() (limit.Limit, error) {
 
 var errPeriod = fmt.Errorf("period must be %s … %s", limit.MinPeriod, limit.MaxPeriod)
 
-// duration counts a day as 24 hours and a month as 30 days, as Postgres does
-// when it compares intervals. It is false where a part of it exceeds limit.MaxPeriod.
+// duration converts an interval. A day has 24 hours and a month 30 days, as in Postgres's comparisons.
+// It returns false if the days or the microseconds exceed limit.MaxPeriod.
 func duration(i pgtype.Interval) (time.Duration, bool) {
 	const day = 24 * time.Hour
 	days := int64(i.Months)*30 + int64(i.Days)
@@ -53,8 +53,8 @@ func duration(i pgtype.Interval) (time.Duration, bool) {
 
 func within(n, bound int64) bool { return -bound <= n && n <= bound }
 
-// Time returns a nullable time of a row, which is zero for null and for infinity. Anything before
-// 1970 is made 1970, so that no instant of the past is mistaken for that zero.
+// Time converts a nullable timestamp. Null and infinity become the zero time. Times before 1970
+// become 1970, so that none of them is mistaken for the zero time.
 func Time(at pgtype.Timestamptz) time.Time {
 	epoch := time.Unix(0, 0).UTC()
 	switch {
@@ -66,8 +66,8 @@ func Time(at pgtype.Timestamptz) time.Time {
 	return at.Time.UTC()
 }
 
-// Texts returns the elements of a text array with the empty string for null, which neither is a
-// scope nor matches a host. It drops none: a list of hosts that became empty would allow any host.
+// Texts converts a text array. Null elements become "", which is neither a scope nor matches a host.
+// They are not dropped, because a list of hosts that becomes empty would allow any host.
 func Texts(elements []*string) []string {
 	if len(elements) == 0 {
 		return nil

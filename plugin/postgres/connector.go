@@ -20,24 +20,24 @@ const (
 	// connectTimeout bounds one attempt to connect if the connection string sets no connect_timeout.
 	connectTimeout = 5 * time.Second
 
-	// PeerTimeout is how long a peer may leave sent data unacknowledged, or be silent on an
-	// idle connection, before the kernel gives the connection up.
+	// PeerTimeout is how long a server may leave sent data or keep-alive probes unacknowledged before
+	// the kernel closes the connection.
 	PeerTimeout = 10 * time.Second
 )
 
-// Connector opens connections whose sessions have certain settings. Behind a PgBouncer that
-// refuses startup parameters it opens them without; the role must then have the settings.
+// Connector opens connections that set server settings at startup. If a PgBouncer refuses these
+// startup parameters, the Connector omits them; then the role must have the settings.
 //
-// Each connection reads anew what the connection string leaves to files (passfile, sslcert, sslkey,
-// sslrootcert, a service), so that rotated credentials need no new Connector.
+// Each new connection reads the files that the connection string names (passfile, sslcert, sslkey,
+// sslrootcert, a service file), so that rotated credentials need no new Connector.
 type Connector struct {
 	dsn      string
 	settings map[string]string
-	refused  atomic.Bool // a pooler refuses the settings; only pools remember it
+	omit     atomic.Bool // pools omit the settings, because a pooler has refused them
 }
 
-// NewConnector returns a Connector for a connection string. What the string sets itself takes
-// precedence over settings. It does not connect. Its error never repeats the string.
+// NewConnector returns a Connector without connecting. Parameters of the connection string take
+// precedence over settings. Errors never contain passwords.
 func NewConnector(dsn string, settings map[string]string) (*Connector, error) {
 	if err := checkDSN(dsn); err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func NewConnector(dsn string, settings map[string]string) (*Connector, error) {
 	return c, err
 }
 
-// Connect opens one connection. edit, if not nil, changes its configuration before.
+// Connect opens one connection. If edit is not nil, it may change the configuration first.
 func (c *Connector) Connect(ctx context.Context, edit func(*pgx.ConnConfig)) (*pgx.Conn, error) {
 	config, err := c.config()
 	if err != nil {
@@ -57,8 +57,8 @@ func (c *Connector) Connect(ctx context.Context, edit func(*pgx.ConnConfig)) (*p
 		edit(config)
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
-	if settingsRefused(err) && len(c.settings) > 0 {
-		c.strip(config)
+	if refusesSettings(err) && len(c.settings) > 0 {
+		c.removeSettings(config)
 		conn, err = pgx.ConnectConfig(ctx, config)
 	}
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *Connector) Connect(ctx context.Context, edit func(*pgx.ConnConfig)) (*p
 	return conn, nil
 }
 
-// Pool returns a pool of at most maxConns connections, which it opens when they are needed.
+// Pool returns a pool that opens at most maxConns connections, when they are needed.
 func (c *Connector) Pool(maxConns int) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(c.dsn)
 	if err != nil {
@@ -81,42 +81,43 @@ func (c *Connector) Pool(maxConns int) (*pgxpool.Pool, error) {
 			return err
 		}
 		*config = *fresh
-		if c.refused.Load() {
-			c.strip(config)
+		if c.omit.Load() {
+			c.removeSettings(config)
 		}
 		return nil
 	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
-		return nil, fmt.Errorf("make connection pool: %w", err)
+		return nil, fmt.Errorf("create connection pool: %w", err)
 	}
 	return pool, nil
 }
 
-// SettingsRefused reports whether a pool's connection failed because a pooler refused the
-// settings. The pool does without them from then on, so that trying again helps.
+// SettingsRefused reports whether err means that a pooler refused the settings. If so, pools omit
+// them from then on, and the caller should retry.
 func (c *Connector) SettingsRefused(err error) bool {
-	if !settingsRefused(err) {
+	if !refusesSettings(err) {
 		return false
 	}
-	c.refused.Store(true)
+	c.omit.Store(true)
 	return true
 }
 
-func (c *Connector) strip(config *pgx.ConnConfig) {
+func (c *Connector) removeSettings(config *pgx.ConnConfig) {
 	maps.DeleteFunc(config.RuntimeParams, func(name, value string) bool {
 		set, ok := c.settings[name]
 		return ok && set == value
 	})
 }
 
-// settingsRefused recognizes PgBouncer's refusal, which has no SQLSTATE of its own.
-func settingsRefused(err error) bool {
-	refusal, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && strings.Contains(refusal.Message, "startup parameter")
+// refusesSettings recognizes PgBouncer's error by its text, because it has no specific SQLSTATE.
+func refusesSettings(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && strings.Contains(pgErr.Message, "startup parameter")
 }
 
-// Connect opens a session for an administrator's command. It never does without the settings.
+// Connect opens one connection for an administration command. Unlike [Connector.Connect], it fails
+// if a pooler refuses the settings.
 func Connect(ctx context.Context, dsn string, settings map[string]string) (*pgx.Conn, error) {
 	c, err := NewConnector(dsn, settings)
 	if err != nil {
@@ -133,15 +134,15 @@ func Connect(ctx context.Context, dsn string, settings map[string]string) (*pgx.
 	return conn, nil
 }
 
-// CloseConn closes a connection in good order, even after the context of its use has ended, but
-// waits for at most a second.
+// CloseConn closes a connection gracefully, within a second. It needs no context, because the
+// caller's has often ended.
 func CloseConn(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
 }
 
-// Pause waits between half of d and d, so that edges that lost the same server spread out. It
+// Pause sleeps between d/2 and d, at random, so that edges do not all retry at the same time. It
 // returns false if ctx ended first.
 func Pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d/2 + rand.N(d/2))
@@ -154,8 +155,8 @@ func Pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// config returns the configuration of one connection, from the connection string and the files and
-// variables that it depends on as they are now.
+// config returns the configuration of one connection. It reads the files and environment variables
+// that the connection string depends on.
 func (c *Connector) config() (*pgx.ConnConfig, error) {
 	conn, err := parse(c.dsn)
 	if err != nil {
@@ -168,20 +169,20 @@ func (c *Connector) config() (*pgx.ConnConfig, error) {
 	if conn.ValidateConnect == nil && severalHosts(conn.Config) {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	conn.AfterConnect = liftTimeouts(conn.RuntimeParams)
-	// pgx queues notifications that are not consumed, and behind a pooler a session may still
-	// listen for its previous user.
+	conn.AfterConnect = disableTimeouts(conn.RuntimeParams)
+	// Without a handler, pgx queues notifications, and behind a pooler a session may still listen for
+	// its previous user.
 	conn.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
 	setDefault(conn.RuntimeParams, "application_name", "hoko-edge")
-	setDefault(conn.RuntimeParams, "client_encoding", "UTF8") // what we send, whatever the database's encoding is
+	setDefault(conn.RuntimeParams, "client_encoding", "UTF8")
 	for name, value := range c.settings {
 		setDefault(conn.RuntimeParams, name, value)
 	}
 	return conn, nil
 }
 
-// dialer notices a peer that vanished: otherwise a query waits for the kernel's retransmissions,
-// a quarter of an hour.
+// dialer detects dead peers within PeerTimeout. By default, a query waits for the kernel's
+// retransmissions, about 15 minutes.
 func dialer(timeout time.Duration) *net.Dialer {
 	return &net.Dialer{
 		Timeout: timeout,
@@ -191,11 +192,12 @@ func dialer(timeout time.Duration) *net.Dialer {
 			Interval: PeerTimeout / 4,
 			Count:    2,
 		},
-		Control: giveUpUnanswered,
+		Control: setUserTimeout,
 	}
 }
 
-// severalHosts distinguishes a list of servers from the two attempts, with and without TLS, at one.
+// severalHosts reports whether the fallbacks name another server. With sslmode=prefer, they also
+// contain the same server without TLS.
 func severalHosts(config pgconn.Config) bool {
 	for _, fallback := range config.Fallbacks {
 		if fallback.Host != config.Host || fallback.Port != config.Port {

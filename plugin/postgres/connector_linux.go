@@ -1,24 +1,23 @@
 package postgres
 
 import (
+	"cmp"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// giveUpUnanswered sets TCP_USER_TIMEOUT, as keep-alive probes do not run while
-// sent data is unacknowledged.
-func giveUpUnanswered(network, _ string, raw syscall.RawConn) error {
+// setUserTimeout sets TCP_USER_TIMEOUT, because keep-alive probes do not run while sent data is
+// unacknowledged.
+func setUserTimeout(network, _ string, raw syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil
 	}
-	var failed error
+	var setErr error
 	err := raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(PeerTimeout.Milliseconds()))
+		ms := int(PeerTimeout.Milliseconds())
+		setErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
 	})
-	if err != nil {
-		return err
-	}
-	return failed
+	return cmp.Or(err, setErr)
 }

@@ -4,6 +4,6 @@ package postgres
 
 import "syscall"
 
-// giveUpUnanswered has no portable equivalent: deadlines alone notice a peer
-// that vanished while a query was being sent.
-func giveUpUnanswered(_, _ string, _ syscall.RawConn) error { return nil }
+// setUserTimeout does nothing: TCP_USER_TIMEOUT is not portable. Here only deadlines detect a peer
+// that vanishes while a query is being sent.
+func setUserTimeout(_, _ string, _ syscall.RawConn) error { return nil }

@@ -15,63 +15,65 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-const dsnForm = "it must be postgres://user:password@host:5432/database or key=value pairs, " +
-	"and in the former a password's special characters must be percent-encoded"
+const dsnForm = "it must be postgres://user:password@host:5432/database or key=value pairs; " +
+	"in the former, special characters of the password must be percent-encoded"
 
 var (
-	// anyScheme matches the beginning of an address, such as jdbc:postgresql:// or Postgres://.
+	// anyScheme matches the beginning of a URL, such as jdbc:postgresql:// or Postgres://.
 	anyScheme = regexp.MustCompile(`^[A-Za-z][\w+.:-]*://`)
-	// innerDSN matches an address within a value, as in DATABASE_URL=postgres://….
+	// innerDSN matches a URL within a value, as in DATABASE_URL=postgres://….
 	innerDSN = regexp.MustCompile(`(?i)postgres[a-z]*(\+\w+)?://`)
-	// settingName matches the names of the server's settings. Those of extensions have a dot.
-	settingName = regexp.MustCompile(`^([a-z][a-z0-9_]*|DateStyle|IntervalStyle|TimeZone|[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)+)$`)
+	// settingName matches the names of server settings. Names of extension settings contain a dot.
+	settingName = regexp.MustCompile(
+		`^([a-z][a-z0-9_]*|DateStyle|IntervalStyle|TimeZone|[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)+)$`)
 )
 
 const (
-	unneeded     = "the edge does not need it: remove it"
-	ownPools     = "the edge sizes its pools itself: remove it, and set max_conns in the postgres block of the Caddyfile"
-	ownPrepares  = "the edge prepares its statements itself: remove it"
-	ownSchema    = "the edge's relations are always in the schema hoko: remove it"
-	ownTimeouts  = "the edge bounds its own waits: remove it"
+	unneeded     = "remove it; the edge does not need it"
+	ownPools     = "remove it, and set max_conns in the postgres block of the Caddyfile; the edge sizes its pools itself"
+	ownPrepares  = "remove it; the edge prepares its statements itself"
+	ownSchema    = "remove it; the edge's relations are always in the schema hoko"
+	ownTimeouts  = "remove it; the edge has its own timeouts"
 	useSSLMode   = "use sslmode=require, or sslmode=verify-full with sslrootcert"
 	useSSLCert   = "use sslcert and sslkey"
 	useAppName   = "use application_name"
 	useTimeout   = "use connect_timeout, in seconds"
 	useHost      = "use host"
-	useEncoding  = "the edge sends UTF-8: remove it"
+	useEncoding  = "remove it; the edge sends UTF-8"
 	useAttribute = "use target_session_attrs=read-write"
 )
 
-// foreignParameters are known to other tools but neither to pgx nor to the server, and what to do
-// about each. The server would refuse every connection, and hostaddr would not even reach the right
-// one.
+// foreignParameters are parameters of other clients that neither pgx nor the server knows, with the
+// fix for each. The server would refuse connections with them; hostaddr would connect to a wrong host.
 var foreignParameters = map[string]string{
 	// libpq
 	"hostaddr": useHost, "requiressl": useSSLMode, "fallback_application_name": useAppName, "replication": unneeded,
-	"gssencmode": unneeded, "gsslib": unneeded, "gssdelegation": unneeded, "requirepeer": unneeded, "load_balance_hosts": unneeded,
-	"keepalives": ownTimeouts, "keepalives_idle": ownTimeouts, "keepalives_interval": ownTimeouts, "keepalives_count": ownTimeouts,
-	"sslcompression": unneeded, "sslcrl": unneeded, "sslcrldir": unneeded, "ssl_min_protocol_version": unneeded, "ssl_max_protocol_version": unneeded,
+	"gssencmode": unneeded, "gsslib": unneeded, "gssdelegation": unneeded, "requirepeer": unneeded,
+	"keepalives": ownTimeouts, "keepalives_idle": ownTimeouts, "keepalives_interval": ownTimeouts,
+	"keepalives_count": ownTimeouts, "load_balance_hosts": unneeded, "sslcompression": unneeded, "sslcrl": unneeded,
+	"sslcrldir": unneeded, "ssl_min_protocol_version": unneeded, "ssl_max_protocol_version": unneeded,
 	// Prisma
 	"schema": ownSchema, "pgbouncer": ownPrepares, "connection_limit": ownPools, "socket_timeout": ownTimeouts,
 	"sslaccept": useSSLMode, "sslidentity": useSSLCert, "statement_cache_size": ownPrepares,
 	// JDBC
-	"currentschema": ownSchema, "applicationname": useAppName, "logintimeout": useTimeout, "connecttimeout": useTimeout,
-	"sockettimeout": ownTimeouts, "tcpkeepalive": ownTimeouts, "preparethreshold": ownPrepares, "targetservertype": useAttribute,
-	"sslfactory": useSSLMode, "stringtype": unneeded, "rewritebatchedinserts": unneeded,
+	"currentschema": ownSchema, "applicationname": useAppName, "logintimeout": useTimeout,
+	"connecttimeout": useTimeout, "sockettimeout": ownTimeouts, "tcpkeepalive": ownTimeouts,
+	"preparethreshold": ownPrepares, "targetservertype": useAttribute, "sslfactory": useSSLMode,
+	"stringtype": unneeded, "rewritebatchedinserts": unneeded,
 	// Python: asyncpg, SQLAlchemy, Django
 	"prepared_statement_cache_size": ownPrepares, "command_timeout": ownTimeouts, "server_settings": unneeded,
 	"conn_max_age": ownPools, "conn_health_checks": ownPools,
-	// Node.js: pg, postgres.js, and what hosting adds for them
-	"ssl": useSSLMode, "uselibpqcompat": unneeded, "max": ownPools, "idletimeoutmillis": ownPools, "connectiontimeoutmillis": useTimeout,
-	"supa": unneeded, "workaround": unneeded,
+	// Node.js: pg, postgres.js, and parameters that hosting providers add for them
+	"ssl": useSSLMode, "uselibpqcompat": unneeded, "max": ownPools, "idletimeoutmillis": ownPools,
+	"connectiontimeoutmillis": useTimeout, "supa": unneeded, "workaround": unneeded,
 	// Rails, Doctrine
-	"pool": ownPools, "encoding": useEncoding, "prepared_statements": ownPrepares, "checkout_timeout": ownPools, "reaping_frequency": ownPools,
-	"advisory_locks": unneeded, "charset": useEncoding, "serverversion": unneeded,
+	"pool": ownPools, "encoding": useEncoding, "prepared_statements": ownPrepares, "checkout_timeout": ownPools,
+	"reaping_frequency": ownPools, "advisory_locks": unneeded, "charset": useEncoding, "serverversion": unneeded,
 }
 
-// checkDSN returns an error that names what is wrong with a connection string. It repeats nothing of
-// it but the names of known parameters: in a malformed one, the end of the password is unknown. What
-// pgx takes for key=value pairs but is none would connect to some other database.
+// checkDSN returns an error that says what is wrong with a connection string, which pgx might accept
+// and connect to another database. The error quotes only names of known parameters: if the string is
+// malformed, anything else may be part of the password.
 func checkDSN(dsn string) error {
 	if err := checkForm(dsn); err != nil {
 		return err
@@ -80,23 +82,23 @@ func checkDSN(dsn string) error {
 	if err != nil {
 		return err
 	}
-	if name := missingCache(config); name != "" {
-		return fmt.Errorf("connection string has the parameter %s, which is 0: %s", name, ownPrepares)
+	if name := disabledCache(config); name != "" {
+		return fmt.Errorf("connection string sets %s to 0: %s", name, ownPrepares)
 	}
 	for _, name := range slices.Sorted(maps.Keys(config.RuntimeParams)) {
-		known := strings.ToLower(name)
-		switch fix, foreign := foreignParameters[known]; {
+		fix, foreign := foreignParameters[strings.ToLower(name)]
+		switch {
 		case foreign:
 			return fmt.Errorf("connection string has the parameter %s: %s", name, fix)
 		case !settingName.MatchString(name) || innerDSN.MatchString(config.RuntimeParams[name]):
-			return errors.New("connection string has a parameter that is no setting of Postgres: " + dsnForm)
+			return errors.New("connection string has a parameter that is not a setting of Postgres: " + dsnForm)
 		}
 	}
 	return nil
 }
 
-// parse returns the configuration of a connection. Parameters of pgx's pools are accepted, as in
-// other programs with pgx.
+// parse returns the configuration of a connection. Like other programs that use pgx, it accepts
+// parameters of pgxpool, such as pool_max_conns.
 func parse(dsn string) (*pgx.ConnConfig, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
@@ -105,9 +107,9 @@ func parse(dsn string) (*pgx.ConnConfig, error) {
 	return config.ConnConfig, nil
 }
 
-// missingCache names the parameter that takes away the cache without which pgx runs no query; "" if
-// there is none.
-func missingCache(config *pgx.ConnConfig) string {
+// disabledCache returns the name of the parameter that disables the cache which pgx needs in the
+// configured exec mode, or "".
+func disabledCache(config *pgx.ConnConfig) string {
 	switch mode := config.DefaultQueryExecMode; {
 	case mode == pgx.QueryExecModeCacheStatement && config.StatementCacheCapacity <= 0:
 		return "statement_cache_capacity"
@@ -117,8 +119,8 @@ func missingCache(config *pgx.ConnConfig) string {
 	return ""
 }
 
-// checkForm returns an error if a connection string is neither an address that pgx knows as one nor
-// looks like key=value pairs.
+// checkForm returns an error if a connection string is neither a URL that pgx recognizes nor looks
+// like key=value pairs.
 func checkForm(dsn string) error {
 	trimmed := strings.TrimSpace(dsn)
 	switch isURL := strings.HasPrefix(trimmed, "postgres://") || strings.HasPrefix(trimmed, "postgresql://"); {
@@ -127,19 +129,18 @@ func checkForm(dsn string) error {
 	case strings.HasPrefix(trimmed, `"`), strings.HasPrefix(trimmed, "'"), strings.HasPrefix(trimmed, "`"):
 		return errors.New("connection string is in quotation marks: remove them")
 	case isURL && trimmed != dsn:
-		return errors.New("connection string begins or ends with a blank: remove it")
+		return errors.New("connection string begins or ends with white space: remove it")
 	case !isURL && anyScheme.MatchString(trimmed):
-		return errors.New("connection string begins with a scheme that is neither postgres:// nor postgresql://, in lower case: " +
-			"write one of these in its place")
+		return errors.New("connection string has an unknown scheme: use postgres:// or postgresql://, in lower case")
 	}
 	return nil
 }
 
-// invalidDSN says why a connection string cannot be parsed, which may also be due to the files that
-// it names. It repeats the names of these files and nothing else of it.
+// invalidDSN replaces an error of pgx, which may contain the password. A cause may be a file that the
+// connection string names; the file's name is all of the string that the result quotes.
 func invalidDSN(err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
-		return fmt.Errorf("connection string names a file: %w", file)
+		return fmt.Errorf("connection string names a file that cannot be read: %w", file)
 	}
 	if cause := errors.Unwrap(err); cause != nil {
 		text, cause := err.Error(), cause.Error()
@@ -147,21 +148,21 @@ func invalidDSN(err error) error {
 		case strings.HasSuffix(text, ": failed to configure TLS ("+cause+")"):
 			return fmt.Errorf("connection string's sslmode, sslrootcert, sslcert or sslkey cannot be used: %s", cause)
 		case strings.HasSuffix(text, ": failed to read service ("+cause+")"):
-			return errors.New("connection string names a service: its file (PGSERVICEFILE) cannot be read or lacks it")
+			return errors.New("connection string names a service, but its file (PGSERVICEFILE) cannot be read or lacks it")
 		}
 	}
 	return errors.New("connection string cannot be parsed: " + dsnForm)
 }
 
-// ConnectError adds to the error of a failed connection what neither the server nor pgx says: that
-// there was no password to send, or what besides a standby refuses writes.
+// ConnectError adds an explanation to the error of a failed connection attempt if it can: there was
+// no password to send, or the reasons why a server refuses writes. It leaves other errors as they are.
 func ConnectError(err error) error {
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
-		return fmt.Errorf("it is a standby, or default_transaction_read_only is on for the role or the database: %w", err)
+		return fmt.Errorf("the server is a standby, or default_transaction_read_only is on for the role or database: %w", err)
 	}
 	failed, ok := errors.AsType[*pgconn.ConnectError](err)
-	refusal, refused := errors.AsType[*pgconn.PgError](err)
-	if ok && refused && refusal.Code == pgerrcode.InvalidPassword && failed.Config.Password == "" {
+	pgErr, answered := errors.AsType[*pgconn.PgError](err)
+	if ok && answered && pgErr.Code == pgerrcode.InvalidPassword && failed.Config.Password == "" {
 		return fmt.Errorf("no password: neither the connection string nor a passfile that can be read has one "+
 			"for this host, port, database and user: %w", err)
 	}

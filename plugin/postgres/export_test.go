@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Explain explains a statement on a connection.
+// Explain plans a statement on conn.
 func Explain(ctx context.Context, conn *pgx.Conn, statement string) error {
 	_, err := explain(ctx, conn, nil, statement)
 	return err

@@ -19,31 +19,29 @@ import (
 
 const versionTable = "hoko.schema_version"
 
-// migrateLock serialises migrations from before the schema exists: of two
-// concurrent CREATE SCHEMA IF NOT EXISTS, one can fail.
+// migrateLock is an advisory lock that serializes migrations, even if the schema does not exist yet.
 const migrateLock int64 = 0x686f6b6f // "hoko"
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// lockTimeout bounds a migration's wait for a lock. What comes behind it waits as long: an ALTER TABLE
-// that waits for a dump would keep all sales from the table. It is tried again until it gets its locks.
 const (
-	lockTimeout    = 200 * time.Millisecond
-	firstLockPause = 500 * time.Millisecond
-	lastLockPause  = 10 * time.Second
+	// lockTimeout is how long a migration waits for a lock before it is retried. Other sessions queue
+	// behind that wait: an ALTER TABLE that waits for a dump would block all sales.
+	lockTimeout  = 200 * time.Millisecond
+	minLockPause = 500 * time.Millisecond
+	maxLockPause = 10 * time.Second
 )
 
-// Migrate brings the schema hoko up to the version of this binary. It may run while edges do, and
-// several times at once: the others wait. A newer schema is left as it is, with a warning. Each
-// migration is a transaction, the first one with the schema itself, so an error leaves the version
-// before, or nothing.
+// Migrate upgrades the schema hoko to the version of this binary. It may run while edges do, and
+// concurrent calls wait for each other. It leaves a newer schema unchanged and logs a warning. The
+// logger may be nil. Each migration is a transaction, and the first one creates the schema, so a
+// failed migration changes nothing.
 //
-// It needs a session of its own: with a PgBouncer in transaction mode in between, give it the address
-// of the database itself.
+// Migrate needs a direct or session-mode connection, not a PgBouncer in transaction mode.
 func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
 	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
-	// The role may have the timeouts of the edge's sessions.
+	// The role may have shorter timeouts, for the edge's sessions.
 	conn, err := Connect(ctx, dsn, map[string]string{
 		"lock_timeout":      strconv.FormatInt(lockTimeout.Milliseconds(), 10),
 		"statement_timeout": "0",
@@ -65,15 +63,15 @@ func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
 		warnNewerSchema(logger, current, latest)
 	}
 	for version := current + 1; version <= latest; version++ {
-		if err := migrateUnblocked(ctx, conn, version, logger); err != nil {
+		if err := migrateWithRetry(ctx, conn, version, logger); err != nil {
 			return fmt.Errorf("migrate to version %d: %w", version, err)
 		}
 	}
 	return nil
 }
 
-// MigrationStatus is the version of the schema in the database, 0 where there
-// is none, and the one that this binary migrates to. It changes nothing.
+// MigrationStatus returns the current version of the schema in the database, 0 if there is none, and
+// the latest version, which Migrate upgrades to. It changes nothing.
 func MigrationStatus(ctx context.Context, dsn string) (current, latest int32, err error) {
 	conn, err := Connect(ctx, dsn, nil)
 	if err != nil {
@@ -92,22 +90,23 @@ func lockMigrations(ctx context.Context, conn *pgx.Conn, logger *slog.Logger) er
 	if locked {
 		return nil
 	}
-	logger.Info("waiting for another migration to end")
-	if _, err := conn.Exec(ctx, "SELECT set_config('lock_timeout', '0', true), pg_advisory_lock($1)", migrateLock); err != nil {
+	logger.Info("waiting for another migration to finish")
+	const wait = "SELECT set_config('lock_timeout', '0', true), pg_advisory_lock($1)"
+	if _, err := conn.Exec(ctx, wait, migrateLock); err != nil {
 		return fmt.Errorf("wait for another migration: %w", err)
 	}
 	return nil
 }
 
-// migrateUnblocked tries until no other session's lock is in the way, or ctx ends.
-func migrateUnblocked(ctx context.Context, conn *pgx.Conn, version int32, logger *slog.Logger) error {
+// migrateWithRetry runs one migration, and retries while other sessions hold a lock that it needs.
+func migrateWithRetry(ctx context.Context, conn *pgx.Conn, version int32, logger *slog.Logger) error {
 	logger.Info("migrating", slog.Int("version", int(version)), slog.String("name", migrations()[version-1]))
-	for pause := firstLockPause; ; pause = min(2*pause, lastLockPause) {
+	for pause := minLockPause; ; pause = min(2*pause, maxLockPause) {
 		err := pgx.BeginFunc(ctx, conn, func(pgx.Tx) error { return migrateTo(ctx, conn, version) })
-		if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != pgerrcode.LockNotAvailable {
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != pgerrcode.LockNotAvailable {
 			return err
 		}
-		logger.Warn("another session holds a lock that a migration needs: trying again, so that nothing waits behind it",
+		logger.Warn("another session holds a lock that a migration needs; retrying",
 			slog.Int("version", int(version)), slog.Any("error", err))
 		if !Pause(ctx, pause) {
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
@@ -115,7 +114,7 @@ func migrateUnblocked(ctx context.Context, conn *pgx.Conn, version int32, logger
 	}
 }
 
-// migrateTo runs one migration in the open transaction.
+// migrateTo runs one migration in the transaction that conn has begun.
 func migrateTo(ctx context.Context, conn *pgx.Conn, version int32) error {
 	if err := createVersionTable(ctx, conn); err != nil {
 		return err
@@ -129,7 +128,7 @@ func migrateTo(ctx context.Context, conn *pgx.Conn, version int32) error {
 		migrator.Migrations = append(migrator.Migrations, &migrate.Migration{
 			Sequence: int32(i + 1),
 			Name:     name,
-			// Not as UpSQL, which tern takes apart if the transaction is not its own.
+			// Not UpSQL: with DisableTx, tern splits it into statements.
 			UpFunc: func(ctx context.Context, conn *pgx.Conn) error {
 				if _, err := conn.Exec(ctx, sql); err != nil {
 					return fmt.Errorf("%s: %w", name, err)
@@ -141,10 +140,10 @@ func migrateTo(ctx context.Context, conn *pgx.Conn, version int32) error {
 	return migrator.MigrateTo(ctx, version)
 }
 
-// createVersionTable makes tern's table where it is missing, with a primary key: without one, Postgres
-// refuses the UPDATE of the version if a publication is for all tables. Earlier versions made it
-// without. It asks first: CREATE SCHEMA IF NOT EXISTS requires the right to create schemas also where
-// the schema exists.
+// createVersionTable creates tern's table with a primary key if it is missing, and adds the key to a
+// table of earlier versions. Without the key, a publication FOR ALL TABLES makes updates of the
+// version fail. It queries first, because CREATE SCHEMA IF NOT EXISTS always needs the privilege to
+// create schemas.
 func createVersionTable(ctx context.Context, conn *pgx.Conn) error {
 	var schema, table, key bool
 	const question = `SELECT to_regnamespace('hoko') IS NOT NULL, to_regclass('` + versionTable + `') IS NOT NULL,
@@ -168,16 +167,16 @@ func createVersionTable(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// migrations returns the names of the migrations' files in their order. Their number is the schema that
-// this binary was made for: tern numbers them from 1 without a gap.
+// migrations returns the file names of the migrations in order. tern numbers them from 1 without gaps,
+// so their number is the latest version of the schema.
 func migrations() []string {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
-		panic(err) // the name is a constant and valid
+		panic(err) // impossible: the name is a valid constant
 	}
 	names, err := migrate.FindMigrations(files)
 	if err != nil {
-		panic(err) // the files are part of the binary
+		panic(err) // impossible: the files are embedded
 	}
 	return names
 }

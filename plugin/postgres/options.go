@@ -12,43 +12,43 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// Options configure the stores of packages keys and sales. The zero value of a field means its
-// default; only DSN has none.
+// Options configures the stores of packages keys and sales. The zero value of a field selects its
+// default. DSN is required.
 type Options struct {
 	// DSN is the connection string: postgres://user:password@host:5432/database, or key=value pairs.
 	// If it names several hosts, the primary is used.
 	DSN string
 
-	// ListenDSN is the connection string for LISTEN, if that does not work on DSN: a PgBouncer in
-	// transaction mode forgets a LISTEN. It must name the same database. Default: DSN.
+	// ListenDSN is the connection string for LISTEN, which does not work through a PgBouncer in
+	// transaction mode. It must name the same database as DSN. Default: DSN.
 	ListenDSN string
 
-	// MaxConns is the maximum of connections of one edge. Default: 16. They are those of the sale
-	// writers, their slow lane (2), the listener (1), and the key lookups, which get the rest, but at
-	// least 1 and at most 8. What is left after that is for the slow lane, while it has work for it.
+	// MaxConns is the maximum number of connections of one edge. Default: 16. Each writer uses one,
+	// the slow lane two, the listener one, and key lookups the rest, up to 8. If more are left, the
+	// slow lane opens them while it needs them. The minimum is Writers + 4.
 	MaxConns int
 
-	// Writers is how many batches of sales may commit at the same time. A further writer starts only
-	// if a backlog needs it. Default: 4.
+	// Writers is the maximum number of batches of sales that commit at the same time. The backlog
+	// decides how many do. Default: 4.
 	Writers int
 
-	// Batch is the maximum of sales in one statement. Default: 128.
+	// Batch is the maximum number of sales in one statement. Default: 128.
 	Batch int
 
-	// Queue is the maximum of sales that wait for a writer; further ones are shed. Default: 4096.
+	// Queue is the maximum number of sales that wait for a writer; more are shed. Default: 4096.
 	Queue int
 
-	// SaleTimeout is how long a sale may take, from its arrival to its answer. Default: 10s.
+	// SaleTimeout bounds the time from the arrival of a sale to its response. Default: 10 seconds.
 	SaleTimeout time.Duration
 
-	// Logger is told of outages and of what an operator should fix. Default: no log.
+	// Logger receives outages and problems that an operator should fix. Default: no logging.
 	Logger *slog.Logger
 
-	// Metrics registers the metrics. Default: they are not registered.
+	// Metrics is where the metrics are registered. Default: nowhere.
 	Metrics prometheus.Registerer
 }
 
-// SlowLaneConns is how many connections the slow lane of sales keeps.
+// SlowLaneConns is the number of connections that the slow lane of sales keeps open.
 const SlowLaneConns = 2
 
 const (
@@ -56,7 +56,7 @@ const (
 	maxKeyConns   = 8
 )
 
-// WithDefaults returns the options with their defaults, or an error that says what cannot work.
+// WithDefaults returns the options with defaults filled in, or an error if they are invalid.
 func (o Options) WithDefaults() (Options, error) {
 	if o.DSN == "" {
 		return o, errors.New("no connection string for postgres")
@@ -77,12 +77,12 @@ func (o Options) WithDefaults() (Options, error) {
 	return o, nil
 }
 
-// KeyConns returns how many connections are left for key lookups.
+// KeyConns returns the maximum number of connections for key lookups, 1 to 8.
 func (o Options) KeyConns() int {
 	return min(maxKeyConns, o.MaxConns-o.Writers-SlowLaneConns-listenerConns)
 }
 
-// ExtraSlowLaneConns returns how many connections the slow lane may open beyond those that it keeps.
+// ExtraSlowLaneConns returns how many connections the slow lane may open beyond [SlowLaneConns].
 func (o Options) ExtraSlowLaneConns() int {
 	return o.MaxConns - o.Writers - SlowLaneConns - listenerConns - o.KeyConns()
 }

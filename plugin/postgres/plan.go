@@ -10,22 +10,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Scan is a step of a plan that reads more of a relation than an index probe does.
+// Scan is a step of a query plan that reads more of a relation than an index probe would.
 type Scan struct {
 	Schema, Relation string
 	How              string // such as "Seq Scan"
-	// Small: the relation has so few rows that a plan may as well read all of them, although an
-	// index would serve. A Seq Scan is never Small, as it is chosen only if there is no index at
-	// all.
+	// Small reports that the relation is so small that the planner may ignore a usable index. It is
+	// false for a Seq Scan, which is chosen only if there is no index.
 	Small bool
 }
 
-// smallPages is how many pages the planner expects of a table that was never analyzed.
+// smallPages is the size in pages that the planner assumes for a table without statistics.
 const smallPages = 10
 
-// FullScans returns the scans in the generic plans of statements that are no index probes, each
-// relation and way once. The sessions that run the statements have these settings.
-func FullScans(ctx context.Context, dsn string, settings map[string]string, statements ...string) (scans []Scan, err error) {
+// FullScans returns the scans in the generic plans of statements that are not index probes, without
+// duplicates. The plans are those of sessions with the given settings.
+func FullScans(
+	ctx context.Context, dsn string, settings map[string]string, statements ...string,
+) (scans []Scan, err error) {
 	connector, err := NewConnector(dsn, settings)
 	if err != nil {
 		return nil, err
@@ -34,7 +35,7 @@ func FullScans(ctx context.Context, dsn string, settings map[string]string, stat
 	if err != nil {
 		return nil, err
 	}
-	defer CloseConn(conn) // which rolls back
+	defer CloseConn(conn) // and roll back
 	for _, statement := range statements {
 		plan, err := explain(ctx, conn, settings, statement)
 		if err != nil {
@@ -47,26 +48,27 @@ func FullScans(ctx context.Context, dsn string, settings map[string]string, stat
 		})
 	}
 	for i, scan := range scans {
-		const small = `SELECT coalesce(max(pg_relation_size(c.oid)), 0) <= $3 * current_setting('block_size')::bigint AND $4::text NOT LIKE 'Seq Scan%'
+		const small = `SELECT coalesce(max(pg_relation_size(c.oid)), 0) <= $3 * current_setting('block_size')::bigint
+			AND $4::text NOT LIKE 'Seq Scan%'
 			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`
 		err := conn.QueryRow(ctx, small, scan.Schema, scan.Relation, smallPages, scan.How).Scan(&scans[i].Small)
 		if err != nil {
-			return nil, fmt.Errorf("ask for the size of %s.%s: %w", scan.Schema, scan.Relation, err)
+			return nil, fmt.Errorf("read the size of %s.%s: %w", scan.Schema, scan.Relation, err)
 		}
 	}
 	return scans, nil
 }
 
-// explain makes one transaction of it, as a pooler may give the next one to another session. It
-// leaves nothing in the session, which the pooler may give to others: a prepared statement outlives
-// its transaction, even one that failed.
+// explain returns the generic plan of a statement. It runs in one transaction, because a pooler may
+// use another session for the next one. It deallocates its prepared statement, which would outlive
+// the transaction and be visible to the session's next user.
 func explain(ctx context.Context, conn *pgx.Conn, settings map[string]string, statement string) (plan planNode, err error) {
 	run := []string{"BEGIN"}
 	for name, value := range settings {
 		run = append(run, fmt.Sprintf("SET LOCAL %s = '%s'", name, value))
 	}
 	run = append(run, "PREPARE hoko_explained AS "+statement)
-	defer conn.Exec(ctx, "ROLLBACK; DEALLOCATE hoko_explained") // fails if there is no such statement
+	defer conn.Exec(ctx, "ROLLBACK; DEALLOCATE hoko_explained") // DEALLOCATE fails if PREPARE has
 	if _, err := conn.Exec(ctx, strings.Join(run, "; ")); err != nil {
 		return plan, err
 	}
@@ -98,8 +100,8 @@ type planNode struct {
 	Plans          []planNode
 }
 
-// fullScans reports the scans below a node without an index condition, and those whose rows are all
-// read in order to sort them.
+// fullScans reports the scans below n that have no index condition, or whose rows are all read to be
+// sorted.
 func (n planNode) fullScans(sorted bool, report func(Scan)) {
 	sorted = strings.HasSuffix(n.Kind, "Sort") || sorted && n.Parent != "InitPlan"
 	switch {

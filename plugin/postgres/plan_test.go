@@ -7,20 +7,20 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// Behind a pooler the session goes on with others, and with the next doctor.
+// Behind a pooler, other clients use the session next.
 func TestExplain_LeavesNothingInTheSession(t *testing.T) {
 	db := testenv.Connect(t, testenv.Database(t))
 	ctx := testenv.Guarded(t)
 	const statement = "SELECT FROM hoko.api_keys WHERE id = $1"
 	db.Exec("SET ROLE pg_monitor")
 	if err := postgres.Explain(ctx, db.Conn, statement); err == nil {
-		t.Error("explained without rights")
+		t.Error("explained without privileges")
 	}
 	db.Exec("RESET ROLE")
 	if err := postgres.Explain(ctx, db.Conn, statement); err != nil {
 		t.Error(err)
 	}
 	if left := db.Count("SELECT count(*) FROM pg_prepared_statements WHERE name = 'hoko_explained'"); left != 0 {
-		t.Error("its statement is still prepared")
+		t.Error("the statement is still prepared")
 	}
 }

@@ -13,21 +13,21 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrSchema means that the database does not have the schema that this edge needs. Its text names
-// the command that fixes it.
+// ErrSchema means that the schema hoko is missing, or older than this edge needs. Its text names the
+// command that fixes it.
 var ErrSchema = errors.New("the database does not have the schema of this edge (run: caddy hoko migrate)")
 
-// Querier is a connection, a pool or a transaction.
+// Querier is implemented by *pgx.Conn, *pgxpool.Pool and pgx.Tx.
 type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// newerSchema is the newer version that was warned of, so that one warning
-// suffices however many stores and connections look.
-var newerSchema atomic.Int32
+// warnedVersion is the newer schema version that was logged last, by any connection of the process.
+var warnedVersion atomic.Int32
 
-// CheckSchema returns an ErrSchema if the schema is missing or older than this binary needs. A newer
-// one is fine, as migrations only add; that is logged once. The logger may be nil.
+// CheckSchema returns an error that wraps [ErrSchema] if the schema is missing or older than this
+// binary needs. A newer one works, because migrations only expand it; a process logs it once. The
+// logger may be nil.
 func CheckSchema(ctx context.Context, q Querier, logger *slog.Logger) error {
 	current, err := schemaVersion(ctx, q)
 	if err != nil {
@@ -37,18 +37,18 @@ func CheckSchema(ctx context.Context, q Querier, logger *slog.Logger) error {
 	if current < latest {
 		return fmt.Errorf("%w: version %d, needed %d", ErrSchema, current, latest)
 	}
-	if current > latest && newerSchema.Swap(current) != current {
+	if current > latest && warnedVersion.Swap(current) != current {
 		warnNewerSchema(cmp.Or(logger, slog.New(slog.DiscardHandler)), current, latest)
 	}
 	return nil
 }
 
 func warnNewerSchema(logger *slog.Logger, current, latest int32) {
-	logger.Warn("the database's schema is newer than this edge",
+	logger.Warn("the database schema is newer than this edge",
 		slog.Int("schema", int(current)), slog.Int("edge", int(latest)))
 }
 
-// schemaVersion is 0 where nothing was ever migrated.
+// schemaVersion returns 0 if the schema was never migrated.
 func schemaVersion(ctx context.Context, q Querier) (version int32, err error) {
 	err = q.QueryRow(ctx, "SELECT version FROM "+versionTable).Scan(&version)
 	if errors.Is(err, pgx.ErrNoRows) || lacksSchema(err) {
@@ -60,8 +60,8 @@ func schemaVersion(ctx context.Context, q Querier) (version int32, err error) {
 	return version, nil
 }
 
-// SchemaError makes an ErrSchema of an error that a missing or older schema
-// explains, and leaves any other as it is.
+// SchemaError wraps err in [ErrSchema] if a missing or older schema may be its cause. It returns other
+// errors unchanged.
 func SchemaError(err error) error {
 	if !lacksSchema(err) {
 		return err
@@ -70,21 +70,22 @@ func SchemaError(err error) error {
 }
 
 func lacksSchema(err error) bool {
-	refused, ok := errors.AsType[*pgconn.PgError](err)
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return false
 	}
-	switch refused.Code {
+	switch pgErr.Code {
 	case pgerrcode.InvalidSchemaName, pgerrcode.UndefinedTable, pgerrcode.UndefinedColumn:
 		return true
 	}
 	return false
 }
 
-// OwnerError adds to an error about missing rights whose rights an administrator's command needs.
+// OwnerError adds to an insufficient_privilege error of an administration command which role has the
+// privileges. It returns other errors unchanged.
 func OwnerError(err error) error {
-	refused, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || refused.Code != pgerrcode.InsufficientPrivilege {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pgErr.Code != pgerrcode.InsufficientPrivilege {
 		return err
 	}
 	return fmt.Errorf("%w: give --database-url the connection string of the owner of the schema hoko, "+

@@ -8,20 +8,22 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// endsSessions are the settings by which a server ends sessions that wait, which is what ours do: the
-// listener for notifications, the others for work. Our own timeouts bound the work. Those that end
-// only statements (statement_timeout, lock_timeout) stay as the operator has set them, unless the
-// connection's settings say otherwise, and so does default_transaction_read_only, by which managed
-// databases and failovers fence a server off.
-var endsSessions = []string{"idle_session_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"}
+// sessionTimeouts are the settings by which a server ends idle sessions and long transactions. The
+// edge's sessions are often idle: the listener waits for notifications, the others for work, which
+// the edge's own timeouts bound. Other settings stay as the operator has set them, in particular
+// statement_timeout and lock_timeout, which end only statements, and default_transaction_read_only,
+// with which managed databases and failovers fence a server off.
+var sessionTimeouts = []string{
+	"idle_session_timeout", "idle_in_transaction_session_timeout", "transaction_timeout",
+}
 
-// liftTimeouts returns a function that sets a new session's endsSessions to 0, but for those that
-// the connection string sets. They cannot be startup parameters: older servers lack some of them, and
-// would refuse the connection.
-func liftTimeouts(set map[string]string) pgconn.AfterConnectFunc {
+// disableTimeouts returns a function that sets a new session's sessionTimeouts to 0, except those in
+// params, which the connection string sets. They cannot be startup parameters, because a server that
+// does not know one of them would refuse the connection.
+func disableTimeouts(params map[string]string) pgconn.AfterConnectFunc {
 	var names []string
-	for _, name := range endsSessions {
-		if _, own := set[name]; !own {
+	for _, name := range sessionTimeouts {
+		if _, set := params[name]; !set {
 			names = append(names, name)
 		}
 	}
@@ -31,7 +33,7 @@ func liftTimeouts(set map[string]string) pgconn.AfterConnectFunc {
 		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
 		if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
-			return fmt.Errorf("lift the session's timeouts: %w", err)
+			return fmt.Errorf("disable the session's timeouts: %w", err)
 		}
 		return nil
 	}

@@ -7,19 +7,19 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// StatementUnusable reports whether err says that a session's prepared statement cannot be used, though
-// its text can: a migration has changed a column that it returns, or a pooler has handed out another
-// session, which knows nothing or something else by that name. Nothing was executed.
+// StatementUnusable reports whether err means that a session's prepared statement cannot be used, but
+// its text can: a migration has changed the type of a column that it returns, or a pooler has
+// switched to a session that has no such statement, or another one of that name. Nothing was executed.
 func StatementUnusable(err error) bool {
-	refused, ok := errors.AsType[*pgconn.PgError](err)
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return false
 	}
-	switch refused.Code {
+	switch pgErr.Code {
 	case pgerrcode.InvalidSQLStatementName, pgerrcode.DuplicatePreparedStatement:
 		return true
-	case pgerrcode.FeatureNotSupported: // "cached plan must not change result type", in the server's language
-		return refused.Routine == "RevalidateCachedQuery"
+	case pgerrcode.FeatureNotSupported: // "cached plan must not change result type", possibly translated
+		return pgErr.Routine == "RevalidateCachedQuery"
 	}
 	return false
 }

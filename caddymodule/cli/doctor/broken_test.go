@@ -74,7 +74,7 @@ func TestDoctor_FindsWhatBreaksTheShippedSchema(t *testing.T) {
 			[]string{"FAIL  keys: of 1 keys, 1 have a key_hash that is not 32 bytes long: requests with them are 401", "decode(digest, 'hex')"}},
 		{"a key without its workspace", "ALTER TABLE hoko.api_keys DROP CONSTRAINT api_keys_workspace_id_fkey; DELETE FROM hoko.workspaces",
 			[]string{"FAIL  keys: of 1 keys, 1 cannot be looked up"}},
-		{"an invalid limit", "UPDATE hoko.api_keys SET rate_limit = 0", []string{"warn  keys: invalid rate limit is passed over: relation=hoko.api_keys, key_id=k"}},
+		{"an invalid limit", "UPDATE hoko.api_keys SET rate_limit = 0", []string{"warn  keys: ignoring invalid rate limit: relation=hoko.api_keys, key_id=k"}},
 
 		{"synchronous_commit is off", "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$",
 			[]string{"warn  sales: sales are answered before they are safe: synchronous_commit is off or local", "fix: ALTER ROLE"}},

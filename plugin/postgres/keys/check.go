@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -13,21 +14,23 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// sampleSize bounds the keys that Check looks up.
+// sampleSize is the maximum number of keys that Check looks up.
 const sampleSize = 1000
 
-// Sample is what became of a sample of the keys in hoko.api_keys.
+// Sample counts the keys that Check has looked up.
 type Sample struct {
-	Keys      int // how many it has, at most 1000
-	Malformed int // whose key_hash is no SHA-256: no request can find them
-	Missing   int // that are there and cannot be looked up
+	Keys      int // rows of hoko.api_keys that were read, at most 1000
+	Malformed int // of these, key_hash is not a SHA-256, so that no request finds the key
+	Missing   int // of these, a lookup by key_hash did not find the key
 }
 
-// ErrUnreadable means that a column of a key has a type that the edge cannot read.
+// ErrUnreadable means that a column of hoko.api_keys or hoko.workspaces has a type that the edge
+// cannot read.
 var ErrUnreadable = errors.New("a column has a type that a lookup cannot read")
 
-// Check looks up a key that does not exist, and a sample of those that do, as an edge does. Its
-// error says what keeps the edge from looking keys up. What it would log goes to the logger of o.
+// Check looks up a key that does not exist and a sample of existing keys, as an edge does. Its error
+// says why the edge cannot look up keys, and wraps [ErrUnreadable] or [postgres.ErrSchema] if that is
+// the cause. Warnings about keys go to o.Logger.
 func Check(ctx context.Context, o postgres.Options) (sample Sample, err error) {
 	s, err := NewStore(o)
 	if err != nil {
@@ -56,17 +59,13 @@ func Check(ctx context.Context, o postgres.Options) (sample Sample, err error) {
 		}
 		known[apikey.Hash(hash)] = true
 	}
-	asked := make([]apikey.Hash, 0, len(known))
-	for hash := range known {
-		asked = append(asked, hash)
-	}
-	found, err := s.Keys(ctx, asked)
-	sample.Missing = len(asked) - len(found)
+	found, err := s.Keys(ctx, slices.Collect(maps.Keys(known)))
+	sample.Missing = len(known) - len(found)
 	return sample, err
 }
 
-// columnTypes are those of Postgres that a lookup can read, by the column of query/key.sql. The
-// first is the one that docs/adopting.md names.
+// columnTypes are the types that a lookup can read, by the column of query/key.sql. The first type is
+// the one that docs/adopting.md names.
 var columnTypes = map[string][]uint32{
 	"id":                textTypes,
 	"workspace_id":      textTypes,
@@ -75,7 +74,7 @@ var columnTypes = map[string][]uint32{
 	"rate_limit":        numberTypes,
 	"rate_period":       {pgtype.IntervalOID, pgtype.TimeOID},
 	"rate_burst":        numberTypes,
-	"expires_at":        {pgtype.TimestamptzOID}, // one without a zone would be taken for UTC
+	"expires_at":        {pgtype.TimestamptzOID}, // timestamp would be read as UTC
 }
 
 var (
@@ -92,20 +91,20 @@ var (
 	}
 )
 
-// firstOwnType is the first number that Postgres gives to a type which the site or an extension has
-// created, such as an enum or citext. A lookup reads these as text, or as a list of texts.
-const firstOwnType = 16384
+// firstUserOID is the first OID of types that the site or an extension has created, such as an enum
+// or citext. A lookup reads them as text, or as an array of text.
+const firstUserOID = 16384
 
-func readable(column string, is uint32) bool {
+func readable(column string, oid uint32) bool {
 	types, known := columnTypes[column]
-	if !known || slices.Contains(types, is) {
+	if !known || slices.Contains(types, oid) {
 		return true
 	}
-	return is >= firstOwnType && (slices.Contains(types, pgtype.TextOID) || slices.Contains(types, pgtype.TextArrayOID))
+	return oid >= firstUserOID && (slices.Contains(types, pgtype.TextOID) || slices.Contains(types, pgtype.TextArrayOID))
 }
 
-// checkColumns refuses columns whose values no lookup can read, of which nothing is seen before the
-// first key that has one.
+// checkColumns returns an error if a lookup cannot read a column's type. A lookup would not notice
+// before the first key that has a value there.
 func (s *Store) checkColumns(ctx context.Context) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -120,18 +119,18 @@ func (s *Store) checkColumns(ctx context.Context) error {
 		if readable(field.Name, field.DataTypeOID) {
 			continue
 		}
-		var is, want string
+		var got, want string
 		const names = "SELECT $1::oid::regtype::text, $2::oid::regtype::text"
 		row := conn.QueryRow(ctx, names, field.DataTypeOID, columnTypes[field.Name][0])
-		if err := row.Scan(&is, &want); err != nil {
+		if err := row.Scan(&got, &want); err != nil {
 			return err
 		}
-		return fmt.Errorf("%w: %s of a key is %s, not %s", ErrUnreadable, field.Name, is, want)
+		return fmt.Errorf("%w: %s of a key is %s, not %s", ErrUnreadable, field.Name, got, want)
 	}
 	return nil
 }
 
-// FullScans returns the scans by which a lookup reads more of a relation than an index probe does.
+// FullScans returns the scans with which a lookup reads more of a relation than an index probe would.
 func FullScans(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {

@@ -5,13 +5,13 @@ import (
 	"errors"
 )
 
-// OnConnections runs SQL on each connection of the store that is idle.
+// OnConnections runs SQL on each idle connection of the store. It opens one if there is none.
 func (s *Store) OnConnections(ctx context.Context, sql string) error {
-	pool, err := s.connections()
+	pool, err := s.openPool()
 	if err != nil {
 		return err
 	}
-	if err := pool.Ping(ctx); err != nil { // so that there is one
+	if err := pool.Ping(ctx); err != nil {
 		return err
 	}
 	for _, conn := range pool.AcquireAllIdle(ctx) {

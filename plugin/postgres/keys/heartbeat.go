@@ -15,147 +15,147 @@ import (
 )
 
 const (
-	// heartbeatEvery is also how long one may take to be heard: a connection that
-	// ceases to hear is noticed within twice as long.
-	heartbeatEvery = 2 * time.Second
-	// resendAfter a heartbeat could not be sent.
-	resendAfter = 250 * time.Millisecond
+	// heartbeatInterval is also how long a heartbeat may take. A connection that stops delivering is
+	// detected within twice this time.
+	heartbeatInterval = 2 * time.Second
+	// resendInterval is the pause after a heartbeat could not be sent.
+	resendInterval = 250 * time.Millisecond
 )
 
-// ErrHeartbeatLost: what is notified in the database does not reach the listener,
-// though its connection answers.
-var ErrHeartbeatLost = errors.New("notifications do not arrive: listen_dsn must be a direct or session-mode connection to the same database")
+// ErrHeartbeatLost means that notifications do not reach the listener, although its connection works.
+var ErrHeartbeatLost = errors.New("notifications do not arrive: " +
+	"listen_dsn must be a direct or session-mode connection to the same database")
 
-// listenConn is one connection that listens. A goroutine reads it until end, and each heartbeat is
-// sent by one that ends with it. Everything else runs in the caller's goroutine, calls of the sink
-// included.
+// listenConn is one listening connection. One goroutine reads it, and another one sends each
+// heartbeat. All methods but read and send, and all calls of events, run in the caller's goroutine.
 type listenConn struct {
 	conn    *pgx.Conn
 	channel string // of the heartbeats
-	keys    *Store // sends them
-	sink    Events
+	keys    *Store // whose connections send the heartbeats
+	events  Events
 	logger  *slog.Logger
 
-	heard  chan *pgconn.Notification // closed when the connection is lost
-	lost   error                     // why, from then on
-	stop   context.CancelFunc
-	proven bool  // the last heartbeat was heard, and the sink knows
-	unsent error // why no heartbeat could be sent since the last that was heard
+	received chan *pgconn.Notification // closed when the connection is lost
+	readErr  error                     // set before received is closed
+	stop     context.CancelFunc        // ends the reading goroutine
+	up       bool                      // ListenerUp was called last, not ListenerDown
+	sendErr  error                     // of the heartbeats since the last one that arrived
 }
 
-// start begins to read the connection.
-func (h *listenConn) start() {
+// start starts the reading goroutine.
+func (c *listenConn) start() {
 	ctx, stop := context.WithCancel(context.Background())
-	h.heard, h.stop = make(chan *pgconn.Notification), stop
-	go h.read(ctx)
+	c.received, c.stop = make(chan *pgconn.Notification), stop
+	go c.read(ctx)
 }
 
-// end tells the sink, and closes the connection.
-func (h *listenConn) end() {
-	if h.proven {
-		h.sink.ListenerDown()
+// end calls ListenerDown if the listener is up, and closes the connection.
+func (c *listenConn) end() {
+	if c.up {
+		c.events.ListenerDown()
 	}
-	h.stop()
-	for range h.heard {
+	c.stop()
+	for range c.received {
 	}
-	postgres.CloseConn(h.conn)
+	postgres.CloseConn(c.conn)
 }
 
-func (h *listenConn) read(ctx context.Context) {
-	defer close(h.heard)
+func (c *listenConn) read(ctx context.Context) {
+	defer close(c.received)
 	for {
-		notification, err := h.conn.WaitForNotification(ctx)
+		notification, err := c.conn.WaitForNotification(ctx)
 		if err != nil {
-			h.lost = fmt.Errorf("wait for notification: %w", err)
+			c.readErr = fmt.Errorf("wait for notification: %w", err)
 			return
 		}
-		h.heard <- notification
+		c.received <- notification
 	}
 }
 
-// beat sends a heartbeat, and hands on what is heard until the next is due. It is
-// sent over another connection, as revocations are: a pooler can answer this one,
-// and its own notifications, while it keeps all others from it.
+// heartbeat sends a heartbeat, and passes on what arrives until the next one is due. It sends over
+// another connection, as revocations do: a pooler may deliver to a connection its own notifications
+// only.
 //
-// An error means that the connection is of no use. Where the heartbeat could not
-// be sent it may well be, and is kept: revocations are still heard then.
-func (h *listenConn) beat(ctx context.Context) error {
-	payload := rand.Text() // no two are alike
-	window, cancel := context.WithTimeout(ctx, heartbeatEvery)
+// An error means that the connection is of no use. If the heartbeat could not be sent, the
+// connection may still deliver revocations, so heartbeat returns nil.
+func (c *listenConn) heartbeat(ctx context.Context) error {
+	payload := rand.Text()
+	window, cancel := context.WithTimeout(ctx, heartbeatInterval)
 	defer cancel()
 	sent := make(chan error, 1)
-	go func() { sent <- h.send(window, payload) }()
-	back, err := h.hear(window, payload)
+	go func() { sent <- c.send(window, payload) }()
+	arrived, err := c.receive(window, payload)
 	cancel()
-	unsent := <-sent
+	sendErr := <-sent
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
 		return err
-	case back:
+	case arrived:
 		return nil
-	case unsent == nil:
+	case sendErr == nil:
 		return ErrHeartbeatLost
 	}
-	h.unproven(unsent)
+	c.setDown(sendErr)
 	return nil
 }
 
-// send tries as long as it may: a connection may have been lost, or all be in use.
-func (h *listenConn) send(ctx context.Context, payload string) (failed error) {
+// send sends a heartbeat, and retries until ctx ends: a connection may have been lost, or all of them
+// may be in use.
+func (c *listenConn) send(ctx context.Context, payload string) (lastErr error) {
 	for {
-		err := h.keys.notify(ctx, h.channel, payload)
+		err := c.keys.notify(ctx, c.channel, payload)
 		if err == nil {
 			return nil
 		}
-		if failed == nil || ctx.Err() == nil { // that time was up says less than what took it
-			failed = err
+		if lastErr == nil || ctx.Err() == nil { // an earlier error says more than the end of ctx
+			lastErr = err
 		}
-		if !postgres.Pause(ctx, resendAfter) {
-			return failed
+		if !postgres.Pause(ctx, resendInterval) {
+			return lastErr
 		}
 	}
 }
 
-// hear says whether the heartbeat came back before ctx ended.
-func (h *listenConn) hear(ctx context.Context, payload string) (back bool, err error) {
+// receive passes on notifications until ctx ends. It reports whether the heartbeat arrived.
+func (c *listenConn) receive(ctx context.Context, payload string) (arrived bool, err error) {
 	for {
 		select {
-		case notification, ok := <-h.heard:
+		case notification, ok := <-c.received:
 			switch {
 			case !ok:
-				return back, h.lost
-			case notification.Channel != h.channel:
-				h.sink.Notify(notification.Payload)
-			case notification.Payload == payload: // not that of an earlier one, which came too late
-				back = true
-				h.prove()
+				return arrived, c.readErr
+			case notification.Channel != c.channel:
+				c.events.Notify(notification.Payload)
+			case notification.Payload == payload: // not an earlier heartbeat, which came too late
+				arrived = true
+				c.setUp()
 			}
 		case <-ctx.Done():
-			return back, nil
+			return arrived, nil
 		}
 	}
 }
 
-func (h *listenConn) prove() {
-	if h.proven {
+func (c *listenConn) setUp() {
+	if c.up {
 		return
 	}
-	h.proven, h.unsent = true, nil
-	h.sink.ListenerUp()
-	h.logger.Info("listening for changed keys")
+	c.up, c.sendErr = true, nil
+	c.events.ListenerUp()
+	c.logger.Info("listening for changed keys")
 }
 
-func (h *listenConn) unproven(err error) {
+func (c *listenConn) setDown(err error) {
 	level := slog.LevelDebug
-	if h.unsent == nil {
+	if c.sendErr == nil {
 		level = slog.LevelWarn
 	}
-	h.unsent = fmt.Errorf("no heartbeat could be sent over the connections that look keys up: %w", err)
-	if h.proven {
-		h.proven = false
-		h.sink.ListenerDown()
+	c.sendErr = fmt.Errorf("no heartbeat could be sent over the connections that look keys up: %w", err)
+	if c.up {
+		c.up = false
+		c.events.ListenerDown()
 	}
-	h.logger.Log(context.Background(), level, "not listening for changed keys", slog.Any("error", h.unsent))
+	c.logger.Log(context.Background(), level, "not listening for changed keys", slog.Any("error", c.sendErr))
 }

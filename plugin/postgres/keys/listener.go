@@ -17,16 +17,15 @@ const (
 	// listenTimeout bounds the LISTEN of a new connection.
 	listenTimeout = 2 * time.Second
 
-	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 5 * time.Second
-	// A session that lasted this long was a good one: backing off starts anew.
-	steadyAfter = 10 * time.Second
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
+	// resetBackoffAfter is how long a connection must last to reset the backoff.
+	resetBackoffAfter = 10 * time.Second
 )
 
-// Events is what a Listener reports, one call after the other.
+// Events receives what a [Listener] reports. Calls are sequential.
 type Events interface {
-	// Notify: a notification of the channel hoko_keys arrived. See docs/keys.md
-	// for its payload.
+	// Notify reports a notification on the channel hoko_keys. docs/keys.md describes the payloads.
 	Notify(payload string)
 	// ListenerUp reports that a heartbeat has arrived: the listener misses no notification from
 	// now on. It may have missed some before.
@@ -37,21 +36,21 @@ type Events interface {
 	ListenerDown()
 }
 
-// Listener hears of changed keys over a connection of its own.
+// Listener reports changes to keys. It listens on a separate connection.
 type Listener struct {
 	connector *postgres.Connector
 	keys      *Store
-	sink      Events
+	events    Events
 	logger    *slog.Logger
 
-	// channel of its heartbeats, known to no other session. It is the same on every connection: a
-	// pooler would keep a session listening on each that there was.
+	// channel is for heartbeats of this listener only. It is the same on every connection, because a
+	// pooler's session would continue to listen on the old ones.
 	channel string
 }
 
-// NewListener connects to nothing yet: Run does. The heartbeats are sent over the
-// connections of keys, which must stay open until Run has returned.
-func NewListener(o postgres.Options, keys *Store, sink Events) (*Listener, error) {
+// NewListener returns a Listener without connecting. It sends heartbeats over the connections of keys,
+// which must stay open until [Listener.Run] has returned.
+func NewListener(o postgres.Options, keys *Store, events Events) (*Listener, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
 		return nil, err
@@ -60,51 +59,51 @@ func NewListener(o postgres.Options, keys *Store, sink Events) (*Listener, error
 	if err != nil {
 		return nil, fmt.Errorf("listen_dsn: %w", err)
 	}
-	return &Listener{connector: connector, keys: keys, sink: sink, logger: o.Logger, channel: "hoko_heartbeat_" + strings.ToLower(rand.Text())}, nil
+	channel := "hoko_heartbeat_" + strings.ToLower(rand.Text())
+	return &Listener{connector: connector, keys: keys, events: events, logger: o.Logger, channel: channel}, nil
 }
 
-// Run listens until ctx ends, and returns its error. It connects again whenever
-// the connection is lost. Call it once, in a goroutine of the caller's; those that
-// it starts end before it does.
+// Run listens until ctx ends, and returns ctx.Err(). It reconnects whenever the connection is lost.
+// Call Run once. Its goroutines end before it returns.
 func (l *Listener) Run(ctx context.Context) error {
-	backoff := firstBackoff
+	backoff := minBackoff
 	for {
 		started := time.Now()
-		listened, err := l.session(ctx)
+		wasUp, err := l.session(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if time.Since(started) >= steadyAfter {
-			backoff = firstBackoff
+		if time.Since(started) >= resetBackoffAfter {
+			backoff = minBackoff
 		}
-		level := slog.LevelDebug // of an outage, only the beginning is news
-		if listened || backoff == firstBackoff {
+		level := slog.LevelDebug // only the first error of an outage is a warning
+		if wasUp || backoff == minBackoff {
 			level = slog.LevelWarn
 		}
-		l.logger.Log(ctx, level, "not listening for changed keys", slog.Any("error", err), slog.Duration("retry_in", backoff))
+		l.logger.Log(ctx, level, "not listening for changed keys",
+			slog.Any("error", err), slog.Duration("retry_in", backoff))
 		if !postgres.Pause(ctx, backoff) {
 			return ctx.Err()
 		}
-		backoff = min(2*backoff, lastBackoff)
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// session is one connection, from dialling to its loss. It returns why it
-// ended, and whether it had been listening until then.
-func (l *Listener) session(ctx context.Context) (listened bool, err error) {
-	h, err := l.open(ctx)
+// session opens a connection and listens until it is lost. It returns the cause, and whether the
+// listener was up until then.
+func (l *Listener) session(ctx context.Context) (wasUp bool, err error) {
+	c, err := l.open(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer h.end()
+	defer c.end()
 	for err == nil {
-		err = h.beat(ctx)
+		err = c.heartbeat(ctx)
 	}
-	return h.proven, err
+	return c.up, err
 }
 
-// open connects and listens. Whatever commits from then on is heard, if the
-// connection is as it should be.
+// open connects and runs LISTEN.
 func (l *Listener) open(ctx context.Context) (*listenConn, error) {
 	conn, err := l.connector.Connect(ctx, func(config *pgx.ConnConfig) {
 		config.OnNotification = nil // pgx queues them for WaitForNotification
@@ -114,18 +113,18 @@ func (l *Listener) open(ctx context.Context) (*listenConn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
-	// One statement, as a pooler may give each to a session of its own.
+	// One Exec, because a pooler may use another session for the next one.
 	if _, err := conn.Exec(ctx, "LISTEN hoko_keys; LISTEN "+l.channel); err != nil {
 		postgres.CloseConn(conn)
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	h := &listenConn{conn: conn, channel: l.channel, keys: l.keys, sink: l.sink, logger: l.logger}
-	h.start()
-	return h, nil
+	c := &listenConn{conn: conn, channel: l.channel, keys: l.keys, events: l.events, logger: l.logger}
+	c.start()
+	return c, nil
 }
 
-// CheckListener listens until a heartbeat has been heard, or ctx ends, and says
-// why none was: ErrHeartbeatLost where notifications do not arrive.
+// CheckListener listens until a heartbeat has arrived or ctx ends. It returns an error if none has
+// arrived: [ErrHeartbeatLost] if heartbeats could be sent.
 func CheckListener(ctx context.Context, o postgres.Options) error {
 	keys, err := NewStore(o)
 	if err != nil {
@@ -134,30 +133,30 @@ func CheckListener(ctx context.Context, o postgres.Options) error {
 	defer keys.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l, err := NewListener(o, keys, firstHeard(cancel))
+	l, err := NewListener(o, keys, onListenerUp(cancel))
 	if err != nil {
 		return err
 	}
-	h, err := l.open(ctx)
+	c, err := l.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer h.end()
+	defer c.end()
 	for err == nil {
-		err = h.beat(ctx)
+		err = c.heartbeat(ctx)
 	}
 	switch {
-	case h.proven:
+	case c.up:
 		return nil
-	case h.unsent != nil:
-		return h.unsent
+	case c.sendErr != nil:
+		return c.sendErr
 	}
 	return err
 }
 
-// firstHeard is called when the listener listens.
-type firstHeard func()
+// onListenerUp is an Events that is called if the listener is up.
+type onListenerUp func()
 
-func (f firstHeard) ListenerUp() { f() }
-func (firstHeard) Notify(string) {}
-func (firstHeard) ListenerDown() {}
+func (f onListenerUp) ListenerUp() { f() }
+func (onListenerUp) Notify(string) {}
+func (onListenerUp) ListenerDown() {}

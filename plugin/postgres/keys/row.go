@@ -11,8 +11,7 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// row is a row of query/key.sql. Over a site's views anything may be null
-// that the owned tables forbid.
+// row is a row of query/key.sql. A site's views may contain nulls that the edge's tables forbid.
 type row struct {
 	id                string
 	workspaceID       string
@@ -25,11 +24,11 @@ type row struct {
 	workspaceDisabled bool
 }
 
-// scanKey is a row, and the hash that it answers.
-func scanKey(rows pgx.Rows) (hash apikey.Hash, r row, err error) {
-	var asked []byte
+// scanRow scans a row and the hash that it was found by.
+func scanRow(rows pgx.Rows) (hash apikey.Hash, r row, err error) {
+	var scanned []byte
 	err = rows.Scan(
-		&asked,
+		&scanned,
 		&r.id, &r.workspaceID,
 		&r.scopes, &r.hostnames,
 		&r.limit.Rate, &r.limit.Period, &r.limit.Burst,
@@ -38,7 +37,7 @@ func scanKey(rows pgx.Rows) (hash apikey.Hash, r row, err error) {
 		&r.revoked,
 		&r.workspaceDisabled,
 	)
-	copy(hash[:], asked)
+	copy(hash[:], scanned)
 	return hash, r, err
 }
 
@@ -49,22 +48,22 @@ func (r row) key(hash apikey.Hash, logger *slog.Logger) *apikey.Key {
 		WorkspaceID:       r.workspaceID,
 		Scopes:            apikey.ScopesOf(postgres.Texts(r.scopes)),
 		AllowedHostnames:  postgres.Texts(r.hostnames),
-		Limit:             r.countingLimit(logger),
+		Limit:             r.effectiveLimit(logger),
 		ExpiresAt:         postgres.Time(r.expiresAt),
 		Revoked:           r.revoked,
 		WorkspaceDisabled: r.workspaceDisabled,
 	}
 }
 
-// countingLimit is the key's own, else its workspace's default, else zero.
-func (r row) countingLimit(logger *slog.Logger) limit.Limit {
+// effectiveLimit returns the key's limit, or else its workspace's, or else zero. It skips invalid ones.
+func (r row) effectiveLimit(logger *slog.Logger) limit.Limit {
 	for _, from := range []struct {
 		relation string
 		columns  postgres.LimitColumns
 	}{{"hoko.api_keys", r.limit}, {"hoko.workspaces", r.workspaceLimit}} {
 		l, err := from.columns.Limit()
 		if err != nil {
-			logger.Warn("invalid rate limit is passed over", slog.String("relation", from.relation),
+			logger.Warn("ignoring invalid rate limit", slog.String("relation", from.relation),
 				slog.String("key_id", r.id), slog.String("workspace_id", r.workspaceID), slog.Any("error", err))
 			continue
 		}

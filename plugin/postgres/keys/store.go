@@ -23,24 +23,21 @@ var queries embed.FS
 
 var keyQuery = postgres.ReadQuery(queries, "query/key.sql")
 
-// heartbeatSQL waits neither for the disk nor for standbys, as its transaction changes nothing.
-// Notifying commits wait for each other; lock_timeout keeps that short enough for lookups not to miss
-// the connection.
+// heartbeatSQL writes nothing, so its commit waits neither for the disk nor for standbys. It may wait
+// for another notifying commit; lock_timeout limits how long lookups lack the connection.
 const heartbeatSQL = "SELECT set_config('lock_timeout', '250ms', true), pg_notify($1, $2)"
 
-// settings make a lookup an index probe whatever the statistics say, as a
-// plan may have been made while the table was empty.
+// settings make each lookup an index probe, even if it was planned while the table was empty.
 var settings = map[string]string{
 	"enable_seqscan":  "off",
 	"plan_cache_mode": "force_generic_plan",
 	"jit":             "off",
 }
 
-// errClosed: the store was used after its Close.
 var errClosed = errors.New("key store is closed")
 
-// Store looks keys up in hoko.api_keys and hoko.workspaces. It has a pool of its own (see
-// postgres.Options.MaxConns), so that sales and lookups do not wait for each other.
+// Store looks up keys in hoko.api_keys and hoko.workspaces. It has its own pool of connections (see
+// [postgres.Options.KeyConns]), so that lookups do not wait for sales.
 type Store struct {
 	connector *postgres.Connector
 	maxConns  int
@@ -53,7 +50,7 @@ type Store struct {
 
 var _ apikey.Store = (*Store)(nil)
 
-// NewStore returns a Store. It does not connect.
+// NewStore returns a Store without connecting.
 func NewStore(o postgres.Options) (*Store, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -66,8 +63,8 @@ func NewStore(o postgres.Options) (*Store, error) {
 	return &Store{connector: connector, maxConns: o.KeyConns(), logger: o.Logger}, nil
 }
 
-// Key returns the key of this hash, whatever its state, or apikey.ErrNotFound. Its other errors are
-// those of Keys.
+// Key returns the key with this hash, even if it is revoked or expired, or [apikey.ErrNotFound]. Its
+// other errors are those of [Store.Keys].
 func (s *Store) Key(ctx context.Context, hash apikey.Hash) (*apikey.Key, error) {
 	keys, err := s.Keys(ctx, []apikey.Hash{hash})
 	if err != nil {
@@ -80,18 +77,18 @@ func (s *Store) Key(ctx context.Context, hash apikey.Hash) (*apikey.Key, error) 
 	return key, nil
 }
 
-// Keys returns those keys of the hashes that exist, whatever their state. The error is an ErrSchema
-// if the database lacks the relations. Only ctx bounds the wait for a connection and the answer.
+// Keys returns the existing keys among hashes, even if they are revoked or expired. The error wraps
+// [postgres.ErrSchema] if a relation or column is missing. Only ctx limits how long Keys takes.
 func (s *Store) Keys(ctx context.Context, hashes []apikey.Hash) (map[apikey.Hash]*apikey.Key, error) {
-	pool, err := s.connections()
+	pool, err := s.openPool()
 	if err != nil {
 		return nil, err
 	}
 	keys, err := s.lookUp(ctx, pool, hashes)
 	switch {
-	case postgres.StatementUnusable(err): // on the other connections too, perhaps
+	case postgres.StatementUnusable(err): // maybe also on the other connections
 		keys, err = s.lookUp(ctx, pool, hashes, pgx.QueryExecModeExec)
-	case s.mayRetry(ctx, pool, err):
+	case s.prepareRetry(ctx, pool, err):
 		keys, err = s.lookUp(ctx, pool, hashes)
 	}
 	if err != nil {
@@ -100,32 +97,32 @@ func (s *Store) Keys(ctx context.Context, hashes []apikey.Hash) (map[apikey.Hash
 	return keys, nil
 }
 
-// mayRetry reports whether another connection may do better than the one that failed with err, and
-// sees to it that there is another.
-func (s *Store) mayRetry(ctx context.Context, pool *pgxpool.Pool, err error) bool {
+// prepareRetry reports whether a retry may succeed after err. If so, it makes the pool use another
+// connection.
+func (s *Store) prepareRetry(ctx context.Context, pool *pgxpool.Pool, err error) bool {
 	switch {
 	case s.connector.SettingsRefused(err):
 		return true
 	case ctx.Err() == nil && connectionLost(err):
-		pool.Reset() // a restarted server has ended all connections; the others would fail like this one
+		pool.Reset() // a server restart closes all connections
 		return true
 	}
 	return false
 }
 
-// notify sends a listener's heartbeat. If it fails it may be tried again: the next one uses new
-// connections if the old ones were lost.
+// notify sends a heartbeat. If the connection is lost, the next call uses another one.
 func (s *Store) notify(ctx context.Context, channel, payload string) error {
-	pool, err := s.connections()
+	pool, err := s.openPool()
 	if err != nil {
 		return err
 	}
-	_, err = pool.Exec(ctx, heartbeatSQL, pgx.QueryExecModeExec, channel, payload) // a pooler forgets prepared statements
-	s.mayRetry(ctx, pool, err)
+	// QueryExecModeExec, because poolers lose prepared statements.
+	_, err = pool.Exec(ctx, heartbeatSQL, pgx.QueryExecModeExec, channel, payload)
+	s.prepareRetry(ctx, pool, err)
 	return err
 }
 
-// Close closes the connections and waits for lookups in flight.
+// Close waits for lookups in flight and closes the connections. It may be called twice.
 func (s *Store) Close() {
 	s.mu.Lock()
 	pool := s.pool
@@ -136,8 +133,8 @@ func (s *Store) Close() {
 	}
 }
 
-// connections makes the pool when it is first needed: a pool owns a goroutine.
-func (s *Store) connections() (pool *pgxpool.Pool, err error) {
+// openPool returns the pool. The first call creates it, because a pool starts a goroutine.
+func (s *Store) openPool() (pool *pgxpool.Pool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -149,20 +146,22 @@ func (s *Store) connections() (pool *pgxpool.Pool, err error) {
 	return s.pool, err
 }
 
-// lookUp asks once. The options are those of pgx.Conn.Query.
-func (s *Store) lookUp(ctx context.Context, pool *pgxpool.Pool, hashes []apikey.Hash, options ...any) (map[apikey.Hash]*apikey.Key, error) {
-	asked := make([][]byte, len(hashes))
+// lookUp runs the query once. The options are those of [pgx.Conn.Query].
+func (s *Store) lookUp(
+	ctx context.Context, pool *pgxpool.Pool, hashes []apikey.Hash, options ...any,
+) (map[apikey.Hash]*apikey.Key, error) {
+	arg := make([][]byte, len(hashes))
 	for i := range hashes {
-		asked[i] = hashes[i][:]
+		arg[i] = hashes[i][:]
 	}
-	rows, err := pool.Query(ctx, keyQuery, append(options, asked)...)
+	rows, err := pool.Query(ctx, keyQuery, append(options, arg)...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	keys := make(map[apikey.Hash]*apikey.Key, len(hashes))
 	for rows.Next() {
-		hash, row, err := scanKey(rows)
+		hash, row, err := scanRow(rows)
 		if err != nil {
 			return nil, err
 		}
@@ -171,14 +170,14 @@ func (s *Store) lookUp(ctx context.Context, pool *pgxpool.Pool, hashes []apikey.
 	return keys, rows.Err()
 }
 
-// connectionLost distinguishes an established connection that broke from a server that answered, or
-// that could not be reached at all.
+// connectionLost reports whether an established connection was lost. It is false if the server answered
+// with an error, or could not be reached.
 func connectionLost(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return false
 	}
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return refused.SeverityUnlocalized == "FATAL"
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.SeverityUnlocalized == "FATAL"
 	}
 	_, network := errors.AsType[net.Error](err)
 	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, pgconn.ErrConnClosed)

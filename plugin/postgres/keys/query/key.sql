@@ -1,6 +1,6 @@
--- All that is known of the keys of these hashes ($1, none of them twice); no row, no such key. One probe of each
--- relation's key for each, whatever the statistics say: a LIMIT keeps the planner from joining whole relations, and from
--- looking a workspace's keys through.
+-- Looks up the keys with the hashes $1, which has no duplicates. A missing key returns no row.
+-- LIMIT 1 makes the planner probe each relation's index once per key: without it, the planner may
+-- join whole relations, or read all keys of a workspace.
 SELECT asked.hash, k.id, k.workspace_id,
        k.scopes, k.allowed_hostnames,
        k.rate_limit, k.rate_period, k.rate_burst,
