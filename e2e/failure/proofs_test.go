@@ -54,14 +54,14 @@ var proofs = map[string][]string{
 		"TestMuteStoreDelaysThoseThatQueueBehindItOnce", "TestSlowAnswerIsUsedWhenItComes",
 	},
 	"keys-uncached": {
-		"TestPostgresOutage_Is503AndHeals", "TestUnreachableDatabaseIsNoAnswer",
-		"TestMuteStoreEndsTheLookupOfAColdKey", "TestLookupGivesUpOnALockedTable",
+		"TestPostgresOutage_Is503AndHeals", "TestKey_UnreachableDatabaseIsAnError",
+		"TestMuteStoreEndsTheLookupOfAColdKey", "TestLookup_LockedTableTimesOut",
 	},
 	"listener": {
 		"TestRevocation_WhileTheListenerIsDown", "TestDeafEdgeTrustsAKeyForFiveSeconds",
-		"TestLostConnectionIsReplaced", "TestMutePeerIsNoticed", "TestForgottenListenIsNoticed",
-		"TestListener_DownWithoutNotifications", "TestRevocationIsHeardWhileNoHeartbeatCanBeSent",
-		"TestHeartbeatsWaitForNoStandbyAndHoldUpNoLookup", "TestReconnectVerifiesEveryKeyAgain",
+		"TestListener_ReplacesLostConnection", "TestListener_DetectsMutePeer", "TestListener_ForgottenListenIsDetected",
+		"TestListener_DownWithoutNotifications", "TestListener_NotifiesIfNoHeartbeatCanBeSent",
+		"TestHeartbeat_WaitsForNoStandby", "TestReconnectVerifiesEveryKeyAgain",
 	},
 	"triggers": {
 		"TestRevocation_WithoutTriggersIsDetected", "TestUnannouncedChange_IsCountedAndLogged",
@@ -73,7 +73,7 @@ var proofs = map[string][]string{
 		"TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes",
 	},
 	"keys-prepared": {
-		"TestNoLookupFailsForItsPreparedStatement", "TestLookupDoesWithoutANameThatAPoolerHasGivenAway",
+		"TestLookup_SurvivesUnusableStatement", "TestLookup_StatementNameTakenByAnotherClient",
 	},
 	"keys-row": {
 		"TestRowsThatCannotBeReadFailAlone", "TestRowThatCannotBeReadIsNoOutage",
@@ -134,13 +134,13 @@ var proofs = map[string][]string{
 	"sales-migration":    {"TestMigrationOfALinksColumn_CostsNoSale"},
 	"schema": {
 		"TestMissingSchema_IsNamedUntilItExists", "TestMissingTable_Is503AndLogNamesCommand",
-		"TestWithoutTheSchemaNoKeyIsUnknown",
+		"TestKey_WithoutSchemaIsErrSchema",
 	},
-	"sales-settings": {"TestPooler_RefusesSettings", "TestLookupDoesWithoutSettingsThatAPgBouncerRefuses"},
+	"sales-settings": {"TestPooler_RefusesSettings", "TestLookup_PoolerRefusesSettings"},
 	"both":           {"TestPostgresAndRedisOutage_ServesSiteAndHeals"},
 	"start": {
 		"TestStart_WithoutServersFindsThemLater", "TestStart_WithoutServersProxies",
-		"TestRedisMayBeAwayAtTheStart", "TestServerThatIsAwayAtStartIsFoundLater",
+		"TestRedisMayBeAwayAtTheStart", "TestListener_FindsServerThatStartsLater",
 	},
 	"clock-redis": {
 		"TestClockSkew_OfRedisKeepsLimitsExact", "TestAClockThatIsSetBackALittleDelaysAnEmptyBucket",

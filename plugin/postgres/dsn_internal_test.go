@@ -9,7 +9,7 @@ import (
 )
 
 // Each of them would connect to some other database, to none, or fail what is asked of it.
-func TestDSN_ThatCannotWorkIsRefused(t *testing.T) {
+func TestDSN_InvalidIsRejected(t *testing.T) {
 	t.Setenv("PGSERVICEFILE", "/no/such/service.conf")
 	const bom = "\ufeff"
 	for dsn, want := range map[string]string{
@@ -67,7 +67,7 @@ func TestDSN_ThatCannotWorkIsRefused(t *testing.T) {
 	}
 }
 
-func TestDSN_ThatWorksIsAccepted(t *testing.T) {
+func TestDSN_ValidIsAccepted(t *testing.T) {
 	for _, dsn := range []string{
 		"postgres://hoko:p%20w@host/db", "postgresql:///db?host=/run/postgresql", "postgres://one:1,two:2/db?target_session_attrs=read-write",
 		" host=host\tdbname=db password='postgres' ", "host=host password='\"'", "postgres://host/db?DateStyle=ISO&TimeZone=UTC&search_path=a",
@@ -80,7 +80,7 @@ func TestDSN_ThatWorksIsAccepted(t *testing.T) {
 	}
 }
 
-func TestConnectionSettings(t *testing.T) {
+func TestConnector_Config(t *testing.T) {
 	t.Setenv("PGCONNECT_TIMEOUT", "")
 	parse := func(dsn string) *pgx.ConnConfig {
 		t.Helper()

@@ -17,7 +17,7 @@ import (
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
 
-func TestMigratingAtOnceSucceedsForAll(t *testing.T) {
+func TestMigrate_ConcurrentCallsSucceed(t *testing.T) {
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	var log testenv.Log
 	failures := make([]error, 4)
@@ -75,7 +75,7 @@ func TestMigrate_WithAllTablesPublished(t *testing.T) {
 	}
 }
 
-func TestMigrate_ThatFailsLeavesNothing(t *testing.T) {
+func TestMigrate_FailureChangesNothing(t *testing.T) {
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	db := testenv.Connect(t, dsn)
 	db.Exec(`CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no triggers here'; END $$;
@@ -93,7 +93,7 @@ func TestMigrate_ThatFailsLeavesNothing(t *testing.T) {
 }
 
 // What comes behind a waiting ALTER TABLE waits, too: an edge that connects, and with other migrations its sales.
-func TestMigrate_BehindADumpBlocksNobody(t *testing.T) {
+func TestMigrate_BehindADumpBlocksNoSession(t *testing.T) {
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	db, dump := testenv.Connect(t, dsn), testenv.Connect(t, dsn)
 	migrateAsBefore(t, db)
@@ -112,7 +112,7 @@ func TestMigrate_BehindADumpBlocksNobody(t *testing.T) {
 }
 
 // An edge of the version before goes on meanwhile.
-func TestEarlierSchemaIsUpgraded(t *testing.T) {
+func TestMigrate_UpgradesEarlierSchema(t *testing.T) {
 	for name, adopt := range map[string]string{
 		"its own tables": "INSERT INTO hoko.workspaces (id) VALUES ('w1')",
 		"over a site's tables": `DROP TABLE hoko.workspaces CASCADE; CREATE TABLE public.teams AS SELECT 'w1' AS id, NULL::timestamptz AS disabled_at;
@@ -140,7 +140,7 @@ func TestEarlierSchemaIsUpgraded(t *testing.T) {
 	}
 }
 
-func TestMigrationWaitsWithTheRolesTimeouts(t *testing.T) {
+func TestMigrate_OverridesTheRolesTimeouts(t *testing.T) {
 	// As docs/operations.md sets them behind a PgBouncer.
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	other := testenv.Connect(t, dsn)
@@ -162,7 +162,7 @@ func TestMigrationWaitsWithTheRolesTimeouts(t *testing.T) {
 	}
 }
 
-func TestStatusChangesNothing(t *testing.T) {
+func TestMigrationStatus_ChangesNothing(t *testing.T) {
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	current, latest, err := postgres.MigrationStatus(ctx, dsn)
 	if err != nil || current != 0 || latest < 1 {
@@ -173,7 +173,7 @@ func TestStatusChangesNothing(t *testing.T) {
 	}
 }
 
-func TestMigrationNeedsOnlyTheSchema(t *testing.T) {
+func TestMigrate_NeedsOnlyTheSchema(t *testing.T) {
 	// An administrator made the schema for a role that may not make any.
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	db := testenv.Connect(t, dsn)
@@ -185,7 +185,7 @@ func TestMigrationNeedsOnlyTheSchema(t *testing.T) {
 	}
 }
 
-func TestNewerSchemaIsLeftAsItIs(t *testing.T) {
+func TestMigrate_LeavesNewerSchema(t *testing.T) {
 	dsn, ctx := testenv.Database(t), testenv.Guarded(t)
 	db := testenv.Connect(t, dsn)
 	db.Exec("UPDATE hoko.schema_version SET version = 1000")
@@ -246,7 +246,7 @@ func TestCheckSchema(t *testing.T) {
 }
 
 // Behind a pooler, its lock and its timeouts would be those of any session.
-func TestMigrateNeedsItsOwnSession(t *testing.T) {
+func TestMigrate_FailsBehindTransactionPooler(t *testing.T) {
 	pooler := pgtest.Tap(t, testenv.EmptyDatabase(t))
 	pooler.Refuses = func(parameters map[string]string) string {
 		if parameters["lock_timeout"] == "" {

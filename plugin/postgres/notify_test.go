@@ -17,7 +17,7 @@ var (
 	secondKey  = "key:" + hex.EncodeToString(secondHash[:])
 )
 
-func TestWhatNotifies(t *testing.T) {
+func TestTriggers_Notify(t *testing.T) {
 	dsn := testenv.Database(t)
 	db, listener := testenv.Connect(t, dsn), testenv.Connect(t, dsn)
 	db.Exec(`INSERT INTO hoko.workspaces (id, name, rate_limit, rate_period, rate_burst) VALUES ('w1', 'one', 1, '1 day', 1), ('w2', 'two', NULL, NULL, NULL)`)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
+func TestOptions_InvalidAreRejected(t *testing.T) {
 	for name, c := range map[string]struct {
 		o    Options
 		want string
@@ -27,7 +27,7 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 	}
 }
 
-func TestDefaults(t *testing.T) {
+func TestOptions_Defaults(t *testing.T) {
 	o, err := Options{DSN: "x"}.WithDefaults()
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-func TestConnectionsNeverExceedTheirBound(t *testing.T) {
+func TestOptions_ConnectionsStayWithinMaxConns(t *testing.T) {
 	for maxConns := range 64 {
 		for writers := range 32 {
 			o, err := Options{DSN: "x", MaxConns: maxConns, Writers: writers}.WithDefaults()

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestCommentsAreStripped(t *testing.T) {
+func TestStripComments(t *testing.T) {
 	for _, c := range []struct{ name, sql, want string }{
 		{"none", "SELECT 1", "SELECT 1"},
 		{"leading", "-- a\n-- b\nSELECT 1\n", "SELECT 1"},
@@ -49,14 +49,14 @@ func TestCommentsAreStripped(t *testing.T) {
 	}
 }
 
-func TestMigrationsAreAllOfTheirStatements(t *testing.T) {
+func TestReadQuery_KeepsAllStatements(t *testing.T) {
 	sql := ReadQuery(migrationFiles, "migrations/001_hoko.sql")
 	if !strings.HasPrefix(sql, "CREATE TABLE hoko.workspaces") || strings.Count(sql, "CREATE TRIGGER") != 6 || !strings.Contains(sql, "-- more than a notification holds") {
 		t.Error(sql)
 	}
 }
 
-func TestEmbeddedQueriesAreReadWithoutTheirComments(t *testing.T) {
+func TestEmbeddedSQL_IsReadByReadQuery(t *testing.T) {
 	asText := regexp.MustCompile(`//go:embed [^\n]*\nvar \w+ (string|\[\]byte)`)
 	err := fs.WalkDir(os.DirFS("."), ".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") {

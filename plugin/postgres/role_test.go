@@ -16,7 +16,7 @@ import (
 )
 
 // As docs/role.sql makes it, run twice.
-func TestRoleHasWhatTheEdgeNeedsAndNoMore(t *testing.T) {
+func TestRole_HasOnlyWhatTheEdgeNeeds(t *testing.T) {
 	script, err := os.ReadFile("../../docs/role.sql")
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func rows(d testenv.DB) (all int) {
 		+ (SELECT count(*) FROM hoko.customers) + (SELECT count(*) FROM hoko.leads) + (SELECT count(*) FROM hoko.api_keys)`)
 }
 
-func TestDemoDataAttributesASale(t *testing.T) {
+func TestSeedDemo_AttributesASale(t *testing.T) {
 	dsn := testenv.Database(t)
 	seedDemo(t, dsn, "")
 	store, err := sales.NewStore(postgres.Options{DSN: dsn})
@@ -49,7 +49,7 @@ func TestDemoDataAttributesASale(t *testing.T) {
 	}
 }
 
-func TestDemoDataIsSeededOnce(t *testing.T) {
+func TestSeedDemo_IsIdempotent(t *testing.T) {
 	dsn := testenv.Database(t)
 	d := testenv.Connect(t, dsn)
 	key := seedDemo(t, dsn, "")
@@ -62,7 +62,7 @@ func TestDemoDataIsSeededOnce(t *testing.T) {
 	}
 }
 
-func TestADemoKeyThatDoesNotHoldIsReplaced(t *testing.T) {
+func TestSeedDemo_ReplacesInvalidKey(t *testing.T) {
 	for name, change := range map[string]string{
 		"revoked":              `UPDATE hoko.api_keys SET revoked_at = now()`,
 		"expired":              `UPDATE hoko.api_keys SET expires_at = now() - interval '1 s'`,
@@ -85,7 +85,7 @@ func TestADemoKeyThatDoesNotHoldIsReplaced(t *testing.T) {
 	}
 }
 
-func TestADisabledDemoWorkspaceIsEnabled(t *testing.T) {
+func TestSeedDemo_EnablesItsWorkspace(t *testing.T) {
 	dsn := testenv.Database(t)
 	d := testenv.Connect(t, dsn)
 	key := seedDemo(t, dsn, "")
@@ -95,7 +95,7 @@ func TestADisabledDemoWorkspaceIsEnabled(t *testing.T) {
 	}
 }
 
-func TestDemoDataTouchesNoOtherWorkspace(t *testing.T) {
+func TestSeedDemo_TouchesNoOtherWorkspace(t *testing.T) {
 	dsn := testenv.Database(t)
 	d := testenv.Connect(t, dsn)
 	d.Exec(`INSERT INTO hoko.workspaces (id, name, disabled_at) VALUES ('other', 'Demo', now());

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestGeneratedKeys(t *testing.T) {
+func TestGenerateKey(t *testing.T) {
 	form := regexp.MustCompile(`^hoko_[0-9A-Za-z]{43}$`)
 	seen := map[string]bool{}
 	used := map[rune]bool{}
@@ -24,7 +24,7 @@ func TestGeneratedKeys(t *testing.T) {
 	}
 }
 
-func TestChecksumOfKnownKeys(t *testing.T) {
+func TestValidKey_KnownKeys(t *testing.T) {
 	// Keys are out there: their form must not change.
 	for key, want := range map[string]bool{
 		"hoko_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZa4RSfhA": true,
@@ -42,7 +42,7 @@ func TestChecksumOfKnownKeys(t *testing.T) {
 	}
 }
 
-func TestChecksumNoticesEveryMistypedCharacter(t *testing.T) {
+func TestValidKey_DetectsTypos(t *testing.T) {
 	key := GenerateKey()
 	for i := range len(key) {
 		for _, c := range []byte(base62Alphabet + "_- ") {

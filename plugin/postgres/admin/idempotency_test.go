@@ -12,7 +12,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-func TestOldIdempotencyKeysAreDeletedAndYoungOnesStay(t *testing.T) {
+func TestCleanIdempotencyKeys_DeletesOnlyOldKeys(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	store := shop.Store()
 	young := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("young")))
@@ -32,7 +32,7 @@ func TestOldIdempotencyKeysAreDeletedAndYoungOnesStay(t *testing.T) {
 	}
 }
 
-func TestIdempotencyKeysAreKeptForThePromisedTime(t *testing.T) {
+func TestCleanIdempotencyKeys_RejectsShortAge(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	if _, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge-time.Second); err == nil {
 		t.Error("younger keys would have been deleted")
@@ -40,7 +40,7 @@ func TestIdempotencyKeysAreKeptForThePromisedTime(t *testing.T) {
 }
 
 // An uncommitted clean-up of everything that is old stands in for one that is just under way.
-func TestCleanUpHoldsUpNoSale(t *testing.T) {
+func TestCleanIdempotencyKeys_BlocksNoSale(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	store := shop.Store()
 	pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("old")))
@@ -58,7 +58,7 @@ func TestCleanUpHoldsUpNoSale(t *testing.T) {
 	}
 }
 
-func TestPersonIsErasedFromTheAnswersAndTheirRetriesAreNoSecondSales(t *testing.T) {
+func TestEraseAnswers_RetriesStillReplay(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	store := shop.Store()
 	person := func(key string, change ...func(*sale.Sale)) *sale.Sale {
@@ -99,7 +99,7 @@ func TestPersonIsErasedFromTheAnswersAndTheirRetriesAreNoSecondSales(t *testing.
 	}
 }
 
-func TestErasureWaitsForSalesThatAreJustBeingRecorded(t *testing.T) {
+func TestEraseAnswers_WaitsForOpenSales(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	pgtest.MustRecord(t, shop.Store(), pgtest.Sell("person", pgtest.WithKey("one"), pgtest.WithName("Lovelace")))
 	stranger := shop.Lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
@@ -122,7 +122,7 @@ func TestErasureWaitsForSalesThatAreJustBeingRecorded(t *testing.T) {
 	}
 }
 
-func TestKeysInATableWithPartitionsAreNotPassedOverInSilence(t *testing.T) {
+func TestIdempotencyKeys_PartitionedTableFails(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	shop.Exec("ALTER TABLE hoko.idempotency_keys RENAME TO part")
 	shop.Exec("CREATE TABLE hoko.idempotency_keys (LIKE hoko.part) PARTITION BY LIST (workspace_id)")
@@ -134,7 +134,7 @@ func TestKeysInATableWithPartitionsAreNotPassedOverInSilence(t *testing.T) {
 	}
 }
 
-func TestErasureNamesTheWorkspacesThereAre(t *testing.T) {
+func TestEraseAnswers_InvalidArguments(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	if _, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "none", "person"); err == nil || !strings.Contains(err.Error(), "w1") {
 		t.Errorf("error %v", err)

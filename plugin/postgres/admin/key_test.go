@@ -28,7 +28,7 @@ func createKey(t *testing.T, dsn string, wanted admin.NewKey) admin.CreatedKey {
 	return created
 }
 
-func TestCreatedKeyIsFoundAsItWasWanted(t *testing.T) {
+func TestCreateKey_IsStoredAsRequested(t *testing.T) {
 	dsn := testenv.Database(t)
 	testenv.Connect(t, dsn).Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w1', 'Acme')`)
 	expires := time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
@@ -71,7 +71,7 @@ func TestCreatedKeyIsFoundAsItWasWanted(t *testing.T) {
 	}
 }
 
-func TestKeyItselfIsStoredNowhere(t *testing.T) {
+func TestCreateKey_DoesNotStoreTheKey(t *testing.T) {
 	dsn := testenv.Database(t)
 	created := createKey(t, dsn, admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: []string{"conversionsWrite"}})
 	row := testenv.Value[string](testenv.Connect(t, dsn), `SELECT (SELECT to_json(k)::text FROM hoko.api_keys k) || (SELECT to_json(w)::text FROM hoko.workspaces w)`)
@@ -80,7 +80,7 @@ func TestKeyItselfIsStoredNowhere(t *testing.T) {
 	}
 }
 
-func TestWorkspaceOfANewKey(t *testing.T) {
+func TestCreateKey_Workspace(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	wanted := func(workspace string, create bool) admin.NewKey {
@@ -112,7 +112,7 @@ func TestWorkspaceOfANewKey(t *testing.T) {
 	}
 }
 
-func TestKeysThatTheEdgeWouldNotHonourAreNotCreated(t *testing.T) {
+func TestCreateKey_InvalidIsRejected(t *testing.T) {
 	dsn := testenv.Database(t)
 	testenv.Connect(t, dsn).Exec(`INSERT INTO hoko.workspaces (id) VALUES ('w1')`)
 	for name, c := range map[string]struct {
@@ -141,7 +141,7 @@ func TestKeysThatTheEdgeWouldNotHonourAreNotCreated(t *testing.T) {
 	}
 }
 
-func TestKeysAreListedNewestFirst(t *testing.T) {
+func TestListKeys_NewestFirst(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	db.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w1', 'one'), ('w2', 'two')`)
@@ -186,7 +186,7 @@ func TestKeysAreListedNewestFirst(t *testing.T) {
 	}
 }
 
-func TestRevoking(t *testing.T) {
+func TestRevokeKey(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	wanted := admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: []string{"conversionsWrite"}}
@@ -246,7 +246,7 @@ func TestRevoking(t *testing.T) {
 	}
 }
 
-func TestAdministrationWithoutSchemaNamesTheRemedy(t *testing.T) {
+func TestAdmin_WithoutSchemaIsErrSchema(t *testing.T) {
 	dsn := testenv.EmptyDatabase(t)
 	for name, do := range map[string]func(context.Context) error{
 		"create": func(ctx context.Context) error {

@@ -18,7 +18,7 @@ func open(t *testing.T, dsn string) *inspect.Database {
 	return d
 }
 
-func TestTheServerSaysItsVersionAndTime(t *testing.T) {
+func TestServer_VersionAndClock(t *testing.T) {
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	before := time.Now()
 	server, err := open(t, dsn).Server(ctx)

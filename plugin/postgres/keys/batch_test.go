@@ -15,7 +15,7 @@ import (
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
 
-func TestKeysLookedUpTogetherAreAnsweredAsEachAlone(t *testing.T) {
+func TestKeys_BatchEqualsSingleLookups(t *testing.T) {
 	dsn := testenv.Database(t)
 	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	db.Exec(`INSERT INTO hoko.workspaces (id, rate_limit, disabled_at) VALUES ('open', NULL, NULL), ('limited', 20, NULL), ('disabled', NULL, now())`)
@@ -67,7 +67,7 @@ func TestKeysLookedUpTogetherAreAnsweredAsEachAlone(t *testing.T) {
 	}
 }
 
-func TestStoreAnswersBesideARowThatItCannotRead(t *testing.T) {
+func TestKeys_RowThatCannotBeRead(t *testing.T) {
 	dsn := testenv.Database(t)
 	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	db.Exec("INSERT INTO hoko.workspaces (id) VALUES ('w')")
@@ -87,8 +87,8 @@ func TestStoreAnswersBesideARowThatItCannotRead(t *testing.T) {
 	}
 }
 
-// BenchmarkKeysTogether reports what a key costs in a batch of so many.
-func BenchmarkKeysTogether(b *testing.B) {
+// BenchmarkKeys_Batch reports what a key costs in a batch of so many.
+func BenchmarkKeys_Batch(b *testing.B) {
 	dsn := testenv.Database(b)
 	db, store := testenv.Connect(b, dsn), pgtest.OpenKeys(b, postgres.Options{DSN: dsn})
 	pgtest.Fill(db, 1, 200_000)

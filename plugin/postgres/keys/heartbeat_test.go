@@ -13,7 +13,7 @@ import (
 
 // A pooler in transaction mode answers all that it is asked, the listener's
 // questions included, and hands it no notification.
-func TestForgottenListenIsNoticed(t *testing.T) {
+func TestListener_ForgottenListenIsDetected(t *testing.T) {
 	dsn := testenv.Database(t)
 	db, pooler := testenv.Connect(t, dsn), pgtest.Tap(t, dsn)
 	var forgets atomic.Bool
@@ -51,7 +51,7 @@ func TestListener_DownWithoutNotifications(t *testing.T) {
 	}
 }
 
-func TestRevocationIsHeardWhileNoHeartbeatCanBeSent(t *testing.T) {
+func TestListener_NotifiesIfNoHeartbeatCanBeSent(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	between, through := openRelay(t, dsn)
@@ -69,7 +69,7 @@ func TestRevocationIsHeardWhileNoHeartbeatCanBeSent(t *testing.T) {
 	}
 }
 
-func TestHeartbeatIsSentOnceThereIsAConnection(t *testing.T) {
+func TestHeartbeat_RetriesUntilConnected(t *testing.T) {
 	for name, refusal := range map[string]string{
 		"when the server has room":            "too many clients",
 		"without settings that a pooler bars": "unsupported startup parameter: jit",
@@ -95,7 +95,7 @@ func TestHeartbeatIsSentOnceThereIsAConnection(t *testing.T) {
 }
 
 // A revocation whose commit waits for a standby lets nobody else notify, and is not heard.
-func TestHeartbeatsWaitForNoStandbyAndHoldUpNoLookup(t *testing.T) {
+func TestHeartbeat_WaitsForNoStandby(t *testing.T) {
 	_, dsn, db := pgtest.OwnServer(t)
 	hash := apikey.Hash{1}
 	db.Exec(`INSERT INTO hoko.api_keys (workspace_id, key_hash) VALUES ('w1', $1)`, hash[:])

@@ -10,7 +10,7 @@ import (
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
 
-func TestLimitOfKeyThenWorkspace(t *testing.T) {
+func TestLimit_OfKeyThenWorkspace(t *testing.T) {
 	dsn := testenv.Database(t)
 	var log testenv.Log
 	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn, Logger: log.Logger()})

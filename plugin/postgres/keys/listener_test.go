@@ -76,7 +76,7 @@ func silence(r *relay.Relay) {
 	r.Stall(relay.ToClient)
 }
 
-func TestRevocationIsHeard(t *testing.T) {
+func TestListener_ReportsRevocations(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	hash := seedKey(db, "", "")
@@ -88,7 +88,7 @@ func TestRevocationIsHeard(t *testing.T) {
 	heard.expect(t, "notified key:"+hash.String(), "notified workspace:w1", "notified ")
 }
 
-func TestNothingIsMissedFromListeningOn(t *testing.T) {
+func TestListener_MissesNothingOnceUp(t *testing.T) {
 	dsn := testenv.Database(t)
 	// What commits before Listening returns is heard, as LISTEN was committed before.
 	during := &notifyingSink{events: make(events, 100), db: testenv.Connect(t, dsn)}
@@ -115,7 +115,7 @@ func (s *notifyingSink) ListenerUp() {
 	s.db.Exec(`NOTIFY hoko_keys, 'during'`)
 }
 
-func TestLostConnectionIsReplaced(t *testing.T) {
+func TestListener_ReplacesLostConnection(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	var log testenv.Log
@@ -133,7 +133,7 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 	}
 }
 
-func TestMutePeerIsNoticed(t *testing.T) {
+func TestListener_DetectsMutePeer(t *testing.T) {
 	dsn := testenv.Database(t)
 	between, through := openRelay(t, dsn)
 	heard, _ := listen(t, postgres.Options{DSN: dsn, ListenDSN: through})
@@ -145,7 +145,7 @@ func TestMutePeerIsNoticed(t *testing.T) {
 	heard.expect(t, "up")
 }
 
-func TestSilenceIsNotTakenForLoss(t *testing.T) {
+func TestListener_StaysUpWhileIdle(t *testing.T) {
 	// Several heartbeats pass, and what arrives around them is heard once and in order.
 	dsn := testenv.Database(t)
 	db, wire, beats := testenv.Connect(t, dsn), pgtest.Tap(t, dsn), make(chan struct{}, 100)
@@ -159,7 +159,7 @@ func TestSilenceIsNotTakenForLoss(t *testing.T) {
 	heard.expect(t, "notified 1", "notified 2")
 }
 
-func TestServerThatIsAwayAtStartIsFoundLater(t *testing.T) {
+func TestListener_FindsServerThatStartsLater(t *testing.T) {
 	dsn := testenv.Database(t)
 	between, through := testenv.Relay(t, dsn)
 	var log testenv.Log
@@ -171,7 +171,7 @@ func TestServerThatIsAwayAtStartIsFoundLater(t *testing.T) {
 	heard.expect(t, "up")
 }
 
-func TestListenerEndsWithItsContext(t *testing.T) {
+func TestListener_EndsWithItsContext(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	heard, stop := listen(t, postgres.Options{DSN: dsn, ListenDSN: dsn + "&application_name=listener"})

@@ -11,7 +11,7 @@ import (
 	"hoko.to/edge/plugin/postgres/keys"
 )
 
-func TestNoLookupFailsForItsPreparedStatement(t *testing.T) {
+func TestLookup_SurvivesUnusableStatement(t *testing.T) {
 	const conns = 8
 	for _, c := range []struct {
 		name            string
@@ -61,7 +61,7 @@ func TestNoLookupFailsForItsPreparedStatement(t *testing.T) {
 	}
 }
 
-func TestLookupDoesWithoutANameThatAPoolerHasGivenAway(t *testing.T) {
+func TestLookup_StatementNameTakenByAnotherClient(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	hash := seedKey(db, "", "")

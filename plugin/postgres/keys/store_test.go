@@ -31,7 +31,7 @@ func seedKey(db testenv.DB, columns, values string) apikey.Hash {
 	return hash
 }
 
-func TestKeyAsStored(t *testing.T) {
+func TestKey_AsStored(t *testing.T) {
 	dsn := testenv.Database(t)
 	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	expires := time.Date(2031, 5, 6, 7, 8, 9, 123456000, time.UTC)
@@ -70,7 +70,7 @@ func TestKeyAsStored(t *testing.T) {
 	}
 }
 
-func TestKeysOverAdoptersViews(t *testing.T) {
+func TestKey_OverAdoptersViews(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	hash := sha256.Sum256([]byte("a key"))
@@ -106,14 +106,14 @@ func TestKeysOverAdoptersViews(t *testing.T) {
 	}
 }
 
-func TestUnknownKeyIsNotFound(t *testing.T) {
+func TestKey_NotFound(t *testing.T) {
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: testenv.Database(t)})
 	if _, err := store.Key(testenv.Guarded(t), apikey.Hash{1}); !errors.Is(err, apikey.ErrNotFound) {
 		t.Error(err)
 	}
 }
 
-func TestWithoutTheSchemaNoKeyIsUnknown(t *testing.T) {
+func TestKey_WithoutSchemaIsErrSchema(t *testing.T) {
 	withoutColumn := testenv.Database(t)
 	testenv.Connect(t, withoutColumn).Exec(`ALTER TABLE hoko.api_keys RENAME COLUMN allowed_hostnames TO hosts`)
 	for name, dsn := range map[string]string{"no schema": testenv.EmptyDatabase(t), "no column": withoutColumn} {
@@ -129,7 +129,7 @@ func TestWithoutTheSchemaNoKeyIsUnknown(t *testing.T) {
 	}
 }
 
-func TestUnreachableDatabaseIsNoAnswer(t *testing.T) {
+func TestKey_UnreachableDatabaseIsAnError(t *testing.T) {
 	const dsn = "postgres://somebody:s3cret@127.0.0.1:1/db"
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}) // connects to nothing, or it would fail here
 	_, err := store.Key(testenv.Guarded(t), apikey.Hash{1})
@@ -141,7 +141,7 @@ func TestUnreachableDatabaseIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestLookupSurvivesARestartedServer(t *testing.T) {
+func TestLookup_SurvivesRestartedServer(t *testing.T) {
 	dsn := testenv.Database(t)
 	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn + "&application_name=store"})
 	hash := seedKey(db, "", "")
@@ -154,7 +154,7 @@ func TestLookupSurvivesARestartedServer(t *testing.T) {
 	}
 }
 
-func TestLookupDoesWithoutSettingsThatAPgBouncerRefuses(t *testing.T) {
+func TestLookup_PoolerRefusesSettings(t *testing.T) {
 	dsn := testenv.Database(t)
 	hash := seedKey(testenv.Connect(t, dsn), "", "")
 	pooler := pgtest.Tap(t, dsn)
@@ -168,7 +168,7 @@ func TestLookupDoesWithoutSettingsThatAPgBouncerRefuses(t *testing.T) {
 	inParallel(t, 8, func() error { _, err := store.Key(testenv.Guarded(t), hash); return err })
 }
 
-func TestLookupsHaveConnectionsOfTheirOwn(t *testing.T) {
+func TestStore_UsesKeyConns(t *testing.T) {
 	for _, c := range []struct{ maxConns, writers, want int }{{0, 0, 8}, {9, 0, 2}, {8, 4, 1}, {16, 10, 3}} {
 		dsn := testenv.Database(t)
 		db := testenv.Connect(t, dsn)
@@ -202,7 +202,7 @@ func useAll(t *testing.T, db testenv.DB, store *keys.Store, hash apikey.Hash, co
 	}
 }
 
-func TestLookupGivesUpOnALockedTable(t *testing.T) {
+func TestLookup_LockedTableTimesOut(t *testing.T) {
 	dsn := testenv.Database(t)
 	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	hash := seedKey(db, "", "")
@@ -219,7 +219,7 @@ func TestLookupGivesUpOnALockedTable(t *testing.T) {
 	}
 }
 
-func TestLookupEndsWithItsContext(t *testing.T) {
+func TestLookup_EndsWithItsContext(t *testing.T) {
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: testenv.Database(t)})
 	ctx, cancel := context.WithCancel(testenv.Guarded(t))
 	cancel()
@@ -228,7 +228,7 @@ func TestLookupEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestClosedStoreAnswersNothing(t *testing.T) {
+func TestStore_FailsAfterClose(t *testing.T) {
 	dsn := testenv.Database(t)
 	for name, used := range map[string]bool{"used": true, "unused": false} {
 		t.Run(name, func(t *testing.T) {
