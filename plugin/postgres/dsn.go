@@ -30,7 +30,7 @@ var (
 
 const (
 	unneeded     = "remove it; the edge does not need it"
-	ownPools     = "remove it, and set max_conns in the postgres block of the Caddyfile; the edge sizes its pools itself"
+	ownPools     = "remove it; the edge sizes its pools by max_conns in the postgres block of the Caddyfile"
 	ownPrepares  = "remove it; the edge prepares its statements itself"
 	ownSchema    = "remove it; the edge's relations are always in the schema hoko"
 	ownTimeouts  = "remove it; the edge has its own timeouts"
@@ -148,7 +148,7 @@ func invalidDSN(err error) error {
 		case strings.HasSuffix(text, ": failed to configure TLS ("+cause+")"):
 			return fmt.Errorf("connection string's sslmode, sslrootcert, sslcert or sslkey cannot be used: %s", cause)
 		case strings.HasSuffix(text, ": failed to read service ("+cause+")"):
-			return errors.New("connection string names a service, but its file (PGSERVICEFILE) cannot be read or lacks it")
+			return errors.New("connection string names a service, but PGSERVICEFILE cannot be read or lacks it")
 		}
 	}
 	return errors.New("connection string cannot be parsed: " + dsnForm)
@@ -158,7 +158,7 @@ func invalidDSN(err error) error {
 // no password to send, or the reasons why a server refuses writes. It leaves other errors as they are.
 func ConnectError(err error) error {
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
-		return fmt.Errorf("the server is a standby, or default_transaction_read_only is on for the role or database: %w", err)
+		return fmt.Errorf("the server is a standby, or default_transaction_read_only is on for the role: %w", err)
 	}
 	failed, ok := errors.AsType[*pgconn.ConnectError](err)
 	pgErr, answered := errors.AsType[*pgconn.PgError](err)

@@ -11,17 +11,17 @@ func TestOptions_InvalidAreRejected(t *testing.T) {
 		o    Options
 		want string
 	}{
-		"no DSN":             {Options{}, "connection string"},
-		"negative writers":   {Options{DSN: "x", Writers: -1}, "negative"},
-		"negative batch":     {Options{DSN: "x", Batch: -1}, "negative"},
-		"negative queue":     {Options{DSN: "x", Queue: -1}, "negative"},
-		"negative timeout":   {Options{DSN: "x", SaleTimeout: -1}, "negative"},
-		"too few for four":   {Options{DSN: "x", MaxConns: 7}, "at least 8"},
-		"too few for twenty": {Options{DSN: "x", Writers: 20}, "at least 24"},
+		"no DSN":                {Options{}, "connection string"},
+		"negative writers":      {Options{DSN: "x", Writers: -1}, "negative"},
+		"negative batch":        {Options{DSN: "x", Batch: -1}, "negative"},
+		"negative queue":        {Options{DSN: "x", Queue: -1}, "negative"},
+		"negative timeout":      {Options{DSN: "x", SaleTimeout: -1}, "negative"},
+		"too few for 4 writers": {Options{DSN: "x", MaxConns: 7}, "at least 8"},
+		"too few for 20":        {Options{DSN: "x", Writers: 20}, "at least 24"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := c.o.WithDefaults(); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want something of %q", err, c.want)
+				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
 	}
@@ -32,7 +32,8 @@ func TestOptions_Defaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.ListenDSN != "x" || o.MaxConns != 16 || o.Writers != 4 || o.Batch != 128 || o.Queue != 4096 || o.SaleTimeout != 10*time.Second || o.Logger == nil {
+	if o.ListenDSN != "x" || o.MaxConns != 16 || o.Writers != 4 || o.Batch != 128 || o.Queue != 4096 ||
+		o.SaleTimeout != 10*time.Second || o.Logger == nil {
 		t.Errorf("%+v", o)
 	}
 }
@@ -45,7 +46,7 @@ func TestOptions_ConnectionsStayWithinMaxConns(t *testing.T) {
 				continue
 			}
 			if n := o.KeyConns(); n < 1 || n > 8 || n+o.Writers+SlowLaneConns+listenerConns > o.MaxConns {
-				t.Errorf("max_conns %d, writers %d: %d for keys", o.MaxConns, o.Writers, n)
+				t.Errorf("max_conns %d, writers %d: %d for lookups", o.MaxConns, o.Writers, n)
 			}
 		}
 	}

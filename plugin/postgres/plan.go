@@ -62,7 +62,9 @@ func FullScans(
 // explain returns the generic plan of a statement. It runs in one transaction, because a pooler may
 // use another session for the next one. It deallocates its prepared statement, which would outlive
 // the transaction and be visible to the session's next user.
-func explain(ctx context.Context, conn *pgx.Conn, settings map[string]string, statement string) (plan planNode, err error) {
+func explain(
+	ctx context.Context, conn *pgx.Conn, settings map[string]string, statement string,
+) (plan planNode, err error) {
 	run := []string{"BEGIN"}
 	for name, value := range settings {
 		run = append(run, fmt.Sprintf("SET LOCAL %s = '%s'", name, value))

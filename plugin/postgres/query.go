@@ -75,8 +75,9 @@ func tokenLength(sql string, before []byte) int {
 		return literalLength(sql, false)
 	case '$':
 		end := 1 + strings.IndexByte(sql[1:], '$')
-		inTag := strings.IndexFunc(sql[1:max(end, 1)], func(r rune) bool { return r < 0x80 && !isNameByte(byte(r)) }) < 0
-		if end < 1 || !inTag || '0' <= sql[1] && sql[1] <= '9' || len(before) > 0 && isNameByte(before[len(before)-1]) {
+		notInTag := func(r rune) bool { return r < 0x80 && !isNameByte(byte(r)) }
+		if end < 1 || strings.ContainsFunc(sql[1:end], notInTag) || '0' <= sql[1] && sql[1] <= '9' ||
+			len(before) > 0 && isNameByte(before[len(before)-1]) {
 			return 1
 		}
 		tag := sql[:end+1]

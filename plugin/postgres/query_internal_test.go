@@ -15,29 +15,29 @@ func TestStripComments(t *testing.T) {
 		{"trailing", "SELECT 1 -- a\n", "SELECT 1"},
 		{"last", "SELECT 1 -- a", "SELECT 1"},
 		{"between", "SELECT 1, -- a\n  -- b\n\n  2", "SELECT 1,\n  2"},
-		{"apostrophe in one", "SELECT 1 -- the site's\n, 'a'", "SELECT 1\n, 'a'"},
-		{"quote in one", "-- \"\nSELECT \"--\"", "SELECT \"--\""},
+		{"apostrophe in a comment", "SELECT 1 -- the site's\n, 'a'", "SELECT 1\n, 'a'"},
+		{"quote in a comment", "-- \"\nSELECT \"--\"", "SELECT \"--\""},
 		{"block", "SELECT/* a */1", "SELECT 1"},
-		{"block of lines", "/*\n a\n*/\nSELECT 1", "SELECT 1"},
+		{"block over several lines", "/*\n a\n*/\nSELECT 1", "SELECT 1"},
 		{"nested block", "SELECT /* a /* b */ c */ 1", "SELECT   1"},
 		{"block in a line comment", "-- /*\nSELECT 1", "SELECT 1"},
 		{"line comment in a block", "/* -- */ SELECT 1", "SELECT 1"},
-		{"block without an end", "SELECT 1 /* a", "SELECT 1"},
+		{"unterminated block", "SELECT 1 /* a", "SELECT 1"},
 		{"minus", "SELECT 1 - -1", "SELECT 1 - -1"},
 		{"arrows", "SELECT a->'b'->>'--'", "SELECT a->'b'->>'--'"},
 
 		{"in a literal", "SELECT '-- a', '/* b */' -- c", "SELECT '-- a', '/* b */'"},
-		{"in a literal of lines", "SELECT 'a  \n\n-- b\n'", "SELECT 'a  \n\n-- b\n'"},
+		{"in a literal over several lines", "SELECT 'a  \n\n-- b\n'", "SELECT 'a  \n\n-- b\n'"},
 		{"after a doubled quote", "SELECT 'it''s -- a' -- b", "SELECT 'it''s -- a'"},
 		{"after a backslash", `SELECT '\' -- a`, `SELECT '\'`},
 		{"after an escaped quote", `SELECT E'\' -- a', e'''-- b\\' -- c`, `SELECT E'\' -- a', e'''-- b\\'`},
 		{"after a name that ends in e", `SELECT type'\' -- a`, `SELECT type'\'`},
-		{"literal without an end", "SELECT '-- a", "SELECT '-- a"},
-		{"in a name", `SELECT "-- a""--b" -- c`, `SELECT "-- a""--b"`},
-		{"in dollars", "DO $$ -- a\n\n $1 $$ -- b", "DO $$ -- a\n\n $1 $$"},
-		{"in dollars with a tag", "DO $a_1$ $$ -- a $a$ $a_1$ -- b", "DO $a_1$ $$ -- a $a$ $a_1$"},
+		{"unterminated literal", "SELECT '-- a", "SELECT '-- a"},
+		{"in an identifier", `SELECT "-- a""--b" -- c`, `SELECT "-- a""--b"`},
+		{"in dollar quotes", "DO $$ -- a\n\n $1 $$ -- b", "DO $$ -- a\n\n $1 $$"},
+		{"in tagged dollar quotes", "DO $a_1$ $$ -- a $a$ $a_1$ -- b", "DO $a_1$ $$ -- a $a$ $a_1$"},
 		{"parameters", "SELECT $1, $2 -- a\n, $1", "SELECT $1, $2\n, $1"},
-		{"parameters side by side", "SELECT $1+$2 -- a", "SELECT $1+$2"},
+		{"several parameters", "SELECT $1+$2 -- a", "SELECT $1+$2"},
 		{"dollars in a name", "SELECT a$b$ -- c", "SELECT a$b$"},
 		{"one dollar", "SELECT $ -- c", "SELECT $"},
 	} {
@@ -51,7 +51,8 @@ func TestStripComments(t *testing.T) {
 
 func TestReadQuery_KeepsAllStatements(t *testing.T) {
 	sql := ReadQuery(migrationFiles, "migrations/001_hoko.sql")
-	if !strings.HasPrefix(sql, "CREATE TABLE hoko.workspaces") || strings.Count(sql, "CREATE TRIGGER") != 6 || !strings.Contains(sql, "-- more than a notification holds") {
+	if !strings.HasPrefix(sql, "CREATE TABLE hoko.workspaces") || strings.Count(sql, "CREATE TRIGGER") != 6 ||
+		!strings.Contains(sql, "-- more than a notification holds") {
 		t.Error(sql)
 	}
 }
@@ -64,7 +65,7 @@ func TestEmbeddedSQL_IsReadByReadQuery(t *testing.T) {
 		}
 		source, err := os.ReadFile(path)
 		if found := asText.Find(source); found != nil {
-			t.Errorf("%s: %s, which ReadQuery should read", path, found)
+			t.Errorf("%s: %s: use ReadQuery", path, found)
 		}
 		return err
 	})
@@ -74,16 +75,18 @@ func TestEmbeddedSQL_IsReadByReadQuery(t *testing.T) {
 }
 
 func FuzzStripComments(f *testing.F) {
-	for _, seed := range []string{"SELECT '--' -- a", "/* /* */ */ $a$ -- $a$", `E'\'' "--"`, "a$b$ e'", "$$", "-/**/-", "\xff$\xff$"} {
+	for _, seed := range []string{
+		"SELECT '--' -- a", "/* /* */ */ $a$ -- $a$", `E'\'' "--"`, "a$b$ e'", "$$", "-/**/-", "\xff$\xff$",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, sql string) {
 		once := stripComments(sql)
 		if again := stripComments(once); again != once {
-			t.Errorf("%q is %q, and that is %q", sql, once, again)
+			t.Errorf("%q becomes %q, then %q", sql, once, again)
 		}
 		if len(once) > len(sql) {
-			t.Errorf("%q has grown to %q", sql, once)
+			t.Errorf("%q grows to %q", sql, once)
 		}
 	})
 }

@@ -28,7 +28,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// rotating is a server at which the role "rotated" logs in with credentials that change.
+// rotating is a server whose role "rotated" has changing credentials.
 type rotating struct {
 	testenv.DB
 	*testenv.OwnPostgres
@@ -45,15 +45,17 @@ func startRotating(t *testing.T, port int) *rotating {
 	r := &rotating{testenv.Connect(t, dsn), server, t.TempDir()}
 	r.Exec(pgtest.Catalog)
 	r.Exec("CREATE ROLE rotated LOGIN SUPERUSER")
-	r.write("pg_hba.conf", []byte("local all postgres trust\nlocal all rotated scram-sha-256\nhostssl all rotated 127.0.0.1/32 cert\n"))
+	r.write("pg_hba.conf", []byte("local all postgres trust\n"+
+		"local all rotated scram-sha-256\nhostssl all rotated 127.0.0.1/32 cert\n"))
 	r.Exec("SELECT pg_reload_conf()")
 	return r
 }
 
-// write has the server write a file of its data directory, so that it is the server's own.
+// write makes the server write a file in its data directory, so that the server's user owns it.
 func (r *rotating) write(name string, content []byte) {
 	r.T.Helper()
-	r.Exec(fmt.Sprintf(`COPY (SELECT unnest(string_to_array('%s', E'\n'))) TO PROGRAM 'umask 077; cat > %s'`, content, name))
+	const copyTo = `COPY (SELECT unnest(string_to_array('%s', E'\n'))) TO PROGRAM 'umask 077; cat > %s'`
+	r.Exec(fmt.Sprintf(copyTo, content, name))
 }
 
 func (r *rotating) file(name string) string { return filepath.Join(r.dir, name) }
@@ -65,14 +67,14 @@ func (r *rotating) put(name string, content []byte) {
 	}
 }
 
-// setPassword changes the role's password, and the file that holds it.
+// setPassword changes the role's password, and writes it to the client's file.
 func (r *rotating) setPassword(file, format, password string) {
 	r.T.Helper()
 	r.Exec("ALTER ROLE rotated PASSWORD '" + password + "'")
 	r.put(file, fmt.Appendf(nil, format, password))
 }
 
-// issue has a new authority certify the server and the client.
+// issue replaces the certificates of the CA, the server and the client.
 func (r *rotating) issue() {
 	r.T.Helper()
 	ca, server, serverKey, client, clientKey := certificates(r.T)
@@ -92,7 +94,7 @@ func (r *rotating) issue() {
 	r.put("client.key", clientKey)
 }
 
-// certificates are of a new authority, of a server at 127.0.0.1 and of the role.
+// certificates returns those of a new CA, of a server at 127.0.0.1 and of the role.
 func certificates(t testing.TB) (ca, server, serverKey, client, clientKey []byte) {
 	t.Helper()
 	now := time.Now()
@@ -115,7 +117,8 @@ func certificates(t testing.TB) (ca, server, serverKey, client, clientKey []byte
 		if err != nil {
 			t.Fatal(err)
 		}
-		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+			pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
 	}
 	certify := func(name string) (certificate, pemKey []byte) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -137,7 +140,7 @@ func (l listening) ListenerUp() { l <- struct{}{} }
 func (listening) Notify(string) {}
 func (listening) ListenerDown() {}
 
-// clients are everything that an edge connects with.
+// clients has one of each client of Postgres in an edge.
 type clients struct {
 	keys      *keys.Store
 	sales     *sales.Store
@@ -162,7 +165,7 @@ func connectClients(t *testing.T, dsn string) *clients {
 	return c
 }
 
-// lookUp looks an unknown key up. It returns no error if that works.
+// lookUp looks up an unknown key. It returns nil if Postgres answers.
 func (c *clients) lookUp(t *testing.T) error {
 	if _, err := c.keys.Key(testenv.Guarded(t), apikey.Hash{}); !errors.Is(err, apikey.ErrNotFound) {
 		return err
@@ -170,7 +173,7 @@ func (c *clients) lookUp(t *testing.T) error {
 	return nil
 }
 
-// wantWorking waits until everything is connected.
+// wantWorking checks that all clients work.
 func (c *clients) wantWorking(t *testing.T) {
 	t.Helper()
 	if err := c.lookUp(t); err != nil {
@@ -180,18 +183,18 @@ func (c *clients) wantWorking(t *testing.T) {
 	select {
 	case <-c.listening:
 	case <-testenv.Guarded(t).Done():
-		t.Fatalf("it does not listen again:\n%s", c.log.String())
+		t.Fatalf("the listener is not up:\n%s", c.log.String())
 	}
 }
 
 func TestRotatedCredentials_NeedNoReload(t *testing.T) {
-	const passLine = "*:*:*:rotated:%s\n"
+	const passLine, noPassword = "*:*:*:rotated:%s\n", "no password: neither the connection string nor a passfile"
 	for name, c := range map[string]struct {
 		env, parameter, format, want string // FILE is the file's path
 	}{
-		"passfile":     {"", "&passfile=FILE", passLine, "no password: neither the connection string nor a passfile"},
-		"PGPASSFILE":   {"PGPASSFILE", "", passLine, "no password: neither the connection string nor a passfile"},
-		"service file": {"PGSERVICEFILE", "&service=hoko", "[hoko]\npassword=%s\n", "connection string names a service"},
+		"passfile":     {"", "&passfile=FILE", passLine, noPassword},
+		"PGPASSFILE":   {"PGPASSFILE", "", passLine, noPassword},
+		"service file": {"PGSERVICEFILE", "&service=hoko", "[hoko]\npassword=%s\n", "names a service"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := startRotating(t, testenv.FreePort(t))
@@ -209,32 +212,33 @@ func TestRotatedCredentials_NeedNoReload(t *testing.T) {
 		port := testenv.FreePort(t)
 		r := startRotating(t, port)
 		r.issue()
-		dsn := fmt.Sprintf("postgres://rotated@127.0.0.1:%d/postgres?sslmode=verify-full&sslrootcert=%s&sslcert=%s&sslkey=%s",
+		dsn := fmt.Sprintf("postgres://rotated@127.0.0.1:%d/postgres?"+
+			"sslmode=verify-full&sslrootcert=%s&sslcert=%s&sslkey=%s",
 			port, r.file("ca.crt"), r.file("client.crt"), r.file("client.key"))
 		testRotation(t, r, dsn, "sslmode, sslrootcert, sslcert or sslkey cannot be used: failed to decode sslkey",
 			func() { r.put("client.key", []byte("s3cret: half written")) }, r.issue)
 	})
 }
 
-// endConnections has everything connect again.
+// endConnections terminates the clients' sessions.
 func (r *rotating) endConnections() {
 	r.T.Helper()
 	r.Exec("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'rotated'")
 }
 
-// testRotation ends all connections while the credentials are spoiled, and then renews these.
-func testRotation(t *testing.T, r *rotating, dsn, want string, spoil, renew func()) {
+// testRotation ends all connections while the credentials are invalid, and again after renewing them.
+func testRotation(t *testing.T, r *rotating, dsn, want string, invalidate, renew func()) {
 	t.Helper()
 	c := connectClients(t, dsn)
 	c.wantWorking(t)
-	spoil()
+	invalidate()
 	r.endConnections()
-	_, unsold := c.sales.Record(testenv.Guarded(t), pgtest.Sell("k"))
+	_, saleErr := c.sales.Record(testenv.Guarded(t), pgtest.Sell("k"))
 	if err := c.lookUp(t); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("a lookup fails with %v, want %s", err, want)
+		t.Errorf("lookup: %v, want %s", err, want)
 	}
-	if !errors.Is(unsold, sale.ErrNotRecorded) || !strings.Contains(unsold.Error(), want) {
-		t.Errorf("a sale fails with %v, want %s", unsold, want)
+	if !errors.Is(saleErr, sale.ErrNotRecorded) || !strings.Contains(saleErr.Error(), want) {
+		t.Errorf("sale: %v, want %s", saleErr, want)
 	}
 	renew()
 	r.endConnections()

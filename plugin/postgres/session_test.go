@@ -9,7 +9,7 @@ import (
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
 
-// Whoever looks at the sessions from beside is ended by the same setting, which measures the time.
+// The database's setting ends an idle control session; the edge's sessions last longer.
 func TestIdleSessionTimeout_EndsNoSession(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	shop.Exec("SET idle_session_timeout = 0")
@@ -19,13 +19,12 @@ func TestIdleSessionTimeout_EndsNoSession(t *testing.T) {
 	c := connectClients(t, shop.DSN)
 	c.wantWorking(t)
 	const sessions = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hoko-edge'"
-	const least = 1 + postgres.SlowLaneConns + 1 + 1 // a writer, the slow lane, the listener, a lookup
-	testenv.Until(t, "all are connected", func() bool { return shop.Count("SELECT count(*) "+sessions) >= least })
+	const minSessions = 1 + postgres.SlowLaneConns + 1 + 1 // writer, slow lane, listener, lookup
+	testenv.Until(t, "all are connected", func() bool { return shop.Count("SELECT count(*) "+sessions) >= minSessions })
 	before := testenv.Value[[]int32](shop.DB, "SELECT array_agg(pid) "+sessions)
 
-	beside := shop.Another()
-	pid := beside.Conn.PgConn().PID()
-	testenv.Until(t, "the other one has ended", func() bool {
+	pid := shop.Another().Conn.PgConn().PID()
+	testenv.Until(t, "the control session has ended", func() bool {
 		return shop.Count("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid) == 0
 	})
 	if n := shop.Count("SELECT count(*) "+sessions+" AND pid = ANY ($1)", before); n != len(before) {

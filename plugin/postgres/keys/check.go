@@ -100,7 +100,8 @@ func readable(column string, oid uint32) bool {
 	if !known || slices.Contains(types, oid) {
 		return true
 	}
-	return oid >= firstUserOID && (slices.Contains(types, pgtype.TextOID) || slices.Contains(types, pgtype.TextArrayOID))
+	text := slices.Contains(types, pgtype.TextOID) || slices.Contains(types, pgtype.TextArrayOID)
+	return text && oid >= firstUserOID
 }
 
 // checkColumns returns an error if a lookup cannot read a column's type. A lookup would not notice

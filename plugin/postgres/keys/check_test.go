@@ -12,7 +12,7 @@ import (
 	"hoko.to/edge/plugin/postgres/keys"
 )
 
-// A site may have its key and columns of any type in its view.
+// typedView is a site's view, whose columns may have other types.
 const typedView = `DROP VIEW IF EXISTS hoko.api_keys;
 	CREATE VIEW hoko.api_keys AS SELECT sha256('a key') AS key_hash, text '1' AS id, text 'w1' AS workspace_id,
 		'{linksRead}'::text[] AS scopes, '{example.com}'::text[] AS allowed_hostnames, 5 AS rate_limit,
@@ -47,7 +47,7 @@ func TestCheck_ReadsWhatALookupReads(t *testing.T) {
 			_, lookup := store.Key(testenv.Guarded(t), sha256.Sum256([]byte("a key")))
 			_, check := keys.Check(testenv.Guarded(t), postgres.Options{DSN: dsn})
 			if (lookup == nil) != (check == nil) || check != nil && !errors.Is(check, keys.ErrUnreadable) {
-				t.Errorf("%s as %s: a lookup says %v, the check %v", name, value, lookup, check)
+				t.Errorf("%s as %s: lookup: %v, check: %v", name, value, lookup, check)
 			}
 		}
 	}

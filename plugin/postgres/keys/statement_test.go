@@ -15,11 +15,13 @@ func TestLookup_SurvivesUnusableStatement(t *testing.T) {
 	const conns = 8
 	for _, c := range []struct {
 		name            string
-		migration, each string // SQL of the owner's, and on each connection
+		migration, each string // SQL that runs once, and on each connection
 	}{
-		{name: "a migration changes a column's type", migration: "DROP TRIGGER hoko_notify_update ON hoko.api_keys; ALTER TABLE hoko.api_keys ALTER COLUMN rate_limit TYPE bigint"},
-		{name: "a migration changes a workspace's column", migration: "DROP TRIGGER hoko_notify_update ON hoko.workspaces; ALTER TABLE hoko.workspaces ALTER COLUMN rate_burst TYPE bigint"},
-		{name: "a pooler has forgotten it", each: "DEALLOCATE ALL"},
+		{name: "a migration changes a column's type", migration: `DROP TRIGGER hoko_notify_update ON hoko.api_keys;
+			ALTER TABLE hoko.api_keys ALTER COLUMN rate_limit TYPE bigint`},
+		{name: "a migration changes a limit's type", migration: `DROP TRIGGER hoko_notify_update ON hoko.workspaces;
+			ALTER TABLE hoko.workspaces ALTER COLUMN rate_burst TYPE bigint`},
+		{name: "a pooler has lost it", each: "DEALLOCATE ALL"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dsn := testenv.Database(t)
@@ -41,14 +43,14 @@ func TestLookup_SurvivesUnusableStatement(t *testing.T) {
 			}
 			for i := range 2 * conns {
 				switch i % 4 {
-				case 0: // a batch
+				case 0:
 					found, err := store.Keys(testenv.Guarded(t), []apikey.Hash{{1}, hash, {2}})
 					if err != nil || len(found) != 1 || !reflect.DeepEqual(found[hash], before) {
 						t.Errorf("batch %d: %+v, %v", i, found, err)
 					}
-				case 1: // whether it can answer at all
+				case 1:
 					if _, err := store.Keys(testenv.Guarded(t), nil); err != nil {
-						t.Errorf("question %d: %v", i, err)
+						t.Errorf("empty batch %d: %v", i, err)
 					}
 				default:
 					if key, err := store.Key(testenv.Guarded(t), hash); err != nil || !reflect.DeepEqual(key, before) {
@@ -70,10 +72,11 @@ func TestLookup_StatementNameTakenByAnotherClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.Exec("CREATE TABLE public.names (name text)")
-	if err := first.OnConnections(testenv.Guarded(t), "INSERT INTO public.names SELECT name FROM pg_prepared_statements"); err != nil {
+	const keepNames = "INSERT INTO public.names SELECT name FROM pg_prepared_statements"
+	if err := first.OnConnections(testenv.Guarded(t), keepNames); err != nil {
 		t.Fatal(err)
 	}
-	name := testenv.Value[string](db, "SELECT name FROM public.names")
+	name := db.Text("SELECT name FROM public.names")
 	second := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	if err := second.OnConnections(testenv.Guarded(t), `PREPARE "`+name+`" AS SELECT 1`); err != nil {
 		t.Fatal(err)
@@ -85,7 +88,7 @@ func TestLookup_StatementNameTakenByAnotherClient(t *testing.T) {
 	}
 }
 
-// Strings that other programs with pgx have, too.
+// These parameters are common in connection strings for pgx.
 func TestLookup_WithParametersOfPgx(t *testing.T) {
 	dsn := testenv.Database(t)
 	hash := seedKey(testenv.Connect(t, dsn), "scopes, allowed_hostnames, rate_limit, rate_period, expires_at",
@@ -95,9 +98,10 @@ func TestLookup_WithParametersOfPgx(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, parameters := range []string{
-		"default_query_exec_mode=cache_describe", "default_query_exec_mode=describe_exec", "default_query_exec_mode=exec",
-		"default_query_exec_mode=simple_protocol", "statement_cache_capacity=0&default_query_exec_mode=exec",
-		"statement_cache_capacity=100", "description_cache_capacity=0", "pool_max_conns=3&pool_max_conn_lifetime=1h",
+		"default_query_exec_mode=cache_describe", "default_query_exec_mode=describe_exec",
+		"default_query_exec_mode=exec", "default_query_exec_mode=simple_protocol",
+		"statement_cache_capacity=0&default_query_exec_mode=exec", "statement_cache_capacity=100",
+		"description_cache_capacity=0", "pool_max_conns=3&pool_max_conn_lifetime=1h",
 	} {
 		t.Run(parameters, func(t *testing.T) {
 			o := postgres.Options{DSN: dsn + "&" + parameters}

@@ -18,7 +18,10 @@ import (
 	"hoko.to/edge/plugin/postgres/keys"
 )
 
-// seedKey makes the only key of the testenv.DB, k1 of the workspace w1, with these columns.
+// sessions selects the sessions of the database whose application_name is $1.
+const sessions = "FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()"
+
+// seedKey replaces all keys with k1 of the workspace w1, which has the given columns.
 func seedKey(db testenv.DB, columns, values string) apikey.Hash {
 	db.T.Helper()
 	hash := sha256.Sum256([]byte("a key"))
@@ -27,36 +30,38 @@ func seedKey(db testenv.DB, columns, values string) apikey.Hash {
 	if columns != "" {
 		columns, values = ", "+columns, ", "+values
 	}
-	db.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, key_hash`+columns+`) VALUES ('k1', 'w1', $1`+values+`)`, hash[:])
+	db.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, key_hash`+columns+`)
+		VALUES ('k1', 'w1', $1`+values+`)`, hash[:])
 	return hash
 }
 
 func TestKey_AsStored(t *testing.T) {
 	dsn := testenv.Database(t)
 	db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
-	expires := time.Date(2031, 5, 6, 7, 8, 9, 123456000, time.UTC)
+	expires, epoch := time.Date(2031, 5, 6, 7, 8, 9, 123456000, time.UTC), time.Unix(0, 0).UTC()
 	conversions, _ := apikey.ParseScope("conversionsWrite")
 	links, _ := apikey.ParseScope("linksRead")
 	for _, c := range []struct {
-		name, columns, values, also string
-		want                        apikey.Key
+		name, column, value string
+		want                apikey.Key
 	}{
-		{name: "bare"},
-		{name: "scopes", columns: "scopes", values: "'{conversionsWrite,linksRead}'", want: apikey.Key{Scopes: conversions | links}},
-		{name: "unknown scopes grant nothing", columns: "scopes", values: "'{conversionswrite,NULL,admin,*,linksRead}'", want: apikey.Key{Scopes: links}},
-		{name: "hostnames", columns: "allowed_hostnames", values: "'{example.com,*.example.com}'", want: apikey.Key{AllowedHostnames: []string{"example.com", "*.example.com"}}},
-		{name: "a null hostname leaves the list a list", columns: "allowed_hostnames", values: "'{NULL}'", want: apikey.Key{AllowedHostnames: []string{""}}},
-		{name: "expiring", columns: "expires_at", values: "'2031-05-06 07:08:09.123456Z'", want: apikey.Key{ExpiresAt: expires}},
-		{name: "expiring never", columns: "expires_at", values: "'infinity'"},
-		{name: "expired always", columns: "expires_at", values: "'-infinity'", want: apikey.Key{ExpiresAt: time.Unix(0, 0).UTC()}},
-		{name: "expired at Go's zero time", columns: "expires_at", values: "'0001-01-01 00:00:00Z'", want: apikey.Key{ExpiresAt: time.Unix(0, 0).UTC()}},
-		{name: "revoked", columns: "revoked_at", values: "now()", want: apikey.Key{Revoked: true}},
-		{name: "of a disabled workspace", also: "UPDATE hoko.workspaces SET disabled_at = now()", want: apikey.Key{WorkspaceDisabled: true}},
+		{"bare", "", "", apikey.Key{}},
+		{"scopes", "scopes", "'{conversionsWrite,linksRead}'", apikey.Key{Scopes: conversions | links}},
+		{"unknown scopes", "scopes", "'{conversionswrite,NULL,admin,*,linksRead}'", apikey.Key{Scopes: links}},
+		{"hostnames", "allowed_hostnames", "'{example.com,*.example.com}'",
+			apikey.Key{AllowedHostnames: []string{"example.com", "*.example.com"}}},
+		{"null hostname", "allowed_hostnames", "'{NULL}'", apikey.Key{AllowedHostnames: []string{""}}},
+		{"expires", "expires_at", "'2031-05-06 07:08:09.123456Z'", apikey.Key{ExpiresAt: expires}},
+		{"expires at infinity", "expires_at", "'infinity'", apikey.Key{}},
+		{"expired at -infinity", "expires_at", "'-infinity'", apikey.Key{ExpiresAt: epoch}},
+		{"expired at Go's zero time", "expires_at", "'0001-01-01 00:00:00Z'", apikey.Key{ExpiresAt: epoch}},
+		{"revoked", "revoked_at", "now()", apikey.Key{Revoked: true}},
+		{"disabled workspace", "", "", apikey.Key{WorkspaceDisabled: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			hash := seedKey(db, c.columns, c.values)
-			if c.also != "" {
-				db.Exec(c.also)
+			hash := seedKey(db, c.column, c.value)
+			if c.want.WorkspaceDisabled {
+				db.Exec("UPDATE hoko.workspaces SET disabled_at = now()")
 			}
 			got, err := store.Key(testenv.Guarded(t), hash)
 			if err != nil {
@@ -74,22 +79,24 @@ func TestKey_OverAdoptersViews(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	hash := sha256.Sum256([]byte("a key"))
+	const team, token = "01890a5d-ac96-774b-bcce-b302099a8057", "01890a5d-ac96-774b-bcce-b302099a8058"
 	db.Exec(`DROP TABLE hoko.api_keys; DROP TABLE hoko.workspaces;
 		CREATE TYPE scope AS ENUM ('linksRead', 'conversionsWrite');
 		CREATE TABLE team (uid uuid PRIMARY KEY, quota bigint);
 		CREATE TABLE token (uid uuid PRIMARY KEY, team uuid, sha256 bytea UNIQUE, scopes scope[], until timestamp);
-		CREATE VIEW hoko.workspaces AS
-			SELECT uid AS id, quota AS rate_limit, NULL::interval AS rate_period, NULL::bigint AS rate_burst, NULL::timestamptz AS disabled_at FROM team;
+		CREATE VIEW hoko.workspaces AS SELECT uid AS id, quota AS rate_limit, NULL::interval AS rate_period,
+			NULL::bigint AS rate_burst, NULL::timestamptz AS disabled_at FROM team;
 		CREATE VIEW hoko.api_keys AS
 			SELECT uid AS id, team AS workspace_id, sha256 AS key_hash, scopes, NULL::text[] AS allowed_hostnames,
-				NULL::smallint AS rate_limit, NULL::interval AS rate_period, NULL::smallint AS rate_burst, until AS expires_at, NULL::timestamp AS revoked_at FROM token;
-		INSERT INTO team VALUES ('01890a5d-ac96-774b-bcce-b302099a8057', 50)`)
-	db.Exec(`INSERT INTO token VALUES ('01890a5d-ac96-774b-bcce-b302099a8058', '01890a5d-ac96-774b-bcce-b302099a8057', $1, '{linksRead}', '2031-05-06 07:08:09')`, hash[:])
+				NULL::smallint AS rate_limit, NULL::interval AS rate_period, NULL::smallint AS rate_burst,
+				until AS expires_at, NULL::timestamp AS revoked_at FROM token`)
+	db.Exec(`INSERT INTO team VALUES ($1, 50)`, team)
+	db.Exec(`INSERT INTO token VALUES ($1, $2, $3, '{linksRead}', '2031-05-06 07:08:09')`, token, team, hash[:])
 
 	links, _ := apikey.ParseScope("linksRead")
 	want := apikey.Key{
-		ID: "01890a5d-ac96-774b-bcce-b302099a8058", WorkspaceID: "01890a5d-ac96-774b-bcce-b302099a8057", Hash: hash, Scopes: links,
-		Limit: limit.Limit{Rate: 50, Period: time.Minute, Burst: 50}, ExpiresAt: time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC),
+		ID: token, WorkspaceID: team, Hash: hash, Scopes: links, ExpiresAt: time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC),
+		Limit: limit.Limit{Rate: 50, Period: time.Minute, Burst: 50},
 	}
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	for range 2 {
@@ -100,9 +107,9 @@ func TestKey_OverAdoptersViews(t *testing.T) {
 		if !reflect.DeepEqual(*got, want) {
 			t.Errorf("got  %+v\nwant %+v", *got, want)
 		}
-		// The prepared statement is unusable then, and the second lookup does without.
-		db.Exec(`DROP VIEW hoko.workspaces; CREATE VIEW hoko.workspaces AS
-			SELECT uid AS id, quota::int AS rate_limit, NULL::interval AS rate_period, NULL::int AS rate_burst, NULL::timestamptz AS disabled_at FROM team`)
+		// This makes the prepared statement unusable for the second lookup.
+		db.Exec(`DROP VIEW hoko.workspaces; CREATE VIEW hoko.workspaces AS SELECT uid AS id, quota::int AS rate_limit,
+			NULL::interval AS rate_period, NULL::int AS rate_burst, NULL::timestamptz AS disabled_at FROM team`)
 	}
 }
 
@@ -123,21 +130,18 @@ func TestKey_WithoutSchemaIsErrSchema(t *testing.T) {
 				t.Error(err)
 			}
 			if err != nil && !strings.Contains(err.Error(), "caddy hoko migrate") {
-				t.Errorf("names no remedy: %v", err)
+				t.Errorf("does not name the fix: %v", err)
 			}
 		})
 	}
 }
 
 func TestKey_UnreachableDatabaseIsAnError(t *testing.T) {
-	const dsn = "postgres://somebody:s3cret@127.0.0.1:1/db"
-	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}) // connects to nothing, or it would fail here
-	_, err := store.Key(testenv.Guarded(t), apikey.Hash{1})
-	if err == nil || errors.Is(err, apikey.ErrNotFound) || errors.Is(err, postgres.ErrSchema) {
+	const dsn = "postgres://hoko:s3cret@127.0.0.1:1/db"
+	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}) // must not connect yet
+	err := wantFailure(t, store, apikey.Hash{1})
+	if errors.Is(err, postgres.ErrSchema) || strings.Contains(err.Error(), "s3cret") {
 		t.Error(err)
-	}
-	if err != nil && strings.Contains(err.Error(), "s3cret") {
-		t.Errorf("tells the password: %v", err)
 	}
 }
 
@@ -147,7 +151,7 @@ func TestLookup_SurvivesRestartedServer(t *testing.T) {
 	hash := seedKey(db, "", "")
 	inParallel(t, 8, func() error { _, err := store.Key(testenv.Guarded(t), hash); return err })
 	for range 3 {
-		db.Exec(`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'store' AND datname = current_database()`)
+		db.Exec(`SELECT pg_terminate_backend(pid, 10000) `+sessions, "store")
 		if _, err := store.Key(testenv.Guarded(t), hash); err != nil {
 			t.Fatal(err)
 		}
@@ -173,15 +177,15 @@ func TestStore_UsesKeyConns(t *testing.T) {
 		dsn := testenv.Database(t)
 		db := testenv.Connect(t, dsn)
 		hash := seedKey(db, "", "")
-		store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn + "&application_name=store", MaxConns: c.maxConns, Writers: c.writers})
-		useAll(t, db, store, hash, c.want)
-		if n := testenv.Value[int](db, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'store' AND datname = current_database()`); n != c.want {
+		o := postgres.Options{DSN: dsn + "&application_name=store", MaxConns: c.maxConns, Writers: c.writers}
+		useAll(t, db, pgtest.OpenKeys(t, o), hash, c.want)
+		if n := db.Count(`SELECT count(*) `+sessions, "store"); n != c.want {
 			t.Errorf("max_conns %d, writers %d: %d connections, want %d", c.maxConns, c.writers, n, c.want)
 		}
 	}
 }
 
-// useAll has all connections that the store may have look the key up at the same time.
+// useAll makes the store use all of its connections at the same time.
 func useAll(t *testing.T, db testenv.DB, store *keys.Store, hash apikey.Hash, conns int) {
 	t.Helper()
 	db.Exec(`BEGIN`)
@@ -191,10 +195,13 @@ func useAll(t *testing.T, db testenv.DB, store *keys.Store, hash apikey.Hash, co
 		done <- parallel(conns+2, func() error { _, err := store.Key(testenv.Guarded(t), hash); return err })
 	}()
 	testenv.Until(t, "its connections wait for the lock", func() bool {
-		return testenv.Value[int](db, `SELECT count(*) FROM pg_locks WHERE relation = 'hoko.api_keys'::regclass AND NOT granted`) >= conns
+		const waiting = `SELECT count(*) FROM pg_locks WHERE relation = 'hoko.api_keys'::regclass AND NOT granted`
+		return db.Count(waiting) >= conns
 	})
-	if shown := testenv.Value[string](db, `SELECT min(query) FROM pg_stat_activity WHERE datname = current_database() AND pid IN (SELECT pid FROM pg_locks WHERE NOT granted)`); !strings.HasPrefix(shown, "SELECT asked.hash") {
-		t.Errorf("Postgres shows what they do as %.100s", shown)
+	const query = `SELECT min(query) FROM pg_stat_activity WHERE datname = current_database()
+		AND pid IN (SELECT pid FROM pg_locks WHERE NOT granted)`
+	if shown := db.Text(query); !strings.HasPrefix(shown, "SELECT asked.hash") {
+		t.Errorf("pg_stat_activity shows %.100s", shown)
 	}
 	db.Exec(`COMMIT`)
 	if err := <-done; err != nil {
@@ -240,14 +247,22 @@ func TestStore_FailsAfterClose(t *testing.T) {
 			}
 			store.Close()
 			store.Close()
-			if _, err := store.Key(testenv.Guarded(t), apikey.Hash{1}); err == nil || errors.Is(err, apikey.ErrNotFound) {
-				t.Error(err)
-			}
+			wantFailure(t, store, apikey.Hash{1})
 		})
 	}
 }
 
-// inParallel fails the test where one of n calls fails.
+// wantFailure returns the error of a lookup, which must not be ErrNotFound.
+func wantFailure(t *testing.T, store *keys.Store, hash apikey.Hash) error {
+	t.Helper()
+	_, err := store.Key(testenv.Guarded(t), hash)
+	if err == nil || errors.Is(err, apikey.ErrNotFound) {
+		t.Fatal(err)
+	}
+	return err
+}
+
+// inParallel fails the test if one of n concurrent calls fails.
 func inParallel(t testing.TB, n int, do func() error) {
 	t.Helper()
 	if err := parallel(n, do); err != nil {

@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"hoko.to/edge/internal/testenv"
@@ -103,4 +104,12 @@ func OpenKeys(t testing.TB, o postgres.Options) *keys.Store {
 	}
 	t.Cleanup(store.Close)
 	return store
+}
+
+// WantError fails the test if err is nil or does not contain text.
+func WantError(t testing.TB, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("got error %v, want %q", err, text)
+	}
 }
