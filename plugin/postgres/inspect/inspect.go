@@ -1,4 +1,4 @@
-// Package inspect reads what `caddy hoko doctor` reports of a database. It changes nothing.
+// Package inspect queries what `caddy hoko doctor` reports about a database. It changes nothing.
 package inspect
 
 import (
@@ -10,11 +10,11 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// Database is a connection whose questions are about the database, as the role of the connection
-// sees it. It has one user at a time.
+// Database is a connection to the database to inspect. Methods see what its role sees. It is not safe
+// for concurrent use.
 type Database struct{ conn *pgx.Conn }
 
-// Open connects. Close ends the connection.
+// Open connects to a database. The caller must call [Database.Close].
 func Open(ctx context.Context, dsn string) (*Database, error) {
 	conn, err := postgres.Connect(ctx, dsn, nil)
 	if err != nil {
@@ -26,22 +26,24 @@ func Open(ctx context.Context, dsn string) (*Database, error) {
 // Close closes the connection.
 func (d *Database) Close() { postgres.CloseConn(d.conn) }
 
-// AttributionSources says which of the relations that a sale is attributed by have a row.
+// AttributionSources reports which of the relations that attribute sales contain rows.
 type AttributionSources struct{ Links, Clicks, Leads bool }
 
-// AttributionSources looks for a row in each of hoko.links, hoko.clicks and hoko.leads.
+// AttributionSources looks for rows in hoko.links, hoko.clicks and hoko.leads.
 func (d *Database) AttributionSources(ctx context.Context) (s AttributionSources, err error) {
-	const question = `SELECT EXISTS (SELECT FROM hoko.links), EXISTS (SELECT FROM hoko.clicks), EXISTS (SELECT FROM hoko.leads)`
-	if err := d.conn.QueryRow(ctx, question).Scan(&s.Links, &s.Clicks, &s.Leads); err != nil {
+	const query = `SELECT EXISTS (SELECT FROM hoko.links), EXISTS (SELECT FROM hoko.clicks),
+		EXISTS (SELECT FROM hoko.leads)`
+	if err := d.conn.QueryRow(ctx, query).Scan(&s.Links, &s.Clicks, &s.Leads); err != nil {
 		return s, fmt.Errorf("look for links, clicks and leads: %w", err)
 	}
 	return s, nil
 }
 
-// rows returns the rows of a query, a struct with the fields in the order of the columns for each.
-func rows[T any](ctx context.Context, d *Database, what, query string, args ...any) ([]T, error) {
-	found, _ := d.conn.Query(ctx, query, args...) // CollectRows returns its error
-	all, err := pgx.CollectRows(found, pgx.RowToStructByPos[T])
+// collect returns the rows of a query as structs, whose fields have the order of the columns. Errors
+// begin with what.
+func collect[T any](ctx context.Context, d *Database, what, query string) ([]T, error) {
+	rows, _ := d.conn.Query(ctx, query) // CollectRows returns the error
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}

@@ -29,7 +29,7 @@ func TestServer_VersionAndClock(t *testing.T) {
 		t.Errorf("%+v", server)
 	}
 	if server.Clock.Before(before.Truncate(time.Microsecond)) || server.Clock.After(time.Now()) {
-		t.Errorf("clock %s, asked at %s", server.Clock, before)
+		t.Errorf("clock %s, queried at %s", server.Clock, before)
 	}
 	if server, err := open(t, dsn+"&default_transaction_read_only=on").Server(ctx); err != nil || !server.ReadOnly {
 		t.Errorf("%+v %v", server, err)
