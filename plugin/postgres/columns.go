@@ -40,8 +40,8 @@ func (c LimitColumns) Limit() (limit.Limit, error) {
 
 var errPeriod = fmt.Errorf("period must be %s … %s", limit.MinPeriod, limit.MaxPeriod)
 
-// duration converts an interval. A day has 24 hours and a month 30 days, as in Postgres's comparisons.
-// It returns false if the days or the microseconds exceed limit.MaxPeriod.
+// duration converts an interval. A day has 24 hours and a month 30 days, as in Postgres's
+// comparisons. It returns false if the days or the microseconds exceed limit.MaxPeriod.
 func duration(i pgtype.Interval) (time.Duration, bool) {
 	const day = 24 * time.Hour
 	days := int64(i.Months)*30 + int64(i.Days)
@@ -66,8 +66,8 @@ func Time(at pgtype.Timestamptz) time.Time {
 	return at.Time.UTC()
 }
 
-// Texts converts a text array. Null elements become "", which is neither a scope nor matches a host.
-// They are not dropped, because a list of hosts that becomes empty would allow any host.
+// Texts converts a text array. Null elements become "", which is neither a scope nor matches a
+// host. They are not dropped, because a list of hosts that becomes empty would allow any host.
 func Texts(elements []*string) []string {
 	if len(elements) == 0 {
 		return nil

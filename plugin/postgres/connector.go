@@ -17,11 +17,12 @@ import (
 )
 
 const (
-	// connectTimeout bounds one attempt to connect if the connection string sets no connect_timeout.
+	// connectTimeout bounds one attempt to connect if the connection string sets no
+	// connect_timeout.
 	connectTimeout = 5 * time.Second
 
-	// PeerTimeout is how long a server may leave sent data or keep-alive probes unacknowledged before
-	// the kernel closes the connection.
+	// PeerTimeout is how long a server may leave sent data or keep-alive probes unacknowledged
+	// before the kernel closes the connection.
 	PeerTimeout = 10 * time.Second
 )
 
@@ -170,8 +171,8 @@ func (c *Connector) config() (*pgx.ConnConfig, error) {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	conn.AfterConnect = disableTimeouts(conn.RuntimeParams)
-	// Without a handler, pgx queues notifications, and behind a pooler a session may still listen for
-	// its previous user.
+	// Without a handler, pgx queues notifications, and behind a pooler a session may still listen
+	// for its previous user.
 	conn.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
 	setDefault(conn.RuntimeParams, "application_name", "hoko-edge")
 	setDefault(conn.RuntimeParams, "client_encoding", "UTF8")

@@ -44,7 +44,8 @@ const (
 )
 
 // foreignParameters are parameters of other clients that neither pgx nor the server knows, with the
-// fix for each. The server would refuse connections with them; hostaddr would connect to a wrong host.
+// fix for each. The server would refuse connections with them; hostaddr would connect to a wrong
+// host.
 var foreignParameters = map[string]string{
 	// libpq
 	"hostaddr": useHost, "requiressl": useSSLMode, "fallback_application_name": useAppName, "replication": unneeded,
@@ -71,9 +72,9 @@ var foreignParameters = map[string]string{
 	"reaping_frequency": ownPools, "advisory_locks": unneeded, "charset": useEncoding, "serverversion": unneeded,
 }
 
-// checkDSN returns an error that says what is wrong with a connection string, which pgx might accept
-// and connect to another database. The error quotes only names of known parameters: if the string is
-// malformed, anything else may be part of the password.
+// checkDSN returns an error that says what is wrong with a connection string, which pgx might
+// accept and connect to another database. The error quotes only names of known parameters: if the
+// string is malformed, anything else may be part of the password.
 func checkDSN(dsn string) error {
 	if err := checkForm(dsn); err != nil {
 		return err
@@ -136,8 +137,8 @@ func checkForm(dsn string) error {
 	return nil
 }
 
-// invalidDSN replaces an error of pgx, which may contain the password. A cause may be a file that the
-// connection string names; the file's name is all of the string that the result quotes.
+// invalidDSN replaces an error of pgx, which may contain the password. A cause may be a file that
+// the connection string names; the file's name is all of the string that the result quotes.
 func invalidDSN(err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("connection string names a file that cannot be read: %w", file)
@@ -155,7 +156,8 @@ func invalidDSN(err error) error {
 }
 
 // ConnectError adds an explanation to the error of a failed connection attempt if it can: there was
-// no password to send, or the reasons why a server refuses writes. It leaves other errors as they are.
+// no password to send, or the reasons why a server refuses writes. It leaves other errors as they
+// are.
 func ConnectError(err error) error {
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
 		return fmt.Errorf("the server is a standby, or default_transaction_read_only is on for the role: %w", err)

@@ -19,15 +19,16 @@ import (
 
 const versionTable = "hoko.schema_version"
 
-// migrateLock is an advisory lock that serializes migrations, even if the schema does not exist yet.
+// migrateLock is an advisory lock that serializes migrations, even if the schema does not exist
+// yet.
 const migrateLock int64 = 0x686f6b6f // "hoko"
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
 const (
-	// lockTimeout is how long a migration waits for a lock before it is retried. Other sessions queue
-	// behind that wait: an ALTER TABLE that waits for a dump would block all sales.
+	// lockTimeout is how long a migration waits for a lock before it is retried. Other sessions
+	// queue behind that wait: an ALTER TABLE that waits for a dump would block all sales.
 	lockTimeout  = 200 * time.Millisecond
 	minLockPause = 500 * time.Millisecond
 	maxLockPause = 10 * time.Second
@@ -70,8 +71,8 @@ func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
 	return nil
 }
 
-// MigrationStatus returns the current version of the schema in the database, 0 if there is none, and
-// the latest version, which Migrate upgrades to. It changes nothing.
+// MigrationStatus returns the current version of the schema in the database, 0 if there is none,
+// and the latest version, which Migrate upgrades to. It changes nothing.
 func MigrationStatus(ctx context.Context, dsn string) (current, latest int32, err error) {
 	conn, err := Connect(ctx, dsn, nil)
 	if err != nil {
@@ -140,8 +141,8 @@ func migrateTo(ctx context.Context, conn *pgx.Conn, version int32) error {
 	return migrator.MigrateTo(ctx, version)
 }
 
-// createVersionTable creates tern's table with a primary key if it is missing, and adds the key to a
-// table of earlier versions. Without the key, a publication FOR ALL TABLES makes updates of the
+// createVersionTable creates tern's table with a primary key if it is missing, and adds the key to
+// a table of earlier versions. Without the key, a publication FOR ALL TABLES makes updates of the
 // version fail. It queries first, because CREATE SCHEMA IF NOT EXISTS always needs the privilege to
 // create schemas.
 func createVersionTable(ctx context.Context, conn *pgx.Conn) error {
@@ -167,8 +168,8 @@ func createVersionTable(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// migrations returns the file names of the migrations in order. tern numbers them from 1 without gaps,
-// so their number is the latest version of the schema.
+// migrations returns the file names of the migrations in order. tern numbers them from 1 without
+// gaps, so their number is the latest version of the schema.
 func migrations() []string {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {

@@ -38,7 +38,8 @@ func TestMigrate_ConcurrentCallsSucceed(t *testing.T) {
 	}
 }
 
-// migrateToVersion1 migrates as earlier versions of the edge did: schema_version has no primary key.
+// migrateToVersion1 migrates as earlier versions of the edge did: schema_version has no primary
+// key.
 func migrateToVersion1(t *testing.T, db testenv.DB) {
 	t.Helper()
 	db.Exec("CREATE SCHEMA hoko")
@@ -90,7 +91,8 @@ func TestMigrate_FailureChangesNothing(t *testing.T) {
 	}
 }
 
-// Sessions queue behind an ALTER TABLE that waits, so a migration must not wait for a long transaction.
+// Sessions queue behind an ALTER TABLE that waits, so a migration must not wait for a long
+// transaction.
 func TestMigrate_BehindADumpBlocksNoSession(t *testing.T) {
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	db, dump := testenv.Connect(t, dsn), testenv.Connect(t, dsn)

@@ -15,8 +15,8 @@ import (
 // Options configures the stores of packages keys and sales. The zero value of a field selects its
 // default. DSN is required.
 type Options struct {
-	// DSN is the connection string: postgres://user:password@host:5432/database, or key=value pairs.
-	// If it names several hosts, the primary is used.
+	// DSN is the connection string: postgres://user:password@host:5432/database, or key=value
+	// pairs. If it names several hosts, the primary is used.
 	DSN string
 
 	// ListenDSN is the connection string for LISTEN, which does not work through a PgBouncer in

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ReadQuery returns the SQL of an embedded file without its comments, so that the first kilobyte of a
-// statement, which pg_stat_activity shows, is SQL. It panics if the file does not exist.
+// ReadQuery returns the SQL of an embedded file without its comments, so that the first kilobyte of
+// a statement, which pg_stat_activity shows, is SQL. It panics if the file does not exist.
 func ReadQuery(files embed.FS, name string) string {
 	sql, err := files.ReadFile(name)
 	if err != nil {
@@ -16,8 +16,8 @@ func ReadQuery(files embed.FS, name string) string {
 	return stripComments(string(sql))
 }
 
-// stripComments removes comments and empty lines. Quoted text stays as it is: string constants, also
-// with C-style escapes or dollar quotes, and quoted identifiers.
+// stripComments removes comments and empty lines. Quoted text stays as it is: string constants,
+// also with C-style escapes or dollar quotes, and quoted identifiers.
 func stripComments(sql string) string {
 	var out []byte
 	for i := 0; i < len(sql); {
@@ -89,8 +89,8 @@ func tokenLength(sql string, before []byte) int {
 	return 1
 }
 
-// literalLength returns the length of the quoted text that sql begins with. A doubled quote does not
-// end it.
+// literalLength returns the length of the quoted text that sql begins with. A doubled quote does
+// not end it.
 func literalLength(sql string, escapes bool) int {
 	quote := sql[0]
 	for i := 1; i < len(sql); i++ {

@@ -226,7 +226,8 @@ func (r *rotating) endConnections() {
 	r.Exec("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'rotated'")
 }
 
-// testRotation ends all connections while the credentials are invalid, and again after renewing them.
+// testRotation ends all connections while the credentials are invalid, and again after renewing
+// them.
 func testRotation(t *testing.T, r *rotating, dsn, want string, invalidate, renew func()) {
 	t.Helper()
 	c := connectClients(t, dsn)

@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrSchema means that the schema hoko is missing, or older than this edge needs. Its text names the
-// command that fixes it.
+// ErrSchema means that the schema hoko is missing, or older than this edge needs. Its text names
+// the command that fixes it.
 var ErrSchema = errors.New("the database does not have the schema of this edge (run: caddy hoko migrate)")
 
 // Querier is implemented by *pgx.Conn, *pgxpool.Pool and pgx.Tx.
@@ -60,8 +60,8 @@ func schemaVersion(ctx context.Context, q Querier) (version int32, err error) {
 	return version, nil
 }
 
-// SchemaError wraps err in [ErrSchema] if a missing or older schema may be its cause. It returns other
-// errors unchanged.
+// SchemaError wraps err in [ErrSchema] if a missing or older schema may be its cause. It returns
+// other errors unchanged.
 func SchemaError(err error) error {
 	if !lacksSchema(err) {
 		return err
@@ -81,8 +81,8 @@ func lacksSchema(err error) bool {
 	return false
 }
 
-// OwnerError adds to an insufficient_privilege error of an administration command which role has the
-// privileges. It returns other errors unchanged.
+// OwnerError adds to an insufficient_privilege error of an administration command which role has
+// the privileges. It returns other errors unchanged.
 func OwnerError(err error) error {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || pgErr.Code != pgerrcode.InsufficientPrivilege {

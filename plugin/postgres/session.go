@@ -17,9 +17,9 @@ var sessionTimeouts = []string{
 	"idle_session_timeout", "idle_in_transaction_session_timeout", "transaction_timeout",
 }
 
-// disableTimeouts returns a function that sets a new session's sessionTimeouts to 0, except those in
-// params, which the connection string sets. They cannot be startup parameters, because a server that
-// does not know one of them would refuse the connection.
+// disableTimeouts returns a function that sets a new session's sessionTimeouts to 0, except those
+// in params, which the connection string sets. They cannot be startup parameters, because a server
+// that does not know one of them would refuse the connection.
 func disableTimeouts(params map[string]string) pgconn.AfterConnectFunc {
 	var names []string
 	for _, name := range sessionTimeouts {

@@ -10,19 +10,19 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// DemoWorkspace is the id of the workspace that SeedDemo makes, and the
-// beginning of the ids of its rows.
+// DemoWorkspace is the ID of the workspace that [SeedDemo] creates. The IDs of its rows begin with
+// it.
 const DemoWorkspace = "hoko_dev"
 
 var demoSQL = postgres.ReadQuery(queries, "query/demo.sql")
 
-// SeedDemo gives the database a workspace to try the edge with, where it has
-// none: a link, a click on it, and the customer customer_123, who is a lead of
-// that click. Rows of other workspaces are neither read nor written.
+// SeedDemo creates a workspace to try out the edge with, unless it exists: a link, a click, and the
+// customer customer_123 with a lead from that click. It neither reads nor writes rows of other
+// workspaces.
 //
-// It returns a key of that workspace with the scope conversionsWrite: the given
-// one, which is stored where it is missing, or a new one where the given one is
-// empty, malformed, or does not hold any more.
+// It returns a key of that workspace with the scope conversionsWrite: the given key, which it
+// stores if it is missing, or a new one if the given key is empty, malformed, revoked, expired or
+// lacks the scope.
 func SeedDemo(ctx context.Context, dsn, key string) (string, error) {
 	conn, err := postgres.Connect(ctx, dsn, nil)
 	if err != nil {
@@ -33,8 +33,8 @@ func SeedDemo(ctx context.Context, dsn, key string) (string, error) {
 		if _, err := tx.Exec(ctx, demoSQL); err != nil {
 			return err
 		}
-		holds, err := storeDemoKey(ctx, tx, key)
-		if holds || err != nil {
+		valid, err := storeDemoKey(ctx, tx, key)
+		if valid || err != nil {
 			return err
 		}
 		key = GenerateKey()
@@ -47,8 +47,8 @@ func SeedDemo(ctx context.Context, dsn, key string) (string, error) {
 	return key, nil
 }
 
-// storeDemoKey stores a key unless it is there, and reports whether it holds.
-func storeDemoKey(ctx context.Context, tx pgx.Tx, key string) (holds bool, err error) {
+// storeDemoKey stores a well-formed key unless it exists, and reports whether it is valid.
+func storeDemoKey(ctx context.Context, tx pgx.Tx, key string) (valid bool, err error) {
 	if !ValidKey(key) {
 		return false, nil
 	}
@@ -60,10 +60,10 @@ ON CONFLICT DO NOTHING`
 	if _, err := tx.Exec(ctx, insert, DemoWorkspace, hash[:], key[:keyStartChars]); err != nil {
 		return false, err
 	}
-	const question = `
+	const query = `
 SELECT EXISTS (SELECT FROM hoko.api_keys
   WHERE key_hash = $2 AND workspace_id = $1 AND scopes @> '{conversionsWrite}'
     AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()))`
-	err = tx.QueryRow(ctx, question, DemoWorkspace, hash[:]).Scan(&holds)
-	return holds, err
+	err = tx.QueryRow(ctx, query, DemoWorkspace, hash[:]).Scan(&valid)
+	return valid, err
 }

@@ -1,3 +1,4 @@
-// Package admin implements what administrators do in Postgres: it creates, lists and revokes keys,
-// proves that changes to keys are announced, cleans up idempotency keys and seeds demo data.
+// Package admin implements the administration commands of `caddy hoko` in Postgres: it creates,
+// lists and revokes API keys, checks that changes to keys notify the edges, deletes old idempotency
+// keys, erases personal data from remembered answers, and seeds demo data.
 package admin

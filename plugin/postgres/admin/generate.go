@@ -6,27 +6,26 @@ import (
 	"strings"
 )
 
-// A generated key is keyPrefix, 37 random base62 characters (220 bits), and 6
-// that are the CRC-32 (IEEE) of all before them in base62, most significant
-// digit first: so that a scanner tells a leaked key from noise, and a command a
-// mistyped one from an unknown one. Keys of any other form are as valid.
+// A generated key is keyPrefix, 37 random base62 characters (220 bits), and a checksum of 6: the
+// CRC-32 (IEEE) of everything before it in base62, most significant digit first. With the checksum,
+// scanners recognize leaked keys, and commands recognize typos. Edges accept keys of any other
+// form, too.
 const (
 	keyPrefix      = "hoko_"
 	randomChars    = 37
 	checksumChars  = 6
-	keyStartChars  = len(keyPrefix) + 4 // what is stored for people to tell keys apart
+	keyStartChars  = len(keyPrefix) + 4 // stored, so that people can distinguish keys
 	base62Alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// GenerateKey makes a new key of the form hoko_ and 43 base62 characters, which
-// end in a checksum.
+// GenerateKey returns a new random key: hoko_ and 43 base62 characters, which end with a checksum.
 func GenerateKey() string {
 	body := keyPrefix + randomBase62(randomChars)
 	return body + checksum(body)
 }
 
-// ValidKey reports whether text has the form of GenerateKey and its checksum
-// holds. It says nothing about whether such a key exists.
+// ValidKey reports whether text has the form and the checksum of [GenerateKey]'s keys. It does not
+// look up whether the key exists.
 func ValidKey(text string) bool {
 	if len(text) != len(keyPrefix)+randomChars+checksumChars || !looksGenerated(text) {
 		return false
@@ -35,7 +34,7 @@ func ValidKey(text string) bool {
 	return checksum(body) == sum
 }
 
-// looksGenerated: a whole generated key, a part of one, or a mistyped one.
+// looksGenerated reports whether text may be a generated key, part of one, or one with a typo.
 func looksGenerated(text string) bool {
 	rest, ok := strings.CutPrefix(text, keyPrefix)
 	return ok && strings.Trim(rest, base62Alphabet) == ""
@@ -47,7 +46,7 @@ func randomBase62(n int) string {
 	for len(text) < n {
 		rand.Read(random[:]) // never fails
 		for _, b := range random {
-			// 248 is 4·62: what lies beyond would make some characters likelier.
+			// 248 is 4·62: larger bytes would make some characters more likely.
 			if b < 248 && len(text) < n {
 				text = append(text, base62Alphabet[b%62])
 			}

@@ -20,12 +20,12 @@ func TestGenerateKey(t *testing.T) {
 		}
 	}
 	if len(used) != 62 {
-		t.Errorf("only %d characters are ever used", len(used))
+		t.Errorf("%d different characters, want 62", len(used))
 	}
 }
 
 func TestValidKey_KnownKeys(t *testing.T) {
-	// Keys are out there: their form must not change.
+	// The form must not change, because such keys are in use.
 	for key, want := range map[string]bool{
 		"hoko_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZa4RSfhA": true,
 		"hoko_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz3ICHau": true,
@@ -47,12 +47,12 @@ func TestValidKey_DetectsTypos(t *testing.T) {
 	for i := range len(key) {
 		for _, c := range []byte(base62Alphabet + "_- ") {
 			if mistyped := key[:i] + string(c) + key[i+1:]; mistyped != key && ValidKey(mistyped) {
-				t.Errorf("%q passes for %q", mistyped, key)
+				t.Errorf("%q is valid, like %q", mistyped, key)
 			}
 		}
 		if i+1 < len(key) && key[i] != key[i+1] {
 			if swapped := key[:i] + key[i+1:i+2] + key[i:i+1] + key[i+2:]; ValidKey(swapped) {
-				t.Errorf("%q passes for %q", swapped, key)
+				t.Errorf("%q is valid, like %q", swapped, key)
 			}
 		}
 	}

@@ -18,80 +18,88 @@ func TestCleanIdempotencyKeys_DeletesOnlyOldKeys(t *testing.T) {
 	young := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("young")))
 	// More than one slice of the table.
 	shop.Exec(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response, created_at)
-		SELECT 'w' || i % 3, 'old' || i, '', gen_random_uuid(), to_json(repeat('x', 1000)), now() - interval '7 days 1 minute' FROM generate_series(1, 9000) i`)
-	shop.Exec("UPDATE hoko.idempotency_keys SET created_at = now() - interval '7 days' + interval '1 minute' WHERE key LIKE 'old%00'")
+		SELECT 'w' || i % 3, 'old' || i, '', gen_random_uuid(), to_json(repeat('x', 1000)),
+			now() - interval '7 days 1 minute' FROM generate_series(1, 9000) i`)
+	shop.Exec(`UPDATE hoko.idempotency_keys SET created_at = now() - interval '7 days' + interval '1 minute'
+		WHERE key LIKE 'old%00'`)
 	deleted, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge)
 	if err != nil || deleted != 8910 {
-		t.Errorf("%d are deleted, %v", deleted, err)
+		t.Errorf("deleted %d, want 8910: %v", deleted, err)
 	}
-	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.idempotency_keys"); n != 91 {
+	if n := shop.Count("SELECT count(*) FROM hoko.idempotency_keys"); n != 91 {
 		t.Errorf("%d are left, want 91", n)
 	}
-	if again := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("young"))); !again.Replayed || again.SaleID != young.SaleID {
-		t.Errorf("the young key: %+v", again)
+	retry := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("young")))
+	if !retry.Replayed || retry.SaleID != young.SaleID {
+		t.Errorf("retry with a young key: %+v", retry)
 	}
 }
 
 func TestCleanIdempotencyKeys_RejectsShortAge(t *testing.T) {
 	shop := pgtest.OpenShop(t)
-	if _, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge-time.Second); err == nil {
-		t.Error("younger keys would have been deleted")
-	}
+	_, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge-time.Second)
+	pgtest.WantError(t, err, "too short")
 }
 
-// An uncommitted clean-up of everything that is old stands in for one that is just under way.
+// An open transaction stands in for a running clean-up.
 func TestCleanIdempotencyKeys_BlocksNoSale(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	store := shop.Store()
 	pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("old")))
 	shop.Exec("UPDATE hoko.idempotency_keys SET created_at = now() - interval '9 days'")
 	pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("young")))
-	stranger := shop.Lock("DELETE FROM hoko.idempotency_keys WHERE created_at < now() - interval '8 days'")
-	for i, s := range []*sale.Sale{pgtest.Sell("k"), pgtest.Sell("k", pgtest.WithKey("new")), pgtest.Sell("k", pgtest.WithKey("young")), pgtest.Sell("k", pgtest.WithKey("old"))} {
-		if got := pgtest.MustRecord(t, store, s); got.Replayed != (i >= 2) {
-			t.Errorf("sale %d: replayed %v", i, got.Replayed)
+	cleanUp := shop.Lock("DELETE FROM hoko.idempotency_keys WHERE created_at < now() - interval '8 days'")
+	for key, replayed := range map[string]bool{"": false, "new": false, "young": true, "old": true} {
+		if got := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey(key))); got.Replayed != replayed {
+			t.Errorf("key %q: replayed %v", key, got.Replayed)
 		}
 	}
-	stranger.Exec("COMMIT")
+	cleanUp.Exec("COMMIT")
 	if got := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("old"))); got.Replayed {
-		t.Error("a replay of a key that is gone")
+		t.Error("a deleted key is replayed")
 	}
 }
 
 func TestEraseAnswers_RetriesStillReplay(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	store := shop.Store()
-	person := func(key string, change ...func(*sale.Sale)) *sale.Sale {
-		return pgtest.Sell("person", append([]func(*sale.Sale){pgtest.WithKey(key), pgtest.WithName("Lovelace"), pgtest.WithEmail(pgtest.Set("lovelace@example.com")),
-			pgtest.WithAvatar(pgtest.Set("https://example.com/lovelace")), pgtest.WithMetadata(`{"note":"Lovelace"}`)}, change...)...)
+	sellTo := func(customer, key string, more ...pgtest.Change) *sale.Sale {
+		return pgtest.Sell(customer, append(more, pgtest.WithKey(key), pgtest.WithName("Lovelace"),
+			pgtest.WithEmail(pgtest.Set("lovelace@example.com")), pgtest.WithMetadata(`{"note":"Lovelace"}`),
+			pgtest.WithAvatar(pgtest.Set("https://example.com/lovelace")))...)
 	}
-	first := pgtest.MustRecord(t, store, person("one"))
-	pgtest.MustRecord(t, store, person("two"))
-	namesake := pgtest.MustRecord(t, store, person("one", pgtest.InWorkspace("w2"), pgtest.ByClick("y1")))
-	neighbour := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("three"), pgtest.WithName("Lovelace"), pgtest.WithEmail(pgtest.Set("lovelace@example.com"))))
+	others := []*sale.Sale{
+		sellTo("person", "one", pgtest.InWorkspace("w2"), pgtest.ByClick("y1")), sellTo("k", "three"),
+	}
+	first := pgtest.MustRecord(t, store, sellTo("person", "one"))
+	pgtest.MustRecord(t, store, sellTo("person", "two"))
+	var answers []*sale.Recorded
+	for _, s := range others {
+		answers = append(answers, pgtest.MustRecord(t, store, s))
+	}
 	for _, want := range []int64{2, 0} {
-		if erased, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", "person"); err != nil || erased != want {
+		erased, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", "person")
+		if err != nil || erased != want {
 			t.Errorf("%d answers are erased, %v; want %d", erased, err, want)
 		}
 	}
-	if left := shop.Rows("SELECT response FROM hoko.idempotency_keys WHERE workspace_id = 'w1' AND key IN ('one', 'two')"); strings.Contains(strings.ToLower(left), "lovelace") {
+	left := shop.Rows("SELECT response FROM hoko.idempotency_keys WHERE workspace_id = 'w1' AND key IN ('one', 'two')")
+	if strings.Contains(strings.ToLower(left), "lovelace") {
 		t.Errorf("left: %s", left)
 	}
 	before := shop.Sales("true")
-	again := pgtest.MustRecord(t, store, person("one"))
-	if !again.Replayed || again.SaleID != first.SaleID || again.Link.ID != first.Link.ID {
-		t.Errorf("the retry: %+v", again)
+	retry := pgtest.MustRecord(t, store, sellTo("person", "one"))
+	if !retry.Replayed || retry.SaleID != first.SaleID || retry.Link.ID != first.Link.ID || retry.Metadata != nil {
+		t.Errorf("retry: %+v", retry)
 	}
-	if c := again.Customer; c.ID != first.Customer.ID || c.ExternalID != "person" || c.Name != "" || c.Email != nil || c.Phone != nil || c.Avatar != nil || again.Metadata != nil {
-		t.Errorf("the retry is answered %+v with %s", c, again.Metadata)
+	if c := retry.Customer; c.ID != first.Customer.ID || c.ExternalID != "person" || c.Name != "" ||
+		c.Email != nil || c.Phone != nil || c.Avatar != nil {
+		t.Errorf("retry: customer %+v", c)
 	}
-	for first, retry := range map[*sale.Recorded]*sale.Sale{
-		namesake:  person("one", pgtest.InWorkspace("w2"), pgtest.ByClick("y1")),
-		neighbour: pgtest.Sell("k", pgtest.WithKey("three"), pgtest.WithName("Lovelace"), pgtest.WithEmail(pgtest.Set("lovelace@example.com"))),
-	} {
-		got := pgtest.MustRecord(t, store, retry)
-		if a, b := sale.AppendResponse(nil, first), sale.AppendResponse(nil, got); !bytes.Equal(a, b) {
-			t.Errorf("another's answer was\n%s\nand is\n%s", a, b)
+	for i, s := range others {
+		want := sale.AppendResponse(nil, answers[i])
+		if got := sale.AppendResponse(nil, pgtest.MustRecord(t, store, s)); !bytes.Equal(got, want) {
+			t.Errorf("the answer to another customer was\n%s\nand is\n%s", want, got)
 		}
 	}
 	if n := shop.Sales("true"); n != before {
@@ -102,7 +110,7 @@ func TestEraseAnswers_RetriesStillReplay(t *testing.T) {
 func TestEraseAnswers_WaitsForOpenSales(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	pgtest.MustRecord(t, shop.Store(), pgtest.Sell("person", pgtest.WithKey("one"), pgtest.WithName("Lovelace")))
-	stranger := shop.Lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
+	openSale := shop.Lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
 		SELECT workspace_id, 'two', fingerprint, gen_random_uuid(), response FROM hoko.idempotency_keys`)
 	erased := make(chan int64)
 	go func() {
@@ -113,10 +121,11 @@ func TestEraseAnswers_WaitsForOpenSales(t *testing.T) {
 		}
 		erased <- n
 	}()
-	testenv.Until(t, "it asks whether the sale is still open", func() bool {
-		return testenv.Value[int](shop.DB, "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT EXISTS \\(SELECT FROM pg_locks' AND datname = current_database()") == 1
+	testenv.Until(t, "the erasure waits", func() bool {
+		return shop.Count(`SELECT count(*) FROM pg_stat_activity
+			WHERE query ~ '^SELECT EXISTS \(SELECT FROM pg_locks' AND datname = current_database()`) == 1
 	})
-	stranger.Exec("COMMIT")
+	openSale.Exec("COMMIT")
 	if n := <-erased; n != 2 {
 		t.Errorf("%d answers are erased, want 2", n)
 	}
@@ -126,20 +135,16 @@ func TestIdempotencyKeys_PartitionedTableFails(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	shop.Exec("ALTER TABLE hoko.idempotency_keys RENAME TO part")
 	shop.Exec("CREATE TABLE hoko.idempotency_keys (LIKE hoko.part) PARTITION BY LIST (workspace_id)")
-	if _, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge); err == nil || !strings.Contains(err.Error(), "not an ordinary table") {
-		t.Errorf("error %v", err)
-	}
-	if _, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", "person"); err == nil || !strings.Contains(err.Error(), "not an ordinary table") {
-		t.Errorf("error %v", err)
-	}
+	_, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge)
+	pgtest.WantError(t, err, "not an ordinary table")
+	_, err = admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", "person")
+	pgtest.WantError(t, err, "not an ordinary table")
 }
 
 func TestEraseAnswers_InvalidArguments(t *testing.T) {
 	shop := pgtest.OpenShop(t)
-	if _, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "none", "person"); err == nil || !strings.Contains(err.Error(), "w1") {
-		t.Errorf("error %v", err)
-	}
-	if _, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", ""); err == nil {
-		t.Error("nobody's answers are erased")
-	}
+	_, err := admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "none", "person")
+	pgtest.WantError(t, err, "w1")
+	_, err = admin.EraseAnswers(testenv.Guarded(t), shop.DSN, "w1", "")
+	pgtest.WantError(t, err, "name the workspace and the customer's external ID")
 }

@@ -3,10 +3,9 @@ package admin_test
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +17,8 @@ import (
 	"hoko.to/edge/plugin/postgres/admin"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 )
+
+var scopes = []string{"conversionsWrite"}
 
 func createKey(t *testing.T, dsn string, wanted admin.NewKey) admin.CreatedKey {
 	t.Helper()
@@ -34,28 +35,28 @@ func TestCreateKey_IsStoredAsRequested(t *testing.T) {
 	expires := time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	conversions, _ := apikey.ParseScope("conversionsWrite")
+	limited, hosts := limit.Limit{Rate: 5, Period: time.Hour, Burst: 7}, []string{"example.com", "*.example.com"}
 	for name, c := range map[string]struct {
 		wanted admin.NewKey
 		want   apikey.Key
 	}{
-		"the least": {
-			admin.NewKey{Workspace: "w1", Scopes: []string{"conversionsWrite"}},
+		"minimal": {
+			admin.NewKey{Workspace: "w1", Scopes: scopes},
 			apikey.Key{Scopes: conversions},
 		},
 		"all": {
-			admin.NewKey{Workspace: "Acme", Name: "billing", Scopes: []string{"conversionsWrite"}, Hostnames: []string{"example.com", "*.example.com"},
-				Limit: limit.Limit{Rate: 5, Period: time.Hour, Burst: 7}, ExpiresAt: expires},
-			apikey.Key{Scopes: conversions, AllowedHostnames: []string{"example.com", "*.example.com"},
-				Limit: limit.Limit{Rate: 5, Period: time.Hour, Burst: 7}, ExpiresAt: expires},
+			admin.NewKey{Workspace: "Acme", Name: "billing", Scopes: scopes, Hostnames: hosts,
+				Limit: limited, ExpiresAt: expires},
+			apikey.Key{Scopes: conversions, AllowedHostnames: hosts, Limit: limited, ExpiresAt: expires},
 		},
-		"a rate alone": {
-			admin.NewKey{Workspace: "w1", Scopes: []string{"conversionsWrite"}, Limit: limit.Limit{Rate: 5}},
+		"rate only": {
+			admin.NewKey{Workspace: "w1", Scopes: scopes, Limit: limit.Limit{Rate: 5}},
 			apikey.Key{Scopes: conversions, Limit: limit.Limit{Rate: 5, Period: time.Minute, Burst: 5}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			created := createKey(t, dsn, c.wanted)
-			if !admin.ValidKey(created.Key) || !strings.HasPrefix(created.Key, created.Start) || len(created.Start) != 9 {
+			if !admin.ValidKey(created.Key) || created.Start != created.Key[:9] {
 				t.Errorf("created %+v", created)
 			}
 			hash := sha256.Sum256([]byte(created.Key))
@@ -73,10 +74,11 @@ func TestCreateKey_IsStoredAsRequested(t *testing.T) {
 
 func TestCreateKey_DoesNotStoreTheKey(t *testing.T) {
 	dsn := testenv.Database(t)
-	created := createKey(t, dsn, admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: []string{"conversionsWrite"}})
-	row := testenv.Value[string](testenv.Connect(t, dsn), `SELECT (SELECT to_json(k)::text FROM hoko.api_keys k) || (SELECT to_json(w)::text FROM hoko.workspaces w)`)
+	created := createKey(t, dsn, admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes})
+	row := testenv.Connect(t, dsn).Text(`SELECT (SELECT to_json(k)::text FROM hoko.api_keys k)
+		|| (SELECT to_json(w)::text FROM hoko.workspaces w)`)
 	if strings.Contains(row, created.Key[:len(created.Start)+1]) {
-		t.Errorf("more than its start is in %s", row)
+		t.Errorf("stored more than the first characters: %s", row)
 	}
 }
 
@@ -84,31 +86,29 @@ func TestCreateKey_Workspace(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	wanted := func(workspace string, create bool) admin.NewKey {
-		return admin.NewKey{Workspace: workspace, CreateWorkspace: create, Scopes: []string{"conversionsWrite"}}
+		return admin.NewKey{Workspace: workspace, CreateWorkspace: create, Scopes: scopes}
 	}
-	refused := func(workspace string, of ...string) {
+	wantError := func(workspace string, texts ...string) {
 		t.Helper()
 		_, err := admin.CreateKey(testenv.Guarded(t), dsn, wanted(workspace, false))
-		for _, text := range of {
-			if err == nil || !strings.Contains(err.Error(), text) {
-				t.Errorf("got %v, want something of %q", err, text)
-			}
+		for _, text := range texts {
+			pgtest.WantError(t, err, text)
 		}
 	}
-	refused("Acme", "none yet", "--create-workspace")
+	wantError("Acme", "none yet", "--create-workspace")
 	first := createKey(t, dsn, wanted("Acme", true))
 	if again := createKey(t, dsn, wanted("Acme", true)); again.WorkspaceID != first.WorkspaceID {
 		t.Error("the workspace was created twice")
 	}
-	refused("Bcme", first.WorkspaceID+" (Acme)", "--create-workspace")
+	wantError("Bcme", first.WorkspaceID+" (Acme)", "--create-workspace")
 	db.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w2', 'Acme'), ('Acme2', 'x')`)
-	refused("Acme", "w2 (Acme)", first.WorkspaceID)
+	wantError("Acme", "w2 (Acme)", first.WorkspaceID)
 	db.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w3', 'w2')`)
 	if created := createKey(t, dsn, wanted("w2", false)); created.WorkspaceID != "w2" {
-		t.Errorf("an id comes before a name: %s", created.WorkspaceID)
+		t.Errorf("workspace %s, want the one with this ID", created.WorkspaceID)
 	}
-	if n := testenv.Value[int](db, `SELECT count(*) FROM hoko.api_keys`); n != 3 {
-		t.Errorf("%d keys", n)
+	if n := db.Count(`SELECT count(*) FROM hoko.api_keys`); n != 3 {
+		t.Errorf("%d keys, want 3", n)
 	}
 }
 
@@ -126,17 +126,16 @@ func TestCreateKey_InvalidIsRejected(t *testing.T) {
 		"no host":        {func(k *admin.NewKey) { k.Hostnames = []string{"*."} }, "hostname"},
 		"any host":       {func(k *admin.NewKey) { k.Hostnames = []string{"*"} }, "hostname"},
 		"two hosts":      {func(k *admin.NewKey) { k.Hostnames = []string{"a.example,b.example"} }, "hostname"},
-		"too many hosts": {func(k *admin.NewKey) { k.Hostnames = slices.Repeat([]string{"example.com"}, 1001) }, "at most 1000 host names, not 1001"},
-		"expired":        {func(k *admin.NewKey) { k.ExpiresAt = time.Now().Add(-time.Minute) }, "expired"},
+		"too many hosts": {func(k *admin.NewKey) { k.Hostnames = make([]string, 1001) }, "at most 1000 host names"},
+		"expired":        {func(k *admin.NewKey) { k.ExpiresAt = time.Now().Add(-time.Minute) }, "in the past"},
 		"no rate":        {func(k *admin.NewKey) { k.Limit.Burst = 5 }, "rate"},
 		"absurd rate":    {func(k *admin.NewKey) { k.Limit.Rate = 2e9 }, "rate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wanted := admin.NewKey{Workspace: "w1", Scopes: []string{"conversionsWrite"}}
+			wanted := admin.NewKey{Workspace: "w1", Scopes: scopes}
 			c.change(&wanted)
-			if _, err := admin.CreateKey(testenv.Guarded(t), dsn, wanted); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want something of %q", err, c.want)
-			}
+			_, err := admin.CreateKey(testenv.Guarded(t), dsn, wanted)
+			pgtest.WantError(t, err, c.want)
 		})
 	}
 }
@@ -145,8 +144,10 @@ func TestListKeys_NewestFirst(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
 	db.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w1', 'one'), ('w2', 'two')`)
-	db.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, name, key_hash, key_start, scopes, allowed_hostnames, rate_limit, expires_at, revoked_at, created_at) VALUES
-		('k1', 'w1', 'old', sha256('1'), 'hoko_1', '{linksRead}', '{example.com}', 5, '2031-01-01Z', '2030-01-01Z', '2026-01-01Z'),
+	db.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, name, key_hash, key_start, scopes, allowed_hostnames,
+			rate_limit, expires_at, revoked_at, created_at) VALUES
+		('k1', 'w1', 'old', sha256('1'), 'hoko_1', '{linksRead}', '{example.com}',
+			5, '2031-01-01Z', '2030-01-01Z', '2026-01-01Z'),
 		('k2', 'w2', '', sha256('2'), 'hoko_2', '{}', '{}', 0, NULL, NULL, '2026-01-02Z'),
 		('k3', 'w1', '', sha256('3'), 'hoko_3', '{}', '{}', NULL, NULL, NULL, '2026-01-03Z')`)
 	ids := func(workspace string) (ids []string) {
@@ -162,25 +163,26 @@ func TestListKeys_NewestFirst(t *testing.T) {
 	}
 	for workspace, want := range map[string][]string{"": {"k3", "k2", "k1"}, "w1": {"k3", "k1"}, "two": {"k2"}} {
 		if got := ids(workspace); !reflect.DeepEqual(got, want) {
-			t.Errorf("of %q: %v, want %v", workspace, got, want)
+			t.Errorf("workspace %q: %v, want %v", workspace, got, want)
 		}
 	}
-	if _, err := admin.ListKeys(testenv.Guarded(t), dsn, "three"); err == nil || !strings.Contains(err.Error(), "w1 (one), w2 (two)") {
-		t.Error(err)
-	}
+	_, err := admin.ListKeys(testenv.Guarded(t), dsn, "three")
+	pgtest.WantError(t, err, "w1 (one), w2 (two)")
 	keys, err := admin.ListKeys(testenv.Guarded(t), dsn, "w1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := func(year int) time.Time { return time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC) }
 	want := admin.KeyInfo{
-		ID: "k1", WorkspaceID: "w1", WorkspaceName: "one", Name: "old", Start: "hoko_1", Scopes: []string{"linksRead"}, Hostnames: []string{"example.com"},
-		Limit: limit.Limit{Rate: 5, Period: time.Minute, Burst: 5}, ExpiresAt: at(2031), RevokedAt: at(2030), CreatedAt: at(2026),
+		ID: "k1", WorkspaceID: "w1", WorkspaceName: "one", Name: "old", Start: "hoko_1",
+		Scopes: []string{"linksRead"}, Hostnames: []string{"example.com"},
+		Limit:     limit.Limit{Rate: 5, Period: time.Minute, Burst: 5},
+		ExpiresAt: at(2031), RevokedAt: at(2030), CreatedAt: at(2026),
 	}
 	if !reflect.DeepEqual(keys[1], want) {
 		t.Errorf("got  %+v\nwant %+v", keys[1], want)
 	}
-	testenv.Connect(t, dsn).Exec(`UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'w1'`)
+	db.Exec(`UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'w1'`)
 	if keys, err = admin.ListKeys(testenv.Guarded(t), dsn, "w1"); err != nil || !keys[0].WorkspaceDisabled {
 		t.Errorf("a key of a disabled workspace: %+v, %v", keys, err)
 	}
@@ -189,13 +191,13 @@ func TestListKeys_NewestFirst(t *testing.T) {
 func TestRevokeKey(t *testing.T) {
 	dsn := testenv.Database(t)
 	db := testenv.Connect(t, dsn)
-	wanted := admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: []string{"conversionsWrite"}}
+	wanted := admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes}
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	for name, text := range map[string]func(admin.CreatedKey) string{
-		"by id":          func(k admin.CreatedKey) string { return k.ID },
-		"by its start":   func(k admin.CreatedKey) string { return k.Start },
-		"by the key":     func(k admin.CreatedKey) string { return k.Key },
-		"by its SHA-256": func(k admin.CreatedKey) string { h := sha256.Sum256([]byte(k.Key)); return hex.EncodeToString(h[:]) },
+		"by ID":               func(k admin.CreatedKey) string { return k.ID },
+		"by first characters": func(k admin.CreatedKey) string { return k.Start },
+		"by whole key":        func(k admin.CreatedKey) string { return k.Key },
+		"by SHA-256":          func(k admin.CreatedKey) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(k.Key))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			created, other := createKey(t, dsn, wanted), createKey(t, dsn, wanted)
@@ -220,29 +222,27 @@ func TestRevokeKey(t *testing.T) {
 	db.Exec(`UPDATE hoko.api_keys SET key_start = 'hoko_same'`)
 	for name, c := range map[string]struct{ which, want string }{
 		"nothing":        {"", "no key was named"},
-		"unknown":        {"somebody", "no such key"},
+		"unknown":        {"unknown", "no such key"},
 		"mistyped":       {created.Key[:47] + "_", "no such key"},
-		"not whole":      {created.Key[:20], "checksum"},
-		"another's form": {admin.GenerateKey(), "no such key"},
-		"several":        {"hoko_same", created.ID},
-		"several others": {"hoko_same", other.ID},
+		"incomplete":     {created.Key[:20], "checksum"},
+		"unknown, valid": {admin.GenerateKey(), "no such key"},
+		"several: first": {"hoko_same", created.ID},
+		"several: other": {"hoko_same", other.ID},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := admin.RevokeKey(testenv.Guarded(t), dsn, c.which)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want something of %q", err, c.want)
-			}
+			pgtest.WantError(t, err, c.want)
 			if err != nil && len(c.which) > 9 && strings.Contains(err.Error(), c.which) {
-				t.Errorf("repeats what may be a key: %v", err)
+				t.Errorf("quotes what may be a key: %v", err)
 			}
 		})
 	}
-	if n := testenv.Value[int](db, `SELECT count(revoked_at) FROM hoko.api_keys`); n != 0 {
-		t.Errorf("%d keys were revoked nevertheless", n)
+	if n := db.Count(`SELECT count(revoked_at) FROM hoko.api_keys`); n != 0 {
+		t.Errorf("%d keys were revoked", n)
 	}
 	db.Exec(`UPDATE hoko.api_keys SET id = 'hoko_same' WHERE id = $1`, created.ID)
 	if info, err := admin.RevokeKey(testenv.Guarded(t), dsn, "hoko_same"); err != nil || info.ID != "hoko_same" {
-		t.Errorf("an id comes before the start of others: %+v, %v", info, err)
+		t.Errorf("got %+v, %v, want the key with this ID", info, err)
 	}
 }
 
@@ -264,13 +264,16 @@ func TestAdmin_WithoutSchemaIsErrSchema(t *testing.T) {
 	}
 }
 
-// A view over a site's tables may have nothing for what only people read.
+// A site's views may contain nulls in columns that edges do not read.
 func TestListKeys_WithoutNames(t *testing.T) {
 	dsn := testenv.Database(t)
-	testenv.Connect(t, dsn).Exec(`ALTER TABLE hoko.workspaces ALTER name DROP NOT NULL; ALTER TABLE hoko.api_keys ALTER name DROP NOT NULL, ALTER key_start DROP NOT NULL;
-		INSERT INTO hoko.workspaces (id, name) VALUES ('w', NULL); INSERT INTO hoko.api_keys (workspace_id, key_hash, name, key_start) VALUES ('w', sha256('k'), NULL, NULL)`)
+	testenv.Connect(t, dsn).Exec(`ALTER TABLE hoko.workspaces ALTER name DROP NOT NULL;
+		ALTER TABLE hoko.api_keys ALTER name DROP NOT NULL, ALTER key_start DROP NOT NULL;
+		INSERT INTO hoko.workspaces (id, name) VALUES ('w', NULL);
+		INSERT INTO hoko.api_keys (workspace_id, key_hash, name, key_start) VALUES ('w', sha256('k'), NULL, NULL)`)
 	for _, workspace := range []string{"", "w"} {
-		if keys, err := admin.ListKeys(testenv.Guarded(t), dsn, workspace); err != nil || len(keys) != 1 || keys[0].Name != "" {
+		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, workspace)
+		if err != nil || len(keys) != 1 || keys[0].Name != "" {
 			t.Errorf("%+v, %v", keys, err)
 		}
 	}

@@ -18,25 +18,25 @@ var queries embed.FS
 
 var keysQuery = postgres.ReadQuery(queries, "query/keys.sql")
 
-// KeyInfo is a key as people see it. A time that is not set is zero.
+// KeyInfo describes a key for people. A time that is null in the database is zero.
 type KeyInfo struct {
 	ID            string
 	WorkspaceID   string
 	WorkspaceName string
 	Name          string
-	Start         string // its first characters
+	Start         string // the first characters of the key
 	Scopes        []string
-	Hostnames     []string    // empty allows any
-	Limit         limit.Limit // its own; zero where it has none or an invalid one
+	Hostnames     []string    // empty: all hosts
+	Limit         limit.Limit // of the key itself; zero if there is none or it is invalid
 	ExpiresAt     time.Time
 	RevokedAt     time.Time
 	CreatedAt     time.Time
-	// WorkspaceDisabled: no key of its workspace is admitted.
+
 	WorkspaceDisabled bool
 }
 
-// ListKeys returns the keys of a workspace (its id or name), or of all for "",
-// the newest first, revoked ones too.
+// ListKeys returns the keys of the workspace with this ID or name, or of all workspaces for "". It
+// includes revoked and expired keys. The newest keys come first.
 func ListKeys(ctx context.Context, dsn, workspace string) ([]KeyInfo, error) {
 	conn, err := postgres.Connect(ctx, dsn, nil)
 	if err != nil {
@@ -62,13 +62,14 @@ func ListKeys(ctx context.Context, dsn, workspace string) ([]KeyInfo, error) {
 	return infos, nil
 }
 
+// listedKey is a row of query/keys.sql.
 type listedKey struct {
 	KeyInfo
-	exact bool
+	exact bool // the key was found by its ID or hash
 }
 
 func queryKeys(ctx context.Context, conn *pgx.Conn, workspaceID, which *string, hash []byte) ([]listedKey, error) {
-	rows, _ := conn.Query(ctx, keysQuery, workspaceID, which, hash) // CollectRows returns its error
+	rows, _ := conn.Query(ctx, keysQuery, workspaceID, which, hash) // CollectRows returns the error
 	keys, err := pgx.CollectRows(rows, scanListed)
 	if err != nil {
 		return nil, fmt.Errorf("list keys: %w", postgres.SchemaError(err))

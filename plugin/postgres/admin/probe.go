@@ -16,16 +16,16 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// Probe is what became of the changes to a key.
+// Probe is the result of [ProbeKey].
 type Probe struct {
 	KeyID    string
-	Notified []string // columns whose change was notified
-	Missed   []string // columns whose change was not
+	Notified []string // columns whose changes notified the edges
+	Missed   []string // columns whose changes did not
 	Skipped  []string // columns that cannot be changed and restored through hoko.api_keys
 }
 
-// probedColumns are those of hoko.api_keys that decide what a key may do, with another value for
-// each.
+// probedColumns are the columns of hoko.api_keys that decide what a key may do, each with an
+// expression for another value.
 var probedColumns = []struct{ name, other string }{
 	{"revoked_at", "CASE WHEN revoked_at IS NULL THEN now() END"},
 	{"expires_at", "CASE WHEN expires_at IS DISTINCT FROM '-infinity' THEN timestamptz '-infinity' END"},
@@ -36,25 +36,25 @@ var probedColumns = []struct{ name, other string }{
 	{"rate_burst", "CASE WHEN rate_burst IS NULL THEN 1 END"},
 }
 
-// ProbeKey changes what a key may do, a column at a time, restores it in the same transaction, and
-// listens over listenDSN for what the commit notifies. No other session ever sees the key changed,
-// and nothing remains changed if it is interrupted. which names the key as it does for RevokeKey.
+// ProbeKey changes a key, one column at a time, restores it in the same transaction, and listens
+// over listenDSN for the notifications of the commit. No other session sees the change, and an
+// interruption leaves the key unchanged. which selects the key as for [RevokeKey].
 func ProbeKey(ctx context.Context, dsn, listenDSN, which string) (p Probe, err error) {
 	conn, err := postgres.Connect(ctx, dsn, map[string]string{"lock_timeout": "2s"})
 	if err != nil {
 		return p, err
 	}
-	defer postgres.CloseConn(conn) // which rolls back
+	defer postgres.CloseConn(conn) // and roll back
 	key, err := findKey(ctx, conn, which)
 	if err != nil {
 		return p, err
 	}
 	p.KeyID = key.ID
-	ear, err := openEar(ctx, listenDSN)
+	l, err := listenForProbe(ctx, listenDSN)
 	if err != nil {
 		return p, err
 	}
-	defer postgres.CloseConn(ear.conn)
+	defer postgres.CloseConn(l.conn)
 	for _, column := range probedColumns {
 		changed, err := changeAndRestore(ctx, conn, key.ID, column.name, column.other)
 		if unchangeable(err) {
@@ -64,11 +64,11 @@ func ProbeKey(ctx context.Context, dsn, listenDSN, which string) (p Probe, err e
 		if err != nil {
 			return p, fmt.Errorf("change %s of key %s: %w", column.name, key.ID, err)
 		}
-		heard, err := ear.heard(ctx, conn, changed)
+		notified, err := l.notified(ctx, conn, changed)
 		switch {
 		case err != nil:
 			return p, err
-		case heard:
+		case notified:
 			p.Notified = append(p.Notified, column.name)
 		default:
 			p.Missed = append(p.Missed, column.name)
@@ -77,34 +77,33 @@ func ProbeKey(ctx context.Context, dsn, listenDSN, which string) (p Probe, err e
 	return p, nil
 }
 
-// changedKey is a key that a transaction of the session has changed and restored.
+// changedKey identifies a key, and the session that has changed and restored it.
 type changedKey struct {
 	hash        apikey.Hash
 	workspaceID string
-	session     uint32
+	backendPID  uint32
 }
 
 var errUnchangeable = errors.New("the column cannot be changed and restored")
 
-// changeAndRestore commits a change and its opposite in one transaction. Nothing is committed
-// unless the row is the same again afterwards. It tries again if another session has changed the
-// key meanwhile: to restore what was read before would undo that, even a revocation.
+// changeAndRestore changes a column and restores it in one transaction, which it commits only if
+// the row is the same as before. It retries if another session has changed the key meanwhile,
+// because restoring an older value would undo that change, even a revocation.
 func changeAndRestore(ctx context.Context, conn *pgx.Conn, id, column, other string) (changed changedKey, err error) {
-	for range maxOvertaken {
+	for range maxAttempts {
 		changed, err = tryChange(ctx, conn, id, column, other)
-		refused, ok := errors.AsType[*pgconn.PgError](err)
-		if !ok || refused.Code != pgerrcode.SerializationFailure {
+		pgErr, ok := errors.AsType[*pgconn.PgError](err)
+		if !ok || pgErr.Code != pgerrcode.SerializationFailure {
 			return changed, err
 		}
 	}
-	return changed, fmt.Errorf("other sessions change the key all the time; try again: %w", err)
+	return changed, fmt.Errorf("other sessions keep changing the key; try again: %w", err)
 }
 
-// maxOvertaken bounds the attempts to change and restore a column.
-const maxOvertaken = 10
+const maxAttempts = 10
 
-// tryChange sees one snapshot of the key, so that it fails if another session has changed the key
-// since.
+// tryChange uses REPEATABLE READ, so that it fails if another session has changed the key
+// meanwhile.
 func tryChange(ctx context.Context, conn *pgx.Conn, id, column, other string) (changed changedKey, err error) {
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead}
 	err = pgx.BeginTxFunc(ctx, conn, snapshot, func(tx pgx.Tx) error {
@@ -112,9 +111,9 @@ func tryChange(ctx context.Context, conn *pgx.Conn, id, column, other string) (c
 		var value *string
 		var hash []byte
 		read := "SELECT k::text FROM hoko.api_keys k WHERE id::text = $1"
-		keep := `SELECT k::text, k.key_hash, workspace_id::text, pg_backend_pid(), pg_typeof(` + column + `)::text, ` + column + `::text
-			FROM hoko.api_keys k WHERE id::text = $1`
-		if err := tx.QueryRow(ctx, keep, id).Scan(&before, &hash, &changed.workspaceID, &changed.session, &kind,
+		keep := `SELECT k::text, k.key_hash, workspace_id::text, pg_backend_pid(),
+			pg_typeof(` + column + `)::text, ` + column + `::text FROM hoko.api_keys k WHERE id::text = $1`
+		if err := tx.QueryRow(ctx, keep, id).Scan(&before, &hash, &changed.workspaceID, &changed.backendPID, &kind,
 			&value); err != nil {
 			return err
 		}
@@ -141,27 +140,28 @@ func tryChange(ctx context.Context, conn *pgx.Conn, id, column, other string) (c
 	return changed, err
 }
 
-// unchangeable recognizes columns that a view computes, and values that the site refuses.
+// unchangeable reports whether err means that a view computes the column, or that the site rejects
+// the other value.
 func unchangeable(err error) bool {
-	refused, ok := errors.AsType[*pgconn.PgError](err)
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return errors.Is(err, errUnchangeable)
 	}
-	return refused.Code == pgerrcode.FeatureNotSupported || refused.Code == pgerrcode.ObjectNotInPrerequisiteState ||
-		pgerrcode.IsDataException(refused.Code) || pgerrcode.IsIntegrityConstraintViolation(refused.Code) ||
-		pgerrcode.IsPLpgSQLError(refused.Code)
+	return pgErr.Code == pgerrcode.FeatureNotSupported || pgErr.Code == pgerrcode.ObjectNotInPrerequisiteState ||
+		pgerrcode.IsDataException(pgErr.Code) || pgerrcode.IsIntegrityConstraintViolation(pgErr.Code) ||
+		pgerrcode.IsPLpgSQLError(pgErr.Code)
 }
 
-// earPatience bounds the wait for a notification after its commit.
-const earPatience = 5 * time.Second
+// notificationTimeout is how long a notification may take after its commit.
+const notificationTimeout = 5 * time.Second
 
-// ear is a connection that listens to what edges listen to, and to a channel of its own.
-type ear struct {
-	conn *pgx.Conn
-	end  string // the channel
+// probeListener listens to hoko_keys, as edges do, and to a separate channel.
+type probeListener struct {
+	conn    *pgx.Conn
+	channel string // marks the end of a commit's notifications
 }
 
-func openEar(ctx context.Context, dsn string) (*ear, error) {
+func listenForProbe(ctx context.Context, dsn string) (*probeListener, error) {
 	connector, err := postgres.NewConnector(dsn, nil)
 	if err != nil {
 		return nil, err
@@ -172,32 +172,31 @@ func openEar(ctx context.Context, dsn string) (*ear, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &ear{conn, "hoko_doctor_" + strings.ToLower(rand.Text())}
-	if _, err := conn.Exec(ctx, "LISTEN hoko_keys; LISTEN "+e.end); err != nil {
+	l := &probeListener{conn, "hoko_doctor_" + strings.ToLower(rand.Text())}
+	if _, err := conn.Exec(ctx, "LISTEN hoko_keys; LISTEN "+l.channel); err != nil {
 		postgres.CloseConn(conn)
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	return e, nil
+	return l, nil
 }
 
-// heard reports whether the transaction that changed the key has notified the edges of it. Postgres
-// delivers notifications in the order of the commits: what was not heard before the one that the
-// session sends now was not sent.
-func (e *ear) heard(ctx context.Context, conn *pgx.Conn, changed changedKey) (heard bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, earPatience)
+// notified reports whether the transaction that changed the key has notified the edges. Postgres
+// delivers notifications in the order of commits, so all of them arrive before the one sent here.
+func (l *probeListener) notified(ctx context.Context, conn *pgx.Conn, changed changedKey) (notified bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, notificationTimeout)
 	defer cancel()
-	if _, err := conn.Exec(ctx, "SELECT pg_notify($1, '')", e.end); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT pg_notify($1, '')", l.channel); err != nil {
 		return false, fmt.Errorf("notify: %w", err)
 	}
 	for {
-		n, err := e.conn.WaitForNotification(ctx)
+		n, err := l.conn.WaitForNotification(ctx)
 		switch {
 		case err != nil:
 			return false, fmt.Errorf("wait for a notification: %w", err)
-		case n.Channel == e.end:
-			return heard, nil
-		case n.PID == changed.session && apikey.Announces(n.Payload, changed.hash, changed.workspaceID):
-			heard = true
+		case n.Channel == l.channel:
+			return notified, nil
+		case n.PID == changed.backendPID && apikey.Announces(n.Payload, changed.hash, changed.workspaceID):
+			notified = true
 		}
 	}
 }

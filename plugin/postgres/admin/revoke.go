@@ -14,9 +14,9 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// RevokeKey revokes the one key that which names: its id, its first characters
-// as ListKeys shows them, the whole key, or its SHA-256 in hex. Edges refuse it
-// within a second. A key that was revoked before keeps that time.
+// RevokeKey revokes a key. which is the key's ID, its first characters as in KeyInfo.Start, the
+// whole key, or its SHA-256 in hex. Edges reject the key within a second. A key that is already
+// revoked keeps its RevokedAt. It returns an error if which matches no key or several keys.
 func RevokeKey(ctx context.Context, dsn, which string) (KeyInfo, error) {
 	conn, err := postgres.Connect(ctx, dsn, nil)
 	if err != nil {
@@ -27,19 +27,21 @@ func RevokeKey(ctx context.Context, dsn, which string) (KeyInfo, error) {
 	if err != nil {
 		return KeyInfo{}, err
 	}
-	const revoke = `UPDATE hoko.api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id::text = $1 RETURNING revoked_at`
+	const revoke = `UPDATE hoko.api_keys SET revoked_at = coalesce(revoked_at, now())
+		WHERE id::text = $1 RETURNING revoked_at`
 	if err := conn.QueryRow(ctx, revoke, info.ID).Scan(&info.RevokedAt); err != nil {
 		return KeyInfo{}, fmt.Errorf("revoke key %s: %w", info.ID, postgres.SchemaError(err))
 	}
 	return info, nil
 }
 
-// findKey never repeats which: it may be a key.
+// findKey returns the key that which selects. Its errors do not contain which, because it may be a
+// key.
 func findKey(ctx context.Context, conn *pgx.Conn, which string) (KeyInfo, error) {
 	if which == "" {
-		return KeyInfo{}, errors.New("no key was named: give its id, its first characters, or the whole key")
+		return KeyInfo{}, errors.New("no key was named: give its ID, its first characters, or the whole key")
 	}
-	rows, err := queryKeys(ctx, conn, nil, &which, hashOf(which))
+	rows, err := queryKeys(ctx, conn, nil, &which, keyHash(which))
 	if err != nil {
 		return KeyInfo{}, err
 	}
@@ -54,15 +56,15 @@ func findKey(ctx context.Context, conn *pgx.Conn, which string) (KeyInfo, error)
 	case len(rows) == 1:
 		return rows[0].KeyInfo, nil
 	case len(rows) > 1:
-		return KeyInfo{}, fmt.Errorf("several keys start like this; name one by its id: %s", strings.Join(ids, ", "))
+		return KeyInfo{}, fmt.Errorf("several keys begin like this; name one by its ID: %s", strings.Join(ids, ", "))
 	case looksGenerated(which) && len(which) > keyStartChars && !ValidKey(which):
-		return KeyInfo{}, errors.New("no such key, and its checksum does not hold: it is mistyped or not whole")
+		return KeyInfo{}, errors.New("no such key, and its checksum is wrong: it is mistyped or incomplete")
 	}
 	return KeyInfo{}, errors.New("no such key")
 }
 
-// hashOf takes the hash itself, or a key.
-func hashOf(which string) []byte {
+// keyHash returns the hash if which is one in hex, or else the hash of which.
+func keyHash(which string) []byte {
 	if hash, err := hex.DecodeString(which); err == nil && len(hash) == len(apikey.Hash{}) {
 		return hash
 	}

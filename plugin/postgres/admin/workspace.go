@@ -16,14 +16,14 @@ import (
 
 var errUnknownWorkspace = errors.New("no such workspace")
 
-// namedAtMost bounds the workspaces that an error lists.
-const namedAtMost = 10
+// maxListed is the maximum number of workspaces that an error lists.
+const maxListed = 10
 
 type workspace struct{ ID, Name string }
 
 func (w workspace) String() string { return WorkspaceText(w.ID, w.Name) }
 
-// WorkspaceText returns how people are shown a workspace: id (name).
+// WorkspaceText formats a workspace for people as ID (name).
 func WorkspaceText(id, name string) string {
 	if name == "" {
 		return Printable(id)
@@ -31,8 +31,8 @@ func WorkspaceText(id, name string) string {
 	return fmt.Sprintf("%s (%s)", Printable(id), Printable(name))
 }
 
-// Printable returns a text of the database for a terminal or a line: control characters, and others
-// that would change what stands around them, are escaped as in Go.
+// Printable escapes nonprintable characters as in Go, so that text from the database cannot affect
+// a terminal or begin a new line.
 func Printable(text string) string {
 	if utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
 		return text
@@ -46,10 +46,11 @@ type queryer interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// findWorkspace returns the id of the workspace with this id, or else name. Its
-// error says which ones there are.
+// findWorkspace returns the ID of the workspace with this ID or, if there is none, with this name.
+// Its error lists existing workspaces, and wraps errUnknownWorkspace if none matches.
 func findWorkspace(ctx context.Context, q queryer, idOrName string) (string, error) {
-	found, err := workspaces(ctx, q, `WHERE $1 IN (id::text, name) ORDER BY id::text = $1 DESC, id LIMIT $2`, idOrName, namedAtMost)
+	const matching = `WHERE $1 IN (id::text, name) ORDER BY id::text = $1 DESC, id LIMIT $2`
+	found, err := workspaces(ctx, q, matching, idOrName, maxListed)
 	if err != nil {
 		return "", err
 	}
@@ -57,20 +58,21 @@ func findWorkspace(ctx context.Context, q queryer, idOrName string) (string, err
 	case len(found) == 1, len(found) > 1 && found[0].ID == idOrName:
 		return found[0].ID, nil
 	case len(found) > 1:
-		return "", fmt.Errorf("several workspaces are named %q; name one by its id: %s", idOrName, listed(found))
+		return "", fmt.Errorf("several workspaces have the name %q; use the ID of one: %s", idOrName, list(found))
 	}
-	existing, err := workspaces(ctx, q, `ORDER BY name, id LIMIT $1`, namedAtMost)
+	existing, err := workspaces(ctx, q, `ORDER BY name, id LIMIT $1`, maxListed)
 	if err != nil {
 		return "", err
 	}
 	if len(existing) == 0 {
-		return "", fmt.Errorf("%w %q: there is none yet", errUnknownWorkspace, idOrName)
+		return "", fmt.Errorf("%w %q: there are none yet", errUnknownWorkspace, idOrName)
 	}
-	return "", fmt.Errorf("%w %q: there are %s", errUnknownWorkspace, idOrName, listed(existing))
+	return "", fmt.Errorf("%w %q: there are %s", errUnknownWorkspace, idOrName, list(existing))
 }
 
-func workspaces(ctx context.Context, q queryer, which string, args ...any) ([]workspace, error) {
-	rows, _ := q.Query(ctx, "SELECT id::text, coalesce(name, '') FROM hoko.workspaces "+which, args...) // CollectRows returns its error
+func workspaces(ctx context.Context, q queryer, clauses string, args ...any) ([]workspace, error) {
+	const all = "SELECT id::text, coalesce(name, '') FROM hoko.workspaces "
+	rows, _ := q.Query(ctx, all+clauses, args...) // CollectRows returns the error
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[workspace])
 	if err != nil {
 		return nil, fmt.Errorf("look for workspace: %w", postgres.SchemaError(err))
@@ -86,12 +88,12 @@ func createWorkspace(ctx context.Context, q queryer, name string) (id string, er
 	return id, nil
 }
 
-func listed(workspaces []workspace) string {
+func list(workspaces []workspace) string {
 	names := make([]string, len(workspaces))
 	for i, w := range workspaces {
 		names[i] = w.String()
 	}
-	if len(workspaces) == namedAtMost {
+	if len(workspaces) == maxListed {
 		names = append(names, "…")
 	}
 	return strings.Join(names, ", ")

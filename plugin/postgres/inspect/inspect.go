@@ -10,8 +10,8 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// Database is a connection to the database to inspect. Methods see what its role sees. It is not safe
-// for concurrent use.
+// Database is a connection to the database to inspect. Methods see what its role sees. It is not
+// safe for concurrent use.
 type Database struct{ conn *pgx.Conn }
 
 // Open connects to a database. The caller must call [Database.Close].
@@ -39,8 +39,8 @@ func (d *Database) AttributionSources(ctx context.Context) (s AttributionSources
 	return s, nil
 }
 
-// collect returns the rows of a query as structs, whose fields have the order of the columns. Errors
-// begin with what.
+// collect returns the rows of a query as structs, whose fields have the order of the columns.
+// Errors begin with what.
 func collect[T any](ctx context.Context, d *Database, what, query string) ([]T, error) {
 	rows, _ := d.conn.Query(ctx, query) // CollectRows returns the error
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])

@@ -12,7 +12,8 @@ type Server struct {
 	Major    int       // such as 17
 	Clock    time.Time // the server's time
 	Encoding string    // of the database, such as UTF8
-	// ReadOnly reports that the server is a standby, or that the role or database is set to read only.
+	// ReadOnly reports that the server is a standby, or that the role or database is set to read
+	// only.
 	ReadOnly bool
 }
 

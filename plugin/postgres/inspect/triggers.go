@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// Firing is when a trigger fires. Replica sessions are those whose session_replication_role is replica.
+// Firing is when a trigger fires. Replica sessions are those whose session_replication_role is
+// replica.
 type Firing int
 
 const (
@@ -24,9 +25,9 @@ type Notifier struct {
 	Name   string // the trigger's name; "" if it is Absent
 }
 
-// notifiersSQL considers a trigger a notifier if its function contains the channel's name. Changed rows
-// of a partitioned table fire the triggers of its partitions; TRUNCATE fires those of the named table.
-// An inserted workspace needs no notification, because it has no keys yet.
+// notifiersSQL considers a trigger a notifier if its function contains the channel's name. Changed
+// rows of a partitioned table fire the triggers of its partitions; TRUNCATE fires those of the
+// named table. An inserted workspace needs no notification, because it has no keys yet.
 const notifiersSQL = tablesSQL + `, watched AS (
   SELECT max(relation) AS relation, oid, kind = 'p' AS partitioned, false AS part FROM reads
   WHERE relation IN ('api_keys', 'workspaces') AND kind IN ('r', 'p') GROUP BY oid, kind
@@ -48,14 +49,14 @@ WHERE NOT (relation = 'workspaces' AND event = 'INSERT')
   AND CASE WHEN event = 'TRUNCATE' THEN NOT part ELSE NOT partitioned END
 GROUP BY relation, reads.oid, event ORDER BY 1, 2, 3`
 
-// Notifiers returns one Notifier for each table that hoko.api_keys and hoko.workspaces read and each
-// event, even if it is [Absent].
+// Notifiers returns one Notifier for each table that hoko.api_keys and hoko.workspaces read and
+// each event, even if it is [Absent].
 func (d *Database) Notifiers(ctx context.Context) ([]Notifier, error) {
 	return collect[Notifier](ctx, d, "read the triggers", notifiersSQL)
 }
 
-// ReplicaRoles returns the roles for which session_replication_role is replica, so that their sessions
-// fire no [Ordinary] triggers. "every role" stands for all.
+// ReplicaRoles returns the roles for which session_replication_role is replica, so that their
+// sessions fire no [Ordinary] triggers. "every role" stands for all.
 func (d *Database) ReplicaRoles(ctx context.Context) (roles []string, err error) {
 	const query = `
 SELECT coalesce(array_agg(DISTINCT role), '{}') FROM (

@@ -28,9 +28,9 @@ type Sample struct {
 // cannot read.
 var ErrUnreadable = errors.New("a column has a type that a lookup cannot read")
 
-// Check looks up a key that does not exist and a sample of existing keys, as an edge does. Its error
-// says why the edge cannot look up keys, and wraps [ErrUnreadable] or [postgres.ErrSchema] if that is
-// the cause. Warnings about keys go to o.Logger.
+// Check looks up a key that does not exist and a sample of existing keys, as an edge does. Its
+// error says why the edge cannot look up keys, and wraps [ErrUnreadable] or [postgres.ErrSchema] if
+// that is the cause. Warnings about keys go to o.Logger.
 func Check(ctx context.Context, o postgres.Options) (sample Sample, err error) {
 	s, err := NewStore(o)
 	if err != nil {
@@ -64,8 +64,8 @@ func Check(ctx context.Context, o postgres.Options) (sample Sample, err error) {
 	return sample, err
 }
 
-// columnTypes are the types that a lookup can read, by the column of query/key.sql. The first type is
-// the one that docs/adopting.md names.
+// columnTypes are the types that a lookup can read, by the column of query/key.sql. The first type
+// is the one that docs/adopting.md names.
 var columnTypes = map[string][]uint32{
 	"id":                textTypes,
 	"workspace_id":      textTypes,
@@ -131,7 +131,8 @@ func (s *Store) checkColumns(ctx context.Context) error {
 	return nil
 }
 
-// FullScans returns the scans with which a lookup reads more of a relation than an index probe would.
+// FullScans returns the scans with which a lookup reads more of a relation than an index probe
+// would.
 func FullScans(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {

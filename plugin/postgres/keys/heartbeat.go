@@ -15,14 +15,15 @@ import (
 )
 
 const (
-	// heartbeatInterval is also how long a heartbeat may take. A connection that stops delivering is
-	// detected within twice this time.
+	// heartbeatInterval is also how long a heartbeat may take. A connection that stops delivering
+	// is detected within twice this time.
 	heartbeatInterval = 2 * time.Second
 	// resendInterval is the pause after a heartbeat could not be sent.
 	resendInterval = 250 * time.Millisecond
 )
 
-// ErrHeartbeatLost means that notifications do not reach the listener, although its connection works.
+// ErrHeartbeatLost means that notifications do not reach the listener, although its connection
+// works.
 var ErrHeartbeatLost = errors.New("notifications do not arrive: " +
 	"listen_dsn must be a direct or session-mode connection to the same database")
 
@@ -101,8 +102,8 @@ func (c *listenConn) heartbeat(ctx context.Context) error {
 	return nil
 }
 
-// send sends a heartbeat, and retries until ctx ends: a connection may have been lost, or all of them
-// may be in use.
+// send sends a heartbeat, and retries until ctx ends: a connection may have been lost, or all of
+// them may be in use.
 func (c *listenConn) send(ctx context.Context, payload string) (lastErr error) {
 	for {
 		err := c.keys.notify(ctx, c.channel, payload)

@@ -43,13 +43,13 @@ type Listener struct {
 	events    Events
 	logger    *slog.Logger
 
-	// channel is for heartbeats of this listener only. It is the same on every connection, because a
-	// pooler's session would continue to listen on the old ones.
+	// channel is for heartbeats of this listener only. It is the same on every connection, because
+	// a pooler's session would continue to listen on the old ones.
 	channel string
 }
 
-// NewListener returns a Listener without connecting. It sends heartbeats over the connections of keys,
-// which must stay open until [Listener.Run] has returned.
+// NewListener returns a Listener without connecting. It sends heartbeats over the connections of
+// keys, which must stay open until [Listener.Run] has returned.
 func NewListener(o postgres.Options, keys *Store, events Events) (*Listener, error) {
 	o, err := o.WithDefaults()
 	if err != nil {

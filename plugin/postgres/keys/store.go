@@ -23,8 +23,8 @@ var queries embed.FS
 
 var keyQuery = postgres.ReadQuery(queries, "query/key.sql")
 
-// heartbeatSQL writes nothing, so its commit waits neither for the disk nor for standbys. It may wait
-// for another notifying commit; lock_timeout limits how long lookups lack the connection.
+// heartbeatSQL writes nothing, so its commit waits neither for the disk nor for standbys. It may
+// wait for another notifying commit; lock_timeout limits how long lookups lack the connection.
 const heartbeatSQL = "SELECT set_config('lock_timeout', '250ms', true), pg_notify($1, $2)"
 
 // settings make each lookup an index probe, even if it was planned while the table was empty.
@@ -63,8 +63,8 @@ func NewStore(o postgres.Options) (*Store, error) {
 	return &Store{connector: connector, maxConns: o.KeyConns(), logger: o.Logger}, nil
 }
 
-// Key returns the key with this hash, even if it is revoked or expired, or [apikey.ErrNotFound]. Its
-// other errors are those of [Store.Keys].
+// Key returns the key with this hash, even if it is revoked or expired, or [apikey.ErrNotFound].
+// Its other errors are those of [Store.Keys].
 func (s *Store) Key(ctx context.Context, hash apikey.Hash) (*apikey.Key, error) {
 	keys, err := s.Keys(ctx, []apikey.Hash{hash})
 	if err != nil {
@@ -170,8 +170,8 @@ func (s *Store) lookUp(
 	return keys, rows.Err()
 }
 
-// connectionLost reports whether an established connection was lost. It is false if the server answered
-// with an error, or could not be reached.
+// connectionLost reports whether an established connection was lost. It is false if the server
+// answered with an error, or could not be reached.
 func connectionLost(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return false

@@ -1,7 +1,9 @@
--- Keys for people to read, the newest first: of one workspace ($1, null for all), and of those the ones that $2 names
--- (null for all): by id, by the first characters, or by $3, the hash. is_exact: there can be no other of that name.
-SELECT k.id::text, k.workspace_id::text, coalesce(w.name, ''), coalesce(k.name, ''), coalesce(k.key_start, ''), k.scopes, k.allowed_hostnames,
-       k.rate_limit, k.rate_period, k.rate_burst, k.expires_at, k.revoked_at, k.created_at, w.disabled_at IS NOT NULL,
+-- Lists keys for people, the newest first: those of workspace $1 (null for all) that $2 selects
+-- (null for all) by ID or first characters, or $3 by hash. is_exact means that no other key can
+-- match.
+SELECT k.id::text, k.workspace_id::text, coalesce(w.name, ''), coalesce(k.name, ''), coalesce(k.key_start, ''),
+       k.scopes, k.allowed_hostnames, k.rate_limit, k.rate_period, k.rate_burst, k.expires_at, k.revoked_at,
+       k.created_at, w.disabled_at IS NOT NULL,
        coalesce(k.id::text = $2 OR k.key_hash = $3::bytea, false) AS is_exact
 FROM hoko.api_keys k JOIN hoko.workspaces w ON w.id = k.workspace_id
 WHERE ($1::text IS NULL OR k.workspace_id::text = $1)

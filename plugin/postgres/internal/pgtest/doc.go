@@ -1,3 +1,3 @@
-// Package pgtest holds what the tests of plugin/postgres and its subpackages share: a shop to sell
-// in, and a connection to Postgres that can be cut.
+// Package pgtest contains what the tests of plugin/postgres and its subpackages share: a [Shop]
+// whose sales can be recorded, and a [Wire] to Postgres that can lose connections.
 package pgtest

@@ -12,8 +12,12 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// Sell returns a sale by click c1 to a customer named like its id.
-func Sell(customer string, change ...func(*sale.Sale)) *sale.Sale {
+// Change alters a sale that [Sell] returns.
+type Change = func(*sale.Sale)
+
+// Sell returns a sale in workspace w1, through click c1, to a customer whose external ID and name
+// are customer.
+func Sell(customer string, changes ...Change) *sale.Sale {
 	s := &sale.Sale{
 		ID:          uuid.Must(uuid.NewV7()),
 		WorkspaceID: "w1",
@@ -22,8 +26,8 @@ func Sell(customer string, change ...func(*sale.Sale)) *sale.Sale {
 			Amount: 100, Currency: "usd", EventName: "Purchase", ClickID: "c1",
 		},
 	}
-	for _, c := range change {
-		c(s)
+	for _, change := range changes {
+		change(s)
 	}
 	if s.IdempotencyKey != "" {
 		s.Fingerprint = s.Request.Fingerprint()
@@ -31,32 +35,24 @@ func Sell(customer string, change ...func(*sale.Sale)) *sale.Sale {
 	return s
 }
 
-// The changes of a sale that tests ask for.
-func WithKey(key string) func(*sale.Sale) { return func(s *sale.Sale) { s.IdempotencyKey = key } }
-func WithName(name string) func(*sale.Sale) {
-	return func(s *sale.Sale) { s.Request.CustomerName = name }
+func WithKey(key string) Change      { return func(s *sale.Sale) { s.IdempotencyKey = key } }
+func WithName(name string) Change    { return func(s *sale.Sale) { s.Request.CustomerName = name } }
+func WithAmount(amount int64) Change { return func(s *sale.Sale) { s.Request.Amount = amount } }
+func WithID(id uuid.UUID) Change     { return func(s *sale.Sale) { s.ID = id } }
+func WithMetadata(json string) Change {
+	return func(s *sale.Sale) { s.Request.Metadata = []byte(json) }
 }
-func WithAmount(amount int64) func(*sale.Sale) {
-	return func(s *sale.Sale) { s.Request.Amount = amount }
-}
-func ByClick(id string) func(*sale.Sale) { return func(s *sale.Sale) { s.Request.ClickID = id } }
-func ByLead(event string) func(*sale.Sale) {
-	return func(s *sale.Sale) { s.Request.LeadEventName = event }
-}
-func InWorkspace(id string) func(*sale.Sale) { return func(s *sale.Sale) { s.WorkspaceID = id } }
-func WithID(id uuid.UUID) func(*sale.Sale)   { return func(s *sale.Sale) { s.ID = id } }
-func WithMetadata(metadata string) func(*sale.Sale) {
-	return func(s *sale.Sale) { s.Request.Metadata = []byte(metadata) }
-}
-
-func WithEmail(email sale.Optional) func(*sale.Sale) {
+func InWorkspace(id string) Change { return func(s *sale.Sale) { s.WorkspaceID = id } }
+func ByClick(id string) Change     { return func(s *sale.Sale) { s.Request.ClickID = id } }
+func ByLead(event string) Change   { return func(s *sale.Sale) { s.Request.LeadEventName = event } }
+func WithEmail(email sale.Optional) Change {
 	return func(s *sale.Sale) { s.Request.CustomerEmail = email }
 }
-
-func WithAvatar(avatar sale.Optional) func(*sale.Sale) {
-	return func(s *sale.Sale) { s.Request.CustomerAvatar = avatar }
+func WithAvatar(url sale.Optional) Change {
+	return func(s *sale.Sale) { s.Request.CustomerAvatar = url }
 }
 
+// Keep, Clear and Set are the values of an optional member: missing, null and text.
 var (
 	Keep  = sale.Optional{}
 	Clear = sale.Optional{Given: true}
@@ -64,7 +60,7 @@ var (
 
 func Set(text string) sale.Optional { return sale.Optional{Given: true, Value: &text} }
 
-// MustRecord records a sale and fails the test if it is not recorded.
+// MustRecord records a sale. It ends the test if that fails.
 func MustRecord(t testing.TB, store *sales.Store, s *sale.Sale) *sale.Recorded {
 	t.Helper()
 	recorded, err := store.Record(testenv.Guarded(t), s)
@@ -80,7 +76,7 @@ func IsUnknown(err error) bool {
 	return unknown
 }
 
-// Text returns a nullable text for people to read.
+// Text formats a nullable text for people.
 func Text(s *string) string {
 	if s == nil {
 		return "null"
@@ -88,7 +84,8 @@ func Text(s *string) string {
 	return *s
 }
 
-// Statements returns how many statements a store with these metrics has executed, and how many sales were in them.
+// Statements returns how many statements a store with these metrics has executed, and how many
+// sales were in them.
 func Statements(t testing.TB, r *prometheus.Registry) (count uint64, sales float64) {
 	t.Helper()
 	families, err := r.Gather()
@@ -101,6 +98,6 @@ func Statements(t testing.TB, r *prometheus.Registry) (count uint64, sales float
 			return h.GetSampleCount(), h.GetSampleSum()
 		}
 	}
-	t.Fatal("no batch size")
+	t.Fatal("no metric hoko_sale_batch_size")
 	return 0, 0
 }

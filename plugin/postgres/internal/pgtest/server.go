@@ -7,7 +7,7 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// OwnServer starts a Postgres of the test's own with the catalogue.
+// OwnServer starts a separate Postgres for the test, whose database contains the Catalog.
 func OwnServer(t *testing.T) (server *testenv.OwnPostgres, dsn string, db testenv.DB) {
 	t.Helper()
 	server = testenv.Postgres(t)
@@ -20,7 +20,8 @@ func OwnServer(t *testing.T) (server *testenv.OwnPostgres, dsn string, db testen
 	return server, dsn, db
 }
 
-// SynchronousStandbys returns a function that names the standbys which commits wait for.
+// SynchronousStandbys returns a function that sets synchronous_standby_names and waits until
+// commits follow it.
 func SynchronousStandbys(t *testing.T, dsn string) func(standbys string) {
 	db := testenv.Connect(t, dsn)
 	return func(standbys string) {
@@ -36,8 +37,8 @@ func SynchronousStandbys(t *testing.T, dsn string) func(standbys string) {
 	}
 }
 
-// commitWaits reports whether a commit waits for standbys. That begins when the checkpointer, and not
-// only a session, has read the configuration.
+// commitWaits reports whether a commit waits for standbys. That starts when the checkpointer has
+// read the configuration, not only a session.
 func commitWaits(t *testing.T, dsn string, db testenv.DB) bool {
 	t.Helper()
 	probe := testenv.Connect(t, dsn)
@@ -48,7 +49,7 @@ func commitWaits(t *testing.T, dsn string, db testenv.DB) bool {
 		_, _ = probe.Conn.Exec(ctx, "SELECT pg_logical_emit_message(true, 'probe', '')")
 	}()
 	for {
-		if testenv.Value[bool](db, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep')", pid) {
+		if db.Count("SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep'", pid) > 0 {
 			db.Exec("SELECT pg_cancel_backend($1)", pid)
 			<-done
 			return true

@@ -13,31 +13,31 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Wire is a relay between an edge and its Postgres that knows the messages it passes on. It is silent
-// until Speak.
+// Wire is a relay between an edge and Postgres that can change the messages of the protocol. It
+// stalls until Resume.
 type Wire struct {
 	*relay.Relay
-	DSN string // what an edge uses
+	DSN string // connects through the wire
 
-	// Refuses returns what is wrong with a startup message's parameters; "" is nothing.
+	// Refuses returns why the wire refuses a connection with these startup parameters, or "".
 	Refuses func(parameters map[string]string) string
-	// Hears is called with each statement that a session has parsed.
+	// Hears is called with each statement that a session parses.
 	Hears func(parameters map[string]string, statement string)
-	// Notifies reports whether a notification passes.
+	// Notifies reports whether to deliver a notification.
 	Notifies func() bool
 
-	plan atomic.Pointer[Cut] // of what happens to the next statement
+	plan atomic.Pointer[Cut] // for the next sale statement
 }
 
-// Cut is what happens to one statement.
+// Cut is what happens to one sale statement.
 type Cut struct {
-	Before bool          // before it reaches the server; else after it has committed
-	Mute   bool          // the connection stays open but carries nothing any more
-	Says   string        // the answer is an ERROR with this SQLSTATE, and the connection goes on, as a pooler's may
+	Before bool          // cut before the statement reaches the server, not after it has committed
+	Mute   bool          // the connection stays open but stalls
+	Says   string        // the client receives an ERROR with this SQLSTATE and keeps the connection, as behind a pooler
 	done   chan struct{} // closed when it has happened
 }
 
-// Tap opens a wire to the database of dsn, which closes with the test.
+// Tap opens a wire to the database of dsn, which closes at the end of the test.
 func Tap(t testing.TB, dsn string) *Wire {
 	t.Helper()
 	w := new(Wire)
@@ -51,42 +51,49 @@ func Tap(t testing.TB, dsn string) *Wire {
 	return w
 }
 
-// Working returns the wire, which speaks from now on.
+// Working resumes the wire and returns it.
 func (w *Wire) Working() *Wire {
 	w.Resume()
 	return w
 }
 
-// Next plans what happens to the next statement, and returns what is closed when it has.
+// Next sets what happens to the next sale statement. The returned channel is closed when it has
+// happened.
 func (w *Wire) Next(plan Cut) <-chan struct{} {
 	plan.done = make(chan struct{})
 	w.plan.Store(&plan)
 	return plan.done
 }
 
-// refuse answers a startup message whose parameters are wrong.
+// refuse returns the answer to a startup message that Refuses refuses, or nil.
 func (w *Wire) refuse(hello []byte) []byte {
 	parameters := startupParameters(hello)
 	if w.Refuses == nil || parameters == nil {
 		return nil
 	}
-	wrong := w.Refuses(parameters)
-	if wrong == "" {
-		return nil
+	if reason := w.Refuses(parameters); reason != "" {
+		return errorResponse("FATAL", pgerrcode.ProtocolViolation, reason)
 	}
-	refusal := pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: pgerrcode.ProtocolViolation, Message: wrong}
-	answer, _ := refusal.Encode(nil)
-	return answer
+	return nil
 }
 
-// filters are those of one connection.
+// errorResponse returns an encoded ErrorResponse.
+func errorResponse(severity, code, message string) []byte {
+	response := pgproto3.ErrorResponse{
+		Severity: severity, SeverityUnlocalized: severity, Code: code, Message: message,
+	}
+	encoded, _ := response.Encode(nil)
+	return encoded
+}
+
+// filters returns the filters of one connection.
 func (w *Wire) filters(hello []byte) (toServer, toClient relay.Filter) {
 	parameters := startupParameters(hello)
 	silent := false
 	var lost atomic.Pointer[Cut] // the plan whose statement's answer is lost
 	toServer = eachMessage(func(kind byte, body []byte, hangUp func()) (passes bool) {
 		if kind == 'P' && w.Hears != nil {
-			_, statement, _ := bytes.Cut(body, []byte{0}) // after its name
+			_, statement, _ := bytes.Cut(body, []byte{0}) // the name comes first
 			statement, _, _ = bytes.Cut(statement, []byte{0})
 			w.Hears(parameters, string(statement))
 		}
@@ -105,7 +112,7 @@ func (w *Wire) filters(hello []byte) (toServer, toClient relay.Filter) {
 			return w.Notifies()
 		}
 		plan := lost.Load()
-		if plan != nil && kind == 'Z' { // ready for query: it has committed
+		if plan != nil && kind == 'Z' { // ReadyForQuery: the statement has committed
 			plan.happen(hangUp)
 			return plan.Says != ""
 		}
@@ -116,9 +123,7 @@ func (w *Wire) filters(hello []byte) (toServer, toClient relay.Filter) {
 			return nil
 		}
 		lost.Store(nil)
-		answer := pgproto3.ErrorResponse{Severity: "ERROR", SeverityUnlocalized: "ERROR", Code: plan.Says, Message: "server connection lost"}
-		before, _ = answer.Encode(nil)
-		return before
+		return errorResponse("ERROR", plan.Says, "server connection lost")
 	})
 	return toServer, toClient
 }
@@ -130,8 +135,8 @@ func (c *Cut) happen(hangUp func()) {
 	close(c.done)
 }
 
-// eachMessage returns a filter that passes on those messages of a session that pass, and before them what insert, unless
-// it is nil, returns.
+// eachMessage returns a filter that drops the messages for which pass returns false. If insert is
+// not nil, the filter inserts what it returns before each other message.
 func eachMessage(pass func(kind byte, body []byte, hangUp func()) bool, insert func(kind byte) []byte) relay.Filter {
 	var received []byte
 	return func(data []byte, hangUp func()) (passed []byte) {
@@ -153,7 +158,8 @@ func eachMessage(pass func(kind byte, body []byte, hangUp func()) bool, insert f
 	}
 }
 
-// startupParameters returns those of a connection's first message, nil if it is a request to cancel.
+// startupParameters returns the parameters of a connection's first message, or nil for a cancel
+// request.
 func startupParameters(message []byte) map[string]string {
 	var startup pgproto3.StartupMessage
 	if len(message) < 4 || startup.Decode(message[4:]) != nil {
