@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"plugin/postgres/internal/pgtest": {"plugin", "internal/testenv", "internal/relay"},
 
 	"internal/devserver": {},
-	"internal/testenv":   {"internal/devserver", "internal/relay", "plugin/postgres"},
+	"internal/testenv":   {"internal/devserver", "internal/relay", "internal/testkit", "plugin/postgres"},
 	"internal/relay":     {},
 	"e2e":                {"e2e", "internal"},
 	"bench":              {"bench", "internal/devserver", "internal/relay", "plugin/postgres", "."},
