@@ -26,9 +26,7 @@ func TestMigrate_ConcurrentCallsSucceed(t *testing.T) {
 		all.Go(func() { failures[i] = postgres.Migrate(ctx, dsn, log.Logger()) })
 	}
 	all.Wait()
-	if err := errors.Join(failures...); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, errors.Join(failures...))
 	if n := log.Count("name=001_hoko.sql"); n != 1 {
 		t.Errorf("the first migration ran %d times, want once", n)
 	}
@@ -45,12 +43,8 @@ func migrateToVersion1(t *testing.T, db testenv.DB) {
 	db.Exec("CREATE SCHEMA hoko")
 	ctx := testenv.Guarded(t)
 	first, err := migrate.NewMigrator(ctx, db.Conn, "hoko.schema_version")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(first.LoadMigrations(os.DirFS("migrations")), first.MigrateTo(ctx, 1)); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
+	testenv.NoError(t, errors.Join(first.LoadMigrations(os.DirFS("migrations")), first.MigrateTo(ctx, 1)))
 }
 
 // If all tables are published, Postgres rejects updates of tables without a primary key.
@@ -66,9 +60,7 @@ func TestMigrate_WithAllTablesPublished(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 			prepare(t, testenv.Connect(t, dsn))
-			if err := postgres.Migrate(ctx, dsn, nil); err != nil {
-				t.Fatal(err)
-			}
+			testenv.NoError(t, postgres.Migrate(ctx, dsn, nil))
 			if current, latest, err := postgres.MigrationStatus(ctx, dsn); err != nil || current != latest {
 				t.Errorf("status is %d of %d, %v", current, latest, err)
 			}
@@ -125,9 +117,7 @@ func TestMigrate_UpgradesEarlierSchema(t *testing.T) {
 			migrateToVersion1(t, db)
 			db.Exec(adopt)
 			db.Exec("BEGIN; SELECT FROM hoko.workspaces") // like a long lookup
-			if err := postgres.Migrate(ctx, dsn, nil); err != nil {
-				t.Fatal(err)
-			}
+			testenv.NoError(t, postgres.Migrate(ctx, dsn, nil))
 			db.Exec("COMMIT")
 			listener.Exec("LISTEN hoko_keys")
 			db.Exec("INSERT INTO hoko.workspaces (id) VALUES ('w2')")
@@ -160,9 +150,7 @@ func TestMigrate_OverridesTheRolesTimeouts(t *testing.T) {
 	})
 	watcher.Exec("SELECT pg_sleep(0.05)") // longer than the role's lock_timeout
 	other.Exec("SELECT pg_advisory_unlock(1752132463)")
-	if err := <-migrated; err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, <-migrated)
 }
 
 func TestMigrationStatus_ChangesNothing(t *testing.T) {
@@ -183,9 +171,7 @@ func TestMigrate_NeedsOnlyTheSchema(t *testing.T) {
 	db.Exec("CREATE ROLE schema_owner")
 	t.Cleanup(func() { testenv.Connect(t, dsn).Exec("DROP OWNED BY schema_owner; DROP ROLE schema_owner") })
 	db.Exec("CREATE SCHEMA hoko AUTHORIZATION schema_owner")
-	if err := postgres.Migrate(ctx, dsn+"&role=schema_owner", nil); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, postgres.Migrate(ctx, dsn+"&role=schema_owner", nil))
 }
 
 func TestMigrate_LeavesNewerSchema(t *testing.T) {
@@ -193,9 +179,7 @@ func TestMigrate_LeavesNewerSchema(t *testing.T) {
 	db := testenv.Connect(t, dsn)
 	db.Exec("UPDATE hoko.schema_version SET version = 1000")
 	var log testenv.Log
-	if err := postgres.Migrate(ctx, dsn, log.Logger()); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, postgres.Migrate(ctx, dsn, log.Logger()))
 	if v := testenv.Value[int](db, "SELECT version FROM hoko.schema_version"); v != 1000 {
 		t.Errorf("version is %d now", v)
 	}
@@ -232,9 +216,7 @@ func TestCheckSchema(t *testing.T) {
 		db.Exec(fmt.Sprintf("UPDATE hoko.schema_version SET version = %d", 2000+rand.IntN(1_000_000_000)))
 		var log testenv.Log
 		for range 3 {
-			if err := postgres.CheckSchema(ctx, db.Conn, log.Logger()); err != nil {
-				t.Fatal(err)
-			}
+			testenv.NoError(t, postgres.CheckSchema(ctx, db.Conn, log.Logger()))
 		}
 		if n := log.Count("newer than this edge"); n != 1 {
 			t.Errorf("warned %d times", n)

@@ -105,9 +105,7 @@ func notifications(t *testing.T, listener testenv.DB, last string) []string {
 	var payloads []string
 	for {
 		n, err := listener.Conn.WaitForNotification(testenv.Guarded(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, err)
 		if n.Payload == last {
 			return payloads
 		}

@@ -18,9 +18,7 @@ import (
 // The role is that of docs/role.sql, which may run twice.
 func TestRole_HasOnlyWhatTheEdgeNeeds(t *testing.T) {
 	script, err := os.ReadFile("../../docs/role.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	s := pgtest.OpenShop(t)
 	s.Exec(string(script))
 	s.Exec(string(script))

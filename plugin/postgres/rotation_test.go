@@ -39,9 +39,7 @@ func startRotating(t *testing.T, port int) *rotating {
 	t.Helper()
 	server := testenv.PostgresWith(t, map[string]string{"listen_addresses": "127.0.0.1", "port": strconv.Itoa(port)})
 	dsn := server.DSN("postgres")
-	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, postgres.Migrate(testenv.Guarded(t), dsn, nil))
 	r := &rotating{testenv.Connect(t, dsn), server, t.TempDir()}
 	r.Exec(pgtest.Catalog)
 	r.Exec("CREATE ROLE rotated LOGIN SUPERUSER")
@@ -62,9 +60,7 @@ func (r *rotating) file(name string) string { return filepath.Join(r.dir, name) 
 
 func (r *rotating) put(name string, content []byte) {
 	r.T.Helper()
-	if err := os.WriteFile(r.file(name), content, 0o600); err != nil {
-		r.T.Fatal(err)
-	}
+	testenv.NoError(r.T, os.WriteFile(r.file(name), content, 0o600))
 }
 
 // setPassword changes the role's password, and writes it to the client's file.
@@ -105,26 +101,18 @@ func certificates(t testing.TB) (ca, server, serverKey, client, clientKey []byte
 	authority := template(fmt.Sprint("authority ", now.UnixNano()))
 	authority.IsCA, authority.BasicConstraintsValid, authority.KeyUsage = true, true, x509.KeyUsageCertSign
 	issuer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	sign := func(c *x509.Certificate, key *ecdsa.PrivateKey) (certificate, pemKey []byte) {
 		der, err := x509.CreateCertificate(rand.Reader, c, authority, &key.PublicKey, issuer)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, err)
 		keyDER, err := x509.MarshalECPrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, err)
 		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 			pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
 	}
 	certify := func(name string) (certificate, pemKey []byte) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, err)
 		return sign(template(name), key)
 	}
 	ca, _ = sign(authority, issuer)
@@ -155,9 +143,7 @@ func connectClients(t *testing.T, dsn string) *clients {
 	c.keys = pgtest.OpenKeys(t, o)
 	c.sales = pgtest.OpenStore(t, dsn, func(o *postgres.Options) { o.Logger = c.log.Logger() })
 	listener, err := keys.NewListener(o, c.keys, c.listening)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- listener.Run(ctx) }()

@@ -13,9 +13,7 @@ import (
 func seedDemo(t *testing.T, dsn, key string) string {
 	t.Helper()
 	seeded, err := admin.SeedDemo(testenv.Guarded(t), dsn, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	if !admin.ValidKey(seeded) {
 		t.Fatalf("%q is not a valid key", seeded)
 	}

@@ -23,9 +23,7 @@ var scopes = []string{"conversionsWrite"}
 func createKey(t *testing.T, dsn string, wanted admin.NewKey) admin.CreatedKey {
 	t.Helper()
 	created, err := admin.CreateKey(testenv.Guarded(t), dsn, wanted)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	return created
 }
 
@@ -61,9 +59,7 @@ func TestCreateKey_IsStoredAsRequested(t *testing.T) {
 			}
 			hash := sha256.Sum256([]byte(created.Key))
 			got, err := store.Key(testenv.Guarded(t), hash)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testenv.NoError(t, err)
 			c.want.ID, c.want.WorkspaceID, c.want.Hash = created.ID, "w1", hash
 			if !reflect.DeepEqual(*got, c.want) {
 				t.Errorf("got  %+v\nwant %+v", *got, c.want)
@@ -153,9 +149,7 @@ func TestListKeys_NewestFirst(t *testing.T) {
 	ids := func(workspace string) (ids []string) {
 		t.Helper()
 		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, workspace)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, err)
 		for _, key := range keys {
 			ids = append(ids, key.ID)
 		}
@@ -169,9 +163,7 @@ func TestListKeys_NewestFirst(t *testing.T) {
 	_, err := admin.ListKeys(testenv.Guarded(t), dsn, "three")
 	pgtest.WantError(t, err, "w1 (one), w2 (two)")
 	keys, err := admin.ListKeys(testenv.Guarded(t), dsn, "w1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	at := func(year int) time.Time { return time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC) }
 	want := admin.KeyInfo{
 		ID: "k1", WorkspaceID: "w1", WorkspaceName: "one", Name: "old", Start: "hoko_1",
@@ -194,10 +186,10 @@ func TestRevokeKey(t *testing.T) {
 	wanted := admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes}
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	for name, text := range map[string]func(admin.CreatedKey) string{
-		"by ID":               func(k admin.CreatedKey) string { return k.ID },
-		"by first characters": func(k admin.CreatedKey) string { return k.Start },
-		"by whole key":        func(k admin.CreatedKey) string { return k.Key },
-		"by SHA-256":          func(k admin.CreatedKey) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(k.Key))) },
+		"by ID":      func(k admin.CreatedKey) string { return k.ID },
+		"by start":   func(k admin.CreatedKey) string { return k.Start },
+		"by key":     func(k admin.CreatedKey) string { return k.Key },
+		"by SHA-256": func(k admin.CreatedKey) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(k.Key))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			created, other := createKey(t, dsn, wanted), createKey(t, dsn, wanted)

@@ -11,9 +11,7 @@ import (
 func open(t *testing.T, dsn string) *inspect.Database {
 	t.Helper()
 	d, err := inspect.Open(testenv.Guarded(t), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	t.Cleanup(d.Close)
 	return d
 }
@@ -22,9 +20,7 @@ func TestServer_VersionAndClock(t *testing.T) {
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	before := time.Now()
 	server, err := open(t, dsn).Server(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	if server.Major < 13 || server.Version == "" || server.ReadOnly {
 		t.Errorf("%+v", server)
 	}

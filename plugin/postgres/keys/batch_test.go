@@ -51,9 +51,7 @@ func TestKeys_BatchEqualsSingleLookups(t *testing.T) {
 			VALUES ($1, $2, $3, `+c.values+`)`, c.want.ID, c.workspace, hash[:])
 	}
 	batch, err := store.Keys(testenv.Guarded(t), hashes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	found := 0
 	for i, c := range cases {
 		single, err := store.Key(testenv.Guarded(t), hashes[i])

@@ -60,9 +60,7 @@ func TestLimit_OfKeyThenWorkspace(t *testing.T) {
 			db.Exec(`UPDATE hoko.workspaces SET (rate_limit, rate_period, rate_burst) = (` + c.workspace + `)`)
 			before := log.Count("key_id=k1")
 			got, err := store.Key(testenv.Guarded(t), hash)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testenv.NoError(t, err)
 			if got.Limit != c.want {
 				t.Errorf("got %+v, want %+v", got.Limit, c.want)
 			}

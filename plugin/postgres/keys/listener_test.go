@@ -44,9 +44,7 @@ func listenWith(t *testing.T, store *keys.Store, o postgres.Options) (reported e
 	t.Helper()
 	reported = make(events, 100)
 	listener, err := keys.NewListener(o, store, reported)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
@@ -65,9 +63,7 @@ func listenWith(t *testing.T, store *keys.Store, o postgres.Options) (reported e
 func openRelay(t *testing.T, dsn string) (between *relay.Relay, through string) {
 	t.Helper()
 	between, through = testenv.Relay(t, dsn)
-	if err := between.Open(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, between.Open())
 	return between, through
 }
 
@@ -93,9 +89,7 @@ func TestListener_MissesNothingOnceUp(t *testing.T) {
 	during := &notifyingSink{events: make(events, 100), db: testenv.Connect(t, dsn)}
 	o := postgres.Options{DSN: dsn}
 	listener, err := keys.NewListener(o, pgtest.OpenKeys(t, o), during)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- listener.Run(ctx) }()
@@ -163,9 +157,7 @@ func TestListener_FindsServerThatStartsLater(t *testing.T) {
 	var log testenv.Log
 	events, _ := listen(t, postgres.Options{DSN: through, Logger: log.Logger()})
 	testenv.Until(t, "it has tried to connect", func() bool { return log.Count("not listening") > 0 })
-	if err := between.Open(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, between.Open())
 	events.expect(t, "up")
 }
 

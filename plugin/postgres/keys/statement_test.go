@@ -29,17 +29,13 @@ func TestLookup_SurvivesUnusableStatement(t *testing.T) {
 			hash := seedKey(db, "scopes, allowed_hostnames, rate_limit, rate_period, expires_at",
 				"'{linksRead}', '{example.com,NULL}', 7, '1 day', '2031-05-06 07:08:09.123456Z'")
 			before, err := store.Key(testenv.Guarded(t), hash)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testenv.NoError(t, err)
 			useAll(t, db, store, hash, conns)
 			if c.migration != "" {
 				db.Exec(c.migration)
 			}
 			if c.each != "" {
-				if err := store.OnConnections(testenv.Guarded(t), c.each); err != nil {
-					t.Fatal(err)
-				}
+				testenv.NoError(t, store.OnConnections(testenv.Guarded(t), c.each))
 			}
 			for i := range 2 * conns {
 				switch i % 4 {
@@ -73,14 +69,10 @@ func TestLookup_StatementNameTakenByAnotherClient(t *testing.T) {
 	}
 	db.Exec("CREATE TABLE public.names (name text)")
 	const keepNames = "INSERT INTO public.names SELECT name FROM pg_prepared_statements"
-	if err := first.OnConnections(testenv.Guarded(t), keepNames); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, first.OnConnections(testenv.Guarded(t), keepNames))
 	name := db.Text("SELECT name FROM public.names")
 	second := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
-	if err := second.OnConnections(testenv.Guarded(t), `PREPARE "`+name+`" AS SELECT 1`); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, second.OnConnections(testenv.Guarded(t), `PREPARE "`+name+`" AS SELECT 1`))
 	for range 3 {
 		if _, err := second.Key(testenv.Guarded(t), hash); err != nil {
 			t.Error(err)
@@ -94,9 +86,7 @@ func TestLookup_WithParametersOfPgx(t *testing.T) {
 	hash := seedKey(testenv.Connect(t, dsn), "scopes, allowed_hostnames, rate_limit, rate_period, expires_at",
 		"'{linksRead}', '{example.com,NULL}', 7, '1 day', '2031-05-06 07:08:09.123456Z'")
 	want, err := pgtest.OpenKeys(t, postgres.Options{DSN: dsn}).Key(testenv.Guarded(t), hash)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	for _, parameters := range []string{
 		"default_query_exec_mode=cache_describe", "default_query_exec_mode=describe_exec",
 		"default_query_exec_mode=exec", "default_query_exec_mode=simple_protocol",
@@ -106,9 +96,7 @@ func TestLookup_WithParametersOfPgx(t *testing.T) {
 		t.Run(parameters, func(t *testing.T) {
 			o := postgres.Options{DSN: dsn + "&" + parameters}
 			store, err := keys.NewStore(o)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testenv.NoError(t, err)
 			defer store.Close()
 			if key, err := store.Key(testenv.Guarded(t), hash); err != nil || !reflect.DeepEqual(key, want) {
 				t.Errorf("%+v, %v, want %+v", key, err, want)

@@ -64,9 +64,7 @@ func TestKey_AsStored(t *testing.T) {
 				db.Exec("UPDATE hoko.workspaces SET disabled_at = now()")
 			}
 			got, err := store.Key(testenv.Guarded(t), hash)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testenv.NoError(t, err)
 			c.want.ID, c.want.WorkspaceID, c.want.Hash = "k1", "w1", hash
 			if !reflect.DeepEqual(*got, c.want) {
 				t.Errorf("got  %+v\nwant %+v", *got, c.want)
@@ -101,9 +99,7 @@ func TestKey_OverAdoptersViews(t *testing.T) {
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	for range 2 {
 		got, err := store.Key(testenv.Guarded(t), hash)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, err)
 		if !reflect.DeepEqual(*got, want) {
 			t.Errorf("got  %+v\nwant %+v", *got, want)
 		}
@@ -204,9 +200,7 @@ func useAll(t *testing.T, db testenv.DB, store *keys.Store, hash apikey.Hash, co
 		t.Errorf("pg_stat_activity shows %.100s", shown)
 	}
 	db.Exec(`COMMIT`)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, <-done)
 }
 
 func TestLookup_LockedTableTimesOut(t *testing.T) {
@@ -265,9 +259,7 @@ func wantFailure(t *testing.T, store *keys.Store, hash apikey.Hash) error {
 // inParallel fails the test if one of n concurrent calls fails.
 func inParallel(t testing.TB, n int, do func() error) {
 	t.Helper()
-	if err := parallel(n, do); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, parallel(n, do))
 }
 
 func parallel(n int, do func() error) error {

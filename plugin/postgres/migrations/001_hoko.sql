@@ -1,13 +1,13 @@
--- All that the edge reads and writes. Where a site has such tables already, views with these names stand in for
--- them (docs/adopting.md), so nothing here is named by another table's constraint but a key's workspace.
+-- The relations that the edge reads and writes. A site that has its own tables replaces some of
+-- these with views (docs/adopting.md), so only api_keys has a foreign key.
 --
--- Ids and other opaque keys are compared byte by byte (COLLATE "C"): cheaper, and no upgrade of the operating
--- system's locales can corrupt their indexes.
+-- IDs and other opaque keys have COLLATE "C": comparing bytes is cheaper, and an upgrade of the
+-- operating system's locales cannot corrupt their indexes.
 
 CREATE TABLE hoko.workspaces (
   id          text COLLATE "C" PRIMARY KEY DEFAULT gen_random_uuid()::text,
   name        text NOT NULL DEFAULT '',
-  -- The default limit of each of its keys. An invalid one is passed over, so that it costs nobody their access.
+  -- The default limit of each key of the workspace. Edges ignore an invalid limit.
   rate_limit  integer,
   rate_period interval,
   rate_burst  integer,
@@ -20,7 +20,7 @@ CREATE TABLE hoko.api_keys (
   workspace_id      text COLLATE "C" NOT NULL REFERENCES hoko.workspaces (id) ON UPDATE CASCADE ON DELETE CASCADE,
   name              text NOT NULL DEFAULT '',
   key_hash          bytea NOT NULL UNIQUE CHECK (octet_length(key_hash) = 32),  -- SHA-256 of the whole key
-  key_start         text NOT NULL DEFAULT '',                                   -- for people to tell keys apart
+  key_start         text NOT NULL DEFAULT '',                                   -- so that people can distinguish keys
   scopes            text[] NOT NULL DEFAULT '{}',
   allowed_hostnames text[] NOT NULL DEFAULT '{}',
   rate_limit        integer,
@@ -32,8 +32,9 @@ CREATE TABLE hoko.api_keys (
 );
 CREATE INDEX api_keys_workspace ON hoko.api_keys (workspace_id);
 
--- The site writes links, clicks and leads. They have no foreign keys: each would make its writers lock a row that all
--- of them share, and forbid purging clicks. The edge confines every lookup to the key's workspace instead.
+-- The site writes links, clicks and leads. Foreign keys would make the writers lock shared rows,
+-- and prevent purging clicks. Instead, the edge limits every lookup to the workspace of the API
+-- key.
 CREATE TABLE hoko.links (
   id            text COLLATE "C" PRIMARY KEY DEFAULT gen_random_uuid()::text,
   workspace_id  text COLLATE "C" NOT NULL,
@@ -58,7 +59,7 @@ CREATE TABLE hoko.clicks (
   created_at   timestamptz NOT NULL DEFAULT now()
 );
 
--- Room in each page keeps an update of a customer from touching the indexes.
+-- With free space in each page (fillfactor), updates of customers need no index updates.
 CREATE TABLE hoko.customers (
   id           text COLLATE "C" PRIMARY KEY DEFAULT gen_random_uuid()::text,
   workspace_id text COLLATE "C" NOT NULL,
@@ -83,12 +84,13 @@ CREATE TABLE hoko.leads (
   metadata     jsonb,
   created_at   timestamptz NOT NULL DEFAULT now()
 );
--- The latest lead of a customer, of a name or of any: one probe, however many there are.
+-- One probe finds the latest lead of a customer, with a given event name or with any.
 CREATE INDEX leads_named  ON hoko.leads (customer_id, event_name, created_at DESC, id DESC);
 CREATE INDEX leads_latest ON hoko.leads (customer_id, created_at DESC, id DESC);
 
--- No foreign keys: five of them halve the rate of sales, and forbid purging clicks and detaching partitions.
--- The id is a UUIDv7 of the edge's making, so it grows with time, and a partitioned table goes by ranges of it.
+-- Foreign keys would halve the throughput, and prevent purging clicks and detaching partitions. The
+-- ID is a UUIDv7 that the edge generates. It grows with time, so it can be the partition key (by
+-- range).
 CREATE TABLE hoko.sales (
   id           uuid PRIMARY KEY,
   workspace_id text COLLATE "C" NOT NULL,
@@ -109,14 +111,15 @@ CREATE TABLE hoko.idempotency_keys (
   key          text COLLATE "C" NOT NULL,
   fingerprint  bytea NOT NULL,
   sale_id      uuid NOT NULL,
-  response     json NOT NULL,  -- all that a replay answers
+  response     json NOT NULL,  -- everything that a replay needs
   created_at   timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (workspace_id, key)
 );
 
--- What tells every edge that a cached key may no longer hold. The payload is public, as sites with tables of their
--- own send it too: key:<hex SHA-256 of the key>, workspace:<id>; anything else, or nothing, means every key.
--- Only where a column that the edge reads differs: notifying transactions commit one after the other.
+-- Notifications invalidate cached keys on every edge. Sites with their own tables also send the
+-- payloads: key:<hex SHA-256 of the key> or workspace:<id>; anything else, or nothing, means every
+-- key. Notifying transactions commit one at a time, so updates notify only if a column that edges
+-- read changes.
 CREATE FUNCTION hoko.notify_api_key() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -174,8 +177,8 @@ CREATE TRIGGER hoko_notify_update AFTER UPDATE ON hoko.workspaces
 CREATE TRIGGER hoko_notify_truncate AFTER TRUNCATE ON hoko.workspaces
   FOR EACH STATEMENT EXECUTE FUNCTION hoko.notify_every_key();
 
--- Also for rows that arrive by logical replication, and where a session has switched ordinary triggers off:
--- a revocation must not be missed.
+-- ENABLE ALWAYS also notifies of rows from logical replication, and if session_replication_role is
+-- replica.
 ALTER TABLE hoko.api_keys
   ENABLE ALWAYS TRIGGER hoko_notify, ENABLE ALWAYS TRIGGER hoko_notify_update, ENABLE ALWAYS TRIGGER hoko_notify_truncate;
 ALTER TABLE hoko.workspaces

@@ -1,5 +1,5 @@
--- Inserting a workspace notifies nothing: no key can belong to it yet. Only the function is replaced, which waits for no
--- lock on the table and also works where hoko.workspaces is a site's view.
+-- Inserting a workspace no longer notifies, because it has no keys yet. Replacing only the function
+-- needs no lock on the table, and works if hoko.workspaces is a site's view.
 CREATE OR REPLACE FUNCTION hoko.notify_workspace() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -64,9 +64,7 @@ func Set(text string) sale.Optional { return sale.Optional{Given: true, Value: &
 func MustRecord(t testing.TB, store *sales.Store, s *sale.Sale) *sale.Recorded {
 	t.Helper()
 	recorded, err := store.Record(testenv.Guarded(t), s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	return recorded
 }
 
@@ -89,9 +87,7 @@ func Text(s *string) string {
 func Statements(t testing.TB, r *prometheus.Registry) (count uint64, sales float64) {
 	t.Helper()
 	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	for _, f := range families {
 		if f.GetName() == "hoko_sale_batch_size" {
 			h := f.GetMetric()[0].GetHistogram()

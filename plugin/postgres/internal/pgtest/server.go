@@ -12,9 +12,7 @@ func OwnServer(t *testing.T) (server *testenv.OwnPostgres, dsn string, db testen
 	t.Helper()
 	server = testenv.Postgres(t)
 	dsn = server.DSN("postgres")
-	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, postgres.Migrate(testenv.Guarded(t), dsn, nil))
 	db = testenv.Connect(t, dsn)
 	db.Exec(Catalog)
 	return server, dsn, db

@@ -18,8 +18,9 @@ const Catalog = `
 INSERT INTO hoko.workspaces (id) VALUES ('w1'), ('w2');
 INSERT INTO hoko.links (id, workspace_id, url, short_url, title, description, image,
 	utm, collection_id, partner_id, tenant_id, external_id, created_at) VALUES
-	('l1', 'w1', 'https://example.com/?a=1&b=<ä>', 'https://hoko.to/abc', 'Tïtle', 'Descr', 'https://example.com/i.png',
-	 '{"source": "s", "medium": "m"}', 'col', 'par', 'ten', 'ext', '2024-01-02T03:04:05.678901Z');
+	('l1', 'w1', 'https://example.com/?a=1&b=<ä>', 'https://hoko.to/abc', 'Tïtle', 'Descr',
+	 'https://example.com/i.png', '{"source": "s", "medium": "m"}',
+	 'col', 'par', 'ten', 'ext', '2024-01-02T03:04:05.678901Z');
 INSERT INTO hoko.links (id, workspace_id, url, short_url, created_at) VALUES
 	('l2', 'w1', 'https://example.com/2', 'https://hoko.to/2', '2024-01-01T00:00:00Z'),
 	('x1', 'w2', 'https://example.com/x', 'https://hoko.to/x', '2024-01-01T00:00:00Z');
@@ -56,9 +57,7 @@ func OpenStore(t testing.TB, dsn string, change ...func(*postgres.Options)) *sal
 		c(&options)
 	}
 	store, err := sales.NewStore(options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), testenv.HangGuard)
 		defer cancel()
@@ -100,9 +99,7 @@ func (s *Shop) Rows(query string, args ...any) string {
 func OpenKeys(t testing.TB, o postgres.Options) *keys.Store {
 	t.Helper()
 	store, err := keys.NewStore(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	t.Cleanup(store.Close)
 	return store
 }

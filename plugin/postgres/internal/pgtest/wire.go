@@ -45,9 +45,7 @@ func Tap(t testing.TB, dsn string) *Wire {
 	w.Answer, w.Filters = w.refuse, w.filters
 	w.Stall(relay.ToServer)
 	w.Stall(relay.ToClient)
-	if err := w.Open(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, w.Open())
 	return w
 }
 
