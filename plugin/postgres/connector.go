@@ -117,8 +117,8 @@ func refusesSettings(err error) bool {
 	return ok && strings.Contains(pgErr.Message, "startup parameter")
 }
 
-// Connect opens one connection for an administration command. Unlike [Connector.Connect], it fails
-// if a pooler refuses the settings.
+// Connect opens one connection with the given server settings, which may be nil, for an
+// administration command. Unlike [Connector.Connect], it fails if a pooler refuses the settings.
 func Connect(ctx context.Context, dsn string, settings map[string]string) (*pgx.Conn, error) {
 	c, err := NewConnector(dsn, settings)
 	if err != nil {
@@ -143,8 +143,8 @@ func CloseConn(conn *pgx.Conn) {
 	_ = conn.Close(ctx)
 }
 
-// Pause sleeps between d/2 and d, at random, so that edges do not all retry at the same time. It
-// returns false if ctx ended first.
+// Pause sleeps for a random time between d/2 and d, so that edges do not all retry at the same
+// time. It returns false if ctx ended first.
 func Pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d/2 + rand.N(d/2))
 	defer timer.Stop()

@@ -72,9 +72,9 @@ var foreignParameters = map[string]string{
 	"reaping_frequency": ownPools, "advisory_locks": unneeded, "charset": useEncoding, "serverversion": unneeded,
 }
 
-// checkDSN returns an error that says what is wrong with a connection string, which pgx might
-// accept and connect to another database. The error quotes only names of known parameters: if the
-// string is malformed, anything else may be part of the password.
+// checkDSN returns an error that says what is wrong with a connection string. Without it, pgx might
+// connect to another database. The error quotes only names of known parameters: if the string is
+// malformed, anything else may be part of the password.
 func checkDSN(dsn string) error {
 	if err := checkForm(dsn); err != nil {
 		return err
@@ -137,8 +137,8 @@ func checkForm(dsn string) error {
 	return nil
 }
 
-// invalidDSN replaces an error of pgx, which may contain the password. A cause may be a file that
-// the connection string names; the file's name is all of the string that the result quotes.
+// invalidDSN replaces an error of pgx, which may contain the password. Its result quotes nothing of
+// the connection string but names of files.
 func invalidDSN(err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("connection string names a file that cannot be read: %w", file)
@@ -149,18 +149,18 @@ func invalidDSN(err error) error {
 		case strings.HasSuffix(text, ": failed to configure TLS ("+cause+")"):
 			return fmt.Errorf("connection string's sslmode, sslrootcert, sslcert or sslkey cannot be used: %s", cause)
 		case strings.HasSuffix(text, ": failed to read service ("+cause+")"):
-			return errors.New("connection string names a service, but PGSERVICEFILE cannot be read or lacks it")
+			return errors.New("connection string names a service, " +
+				"but its file (PGSERVICEFILE) cannot be read or lacks it")
 		}
 	}
 	return errors.New("connection string cannot be parsed: " + dsnForm)
 }
 
-// ConnectError adds an explanation to the error of a failed connection attempt if it can: there was
-// no password to send, or the reasons why a server refuses writes. It leaves other errors as they
-// are.
+// ConnectError explains two errors of failed connection attempts: a missing password, and a server
+// that refuses writes. It returns other errors unchanged.
 func ConnectError(err error) error {
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
-		return fmt.Errorf("the server is a standby, or default_transaction_read_only is on for the role: %w", err)
+		return fmt.Errorf("the server is a standby, or the role or database sets default_transaction_read_only: %w", err)
 	}
 	failed, ok := errors.AsType[*pgconn.ConnectError](err)
 	pgErr, answered := errors.AsType[*pgconn.PgError](err)

@@ -147,9 +147,9 @@ func migrateTo(ctx context.Context, conn *pgx.Conn, version int32) error {
 // create schemas.
 func createVersionTable(ctx context.Context, conn *pgx.Conn) error {
 	var schema, table, key bool
-	const question = `SELECT to_regnamespace('hoko') IS NOT NULL, to_regclass('` + versionTable + `') IS NOT NULL,
+	const query = `SELECT to_regnamespace('hoko') IS NOT NULL, to_regclass('` + versionTable + `') IS NOT NULL,
 		EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass('` + versionTable + `') AND indisprimary)`
-	if err := conn.QueryRow(ctx, question).Scan(&schema, &table, &key); err != nil {
+	if err := conn.QueryRow(ctx, query).Scan(&schema, &table, &key); err != nil {
 		return fmt.Errorf("look for %s: %w", versionTable, err)
 	}
 	sql := "INSERT INTO " + versionTable + " SELECT 0 WHERE NOT EXISTS (SELECT FROM " + versionTable + ")"

@@ -28,8 +28,8 @@ type Options struct {
 	// slow lane opens them while it needs them. The minimum is Writers + 4.
 	MaxConns int
 
-	// Writers is the maximum number of batches of sales that commit at the same time. The backlog
-	// decides how many do. Default: 4.
+	// Writers is the maximum number of batches of sales that commit at the same time. The edge uses
+	// only as many as the backlog needs. Default: 4.
 	Writers int
 
 	// Batch is the maximum number of sales in one statement. Default: 128.

@@ -15,7 +15,7 @@ import (
 
 // ErrSchema means that the schema hoko is missing, or older than this edge needs. Its text names
 // the command that fixes it.
-var ErrSchema = errors.New("the database does not have the schema of this edge (run: caddy hoko migrate)")
+var ErrSchema = errors.New("the database lacks the schema that this edge needs (run: caddy hoko migrate)")
 
 // Querier is implemented by *pgx.Conn, *pgxpool.Pool and pgx.Tx.
 type Querier interface {

@@ -16,11 +16,11 @@ const DemoWorkspace = "hoko_dev"
 
 var demoSQL = postgres.ReadQuery(queries, "query/demo.sql")
 
-// SeedDemo creates a workspace to try out the edge with, unless it exists: a link, a click, and the
-// customer customer_123 with a lead from that click. It neither reads nor writes rows of other
-// workspaces.
+// SeedDemo creates a demo workspace with a link, a click, and the customer customer_123, who has a
+// lead from that click. Existing rows stay as they are, but a disabled demo workspace is enabled.
+// SeedDemo neither reads nor writes rows of other workspaces.
 //
-// It returns a key of that workspace with the scope conversionsWrite: the given key, which it
+// It returns a key of the demo workspace with the scope conversionsWrite: the given key, which it
 // stores if it is missing, or a new one if the given key is empty, malformed, revoked, expired or
 // lacks the scope.
 func SeedDemo(ctx context.Context, dsn, key string) (string, error) {

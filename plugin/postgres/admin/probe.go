@@ -19,8 +19,8 @@ import (
 // Probe is the result of [ProbeKey].
 type Probe struct {
 	KeyID    string
-	Notified []string // columns whose changes notified the edges
-	Missed   []string // columns whose changes did not
+	Notified []string // columns whose changes sent a notification
+	Missed   []string // columns whose changes sent none
 	Skipped  []string // columns that cannot be changed and restored through hoko.api_keys
 }
 

@@ -52,7 +52,7 @@ type HiddenRows struct {
 	Policies string
 	// Filled reports that the table has rows, or had some.
 	Filled bool
-	// Updates reports that rows are hidden from UPDATE, not from SELECT.
+	// Updates reports that rows are hidden from UPDATE. Otherwise they are hidden from SELECT.
 	Updates bool
 }
 

@@ -17,11 +17,11 @@ import (
 // sampleSize is the maximum number of keys that Check looks up.
 const sampleSize = 1000
 
-// Sample counts the keys that Check has looked up.
+// Sample is what [Check] has found out about a sample of the keys in hoko.api_keys.
 type Sample struct {
-	Keys      int // rows of hoko.api_keys that were read, at most 1000
-	Malformed int // of these, key_hash is not a SHA-256, so that no request finds the key
-	Missing   int // of these, a lookup by key_hash did not find the key
+	Keys      int // size of the sample, at most 1000
+	Malformed int // keys whose key_hash is not a SHA-256, so that no request finds them
+	Missing   int // keys that a lookup by key_hash did not find
 }
 
 // ErrUnreadable means that a column of hoko.api_keys or hoko.workspaces has a type that the edge
