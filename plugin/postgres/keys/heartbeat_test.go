@@ -16,7 +16,7 @@ func TestListener_ForgottenListenIsDetected(t *testing.T) {
 	dsn := testenv.Database(t)
 	db, pooler := testenv.Connect(t, dsn), pgtest.Tap(t, dsn)
 	var forgotten atomic.Bool
-	pooler.Notifies = func() bool { return !forgotten.Load() }
+	pooler.Delivers = func() bool { return !forgotten.Load() }
 	var log testenv.Log
 	events, _ := listen(t, postgres.Options{DSN: dsn, ListenDSN: pooler.Working().DSN, Logger: log.Logger()})
 	events.expect(t, "up")
@@ -33,7 +33,7 @@ func TestListener_ForgottenListenIsDetected(t *testing.T) {
 func TestListener_DownWithoutNotifications(t *testing.T) {
 	dsn := testenv.Database(t)
 	pooler := pgtest.Tap(t, dsn)
-	pooler.Notifies = func() bool { return false }
+	pooler.Delivers = func() bool { return false }
 	for name, listenDSN := range map[string]string{
 		"behind a pooler":     pooler.Working().DSN,
 		"in another database": testenv.Database(t),

@@ -141,7 +141,7 @@ func TestListener_DetectsMutePeer(t *testing.T) {
 func TestListener_StaysUpWhileIdle(t *testing.T) {
 	dsn := testenv.Database(t)
 	db, wire, beats := testenv.Connect(t, dsn), pgtest.Tap(t, dsn), make(chan struct{}, 100)
-	wire.Notifies = func() bool { beats <- struct{}{}; return true }
+	wire.Delivers = func() bool { beats <- struct{}{}; return true }
 	events, _ := listen(t, postgres.Options{DSN: dsn, ListenDSN: wire.Working().DSN})
 	events.expect(t, "up")
 	for range 3 {

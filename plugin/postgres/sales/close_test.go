@@ -67,7 +67,7 @@ func TestClose_AnswersAllIfItMayNotWait(t *testing.T) {
 	wire := pgtest.Tap(t, shop.DSN).Working()
 	store := openStore(t, wire.DSN, oneWriter)
 	mustRecord(t, store, sell("k"))
-	lost := wire.Next(pgtest.Cut{Mute: true})
+	lost := wire.Next(pgtest.Cut{Stall: true})
 	sent := beginWithin(t, store, sell("k", costing(1)), time.Hour)
 	<-lost
 	queued := beginWithin(t, store, sell("k", costing(2)), time.Hour)

@@ -198,7 +198,7 @@ func TestPoolerThatLosesTheServer_IsAskedAgain(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			wire := pgtest.Tap(t, shop.DSN)
 			store := openStore(t, wire.DSN, oneWriter)
-			lost := wire.Next(pgtest.Cut{Says: code})
+			lost := wire.Next(pgtest.Cut{ErrorCode: code})
 			before := shop.Sales("true")
 			outcomes := queue(t, store, sell("k", named("one")), sell("j", keyed(code)))
 			wire.Resume()
@@ -291,7 +291,7 @@ func TestMuteServer_DelaysNoAnswerBeyondItsDeadline(t *testing.T) {
 			wire := pgtest.Tap(t, shop.DSN).Working()
 			store := openStore(t, wire.DSN, oneWriter, withTimeout(2*time.Second))
 			mustRecord(t, store, sell("k"))
-			lost := wire.Next(pgtest.Cut{Before: before, Mute: true})
+			lost := wire.Next(pgtest.Cut{Before: before, Stall: true})
 			sent := beginWithin(t, store, sell("k", costing(1)), time.Second)
 			<-lost
 			queued := beginWithin(t, store, sell("k", costing(2)), 100*time.Millisecond)

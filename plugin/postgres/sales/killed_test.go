@@ -22,9 +22,9 @@ var moments = []struct {
 	cut       *pgtest.Cut // what blocks them there; nil: a trigger at the commit
 	committed bool
 }{
-	{"before they reached it", &pgtest.Cut{Before: true, Mute: true}, false},
+	{"before they reached it", &pgtest.Cut{Before: true, Stall: true}, false},
 	{"before it committed them", nil, false},
-	{"before it answered them", &pgtest.Cut{Mute: true}, true},
+	{"before it answered them", &pgtest.Cut{Stall: true}, true},
 }
 
 func TestServerThatDies_WithBatchesUnderWay(t *testing.T) {

@@ -68,7 +68,7 @@ func hotStatements(t *testing.T) (all []hotStatement) {
 	wire := pgtest.Tap(t, shop.DSN)
 	var mu sync.Mutex
 	heard := map[string]map[string]string{}
-	wire.Hears = func(parameters map[string]string, statement string) {
+	wire.OnParse = func(parameters map[string]string, statement string) {
 		mu.Lock()
 		defer mu.Unlock()
 		heard[statement] = parameters

@@ -21,20 +21,22 @@ type Wire struct {
 
 	// Refuses returns why the wire refuses a connection with these startup parameters, or "".
 	Refuses func(parameters map[string]string) string
-	// Hears is called with each statement that a session parses.
-	Hears func(parameters map[string]string, statement string)
-	// Notifies reports whether to deliver a notification.
-	Notifies func() bool
+	// OnParse is called with each statement that a session parses.
+	OnParse func(parameters map[string]string, statement string)
+	// Delivers reports whether to pass a notification on.
+	Delivers func() bool
 
 	plan atomic.Pointer[Cut] // for the next sale statement
 }
 
 // Cut is what happens to one sale statement.
 type Cut struct {
-	Before bool          // cut before the statement reaches the server, not after it has committed
-	Mute   bool          // the connection stays open but stalls
-	Says   string        // the client receives an ERROR with this SQLSTATE and keeps the connection, as behind a pooler
-	done   chan struct{} // closed when it has happened
+	Before bool // before the statement reaches the server, not after it has committed
+	Stall  bool // the connection stays open but stalls
+	// ErrorCode is the SQLSTATE of an ERROR that the client receives as the answer. It keeps the
+	// connection, as behind a pooler.
+	ErrorCode string
+	done      chan struct{} // closed when it has happened
 }
 
 // Tap opens a wire to the database of dsn, which closes at the end of the test.
@@ -90,10 +92,10 @@ func (w *Wire) filters(hello []byte) (toServer, toClient relay.Filter) {
 	silent := false
 	var lost atomic.Pointer[Cut] // the plan whose statement's answer is lost
 	toServer = eachMessage(func(kind byte, body []byte, hangUp func()) (passes bool) {
-		if kind == 'P' && w.Hears != nil {
+		if kind == 'P' && w.OnParse != nil {
 			_, statement, _ := bytes.Cut(body, []byte{0}) // the name comes first
 			statement, _, _ = bytes.Cut(statement, []byte{0})
-			w.Hears(parameters, string(statement))
+			w.OnParse(parameters, string(statement))
 		}
 		if kind == 'B' && bytes.HasPrefix(body, []byte("\x00hoko_sale")) {
 			if plan := w.plan.Swap(nil); plan != nil && plan.Before {
@@ -106,28 +108,28 @@ func (w *Wire) filters(hello []byte) (toServer, toClient relay.Filter) {
 		return !silent
 	}, nil)
 	toClient = eachMessage(func(kind byte, _ []byte, hangUp func()) (passes bool) {
-		if kind == 'A' && w.Notifies != nil {
-			return w.Notifies()
+		if kind == 'A' && w.Delivers != nil {
+			return w.Delivers()
 		}
 		plan := lost.Load()
 		if plan != nil && kind == 'Z' { // ReadyForQuery: the statement has committed
 			plan.happen(hangUp)
-			return plan.Says != ""
+			return plan.ErrorCode != ""
 		}
 		return plan == nil
 	}, func(kind byte) (before []byte) {
 		plan := lost.Load()
-		if plan == nil || plan.Says == "" || kind != 'Z' {
+		if plan == nil || plan.ErrorCode == "" || kind != 'Z' {
 			return nil
 		}
 		lost.Store(nil)
-		return errorResponse("ERROR", plan.Says, "server connection lost")
+		return errorResponse("ERROR", plan.ErrorCode, "server connection lost")
 	})
 	return toServer, toClient
 }
 
 func (c *Cut) happen(hangUp func()) {
-	if !c.Mute && c.Says == "" {
+	if !c.Stall && c.ErrorCode == "" {
 		hangUp()
 	}
 	close(c.done)
