@@ -78,9 +78,7 @@ func TestMigrate_FailureChangesNothing(t *testing.T) {
 		t.Error("it has left a schema behind")
 	}
 	db.Exec("DROP EVENT TRIGGER fail")
-	if err := postgres.Migrate(ctx, dsn, nil); err != nil {
-		t.Error(err)
-	}
+	testenv.NoError(t, postgres.Migrate(ctx, dsn, nil))
 }
 
 // Sessions queue behind an ALTER TABLE that waits, so a migration must not wait for a long
@@ -98,9 +96,7 @@ func TestMigrate_BehindADumpBlocksNoSession(t *testing.T) {
 		t.Errorf("the schema is %v, want an older one", err)
 	}
 	dump.Exec("COMMIT")
-	if err := <-migrated; err != nil {
-		t.Error(err)
-	}
+	testenv.NoError(t, <-migrated)
 }
 
 // Edges of the previous version keep running meanwhile.

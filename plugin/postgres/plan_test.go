@@ -17,9 +17,7 @@ func TestExplain_LeavesNothingInTheSession(t *testing.T) {
 		t.Error("explained without privileges")
 	}
 	db.Exec("RESET ROLE")
-	if err := postgres.Explain(ctx, db.Conn, statement); err != nil {
-		t.Error(err)
-	}
+	testenv.NoError(t, postgres.Explain(ctx, db.Conn, statement))
 	if left := db.Count("SELECT count(*) FROM pg_prepared_statements WHERE name = 'hoko_explained'"); left != 0 {
 		t.Error("the statement is still prepared")
 	}

@@ -32,14 +32,10 @@ func TestRole_HasOnlyWhatTheEdgeNeeds(t *testing.T) {
 		}
 	})
 	t.Run("checks the schema", func(t *testing.T) {
-		if err := postgres.CheckSchema(testenv.Guarded(t), edge.Conn, nil); err != nil {
-			t.Error(err)
-		}
+		testenv.NoError(t, postgres.CheckSchema(testenv.Guarded(t), edge.Conn, nil))
 	})
 	t.Run("listens", func(t *testing.T) {
-		if err := keys.CheckListener(testenv.Guarded(t), o); err != nil {
-			t.Error(err)
-		}
+		testenv.NoError(t, keys.CheckListener(testenv.Guarded(t), o))
 	})
 	t.Run("records sales", func(t *testing.T) {
 		store := pgtest.OpenStore(t, o.DSN)

@@ -162,9 +162,7 @@ func (c *clients) lookUp(t *testing.T) error {
 // wantWorking checks that all clients work.
 func (c *clients) wantWorking(t *testing.T) {
 	t.Helper()
-	if err := c.lookUp(t); err != nil {
-		t.Error(err)
-	}
+	testenv.NoError(t, c.lookUp(t))
 	pgtest.MustRecord(t, c.sales, pgtest.Sell("k"))
 	select {
 	case <-c.listening:

@@ -119,8 +119,6 @@ func TestHeartbeat_WaitsForNoStandby(t *testing.T) {
 		}
 	}
 	setStandbys("")
-	if err := <-committed; err != nil {
-		t.Error(err)
-	}
+	testenv.NoError(t, <-committed)
 	events.expect(t, "notified key:"+hash.String(), "up")
 }

@@ -59,8 +59,7 @@ func TestLimit_OfKeyThenWorkspace(t *testing.T) {
 			hash := seedKey(db, "rate_limit, rate_period, rate_burst", c.key)
 			db.Exec(`UPDATE hoko.workspaces SET (rate_limit, rate_period, rate_burst) = (` + c.workspace + `)`)
 			before := log.Count("key_id=k1")
-			got, err := store.Key(testenv.Guarded(t), hash)
-			testenv.NoError(t, err)
+			got := mustKey(t, store, hash)
 			if got.Limit != c.want {
 				t.Errorf("got %+v, want %+v", got.Limit, c.want)
 			}

@@ -28,8 +28,7 @@ func TestLookup_SurvivesUnusableStatement(t *testing.T) {
 			db, store := testenv.Connect(t, dsn), pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 			hash := seedKey(db, "scopes, allowed_hostnames, rate_limit, rate_period, expires_at",
 				"'{linksRead}', '{example.com,NULL}', 7, '1 day', '2031-05-06 07:08:09.123456Z'")
-			before, err := store.Key(testenv.Guarded(t), hash)
-			testenv.NoError(t, err)
+			before := mustKey(t, store, hash)
 			useAll(t, db, store, hash, conns)
 			if c.migration != "" {
 				db.Exec(c.migration)
@@ -64,9 +63,7 @@ func TestLookup_StatementNameTakenByAnotherClient(t *testing.T) {
 	db := testenv.Connect(t, dsn)
 	hash := seedKey(db, "", "")
 	first := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
-	if _, err := first.Key(testenv.Guarded(t), hash); err != nil {
-		t.Fatal(err)
-	}
+	mustKey(t, first, hash)
 	db.Exec("CREATE TABLE public.names (name text)")
 	const keepNames = "INSERT INTO public.names SELECT name FROM pg_prepared_statements"
 	testenv.NoError(t, first.OnConnections(testenv.Guarded(t), keepNames))
@@ -74,9 +71,7 @@ func TestLookup_StatementNameTakenByAnotherClient(t *testing.T) {
 	second := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	testenv.NoError(t, second.OnConnections(testenv.Guarded(t), `PREPARE "`+name+`" AS SELECT 1`))
 	for range 3 {
-		if _, err := second.Key(testenv.Guarded(t), hash); err != nil {
-			t.Error(err)
-		}
+		mustKey(t, second, hash)
 	}
 }
 
@@ -101,9 +96,7 @@ func TestLookup_WithParametersOfPgx(t *testing.T) {
 			if key, err := store.Key(testenv.Guarded(t), hash); err != nil || !reflect.DeepEqual(key, want) {
 				t.Errorf("%+v, %v, want %+v", key, err, want)
 			}
-			if err := keys.CheckListener(testenv.Guarded(t), o); err != nil {
-				t.Error(err)
-			}
+			testenv.NoError(t, keys.CheckListener(testenv.Guarded(t), o))
 			if sample, err := keys.Check(testenv.Guarded(t), o); err != nil || sample.Keys != 1 || sample.Missing != 0 {
 				t.Errorf("%+v, %v", sample, err)
 			}

@@ -63,8 +63,7 @@ func TestKey_AsStored(t *testing.T) {
 			if c.want.WorkspaceDisabled {
 				db.Exec("UPDATE hoko.workspaces SET disabled_at = now()")
 			}
-			got, err := store.Key(testenv.Guarded(t), hash)
-			testenv.NoError(t, err)
+			got := mustKey(t, store, hash)
 			c.want.ID, c.want.WorkspaceID, c.want.Hash = "k1", "w1", hash
 			if !reflect.DeepEqual(*got, c.want) {
 				t.Errorf("got  %+v\nwant %+v", *got, c.want)
@@ -98,8 +97,7 @@ func TestKey_OverAdoptersViews(t *testing.T) {
 	}
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	for range 2 {
-		got, err := store.Key(testenv.Guarded(t), hash)
-		testenv.NoError(t, err)
+		got := mustKey(t, store, hash)
 		if !reflect.DeepEqual(*got, want) {
 			t.Errorf("got  %+v\nwant %+v", *got, want)
 		}
@@ -148,9 +146,7 @@ func TestLookup_SurvivesRestartedServer(t *testing.T) {
 	inParallel(t, 8, func() error { _, err := store.Key(testenv.Guarded(t), hash); return err })
 	for range 3 {
 		db.Exec(`SELECT pg_terminate_backend(pid, 10000) `+sessions, "store")
-		if _, err := store.Key(testenv.Guarded(t), hash); err != nil {
-			t.Fatal(err)
-		}
+		mustKey(t, store, hash)
 	}
 }
 
@@ -215,9 +211,7 @@ func TestLookup_LockedTableTimesOut(t *testing.T) {
 		t.Error(err)
 	}
 	db.Exec(`COMMIT`)
-	if _, err := store.Key(testenv.Guarded(t), hash); err != nil {
-		t.Error(err)
-	}
+	mustKey(t, store, hash)
 }
 
 func TestLookup_EndsWithItsContext(t *testing.T) {
@@ -244,6 +238,14 @@ func TestStore_FailsAfterClose(t *testing.T) {
 			wantFailure(t, store, apikey.Hash{1})
 		})
 	}
+}
+
+// mustKey looks up a key, and ends the test if that fails.
+func mustKey(t *testing.T, store *keys.Store, hash apikey.Hash) *apikey.Key {
+	t.Helper()
+	key, err := store.Key(testenv.Guarded(t), hash)
+	testenv.NoError(t, err)
+	return key
 }
 
 // wantFailure returns the error of a lookup, which must not be ErrNotFound.
