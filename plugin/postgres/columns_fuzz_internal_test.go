@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// A row's limit is valid, or an error.
+// Limit returns a valid limit or an error.
 func FuzzLimitColumns(f *testing.F) {
 	f.Add(int64(600), int64(60_000_000), int32(0), int32(0), int64(600), true)
 	f.Add(int64(1), int64(0), int32(366), int32(0), int64(1), true)

@@ -17,8 +17,7 @@ import (
 )
 
 const (
-	// connectTimeout bounds one attempt to connect if the connection string sets no
-	// connect_timeout.
+	// connectTimeout is the default of connect_timeout in the connection string.
 	connectTimeout = 5 * time.Second
 
 	// PeerTimeout is how long a server may leave sent data or keep-alive probes unacknowledged

@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setUserTimeout sets TCP_USER_TIMEOUT, because keep-alive probes do not run while sent data is
-// unacknowledged.
+// setUserTimeout sets TCP_USER_TIMEOUT: keep-alive probes pause while sent data is unacknowledged.
 func setUserTimeout(network, _ string, raw syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil

@@ -44,8 +44,7 @@ const (
 )
 
 // foreignParameters are parameters of other clients that neither pgx nor the server knows, with the
-// fix for each. The server would refuse connections with them; hostaddr would connect to a wrong
-// host.
+// fix for each. The server would refuse connections, or with hostaddr, pgx would connect elsewhere.
 var foreignParameters = map[string]string{
 	// libpq
 	"hostaddr": useHost, "requiressl": useSSLMode, "fallback_application_name": useAppName, "replication": unneeded,
@@ -120,8 +119,7 @@ func disabledCache(config *pgx.ConnConfig) string {
 	return ""
 }
 
-// checkForm returns an error if a connection string is neither a URL that pgx recognizes nor looks
-// like key=value pairs.
+// checkForm returns an error if dsn is neither a URL for pgx nor looks like key=value pairs.
 func checkForm(dsn string) error {
 	trimmed := strings.TrimSpace(dsn)
 	switch isURL := strings.HasPrefix(trimmed, "postgres://") || strings.HasPrefix(trimmed, "postgresql://"); {
@@ -160,7 +158,7 @@ func invalidDSN(err error) error {
 // that refuses writes. It returns other errors unchanged.
 func ConnectError(err error) error {
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
-		return fmt.Errorf("the server is a standby, or the role or database sets default_transaction_read_only: %w", err)
+		return fmt.Errorf("the server is a standby, or default_transaction_read_only is on (role or database): %w", err)
 	}
 	failed, ok := errors.AsType[*pgconn.ConnectError](err)
 	pgErr, answered := errors.AsType[*pgconn.PgError](err)

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Each of them would connect to another database, fail to connect, or make queries fail.
+// With these strings, pgx would connect to another database, or fail later.
 func TestDSN_InvalidIsRejected(t *testing.T) {
 	t.Setenv("PGSERVICEFILE", "/no/such/service.conf")
 	const bom, url = "\ufeff", "postgres://hoko:s3cret@host/db"

@@ -19,8 +19,7 @@ import (
 
 const versionTable = "hoko.schema_version"
 
-// migrateLock is an advisory lock that serializes migrations, even if the schema does not exist
-// yet.
+// migrateLock is the advisory lock that serializes migrations, even without a schema.
 const migrateLock int64 = 0x686f6b6f // "hoko"
 
 //go:embed migrations/*.sql
@@ -143,8 +142,7 @@ func migrateTo(ctx context.Context, conn *pgx.Conn, version int32) error {
 
 // createVersionTable creates tern's table with a primary key if it is missing, and adds the key to
 // a table of earlier versions. Without the key, a publication FOR ALL TABLES makes updates of the
-// version fail. It queries first, because CREATE SCHEMA IF NOT EXISTS always needs the privilege to
-// create schemas.
+// version fail. CREATE SCHEMA IF NOT EXISTS would need the privilege even if the schema exists.
 func createVersionTable(ctx context.Context, conn *pgx.Conn) error {
 	var schema, table, key bool
 	const query = `SELECT to_regnamespace('hoko') IS NOT NULL, to_regclass('` + versionTable + `') IS NOT NULL,

@@ -36,8 +36,7 @@ func TestMigrate_ConcurrentCallsSucceed(t *testing.T) {
 	}
 }
 
-// migrateToVersion1 migrates as earlier versions of the edge did: schema_version has no primary
-// key.
+// migrateToVersion1 migrates as earlier edges did: schema_version has no primary key.
 func migrateToVersion1(t *testing.T, db testenv.DB) {
 	t.Helper()
 	db.Exec("CREATE SCHEMA hoko")
@@ -81,8 +80,7 @@ func TestMigrate_FailureChangesNothing(t *testing.T) {
 	testenv.NoError(t, postgres.Migrate(ctx, dsn, nil))
 }
 
-// Sessions queue behind an ALTER TABLE that waits, so a migration must not wait for a long
-// transaction.
+// Sessions queue behind a waiting ALTER TABLE, so a migration must not wait for long transactions.
 func TestMigrate_BehindADumpBlocksNoSession(t *testing.T) {
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	db, dump := testenv.Connect(t, dsn), testenv.Connect(t, dsn)

@@ -102,8 +102,7 @@ type planNode struct {
 	Plans          []planNode
 }
 
-// fullScans reports the scans below n that have no index condition, or whose rows are all read to
-// be sorted.
+// fullScans reports the scans below n that have no index condition, or that feed a sort.
 func (n planNode) fullScans(sorted bool, report func(Scan)) {
 	sorted = strings.HasSuffix(n.Kind, "Sort") || sorted && n.Parent != "InitPlan"
 	switch {

@@ -63,8 +63,8 @@ func blockCommentLength(sql string) int {
 	return len(sql)
 }
 
-// tokenLength returns the length of the quoted text that sql begins with, or 1. before is the text
-// that precedes sql.
+// tokenLength returns the length of the quoted text that sql begins with, or 1. before is the SQL
+// before it.
 func tokenLength(sql string, before []byte) int {
 	switch sql[0] {
 	case '\'':
@@ -89,8 +89,7 @@ func tokenLength(sql string, before []byte) int {
 	return 1
 }
 
-// literalLength returns the length of the quoted text that sql begins with. A doubled quote does
-// not end it.
+// literalLength returns the length of the quoted text that sql begins with.
 func literalLength(sql string, escapes bool) int {
 	quote := sql[0]
 	for i := 1; i < len(sql); i++ {

@@ -121,7 +121,7 @@ func certificates(t testing.TB) (ca, server, serverKey, client, clientKey []byte
 	return ca, server, serverKey, client, clientKey
 }
 
-// listening counts how often a listener began to listen.
+// listening receives a value for each ListenerUp.
 type listening chan struct{}
 
 func (l listening) ListenerUp() { l <- struct{}{} }
@@ -174,7 +174,7 @@ func (c *clients) wantWorking(t *testing.T) {
 func TestRotatedCredentials_NeedNoReload(t *testing.T) {
 	const passLine, noPassword = "*:*:*:rotated:%s\n", "no password: neither the connection string nor a passfile"
 	for name, c := range map[string]struct {
-		env, parameter, format, want string // FILE is the file's path
+		env, parameter, format, want string // FILE stands for the file's path
 	}{
 		"passfile":     {"", "&passfile=FILE", passLine, noPassword},
 		"PGPASSFILE":   {"PGPASSFILE", "", passLine, noPassword},
@@ -210,8 +210,7 @@ func (r *rotating) endConnections() {
 	r.Exec("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'rotated'")
 }
 
-// testRotation ends all connections while the credentials are invalid, and again after renewing
-// them.
+// testRotation ends all connections while the credentials are invalid, and after their renewal.
 func testRotation(t *testing.T, r *rotating, dsn, want string, invalidate, renew func()) {
 	t.Helper()
 	c := connectClients(t, dsn)

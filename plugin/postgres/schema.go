@@ -26,8 +26,8 @@ type Querier interface {
 var warnedVersion atomic.Int32
 
 // CheckSchema returns an error that wraps [ErrSchema] if the schema is missing or older than this
-// binary needs. A newer one works, because migrations only expand it; a process logs it once. The
-// logger may be nil.
+// binary needs. A newer one works, because migrations only expand it. It is logged once per process
+// to logger, which may be nil.
 func CheckSchema(ctx context.Context, q Querier, logger *slog.Logger) error {
 	current, err := schemaVersion(ctx, q)
 	if err != nil {

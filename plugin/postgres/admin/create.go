@@ -16,8 +16,7 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// MaxHostnames is the maximum number of host names per key, because edges read all of them with the
-// key.
+// MaxHostnames is the maximum number of host names per key. Edges read all of them with the key.
 const MaxHostnames = 1000
 
 // NewKey describes the key that [CreateKey] creates. Only Workspace and Scopes are required.

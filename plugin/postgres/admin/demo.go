@@ -10,8 +10,7 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// DemoWorkspace is the ID of the workspace that [SeedDemo] creates. The IDs of its rows begin with
-// it.
+// DemoWorkspace is the ID of [SeedDemo]'s workspace. The IDs of its rows begin with it.
 const DemoWorkspace = "hoko_dev"
 
 var demoSQL = postgres.ReadQuery(queries, "query/demo.sql")
@@ -20,9 +19,8 @@ var demoSQL = postgres.ReadQuery(queries, "query/demo.sql")
 // lead from that click. Existing rows stay as they are, but a disabled demo workspace is enabled.
 // SeedDemo neither reads nor writes rows of other workspaces.
 //
-// It returns a key of the demo workspace with the scope conversionsWrite: the given key, which it
-// stores if it is missing, or a new one if the given key is empty, malformed, revoked, expired or
-// lacks the scope.
+// It returns a key of the demo workspace with the scope conversionsWrite: the given key, which is
+// stored if it is missing, or a new one if the given key is empty, malformed or not valid.
 func SeedDemo(ctx context.Context, dsn, key string) (string, error) {
 	conn, err := postgres.Connect(ctx, dsn, nil)
 	if err != nil {

@@ -7,9 +7,8 @@ import (
 )
 
 // A generated key is keyPrefix, 37 random base62 characters (220 bits), and a checksum of 6: the
-// CRC-32 (IEEE) of everything before it in base62, most significant digit first. With the checksum,
-// scanners recognize leaked keys, and commands recognize typos. Edges accept keys of any other
-// form, too.
+// CRC-32 (IEEE) of everything before it in base62, most significant digit first. Scanners recognize
+// leaked keys by it, and commands recognize typos. Edges also accept keys of any other form.
 const (
 	keyPrefix      = "hoko_"
 	randomChars    = 37

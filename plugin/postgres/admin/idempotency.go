@@ -16,8 +16,7 @@ import (
 // promises callers that keys are remembered that long.
 const MinKeyAge = 7 * 24 * time.Hour
 
-// slicePages is the number of table pages per statement: some thousand keys, which take
-// milliseconds.
+// slicePages is the number of table pages per statement, which hold some thousand keys.
 const slicePages = 500
 
 var (
@@ -124,7 +123,7 @@ func waitForOpenSales(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// throughKeys runs a statement for one slice of the table's pages after the other. It returns the
+// execInSlices runs a statement for one slice of the table's pages after the other. It returns the
 // number of changed rows.
 func execInSlices(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (changed int64, err error) {
 	pages, slice, err := tablePages(ctx, conn)
@@ -142,7 +141,7 @@ func execInSlices(ctx context.Context, conn *pgx.Conn, sql string, args ...any) 
 }
 
 // tablePages returns the number of pages of the table and of one slice. Before Postgres 14, which
-// has no scans by page number, the slice is the whole table.
+// cannot scan a range of pages, the slice is the whole table.
 func tablePages(ctx context.Context, conn *pgx.Conn) (pages, slice int64, err error) {
 	const sql = `SELECT pg_relation_size(oid) / current_setting('block_size')::int,
 		current_setting('server_version_num')::int, relkind = 'r'

@@ -41,7 +41,7 @@ func TestCleanIdempotencyKeys_RejectsShortAge(t *testing.T) {
 	pgtest.WantError(t, err, "too short")
 }
 
-// An open transaction stands in for a running clean-up.
+// An open transaction stands in for a running cleanup.
 func TestCleanIdempotencyKeys_BlocksNoSale(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	store := shop.Store()

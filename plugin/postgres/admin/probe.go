@@ -87,8 +87,8 @@ type changedKey struct {
 var errUnchangeable = errors.New("the column cannot be changed and restored")
 
 // changeAndRestore changes a column and restores it in one transaction, which it commits only if
-// the row is the same as before. It retries if another session has changed the key meanwhile,
-// because restoring an older value would undo that change, even a revocation.
+// the row is the same as before. If another session has changed the key meanwhile, the transaction
+// fails, so that it does not undo that change, and changeAndRestore retries.
 func changeAndRestore(ctx context.Context, conn *pgx.Conn, id, column, other string) (changed changedKey, err error) {
 	for range maxAttempts {
 		changed, err = tryChange(ctx, conn, id, column, other)
@@ -102,8 +102,7 @@ func changeAndRestore(ctx context.Context, conn *pgx.Conn, id, column, other str
 
 const maxAttempts = 10
 
-// tryChange uses REPEATABLE READ, so that it fails if another session has changed the key
-// meanwhile.
+// tryChange uses REPEATABLE READ, so that it fails if another session has changed the key.
 func tryChange(ctx context.Context, conn *pgx.Conn, id, column, other string) (changed changedKey, err error) {
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead}
 	err = pgx.BeginTxFunc(ctx, conn, snapshot, func(tx pgx.Tx) error {
@@ -111,9 +110,9 @@ func tryChange(ctx context.Context, conn *pgx.Conn, id, column, other string) (c
 		var value *string
 		var hash []byte
 		read := "SELECT k::text FROM hoko.api_keys k WHERE id::text = $1"
-		keep := `SELECT k::text, k.key_hash, workspace_id::text, pg_backend_pid(),
+		save := `SELECT k::text, k.key_hash, workspace_id::text, pg_backend_pid(),
 			pg_typeof(` + column + `)::text, ` + column + `::text FROM hoko.api_keys k WHERE id::text = $1`
-		if err := tx.QueryRow(ctx, keep, id).Scan(&before, &hash, &changed.workspaceID, &changed.backendPID, &kind,
+		if err := tx.QueryRow(ctx, save, id).Scan(&before, &hash, &changed.workspaceID, &changed.backendPID, &kind,
 			&value); err != nil {
 			return err
 		}
@@ -140,8 +139,7 @@ func tryChange(ctx context.Context, conn *pgx.Conn, id, column, other string) (c
 	return changed, err
 }
 
-// unchangeable reports whether err means that a view computes the column, or that the site rejects
-// the other value.
+// unchangeable reports whether a view computes the column, or the site rejects the other value.
 func unchangeable(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {

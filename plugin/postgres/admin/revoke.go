@@ -35,8 +35,7 @@ func RevokeKey(ctx context.Context, dsn, which string) (KeyInfo, error) {
 	return info, nil
 }
 
-// findKey returns the key that which selects. Its errors do not contain which, because it may be a
-// key.
+// findKey returns the key that which selects. Errors do not contain which, as it may be a key.
 func findKey(ctx context.Context, conn *pgx.Conn, which string) (KeyInfo, error) {
 	if which == "" {
 		return KeyInfo{}, errors.New("no key was named: give its ID, its first characters, or the whole key")

@@ -12,8 +12,7 @@ type Server struct {
 	Major    int       // such as 17
 	Clock    time.Time // the server's time
 	Encoding string    // of the database, such as UTF8
-	// ReadOnly reports that the server is a standby, or that the role or database is set to read
-	// only.
+	// ReadOnly reports that the server is a standby, or the role or database is read-only.
 	ReadOnly bool
 }
 
@@ -35,8 +34,7 @@ type Durability struct {
 	Fsync bool
 	// Synchronous reports that commits wait for standbys.
 	Synchronous bool
-	// Standbys is the number of connected standbys. A role that may not see their state also counts
-	// running base backups.
+	// Standbys counts connected standbys, and base backups if the role may not distinguish them.
 	Standbys int
 }
 

@@ -5,8 +5,7 @@ import (
 	"fmt"
 )
 
-// Firing is when a trigger fires. Replica sessions are those whose session_replication_role is
-// replica.
+// Firing is when a trigger fires. Replica sessions have session_replication_role = replica.
 type Firing int
 
 const (

@@ -24,8 +24,7 @@ type Sample struct {
 	Missing   int // keys that a lookup by key_hash did not find
 }
 
-// ErrUnreadable means that a column of hoko.api_keys or hoko.workspaces has a type that the edge
-// cannot read.
+// ErrUnreadable means that a column of a key or workspace has a type that the edge cannot read.
 var ErrUnreadable = errors.New("a column has a type that a lookup cannot read")
 
 // Check looks up a key that does not exist and a sample of existing keys, as an edge does. Its
@@ -131,8 +130,7 @@ func (s *Store) checkColumns(ctx context.Context) error {
 	return nil
 }
 
-// FullScans returns the scans with which a lookup reads more of a relation than an index probe
-// would.
+// FullScans returns the scans in the plan of a lookup that are not index probes.
 func FullScans(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {

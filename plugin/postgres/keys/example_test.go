@@ -10,8 +10,7 @@ import (
 	"hoko.to/edge/plugin/postgres/keys"
 )
 
-// The authenticator caches what the store returns, and the listener tells it which keys have
-// changed.
+// The authenticator caches what the store returns. The listener reports which keys have changed.
 func ExampleListener() {
 	options := postgres.Options{DSN: os.Getenv("DATABASE_URL")}
 	store, err := keys.NewStore(options)

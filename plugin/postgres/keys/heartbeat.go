@@ -22,8 +22,7 @@ const (
 	resendInterval = 250 * time.Millisecond
 )
 
-// ErrHeartbeatLost means that notifications do not reach the listener, although its connection
-// works.
+// ErrHeartbeatLost means that the listener's connection works but delivers no notifications.
 var ErrHeartbeatLost = errors.New("notifications do not arrive: " +
 	"listen_dsn must be a direct or session-mode connection to the same database")
 
@@ -102,8 +101,7 @@ func (c *listenConn) heartbeat(ctx context.Context) error {
 	return nil
 }
 
-// send sends a heartbeat, and retries until ctx ends: a connection may have been lost, or all of
-// them may be in use.
+// send sends a heartbeat, and retries until ctx ends: a connection may be lost, or all in use.
 func (c *listenConn) send(ctx context.Context, payload string) (lastErr error) {
 	for {
 		err := c.keys.notify(ctx, c.channel, payload)

@@ -30,9 +30,8 @@ type Events interface {
 	// ListenerUp reports that a heartbeat has arrived: the listener misses no notification from
 	// now on. It may have missed some before.
 	ListenerUp()
-	// ListenerDown reports that notifications may be missed: the connection is lost, or a
-	// heartbeat did not arrive. It is called once after each ListenerUp. Notifications that still
-	// arrive are reported.
+	// ListenerDown reports that notifications may be missed: the connection is lost, or a heartbeat
+	// did not arrive. It is called once after each ListenerUp. Notify calls may still follow.
 	ListenerDown()
 }
 

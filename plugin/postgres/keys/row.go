@@ -55,8 +55,7 @@ func (r row) key(hash apikey.Hash, logger *slog.Logger) *apikey.Key {
 	}
 }
 
-// effectiveLimit returns the key's limit, or else its workspace's, or else zero. It skips invalid
-// ones.
+// effectiveLimit returns the key's limit if it is valid, or else its workspace's, or else zero.
 func (r row) effectiveLimit(logger *slog.Logger) limit.Limit {
 	for _, from := range []struct {
 		relation string

@@ -97,8 +97,7 @@ func (s *Store) Keys(ctx context.Context, hashes []apikey.Hash) (map[apikey.Hash
 	return keys, nil
 }
 
-// prepareRetry reports whether a retry may succeed after err. If so, it makes the pool use another
-// connection.
+// prepareRetry reports whether a retry may succeed after err. The retry will use a new connection.
 func (s *Store) prepareRetry(ctx context.Context, pool *pgxpool.Pool, err error) bool {
 	switch {
 	case s.connector.SettingsRefused(err):

@@ -33,8 +33,7 @@ CREATE TABLE hoko.api_keys (
 CREATE INDEX api_keys_workspace ON hoko.api_keys (workspace_id);
 
 -- The site writes links, clicks and leads. Foreign keys would make the writers lock shared rows,
--- and prevent purging clicks. Instead, the edge limits every lookup to the workspace of the API
--- key.
+-- and prevent purging clicks. Instead, the edge limits lookups to the key's workspace.
 CREATE TABLE hoko.links (
   id            text COLLATE "C" PRIMARY KEY DEFAULT gen_random_uuid()::text,
   workspace_id  text COLLATE "C" NOT NULL,
@@ -89,8 +88,7 @@ CREATE INDEX leads_named  ON hoko.leads (customer_id, event_name, created_at DES
 CREATE INDEX leads_latest ON hoko.leads (customer_id, created_at DESC, id DESC);
 
 -- Foreign keys would halve the throughput, and prevent purging clicks and detaching partitions. The
--- ID is a UUIDv7 that the edge generates. It grows with time, so it can be the partition key (by
--- range).
+-- ID is a UUIDv7 that the edge generates. It grows with time, so sales can be partitioned by it.
 CREATE TABLE hoko.sales (
   id           uuid PRIMARY KEY,
   workspace_id text COLLATE "C" NOT NULL,

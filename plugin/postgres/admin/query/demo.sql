@@ -1,6 +1,5 @@
 -- The data of `caddy hoko dev`. Existing rows stay as they are, but a disabled workspace is
--- enabled, or the printed command would get a 401. Rows of other workspaces are neither read nor
--- written.
+-- enabled for the printed command. Rows of other workspaces are neither read nor written.
 INSERT INTO hoko.workspaces (id, name) VALUES ('hoko_dev', 'Demo') ON CONFLICT DO NOTHING;
 UPDATE hoko.workspaces SET disabled_at = NULL WHERE id = 'hoko_dev' AND disabled_at IS NOT NULL;
 INSERT INTO hoko.links (id, workspace_id, url, short_url, title, utm)

@@ -1,6 +1,5 @@
 -- Lists keys for people, the newest first: those of workspace $1 (null for all) that $2 selects
--- (null for all) by ID or first characters, or $3 by hash. is_exact means that no other key can
--- match.
+-- (null for all) by ID or first characters, or $3 by hash. is_exact: no other key can match.
 SELECT k.id::text, k.workspace_id::text, coalesce(w.name, ''), coalesce(k.name, ''), coalesce(k.key_start, ''),
        k.scopes, k.allowed_hostnames, k.rate_limit, k.rate_period, k.rate_burst, k.expires_at, k.revoked_at,
        k.created_at, w.disabled_at IS NOT NULL,

@@ -6,8 +6,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Fill inserts the rows from, from+1, …, to into each table. A quarter of the leads belong to
-// customer 1.
+// Fill inserts the rows from … to into each table. A quarter of the leads belong to customer 1.
 func Fill(d testenv.DB, from, to int) {
 	d.T.Helper()
 	if to < from {
@@ -40,8 +39,7 @@ func Fill(d testenv.DB, from, to int) {
 	}
 }
 
-// dropIndexes drops all indexes, and createIndexes recreates them, which is faster than updating
-// them for each row.
+// dropIndexes and createIndexes drop and recreate all indexes: faster than updating them per row.
 const (
 	dropIndexes = `
 CREATE TEMP TABLE dropped AS

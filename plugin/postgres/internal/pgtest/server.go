@@ -18,8 +18,7 @@ func OwnServer(t *testing.T) (server *testenv.OwnPostgres, dsn string, db testen
 	return server, dsn, db
 }
 
-// SynchronousStandbys returns a function that sets synchronous_standby_names and waits until
-// commits follow it.
+// SynchronousStandbys returns a function that sets synchronous_standby_names and waits for it.
 func SynchronousStandbys(t *testing.T, dsn string) func(standbys string) {
 	db := testenv.Connect(t, dsn)
 	return func(standbys string) {

@@ -13,8 +13,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// Wire is a relay between an edge and Postgres that can change the messages of the protocol. It
-// stalls until Resume.
+// Wire is a relay between an edge and Postgres that can change messages. It stalls until Resume.
 type Wire struct {
 	*relay.Relay
 	DSN string // connects through the wire
@@ -57,8 +56,7 @@ func (w *Wire) Working() *Wire {
 	return w
 }
 
-// Next sets what happens to the next sale statement. The returned channel is closed when it has
-// happened.
+// Next sets what happens to the next sale statement. The channel is closed when it has happened.
 func (w *Wire) Next(plan Cut) <-chan struct{} {
 	plan.done = make(chan struct{})
 	w.plan.Store(&plan)
@@ -158,8 +156,7 @@ func eachMessage(pass func(kind byte, body []byte, hangUp func()) bool, insert f
 	}
 }
 
-// startupParameters returns the parameters of a connection's first message, or nil for a cancel
-// request.
+// startupParameters returns the parameters of a startup message, or nil for a cancel request.
 func startupParameters(message []byte) map[string]string {
 	var startup pgproto3.StartupMessage
 	if len(message) < 4 || startup.Decode(message[4:]) != nil {
