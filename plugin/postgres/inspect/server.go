@@ -51,7 +51,7 @@ SELECT current_setting('fsync')::bool, current_setting('synchronous_standby_name
 }
 
 // Commit commits a transaction that writes a message to the write-ahead log but no row. With
-// synchronous replication, it returns when the standbys have received it.
+// synchronous replication, it returns when the standbys have it.
 func (d *Database) Commit(ctx context.Context) error {
 	if _, err := d.conn.Exec(ctx, "SELECT pg_logical_emit_message(true, 'hoko', '')"); err != nil {
 		return fmt.Errorf("commit: %w", err)

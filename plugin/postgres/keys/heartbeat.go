@@ -39,7 +39,7 @@ type listenConn struct {
 	readErr  error                     // set before received is closed
 	stop     context.CancelFunc        // ends the reading goroutine
 	up       bool                      // ListenerUp was called last, not ListenerDown
-	sendErr  error                     // of the heartbeats since the last one that arrived
+	sendErr  error                     // why no heartbeat could be sent since the last one that arrived
 }
 
 // start starts the reading goroutine.
@@ -73,8 +73,8 @@ func (c *listenConn) read(ctx context.Context) {
 }
 
 // heartbeat sends a heartbeat, and passes on what arrives until the next one is due. It sends over
-// another connection, as revocations do: a pooler may deliver to a connection its own notifications
-// only.
+// another connection, as revocations do: through a pooler, a connection may receive only its own
+// notifications.
 //
 // An error means that the connection is of no use. If the heartbeat could not be sent, the
 // connection may still deliver revocations, so heartbeat returns nil.

@@ -15,7 +15,8 @@ import (
 // Change alters a sale that [Sell] returns.
 type Change = func(*sale.Sale)
 
-// Sell returns a sale in workspace w1 through click c1. customer is its customer's ID and name.
+// Sell returns a sale in workspace w1 through click c1 to a customer with this external ID and
+// name.
 func Sell(customer string, changes ...Change) *sale.Sale {
 	s := &sale.Sale{
 		ID:          uuid.Must(uuid.NewV7()),
@@ -81,7 +82,8 @@ func Text(s *string) string {
 	return *s
 }
 
-// Statements returns how many statements a store has executed, and with how many sales.
+// Statements returns how many statements a store with these metrics has executed, and how many
+// sales they had.
 func Statements(t testing.TB, r *prometheus.Registry) (count uint64, sales float64) {
 	t.Helper()
 	families, err := r.Gather()

@@ -18,7 +18,7 @@ func OwnServer(t *testing.T) (server *testenv.OwnPostgres, dsn string, db testen
 	return server, dsn, db
 }
 
-// SynchronousStandbys returns a function that sets synchronous_standby_names and waits for it.
+// SynchronousStandbys returns a function that puts synchronous_standby_names into effect.
 func SynchronousStandbys(t *testing.T, dsn string) func(standbys string) {
 	db := testenv.Connect(t, dsn)
 	return func(standbys string) {

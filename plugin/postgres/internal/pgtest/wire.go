@@ -63,7 +63,7 @@ func (w *Wire) Next(plan Cut) <-chan struct{} {
 	return plan.done
 }
 
-// refuse returns the answer to a startup message that Refuses refuses, or nil.
+// refuse returns the answer to a refused startup message, or nil.
 func (w *Wire) refuse(hello []byte) []byte {
 	parameters := startupParameters(hello)
 	if w.Refuses == nil || parameters == nil {
@@ -87,7 +87,7 @@ func errorResponse(severity, code, message string) []byte {
 // filters returns the filters of one connection.
 func (w *Wire) filters(hello []byte) (toServer, toClient relay.Filter) {
 	parameters := startupParameters(hello)
-	silent := false
+	stalled := false
 	var lost atomic.Pointer[Cut] // the plan whose statement's answer is lost
 	toServer = eachMessage(func(kind byte, body []byte, hangUp func()) (passes bool) {
 		if kind == 'P' && w.OnParse != nil {
@@ -97,13 +97,13 @@ func (w *Wire) filters(hello []byte) (toServer, toClient relay.Filter) {
 		}
 		if kind == 'B' && bytes.HasPrefix(body, []byte("\x00hoko_sale")) {
 			if plan := w.plan.Swap(nil); plan != nil && plan.Before {
-				silent = true
+				stalled = true
 				plan.happen(hangUp)
 			} else {
 				lost.Store(plan)
 			}
 		}
-		return !silent
+		return !stalled
 	}, nil)
 	toClient = eachMessage(func(kind byte, _ []byte, hangUp func()) (passes bool) {
 		if kind == 'A' && w.Delivers != nil {
