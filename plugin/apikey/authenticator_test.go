@@ -12,8 +12,8 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-func TestKeyIsLookedUpOnceWithinItsTTL(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCachedKey_LookedUpOncePerTTL(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		for _, header := range []string{"Bearer " + testToken, testToken, " bearer\t" + testToken} {
 			key, err := b.Authenticate(context.Background(), http.Header{"Authorization": {header}}, testClient, Required{})
 			b.wait()
@@ -33,8 +33,8 @@ func TestKeyIsLookedUpOnceWithinItsTTL(t *testing.T) {
 	})
 }
 
-func TestHeaderWithoutAKeyIsRefusedWithoutALookup(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestHeaderWithoutKey_CausesNoLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		for _, test := range []struct {
 			values  []string
 			cause   Cause
@@ -55,7 +55,7 @@ func TestHeaderWithoutAKeyIsRefusedWithoutALookup(t *testing.T) {
 	})
 }
 
-func TestKeyThatDoesNotHoldIsRefusedWithItsCause(t *testing.T) {
+func TestInvalidKey_RejectedWithCause(t *testing.T) {
 	past := time.Unix(1, 0)
 	tests := []struct {
 		name  string
@@ -70,7 +70,7 @@ func TestKeyThatDoesNotHoldIsRefusedWithItsCause(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
+			inBubble(t, func(t *testing.T, b *fixture) {
 				b.store.set(testToken, test.key)
 				header := bearer(testToken)
 				header.Set("Origin", "https://evil.com")
@@ -89,8 +89,8 @@ func TestKeyThatDoesNotHoldIsRefusedWithItsCause(t *testing.T) {
 	}
 }
 
-func TestKeyThatWasFoundIsNoGuess(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_RevokedKeyDoesNotCount(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("revoked", Key{WorkspaceID: "ws_1", Revoked: true})
 		for range 3 {
 			b.wantCause("revoked", CauseRevoked)
@@ -99,11 +99,11 @@ func TestKeyThatWasFoundIsNoGuess(t *testing.T) {
 		b.wantLookups(3)
 		b.wantCause("unknown", CauseUnknown)
 		wantSpent(t, b.call("another"))
-	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
+	}, withGuesses(1))
 }
 
-func TestHostnamesAreCheckedOnCachedKeysToo(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCachedKey_HostnameIsChecked(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set(testToken, Key{AllowedHostnames: []string{"*.Example.com:443"}})
 		header := bearer(testToken)
 		header.Set("Origin", "https://shop.example.com")
@@ -118,8 +118,8 @@ func TestHostnamesAreCheckedOnCachedKeysToo(t *testing.T) {
 	})
 }
 
-func TestCachedKeyExpiresToTheInstant(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCachedKey_ExpiresOnTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set(testToken, Key{ExpiresAt: time.Now().Add(10 * time.Second)})
 		b.wantOK(testToken)
 		time.Sleep(10*time.Second - time.Nanosecond)
@@ -130,8 +130,8 @@ func TestCachedKeyExpiresToTheInstant(t *testing.T) {
 	})
 }
 
-func TestUnknownKeyIsAskedForOnceInFiveSeconds(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestUnknownKey_LookedUpOncePerFiveSeconds(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantCause("unknown", CauseUnknown)
 		time.Sleep(5*time.Second - time.Nanosecond)
 		b.wantCause("unknown", CauseUnknown)
@@ -142,8 +142,8 @@ func TestUnknownKeyIsAskedForOnceInFiveSeconds(t *testing.T) {
 	})
 }
 
-func TestNewKeyIsAdmittedAtItsNotification(t *testing.T) {
-	eachPayload(t, "new", func(t *testing.T, b *bundle, payload string) {
+func TestNotify_AdmitsNewKey(t *testing.T) {
+	eachPayload(t, "new", func(t *testing.T, b *fixture, payload string) {
 		b.wantCause("new", CauseUnknown)
 		b.store.set("new", Key{})
 		b.wantCause("new", CauseUnknown)
@@ -152,8 +152,8 @@ func TestNewKeyIsAdmittedAtItsNotification(t *testing.T) {
 	})
 }
 
-func TestRevokedKeyIsRefusedAtItsNotification(t *testing.T) {
-	eachPayload(t, testToken, func(t *testing.T, b *bundle, payload string) {
+func TestNotify_RejectsRevokedKey(t *testing.T) {
+	eachPayload(t, testToken, func(t *testing.T, b *fixture, payload string) {
 		b.wantOK(testToken)
 		b.store.set(testToken, Key{Revoked: true})
 		b.Notify(payload)
@@ -162,8 +162,8 @@ func TestRevokedKeyIsRefusedAtItsNotification(t *testing.T) {
 	})
 }
 
-func TestNotificationOfOneKeyLeavesTheOthersCached(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_LeavesOtherKeysCached(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.Notify(keyPayload("other"))
 		b.wantOK(testToken)
@@ -171,8 +171,8 @@ func TestNotificationOfOneKeyLeavesTheOthersCached(t *testing.T) {
 	})
 }
 
-func TestDeletedKeyIsUnknown(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestDeletedKey_IsUnknown(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.delete(testToken)
 		b.Notify(keyPayload(testToken))
@@ -182,8 +182,8 @@ func TestDeletedKeyIsUnknown(t *testing.T) {
 	})
 }
 
-func TestKeyFoundDeletedDoesNotComeBackInAnOutage(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestDeletedKey_NotServedDuringOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.delete(testToken) // and no notification
 		time.Sleep(time.Minute)
@@ -196,8 +196,8 @@ func TestKeyFoundDeletedDoesNotComeBackInAnOutage(t *testing.T) {
 	})
 }
 
-func TestDeafEdgeTrustsAKeyForFiveSeconds(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestListenerDown_TrustsKeyForFiveSeconds(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.ListenerDown()
 		time.Sleep(5*time.Second - time.Nanosecond)
@@ -210,7 +210,7 @@ func TestDeafEdgeTrustsAKeyForFiveSeconds(t *testing.T) {
 	})
 }
 
-func TestEdgeThatNeverListenedIsDeaf(t *testing.T) {
+func TestListenerDown_UntilFirstListenerUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t)
 		b.ListenerDown()
@@ -232,8 +232,8 @@ func TestEdgeThatNeverListenedIsDeaf(t *testing.T) {
 	})
 }
 
-func TestShortTTLCountsOnADeafEdgeToo(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestListenerDown_HonorsShorterTTL(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.ListenerDown()
 		b.wantOK(testToken)
 		time.Sleep(2 * time.Second)
@@ -242,8 +242,8 @@ func TestShortTTLCountsOnADeafEdgeToo(t *testing.T) {
 	}, func(o *Options) { o.TTL = 2 * time.Second })
 }
 
-func TestReconnectVerifiesEveryKeyAgain(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestListenerUp_ChecksEveryKeyAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.ListenerDown()
 		b.store.set(testToken, Key{Revoked: true}) // unheard
@@ -253,8 +253,8 @@ func TestReconnectVerifiesEveryKeyAgain(t *testing.T) {
 	})
 }
 
-func TestKeyLookedUpBeforeTheReconnectIsVerifiedAfterIt(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestListenerUp_DuringLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.ListenerDown()
 		b.store.onLookup(func(_ context.Context, call int) {
 			if call == 1 {

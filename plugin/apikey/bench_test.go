@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestCachedAuthenticationAllocatesNothing(t *testing.T) {
+func TestCachedKey_AllocatesNothing(t *testing.T) {
 	b := setup(t)
 	b.wantOK(testToken)
 	for name, header := range map[string]http.Header{

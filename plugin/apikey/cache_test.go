@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func TestAuthenticatorStartsNothingBeforeItsFirstUse(t *testing.T) {
+func TestNew_StartsNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	a, err := New(&fakeStore{}, Options{Size: 10})
 	if err != nil {
@@ -28,7 +28,7 @@ func TestAuthenticatorStartsNothingBeforeItsFirstUse(t *testing.T) {
 	a.Close()
 }
 
-func TestCloseLeavesNoGoroutine(t *testing.T) {
+func TestClose_LeavesNoGoroutine(t *testing.T) {
 	// A bubble does not end before its goroutines do.
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t)
@@ -38,9 +38,9 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 	})
 }
 
-func TestCacheThatWasClosedStartsNothing(t *testing.T) {
+func TestCache_PutAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCache(100, time.Minute, stopped)
+		c := newCache(100, time.Minute, stoppedClock)
 		c.close()
 		if err := c.put(newEntry(&Key{}, HashOf("late"), 0, 0)); err != nil {
 			t.Error(err)
@@ -51,8 +51,8 @@ func TestCacheThatWasClosedStartsNothing(t *testing.T) {
 	})
 }
 
-func TestCacheClosesWhileItIsUsed(t *testing.T) {
-	c := newCache(100, time.Minute, stopped)
+func TestCache_CloseDuringUse(t *testing.T) {
+	c := newCache(100, time.Minute, stoppedClock)
 	var closed atomic.Bool
 	var used, users sync.WaitGroup
 	use := func(f func(hash Hash)) {
@@ -89,8 +89,8 @@ func TestCacheClosesWhileItIsUsed(t *testing.T) {
 	}
 }
 
-func TestKeyThatSharesASlotIsAnother(t *testing.T) {
-	c := newCache(100, time.Minute, stopped)
+func TestCache_ComparesWholeHash(t *testing.T) {
+	c := newCache(100, time.Minute, stoppedClock)
 	defer c.close()
 	hash := HashOf(testToken)
 	twin := hash
@@ -104,8 +104,8 @@ func TestKeyThatSharesASlotIsAnother(t *testing.T) {
 	}
 }
 
-func TestEntryIsFoundUntilItsTTL(t *testing.T) {
-	c := newCache(100, time.Minute, stopped)
+func TestCache_EntryExpiresAfterTTL(t *testing.T) {
+	c := newCache(100, time.Minute, stoppedClock)
 	defer c.close()
 	hash := HashOf(testToken)
 	if err := c.put(newEntry(&Key{}, hash, 0, time.Hour)); err != nil {
@@ -120,8 +120,8 @@ func TestEntryIsFoundUntilItsTTL(t *testing.T) {
 	}
 }
 
-func TestKeyThatNobodyUsesLeavesTheCache(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCache_IdleKeyIsRemoved(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("idle", Key{})
 		b.wantOK("idle")
 		for range 6 { // to the end of ttl and stale
@@ -144,9 +144,9 @@ func TestKeyThatNobodyUsesLeavesTheCache(t *testing.T) {
 	})
 }
 
-func TestKeysBeyondTheSizeAreNotRemembered(t *testing.T) {
+func TestCache_SizeIsBounded(t *testing.T) {
 	const size = 1000
-	c := newCache(size, time.Minute, stopped)
+	c := newCache(size, time.Minute, stoppedClock)
 	defer c.close()
 	u, err := newUnknownKeys()
 	if err != nil {
@@ -171,9 +171,9 @@ func TestKeysBeyondTheSizeAreNotRemembered(t *testing.T) {
 	}
 }
 
-func TestKeysWithManyHostnamesTakeTheRoomOfOthers(t *testing.T) {
+func TestCache_WeighsHostnames(t *testing.T) {
 	const size = 1000
-	c := newCache(size, time.Minute, stopped)
+	c := newCache(size, time.Minute, stoppedClock)
 	defer c.close()
 	hostnames := make([]string, 1000)
 	for i := range hostnames {
@@ -196,8 +196,8 @@ func TestKeysWithManyHostnamesTakeTheRoomOfOthers(t *testing.T) {
 	}
 }
 
-func TestKeyThatIsTooLargeIsCachedAllTheSame(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCache_HoldsKeyLargerThanItsSize(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		hostnames := make([]string, 1000)
 		for i := range hostnames {
 			hostnames[i] = fmt.Sprintf("%d.example.com", i)
@@ -212,8 +212,8 @@ func TestKeyThatIsTooLargeIsCachedAllTheSame(t *testing.T) {
 	}, func(o *Options) { o.Size = 1 })
 }
 
-func TestGuessesDoNotPushAKeyOut(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCache_GuessesEvictNoKey(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		for i := range 20_000 {
 			b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient, Required{})
@@ -227,5 +227,5 @@ func TestGuessesDoNotPushAKeyOut(t *testing.T) {
 	}, func(o *Options) { o.Size = 1; o.Guesses = limitOf(100_000, time.Second) })
 }
 
-// stopped is a clock for entries that do not age.
-func stopped() time.Duration { return 0 }
+// stoppedClock is a clock for entries that do not age.
+func stoppedClock() time.Duration { return 0 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestNotificationConcernsWhatItNames(t *testing.T) {
+func TestEpochs_Payloads(t *testing.T) {
 	hash := HashOf(testToken)
 	other := hash
 	other[0]++ // another stripe
@@ -39,15 +39,15 @@ func TestNotificationConcernsWhatItNames(t *testing.T) {
 				concerned bool
 				want      bool
 			}{
-				{"the key", e.concern(hash, others, before), test.key || test.all},
-				{"a key of the workspace", e.concern(other, mine, before), test.workspace || test.all},
-				{"a key of another workspace", e.concern(other, others, before), test.all},
-				{"an unknown key of this hash", e.concernUnknown(hash, before), true},
-				{"another unknown key", e.concernUnknown(other, before), !test.key},
+				{"the key", e.outdated(hash, others, before), test.key || test.all},
+				{"a key of the workspace", e.outdated(other, mine, before), test.workspace || test.all},
+				{"a key of another workspace", e.outdated(other, others, before), test.all},
+				{"an unknown key of this hash", e.unknownOutdated(hash, before), true},
+				{"another unknown key", e.unknownOutdated(other, before), !test.key},
 				{"the key, to who asks", Announces(test.payload, hash, "ws_2"), test.key || test.all},
 				{"the workspace, to who asks", Announces(test.payload, other, "ws_1"), test.workspace || test.all},
-				{"what is looked up from now on", e.concern(hash, mine, e.now()) || e.concernUnknown(hash, e.now()), false},
-				{"the listener", e.listened(before), false},
+				{"what is looked up from now on", e.outdated(hash, mine, e.now()) || e.unknownOutdated(hash, e.now()), false},
+				{"the listener", e.reconnectedSince(before), false},
 			} {
 				if c.concerned != c.want {
 					t.Errorf("%s is concerned: %v", c.what, c.concerned)
@@ -57,14 +57,14 @@ func TestNotificationConcernsWhatItNames(t *testing.T) {
 	}
 }
 
-func TestEpochNeverReturns(t *testing.T) {
+func TestEpochs_Increase(t *testing.T) {
 	var e epochs
 	hash := HashOf(testToken)
 	for i, move := range []func(){
-		func() { e.retire(hash, e.now()) },
+		func() { e.invalidate(hash, e.now()) },
 		func() { e.notify("") },
-		func() { e.advance(&e.listens) },
-		func() { e.retire(hash, e.now()) },
+		func() { e.advance(&e.reconnects) },
+		func() { e.invalidate(hash, e.now()) },
 		func() { e.notify("workspace:a") },
 	} {
 		before := e.now()
@@ -75,8 +75,8 @@ func TestEpochNeverReturns(t *testing.T) {
 	}
 }
 
-func TestEventOfAnotherWorkspaceCostsNoLookup(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_OtherWorkspaceCausesNoLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		for i := range 100 {
 			b.Notify(fmt.Sprint("workspace:another_", i))
@@ -93,10 +93,10 @@ func TestEventOfAnotherWorkspaceCostsNoLookup(t *testing.T) {
 }
 
 // Which workspace a key belongs to is known only when the answer comes.
-func TestWorkspaceDisabledDuringTheFirstLookupIsNotOverlooked(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_WorkspaceDisabledDuringLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		open := b.gated()
-		result := b.begin(t.Context(), testToken, testClient)
+		result := b.request(t.Context(), testToken, testClient)
 		b.store.set(testToken, Key{WorkspaceID: "ws_1", WorkspaceDisabled: true})
 		b.Notify("workspace:ws_1")
 		open()
@@ -105,31 +105,31 @@ func TestWorkspaceDisabledDuringTheFirstLookupIsNotOverlooked(t *testing.T) {
 	})
 }
 
-func TestRetiredKeyIsNotUnknownBeyondAnEvent(t *testing.T) {
+func TestEpochs_InvalidateAfterEvent(t *testing.T) {
 	hash := HashOf(testToken)
 	for name, event := range map[string]func(e *epochs){
 		"of the key":       func(e *epochs) { e.notify("key:" + hash.String()) },
 		"of a workspace":   func(e *epochs) { e.notify("workspace:ws_1") },
 		"of all":           func(e *epochs) { e.notify("") },
-		"that is listened": func(e *epochs) { e.advance(&e.listens) },
+		"that is listened": func(e *epochs) { e.advance(&e.reconnects) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var e epochs
 			asked := e.now()
 			event(&e)
-			if held := e.retire(hash, asked); held != asked {
+			if held := e.invalidate(hash, asked); held != asked {
 				t.Errorf("an answer from before an event holds in epoch %d", held)
 			}
 			asked = e.now()
-			if held := e.retire(hash, asked); held <= asked || e.concernUnknown(hash, held) || !e.concern(hash, 0, asked) {
+			if held := e.invalidate(hash, asked); held <= asked || e.unknownOutdated(hash, held) || !e.outdated(hash, 0, asked) {
 				t.Errorf("retired in epoch %d, holds in %d", asked, held)
 			}
 		})
 	}
 }
 
-func TestUnknownKeyOfAWorkspaceThatAppearsWorksImmediately(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_AdmitsUnknownKeyOfNewWorkspace(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantCause("unknown", CauseUnknown)
 		b.store.set("unknown", Key{WorkspaceID: "ws_2"})
 		b.Notify("workspace:ws_2")
@@ -137,8 +137,8 @@ func TestUnknownKeyOfAWorkspaceThatAppearsWorksImmediately(t *testing.T) {
 	})
 }
 
-func TestKeyThatIsGoneWithoutAnEventIsRememberedAsUnknown(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestDeletedKey_RememberedAsUnknown(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.delete(testToken)
 		b.ListenerUp()
@@ -151,13 +151,13 @@ func TestKeyThatIsGoneWithoutAnEventIsRememberedAsUnknown(t *testing.T) {
 	})
 }
 
-func TestKeyThatIsGone_IsNotServedStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestDeletedKey_IsNotServedStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.delete(testToken)
 		b.ListenerUp()
 		open := b.gated()
-		result := b.begin(t.Context(), testToken, testClient)
+		result := b.request(t.Context(), testToken, testClient)
 		b.ListenerUp() // again, before the answer has come
 		open()
 		wantCause(t, <-result, CauseUnknown)

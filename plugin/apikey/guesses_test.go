@@ -13,7 +13,7 @@ import (
 )
 
 // wantGuesses: what the test client has spent of its budget.
-func wantGuesses(t *testing.T, b *bundle, want int) {
+func wantGuesses(t *testing.T, b *fixture, want int) {
 	t.Helper()
 	b.guesses.mu.Lock()
 	defer b.guesses.mu.Unlock()
@@ -21,14 +21,14 @@ func wantGuesses(t *testing.T, b *bundle, want int) {
 	if !ok {
 		t.Fatal("the client was never looked up for")
 	}
-	spent := max(budget.full-b.now(), 0)
-	if got := int((spent + b.guesses.interval - 1) / b.guesses.interval); got != want || budget.held != 0 {
-		t.Errorf("%d guesses spent and %d held, want %d and none", got, budget.held, want)
+	spent := max(budget.fullAt-b.now(), 0)
+	if got := int((spent + b.guesses.interval - 1) / b.guesses.interval); got != want || budget.reserved != 0 {
+		t.Errorf("%d guesses spent and %d held, want %d and none", got, budget.reserved, want)
 	}
 }
 
-func TestAddressHasSixtyGuessesAMinute(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_SixtyPerMinute(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		for i := range 60 {
 			b.wantCause(fmt.Sprint("guess", i), CauseUnknown)
 		}
@@ -58,8 +58,8 @@ func TestAddressHasSixtyGuessesAMinute(t *testing.T) {
 	})
 }
 
-func TestKeyThatIsCachedIsNotSubjectToTheBudget(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_CachedKeyNeedsNoBudget(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.wantCause("guess", CauseUnknown)
 		wantSpent(t, b.call("another"))
@@ -68,11 +68,11 @@ func TestKeyThatIsCachedIsNotSubjectToTheBudget(t *testing.T) {
 		time.Sleep(time.Minute)
 		b.wantOK(testToken)
 		b.wantLookups(4)
-	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
+	}, withGuesses(1))
 }
 
-func TestConcurrentGuessesCannotOverspend(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_ConcurrentDoNotOverspend(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) })
 		var unknown, spent atomic.Int32
 		var requests sync.WaitGroup
@@ -92,11 +92,11 @@ func TestConcurrentGuessesCannotOverspend(t *testing.T) {
 			t.Errorf("%d unknown and %d rejected", unknown.Load(), spent.Load())
 		}
 		b.wantLookups(60)
-	}, func(o *Options) { o.Guesses = limitOf(60, time.Hour) })
+	}, withGuesses(60))
 }
 
-func TestOnlyLookupsThatFoundNothingCost(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_OnlyUnknownKeysCount(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		for i := range 100 {
 			token := fmt.Sprint("key", i)
 			b.store.set(token, Key{Revoked: i%2 == 0})
@@ -115,7 +115,7 @@ func TestOnlyLookupsThatFoundNothingCost(t *testing.T) {
 	})
 }
 
-func TestClientsAreToldApartByAddressAndIPv6ByItsNetwork(t *testing.T) {
+func TestClientAddr(t *testing.T) {
 	tests := []struct {
 		name, a, b string
 		same       bool
@@ -141,21 +141,21 @@ func TestClientsAreToldApartByAddressAndIPv6ByItsNetwork(t *testing.T) {
 	}
 }
 
-func TestMillionAddressesAreNotAllRemembered(t *testing.T) {
-	g, err := newGuesses(limitOf(60, time.Minute), stopped)
+func TestGuesses_AddressesAreBounded(t *testing.T) {
+	g, err := newGuesses(limitOf(60, time.Minute), stoppedClock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 1_000_000 {
 		var address [4]byte
 		binary.BigEndian.PutUint32(address[:], uint32(i))
-		budget, err := g.hold(t.Context(), netip.AddrFrom4(address))
+		budget, err := g.reserve(t.Context(), netip.AddrFrom4(address))
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.end(budget, true)
+		g.release(budget, true)
 	}
-	if g.len() != guessers {
+	if g.len() != maxClients {
 		t.Errorf("%d addresses are remembered", g.len())
 	}
 }

@@ -91,22 +91,22 @@ func (s *fakeStore) lookups() int {
 }
 
 // mute is a store that takes questions and never answers.
-func mute(ctx context.Context, _ int) { <-ctx.Done() }
+func unresponsive(ctx context.Context, _ int) { <-ctx.Done() }
 
 const (
 	testToken  = "hoko_0000000000000000000000000000000000000000000"
 	testClient = "192.0.2.1"
 )
 
-// bundle is an authenticator that listens, over a store that knows testToken.
-type bundle struct {
+// fixture is an authenticator that listens, over a store that knows testToken.
+type fixture struct {
 	*Authenticator
 	*lookups
 	t     testing.TB
 	store *fakeStore
 }
 
-func setup(t testing.TB, change ...func(*Options)) *bundle {
+func setup(t testing.TB, change ...func(*Options)) *fixture {
 	t.Helper()
 	o := Options{Size: 1000}
 	for _, f := range change {
@@ -120,11 +120,11 @@ func setup(t testing.TB, change ...func(*Options)) *bundle {
 	}
 	t.Cleanup(a.Close)
 	a.ListenerUp()
-	return &bundle{a, a.lookups, t, store}
+	return &fixture{a, a.lookups, t, store}
 }
 
 // inBubble runs a test on its own clock.
-func inBubble(t *testing.T, test func(t *testing.T, b *bundle), change ...func(*Options)) {
+func inBubble(t *testing.T, test func(t *testing.T, b *fixture), change ...func(*Options)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		test(t, setup(t, change...))
@@ -132,11 +132,11 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bundle), change ...func(*
 }
 
 // eachPayload runs a test for each kind of notification that concerns a key.
-func eachPayload(t *testing.T, token string, test func(t *testing.T, b *bundle, payload string)) {
+func eachPayload(t *testing.T, token string, test func(t *testing.T, b *fixture, payload string)) {
 	t.Helper()
 	for name, payload := range map[string]string{"key": keyPayload(token), "workspace": "workspace:ws_1", "empty": ""} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) { test(t, b, payload) })
+			inBubble(t, func(t *testing.T, b *fixture) { test(t, b, payload) })
 		})
 	}
 }
@@ -148,12 +148,12 @@ func bearer(token string) http.Header {
 	return http.Header{"Authorization": {"Bearer " + token}}
 }
 
-func (b *bundle) authenticate(token string) (*Key, error) {
+func (b *fixture) authenticate(token string) (*Key, error) {
 	return b.Authenticate(context.Background(), bearer(token), testClient, Required{})
 }
 
 // begin starts a request and returns when it waits. Its result comes later.
-func (b *bundle) begin(ctx context.Context, token, client string) <-chan error {
+func (b *fixture) request(ctx context.Context, token, client string) <-chan error {
 	result := make(chan error, 1)
 	go func() {
 		_, err := b.Authenticate(ctx, bearer(token), client, Required{})
@@ -164,40 +164,40 @@ func (b *bundle) begin(ctx context.Context, token, client string) <-chan error {
 }
 
 // call authenticates with a token and waits until the cache has taken in what was found.
-func (b *bundle) call(token string) error { return b.callFrom(token, testClient) }
+func (b *fixture) call(token string) error { return b.callFrom(token, testClient) }
 
-func (b *bundle) callFrom(token, client string) error {
+func (b *fixture) callFrom(token, client string) error {
 	_, err := b.Authenticate(context.Background(), bearer(token), client, Required{})
 	b.wait()
 	return err
 }
 
-func (b *bundle) wait() {
+func (b *fixture) wait() {
 	b.keys.mu.RLock()
 	defer b.keys.mu.RUnlock()
 	b.keys.engine.Wait()
 }
 
-func (b *bundle) wantOK(token string) {
+func (b *fixture) wantOK(token string) {
 	b.t.Helper()
 	if err := b.call(token); err != nil {
 		b.t.Fatalf("rejected: %v", err)
 	}
 }
 
-func (b *bundle) wantCause(token string, cause Cause) {
+func (b *fixture) wantCause(token string, cause Cause) {
 	b.t.Helper()
 	wantCause(b.t, b.call(token), cause)
 }
 
-func (b *bundle) wantUnavailable(token string) {
+func (b *fixture) wantUnavailable(token string) {
 	b.t.Helper()
 	if err := b.call(token); !errors.Is(err, ErrUnavailable) {
 		b.t.Fatalf("got %v, want ErrUnavailable", err)
 	}
 }
 
-func (b *bundle) wantLookups(want int) {
+func (b *fixture) wantLookups(want int) {
 	b.t.Helper()
 	if got := b.store.lookups(); got != want {
 		b.t.Fatalf("%d lookups, want %d", got, want)

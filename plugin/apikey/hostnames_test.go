@@ -119,7 +119,7 @@ func TestAllowedHostnames(t *testing.T) {
 	}
 }
 
-func TestPlainHostnamesAreSpelledAsTheOthersAre(t *testing.T) {
+func TestCanonicalPattern_PlainHostname(t *testing.T) {
 	for _, pattern := range []string{"example.com", "*.example.com", "a-b.1.example", "localhost", "192.0.2.1", "1.2.3", "a..b", "-a-.b", ".a", "*..a"} {
 		if name := strings.TrimPrefix(pattern, "*."); !isPlain(name) {
 			t.Errorf("%q is not plain", name)
@@ -131,7 +131,7 @@ func TestPlainHostnamesAreSpelledAsTheOthersAre(t *testing.T) {
 	}
 }
 
-func TestLongListIsLookedUpNotReadThrough(t *testing.T) {
+func TestAllowedHostnames_LongListIsFast(t *testing.T) {
 	list := func(n int) []string {
 		patterns := make([]string, n)
 		for i := range patterns {
@@ -165,7 +165,7 @@ func TestLongListIsLookedUpNotReadThrough(t *testing.T) {
 }
 
 // The conversion of such a label takes the square of its length: a list of them would hold up a batch.
-func TestLabelTooLongForAHost_IsNotConverted(t *testing.T) {
+func TestCanonicalPattern_LongLabelIsNotConverted(t *testing.T) {
 	fits, long := strings.Repeat("ü", maxLabel-7), strings.Repeat("ü", maxLabel+1)
 	if got := canonicalPattern(fits + ".example"); !isPlain(strings.TrimPrefix(got, "xn--")) {
 		t.Errorf("%q", got)
@@ -180,7 +180,7 @@ func TestLabelTooLongForAHost_IsNotConverted(t *testing.T) {
 	}
 }
 
-func TestListKeepsNothingThatItDoesNotName(t *testing.T) {
+func TestCanonicalPatterns_RetainNoInput(t *testing.T) {
 	patterns := canonicalPatterns([]string{strings.Repeat(" ", 1<<20) + "b.example", "a.example:" + strings.Repeat("8", 1<<20), "b.example", "B.example"})
 	if !slices.Equal(patterns, []string{"a.example", "b.example"}) || cap(patterns) != 2 {
 		t.Errorf("%q of %d", patterns, cap(patterns))

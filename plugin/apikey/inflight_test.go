@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// crowd makes n keys, all of them cached.
-func (b *bundle) crowd(n int) []string {
+// cacheKeys makes n keys, all of them cached.
+func (b *fixture) cacheKeys(n int) []string {
 	b.t.Helper()
 	tokens := make([]string, n)
 	for i := range tokens {
@@ -26,10 +26,10 @@ func (b *bundle) crowd(n int) []string {
 	return tokens
 }
 
-func roomy(o *Options) { o.Size = 100_000 }
+func largeCache(o *Options) { o.Size = 100_000 }
 
 // requests runs one with each of these keys; they begin in this order. The results come in it too, when all have ended.
-func (b *bundle) requests(tokens ...string) (ended func() []error) {
+func (b *fixture) requests(tokens ...string) (ended func() []error) {
 	var all sync.WaitGroup
 	results := make([]error, len(tokens))
 	for i, token := range tokens {
@@ -40,7 +40,7 @@ func (b *bundle) requests(tokens ...string) (ended func() []error) {
 }
 
 // gated has the store keep its answers until open is called.
-func (b *bundle) gated() (open func()) {
+func (b *fixture) gated() (open func()) {
 	gate := make(chan struct{})
 	b.store.onLookup(func(ctx context.Context, _ int) {
 		select {
@@ -52,7 +52,7 @@ func (b *bundle) gated() (open func()) {
 }
 
 // wantBatches are the sizes of those that the store was asked for.
-func (b *bundle) wantBatches(want ...int) {
+func (b *fixture) wantBatches(want ...int) {
 	b.t.Helper()
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()
@@ -66,9 +66,9 @@ func (b *bundle) wantBatches(want ...int) {
 	}
 }
 
-func TestKnownKeysThatWaitAreAskedForTogether(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(maxBatches + batchSize + 10)
+func TestBatch_LooksUpWaitingKeysTogether(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(maxBatches + batchSize + 10)
 		b.store.set(tokens[20], Key{Revoked: true})
 		b.ListenerUp()
 		open := b.gated()
@@ -83,12 +83,12 @@ func TestKnownKeysThatWaitAreAskedForTogether(t *testing.T) {
 			}
 		}
 		b.wantBatches(1, 1, 10, batchSize)
-	}, roomy)
+	}, largeCache)
 }
 
-func TestKeyMissingInABatchDoesNotComeBackInAnOutage(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(10)
+func TestBatch_DeletedKeyNotServedDuringOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(10)
 		b.store.delete(tokens[5])
 		b.ListenerUp()
 		open := b.gated()
@@ -103,7 +103,7 @@ func TestKeyMissingInABatchDoesNotComeBackInAnOutage(t *testing.T) {
 }
 
 // queued has each worker stuck in a gated store with a key of its own, and requests with the others queue.
-func (b *bundle) queued(busy, waiting []string) (ended func() []error) {
+func (b *fixture) queued(busy, waiting []string) (ended func() []error) {
 	b.t.Helper()
 	for _, token := range busy {
 		b.requests(token)
@@ -113,9 +113,9 @@ func (b *bundle) queued(busy, waiting []string) (ended func() []error) {
 	return ended
 }
 
-func TestRevocationWhileItsBatchIsUnderWayIsNotOverlooked(t *testing.T) {
-	eachPayload(t, "key5", func(t *testing.T, b *bundle, payload string) {
-		tokens := b.crowd(10)
+func TestBatch_KeyRevokedDuringLookup(t *testing.T) {
+	eachPayload(t, "key5", func(t *testing.T, b *fixture, payload string) {
+		tokens := b.cacheKeys(10)
 		b.ListenerUp()
 		open := b.gated()
 		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
@@ -137,9 +137,9 @@ func TestRevocationWhileItsBatchIsUnderWayIsNotOverlooked(t *testing.T) {
 	})
 }
 
-func TestOutageInABatchServesAllOfItStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(100)
+func TestBatch_OutageServesAllStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(100)
 		b.ListenerUp()
 		open := b.gated()
 		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
@@ -162,21 +162,21 @@ func TestOutageInABatchServesAllOfItStale(t *testing.T) {
 		if calls := b.store.lookups(); calls > maxBatches+10 { // 98 keys, and halves down to two single ones
 			t.Errorf("an outage was asked %d times", calls)
 		}
-	}, roomy)
+	}, largeCache)
 }
 
-func TestRowThatCannotBeReadIsNoOutage(t *testing.T) {
+func TestUnreadableRow_IsNoOutage(t *testing.T) {
 	for name, known := range map[string]bool{"of a known key": true, "of an unknown key": false} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				tokens := b.crowd(2)
+			inBubble(t, func(t *testing.T, b *fixture) {
+				tokens := b.cacheKeys(2)
 				bad, other := "cold", tokens[1]
 				if known {
 					bad = tokens[0]
 				}
 				b.store.change(func(s *fakeStore) { s.unread = map[Hash]bool{HashOf(bad): true} })
 				b.ListenerDown()
-				time.Sleep(deafTrust)
+				time.Sleep(listenerDownTTL)
 				b.store.set(other, Key{Revoked: true})
 				if err := b.call(bad); known != (err == nil) {
 					t.Errorf("the bad one: %v", err)
@@ -191,9 +191,9 @@ func TestRowThatCannotBeReadIsNoOutage(t *testing.T) {
 }
 
 // As many queries as they take, the store is not mute that answers each.
-func TestManyRowsThatCannotBeReadAreNoOutage(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(1000 + maxBatches)
+func TestUnreadableRows_ManyAreNoOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(1000 + maxBatches)
 		queued := tokens[maxBatches:]
 		b.store.change(func(s *fakeStore) {
 			s.unread = map[Hash]bool{}
@@ -203,7 +203,7 @@ func TestManyRowsThatCannotBeReadAreNoOutage(t *testing.T) {
 		})
 		b.store.set(queued[900], Key{Revoked: true})
 		b.ListenerDown()
-		time.Sleep(deafTrust)
+		time.Sleep(listenerDownTTL)
 		open := b.gated()
 		ended := b.queued(tokens[:maxBatches], queued)
 		b.store.onLookup(func(context.Context, int) { time.Sleep(5 * time.Millisecond) })
@@ -212,12 +212,12 @@ func TestManyRowsThatCannotBeReadAreNoOutage(t *testing.T) {
 		if b.Stats().Outage {
 			t.Error("it takes that for an outage")
 		}
-	}, roomy)
+	}, largeCache)
 }
 
-func TestRowsThatCannotBeReadFailAlone(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(300)
+func TestUnreadableRows_FailAlone(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(300)
 		b.Notify("") // so that none may be used stale
 		open := b.gated()
 		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
@@ -237,24 +237,24 @@ func TestRowsThatCannotBeReadFailAlone(t *testing.T) {
 		if b.Stats().Outage {
 			t.Error("it takes that for an outage")
 		}
-	}, roomy)
+	}, largeCache)
 }
 
 // The store answers each question in time, but the queue is longer than that it
 // could be served: that is no outage, and must not prolong what is promised.
-func TestBusyEdgeAdmitsNoKeyOnAnOlderCheckThanItPromises(t *testing.T) {
+func TestBusyEdge_DoesNotExtendTrust(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		age  time.Duration // of the check, when the listener is back
 		busy bool
 	}{
-		{"checked too long ago", deafTrust - queueWait, true},
-		{"checked a moment ago", deafTrust - queueWait - time.Nanosecond, false},
+		{"checked too long ago", listenerDownTTL - queueWait, true},
+		{"checked a moment ago", listenerDownTTL - queueWait - time.Nanosecond, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				tokens := b.crowd(maxBatches*4*batchSize + 100)
-				b.store.onLookup(func(context.Context, int) { time.Sleep(patience - time.Millisecond) })
+			inBubble(t, func(t *testing.T, b *fixture) {
+				tokens := b.cacheKeys(maxBatches*4*batchSize + 100)
+				b.store.onLookup(func(context.Context, int) { time.Sleep(answerWait - time.Millisecond) })
 				time.Sleep(c.age)
 				b.ListenerUp()
 				ended := b.requests(tokens...)
@@ -266,7 +266,7 @@ func TestBusyEdgeAdmitsNoKeyOnAnOlderCheckThanItPromises(t *testing.T) {
 						t.Errorf("%s: %v", tokens[i], err)
 					}
 				}
-				if took := time.Since(start); took > queueWait+patience {
+				if took := time.Since(start); took > queueWait+answerWait {
 					t.Errorf("one waited %s", took)
 				}
 				if (busy > 0) != c.busy {
@@ -275,24 +275,24 @@ func TestBusyEdgeAdmitsNoKeyOnAnOlderCheckThanItPromises(t *testing.T) {
 				if b.Stats().Outage {
 					t.Error("it takes itself for an outage of the store")
 				}
-			}, roomy)
+			}, largeCache)
 		})
 	}
 }
 
-func TestQueueHoldsNoMoreThanTheCache(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestQueue_HoldsAtMostCacheSize(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		open := b.gated()
 		for i := range maxBatches {
-			b.join(Hash{byte(i)}, nil)
+			b.startOrJoin(Hash{byte(i)}, nil)
 			synctest.Wait()
 		}
 		for i := range 10 {
-			if f := b.join(Hash{100, byte(i)}, nil); f.err != nil {
+			if f := b.startOrJoin(Hash{100, byte(i)}, nil); f.err != nil {
 				t.Fatal(f.err)
 			}
 		}
-		f := b.join(Hash{200}, nil)
+		f := b.startOrJoin(Hash{200}, nil)
 		if <-f.done; !errors.Is(f.err, errBusy) {
 			t.Errorf("got %v", f.err)
 		}
@@ -300,13 +300,13 @@ func TestQueueHoldsNoMoreThanTheCache(t *testing.T) {
 	}, func(o *Options) { o.Size = 10 })
 }
 
-func TestClientThatHangsUpIsNotServedStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestStaleKey_NotServedAfterCancel(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		time.Sleep(time.Minute)
 		open := b.gated()
 		ctx, hangUp := context.WithCancel(context.Background())
-		result := b.begin(ctx, testToken, testClient)
+		result := b.request(ctx, testToken, testClient)
 		hangUp()
 		if err := <-result; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
@@ -315,32 +315,32 @@ func TestClientThatHangsUpIsNotServedStale(t *testing.T) {
 	})
 }
 
-func TestMuteStoreDelaysThoseThatQueueBehindItOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(100)
+func TestUnresponsiveStore_DelaysQueuedKeysOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(100)
 		time.Sleep(time.Minute)
-		b.store.onLookup(mute)
+		b.store.onLookup(unresponsive)
 		start := time.Now()
 		for i, err := range b.queued(tokens[:maxBatches], tokens[maxBatches:])() {
 			if err != nil {
 				t.Errorf("%s: %v", tokens[maxBatches+i], err)
 			}
 		}
-		if took := time.Since(start); took > 2*patience {
+		if took := time.Since(start); took > 2*answerWait {
 			t.Errorf("they waited %s", took)
 		}
-	}, roomy)
+	}, largeCache)
 }
 
 // Its entry has gone from the cache since others queued for it; nothing may be used stale.
-func TestUncachedKeyWaitsNoLongerInTheQueueThanACachedOne(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestQueue_EvictedKeyWaitsNoLonger(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		defer b.gated()()
 		for i := range maxBatches {
-			b.join(Hash{byte(i)}, nil)
+			b.startOrJoin(Hash{byte(i)}, nil)
 			synctest.Wait()
 		}
-		b.join(HashOf(testToken), nil)
+		b.startOrJoin(HashOf(testToken), nil)
 		start := time.Now()
 		if err := b.call(testToken); !errors.Is(err, errBusy) || time.Since(start) != queueWait {
 			t.Errorf("after %s: %v", time.Since(start), err)

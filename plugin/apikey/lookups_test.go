@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-func TestHundredRequestsAtATimeAreOneLookup(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestLookup_SharedByConcurrentRequests(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		asked := make(chan struct{})
 		b.store.onLookup(func(context.Context, int) { <-asked })
 		var ok atomic.Int32
@@ -36,8 +36,8 @@ func TestHundredRequestsAtATimeAreOneLookup(t *testing.T) {
 	})
 }
 
-func TestRevocationDuringTheLookupIsNotOverlooked(t *testing.T) {
-	eachPayload(t, testToken, func(t *testing.T, b *bundle, payload string) {
+func TestNotify_KeyRevokedDuringLookup(t *testing.T) {
+	eachPayload(t, testToken, func(t *testing.T, b *fixture, payload string) {
 		b.store.onLookup(func(_ context.Context, call int) {
 			if call == 1 { // the answer is on its way, and says that the key holds
 				b.store.set(testToken, Key{Revoked: true})
@@ -51,7 +51,7 @@ func TestRevocationDuringTheLookupIsNotOverlooked(t *testing.T) {
 	})
 }
 
-func TestRevocationHoldsAtOnceUnderLoad(t *testing.T) {
+func TestNotify_RevocationHoldsUnderLoad(t *testing.T) {
 	b := setup(t)
 	var done atomic.Bool
 	var load sync.WaitGroup
@@ -78,8 +78,8 @@ func TestRevocationHoldsAtOnceUnderLoad(t *testing.T) {
 	load.Wait()
 }
 
-func TestRequestThatJoinsAnOvertakenLookupAsksAgain(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestLookup_JoinedAfterRevocationIsRepeated(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		// The lookup has its answer and found it valid; then the key is revoked;
 		// then somebody joins it, before it has landed.
 		hash, gate := HashOf(testToken), make(chan struct{})
@@ -92,15 +92,15 @@ func TestRequestThatJoinsAnOvertakenLookupAsksAgain(t *testing.T) {
 		}()
 		b.store.set(testToken, Key{Revoked: true})
 		b.Notify("key:" + hash.String())
-		joined := b.begin(t.Context(), testToken, testClient)
+		joined := b.request(t.Context(), testToken, testClient)
 		close(gate)
 		wantCause(t, <-joined, CauseRevoked)
 		b.wantLookups(1)
 	})
 }
 
-func TestCreationDuringTheLookupIsNotOverlooked(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_KeyCreatedDuringLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.onLookup(func(_ context.Context, call int) {
 			if call == 1 {
 				b.store.set("new", Key{})
@@ -113,8 +113,8 @@ func TestCreationDuringTheLookupIsNotOverlooked(t *testing.T) {
 	})
 }
 
-func TestStormOfEventsEndsInUnavailable(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_ConstantEventsMakeKeyUnavailable(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.onLookup(func(context.Context, int) { b.Notify("") })
 		start := time.Now()
 		if err := b.call(testToken); !errors.Is(err, ErrUnavailable) || !errors.Is(err, errOvertaken) {
@@ -130,12 +130,12 @@ func TestStormOfEventsEndsInUnavailable(t *testing.T) {
 	})
 }
 
-func TestLookupOutlivesTheClientThatAsked(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestLookup_ContinuesAfterCancel(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		asked := make(chan struct{})
 		b.store.onLookup(func(context.Context, int) { <-asked })
 		ctx, hangUp := context.WithCancel(context.Background())
-		gone := b.begin(ctx, testToken, testClient)
+		gone := b.request(ctx, testToken, testClient)
 		hangUp()
 		if err := <-gone; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
@@ -148,9 +148,9 @@ func TestLookupOutlivesTheClientThatAsked(t *testing.T) {
 	})
 }
 
-func TestMuteStoreEndsTheLookupOfAColdKey(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.store.onLookup(mute)
+func TestUnresponsiveStore_UncachedKeyIsUnavailable(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		b.store.onLookup(unresponsive)
 		start := time.Now()
 		b.wantUnavailable(testToken)
 		if took := time.Since(start); took != lookupTimeout {
@@ -159,8 +159,8 @@ func TestMuteStoreEndsTheLookupOfAColdKey(t *testing.T) {
 	})
 }
 
-// holdUp makes every lookup wait, and counts those that do.
-func holdUp(b *bundle) (running, most *atomic.Int32, release func()) {
+// blockLookups makes every lookup wait, and counts those that do.
+func blockLookups(b *fixture) (running, most *atomic.Int32, release func()) {
 	running, most = new(atomic.Int32), new(atomic.Int32)
 	gate := make(chan struct{})
 	b.store.onLookup(func(ctx context.Context, _ int) {
@@ -177,15 +177,15 @@ func holdUp(b *bundle) (running, most *atomic.Int32, release func()) {
 }
 
 // takeAllSlots has as many keys that are not cached looked up as can be.
-func takeAllSlots(b *bundle) {
-	for i := range maxStrangers {
-		b.begin(context.Background(), fmt.Sprint("cold", i), fmt.Sprint("198.51.100.", i))
+func takeAllSlots(b *fixture) {
+	for i := range maxUncached {
+		b.request(context.Background(), fmt.Sprint("cold", i), fmt.Sprint("198.51.100.", i))
 	}
 }
 
-func TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		running, most, release := holdUp(b)
+func TestUncachedKeys_SixLookupsAtATime(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		running, most, release := blockLookups(b)
 		var unknown, unavailable atomic.Int32
 		var requests sync.WaitGroup
 		for i := range 50 {
@@ -199,30 +199,30 @@ func TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if running.Load() != maxStrangers {
+		if running.Load() != maxUncached {
 			t.Errorf("%d lookups run", running.Load())
 		}
 		time.Sleep(slotWait)
 		synctest.Wait()
-		if unavailable.Load() != 50-maxStrangers {
+		if unavailable.Load() != 50-maxUncached {
 			t.Errorf("%d gave up", unavailable.Load())
 		}
 		release()
 		requests.Wait()
-		if unknown.Load() != maxStrangers || most.Load() != maxStrangers {
+		if unknown.Load() != maxUncached || most.Load() != maxUncached {
 			t.Errorf("%d unknown, at most %d lookups at once", unknown.Load(), most.Load())
 		}
-		b.wantLookups(maxStrangers)
+		b.wantLookups(maxUncached)
 		if b.Stats().Outage {
 			t.Error("a busy edge takes itself for an outage of the store")
 		}
 	})
 }
 
-func TestAddressWithoutABudgetIsRefusedBeforeItWaits(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_SpentBudgetDeniesWithoutWaiting(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantCause("guess", CauseUnknown)
-		_, _, release := holdUp(b)
+		_, _, release := blockLookups(b)
 		takeAllSlots(b)
 		start := time.Now()
 		wantSpent(t, b.call("another"))
@@ -230,14 +230,14 @@ func TestAddressWithoutABudgetIsRefusedBeforeItWaits(t *testing.T) {
 			t.Errorf("waited %s", waited)
 		}
 		release()
-	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
+	}, withGuesses(1))
 }
 
-func TestStrangersDoNotKeepAKnownKeyFromBeingVerified(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestUncachedKeys_DoNotDelayCachedKey(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.set(testToken, Key{Revoked: true})
-		running, most, release := holdUp(b)
+		running, most, release := blockLookups(b)
 		var requests sync.WaitGroup
 		for i := range 20 {
 			requests.Go(func() { b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient, Required{}) })
@@ -251,20 +251,20 @@ func TestStrangersDoNotKeepAKnownKeyFromBeingVerified(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		if running.Load() != maxStrangers+1 {
+		if running.Load() != maxUncached+1 {
 			t.Errorf("%d lookups run", running.Load())
 		}
 		release()
 		requests.Wait()
-		if most.Load() > maxStrangers+maxBatches {
+		if most.Load() > maxUncached+maxBatches {
 			t.Errorf("%d lookups at once", most.Load())
 		}
 	})
 }
 
-func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
+func TestClose_CancelsLookups(t *testing.T) {
 	var log bytes.Buffer
-	inBubble(t, func(t *testing.T, b *bundle) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		var running atomic.Int32
 		b.store.onLookup(func(ctx context.Context, _ int) {
@@ -275,7 +275,7 @@ func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
 		})
 		var results [20]<-chan error
 		for i := range results {
-			results[i] = b.begin(context.Background(), fmt.Sprint("cold", i), testClient)
+			results[i] = b.request(context.Background(), fmt.Sprint("cold", i), testClient)
 		}
 		start := time.Now()
 		b.Close()
@@ -300,7 +300,7 @@ func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
 	}, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 }
 
-func TestCloseRacesWithRequests(t *testing.T) {
+func TestClose_DuringRequests(t *testing.T) {
 	b := setup(t, func(o *Options) { o.Guesses = limitOf(100_000, time.Second) })
 	var started, requests sync.WaitGroup
 	for i := range 8 {

@@ -17,9 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-func TestMetricsCountEveryOutcome(t *testing.T) {
+func TestMetrics_CountEveryOutcome(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	inBubble(t, func(t *testing.T, b *bundle) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("revoked", Key{Revoked: true})
 		b.store.set("expired", Key{ExpiresAt: time.Unix(1, 0)})
 		b.store.set("disabled", Key{WorkspaceDisabled: true})
@@ -105,7 +105,7 @@ func gather(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 	return got
 }
 
-func TestTwoAuthenticatorsCannotShareARegistry(t *testing.T) {
+func TestMetrics_RegisteredTwicePanic(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	if _, err := New(&fakeStore{}, Options{Metrics: registry}); err != nil {
 		t.Fatal(err)
@@ -118,9 +118,9 @@ func TestTwoAuthenticatorsCannotShareARegistry(t *testing.T) {
 	New(&fakeStore{}, Options{Metrics: registry})
 }
 
-func TestOutageIsLoggedOnceAMinuteAndNamesNoKey(t *testing.T) {
+func TestOutage_LoggedOncePerMinuteWithoutKey(t *testing.T) {
 	var log bytes.Buffer
-	inBubble(t, func(t *testing.T, b *bundle) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.fail(errStoreDown)
 		for range 120 {
 			b.wantUnavailable(testToken)

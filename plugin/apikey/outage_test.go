@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-func TestReconnectDuringAnOutageServesStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestOutage_ListenerUpServesStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.ListenerDown()
 		b.store.fail(errStoreDown)
@@ -22,8 +22,8 @@ func TestReconnectDuringAnOutageServesStale(t *testing.T) {
 	})
 }
 
-func TestOutageIsOutlastedWithinStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestOutage_CachedKeyServedWithinStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
 		for range 4 { // past the ttl, and past the memory of the outage
@@ -40,8 +40,8 @@ func TestOutageIsOutlastedWithinStale(t *testing.T) {
 	})
 }
 
-func TestWithoutStaleTheOutageFailsClosed(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestOutage_FailsClosedWithoutStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
 		time.Sleep(time.Minute - time.Nanosecond)
@@ -51,8 +51,8 @@ func TestWithoutStaleTheOutageFailsClosed(t *testing.T) {
 	}, func(o *Options) { o.Stale = -1 })
 }
 
-func TestStaleKeyStillExpires(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestStaleKey_StillExpires(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set(testToken, Key{ExpiresAt: time.Now().Add(90 * time.Second)})
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
@@ -63,8 +63,8 @@ func TestStaleKeyStillExpires(t *testing.T) {
 	})
 }
 
-func TestStaleRefusalStaysARefusal(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestStaleKey_RevokedIsStillRejected(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set(testToken, Key{Revoked: true})
 		b.wantCause(testToken, CauseRevoked)
 		b.store.fail(errStoreDown)
@@ -73,8 +73,8 @@ func TestStaleRefusalStaysARefusal(t *testing.T) {
 	})
 }
 
-func TestNotifiedKeyIsNeverServedStale(t *testing.T) {
-	eachPayload(t, testToken, func(t *testing.T, b *bundle, payload string) {
+func TestStaleKey_NotServedAfterNotification(t *testing.T) {
+	eachPayload(t, testToken, func(t *testing.T, b *fixture, payload string) {
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
 		b.Notify(payload)
@@ -83,8 +83,8 @@ func TestNotifiedKeyIsNeverServedStale(t *testing.T) {
 	})
 }
 
-func TestKeyRevokedWhileTheStoreIsWaitedForIsNotServedStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestStaleKey_RevokedDuringLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		time.Sleep(time.Minute)
 		b.store.onLookup(func(ctx context.Context, call int) {
@@ -95,25 +95,25 @@ func TestKeyRevokedWhileTheStoreIsWaitedForIsNotServedStale(t *testing.T) {
 	})
 }
 
-func TestKeyThatAgesPastStaleWhileTheStoreIsWaitedForIsNotServed(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestStaleKey_TooOldDuringLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
-		time.Sleep(5*time.Minute - patience)
-		b.store.onLookup(mute)
+		time.Sleep(5*time.Minute - answerWait)
+		b.store.onLookup(unresponsive)
 		b.wantUnavailable(testToken)
 	})
 }
 
-func TestMuteStoreCostsOneWait(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestUnresponsiveStore_DelaysOneRequest(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("second", Key{})
 		b.wantOK(testToken)
 		b.wantOK("second")
 		time.Sleep(time.Minute)
-		b.store.onLookup(mute)
+		b.store.onLookup(unresponsive)
 		start := time.Now()
 		b.wantOK(testToken)
-		if waited := time.Since(start); waited != patience {
+		if waited := time.Since(start); waited != answerWait {
 			t.Fatalf("the first waited %s", waited)
 		}
 		b.wantLookups(3)
@@ -142,11 +142,11 @@ func TestMuteStoreCostsOneWait(t *testing.T) {
 	})
 }
 
-func TestSlowAnswerIsUsedWhenItComes(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestSlowStore_LateAnswerIsUsed(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.set(testToken, Key{Revoked: true}) // unheard
-		b.store.onLookup(func(context.Context, int) { time.Sleep(patience + time.Second) })
+		b.store.onLookup(func(context.Context, int) { time.Sleep(answerWait + time.Second) })
 		time.Sleep(time.Minute)
 		b.wantOK(testToken) // after a wait: the store does not seem to answer
 		time.Sleep(time.Second)
@@ -156,8 +156,8 @@ func TestSlowAnswerIsUsedWhenItComes(t *testing.T) {
 	})
 }
 
-func TestOutageIsForgottenWhenNobodyAsks(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestOutage_ForgottenWithoutRequests(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
 		b.wantUnavailable("cold")
@@ -169,7 +169,7 @@ func TestOutageIsForgottenWhenNobodyAsks(t *testing.T) {
 }
 
 // Each key is used once a second.
-func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.T) {
+func TestListenerDown_RevocationAmongManyKeys(t *testing.T) {
 	for _, c := range []struct {
 		keys int
 		took time.Duration // each question to the store
@@ -182,8 +182,8 @@ func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.
 		{3000, 500 * time.Millisecond, true},
 	} {
 		t.Run(fmt.Sprintf("%d keys, %s, back %t", c.keys, c.took, c.back), func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				tokens := b.crowd(c.keys)
+			inBubble(t, func(t *testing.T, b *fixture) {
+				tokens := b.cacheKeys(c.keys)
 				b.store.onLookup(func(context.Context, int) { time.Sleep(c.took) })
 				b.ListenerDown()
 				var over atomic.Bool
@@ -209,7 +209,7 @@ func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.
 				time.Sleep(8 * time.Second)
 				synctest.Wait()
 				b.store.set(tokens[7], Key{Revoked: true})
-				revoked, bound := b.now(), deafTrust
+				revoked, bound := b.now(), listenerDownTTL
 				if c.back {
 					b.ListenerUp()
 					bound = c.took // one that was asked for before
@@ -223,7 +223,7 @@ func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.
 				if rejected.Load() == 0 || unavailable.Load() > 0 {
 					t.Errorf("%d requests rejected, %d unavailable", rejected.Load(), unavailable.Load())
 				}
-			}, roomy)
+			}, largeCache)
 		})
 	}
 }

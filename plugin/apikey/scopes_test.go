@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestChallengeTellsOnlyWhetherAKeyWasSent(t *testing.T) {
+func TestChallenge_DependsOnKeySentOnly(t *testing.T) {
 	for _, cause := range causes {
 		if got := (&Rejected{Cause: cause, KeySent: true, KeyID: "key_1"}).Challenge(); got != `Bearer error="invalid_token"` {
 			t.Errorf("%s: %s", cause, got)
@@ -17,7 +17,7 @@ func TestChallengeTellsOnlyWhetherAKeyWasSent(t *testing.T) {
 	}
 }
 
-func TestScopeChallengeNamesTheLackingScopes(t *testing.T) {
+func TestScopeChallenge_NamesMissingScopes(t *testing.T) {
 	if got, want := ScopeChallenge([]string{"conversionsWrite"}), `Bearer error="insufficient_scope", scope="conversionsWrite"`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -26,7 +26,7 @@ func TestScopeChallengeNamesTheLackingScopes(t *testing.T) {
 	}
 }
 
-func TestMissingScopesKeepTheOrderOfTheRoute(t *testing.T) {
+func TestMissing_KeepsRouteOrder(t *testing.T) {
 	required, err := ParseRequired([]string{"conversionsWrite", "linksRead", "tagsWrite"})
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestMissingScopesKeepTheOrderOfTheRoute(t *testing.T) {
 	}
 }
 
-func TestRouteMustNameKnownScopesOnce(t *testing.T) {
+func TestParseRequired_UnknownOrRepeatedScope(t *testing.T) {
 	for _, names := range [][]string{{"conversionswrite"}, {"linksRead", "all"}, {""}, {"linksRead", "linksRead"}} {
 		if _, err := ParseRequired(names); err == nil {
 			t.Errorf("%q were accepted", names)
@@ -65,7 +65,7 @@ func TestRouteMustNameKnownScopesOnce(t *testing.T) {
 	}
 }
 
-func TestEachScopeStandsForItselfAlone(t *testing.T) {
+func TestScopes_AreIndependent(t *testing.T) {
 	names := ScopeNames()
 	if len(names) != 12 {
 		t.Fatalf("%d scopes", len(names))

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestAuthorizationHeaderIsReadAsAKeyOrRefused(t *testing.T) {
+func TestParseToken(t *testing.T) {
 	longest := strings.Repeat("k", 256)
 	tests := []struct {
 		name    string
@@ -67,7 +67,7 @@ func TestAuthorizationHeaderIsReadAsAKeyOrRefused(t *testing.T) {
 	}
 }
 
-func TestTokenCannotBePrinted(t *testing.T) {
+func TestToken_IsNeverPrinted(t *testing.T) {
 	token, _ := parseToken([]string{"Bearer " + testToken})
 	holder := struct {
 		Token   Token

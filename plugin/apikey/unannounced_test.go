@@ -12,31 +12,31 @@ import (
 )
 
 // changes are what a site may do to testToken's key.
-var changes = map[string]func(*bundle){
-	"revoked":         func(b *bundle) { b.store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_1", Revoked: true}) },
-	"of other scopes": func(b *bundle) { b.store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_1", Scopes: 1}) },
-	"disabled": func(b *bundle) {
+var changes = map[string]func(*fixture){
+	"revoked":         func(b *fixture) { b.store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_1", Revoked: true}) },
+	"of other scopes": func(b *fixture) { b.store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_1", Scopes: 1}) },
+	"disabled": func(b *fixture) {
 		b.store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_1", WorkspaceDisabled: true})
 	},
-	"of another limit": func(b *bundle) {
+	"of another limit": func(b *fixture) {
 		b.store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_1", Limit: limitOf(1, time.Second)})
 	},
-	"for other hosts": func(b *bundle) {
+	"for other hosts": func(b *fixture) {
 		b.store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_1", AllowedHostnames: []string{"a.example"}})
 	},
-	"expiring": func(b *bundle) {
+	"expiring": func(b *fixture) {
 		b.store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_1", ExpiresAt: time.Now().Add(time.Hour)})
 	},
-	"deleted":            func(b *bundle) { b.store.delete(testToken) },
-	"another workspaces": func(b *bundle) { b.store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_2"}) },
+	"deleted":            func(b *fixture) { b.store.delete(testToken) },
+	"another workspaces": func(b *fixture) { b.store.set(testToken, Key{ID: "key_1", WorkspaceID: "ws_2"}) },
 }
 
 // eachChange runs a test of each change to a key that is cached and due to be checked again.
-func eachChange(t *testing.T, test func(b *bundle, log *bytes.Buffer, change func(*bundle))) {
+func eachChange(t *testing.T, test func(b *fixture, log *bytes.Buffer, change func(*fixture))) {
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			inBubble(t, func(t *testing.T, b *bundle) {
+			inBubble(t, func(t *testing.T, b *fixture) {
 				b.wantOK(testToken)
 				time.Sleep(b.ttl)
 				test(b, &log, change)
@@ -45,14 +45,14 @@ func eachChange(t *testing.T, test func(b *bundle, log *bytes.Buffer, change fun
 	}
 }
 
-func (b *bundle) unannouncedChanges() float64 {
+func (b *fixture) unannouncedChanges() float64 {
 	var counted dto.Metric
 	_ = b.Authenticator.metrics.unannounced.Write(&counted)
 	return counted.GetCounter().GetValue()
 }
 
 // wantUnannounced checks how many changes are counted once every notification is overdue.
-func (b *bundle) wantUnannounced(want float64, log *bytes.Buffer) {
+func (b *fixture) wantUnannounced(want float64, log *bytes.Buffer) {
 	b.t.Helper()
 	time.Sleep(announcedWithin)
 	synctest.Wait()
@@ -69,7 +69,7 @@ func (b *bundle) wantUnannounced(want float64, log *bytes.Buffer) {
 }
 
 func TestUnannouncedChange_IsCountedAndLogged(t *testing.T) {
-	eachChange(t, func(b *bundle, log *bytes.Buffer, change func(*bundle)) {
+	eachChange(t, func(b *fixture, log *bytes.Buffer, change func(*fixture)) {
 		change(b)
 		_ = b.call(testToken)
 		b.wantUnannounced(1, log)
@@ -77,7 +77,7 @@ func TestUnannouncedChange_IsCountedAndLogged(t *testing.T) {
 }
 
 func TestUnannouncedChange_IsCountedOnce(t *testing.T) {
-	eachChange(t, func(b *bundle, log *bytes.Buffer, change func(*bundle)) {
+	eachChange(t, func(b *fixture, log *bytes.Buffer, change func(*fixture)) {
 		change(b)
 		for range 3 {
 			_ = b.call(testToken)
@@ -90,7 +90,7 @@ func TestUnannouncedChange_IsCountedOnce(t *testing.T) {
 func TestUnannouncedChange_NoneIfAnnounced(t *testing.T) {
 	for name, when := range map[string]struct{ beforehand, late bool }{"before": {true, false}, "soon after": {false, true}} {
 		t.Run(name, func(t *testing.T) {
-			eachChange(t, func(b *bundle, log *bytes.Buffer, change func(*bundle)) {
+			eachChange(t, func(b *fixture, log *bytes.Buffer, change func(*fixture)) {
 				change(b)
 				if when.beforehand {
 					b.Notify(keyPayload(testToken))
@@ -106,20 +106,20 @@ func TestUnannouncedChange_NoneIfAnnounced(t *testing.T) {
 	}
 }
 
-func TestUnannouncedChange_NoneWhileDeaf(t *testing.T) {
-	for name, interrupt := range map[string]func(*bundle){
-		"down":              func(b *bundle) { b.ListenerDown() },
-		"down and up again": func(b *bundle) { b.ListenerDown(); b.ListenerUp() },
-		"up again":          func(b *bundle) { b.ListenerUp() },
+func TestUnannouncedChange_NoneWhileListenerDown(t *testing.T) {
+	for name, interrupt := range map[string]func(*fixture){
+		"down":              func(b *fixture) { b.ListenerDown() },
+		"down and up again": func(b *fixture) { b.ListenerDown(); b.ListenerUp() },
+		"up again":          func(b *fixture) { b.ListenerUp() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachChange(t, func(b *bundle, log *bytes.Buffer, change func(*bundle)) {
+			eachChange(t, func(b *fixture, log *bytes.Buffer, change func(*fixture)) {
 				change(b)
 				interrupt(b)
 				_ = b.call(testToken)
 				b.wantUnannounced(0, log)
 			})
-			eachChange(t, func(b *bundle, log *bytes.Buffer, change func(*bundle)) {
+			eachChange(t, func(b *fixture, log *bytes.Buffer, change func(*fixture)) {
 				change(b)
 				_ = b.call(testToken)
 				interrupt(b)
@@ -130,31 +130,31 @@ func TestUnannouncedChange_NoneWhileDeaf(t *testing.T) {
 }
 
 func TestUnannouncedChange_NoneWithoutAChange(t *testing.T) {
-	eachChange(t, func(b *bundle, log *bytes.Buffer, _ func(*bundle)) {
+	eachChange(t, func(b *fixture, log *bytes.Buffer, _ func(*fixture)) {
 		b.wantOK(testToken)
 		b.wantUnannounced(0, log)
 	})
 }
 
 func TestUnannouncedChanges_AreBounded(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		e := newEntry(&Key{ID: "key_1", WorkspaceID: "ws_1"}, HashOf(testToken), b.epochs.now(), b.now())
-		for range 2 * maxSuspects {
-			b.suspect(e, e.epoch)
+		for range 2 * maxUnannounced {
+			b.expectNotification(e, e.epoch)
 		}
 		time.Sleep(announcedWithin)
 		synctest.Wait()
-		if got := b.unannouncedChanges(); got != maxSuspects {
-			t.Errorf("%v changes were watched, want %d", got, maxSuspects)
+		if got := b.unannouncedChanges(); got != maxUnannounced {
+			t.Errorf("%v changes were watched, want %d", got, maxUnannounced)
 		}
-		if b.suspects.list != nil || b.suspects.timer != nil {
+		if b.lookups.changes.list != nil || b.lookups.changes.timer != nil {
 			t.Error("something is left of them")
 		}
 	})
 }
 
 func TestUnannouncedChange_IsForgottenByClose(t *testing.T) {
-	eachChange(t, func(b *bundle, log *bytes.Buffer, change func(*bundle)) {
+	eachChange(t, func(b *fixture, log *bytes.Buffer, change func(*fixture)) {
 		change(b)
 		_ = b.call(testToken)
 		b.Close()

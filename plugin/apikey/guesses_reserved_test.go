@@ -15,11 +15,11 @@ func withGuesses(n int) func(*Options) {
 	return func(o *Options) { o.Guesses = limitOf(n, time.Hour) }
 }
 
-func TestValidKeysAreAdmittedHoweverSmallTheBudget(t *testing.T) {
+func TestGuesses_ValidKeysNeedNoBudget(t *testing.T) {
 	for _, budget := range []int{1, 5} {
 		t.Run(fmt.Sprint(budget), func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				_, most, release := holdUp(b)
+			inBubble(t, func(t *testing.T, b *fixture) {
+				_, most, release := blockLookups(b)
 				release()
 				b.store.change(func(s *fakeStore) {
 					counted := s.before
@@ -54,7 +54,7 @@ func TestValidKeysAreAdmittedHoweverSmallTheBudget(t *testing.T) {
 	}
 }
 
-func TestLookupWaitsForWhatItsAddressHolds(t *testing.T) {
+func TestGuesses_WaitForReservedGuess(t *testing.T) {
 	for _, c := range []struct {
 		name, ahead string
 		check       func(t *testing.T, err error)
@@ -63,10 +63,10 @@ func TestLookupWaitsForWhatItsAddressHolds(t *testing.T) {
 		{"a guess spends it", "guess", func(t *testing.T, err error) { wantSpent(t, err) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
+			inBubble(t, func(t *testing.T, b *fixture) {
 				open := b.gated()
-				ahead := b.begin(t.Context(), c.ahead, testClient)
-				waiting := b.begin(t.Context(), "another", testClient)
+				ahead := b.request(t.Context(), c.ahead, testClient)
+				waiting := b.request(t.Context(), "another", testClient)
 				b.wantLookups(1)
 				if len(waiting) > 0 {
 					t.Fatalf("it did not wait: %v", <-waiting)
@@ -79,11 +79,11 @@ func TestLookupWaitsForWhatItsAddressHolds(t *testing.T) {
 	}
 }
 
-func TestLookupOfAnotherAddressIsNotHeldUp(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_OtherAddressDoesNotWait(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		open := b.gated()
-		ahead := b.begin(t.Context(), "guess", testClient)
-		waiting := b.begin(t.Context(), testToken, testClient)
+		ahead := b.request(t.Context(), "guess", testClient)
+		waiting := b.request(t.Context(), testToken, testClient)
 		b.store.onLookup(nil)
 		if err := b.callFrom(testToken, "192.0.2.99"); err != nil {
 			t.Errorf("another address: %v", err)
@@ -97,14 +97,14 @@ func TestLookupOfAnotherAddressIsNotHeldUp(t *testing.T) {
 	}, withGuesses(1))
 }
 
-func TestRequestsForOneKeyThatWaitShareItsLookup(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_WaitingRequestsShareLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("another", Key{})
 		open := b.gated()
-		b.begin(t.Context(), testToken, testClient)
+		b.request(t.Context(), testToken, testClient)
 		var waiting [10]<-chan error
 		for i := range waiting {
-			waiting[i] = b.begin(t.Context(), "another", testClient)
+			waiting[i] = b.request(t.Context(), "another", testClient)
 		}
 		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) })
 		open()
@@ -120,15 +120,15 @@ func TestRequestsForOneKeyThatWaitShareItsLookup(t *testing.T) {
 	}, withGuesses(1))
 }
 
-func TestWaitForTheBudgetIsBounded(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_WaitIsBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		open := b.gated()
 		defer open()
-		b.begin(t.Context(), testToken, testClient)
+		b.request(t.Context(), testToken, testClient)
 		start := time.Now()
-		late := b.begin(t.Context(), "late", testClient)
+		late := b.request(t.Context(), "late", testClient)
 		ctx, hangUp := context.WithCancel(t.Context())
-		gone := b.begin(ctx, "gone", testClient)
+		gone := b.request(ctx, "gone", testClient)
 		hangUp()
 		if err := <-gone; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("who hangs up gets %v", err)
@@ -146,19 +146,19 @@ func TestWaitForTheBudgetIsBounded(t *testing.T) {
 	}, withGuesses(1))
 }
 
-func TestThoseThatWaitForABudgetAreBounded(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_WaitingRequestsAreBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		open := b.gated()
-		b.begin(t.Context(), "guess", testClient)
+		b.request(t.Context(), "guess", testClient)
 		results := make(chan error, maxWaiting)
 		for i := range maxWaiting {
 			go func() { results <- b.call(fmt.Sprint("guess", i)) }()
 		}
 		synctest.Wait()
-		if tooMany := b.begin(t.Context(), "one-too-many", testClient); len(tooMany) == 0 || !errors.Is(<-tooMany, errBusy) {
+		if tooMany := b.request(t.Context(), "one-too-many", testClient); len(tooMany) == 0 || !errors.Is(<-tooMany, errBusy) {
 			t.Error("it waits too")
 		}
-		elsewhere := b.begin(t.Context(), testToken, "192.0.2.2")
+		elsewhere := b.request(t.Context(), testToken, "192.0.2.2")
 		b.wantLookups(2)
 		open()
 		for range maxWaiting {
@@ -171,7 +171,7 @@ func TestThoseThatWaitForABudgetAreBounded(t *testing.T) {
 	}, withGuesses(1))
 }
 
-func TestWhatIsHeldGoesToWhoWaitedLongest(t *testing.T) {
+func TestGuesses_LongestWaitComesFirst(t *testing.T) {
 	now := time.Duration(0)
 	g, err := newGuesses(limitOf(2, 2*time.Second), func() time.Duration { return now })
 	if err != nil {
@@ -182,7 +182,7 @@ func TestWhatIsHeldGoesToWhoWaitedLongest(t *testing.T) {
 		hold := func(name int) <-chan error {
 			result := make(chan error, 1)
 			go func() {
-				b, err := g.hold(t.Context(), client)
+				b, err := g.reserve(t.Context(), client)
 				budgets <- b
 				result <- err
 			}()
@@ -197,13 +197,13 @@ func TestWhatIsHeldGoesToWhoWaitedLongest(t *testing.T) {
 		held := <-budgets
 		<-budgets
 		first, second, third := hold(1), hold(2), hold(3)
-		g.end(held, true)
+		g.release(held, true)
 		synctest.Wait()
 		if len(first)+len(second)+len(third) != 0 {
 			t.Fatal("more is held than there is")
 		}
 		now = 500 * time.Millisecond
-		g.end(held, false)
+		g.release(held, false)
 		if err := <-first; err != nil {
 			t.Error(err)
 		}
@@ -212,8 +212,8 @@ func TestWhatIsHeldGoesToWhoWaitedLongest(t *testing.T) {
 		if err := <-second; err != nil || len(third)+len(fourth) != 0 {
 			t.Errorf("%v, and %d others went before their turn", err, len(third)+len(fourth))
 		}
-		g.end(held, true)
-		g.end(held, true)
+		g.release(held, true)
+		g.release(held, true)
 		for _, denied := range []<-chan error{third, fourth} {
 			if spent := wantSpent(t, <-denied); *spent != (GuessesSpent{limitOf(2, 2*time.Second), 2 * time.Second, time.Second}) {
 				t.Errorf("%+v", *spent)
