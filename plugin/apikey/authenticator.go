@@ -22,8 +22,8 @@ type Options struct {
 	// TTL is how long a cached key is used before it is looked up again. Revocation does not wait
 	// for it: see Notify. Default: 1 minute.
 	TTL time.Duration
-	// Stale is how long after its last lookup a cached key is used if the store cannot answer. If it
-	// is negative, a key is not used after TTL. Default: 5 minutes.
+	// Stale is how long after its last lookup a cached key is used if the store cannot answer. If
+	// it is negative, a key is not used after TTL. Default: 5 minutes.
 	Stale time.Duration
 	// Guesses limits the lookups of unknown keys for each client address. Default: 60 per minute.
 	Guesses limit.Limit

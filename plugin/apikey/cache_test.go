@@ -1,7 +1,6 @@
 package apikey
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"runtime"
@@ -22,14 +21,14 @@ func TestNew_StartsNoGoroutine(t *testing.T) {
 	a.Notify("")
 	a.Stats()
 	if after := runtime.NumGoroutine(); after > before {
-		t.Errorf("%d goroutines were started", after-before)
+		t.Errorf("%d goroutines started, want none", after-before)
 	}
 	a.Close()
 	a.Close()
 }
 
 func TestClose_LeavesNoGoroutine(t *testing.T) {
-	// A bubble does not end before its goroutines do.
+	// synctest.Test fails if a goroutine is left.
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t)
 		b.wantOK(testToken)
@@ -42,13 +41,18 @@ func TestCache_PutAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(100, time.Minute, stoppedClock)
 		c.close()
-		if err := c.put(newEntry(&Key{}, HashOf("late"), 0, 0)); err != nil {
-			t.Error(err)
-		}
-		if c.len() != 0 || c.get(HashOf("late"), 0) != nil {
-			t.Error("it holds something")
-		}
+		wantClosed(t, c)
 	})
+}
+
+func wantClosed(t *testing.T, c *cache) {
+	t.Helper()
+	if err := c.put(newEntry(&Key{}, HashOf("late"), 0, 0)); err != nil {
+		t.Error(err)
+	}
+	if c.len() != 0 || c.get(HashOf("late"), 0) != nil || c.get(HashOf("0"), 0) != nil || c.engine != nil {
+		t.Error("the closed cache is not empty")
+	}
 }
 
 func TestCache_CloseDuringUse(t *testing.T) {
@@ -81,26 +85,21 @@ func TestCache_CloseDuringUse(t *testing.T) {
 	closed.Store(true)
 	users.Wait()
 	c.close()
-	if err := c.put(newEntry(&Key{}, HashOf("late"), 0, 0)); err != nil {
-		t.Error(err)
-	}
-	if c.len() != 0 || c.get(HashOf("0"), 0) != nil || c.engine != nil {
-		t.Error("it holds something")
-	}
+	wantClosed(t, c)
 }
 
 func TestCache_ComparesWholeHash(t *testing.T) {
 	c := newCache(100, time.Minute, stoppedClock)
 	defer c.close()
 	hash := HashOf(testToken)
-	twin := hash
-	twin[31]++
+	other := hash
+	other[31]++ // its engineKey is the same
 	if err := c.put(newEntry(&Key{ID: "key_1"}, hash, 0, 0)); err != nil {
 		t.Fatal(err)
 	}
 	c.engine.Wait()
-	if c.get(hash, 0) == nil || c.get(twin, 0) != nil {
-		t.Error("hashes are not compared whole")
+	if c.get(hash, 0) == nil || c.get(other, 0) != nil {
+		t.Error("get does not compare whole hashes")
 	}
 }
 
@@ -113,10 +112,10 @@ func TestCache_EntryExpiresAfterTTL(t *testing.T) {
 	}
 	c.engine.Wait()
 	if c.get(hash, time.Hour+time.Minute-1) == nil {
-		t.Error("it is gone before its time")
+		t.Error("no entry before its TTL has passed")
 	}
 	if c.get(hash, time.Hour+time.Minute) != nil {
-		t.Error("it outlives its time")
+		t.Error("an entry after its TTL has passed")
 	}
 }
 
@@ -124,7 +123,7 @@ func TestCache_IdleKeyIsRemoved(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("idle", Key{})
 		b.wantOK("idle")
-		for range 6 { // to the end of ttl and stale
+		for range 6 { // minutes: TTL and Stale
 			b.wantOK(testToken)
 			if keys := b.Stats().Keys; keys != 2 {
 				t.Fatalf("%d keys are cached, want 2", keys)
@@ -152,7 +151,7 @@ func TestCache_SizeIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 50 * size { // three times as many as unknown keys are remembered
+	for i := range 50 * size { // three times unknownSize
 		var hash Hash
 		binary.LittleEndian.PutUint64(hash[:], uint64(i))
 		u.put(hash, 0, 0)
@@ -161,13 +160,11 @@ func TestCache_SizeIsBounded(t *testing.T) {
 		}
 	}
 	c.engine.Wait()
-	held := 0
-	c.engine.IterValues(func(*entry) bool { held++; return false })
-	if held > size || c.len() > size || held == 0 {
-		t.Errorf("%d keys are held, %d counted", held, c.len())
+	if cached := c.len(); cached == 0 || cached > size {
+		t.Errorf("%d keys are cached, want 1 to %d", cached, size)
 	}
 	if u.len() != unknownSize {
-		t.Errorf("%d unknown keys are held", u.len())
+		t.Errorf("%d unknown keys are remembered, want %d", u.len(), unknownSize)
 	}
 }
 
@@ -175,14 +172,11 @@ func TestCache_WeighsHostnames(t *testing.T) {
 	const size = 1000
 	c := newCache(size, time.Minute, stoppedClock)
 	defer c.close()
-	hostnames := make([]string, 1000)
-	for i := range hostnames {
-		hostnames[i] = fmt.Sprintf("%d.example.com", i)
-	}
+	hostnames := numberedHostnames("%d.example.com", 1000)
 	bytes := 0
 	for i := range 200 {
 		hash := HashOf(fmt.Sprint(i))
-		for range 10 { // or the first that came stay
+		for range 10 { // a use makes ristretto prefer this key to older ones
 			c.get(hash, 0)
 		}
 		if err := c.put(newEntry(&Key{AllowedHostnames: hostnames}, hash, 0, 0)); err != nil {
@@ -191,23 +185,19 @@ func TestCache_WeighsHostnames(t *testing.T) {
 		c.engine.Wait()
 	}
 	c.engine.IterValues(func(e *entry) bool { bytes += int(e.weight()) * entryBytes; return false })
-	if held := c.len(); held < 5 || held > 20 || bytes > size*entryBytes {
-		t.Errorf("%d keys with %d host names each are held, of %d bytes", held, len(hostnames), bytes)
+	if cached := c.len(); cached < 5 || cached > 20 || bytes > size*entryBytes {
+		t.Errorf("%d keys of %d bytes are cached, want 5 to 20 of at most %d", cached, bytes, size*entryBytes)
 	}
 }
 
 func TestCache_HoldsKeyLargerThanItsSize(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		hostnames := make([]string, 1000)
-		for i := range hostnames {
-			hostnames[i] = fmt.Sprintf("%d.example.com", i)
-		}
-		b.store.set(testToken, Key{AllowedHostnames: hostnames})
+		b.store.set(testToken, Key{AllowedHostnames: numberedHostnames("%d.example.com", 1000)})
 		b.wantOK(testToken)
 		b.wantOK(testToken)
 		b.wantLookups(1)
 		if keys := b.Stats().Keys; keys != 1 {
-			t.Errorf("%d keys are cached", keys)
+			t.Errorf("%d keys are cached, want 1", keys)
 		}
 	}, func(o *Options) { o.Size = 1 })
 }
@@ -216,16 +206,16 @@ func TestCache_GuessesEvictNoKey(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		for i := range 20_000 {
-			b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient, Required{})
+			b.send(bearer(fmt.Sprint("guess", i)))
 		}
 		before := b.store.lookups()
 		b.wantOK(testToken)
 		b.wantLookups(before)
 		if stats := b.Stats(); stats.Keys != 1 || stats.Unknown != unknownSize {
-			t.Errorf("%+v", stats)
+			t.Errorf("got %+v, want 1 key and %d unknown ones", stats, unknownSize)
 		}
 	}, func(o *Options) { o.Size = 1; o.Guesses = limitOf(100_000, time.Second) })
 }
 
-// stoppedClock is a clock for entries that do not age.
+// stoppedClock is a clock on which entries do not age.
 func stoppedClock() time.Duration { return 0 }

@@ -70,8 +70,8 @@ func (e *epochs) outdated(hash Hash, workspace stripe, since epoch) bool {
 	return e.eventAfter(since, hash, &e.workspaces[workspace])
 }
 
-// unknownOutdated is outdated for a key that the store did not have: it may since have been added to
-// any workspace.
+// unknownOutdated is outdated for a key that the store did not have: it may since have been added
+// to any workspace.
 func (e *epochs) unknownOutdated(hash Hash, since epoch) bool {
 	return e.eventAfter(since, hash, &e.anyWorkspace)
 }
@@ -95,7 +95,8 @@ func (e *epochs) notify(payload string) {
 	}
 }
 
-// target is what a notification concerns: a key, the keys of a workspace, or all keys if it is zero.
+// target is what a notification concerns: a key, the keys of a workspace, or all keys if it is
+// zero.
 type target struct {
 	key       *Hash
 	workspace string

@@ -36,8 +36,8 @@ func (g *GuessesSpent) Error() string {
 }
 
 // guesses limits the lookups of unknown keys for each client address, by GCRA in this process. A
-// lookup reserves a guess while it runs, so that concurrent lookups cannot overspend the budget, and
-// spends it only if it finds no key. If all guesses left are reserved, a lookup waits for one.
+// lookup reserves a guess while it runs, so that concurrent lookups cannot overspend the budget,
+// and spends it only if it finds no key. If all guesses left are reserved, a lookup waits for one.
 type guesses struct {
 	limit    limit.Limit
 	interval time.Duration        // the emission interval: the time in which one guess comes back
@@ -141,7 +141,8 @@ func (g *guesses) release(b *budget, spent bool) {
 	g.wakeWaiting(b)
 }
 
-// wakeWaiting gives the available guesses to waiting requests, or denies all if the budget is spent.
+// wakeWaiting gives the available guesses to waiting requests, or denies all if the budget is
+// spent.
 func (g *guesses) wakeWaiting(b *budget) {
 	for len(b.waiting) > 0 {
 		available, err := g.available(b)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// withGuesses gives each address n guesses an hour.
+// withGuesses sets a budget of n guesses per hour.
 func withGuesses(n int) func(*Options) {
 	return func(o *Options) { o.Guesses = limitOf(n, time.Hour) }
 }
@@ -22,10 +22,13 @@ func TestGuesses_ValidKeysNeedNoBudget(t *testing.T) {
 				_, most, release := blockLookups(b)
 				release()
 				b.store.change(func(s *fakeStore) {
-					counted := s.before
-					s.before = func(ctx context.Context, call int) { counted(ctx, call); time.Sleep(10 * time.Millisecond) }
+					count := s.before
+					s.before = func(ctx context.Context, call int) {
+						count(ctx, call)
+						time.Sleep(10 * time.Millisecond)
+					}
 				})
-				const keys, atATime = 80, 16
+				const keys, clients = 80, 16
 				tokens := make(chan string, keys)
 				for i := range keys {
 					token := fmt.Sprint("key", i)
@@ -33,9 +36,9 @@ func TestGuesses_ValidKeysNeedNoBudget(t *testing.T) {
 					tokens <- token
 				}
 				close(tokens)
-				var clients sync.WaitGroup
-				for range atATime {
-					clients.Go(func() {
+				var all sync.WaitGroup
+				for range clients {
+					all.Go(func() {
 						for token := range tokens {
 							if _, err := b.authenticate(token); err != nil {
 								t.Errorf("%s: %v", token, err)
@@ -43,11 +46,11 @@ func TestGuesses_ValidKeysNeedNoBudget(t *testing.T) {
 						}
 					})
 				}
-				clients.Wait()
+				all.Wait()
 				b.wantLookups(keys)
 				wantGuesses(t, b, 0)
 				if most.Load() > int32(budget) {
-					t.Errorf("%d lookups at once hold more than a budget of %d", most.Load(), budget)
+					t.Errorf("%d concurrent lookups, more than the budget of %d", most.Load(), budget)
 				}
 			}, withGuesses(budget))
 		})
@@ -56,24 +59,28 @@ func TestGuesses_ValidKeysNeedNoBudget(t *testing.T) {
 
 func TestGuesses_WaitForReservedGuess(t *testing.T) {
 	for _, c := range []struct {
-		name, ahead string
-		check       func(t *testing.T, err error)
+		name, first string
+		spent       bool
 	}{
-		{"a valid key gives its guess back", testToken, func(t *testing.T, err error) { wantCause(t, err, CauseUnknown) }},
-		{"a guess spends it", "guess", func(t *testing.T, err error) { wantSpent(t, err) }},
+		{"valid key", testToken, false},
+		{"guess", "guess", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *fixture) {
 				open := b.gated()
-				ahead := b.request(t.Context(), c.ahead, testClient)
+				first := b.request(t.Context(), c.first, testClient)
 				waiting := b.request(t.Context(), "another", testClient)
 				b.wantLookups(1)
 				if len(waiting) > 0 {
-					t.Fatalf("it did not wait: %v", <-waiting)
+					t.Fatalf("the second request did not wait: %v", <-waiting)
 				}
 				open()
-				<-ahead
-				c.check(t, <-waiting)
+				<-first
+				if c.spent {
+					wantSpent(t, <-waiting)
+				} else {
+					wantCause(t, <-waiting, CauseUnknown)
+				}
 			}, withGuesses(1))
 		})
 	}
@@ -82,15 +89,15 @@ func TestGuesses_WaitForReservedGuess(t *testing.T) {
 func TestGuesses_OtherAddressDoesNotWait(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		open := b.gated()
-		ahead := b.request(t.Context(), "guess", testClient)
+		first := b.request(t.Context(), "guess", testClient)
 		waiting := b.request(t.Context(), testToken, testClient)
 		b.store.onLookup(nil)
 		if err := b.callFrom(testToken, "192.0.2.99"); err != nil {
 			t.Errorf("another address: %v", err)
 		}
 		open()
-		wantCause(t, <-ahead, CauseUnknown)
-		if err := <-waiting; err != nil { // the key is cached by now, though the budget is spent
+		wantCause(t, <-first, CauseUnknown)
+		if err := <-waiting; err != nil { // the budget is spent, but the key is cached by now
 			t.Errorf("got %v", err)
 		}
 		b.wantLookups(2)
@@ -113,8 +120,8 @@ func TestGuesses_WaitingRequestsShareLookup(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if n := b.store.lookups(); n > 3 { // the next one may come before the cache shows what was found
-			t.Errorf("%d lookups of two keys", n)
+		if n := b.store.lookups(); n > 3 { // a request may come before the cache contains the result
+			t.Errorf("%d lookups of two keys, want at most 3", n)
 		}
 		wantGuesses(t, b, 0)
 	}, withGuesses(1))
@@ -127,22 +134,20 @@ func TestGuesses_WaitIsBounded(t *testing.T) {
 		b.request(t.Context(), testToken, testClient)
 		start := time.Now()
 		late := b.request(t.Context(), "late", testClient)
-		ctx, hangUp := context.WithCancel(t.Context())
-		gone := b.request(ctx, "gone", testClient)
-		hangUp()
-		if err := <-gone; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
-			t.Errorf("who hangs up gets %v", err)
+		ctx, cancel := context.WithCancel(t.Context())
+		canceled := b.request(ctx, "canceled", testClient)
+		cancel()
+		if err := <-canceled; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled request: got %v", err)
 		}
 		if err := <-late; !errors.Is(err, ErrUnavailable) || !errors.Is(err, errBusy) {
 			t.Errorf("got %v", err)
 		}
 		if waited := time.Since(start); waited != queueWait {
-			t.Errorf("waited %s", waited)
+			t.Errorf("waited %s, want %s", waited, queueWait)
 		}
 		b.wantLookups(1)
-		if b.Stats().Outage {
-			t.Error("a client that waits for itself is taken for an outage of the store")
-		}
+		b.wantOutage(false)
 	}, withGuesses(1))
 }
 
@@ -155,16 +160,17 @@ func TestGuesses_WaitingRequestsAreBounded(t *testing.T) {
 			go func() { results <- b.call(fmt.Sprint("guess", i)) }()
 		}
 		synctest.Wait()
-		if tooMany := b.request(t.Context(), "one-too-many", testClient); len(tooMany) == 0 || !errors.Is(<-tooMany, errBusy) {
-			t.Error("it waits too")
+		tooMany := b.request(t.Context(), "one-too-many", testClient)
+		if len(tooMany) == 0 || !errors.Is(<-tooMany, errBusy) {
+			t.Errorf("request %d waits, want errBusy", maxWaiting+1)
 		}
-		elsewhere := b.request(t.Context(), testToken, "192.0.2.2")
+		other := b.request(t.Context(), testToken, "192.0.2.2")
 		b.wantLookups(2)
 		open()
 		for range maxWaiting {
 			wantSpent(t, <-results)
 		}
-		if err := <-elsewhere; err != nil {
+		if err := <-other; err != nil {
 			t.Errorf("another address: %v", err)
 		}
 		wantGuesses(t, b, 1)
@@ -179,7 +185,7 @@ func TestGuesses_LongestWaitComesFirst(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		client, budgets := clientAddr(testClient), make(chan *budget, 10)
-		hold := func(name int) <-chan error {
+		reserve := func() <-chan error {
 			result := make(chan error, 1)
 			go func() {
 				b, err := g.reserve(t.Context(), client)
@@ -190,33 +196,34 @@ func TestGuesses_LongestWaitComesFirst(t *testing.T) {
 			return result
 		}
 		for range 2 {
-			if err := <-hold(0); err != nil {
+			if err := <-reserve(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		held := <-budgets
+		b := <-budgets
 		<-budgets
-		first, second, third := hold(1), hold(2), hold(3)
-		g.release(held, true)
+		first, second, third := reserve(), reserve(), reserve()
+		g.release(b, true)
 		synctest.Wait()
 		if len(first)+len(second)+len(third) != 0 {
-			t.Fatal("more is held than there is")
+			t.Fatal("more guesses are reserved than the budget has")
 		}
 		now = 500 * time.Millisecond
-		g.release(held, false)
+		g.release(b, false)
 		if err := <-first; err != nil {
 			t.Error(err)
 		}
 		now = time.Second // a guess has come back
-		fourth := hold(4)
+		fourth := reserve()
 		if err := <-second; err != nil || len(third)+len(fourth) != 0 {
-			t.Errorf("%v, and %d others went before their turn", err, len(third)+len(fourth))
+			t.Errorf("got %v, and %d others were served too early", err, len(third)+len(fourth))
 		}
-		g.release(held, true)
-		g.release(held, true)
+		g.release(b, true)
+		g.release(b, true)
+		want := GuessesSpent{limitOf(2, 2*time.Second), 2 * time.Second, time.Second}
 		for _, denied := range []<-chan error{third, fourth} {
-			if spent := wantSpent(t, <-denied); *spent != (GuessesSpent{limitOf(2, 2*time.Second), 2 * time.Second, time.Second}) {
-				t.Errorf("%+v", *spent)
+			if spent := wantSpent(t, <-denied); *spent != want {
+				t.Errorf("got %+v, want %+v", *spent, want)
 			}
 		}
 	})

@@ -12,15 +12,15 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// fakeStore is a Store that a test can change, break and hold up.
+// fakeStore is a Store in memory whose answers a test can change, delay and make fail.
 type fakeStore struct {
 	mu      sync.Mutex
 	keys    map[Hash]Key
 	err     error
-	unread  map[Hash]bool // whose rows cannot be read: whoever asks for one of them gets errUnreadable
-	batches [][]Hash      // each that was asked for
-	// before runs at the start of a lookup, after what the lookup will answer
-	// has been read: what it does, the answer does not know yet.
+	unread  map[Hash]bool // a batch with one of these fails with errUnreadable
+	batches [][]Hash      // the arguments of all calls
+	// before runs after a call has read its answer and before it returns: the answer does not
+	// include changes that before makes.
 	before func(ctx context.Context, call int)
 }
 
@@ -31,7 +31,7 @@ var (
 
 func (s *fakeStore) Keys(ctx context.Context, hashes []Hash) (map[Hash]*Key, error) {
 	s.mu.Lock()
-	if len(hashes) == 0 { // whether it answers at all
+	if len(hashes) == 0 { // see storeResponds
 		defer s.mu.Unlock()
 		return nil, s.err
 	}
@@ -90,7 +90,7 @@ func (s *fakeStore) lookups() int {
 	return len(s.batches)
 }
 
-// mute is a store that takes questions and never answers.
+// unresponsive makes a lookup hang until it is canceled.
 func unresponsive(ctx context.Context, _ int) { <-ctx.Done() }
 
 const (
@@ -98,7 +98,7 @@ const (
 	testClient = "192.0.2.1"
 )
 
-// fixture is an authenticator that listens, over a store that knows testToken.
+// fixture is an Authenticator whose listener is up, with a store that has testToken's key.
 type fixture struct {
 	*Authenticator
 	*lookups
@@ -123,7 +123,7 @@ func setup(t testing.TB, change ...func(*Options)) *fixture {
 	return &fixture{a, a.lookups, t, store}
 }
 
-// inBubble runs a test on its own clock.
+// inBubble runs a test in a synctest bubble, with fake time.
 func inBubble(t *testing.T, test func(t *testing.T, b *fixture), change ...func(*Options)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -131,7 +131,7 @@ func inBubble(t *testing.T, test func(t *testing.T, b *fixture), change ...func(
 	})
 }
 
-// eachPayload runs a test for each kind of notification that concerns a key.
+// eachPayload runs a test for each kind of payload that concerns the key of token.
 func eachPayload(t *testing.T, token string, test func(t *testing.T, b *fixture, payload string)) {
 	t.Helper()
 	for name, payload := range map[string]string{"key": keyPayload(token), "workspace": "workspace:ws_1", "empty": ""} {
@@ -141,18 +141,22 @@ func eachPayload(t *testing.T, token string, test func(t *testing.T, b *fixture,
 	}
 }
 
-// keyPayload is the notification that concerns only this key.
+// keyPayload returns the payload that concerns only the key of token.
 func keyPayload(token string) string { return "key:" + HashOf(token).String() }
 
 func bearer(token string) http.Header {
 	return http.Header{"Authorization": {"Bearer " + token}}
 }
 
-func (b *fixture) authenticate(token string) (*Key, error) {
-	return b.Authenticate(context.Background(), bearer(token), testClient, Required{})
+func (b *fixture) send(header http.Header) (*Key, error) {
+	return b.Authenticate(context.Background(), header, testClient, Required{})
 }
 
-// begin starts a request and returns when it waits. Its result comes later.
+func (b *fixture) authenticate(token string) (*Key, error) {
+	return b.send(bearer(token))
+}
+
+// request starts a request and returns once it is blocked or done. The channel receives its error.
 func (b *fixture) request(ctx context.Context, token, client string) <-chan error {
 	result := make(chan error, 1)
 	go func() {
@@ -163,7 +167,7 @@ func (b *fixture) request(ctx context.Context, token, client string) <-chan erro
 	return result
 }
 
-// call authenticates with a token and waits until the cache has taken in what was found.
+// call authenticates with a token and waits until the cache contains the result.
 func (b *fixture) call(token string) error { return b.callFrom(token, testClient) }
 
 func (b *fixture) callFrom(token, client string) error {
@@ -178,10 +182,17 @@ func (b *fixture) wait() {
 	b.keys.engine.Wait()
 }
 
+func (b *fixture) wantOutage(want bool) {
+	b.t.Helper()
+	if got := b.Stats().Outage; got != want {
+		b.t.Errorf("Stats reports an outage: %t, want %t", got, want)
+	}
+}
+
 func (b *fixture) wantOK(token string) {
 	b.t.Helper()
 	if err := b.call(token); err != nil {
-		b.t.Fatalf("rejected: %v", err)
+		b.t.Fatalf("got %v, want no error", err)
 	}
 }
 
@@ -208,7 +219,7 @@ func wantCause(t testing.TB, err error, cause Cause) {
 	t.Helper()
 	rejected, ok := errors.AsType[*Rejected](err)
 	if !ok {
-		t.Fatalf("got %v, want a refusal", err)
+		t.Fatalf("got %v, want Rejected", err)
 	}
 	if rejected.Cause != cause {
 		t.Fatalf("cause %q, want %q", rejected.Cause, cause)
@@ -224,7 +235,7 @@ func wantSpent(t testing.TB, err error) *GuessesSpent {
 	return spent
 }
 
-// limitOf is n guesses a period, all of which may come together.
+// limitOf returns a limit of n guesses per period with a burst of n.
 func limitOf(n int, period time.Duration) limit.Limit {
 	return limit.Limit{Rate: n, Period: period, Burst: n}
 }

@@ -36,8 +36,8 @@ func hostAllowed(allowed []string, header http.Header) bool {
 	return ok && hostListed(allowed, host)
 }
 
-// hostOf returns the canonical host of an origin or URL. It rejects user information, which browsers
-// never send in these headers.
+// hostOf returns the canonical host of an origin or URL. It rejects user information, which
+// browsers never send in these headers.
 func hostOf(origin string) (string, bool) {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme == "" || u.User != nil {
@@ -84,8 +84,8 @@ func canonicalHost(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// canonicalPatterns returns the patterns as browsers spell host names, sorted and without duplicates.
-// It keeps patterns that can match nothing, because an empty list would allow any host.
+// canonicalPatterns returns the patterns as browsers spell host names, sorted and without
+// duplicates. It keeps patterns that can match nothing, because an empty list would allow any host.
 func canonicalPatterns(patterns []string) []string {
 	if len(patterns) == 0 {
 		return nil

@@ -18,8 +18,8 @@ const (
 // lookup is the lookup of one key, shared by all requests with that key.
 type lookup struct {
 	hash Hash
-	// sent points to a time that the lookups of a batch share: when the batch was sent, or the store
-	// last responded. It is nil before the batch is sent.
+	// sent points to a time that the lookups of a batch share: when the batch was sent, or the
+	// store last responded. It is nil before the batch is sent.
 	sent  atomic.Pointer[atomic.Int64]
 	done  chan struct{} // closed when entry and err are set
 	entry *entry
@@ -94,8 +94,9 @@ func (l *lookups) startLookup(ctx context.Context, hash Hash, client string, cac
 	return l.startOrJoin(hash, budget), nil
 }
 
-// startOrJoin returns the lookup in flight for a key, or starts one. The lookup continues even if all
-// requests stop waiting for it. It takes over the guess reserved in budget, nil for a cached key.
+// startOrJoin returns the lookup in flight for a key, or starts one. The lookup continues even if
+// all requests stop waiting for it. It takes over the guess reserved in budget, nil for a cached
+// key.
 func (l *lookups) startOrJoin(hash Hash, budget *budget) *lookup {
 	in := &l.inFlight
 	in.mu.Lock()
@@ -135,7 +136,8 @@ func (in *inFlight) find(hash Hash) *lookup {
 	return in.byHash[hash]
 }
 
-// batch dequeues up to batchSize lookups. If there are none, it returns nil and the worker must end.
+// batch dequeues up to batchSize lookups. If there are none, it returns nil and the worker must
+// end.
 func (in *inFlight) batch() []*lookup {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -206,8 +208,8 @@ func (l *lookups) lookUpBatch(batch ...*lookup) {
 	}
 }
 
-// bisect queries a batch. If the query fails but the store responds, it continues with halves of the
-// batch, so that a row that cannot be read fails only its own key. An error means an outage.
+// bisect queries a batch. If the query fails but the store responds, it continues with halves of
+// the batch, so that a row that cannot be read fails only its own key. An error means an outage.
 func (l *lookups) bisect(ctx context.Context, batch []*lookup) error {
 	err := l.query(ctx, batch)
 	if err != nil && !l.storeResponds(ctx) {
@@ -230,8 +232,8 @@ func (l *lookups) bisect(ctx context.Context, batch []*lookup) error {
 	return l.bisect(ctx, batch[half:])
 }
 
-// storeResponds reports whether the store answers a query for no keys, which distinguishes an outage
-// from a row that cannot be read.
+// storeResponds reports whether the store answers a query for no keys, which distinguishes an
+// outage from a row that cannot be read.
 func (l *lookups) storeResponds(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false

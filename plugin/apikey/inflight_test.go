@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// cacheKeys makes n keys, all of them cached.
+// cacheKeys adds n keys to the store and the cache, and returns their tokens.
 func (b *fixture) cacheKeys(n int) []string {
 	b.t.Helper()
 	tokens := make([]string, n)
@@ -28,18 +28,19 @@ func (b *fixture) cacheKeys(n int) []string {
 
 func largeCache(o *Options) { o.Size = 100_000 }
 
-// requests runs one with each of these keys; they begin in this order. The results come in it too, when all have ended.
-func (b *fixture) requests(tokens ...string) (ended func() []error) {
+// requests starts a request with each token, one after the other. results waits for all of them and
+// returns their errors in the same order.
+func (b *fixture) requests(tokens ...string) (results func() []error) {
 	var all sync.WaitGroup
-	results := make([]error, len(tokens))
+	errs := make([]error, len(tokens))
 	for i, token := range tokens {
-		all.Go(func() { _, results[i] = b.authenticate(token) })
+		all.Go(func() { _, errs[i] = b.authenticate(token) })
 		synctest.Wait()
 	}
-	return func() []error { all.Wait(); b.wait(); return results }
+	return func() []error { all.Wait(); b.wait(); return errs }
 }
 
-// gated has the store keep its answers until open is called.
+// gated makes lookups hang until open is called.
 func (b *fixture) gated() (open func()) {
 	gate := make(chan struct{})
 	b.store.onLookup(func(ctx context.Context, _ int) {
@@ -51,7 +52,7 @@ func (b *fixture) gated() (open func()) {
 	return func() { close(gate) }
 }
 
-// wantBatches are the sizes of those that the store was asked for.
+// wantBatches checks the sizes of the batches, in ascending order.
 func (b *fixture) wantBatches(want ...int) {
 	b.t.Helper()
 	b.store.mu.Lock()
@@ -62,7 +63,7 @@ func (b *fixture) wantBatches(want ...int) {
 	}
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
-		b.t.Errorf("the store was asked for %v keys at once, want %v", got, want)
+		b.t.Errorf("got batches of %v keys, want %v", got, want)
 	}
 }
 
@@ -73,9 +74,9 @@ func TestBatch_LooksUpWaitingKeysTogether(t *testing.T) {
 		b.ListenerUp()
 		open := b.gated()
 		waiting := tokens[maxBatches:]
-		ended := b.queued(tokens[:maxBatches], append(waiting, waiting...)) // each twice: one shares the other's answer
+		results := b.queued(tokens[:maxBatches], append(waiting, waiting...)) // two requests share a lookup
 		open()
-		for i, err := range ended() {
+		for i, err := range results() {
 			if token := waiting[i%len(waiting)]; token == tokens[20] {
 				wantCause(t, err, CauseRevoked)
 			} else if err != nil {
@@ -92,9 +93,9 @@ func TestBatch_DeletedKeyNotServedDuringOutage(t *testing.T) {
 		b.store.delete(tokens[5])
 		b.ListenerUp()
 		open := b.gated()
-		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		open()
-		wantCause(t, ended()[5-maxBatches], CauseUnknown)
+		wantCause(t, results()[5-maxBatches], CauseUnknown)
 		b.store.fail(errStoreDown)
 		time.Sleep(unknownTTL)
 		b.wantUnavailable(tokens[5])
@@ -102,15 +103,16 @@ func TestBatch_DeletedKeyNotServedDuringOutage(t *testing.T) {
 	})
 }
 
-// queued has each worker stuck in a gated store with a key of its own, and requests with the others queue.
-func (b *fixture) queued(busy, waiting []string) (ended func() []error) {
+// queued lets each worker hang in a gated store with one of the busy keys. The requests with the
+// waiting keys then queue, and results returns their errors.
+func (b *fixture) queued(busy, waiting []string) (results func() []error) {
 	b.t.Helper()
 	for _, token := range busy {
 		b.requests(token)
 	}
-	ended = b.requests(waiting...)
+	results = b.requests(waiting...)
 	b.wantBatches(1, 1)
-	return ended
+	return results
 }
 
 func TestBatch_KeyRevokedDuringLookup(t *testing.T) {
@@ -118,15 +120,15 @@ func TestBatch_KeyRevokedDuringLookup(t *testing.T) {
 		tokens := b.cacheKeys(10)
 		b.ListenerUp()
 		open := b.gated()
-		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		b.store.onLookup(func(_ context.Context, call int) {
-			if call == 3 { // the answer is on its way, and says that all hold
+			if call == 3 { // its answer says that all keys are valid
 				b.store.set("key5", Key{Revoked: true})
 				b.Notify(payload)
 			}
 		})
 		open()
-		for i, err := range ended() {
+		for i, err := range results() {
 			if tokens[maxBatches+i] == "key5" {
 				wantCause(t, err, CauseRevoked)
 			} else if err != nil {
@@ -142,13 +144,13 @@ func TestBatch_OutageServesAllStale(t *testing.T) {
 		tokens := b.cacheKeys(100)
 		b.ListenerUp()
 		open := b.gated()
-		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		b.Notify(keyPayload(tokens[50]))
 		b.store.fail(errStoreDown)
-		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) }) // after the answers that are held
+		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) }) // later than the first batches
 		open()
-		for i, err := range ended() {
-			if tokens[maxBatches+i] == tokens[50] { // of which something was heard
+		for i, err := range results() {
+			if tokens[maxBatches+i] == tokens[50] { // concerned by the notification
 				if !errors.Is(err, errStoreDown) {
 					t.Errorf("%s: %v", tokens[50], err)
 				}
@@ -156,41 +158,37 @@ func TestBatch_OutageServesAllStale(t *testing.T) {
 				t.Errorf("%s: %v", tokens[maxBatches+i], err)
 			}
 		}
-		if !b.Stats().Outage {
-			t.Error("it does not take that for an outage")
-		}
+		b.wantOutage(true)
 		if calls := b.store.lookups(); calls > maxBatches+10 { // 98 keys, and halves down to two single ones
-			t.Errorf("an outage was asked %d times", calls)
+			t.Errorf("%d calls of the store, want at most %d", calls, maxBatches+10)
 		}
 	}, largeCache)
 }
 
 func TestUnreadableRow_IsNoOutage(t *testing.T) {
-	for name, known := range map[string]bool{"of a known key": true, "of an unknown key": false} {
+	for name, cached := range map[string]bool{"of a cached key": true, "of an uncached key": false} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *fixture) {
 				tokens := b.cacheKeys(2)
-				bad, other := "cold", tokens[1]
-				if known {
+				bad, other := "uncached", tokens[1]
+				if cached {
 					bad = tokens[0]
 				}
 				b.store.change(func(s *fakeStore) { s.unread = map[Hash]bool{HashOf(bad): true} })
 				b.ListenerDown()
 				time.Sleep(listenerDownTTL)
 				b.store.set(other, Key{Revoked: true})
-				if err := b.call(bad); known != (err == nil) {
-					t.Errorf("the bad one: %v", err)
+				if err := b.call(bad); cached != (err == nil) {
+					t.Errorf("unreadable row: got %v", err)
 				}
 				b.wantCause(other, CauseRevoked)
-				if b.Stats().Outage {
-					t.Error("it takes that for an outage")
-				}
+				b.wantOutage(false)
 			})
 		})
 	}
 }
 
-// As many queries as they take, the store is not mute that answers each.
+// Bisecting takes longer than answerWait, but the store answers each query.
 func TestUnreadableRows_ManyAreNoOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		tokens := b.cacheKeys(1000 + maxBatches)
@@ -205,51 +203,48 @@ func TestUnreadableRows_ManyAreNoOutage(t *testing.T) {
 		b.ListenerDown()
 		time.Sleep(listenerDownTTL)
 		open := b.gated()
-		ended := b.queued(tokens[:maxBatches], queued)
+		results := b.queued(tokens[:maxBatches], queued)
 		b.store.onLookup(func(context.Context, int) { time.Sleep(5 * time.Millisecond) })
 		open()
-		wantCause(t, ended()[900], CauseRevoked)
-		if b.Stats().Outage {
-			t.Error("it takes that for an outage")
-		}
+		wantCause(t, results()[900], CauseRevoked)
+		b.wantOutage(false)
 	}, largeCache)
 }
 
 func TestUnreadableRows_FailAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		tokens := b.cacheKeys(300)
-		b.Notify("") // so that none may be used stale
+		b.Notify("") // so that no key is served stale
 		open := b.gated()
-		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
-		bad := map[string]bool{tokens[maxBatches]: true, tokens[100]: true, tokens[101]: true, tokens[151]: true, tokens[299]: true}
+		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		bad := map[string]bool{}
 		b.store.change(func(s *fakeStore) {
 			s.unread = map[Hash]bool{}
-			for token := range bad {
-				s.unread[HashOf(token)] = true
+			for _, i := range []int{maxBatches, 100, 101, 151, 299} {
+				bad[tokens[i]] = true
+				s.unread[HashOf(tokens[i])] = true
 			}
 		})
 		open()
-		for i, err := range ended() {
+		for i, err := range results() {
 			if token := tokens[maxBatches+i]; bad[token] != errors.Is(err, errUnreadable) || !bad[token] && err != nil {
 				t.Errorf("%s: %v", token, err)
 			}
 		}
-		if b.Stats().Outage {
-			t.Error("it takes that for an outage")
-		}
+		b.wantOutage(false)
 	}, largeCache)
 }
 
-// The store answers each question in time, but the queue is longer than that it
-// could be served: that is no outage, and must not prolong what is promised.
+// The store answers each query in time, but the queue is too long. A key must still not be used for
+// longer than listenerDownTTL after its last lookup.
 func TestBusyEdge_DoesNotExtendTrust(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		age  time.Duration // of the check, when the listener is back
+		age  time.Duration // of the last lookup at the time of ListenerUp
 		busy bool
 	}{
-		{"checked too long ago", listenerDownTTL - queueWait, true},
-		{"checked a moment ago", listenerDownTTL - queueWait - time.Nanosecond, false},
+		{"too old", listenerDownTTL - queueWait, true},
+		{"not too old", listenerDownTTL - queueWait - time.Nanosecond, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *fixture) {
@@ -257,9 +252,9 @@ func TestBusyEdge_DoesNotExtendTrust(t *testing.T) {
 				b.store.onLookup(func(context.Context, int) { time.Sleep(answerWait - time.Millisecond) })
 				time.Sleep(c.age)
 				b.ListenerUp()
-				ended := b.requests(tokens...)
+				results := b.requests(tokens...)
 				start, busy := time.Now(), 0
-				for i, err := range ended() {
+				for i, err := range results() {
 					if errors.Is(err, errBusy) && errors.Is(err, ErrUnavailable) {
 						busy++
 					} else if err != nil {
@@ -267,14 +262,12 @@ func TestBusyEdge_DoesNotExtendTrust(t *testing.T) {
 					}
 				}
 				if took := time.Since(start); took > queueWait+answerWait {
-					t.Errorf("one waited %s", took)
+					t.Errorf("a request waited %s, want at most %s", took, queueWait+answerWait)
 				}
 				if (busy > 0) != c.busy {
-					t.Errorf("%d of %d are told that the edge is busy", busy, len(tokens))
+					t.Errorf("%d of %d requests fail with errBusy, want any: %t", busy, len(tokens), c.busy)
 				}
-				if b.Stats().Outage {
-					t.Error("it takes itself for an outage of the store")
-				}
+				b.wantOutage(false)
 			}, largeCache)
 		})
 	}
@@ -288,13 +281,13 @@ func TestQueue_HoldsAtMostCacheSize(t *testing.T) {
 			synctest.Wait()
 		}
 		for i := range 10 {
-			if f := b.startOrJoin(Hash{100, byte(i)}, nil); f.err != nil {
-				t.Fatal(f.err)
+			if p := b.startOrJoin(Hash{100, byte(i)}, nil); p.err != nil {
+				t.Fatal(p.err)
 			}
 		}
-		f := b.startOrJoin(Hash{200}, nil)
-		if <-f.done; !errors.Is(f.err, errBusy) {
-			t.Errorf("got %v", f.err)
+		p := b.startOrJoin(Hash{200}, nil)
+		if <-p.done; !errors.Is(p.err, errBusy) {
+			t.Errorf("got %v, want errBusy", p.err)
 		}
 		open()
 	}, func(o *Options) { o.Size = 10 })
@@ -305,11 +298,11 @@ func TestStaleKey_NotServedAfterCancel(t *testing.T) {
 		b.wantOK(testToken)
 		time.Sleep(time.Minute)
 		open := b.gated()
-		ctx, hangUp := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(context.Background())
 		result := b.request(ctx, testToken, testClient)
-		hangUp()
+		cancel()
 		if err := <-result; !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want context.Canceled", err)
 		}
 		open()
 	})
@@ -327,12 +320,12 @@ func TestUnresponsiveStore_DelaysQueuedKeysOnce(t *testing.T) {
 			}
 		}
 		if took := time.Since(start); took > 2*answerWait {
-			t.Errorf("they waited %s", took)
+			t.Errorf("a request waited %s, want at most %s", took, 2*answerWait)
 		}
 	}, largeCache)
 }
 
-// Its entry has gone from the cache since others queued for it; nothing may be used stale.
+// The key was evicted after other requests had queued for it.
 func TestQueue_EvictedKeyWaitsNoLonger(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		defer b.gated()()
@@ -343,7 +336,7 @@ func TestQueue_EvictedKeyWaitsNoLonger(t *testing.T) {
 		b.startOrJoin(HashOf(testToken), nil)
 		start := time.Now()
 		if err := b.call(testToken); !errors.Is(err, errBusy) || time.Since(start) != queueWait {
-			t.Errorf("after %s: %v", time.Since(start), err)
+			t.Errorf("after %s: got %v, want errBusy after %s", time.Since(start), err, queueWait)
 		}
 	}, func(o *Options) { o.Stale = -1 })
 }

@@ -16,9 +16,9 @@ type Key struct {
 	ID          string
 	Hash        Hash
 	WorkspaceID string
-	// AllowedHostnames holds patterns such as `example.com` and `*.example.com`. If it is empty, any
-	// host name is allowed. A Store may return patterns in any case, with a port or a trailing dot;
-	// an Authenticator returns them canonical and sorted.
+	// AllowedHostnames holds patterns such as `example.com` and `*.example.com`. If it is empty,
+	// any host name is allowed. A Store may return patterns in any case, with a port or a trailing
+	// dot; an Authenticator returns them canonical and sorted.
 	AllowedHostnames []string
 	// Limit is the key's own rate limit, or else its workspace's. It is zero if neither has one.
 	Limit limit.Limit

@@ -112,8 +112,8 @@ func (l *lookups) find(ctx context.Context, hash Hash, client string) (*entry, e
 	return cached, nil
 }
 
-// cachedResult returns the cached entry of a key, if any, and whether it is current. If it is nil but
-// current, the store does not know the key.
+// cachedResult returns the cached entry of a key, if any, and whether it is current. If it is nil
+// but current, the store does not know the key.
 func (l *lookups) cachedResult(hash Hash, now time.Duration) (cached *entry, current bool) {
 	cached = l.keys.get(hash, now)
 	if cached != nil && l.fresh(cached, now) {
@@ -126,8 +126,8 @@ func (l *lookups) cachedResult(hash Hash, now time.Duration) (cached *entry, cur
 	return cached, false
 }
 
-// recheck looks up a cached key again. If the store does not answer, it returns the cached entry for
-// as long as that may be used stale. During a known outage, no request waits for the store.
+// recheck looks up a cached key again. If the store does not answer, it returns the cached entry
+// for as long as that may be used stale. During a known outage, no request waits for the store.
 func (l *lookups) recheck(ctx context.Context, cached *entry, client string, now time.Duration) (*entry, error) {
 	hash := cached.key.Hash
 	if l.usableStale(cached, now) && l.outage.active(now) {
@@ -154,8 +154,8 @@ func (l *lookups) recheck(ctx context.Context, cached *entry, client string, now
 	return cached, nil
 }
 
-// lookUp looks up a key in the store, and repeats that if an event overtook the answer, which may be
-// older than a revocation. cached is the cached entry, or nil.
+// lookUp looks up a key in the store, and repeats that if an event overtook the answer, which may
+// be older than a revocation. cached is the cached entry, or nil.
 func (l *lookups) lookUp(ctx context.Context, hash Hash, client string, cached *entry) (*entry, error) {
 	for delay := minRetryDelay; delay <= maxRetryDelay; delay *= 2 {
 		p, err := l.startLookup(ctx, hash, client, cached != nil)
@@ -181,8 +181,8 @@ func (l *lookups) lookUp(ctx context.Context, hash Hash, client string, cached *
 	return nil, unavailable(errOvertaken)
 }
 
-// await waits until a lookup is done. It bounds the wait until the lookup is sent and, if the cached
-// entry can be used stale, the wait for the answer.
+// await waits until a lookup is done. It bounds the wait until the lookup is sent and, if the
+// cached entry can be used stale, the wait for the answer.
 func (l *lookups) await(ctx context.Context, p *lookup, cached *entry) error {
 	start := l.now()
 	timer := time.NewTimer(answerWait)

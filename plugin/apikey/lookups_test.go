@@ -15,8 +15,7 @@ import (
 
 func TestLookup_SharedByConcurrentRequests(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		asked := make(chan struct{})
-		b.store.onLookup(func(context.Context, int) { <-asked })
+		open := b.gated()
 		var ok atomic.Int32
 		var requests sync.WaitGroup
 		for range 100 {
@@ -27,10 +26,10 @@ func TestLookup_SharedByConcurrentRequests(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		close(asked)
+		open()
 		requests.Wait()
 		if ok.Load() != 100 {
-			t.Errorf("%d of 100 were admitted", ok.Load())
+			t.Errorf("%d of 100 requests were admitted", ok.Load())
 		}
 		b.wantLookups(1)
 	})
@@ -39,7 +38,7 @@ func TestLookup_SharedByConcurrentRequests(t *testing.T) {
 func TestNotify_KeyRevokedDuringLookup(t *testing.T) {
 	eachPayload(t, testToken, func(t *testing.T, b *fixture, payload string) {
 		b.store.onLookup(func(_ context.Context, call int) {
-			if call == 1 { // the answer is on its way, and says that the key holds
+			if call == 1 { // its answer says that the key is valid
 				b.store.set(testToken, Key{Revoked: true})
 				b.Notify(payload)
 			}
@@ -69,7 +68,7 @@ func TestNotify_RevocationHoldsUnderLoad(t *testing.T) {
 				b.Notify(payload)
 				_, err := b.authenticate(testToken)
 				if (err != nil) != revoked {
-					t.Errorf("%s, revoked %v: %v", payload, revoked, err)
+					t.Errorf("%s, revoked %t: got %v", payload, revoked, err)
 				}
 			}
 		}
@@ -80,11 +79,11 @@ func TestNotify_RevocationHoldsUnderLoad(t *testing.T) {
 
 func TestLookup_JoinedAfterRevocationIsRepeated(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		// The lookup has its answer and found it valid; then the key is revoked;
-		// then somebody joins it, before it has landed.
+		// A lookup has found the key valid. The key is then revoked, and another request joins the
+		// lookup before it ends.
 		hash, gate := HashOf(testToken), make(chan struct{})
-		answer := newEntry(&Key{}, hash, b.epochs.now(), b.now())
-		answered := &lookup{hash: hash, done: make(chan struct{}), entry: answer}
+		answered := newLookup(hash)
+		answered.entry = newEntry(&Key{}, hash, b.epochs.now(), b.now())
 		b.inFlight.byHash[hash] = answered
 		go func() {
 			<-gate
@@ -118,10 +117,10 @@ func TestNotify_ConstantEventsMakeKeyUnavailable(t *testing.T) {
 		b.store.onLookup(func(context.Context, int) { b.Notify("") })
 		start := time.Now()
 		if err := b.call(testToken); !errors.Is(err, ErrUnavailable) || !errors.Is(err, errOvertaken) {
-			t.Fatal(err)
+			t.Fatalf("got %v, want errOvertaken", err)
 		}
 		if took := time.Since(start); took > 2*lookupTimeout {
-			t.Errorf("took %s", took)
+			t.Errorf("took %s, want at most %s", took, 2*lookupTimeout)
 		}
 		b.wantLookups(10)
 		b.store.onLookup(nil)
@@ -132,15 +131,14 @@ func TestNotify_ConstantEventsMakeKeyUnavailable(t *testing.T) {
 
 func TestLookup_ContinuesAfterCancel(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		asked := make(chan struct{})
-		b.store.onLookup(func(context.Context, int) { <-asked })
-		ctx, hangUp := context.WithCancel(context.Background())
-		gone := b.request(ctx, testToken, testClient)
-		hangUp()
-		if err := <-gone; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
+		open := b.gated()
+		ctx, cancel := context.WithCancel(context.Background())
+		canceled := b.request(ctx, testToken, testClient)
+		cancel()
+		if err := <-canceled; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v, want context.Canceled", err)
 		}
-		close(asked)
+		open()
 		synctest.Wait()
 		b.wait()
 		b.wantOK(testToken)
@@ -154,12 +152,13 @@ func TestUnresponsiveStore_UncachedKeyIsUnavailable(t *testing.T) {
 		start := time.Now()
 		b.wantUnavailable(testToken)
 		if took := time.Since(start); took != lookupTimeout {
-			t.Errorf("took %s", took)
+			t.Errorf("took %s, want %s", took, lookupTimeout)
 		}
 	})
 }
 
-// blockLookups makes every lookup wait, and counts those that do.
+// blockLookups makes lookups hang until release is called. running counts those that hang, and most
+// is its maximum.
 func blockLookups(b *fixture) (running, most *atomic.Int32, release func()) {
 	running, most = new(atomic.Int32), new(atomic.Int32)
 	gate := make(chan struct{})
@@ -176,10 +175,10 @@ func blockLookups(b *fixture) (running, most *atomic.Int32, release func()) {
 	return running, most, func() { close(gate) }
 }
 
-// takeAllSlots has as many keys that are not cached looked up as can be.
+// takeAllSlots starts maxUncached lookups of uncached keys.
 func takeAllSlots(b *fixture) {
 	for i := range maxUncached {
-		b.request(context.Background(), fmt.Sprint("cold", i), fmt.Sprint("198.51.100.", i))
+		b.request(context.Background(), fmt.Sprint("uncached", i), fmt.Sprint("198.51.100.", i))
 	}
 }
 
@@ -190,7 +189,8 @@ func TestUncachedKeys_SixLookupsAtATime(t *testing.T) {
 		var requests sync.WaitGroup
 		for i := range 50 {
 			requests.Go(func() {
-				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), fmt.Sprint("192.0.2.", i), Required{})
+				client := fmt.Sprint("192.0.2.", i)
+				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), client, Required{})
 				if errors.Is(err, ErrUnavailable) {
 					unavailable.Add(1)
 				} else if rejected, ok := errors.AsType[*Rejected](err); ok && rejected.Cause == CauseUnknown {
@@ -200,22 +200,20 @@ func TestUncachedKeys_SixLookupsAtATime(t *testing.T) {
 		}
 		synctest.Wait()
 		if running.Load() != maxUncached {
-			t.Errorf("%d lookups run", running.Load())
+			t.Errorf("%d lookups are running, want %d", running.Load(), maxUncached)
 		}
 		time.Sleep(slotWait)
 		synctest.Wait()
 		if unavailable.Load() != 50-maxUncached {
-			t.Errorf("%d gave up", unavailable.Load())
+			t.Errorf("%d requests are unavailable, want %d", unavailable.Load(), 50-maxUncached)
 		}
 		release()
 		requests.Wait()
 		if unknown.Load() != maxUncached || most.Load() != maxUncached {
-			t.Errorf("%d unknown, at most %d lookups at once", unknown.Load(), most.Load())
+			t.Errorf("%d keys unknown and %d lookups at most, want %d", unknown.Load(), most.Load(), maxUncached)
 		}
 		b.wantLookups(maxUncached)
-		if b.Stats().Outage {
-			t.Error("a busy edge takes itself for an outage of the store")
-		}
+		b.wantOutage(false)
 	})
 }
 
@@ -227,7 +225,7 @@ func TestGuesses_SpentBudgetDeniesWithoutWaiting(t *testing.T) {
 		start := time.Now()
 		wantSpent(t, b.call("another"))
 		if waited := time.Since(start); waited != 0 {
-			t.Errorf("waited %s", waited)
+			t.Errorf("waited %s, want no wait", waited)
 		}
 		release()
 	}, withGuesses(1))
@@ -240,24 +238,24 @@ func TestUncachedKeys_DoNotDelayCachedKey(t *testing.T) {
 		running, most, release := blockLookups(b)
 		var requests sync.WaitGroup
 		for i := range 20 {
-			requests.Go(func() { b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient, Required{}) })
+			requests.Go(func() { b.send(bearer(fmt.Sprint("guess", i))) })
 		}
 		synctest.Wait()
 		b.Notify(keyPayload(testToken))
 		requests.Go(func() {
 			_, err := b.authenticate(testToken)
 			if rejected, ok := errors.AsType[*Rejected](err); !ok || rejected.Cause != CauseRevoked {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want %s", err, CauseRevoked)
 			}
 		})
 		synctest.Wait()
 		if running.Load() != maxUncached+1 {
-			t.Errorf("%d lookups run", running.Load())
+			t.Errorf("%d lookups are running, want %d", running.Load(), maxUncached+1)
 		}
 		release()
 		requests.Wait()
 		if most.Load() > maxUncached+maxBatches {
-			t.Errorf("%d lookups at once", most.Load())
+			t.Errorf("%d concurrent lookups, want at most %d", most.Load(), maxUncached+maxBatches)
 		}
 	})
 }
@@ -270,24 +268,24 @@ func TestClose_CancelsLookups(t *testing.T) {
 		b.store.onLookup(func(ctx context.Context, _ int) {
 			running.Add(1)
 			<-ctx.Done()
-			time.Sleep(time.Millisecond) // it takes its time to end
+			time.Sleep(time.Millisecond) // between cancellation and return
 			running.Add(-1)
 		})
 		var results [20]<-chan error
 		for i := range results {
-			results[i] = b.request(context.Background(), fmt.Sprint("cold", i), testClient)
+			results[i] = b.request(context.Background(), fmt.Sprint("uncached", i), testClient)
 		}
 		start := time.Now()
 		b.Close()
 		if took := time.Since(start); took != time.Millisecond {
-			t.Errorf("it took %s", took)
+			t.Errorf("Close took %s, want %s", took, time.Millisecond)
 		}
 		if running.Load() != 0 {
-			t.Errorf("%d lookups outlive it", running.Load())
+			t.Errorf("%d lookups are running after Close", running.Load())
 		}
 		for _, result := range results {
 			if err := <-result; !errors.Is(err, ErrUnavailable) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want ErrUnavailable", err)
 			}
 		}
 		before := b.store.lookups()
@@ -295,7 +293,7 @@ func TestClose_CancelsLookups(t *testing.T) {
 		b.wantLookups(before)
 		b.Close()
 		if log.Len() > 0 {
-			t.Errorf("it logs an outage: %s", log.String())
+			t.Errorf("Close is logged: %s", log.String())
 		}
 	}, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 }

@@ -26,11 +26,11 @@ func TestOutage_CachedKeyServedWithinStale(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
-		for range 4 { // past the ttl, and past the memory of the outage
+		for range 4 { // past TTL and outageTTL
 			time.Sleep(time.Minute)
 			b.wantOK(testToken)
 		}
-		b.wantUnavailable("cold")
+		b.wantUnavailable("uncached")
 		time.Sleep(time.Minute - time.Nanosecond)
 		b.wantOK(testToken)
 		time.Sleep(time.Nanosecond)
@@ -114,23 +114,23 @@ func TestUnresponsiveStore_DelaysOneRequest(t *testing.T) {
 		start := time.Now()
 		b.wantOK(testToken)
 		if waited := time.Since(start); waited != answerWait {
-			t.Fatalf("the first waited %s", waited)
+			t.Fatalf("the first request waited %s, want %s", waited, answerWait)
 		}
 		b.wantLookups(3)
 
-		// From now on nobody waits, and one probe at a time asks the store.
+		// Later requests do not wait, and one probe at a time asks the store.
 		for range 40 {
 			start = time.Now()
 			b.wantOK(testToken)
 			b.wantOK("second")
 			if waited := time.Since(start); waited != 0 {
-				t.Fatalf("waited %s", waited)
+				t.Fatalf("waited %s, want no wait", waited)
 			}
 			time.Sleep(110 * time.Millisecond)
 		}
 		b.wantLookups(3 + 1)
 
-		// The first answer ends it: the next use waits for the store again.
+		// The first answer ends the outage: requests wait for the store again.
 		b.store.onLookup(nil)
 		b.store.set(testToken, Key{Revoked: true})
 		b.store.set("second", Key{Revoked: true})
@@ -145,10 +145,10 @@ func TestUnresponsiveStore_DelaysOneRequest(t *testing.T) {
 func TestSlowStore_LateAnswerIsUsed(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
-		b.store.set(testToken, Key{Revoked: true}) // unheard
+		b.store.set(testToken, Key{Revoked: true}) // without a notification
 		b.store.onLookup(func(context.Context, int) { time.Sleep(answerWait + time.Second) })
 		time.Sleep(time.Minute)
-		b.wantOK(testToken) // after a wait: the store does not seem to answer
+		b.wantOK(testToken) // after answerWait
 		time.Sleep(time.Second)
 		synctest.Wait()
 		b.wantCause(testToken, CauseRevoked)
@@ -160,7 +160,7 @@ func TestOutage_ForgottenWithoutRequests(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
-		b.wantUnavailable("cold")
+		b.wantUnavailable("uncached")
 		b.store.fail(nil)
 		b.store.set(testToken, Key{Revoked: true})
 		time.Sleep(time.Minute)
@@ -172,8 +172,8 @@ func TestOutage_ForgottenWithoutRequests(t *testing.T) {
 func TestListenerDown_RevocationAmongManyKeys(t *testing.T) {
 	for _, c := range []struct {
 		keys int
-		took time.Duration // each question to the store
-		back bool          // the listener is back in the moment of the revocation, which it missed
+		took time.Duration // by each query
+		up   bool          // whether ListenerUp follows the revocation, whose notification was missed
 	}{
 		{200, 30 * time.Millisecond, false},
 		{3000, 30 * time.Millisecond, false},
@@ -181,14 +181,14 @@ func TestListenerDown_RevocationAmongManyKeys(t *testing.T) {
 		{3000, 500 * time.Millisecond, false},
 		{3000, 500 * time.Millisecond, true},
 	} {
-		t.Run(fmt.Sprintf("%d keys, %s, back %t", c.keys, c.took, c.back), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d keys, %s, up %t", c.keys, c.took, c.up), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *fixture) {
 				tokens := b.cacheKeys(c.keys)
 				b.store.onLookup(func(context.Context, int) { time.Sleep(c.took) })
 				b.ListenerDown()
 				var over atomic.Bool
 				var rejected, unavailable atomic.Int32
-				var last atomic.Int64 // when the key was admitted
+				var last atomic.Int64 // when the revoked key was last admitted
 				var all sync.WaitGroup
 				for i, token := range tokens {
 					all.Go(func() {
@@ -210,18 +210,18 @@ func TestListenerDown_RevocationAmongManyKeys(t *testing.T) {
 				synctest.Wait()
 				b.store.set(tokens[7], Key{Revoked: true})
 				revoked, bound := b.now(), listenerDownTTL
-				if c.back {
+				if c.up {
 					b.ListenerUp()
-					bound = c.took // one that was asked for before
+					bound = c.took // a lookup may have been sent before
 				}
 				time.Sleep(12 * time.Second)
 				over.Store(true)
 				all.Wait()
 				if after := time.Duration(last.Load()) - revoked; after > bound {
-					t.Errorf("it was admitted %s after its revocation", after)
+					t.Errorf("the key was admitted %s after its revocation, want at most %s", after, bound)
 				}
 				if rejected.Load() == 0 || unavailable.Load() > 0 {
-					t.Errorf("%d requests rejected, %d unavailable", rejected.Load(), unavailable.Load())
+					t.Errorf("%d requests rejected and %d unavailable", rejected.Load(), unavailable.Load())
 				}
 			}, largeCache)
 		})

@@ -19,10 +19,10 @@ var (
 
 // Store looks up keys.
 type Store interface {
-	// Keys returns the keys with these hashes, valid or not, and leaves out hashes without a key. It
-	// returns an error if it cannot answer. It must return soon after ctx is done; an Authenticator
-	// sets a deadline of 3 seconds. The hashes are distinct. The caller does not change the keys.
-	// Without hashes, the error tells whether the store responds at all.
+	// Keys returns the keys with these hashes, valid or not, and leaves out hashes without a key.
+	// It returns an error if it cannot answer. It must return soon after ctx is done; an
+	// Authenticator sets a deadline of 3 seconds. The hashes are distinct. The caller does not
+	// change the keys. Without hashes, the error tells whether the store responds at all.
 	Keys(ctx context.Context, hashes []Hash) (map[Hash]*Key, error)
 }
 

@@ -41,8 +41,9 @@ func newUnannouncedChanges(logger *slog.Logger) unannouncedChanges {
 	return unannouncedChanges{logs: rate.Sometimes{Interval: unannouncedLogInterval}, logger: logger}
 }
 
-// baseline returns the cached entry to compare with a lookup's answer: a difference is an unannounced
-// change. It returns nil if there is no entry, or if a notification may explain the difference.
+// baseline returns the cached entry to compare with a lookup's answer: a difference is an
+// unannounced change. It returns nil if there is no entry, or if a notification may explain the
+// difference.
 func (l *lookups) baseline(hash Hash, now time.Duration) *entry {
 	e := l.keys.get(hash, now)
 	if e == nil || !l.noEventSince(e, e.epoch) {
@@ -87,7 +88,8 @@ func (l *lookups) reportOverdue() {
 	}
 }
 
-// overdue removes and returns the changes whose deadline has passed, and schedules next for the rest.
+// overdue removes and returns the changes whose deadline has passed, and schedules next for the
+// rest.
 func (s *unannouncedChanges) overdue(now time.Duration, next func()) []unannouncedChange {
 	s.mu.Lock()
 	defer s.mu.Unlock()
