@@ -52,7 +52,8 @@ func (o Options) WithDefaults() (Options, error) {
 	return o, nil
 }
 
-// Authenticator authenticates requests. It is safe for concurrent use.
+// Authenticator authenticates requests. A listener for hoko_keys notifications calls its Notify,
+// ListenerUp and ListenerDown. It is safe for concurrent use.
 type Authenticator struct {
 	lookups *lookups
 	metrics *metrics

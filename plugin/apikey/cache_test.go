@@ -172,7 +172,7 @@ func TestCache_WeighsHostnames(t *testing.T) {
 	const size = 1000
 	c := newCache(size, time.Minute, stoppedClock)
 	defer c.close()
-	hostnames := numberedHostnames("%d.example.com", 1000)
+	hostnames := numbered("%d.example.com", 1000)
 	bytes := 0
 	for i := range 200 {
 		hash := HashOf(fmt.Sprint(i))
@@ -192,7 +192,7 @@ func TestCache_WeighsHostnames(t *testing.T) {
 
 func TestCache_HoldsKeyLargerThanItsSize(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		b.store.set(testToken, Key{AllowedHostnames: numberedHostnames("%d.example.com", 1000)})
+		b.store.set(testToken, Key{AllowedHostnames: numbered("%d.example.com", 1000)})
 		b.wantOK(testToken)
 		b.wantOK(testToken)
 		b.wantLookups(1)

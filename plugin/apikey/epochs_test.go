@@ -95,11 +95,11 @@ func TestNotify_OtherWorkspaceCausesNoLookup(t *testing.T) {
 // The workspace of a key is known only after the lookup.
 func TestNotify_WorkspaceDisabledDuringLookup(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		open := b.gated()
+		unblock := b.blockLookups()
 		result := b.request(t.Context(), testToken, testClient)
 		b.store.set(testToken, Key{WorkspaceID: "ws_1", WorkspaceDisabled: true})
 		b.Notify("workspace:ws_1")
-		open()
+		unblock()
 		wantCause(t, <-result, CauseWorkspaceDisabled)
 		b.wantLookups(2)
 	})
@@ -159,10 +159,10 @@ func TestDeletedKey_IsNotServedStale(t *testing.T) {
 		b.wantOK(testToken)
 		b.store.delete(testToken)
 		b.ListenerUp()
-		open := b.gated()
+		unblock := b.blockLookups()
 		result := b.request(t.Context(), testToken, testClient)
 		b.ListenerUp() // again, during the lookup
-		open()
+		unblock()
 		wantCause(t, <-result, CauseUnknown)
 		b.store.fail(errStoreDown)
 		b.wantUnavailable(testToken)

@@ -19,8 +19,8 @@ func TestGuesses_ValidKeysNeedNoBudget(t *testing.T) {
 	for _, budget := range []int{1, 5} {
 		t.Run(fmt.Sprint(budget), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *fixture) {
-				_, most, release := blockLookups(b)
-				release()
+				_, most, unblock := b.countLookups()
+				unblock()
 				b.store.change(func(s *fakeStore) {
 					count := s.before
 					s.before = func(ctx context.Context, call int) {
@@ -67,14 +67,14 @@ func TestGuesses_WaitForReservedGuess(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *fixture) {
-				open := b.gated()
+				unblock := b.blockLookups()
 				first := b.request(t.Context(), c.first, testClient)
 				waiting := b.request(t.Context(), "another", testClient)
 				b.wantLookups(1)
 				if len(waiting) > 0 {
 					t.Fatalf("the second request did not wait: %v", <-waiting)
 				}
-				open()
+				unblock()
 				<-first
 				if c.spent {
 					wantSpent(t, <-waiting)
@@ -88,14 +88,14 @@ func TestGuesses_WaitForReservedGuess(t *testing.T) {
 
 func TestGuesses_OtherAddressDoesNotWait(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		open := b.gated()
+		unblock := b.blockLookups()
 		first := b.request(t.Context(), "guess", testClient)
 		waiting := b.request(t.Context(), testToken, testClient)
 		b.store.onLookup(nil)
 		if err := b.callFrom(testToken, "192.0.2.99"); err != nil {
 			t.Errorf("another address: %v", err)
 		}
-		open()
+		unblock()
 		wantCause(t, <-first, CauseUnknown)
 		if err := <-waiting; err != nil { // the budget is spent, but the key is cached by now
 			t.Errorf("got %v", err)
@@ -107,14 +107,14 @@ func TestGuesses_OtherAddressDoesNotWait(t *testing.T) {
 func TestGuesses_WaitingRequestsShareLookup(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("another", Key{})
-		open := b.gated()
+		unblock := b.blockLookups()
 		b.request(t.Context(), testToken, testClient)
 		var waiting [10]<-chan error
 		for i := range waiting {
 			waiting[i] = b.request(t.Context(), "another", testClient)
 		}
 		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) })
-		open()
+		unblock()
 		for _, result := range waiting {
 			if err := <-result; err != nil {
 				t.Error(err)
@@ -129,8 +129,8 @@ func TestGuesses_WaitingRequestsShareLookup(t *testing.T) {
 
 func TestGuesses_WaitIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		open := b.gated()
-		defer open()
+		unblock := b.blockLookups()
+		defer unblock()
 		b.request(t.Context(), testToken, testClient)
 		start := time.Now()
 		late := b.request(t.Context(), "late", testClient)
@@ -153,7 +153,7 @@ func TestGuesses_WaitIsBounded(t *testing.T) {
 
 func TestGuesses_WaitingRequestsAreBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		open := b.gated()
+		unblock := b.blockLookups()
 		b.request(t.Context(), "guess", testClient)
 		results := make(chan error, maxWaiting)
 		for i := range maxWaiting {
@@ -166,7 +166,7 @@ func TestGuesses_WaitingRequestsAreBounded(t *testing.T) {
 		}
 		other := b.request(t.Context(), testToken, "192.0.2.2")
 		b.wantLookups(2)
-		open()
+		unblock()
 		for range maxWaiting {
 			wantSpent(t, <-results)
 		}

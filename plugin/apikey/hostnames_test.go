@@ -134,8 +134,8 @@ func TestCanonicalPattern_PlainHostname(t *testing.T) {
 	}
 }
 
-// numberedHostnames returns n host names that format makes of the numbers from 0.
-func numberedHostnames(format string, n int) []string {
+// numbered formats the numbers from 0 to n-1.
+func numbered(format string, n int) []string {
 	hostnames := make([]string, n)
 	for i := range hostnames {
 		hostnames[i] = fmt.Sprintf(format, i)
@@ -144,7 +144,7 @@ func numberedHostnames(format string, n int) []string {
 }
 
 func TestAllowedHostnames_LongListIsFast(t *testing.T) {
-	list := func(n int) []string { return canonicalPatterns(numberedHostnames("*.host-%d.example.com", n)) }
+	list := func(n int) []string { return canonicalPatterns(numbered("*.host-%d.example.com", n)) }
 	short, long := list(10), list(100_000)
 	for origin, want := range map[string]bool{
 		"https://a.b.host-0.example.com": true, "https://a.host-99999.example.com": true,

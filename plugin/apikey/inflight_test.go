@@ -40,16 +40,10 @@ func (b *fixture) requests(tokens ...string) (results func() []error) {
 	return func() []error { all.Wait(); b.wait(); return errs }
 }
 
-// gated makes lookups hang until open is called.
-func (b *fixture) gated() (open func()) {
-	gate := make(chan struct{})
-	b.store.onLookup(func(ctx context.Context, _ int) {
-		select {
-		case <-gate:
-		case <-ctx.Done():
-		}
-	})
-	return func() { close(gate) }
+// blockLookups makes lookups hang until unblock is called.
+func (b *fixture) blockLookups() (unblock func()) {
+	_, _, unblock = b.countLookups()
+	return unblock
 }
 
 // wantBatches checks the sizes of the batches, in ascending order.
@@ -72,10 +66,10 @@ func TestBatch_LooksUpWaitingKeysTogether(t *testing.T) {
 		tokens := b.cacheKeys(maxBatches + batchSize + 10)
 		b.store.set(tokens[20], Key{Revoked: true})
 		b.ListenerUp()
-		open := b.gated()
+		unblock := b.blockLookups()
 		waiting := tokens[maxBatches:]
 		results := b.queued(tokens[:maxBatches], append(waiting, waiting...)) // two requests share a lookup
-		open()
+		unblock()
 		for i, err := range results() {
 			if token := waiting[i%len(waiting)]; token == tokens[20] {
 				wantCause(t, err, CauseRevoked)
@@ -92,9 +86,9 @@ func TestBatch_DeletedKeyNotServedDuringOutage(t *testing.T) {
 		tokens := b.cacheKeys(10)
 		b.store.delete(tokens[5])
 		b.ListenerUp()
-		open := b.gated()
+		unblock := b.blockLookups()
 		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
-		open()
+		unblock()
 		wantCause(t, results()[5-maxBatches], CauseUnknown)
 		b.store.fail(errStoreDown)
 		time.Sleep(unknownTTL)
@@ -103,7 +97,7 @@ func TestBatch_DeletedKeyNotServedDuringOutage(t *testing.T) {
 	})
 }
 
-// queued lets each worker hang in a gated store with one of the busy keys. The requests with the
+// queued makes each worker hang with one of the busy keys; see blockLookups. The requests with the
 // waiting keys then queue, and results returns their errors.
 func (b *fixture) queued(busy, waiting []string) (results func() []error) {
 	b.t.Helper()
@@ -119,7 +113,7 @@ func TestBatch_KeyRevokedDuringLookup(t *testing.T) {
 	eachPayload(t, "key5", func(t *testing.T, b *fixture, payload string) {
 		tokens := b.cacheKeys(10)
 		b.ListenerUp()
-		open := b.gated()
+		unblock := b.blockLookups()
 		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		b.store.onLookup(func(_ context.Context, call int) {
 			if call == 3 { // its answer says that all keys are valid
@@ -127,7 +121,7 @@ func TestBatch_KeyRevokedDuringLookup(t *testing.T) {
 				b.Notify(payload)
 			}
 		})
-		open()
+		unblock()
 		for i, err := range results() {
 			if tokens[maxBatches+i] == "key5" {
 				wantCause(t, err, CauseRevoked)
@@ -143,12 +137,12 @@ func TestBatch_OutageServesAllStale(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		tokens := b.cacheKeys(100)
 		b.ListenerUp()
-		open := b.gated()
+		unblock := b.blockLookups()
 		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		b.Notify(keyPayload(tokens[50]))
 		b.store.fail(errStoreDown)
 		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) }) // later than the first batches
-		open()
+		unblock()
 		for i, err := range results() {
 			if tokens[maxBatches+i] == tokens[50] { // concerned by the notification
 				if !errors.Is(err, errStoreDown) {
@@ -202,10 +196,10 @@ func TestUnreadableRows_ManyAreNoOutage(t *testing.T) {
 		b.store.set(queued[900], Key{Revoked: true})
 		b.ListenerDown()
 		time.Sleep(listenerDownTTL)
-		open := b.gated()
+		unblock := b.blockLookups()
 		results := b.queued(tokens[:maxBatches], queued)
 		b.store.onLookup(func(context.Context, int) { time.Sleep(5 * time.Millisecond) })
-		open()
+		unblock()
 		wantCause(t, results()[900], CauseRevoked)
 		b.wantOutage(false)
 	}, largeCache)
@@ -215,7 +209,7 @@ func TestUnreadableRows_FailAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		tokens := b.cacheKeys(300)
 		b.Notify("") // so that no key is served stale
-		open := b.gated()
+		unblock := b.blockLookups()
 		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		bad := map[string]bool{}
 		b.store.change(func(s *fakeStore) {
@@ -225,7 +219,7 @@ func TestUnreadableRows_FailAlone(t *testing.T) {
 				s.unread[HashOf(tokens[i])] = true
 			}
 		})
-		open()
+		unblock()
 		for i, err := range results() {
 			if token := tokens[maxBatches+i]; bad[token] != errors.Is(err, errUnreadable) || !bad[token] && err != nil {
 				t.Errorf("%s: %v", token, err)
@@ -275,7 +269,7 @@ func TestBusyEdge_DoesNotExtendTrust(t *testing.T) {
 
 func TestQueue_HoldsAtMostCacheSize(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		open := b.gated()
+		unblock := b.blockLookups()
 		for i := range maxBatches {
 			b.startOrJoin(Hash{byte(i)}, nil)
 			synctest.Wait()
@@ -289,7 +283,7 @@ func TestQueue_HoldsAtMostCacheSize(t *testing.T) {
 		if <-p.done; !errors.Is(p.err, errBusy) {
 			t.Errorf("got %v, want errBusy", p.err)
 		}
-		open()
+		unblock()
 	}, func(o *Options) { o.Size = 10 })
 }
 
@@ -297,14 +291,14 @@ func TestStaleKey_NotServedAfterCancel(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		time.Sleep(time.Minute)
-		open := b.gated()
+		unblock := b.blockLookups()
 		ctx, cancel := context.WithCancel(context.Background())
 		result := b.request(ctx, testToken, testClient)
 		cancel()
 		if err := <-result; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want context.Canceled", err)
 		}
-		open()
+		unblock()
 	})
 }
 
@@ -328,7 +322,7 @@ func TestUnresponsiveStore_DelaysQueuedKeysOnce(t *testing.T) {
 // The key was evicted after other requests had queued for it.
 func TestQueue_EvictedKeyWaitsNoLonger(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
-		defer b.gated()()
+		defer b.blockLookups()()
 		for i := range maxBatches {
 			b.startOrJoin(Hash{byte(i)}, nil)
 			synctest.Wait()

@@ -5,7 +5,7 @@ import "strings"
 // Cause is the reason for a 401. Use it in logs and metrics, never in the response.
 type Cause string
 
-// These are all causes.
+// The causes of a 401. They are also outcomes in the metric hoko_auth_total.
 const (
 	CauseMissing           Cause = "missing"
 	CauseMalformed         Cause = "malformed"
@@ -25,7 +25,7 @@ type Rejected struct {
 	Cause Cause
 	// KeySent is whether the request carried a key, even a malformed one. Challenge depends on it.
 	KeySent bool
-	// KeyID is the ID of the key if the store has it, and "" otherwise. Use it in logs only.
+	// KeyID is the ID of the key if there is one, and "" otherwise. Use it in logs only.
 	KeyID string
 }
 

@@ -59,7 +59,8 @@ func ScopeChallenge(missing []string) string {
 	return `Bearer error="insufficient_scope", scope="` + strings.Join(missing, " ") + `"`
 }
 
-// Required holds the scopes that a route requires, in its order. The zero value requires none.
+// Required holds the scopes that a route requires, in the order in which the route lists them. The
+// zero value requires none.
 type Required struct {
 	names []string
 	set   Scopes

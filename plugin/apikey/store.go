@@ -22,7 +22,7 @@ type Store interface {
 	// Keys returns the keys with these hashes, valid or not, and leaves out hashes without a key.
 	// It returns an error if it cannot answer. It must return soon after ctx is done; an
 	// Authenticator sets a deadline of 3 seconds. The hashes are distinct. The caller does not
-	// change the keys. Without hashes, the error tells whether the store responds at all.
+	// change the keys. Without hashes, the error reports whether the store responds at all.
 	Keys(ctx context.Context, hashes []Hash) (map[Hash]*Key, error)
 }
 
