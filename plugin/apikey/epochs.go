@@ -31,7 +31,7 @@ type epochs struct {
 	workspaces   [stripes]atomic.Uint64
 	anyWorkspace atomic.Uint64
 	all          atomic.Uint64 // payloads that name neither a key nor a workspace
-	reconnects   atomic.Uint64
+	reconnects   atomic.Uint64 // calls of ListenerUp
 }
 
 func (e *epochs) now() epoch { return epoch(e.latest.Load()) }

@@ -20,7 +20,7 @@ func TestEpochs_Payloads(t *testing.T) {
 		{"key", "key:" + hash.String(), true, false, false},
 		{"key in upper case", "key:" + strings.ToUpper(hash.String()), true, false, false},
 		{"workspace", "workspace:ws_1", false, true, false},
-		{"workspace without an id", "workspace:", false, false, true},
+		{"workspace without an ID", "workspace:", false, false, true},
 		{"empty", "", false, false, true},
 		{"unknown", "something", false, false, true},
 		{"key without a hash", "key:", false, false, true},
@@ -108,10 +108,10 @@ func TestNotify_WorkspaceDisabledDuringLookup(t *testing.T) {
 func TestEpochs_InvalidateAfterEvent(t *testing.T) {
 	hash := HashOf(testToken)
 	for name, event := range map[string]func(e *epochs){
-		"of the key":     func(e *epochs) { e.notify("key:" + hash.String()) },
-		"of a workspace": func(e *epochs) { e.notify("workspace:ws_1") },
-		"of all keys":    func(e *epochs) { e.notify("") },
-		"reconnect":      func(e *epochs) { e.advance(&e.reconnects) },
+		"key":       func(e *epochs) { e.notify("key:" + hash.String()) },
+		"workspace": func(e *epochs) { e.notify("workspace:ws_1") },
+		"all keys":  func(e *epochs) { e.notify("") },
+		"reconnect": func(e *epochs) { e.advance(&e.reconnects) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var e epochs
@@ -176,15 +176,15 @@ func FuzzNotify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload string) {
 		var e epochs
 		e.notify(payload)
-		moved := e.all.Load() + e.anyWorkspace.Load()
+		sum := e.all.Load() + e.anyWorkspace.Load()
 		for i := range stripes {
-			moved += e.keys[i].Load()
+			sum += e.keys[i].Load()
 			if e.workspaces[i].Load() != 0 && e.anyWorkspace.Load() != 1 {
 				t.Fatal("the event of a workspace is not recorded in anyWorkspace")
 			}
 		}
-		if moved != 1 || e.now() != 1 {
-			t.Fatalf("epochs add up to %d, want 1", moved)
+		if sum != 1 || e.now() != 1 {
+			t.Fatalf("epochs add up to %d, want 1", sum)
 		}
 	})
 }

@@ -37,7 +37,8 @@ func (g *GuessesSpent) Error() string {
 
 // guesses limits the lookups of unknown keys for each client address, by GCRA in this process. A
 // lookup reserves a guess while it runs, so that concurrent lookups cannot overspend the budget,
-// and spends it only if it finds no key. If all guesses left are reserved, a lookup waits for one.
+// and spends the guess only if it finds no key. If all guesses left are reserved, a lookup waits
+// for one.
 type guesses struct {
 	limit    limit.Limit
 	interval time.Duration        // the emission interval: the time in which one guess comes back
@@ -70,7 +71,7 @@ func (g *guesses) check(client netip.Addr) error {
 	return nil
 }
 
-// reserve reserves a guess, which the caller must release. If all are reserved, it waits for its
+// reserve sets a guess aside until the caller calls release. If all are reserved, it waits for its
 // turn, at most queueWait. The error is a *GuessesSpent, errBusy or the context's cause.
 func (g *guesses) reserve(ctx context.Context, client netip.Addr) (*budget, error) {
 	b, turn, err := g.tryReserve(client)

@@ -20,7 +20,7 @@ func TestGuesses_ValidKeysNeedNoBudget(t *testing.T) {
 		t.Run(fmt.Sprint(budget), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *fixture) {
 				_, most, unblock := b.countLookups()
-				unblock()
+				unblock() // only count
 				b.store.change(func(s *fakeStore) {
 					count := s.before
 					s.before = func(ctx context.Context, call int) {
@@ -138,10 +138,10 @@ func TestGuesses_WaitIsBounded(t *testing.T) {
 		canceled := b.request(ctx, "canceled", testClient)
 		cancel()
 		if err := <-canceled; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
-			t.Errorf("canceled request: got %v", err)
+			t.Errorf("canceled request: got %v, want context.Canceled", err)
 		}
 		if err := <-late; !errors.Is(err, ErrUnavailable) || !errors.Is(err, errBusy) {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want errBusy", err)
 		}
 		if waited := time.Since(start); waited != queueWait {
 			t.Errorf("waited %s, want %s", waited, queueWait)

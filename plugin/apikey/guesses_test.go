@@ -136,7 +136,7 @@ func TestClientAddr(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if same := clientAddr(test.a) == clientAddr(test.b); same != test.same {
-				t.Errorf("same budget: %t, want %t", same, test.same)
+				t.Errorf("%q and %q share a budget: %t, want %t", test.a, test.b, same, test.same)
 			}
 		})
 	}

@@ -14,11 +14,11 @@ import (
 
 // fakeStore is a Store in memory whose answers a test can change, delay and make fail.
 type fakeStore struct {
-	mu      sync.Mutex
-	keys    map[Hash]Key
-	err     error
-	unread  map[Hash]bool // a batch with one of these fails with errUnreadable
-	batches [][]Hash      // the arguments of all calls
+	mu         sync.Mutex
+	keys       map[Hash]Key
+	err        error
+	unreadable map[Hash]bool // a batch with one of these fails with errUnreadable
+	batches    [][]Hash      // the arguments of all calls
 	// before runs after a call has read its answer and before it returns: the answer does not
 	// include changes that before makes.
 	before func(ctx context.Context, call int)
@@ -42,7 +42,7 @@ func (s *fakeStore) Keys(ctx context.Context, hashes []Hash) (map[Hash]*Key, err
 		if key, ok := s.keys[hash]; ok {
 			found[hash] = &key
 		}
-		if s.unread[hash] && err == nil {
+		if s.unreadable[hash] && err == nil {
 			err = errUnreadable
 		}
 	}
@@ -76,6 +76,16 @@ func (s *fakeStore) set(token string, key Key) {
 
 func (s *fakeStore) delete(token string) {
 	s.change(func(s *fakeStore) { delete(s.keys, HashOf(token)) })
+}
+
+// corrupt makes the rows of these keys unreadable.
+func (s *fakeStore) corrupt(tokens ...string) {
+	s.change(func(s *fakeStore) {
+		s.unreadable = map[Hash]bool{}
+		for _, token := range tokens {
+			s.unreadable[HashOf(token)] = true
+		}
+	})
 }
 
 func (s *fakeStore) fail(err error) { s.change(func(s *fakeStore) { s.err = err }) }
@@ -126,9 +136,7 @@ func setup(t testing.TB, change ...func(*Options)) *fixture {
 // inBubble runs a test in a synctest bubble, with fake time.
 func inBubble(t *testing.T, test func(t *testing.T, b *fixture), change ...func(*Options)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		test(t, setup(t, change...))
-	})
+	synctest.Test(t, func(t *testing.T) { test(t, setup(t, change...)) })
 }
 
 // eachPayload runs a test for each kind of payload that concerns the key of token.
@@ -144,17 +152,13 @@ func eachPayload(t *testing.T, token string, test func(t *testing.T, b *fixture,
 // keyPayload returns the payload that concerns only the key of token.
 func keyPayload(token string) string { return "key:" + HashOf(token).String() }
 
-func bearer(token string) http.Header {
-	return http.Header{"Authorization": {"Bearer " + token}}
-}
+func bearer(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
 
 func (b *fixture) send(header http.Header) (*Key, error) {
 	return b.Authenticate(context.Background(), header, testClient, Required{})
 }
 
-func (b *fixture) authenticate(token string) (*Key, error) {
-	return b.send(bearer(token))
-}
+func (b *fixture) authenticate(token string) (*Key, error) { return b.send(bearer(token)) }
 
 // request starts a request and returns once it is blocked or done. The channel receives its error.
 func (b *fixture) request(ctx context.Context, token, client string) <-chan error {
@@ -176,6 +180,7 @@ func (b *fixture) callFrom(token, client string) error {
 	return err
 }
 
+// wait waits until the cache contains everything that was put.
 func (b *fixture) wait() {
 	b.keys.mu.RLock()
 	defer b.keys.mu.RUnlock()
@@ -217,12 +222,8 @@ func (b *fixture) wantLookups(want int) {
 
 func wantCause(t testing.TB, err error, cause Cause) {
 	t.Helper()
-	rejected, ok := errors.AsType[*Rejected](err)
-	if !ok {
-		t.Fatalf("got %v, want Rejected", err)
-	}
-	if rejected.Cause != cause {
-		t.Fatalf("cause %q, want %q", rejected.Cause, cause)
+	if rejected, ok := errors.AsType[*Rejected](err); !ok || rejected.Cause != cause {
+		t.Fatalf("got %v, want a 401 with cause %q", err, cause)
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// maxHost and maxLabel bound a host name and its labels, in characters: RFC 1035, section 2.3.4.
+// maxHost and maxLabel bound a host name and its labels: RFC 1035, section 2.3.4. They are compared
+// with characters, because an A-label is never shorter than its U-label.
 const maxHost, maxLabel = 253, 63
 
 // hostAllowed reports whether the host in Origin, or else in Referer, matches one of the canonical
@@ -124,7 +125,7 @@ func canonicalPattern(pattern string) string {
 	return host
 }
 
-// isPlain reports whether a host name needs no conversion. The check costs a hundredth of it.
+// isPlain reports whether a host name needs no conversion, which takes a hundred times as long.
 func isPlain(host string) bool {
 	if host == "" || len(host) > maxHost || strings.HasSuffix(host, ".") || strings.Contains(host, "xn--") {
 		return false
@@ -137,8 +138,8 @@ func isPlain(host string) bool {
 	return true
 }
 
-// hasLongLabel reports whether a label is too long for a host name. Converting one takes quadratic
-// time. IDNA has four dots.
+// hasLongLabel reports whether a label is too long for a host name. Converting one would take
+// quadratic time. RFC 3490, section 3.1 lists the dots.
 func hasLongLabel(host string) bool {
 	for label := range strings.FieldsFuncSeq(host, func(r rune) bool { return strings.ContainsRune(".。．｡", r) }) {
 		if utf8.RuneCountInString(label) > maxLabel {

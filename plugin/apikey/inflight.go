@@ -216,7 +216,7 @@ func (l *lookups) bisect(ctx context.Context, batch []*lookup) error {
 		l.fail(batch, err)
 		return err
 	}
-	batch[0].sent.Load().Store(int64(l.now())) // of the whole original batch
+	batch[0].sent.Load().Store(int64(l.now())) // answerWait starts again for the original batch
 	if err == nil {
 		return nil
 	}

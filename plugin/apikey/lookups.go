@@ -210,7 +210,7 @@ func (l *lookups) await(ctx context.Context, p *lookup, cached *entry) error {
 		case usable:
 			l.outage.begin(now, errNoAnswer)
 			return errNoAnswer
-		case cached != nil:
+		case cached != nil: // wait until lookupTimeout
 			l.outage.begin(now, errNoAnswer)
 		}
 	}

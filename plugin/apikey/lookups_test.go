@@ -171,13 +171,6 @@ func (b *fixture) countLookups() (running, most *atomic.Int32, unblock func()) {
 	return running, most, func() { close(gate) }
 }
 
-// takeAllSlots starts maxUncached lookups of uncached keys.
-func takeAllSlots(b *fixture) {
-	for i := range maxUncached {
-		b.request(context.Background(), fmt.Sprint("uncached", i), fmt.Sprint("198.51.100.", i))
-	}
-}
-
 func TestUncachedKeys_SixLookupsAtATime(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		running, most, unblock := b.countLookups()
@@ -216,8 +209,10 @@ func TestUncachedKeys_SixLookupsAtATime(t *testing.T) {
 func TestGuesses_SpentBudgetDeniesWithoutWaiting(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantCause("guess", CauseUnknown)
-		_, _, unblock := b.countLookups()
-		takeAllSlots(b)
+		unblock := b.blockLookups()
+		for i := range maxUncached { // take all slots
+			b.request(context.Background(), fmt.Sprint("uncached", i), fmt.Sprint("198.51.100.", i))
+		}
 		start := time.Now()
 		wantSpent(t, b.call("another"))
 		if waited := time.Since(start); waited != 0 {

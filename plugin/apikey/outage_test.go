@@ -186,14 +186,14 @@ func TestListenerDown_RevocationAmongManyKeys(t *testing.T) {
 				tokens := b.cacheKeys(c.keys)
 				b.store.onLookup(func(context.Context, int) { time.Sleep(c.took) })
 				b.ListenerDown()
-				var over atomic.Bool
+				var done atomic.Bool
 				var rejected, unavailable atomic.Int32
 				var last atomic.Int64 // when the revoked key was last admitted
 				var all sync.WaitGroup
 				for i, token := range tokens {
 					all.Go(func() {
 						time.Sleep(time.Duration(i) * time.Second / time.Duration(c.keys))
-						for ; !over.Load(); time.Sleep(time.Second) {
+						for ; !done.Load(); time.Sleep(time.Second) {
 							_, err := b.authenticate(token)
 							switch {
 							case errors.Is(err, ErrUnavailable):
@@ -215,7 +215,7 @@ func TestListenerDown_RevocationAmongManyKeys(t *testing.T) {
 					bound = c.took // a lookup may have been sent before
 				}
 				time.Sleep(12 * time.Second)
-				over.Store(true)
+				done.Store(true)
 				all.Wait()
 				if after := time.Duration(last.Load()) - revoked; after > bound {
 					t.Errorf("the key was admitted %s after its revocation, want at most %s", after, bound)

@@ -72,8 +72,8 @@ func (o *outage) active(now time.Duration) bool {
 // shouldProbe reports whether the caller must ask the store: one caller in each probeInterval.
 func (o *outage) shouldProbe() bool { return allow(&o.probes) }
 
-// allow reports whether throttle runs a function now. The caller acts itself, because other callers
-// would wait for that function.
+// allow reports whether throttle allows the caller to act now. If the caller acted within Do, other
+// callers would wait for it.
 func allow(throttle *rate.Sometimes) (allowed bool) {
 	throttle.Do(func() { allowed = true })
 	return allowed

@@ -52,7 +52,8 @@ func (l *lookups) baseline(hash Hash, now time.Duration) *entry {
 	return e
 }
 
-// noEventSince reports whether the listener has been up since then and no event has concerned e.
+// noEventSince reports whether the listener has been up ever since and no event has concerned e's
+// key.
 func (l *lookups) noEventSince(e *entry, since epoch) bool {
 	return l.listening.Load() && !l.epochs.reconnectedSince(since) && !l.epochs.outdated(e.key.Hash, e.workspace, since)
 }

@@ -11,7 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// changes are changes of testToken's key; nil deletes it.
+// changes are the tested changes of testToken's key; nil deletes it.
 var changes = map[string]func(*Key){
 	"revoked":    func(k *Key) { k.Revoked = true },
 	"scopes":     func(k *Key) { k.Scopes = 1 },
