@@ -63,8 +63,7 @@ type cache struct {
 	sweeper *time.Timer
 }
 
-// newCache starts no goroutine. The first put starts the engine and the sweeper, and close ends
-// them.
+// newCache starts no goroutine. The first put starts the engine and the sweeper; close ends them.
 func newCache(size int, ttl time.Duration, now func() time.Duration) *cache {
 	return &cache{size: size, ttl: ttl, now: now}
 }

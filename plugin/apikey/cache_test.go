@@ -45,11 +45,16 @@ func TestCache_PutAfterClose(t *testing.T) {
 	})
 }
 
-func wantClosed(t *testing.T, c *cache) {
+func put(t *testing.T, c *cache, e *entry) {
 	t.Helper()
-	if err := c.put(newEntry(&Key{}, HashOf("late"), 0, 0)); err != nil {
+	if err := c.put(e); err != nil {
 		t.Error(err)
 	}
+}
+
+func wantClosed(t *testing.T, c *cache) {
+	t.Helper()
+	put(t, c, newEntry(&Key{}, HashOf("late"), 0, 0))
 	if c.len() != 0 || c.get(HashOf("late"), 0) != nil || c.get(HashOf("0"), 0) != nil || c.engine != nil {
 		t.Error("the closed cache is not empty")
 	}
@@ -74,11 +79,7 @@ func TestCache_CloseDuringUse(t *testing.T) {
 	use(func(Hash) { c.len() })
 	use(func(Hash) { c.sweep() })
 	for range 2 {
-		use(func(hash Hash) {
-			if err := c.put(newEntry(&Key{}, hash, 0, 0)); err != nil {
-				t.Error(err)
-			}
-		})
+		use(func(hash Hash) { put(t, c, newEntry(&Key{}, hash, 0, 0)) })
 	}
 	used.Wait()
 	c.close()
@@ -94,9 +95,7 @@ func TestCache_ComparesWholeHash(t *testing.T) {
 	hash := HashOf(testToken)
 	other := hash
 	other[31]++ // its engineKey is the same
-	if err := c.put(newEntry(&Key{ID: "key_1"}, hash, 0, 0)); err != nil {
-		t.Fatal(err)
-	}
+	put(t, c, newEntry(&Key{ID: "key_1"}, hash, 0, 0))
 	c.engine.Wait()
 	if c.get(hash, 0) == nil || c.get(other, 0) != nil {
 		t.Error("get does not compare whole hashes")
@@ -107,9 +106,7 @@ func TestCache_EntryExpiresAfterTTL(t *testing.T) {
 	c := newCache(100, time.Minute, stoppedClock)
 	defer c.close()
 	hash := HashOf(testToken)
-	if err := c.put(newEntry(&Key{}, hash, 0, time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	put(t, c, newEntry(&Key{}, hash, 0, time.Hour))
 	c.engine.Wait()
 	if c.get(hash, time.Hour+time.Minute-1) == nil {
 		t.Error("no entry before its TTL has passed")
@@ -155,9 +152,7 @@ func TestCache_SizeIsBounded(t *testing.T) {
 		var hash Hash
 		binary.LittleEndian.PutUint64(hash[:], uint64(i))
 		u.put(hash, 0, 0)
-		if err := c.put(newEntry(&Key{}, hash, 0, 0)); err != nil {
-			t.Fatal(err)
-		}
+		put(t, c, newEntry(&Key{}, hash, 0, 0))
 	}
 	c.engine.Wait()
 	if cached := c.len(); cached == 0 || cached > size {
@@ -179,9 +174,7 @@ func TestCache_WeighsHostnames(t *testing.T) {
 		for range 10 { // a use makes ristretto prefer this key to older ones
 			c.get(hash, 0)
 		}
-		if err := c.put(newEntry(&Key{AllowedHostnames: hostnames}, hash, 0, 0)); err != nil {
-			t.Fatal(err)
-		}
+		put(t, c, newEntry(&Key{AllowedHostnames: hostnames}, hash, 0, 0))
 		c.engine.Wait()
 	}
 	c.engine.IterValues(func(e *entry) bool { bytes += int(e.weight()) * entryBytes; return false })

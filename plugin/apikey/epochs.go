@@ -95,8 +95,7 @@ func (e *epochs) notify(payload string) {
 	}
 }
 
-// target is what a notification concerns: a key, the keys of a workspace, or all keys if it is
-// zero.
+// target is what a notification concerns: a key, a workspace's keys, or all keys if it is zero.
 type target struct {
 	key       *Hash
 	workspace string

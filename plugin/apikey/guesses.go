@@ -142,8 +142,7 @@ func (g *guesses) release(b *budget, spent bool) {
 	g.wakeWaiting(b)
 }
 
-// wakeWaiting gives the available guesses to waiting requests, or denies all if the budget is
-// spent.
+// wakeWaiting gives available guesses to waiting requests, or denies all if the budget is spent.
 func (g *guesses) wakeWaiting(b *budget) {
 	for len(b.waiting) > 0 {
 		available, err := g.available(b)
@@ -159,8 +158,7 @@ func (g *guesses) wakeWaiting(b *budget) {
 	b.waiting = nil
 }
 
-// available returns how many guesses are neither spent nor reserved, or a *GuessesSpent if all are
-// spent.
+// available returns how many guesses are unspent and not reserved, or a *GuessesSpent.
 func (g *guesses) available(b *budget) (int, error) {
 	reset := max(b.fullAt-g.now(), 0)
 	unspent := time.Duration(g.limit.Burst)*g.interval - reset

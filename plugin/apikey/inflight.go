@@ -94,9 +94,8 @@ func (l *lookups) startLookup(ctx context.Context, hash Hash, client string, cac
 	return l.startOrJoin(hash, budget), nil
 }
 
-// startOrJoin returns the lookup in flight for a key, or starts one. The lookup continues even if
-// all requests stop waiting for it. It takes over the guess reserved in budget, nil for a cached
-// key.
+// startOrJoin returns the lookup in flight for a key, or starts one, which continues even if all
+// requests stop waiting for it. budget holds the reserved guess; it is nil for a cached key.
 func (l *lookups) startOrJoin(hash Hash, budget *budget) *lookup {
 	in := &l.inFlight
 	in.mu.Lock()
@@ -136,8 +135,7 @@ func (in *inFlight) find(hash Hash) *lookup {
 	return in.byHash[hash]
 }
 
-// batch dequeues up to batchSize lookups. If there are none, it returns nil and the worker must
-// end.
+// batch dequeues up to batchSize lookups. If it returns nil, the worker must end.
 func (in *inFlight) batch() []*lookup {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -111,7 +111,7 @@ func gather(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 	return got
 }
 
-func TestMetrics_RegisteredTwicePanic(t *testing.T) {
+func TestMetrics_RegisteredTwice(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	if _, err := New(&fakeStore{}, Options{Metrics: registry}); err != nil {
 		t.Fatal(err)

@@ -39,10 +39,10 @@ func TestMissing_KeepsRouteOrder(t *testing.T) {
 		{"all", []string{"conversionsWrite", "linksRead", "tagsWrite"}, nil},
 		{"more than all", ScopeNames(), nil},
 		{"none", nil, []string{"conversionsWrite", "linksRead", "tagsWrite"}},
-		{"the middle one", []string{"tagsWrite", "conversionsWrite"}, []string{"linksRead"}},
+		{"all but the middle one", []string{"tagsWrite", "conversionsWrite"}, []string{"linksRead"}},
 		{"write does not imply read", []string{"linksWrite", "tagsWrite", "conversionsWrite"}, []string{"linksRead"}},
-		{"other case grants nothing", []string{"LinksRead"}, []string{"conversionsWrite", "linksRead", "tagsWrite"}},
-		{"a wildcard grants nothing", []string{"*"}, []string{"conversionsWrite", "linksRead", "tagsWrite"}},
+		{"wrong case", []string{"LinksRead"}, []string{"conversionsWrite", "linksRead", "tagsWrite"}},
+		{"wildcard", []string{"*"}, []string{"conversionsWrite", "linksRead", "tagsWrite"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

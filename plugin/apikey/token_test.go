@@ -13,10 +13,10 @@ func TestParseToken(t *testing.T) {
 	longest := strings.Repeat("k", 256)
 	const printable = `!"#$%&'()*+,-./09:;<=>?@AZ[\]^_` + "`az{|}~"
 	tests := []struct {
-		name    string
-		values  []string
-		want    string
-		refusal *Rejected
+		name   string
+		values []string
+		want   string
+		err    *Rejected
 	}{
 		{"bearer", []string{"Bearer abc"}, "abc", nil},
 		{"scheme in lower case", []string{"bearer abc"}, "abc", nil},
@@ -61,8 +61,8 @@ func TestParseToken(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			token, rejected := parseToken(test.values)
-			if token.text != test.want || rejected != test.refusal {
-				t.Errorf("got %q, %+v, want %q, %+v", token.text, rejected, test.want, test.refusal)
+			if token.text != test.want || rejected != test.err {
+				t.Errorf("got %q, %+v, want %q, %+v", token.text, rejected, test.want, test.err)
 			}
 		})
 	}

@@ -41,9 +41,8 @@ func newUnannouncedChanges(logger *slog.Logger) unannouncedChanges {
 	return unannouncedChanges{logs: rate.Sometimes{Interval: unannouncedLogInterval}, logger: logger}
 }
 
-// baseline returns the cached entry to compare with a lookup's answer: a difference is an
-// unannounced change. It returns nil if there is no entry, or if a notification may explain the
-// difference.
+// baseline returns the cached entry to compare with a lookup's answer, or nil if there is none. It
+// also returns nil if a difference may have been announced.
 func (l *lookups) baseline(hash Hash, now time.Duration) *entry {
 	e := l.keys.get(hash, now)
 	if e == nil || !l.noEventSince(e, e.epoch) {
@@ -52,8 +51,7 @@ func (l *lookups) baseline(hash Hash, now time.Duration) *entry {
 	return e
 }
 
-// noEventSince reports whether the listener has been up ever since and no event has concerned e's
-// key.
+// noEventSince reports whether the listener has been up since, and no event has concerned e's key.
 func (l *lookups) noEventSince(e *entry, since epoch) bool {
 	return l.listening.Load() && !l.epochs.reconnectedSince(since) && !l.epochs.outdated(e.key.Hash, e.workspace, since)
 }
@@ -89,8 +87,7 @@ func (l *lookups) reportOverdue() {
 	}
 }
 
-// overdue removes and returns the changes whose deadline has passed, and schedules next for the
-// rest.
+// overdue removes and returns the overdue changes, and schedules next for the rest.
 func (s *unannouncedChanges) overdue(now time.Duration, next func()) []unannouncedChange {
 	s.mu.Lock()
 	defer s.mu.Unlock()
