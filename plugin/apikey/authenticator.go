@@ -25,7 +25,8 @@ type Options struct {
 	// Stale is how long after its last lookup a cached key is used if the store cannot answer. If
 	// it is negative, a key is not used after TTL. Default: 5 minutes.
 	Stale time.Duration
-	// Guesses limits the lookups of unknown keys for each client address. Default: 60 per minute.
+	// Guesses limits the lookups of unknown keys for each client address, or each /64 for IPv6.
+	// Default: 60 per minute.
 	Guesses limit.Limit
 	// Logger logs outages of the store and unannounced changes. Default: nothing is logged.
 	Logger *slog.Logger
@@ -52,15 +53,15 @@ func (o Options) WithDefaults() (Options, error) {
 	return o, nil
 }
 
-// Authenticator authenticates requests. A listener for hoko_keys notifications calls its Notify,
-// ListenerUp and ListenerDown. It is safe for concurrent use.
+// Authenticator authenticates requests. It is safe for concurrent use. A listener for hoko_keys
+// notifications must call Notify, ListenerUp and ListenerDown.
 type Authenticator struct {
 	lookups *lookups
 	metrics *metrics
 }
 
-// New returns an Authenticator that looks keys up in store. It returns an error if an option is not
-// valid, and panics if o.Metrics has these metrics already. It does not call store and starts no
+// New returns an Authenticator that looks up keys in store. It returns an error if an option is not
+// valid, and panics if o.Metrics already has its metrics. It does not call store and starts no
 // goroutine. Until ListenerUp is called, the listener counts as down: see ListenerDown.
 func New(store Store, o Options) (*Authenticator, error) {
 	o, err := o.WithDefaults()
@@ -75,9 +76,9 @@ func New(store Store, o Options) (*Authenticator, error) {
 	return a, nil
 }
 
-// Authenticate returns the key in the Authorization header if it is valid for the request and has
-// the required scopes. client is the client's address without a port. If the key is not cached, the
-// guess budget of that address limits the lookup.
+// Authenticate returns the key in the Authorization header if it is valid, allows the host name in
+// Origin or Referer, and has the required scopes. client is the client's address without a port. If
+// the key is not cached, the guess budget of that address limits the lookup.
 //
 // The error is a *Rejected (401), a *MissingScopes (403) or a *GuessesSpent (429), or wraps
 // ErrUnavailable (503). If ctx is canceled while Authenticate waits, the error wraps its cause too.
@@ -138,12 +139,12 @@ func (a *Authenticator) Notify(payload string) { a.lookups.epochs.notify(payload
 // cached key is looked up at its next use, because a notification may have been missed.
 func (a *Authenticator) ListenerUp() {
 	a.lookups.epochs.advance(&a.lookups.epochs.reconnects)
-	a.lookups.listening.Store(true)
+	a.lookups.listenerUp.Store(true)
 }
 
 // ListenerDown reports that notifications may be missed from now on. Until ListenerUp is called,
 // keys are looked up again after 5 seconds, or after Options.TTL if that is shorter.
-func (a *Authenticator) ListenerDown() { a.lookups.listening.Store(false) }
+func (a *Authenticator) ListenerDown() { a.lookups.listenerUp.Store(false) }
 
 // Stats describes the state of an Authenticator, for the admin endpoint.
 type Stats struct {
@@ -169,7 +170,7 @@ func (a *Authenticator) Stats() Stats {
 		Size:      l.keys.size,
 		Unknown:   l.unknown.len(),
 		Clients:   l.guesses.len(),
-		Listening: l.listening.Load(),
+		Listening: l.listenerUp.Load(),
 		Outage:    l.outage.active(l.now()),
 	}
 }

@@ -157,7 +157,7 @@ func (c *cache) close() {
 // fresh reports whether the entry may be used without a lookup.
 func (l *lookups) fresh(e *entry, now time.Duration) bool {
 	ttl := l.ttl
-	if !l.listening.Load() {
+	if !l.listenerUp.Load() {
 		ttl = min(ttl, listenerDownTTL)
 	}
 	return !l.overtaken(e) && !l.epochs.reconnectedSince(e.epoch) && now-e.checked < ttl

@@ -41,12 +41,12 @@ type lookups struct {
 	ttl, stale time.Duration
 	metrics    *metrics
 
-	start     time.Time // the zero of now
-	keys      *cache
-	unknown   *unknownKeys
-	guesses   *guesses
-	epochs    epochs
-	listening atomic.Bool
+	start      time.Time // the zero of now
+	keys       *cache
+	unknown    *unknownKeys
+	guesses    *guesses
+	epochs     epochs
+	listenerUp atomic.Bool
 
 	inFlight inFlight
 	slots    slots

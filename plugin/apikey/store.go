@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	// ErrNotFound means that the store has no such key.
+	// ErrNotFound means that the store has no such key. Authenticate returns a *Rejected instead.
 	ErrNotFound = errors.New("no such key")
 	// ErrUnavailable is the error for a 503: the key could not be looked up.
 	ErrUnavailable = errors.New("key cannot be looked up")
