@@ -45,23 +45,23 @@ var proofs = map[string][]string{
 	"sentinel": {"TestMasterThatSentinelNamesDecides"},
 	"keys-down-cached": {
 		"TestPostgresOutage_Is503AndHeals", "TestACachedKeyOutlivesPostgresBeyondItsTTL",
-		"TestOutageIsOutlastedWithinStale", "TestStaleKeyStillExpires", "TestNotifiedKeyIsNeverServedStale",
-		"TestStaleRefusalStaysARefusal",
+		"TestOutage_CachedKeyServedWithinStale", "TestStaleKey_StillExpires", "TestStaleKey_NotServedAfterNotification",
+		"TestStaleKey_RevokedIsStillRejected",
 	},
-	"keys-stale-0": {"TestWithoutStaleTheOutageFailsClosed"},
+	"keys-stale-0": {"TestOutage_FailsClosedWithoutStale"},
 	"keys-mute-cached": {
-		"TestPostgresOutage_Is503AndHeals", "TestMuteStoreCostsOneWait",
-		"TestMuteStoreDelaysThoseThatQueueBehindItOnce", "TestSlowAnswerIsUsedWhenItComes",
+		"TestPostgresOutage_Is503AndHeals", "TestUnresponsiveStore_DelaysOneRequest",
+		"TestUnresponsiveStore_DelaysQueuedKeysOnce", "TestSlowStore_LateAnswerIsUsed",
 	},
 	"keys-uncached": {
 		"TestPostgresOutage_Is503AndHeals", "TestKey_UnreachableDatabaseIsAnError",
-		"TestMuteStoreEndsTheLookupOfAColdKey", "TestLookup_LockedTableTimesOut",
+		"TestUnresponsiveStore_UncachedKeyIsUnavailable", "TestLookup_LockedTableTimesOut",
 	},
 	"listener": {
-		"TestRevocation_WhileTheListenerIsDown", "TestDeafEdgeTrustsAKeyForFiveSeconds",
+		"TestRevocation_WhileTheListenerIsDown", "TestListenerDown_TrustsKeyForFiveSeconds",
 		"TestListener_ReplacesLostConnection", "TestListener_DetectsMutePeer", "TestListener_ForgottenListenIsDetected",
 		"TestListener_DownWithoutNotifications", "TestListener_NotifiesIfNoHeartbeatCanBeSent",
-		"TestHeartbeat_WaitsForNoStandby", "TestReconnectVerifiesEveryKeyAgain",
+		"TestHeartbeat_WaitsForNoStandby", "TestListenerUp_ChecksEveryKeyAgain",
 	},
 	"triggers": {
 		"TestRevocation_WithoutTriggersIsDetected", "TestUnannouncedChange_IsCountedAndLogged",
@@ -69,19 +69,19 @@ var proofs = map[string][]string{
 	},
 	"row-security": {"TestDoctor_FindsWhatBreaksTheShippedSchema", "TestDoctor_OverASite"},
 	"keys-busy": {
-		"TestBusyEdgeAdmitsNoKeyOnAnOlderCheckThanItPromises",
-		"TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes",
+		"TestBusyEdge_DoesNotExtendTrust",
+		"TestListenerDown_RevocationAmongManyKeys",
 	},
 	"keys-prepared": {
 		"TestLookup_SurvivesUnusableStatement", "TestLookup_StatementNameTakenByAnotherClient",
 	},
 	"keys-row": {
-		"TestRowsThatCannotBeReadFailAlone", "TestRowThatCannotBeReadIsNoOutage",
-		"TestManyRowsThatCannotBeReadAreNoOutage",
+		"TestUnreadableRows_FailAlone", "TestUnreadableRow_IsNoOutage",
+		"TestUnreadableRows_ManyAreNoOutage",
 	},
 	"guessing": {
-		"TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment",
-		"TestStrangersDoNotKeepAKnownKeyFromBeingVerified", "TestWaitForTheBudgetIsBounded",
+		"TestUncachedKeys_SixLookupsAtATime",
+		"TestUncachedKeys_DoNotDelayCachedKey", "TestGuesses_WaitIsBounded",
 	},
 	"sales-refused": {
 		"TestPostgresOutage_Is503AndHeals", "TestUnreachableServer_FailsImmediately",
@@ -151,7 +151,7 @@ var proofs = map[string][]string{
 		"TestDoctor_WarnsOfClockSkew",
 	},
 	"clock-edge": {
-		"TestClockSkew_OfPostgresDoesNotMatter", "TestCachedKeyExpiresToTheInstant",
+		"TestClockSkew_OfPostgresDoesNotMatter", "TestCachedKey_ExpiresOnTime",
 		"TestDoctorWarnsOfClocksThatDiffer",
 	},
 	"site": {
@@ -159,7 +159,7 @@ var proofs = map[string][]string{
 	},
 	"client-gone": {
 		"TestHandler_FinishesASaleWhoseClientHungUp", "TestRecord_OutlivesItsCallerUntilTheTimeout",
-		"TestHandler_RecordsNoSaleOfAPartialBody", "TestLookupOutlivesTheClientThatAsked",
+		"TestHandler_RecordsNoSaleOfAPartialBody", "TestLookup_ContinuesAfterCancel",
 	},
 	"stop": {
 		"TestSIGTERM_AnswersAcceptedSale", "TestReload_UnderLoadLosesNoRequest",

@@ -1,21 +1,68 @@
 package apikey
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/plugin/limit"
 )
 
-// Authenticator decides which key a request carries and whether the key is valid. It is safe for
-// concurrent use.
+// Options configures an Authenticator. Fields that are zero take their defaults.
+type Options struct {
+	// Size is the maximum number of cached keys. A key with many allowed host names counts as
+	// several. Default: 100,000.
+	Size int
+	// TTL is how long a cached key is used before it is looked up again. Revocation does not wait
+	// for it: see Notify. Default: 1 minute.
+	TTL time.Duration
+	// Stale is how long after its last lookup a cached key is used if the store cannot answer. If
+	// it is negative, a key is not used after TTL. Default: 5 minutes.
+	Stale time.Duration
+	// Guesses limits the lookups of unknown keys for each client address, or each /64 for IPv6.
+	// Default: 60 per minute.
+	Guesses limit.Limit
+	// Logger logs outages of the store and unannounced changes. Default: nothing is logged.
+	Logger *slog.Logger
+	// Metrics registers the metrics. Default: they are not registered.
+	Metrics prometheus.Registerer
+}
+
+// WithDefaults returns o with its defaults filled in. The error names an option that is not valid.
+func (o Options) WithDefaults() (Options, error) {
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	o.Size = cmp.Or(o.Size, 100_000)
+	o.TTL = cmp.Or(o.TTL, time.Minute)
+	o.Stale = cmp.Or(o.Stale, 5*time.Minute)
+	o.Guesses = cmp.Or(o.Guesses, limit.Limit{Rate: 60, Period: time.Minute, Burst: 60})
+	switch {
+	case o.Size < 1:
+		return o, fmt.Errorf("the key cache must hold at least 1 key, not %d", o.Size)
+	case o.TTL < 0:
+		return o, fmt.Errorf("the key cache's ttl must be positive, not %s", o.TTL)
+	}
+	if err := o.Guesses.Validate(); err != nil {
+		return o, fmt.Errorf("guesses: %w", err)
+	}
+	return o, nil
+}
+
+// Authenticator authenticates requests. It is safe for concurrent use. A listener for hoko_keys
+// notifications must call Notify, ListenerUp and ListenerDown.
 type Authenticator struct {
 	lookups *lookups
 	metrics *metrics
 }
 
-// New returns an Authenticator over store. It neither dials nor starts a goroutine. Until the first
-// Listening, keys are trusted for a few seconds only.
+// New returns an Authenticator that looks up keys in store. It returns an error if an option is not
+// valid, and panics if o.Metrics already has its metrics. It does not call store and starts no
+// goroutine. Until ListenerUp is called, the listener counts as down: see ListenerDown.
 func New(store Store, o Options) (*Authenticator, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -29,12 +76,12 @@ func New(store Store, o Options) (*Authenticator, error) {
 	return a, nil
 }
 
-// Authenticate returns the key that a request carries. client is the address that the request came
-// from, without a port; it is read only for keys that are not cached. The key has the required
-// scopes.
+// Authenticate returns the key in the Authorization header if it is valid, allows the host name in
+// Origin or Referer, and has the required scopes. client is the client's address without a port. If
+// the key is not cached, the guess budget of that address limits the lookup.
 //
-// The error is a *Rejected (401), a *MissingScopes (403), a *GuessesSpent (429), or wraps
-// ErrUnavailable (503).
+// The error is a *Rejected (401), a *MissingScopes (403) or a *GuessesSpent (429), or wraps
+// ErrUnavailable (503). If ctx is canceled while Authenticate waits, the error wraps its cause too.
 func (a *Authenticator) Authenticate(
 	ctx context.Context, header http.Header, client string, required Required,
 ) (*Key, error) {
@@ -48,7 +95,7 @@ func (a *Authenticator) Authenticate(
 	return key, err
 }
 
-// CountEarlyData counts a request that is answered 425, before its key is looked at.
+// CountEarlyData counts a request that was answered 425 before authentication.
 func (a *Authenticator) CountEarlyData() { a.metrics.earlyData.Inc() }
 
 func (a *Authenticator) authenticate(ctx context.Context, header http.Header, client string) (*Key, error) {
@@ -69,7 +116,7 @@ func (a *Authenticator) authenticate(ctx context.Context, header http.Header, cl
 	return &e.key, nil
 }
 
-// check returns why a key is not valid now, for this request; "" if it is.
+// check returns why the key is not valid for this request now, or "" if it is.
 func check(key *Key, header http.Header) Cause {
 	switch {
 	case key.Revoked:
@@ -84,36 +131,38 @@ func check(key *Key, header http.Header) Cause {
 	return ""
 }
 
-// Notify takes the payload of a hoko_keys notification: what it names is looked up again at its next
-// use, and not used before.
+// Notify handles the payload of a hoko_keys notification: the keys that it names are not used again
+// before they have been looked up. docs/keys.md lists the payloads.
 func (a *Authenticator) Notify(payload string) { a.lookups.epochs.notify(payload) }
 
-// Listening says that LISTEN has been committed, for the first time or again. Everything cached is
-// verified again, as notifications may have been missed.
+// ListenerUp reports that the listener receives notifications, for the first time or again. Each
+// cached key is looked up at its next use, because a notification may have been missed.
 func (a *Authenticator) ListenerUp() {
-	a.lookups.epochs.advance(&a.lookups.epochs.listens)
-	a.lookups.listening.Store(true)
+	a.lookups.epochs.advance(&a.lookups.epochs.reconnects)
+	a.lookups.listenerUp.Store(true)
 }
 
-// Deaf says that notifications may be missed from now on.
-func (a *Authenticator) ListenerDown() { a.lookups.listening.Store(false) }
+// ListenerDown reports that notifications may be missed from now on. Until ListenerUp is called,
+// keys are looked up again after 5 seconds, or after Options.TTL if that is shorter.
+func (a *Authenticator) ListenerDown() { a.lookups.listenerUp.Store(false) }
 
-// Stats is the state of the cache, for the admin endpoint.
+// Stats describes the state of an Authenticator, for the admin endpoint.
 type Stats struct {
-	// Keys and Size are how many keys are cached, and how many ordinary ones can be.
+	// Keys is the number of cached keys.
 	Keys int `json:"keys"`
+	// Size is Options.Size.
 	Size int `json:"size"`
-	// Unknown is how many unknown keys are remembered for a moment.
+	// Unknown is the number of keys that are remembered as unknown.
 	Unknown int `json:"unknown"`
-	// Clients is how many clients have guesses that are remembered.
+	// Clients is the number of client addresses with a guess budget in memory.
 	Clients int `json:"clients"`
-	// Listening is whether notifications of revocations are received.
+	// Listening is whether the listener is up.
 	Listening bool `json:"listening"`
-	// Outage is whether the store failed a moment ago, and has not answered since.
+	// Outage is whether a lookup failed within the last 5 seconds and none has succeeded since.
 	Outage bool `json:"outage"`
 }
 
-// Stats returns a snapshot.
+// Stats returns the current state. It visits every cached key.
 func (a *Authenticator) Stats() Stats {
 	l := a.lookups
 	return Stats{
@@ -121,11 +170,11 @@ func (a *Authenticator) Stats() Stats {
 		Size:      l.keys.size,
 		Unknown:   l.unknown.len(),
 		Clients:   l.guesses.len(),
-		Listening: l.listening.Load(),
-		Outage:    l.outage.lasts(l.now()),
+		Listening: l.listenerUp.Load(),
+		Outage:    l.outage.active(l.now()),
 	}
 }
 
-// Close cancels the lookups in flight, waits for them and empties the cache. Later requests that need
-// the store fail with ErrUnavailable. It may be called at any time, and more than once.
+// Close cancels the lookups in flight, waits for them and empties the cache. Requests that need a
+// lookup then fail with ErrUnavailable. Close may be called at any time and more than once.
 func (a *Authenticator) Close() { a.lookups.close() }

@@ -12,16 +12,16 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-func TestKeyIsLookedUpOnceWithinItsTTL(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCachedKey_LookedUpOncePerTTL(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		for _, header := range []string{"Bearer " + testToken, testToken, " bearer\t" + testToken} {
-			key, err := b.Authenticate(context.Background(), http.Header{"Authorization": {header}}, testClient, Required{})
+			key, err := b.send(http.Header{"Authorization": {header}})
 			b.wait()
 			if err != nil {
 				t.Fatal(err)
 			}
 			if key.ID != "key_1" || key.WorkspaceID != "ws_1" || key.Hash != HashOf(testToken) {
-				t.Fatalf("another key: %+v", key)
+				t.Fatalf("got %+v", key)
 			}
 		}
 		time.Sleep(time.Minute - time.Nanosecond)
@@ -33,8 +33,8 @@ func TestKeyIsLookedUpOnceWithinItsTTL(t *testing.T) {
 	})
 }
 
-func TestHeaderWithoutAKeyIsRefusedWithoutALookup(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestHeaderWithoutKey_CausesNoLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		for _, test := range []struct {
 			values  []string
 			cause   Cause
@@ -45,17 +45,17 @@ func TestHeaderWithoutAKeyIsRefusedWithoutALookup(t *testing.T) {
 			{[]string{"Bearer a b"}, CauseMalformed, true},
 			{[]string{testToken, testToken}, CauseMalformed, true},
 		} {
-			_, err := b.Authenticate(context.Background(), http.Header{"Authorization": test.values, "X-Api-Key": {testToken}}, testClient, Required{})
+			_, err := b.send(http.Header{"Authorization": test.values, "X-Api-Key": {testToken}})
 			wantCause(t, err, test.cause)
 			if rejected, _ := errors.AsType[*Rejected](err); rejected.KeySent != test.keySent {
-				t.Errorf("%q: KeySent %v", test.values, rejected.KeySent)
+				t.Errorf("%q: KeySent is %t", test.values, rejected.KeySent)
 			}
 		}
 		b.wantLookups(0)
 	})
 }
 
-func TestKeyThatDoesNotHoldIsRefusedWithItsCause(t *testing.T) {
+func TestInvalidKey_RejectedWithCause(t *testing.T) {
 	past := time.Unix(1, 0)
 	tests := []struct {
 		name  string
@@ -66,21 +66,21 @@ func TestKeyThatDoesNotHoldIsRefusedWithItsCause(t *testing.T) {
 		{"expired", Key{ID: "k", ExpiresAt: past}, CauseExpired},
 		{"workspace disabled", Key{ID: "k", WorkspaceDisabled: true}, CauseWorkspaceDisabled},
 		{"host not allowed", Key{ID: "k", AllowedHostnames: []string{"example.com"}}, CauseHostNotAllowed},
-		{"all at once", Key{ID: "k", Revoked: true, ExpiresAt: past, WorkspaceDisabled: true}, CauseRevoked},
+		{"all of them", Key{ID: "k", Revoked: true, ExpiresAt: past, WorkspaceDisabled: true}, CauseRevoked},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
+			inBubble(t, func(t *testing.T, b *fixture) {
 				b.store.set(testToken, test.key)
 				header := bearer(testToken)
 				header.Set("Origin", "https://evil.com")
 				for range 2 {
-					_, err := b.Authenticate(context.Background(), header, testClient, Required{})
+					_, err := b.send(header)
 					b.wait()
 					wantCause(t, err, test.cause)
 					rejected, _ := errors.AsType[*Rejected](err)
-					if !rejected.KeySent || rejected.KeyID != "k" || rejected.Challenge() != `Bearer error="invalid_token"` {
-						t.Errorf("%+v", rejected)
+					if want := (Rejected{Cause: test.cause, KeySent: true, KeyID: "k"}); *rejected != want {
+						t.Errorf("got %+v, want %+v", *rejected, want)
 					}
 				}
 				b.wantLookups(1)
@@ -89,8 +89,8 @@ func TestKeyThatDoesNotHoldIsRefusedWithItsCause(t *testing.T) {
 	}
 }
 
-func TestKeyThatWasFoundIsNoGuess(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_RevokedKeyDoesNotCount(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("revoked", Key{WorkspaceID: "ws_1", Revoked: true})
 		for range 3 {
 			b.wantCause("revoked", CauseRevoked)
@@ -99,27 +99,27 @@ func TestKeyThatWasFoundIsNoGuess(t *testing.T) {
 		b.wantLookups(3)
 		b.wantCause("unknown", CauseUnknown)
 		wantSpent(t, b.call("another"))
-	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
+	}, withGuesses(1))
 }
 
-func TestHostnamesAreCheckedOnCachedKeysToo(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCachedKey_HostnameIsChecked(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set(testToken, Key{AllowedHostnames: []string{"*.Example.com:443"}})
 		header := bearer(testToken)
 		header.Set("Origin", "https://shop.example.com")
-		if _, err := b.Authenticate(context.Background(), header, testClient, Required{}); err != nil {
+		if _, err := b.send(header); err != nil {
 			t.Fatal(err)
 		}
 		b.wait()
 		header.Set("Origin", "https://evil.com")
-		_, err := b.Authenticate(context.Background(), header, testClient, Required{})
+		_, err := b.send(header)
 		wantCause(t, err, CauseHostNotAllowed)
 		b.wantLookups(1)
 	})
 }
 
-func TestCachedKeyExpiresToTheInstant(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCachedKey_ExpiresOnTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set(testToken, Key{ExpiresAt: time.Now().Add(10 * time.Second)})
 		b.wantOK(testToken)
 		time.Sleep(10*time.Second - time.Nanosecond)
@@ -130,8 +130,8 @@ func TestCachedKeyExpiresToTheInstant(t *testing.T) {
 	})
 }
 
-func TestUnknownKeyIsAskedForOnceInFiveSeconds(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestUnknownKey_LookedUpOncePerFiveSeconds(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantCause("unknown", CauseUnknown)
 		time.Sleep(5*time.Second - time.Nanosecond)
 		b.wantCause("unknown", CauseUnknown)
@@ -142,8 +142,8 @@ func TestUnknownKeyIsAskedForOnceInFiveSeconds(t *testing.T) {
 	})
 }
 
-func TestNewKeyIsAdmittedAtItsNotification(t *testing.T) {
-	eachPayload(t, "new", func(t *testing.T, b *bundle, payload string) {
+func TestNotify_AdmitsNewKey(t *testing.T) {
+	eachPayload(t, "new", func(t *testing.T, b *fixture, payload string) {
 		b.wantCause("new", CauseUnknown)
 		b.store.set("new", Key{})
 		b.wantCause("new", CauseUnknown)
@@ -152,8 +152,8 @@ func TestNewKeyIsAdmittedAtItsNotification(t *testing.T) {
 	})
 }
 
-func TestRevokedKeyIsRefusedAtItsNotification(t *testing.T) {
-	eachPayload(t, testToken, func(t *testing.T, b *bundle, payload string) {
+func TestNotify_RejectsRevokedKey(t *testing.T) {
+	eachPayload(t, testToken, func(t *testing.T, b *fixture, payload string) {
 		b.wantOK(testToken)
 		b.store.set(testToken, Key{Revoked: true})
 		b.Notify(payload)
@@ -162,8 +162,8 @@ func TestRevokedKeyIsRefusedAtItsNotification(t *testing.T) {
 	})
 }
 
-func TestNotificationOfOneKeyLeavesTheOthersCached(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_LeavesOtherKeysCached(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.Notify(keyPayload("other"))
 		b.wantOK(testToken)
@@ -171,8 +171,8 @@ func TestNotificationOfOneKeyLeavesTheOthersCached(t *testing.T) {
 	})
 }
 
-func TestDeletedKeyIsUnknown(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestDeletedKey_IsUnknown(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.delete(testToken)
 		b.Notify(keyPayload(testToken))
@@ -182,10 +182,10 @@ func TestDeletedKeyIsUnknown(t *testing.T) {
 	})
 }
 
-func TestKeyFoundDeletedDoesNotComeBackInAnOutage(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestDeletedKey_NotServedDuringOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
-		b.store.delete(testToken) // and no notification
+		b.store.delete(testToken) // without a notification
 		time.Sleep(time.Minute)
 		b.wantCause(testToken, CauseUnknown)
 		b.wantCause(testToken, CauseUnknown)
@@ -196,21 +196,21 @@ func TestKeyFoundDeletedDoesNotComeBackInAnOutage(t *testing.T) {
 	})
 }
 
-func TestDeafEdgeTrustsAKeyForFiveSeconds(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestListenerDown_TrustsKeyForFiveSeconds(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.ListenerDown()
 		time.Sleep(5*time.Second - time.Nanosecond)
 		b.wantOK(testToken)
 		b.wantLookups(1)
-		b.store.set(testToken, Key{Revoked: true}) // unheard
+		b.store.set(testToken, Key{Revoked: true}) // without a notification
 		time.Sleep(time.Nanosecond)
 		b.wantCause(testToken, CauseRevoked)
 		b.wantLookups(2)
 	})
 }
 
-func TestEdgeThatNeverListenedIsDeaf(t *testing.T) {
+func TestListenerDown_UntilFirstListenerUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t)
 		b.ListenerDown()
@@ -219,7 +219,7 @@ func TestEdgeThatNeverListenedIsDeaf(t *testing.T) {
 		b.wantOK(testToken)
 		b.wantLookups(2)
 		if b.Stats().Listening {
-			t.Error("it listens")
+			t.Error("the listener counts as up")
 		}
 
 		never, err := New(b.store, Options{})
@@ -227,13 +227,13 @@ func TestEdgeThatNeverListenedIsDeaf(t *testing.T) {
 			t.Fatal(err)
 		}
 		if never.Stats().Listening {
-			t.Error("a new one listens")
+			t.Error("the listener of a new Authenticator counts as up")
 		}
 	})
 }
 
-func TestShortTTLCountsOnADeafEdgeToo(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestListenerDown_HonorsShorterTTL(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.ListenerDown()
 		b.wantOK(testToken)
 		time.Sleep(2 * time.Second)
@@ -242,27 +242,27 @@ func TestShortTTLCountsOnADeafEdgeToo(t *testing.T) {
 	}, func(o *Options) { o.TTL = 2 * time.Second })
 }
 
-func TestReconnectVerifiesEveryKeyAgain(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestListenerUp_ChecksEveryKeyAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.ListenerDown()
-		b.store.set(testToken, Key{Revoked: true}) // unheard
+		b.store.set(testToken, Key{Revoked: true}) // without a notification
 		b.ListenerUp()
 		b.wantCause(testToken, CauseRevoked)
 		b.wantLookups(2)
 	})
 }
 
-func TestKeyLookedUpBeforeTheReconnectIsVerifiedAfterIt(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestListenerUp_DuringLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.ListenerDown()
 		b.store.onLookup(func(_ context.Context, call int) {
 			if call == 1 {
-				b.store.set(testToken, Key{Revoked: true}) // unheard
+				b.store.set(testToken, Key{Revoked: true}) // without a notification
 				b.ListenerUp()
 			}
 		})
-		b.wantOK(testToken) // it held when it was asked for
+		b.wantOK(testToken) // it was valid when the request began
 		b.wantCause(testToken, CauseRevoked)
 		b.wantLookups(2)
 	})
@@ -271,7 +271,10 @@ func TestKeyLookedUpBeforeTheReconnectIsVerifiedAfterIt(t *testing.T) {
 func TestOptions(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	got, err := Options{Logger: log}.WithDefaults()
-	if want := (Options{Size: 100_000, TTL: time.Minute, Stale: 5 * time.Minute, Guesses: limitOf(60, time.Minute), Logger: log}); err != nil || got != want {
+	want := Options{
+		Size: 100_000, TTL: time.Minute, Stale: 5 * time.Minute, Guesses: limitOf(60, time.Minute), Logger: log,
+	}
+	if err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 	closed := Options{Size: 1, TTL: time.Second, Stale: -1, Guesses: limitOf(1, time.Second), Logger: log}

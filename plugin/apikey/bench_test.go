@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestCachedAuthenticationAllocatesNothing(t *testing.T) {
+func TestCachedKey_AllocatesNothing(t *testing.T) {
 	b := setup(t)
 	b.wantOK(testToken)
 	for name, header := range map[string]http.Header{
@@ -18,8 +18,9 @@ func TestCachedAuthenticationAllocatesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
-			if allocated := testing.AllocsPerRun(1000, func() { b.Authenticate(ctx, header, testClient, Required{}) }); allocated != 0 {
-				t.Errorf("%v allocations", allocated)
+			authenticate := func() { b.Authenticate(ctx, header, testClient, Required{}) }
+			if allocated := testing.AllocsPerRun(1000, authenticate); allocated != 0 {
+				t.Errorf("got %v allocations, want none", allocated)
 			}
 		})
 	}
@@ -61,7 +62,7 @@ func BenchmarkUnknownKey(b *testing.B) {
 	}
 }
 
-// idealStore knows every key, with ids as the schema makes them and ten keys a workspace.
+// idealStore has every key. Its IDs have the form of the schema's, and a workspace has ten keys.
 type idealStore struct{ calls int }
 
 func (s *idealStore) Keys(_ context.Context, hashes []Hash) (map[Hash]*Key, error) {
@@ -75,7 +76,7 @@ func (s *idealStore) Keys(_ context.Context, hashes []Hash) (map[Hash]*Key, erro
 
 func uuidLike(n int) string { return fmt.Sprintf("%08x-0000-4000-8000-%012x", n, n) }
 
-// BenchmarkHundredThousandKeys reports what a full cache holds of memory.
+// BenchmarkHundredThousandKeys reports the memory of a full cache per key.
 func BenchmarkHundredThousandKeys(b *testing.B) {
 	const keys = 100_000
 	for b.Loop() {
@@ -86,7 +87,7 @@ func BenchmarkHundredThousandKeys(b *testing.B) {
 			if err := s.query(context.Background(), []*lookup{{hash: HashOf(uuidLike(i))}}); err != nil {
 				b.Fatal(err)
 			}
-			if i%1000 == 0 { // or sets are dropped
+			if i%1000 == 0 { // so that ristretto drops no Set
 				s.wait()
 			}
 		}

@@ -11,27 +11,23 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// deafTrust is how long a key is used without asking the store while notifications may be missed.
-const deafTrust = 5 * time.Second
-
 const (
-	// sweepInterval is that of the search for entries that are of no more use.
-	sweepInterval = time.Minute
-	// entryBytes is what an ordinary entry takes, whose key may be used on a few hosts.
+	// listenerDownTTL bounds the TTL of cached keys while notifications may be missed.
+	listenerDownTTL = 5 * time.Second
+	sweepInterval   = time.Minute
+	// entryBytes is the size of an ordinary entry, with a few allowed host names.
 	entryBytes = 512
 
 	unknownSize = 16_384
 	unknownTTL  = 5 * time.Second
 )
 
-// entry is a key with what decides how long it may be used. Entries are
-// immutable, and hold the key itself: a hundred thousand of them count.
+// entry is a cached key. Entries are immutable. They hold the Key by value to save memory.
 type entry struct {
 	key       Key
 	workspace stripe
-	// epoch, and moment on the lookups' clock, from before the store was asked.
-	epoch   epoch
-	checked time.Duration
+	epoch     epoch         // before the store was asked
+	checked   time.Duration // lookups.now before the store was asked
 }
 
 func newEntry(key *Key, hash Hash, epoch epoch, checked time.Duration) *entry {
@@ -43,7 +39,7 @@ func newEntry(key *Key, hash Hash, epoch epoch, checked time.Duration) *entry {
 	return e
 }
 
-// weight is the number of ordinary entries that take as much memory.
+// weight returns the size of the entry in units of an ordinary one.
 func (e *entry) weight() int64 {
 	bytes := len(e.key.ID) + len(e.key.WorkspaceID)
 	for _, pattern := range e.key.AllowedHostnames {
@@ -52,33 +48,29 @@ func (e *entry) weight() int64 {
 	return 1 + int64(bytes/entryBytes)
 }
 
-// cache holds the keys that were found, whatever their state. Whether an entry may be used is its
-// reader's to decide, so it does not matter that the engine sets late, or drops what it is given.
-//
-// It judges by itself what is older than ttl: the engine's own expiry reads the
-// clock at each Get, and holds every key in one more map.
+// cache holds the keys that lookups found, valid or not. Callers check whether an entry is still
+// current, so a Set that ristretto delays or drops does no harm. The cache enforces ttl itself:
+// ristretto's expiry reads the clock at each Get and needs another map.
 type cache struct {
 	size int
 	ttl  time.Duration
-	now  func() time.Duration // of the clock that entries are dated by
+	now  func() time.Duration // lookups.now
 
-	once sync.Once // starts the engine, or keeps it from starting
-	// mu keeps the engine from closing while it is used: it would panic.
-	mu      sync.RWMutex
+	once    sync.Once                        // starts the engine, or prevents its start after close
+	mu      sync.RWMutex                     // held while the engine is used: a Set during its Close panics
 	engine  *ristretto.Cache[uint64, *entry] // nil before the first put and after close
-	err     error                            // of starting it
+	err     error                            // from starting the engine
 	sweeper *time.Timer
 }
 
-// newCache starts nothing: the engine's two goroutines and the sweeper come with
-// the first put and end with close.
+// newCache starts no goroutine. The first put starts the engine and the sweeper; close ends them.
 func newCache(size int, ttl time.Duration, now func() time.Duration) *cache {
 	return &cache{size: size, ttl: ttl, now: now}
 }
 
 func (c *cache) get(hash Hash, now time.Duration) *entry {
 	c.mu.RLock()
-	e, _ := c.engine.Get(slot(hash))
+	e, _ := c.engine.Get(engineKey(hash))
 	c.mu.RUnlock()
 	if e == nil || e.key.Hash != hash || now-e.checked >= c.ttl {
 		return nil
@@ -90,7 +82,7 @@ func (c *cache) put(e *entry) error {
 	c.once.Do(c.start)
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	c.engine.Set(slot(e.key.Hash), e, min(e.weight(), int64(c.size)))
+	c.engine.Set(engineKey(e.key.Hash), e, min(e.weight(), int64(c.size)))
 	return c.err
 }
 
@@ -104,8 +96,8 @@ func (c *cache) start() {
 	c.sweeper = time.AfterFunc(sweepInterval, c.sweep)
 }
 
-// sweep frees what nobody asks for any more. An entry that is renewed at this
-// moment may go with it: its key is looked up again.
+// sweep removes the entries older than ttl. It may also remove one that is being replaced; its key
+// is then looked up again.
 func (c *cache) sweep() {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -116,12 +108,12 @@ func (c *cache) sweep() {
 	now := c.now()
 	c.engine.IterValues(func(e *entry) bool {
 		if now-e.checked >= c.ttl {
-			old = append(old, slot(e.key.Hash))
+			old = append(old, engineKey(e.key.Hash))
 		}
 		return false
 	})
-	for _, slot := range old {
-		c.engine.Del(slot)
+	for _, key := range old {
+		c.engine.Del(key)
 	}
 	c.sweeper.Reset(sweepInterval)
 }
@@ -130,15 +122,15 @@ func newEngine(size int) (*ristretto.Cache[uint64, *entry], error) {
 	return ristretto.NewCache(&ristretto.Config[uint64, *entry]{
 		NumCounters:        10 * int64(size),
 		MaxCost:            int64(size),
-		BufferItems:        512,  // hits that are counted at once: it wakes a goroutine each time
-		IgnoreInternalCost: true, // a cost of 1 is one ordinary key
+		BufferItems:        512,  // a full buffer of hits wakes a goroutine
+		IgnoreInternalCost: true, // the cost is in ordinary entries
 	})
 }
 
-// slot is the engine's name for a hash, which it cannot take whole: get compares the rest.
-func slot(hash Hash) uint64 { return binary.LittleEndian.Uint64(hash[:]) }
+// engineKey returns the part of a hash that ristretto can take as its key. get compares the rest.
+func engineKey(hash Hash) uint64 { return binary.LittleEndian.Uint64(hash[:]) }
 
-// len counts the keys that are held. It goes through all of them.
+// len visits all keys.
 func (c *cache) len() (keys int) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -149,7 +141,7 @@ func (c *cache) len() (keys int) {
 	return keys
 }
 
-// close empties the cache for good. It is safe at any time, and more than once.
+// close empties the cache. Later puts have no effect. It may be called more than once.
 func (c *cache) close() {
 	c.once.Do(func() {})
 	c.mu.Lock()
@@ -162,13 +154,13 @@ func (c *cache) close() {
 	c.engine = nil
 }
 
-// fresh reports whether the store need not be asked.
+// fresh reports whether the entry may be used without a lookup.
 func (l *lookups) fresh(e *entry, now time.Duration) bool {
-	trust := l.ttl
-	if !l.listening.Load() {
-		trust = min(trust, deafTrust)
+	ttl := l.ttl
+	if !l.listenerUp.Load() {
+		ttl = min(ttl, listenerDownTTL)
 	}
-	return !l.overtaken(e) && !l.epochs.listened(e.epoch) && now-e.checked < trust
+	return !l.overtaken(e) && !l.epochs.reconnectedSince(e.epoch) && now-e.checked < ttl
 }
 
 // usableStale reports whether the entry may be used if the store cannot answer.
@@ -178,20 +170,21 @@ func (l *lookups) usableStale(e *entry, now time.Duration) bool {
 
 // overtaken reports whether an event concerned the key since the store was asked for it.
 func (l *lookups) overtaken(e *entry) bool {
-	return l.epochs.concern(e.key.Hash, e.workspace, e.epoch)
+	return l.epochs.outdated(e.key.Hash, e.workspace, e.epoch)
 }
 
-// remember caches what the store answered about a key, nil for nothing.
+// remember caches the store's answer about a key, where a nil key means that there is none. The
+// error is ErrNotFound or errOvertaken, or wraps ErrUnavailable.
 func (l *lookups) remember(hash Hash, key *Key, epoch epoch, asked time.Duration) (*entry, error) {
-	before := l.unheardOf(hash, asked)
+	before := l.baseline(hash, asked)
 	if key == nil {
 		l.metrics.lookedUp(ErrNotFound)
-		if l.epochs.concernUnknown(hash, epoch) {
+		if l.epochs.unknownOutdated(hash, epoch) {
 			return nil, errOvertaken
 		}
-		since := l.forget(hash, epoch, asked)
+		since := l.rememberUnknown(hash, epoch, asked)
 		if before != nil {
-			l.suspect(before, since)
+			l.expectNotification(before, since)
 		}
 		return nil, ErrNotFound
 	}
@@ -204,54 +197,53 @@ func (l *lookups) remember(hash Hash, key *Key, epoch epoch, asked time.Duration
 		return nil, unavailable(err)
 	}
 	if before != nil && !sameKey(&before.key, &e.key) {
-		l.suspect(before, before.epoch)
+		l.expectNotification(before, before.epoch)
 	}
 	return e, nil
 }
 
-// forget remembers that the store does not know the key, and returns the epoch in which that holds.
-// What is cached of it all the same must not come back as a stale one.
-func (l *lookups) forget(hash Hash, since epoch, asked time.Duration) epoch {
+// rememberUnknown records that the store does not know the key, and returns the epoch from which
+// that holds. It invalidates a cached entry of the key, which could otherwise be served stale.
+func (l *lookups) rememberUnknown(hash Hash, since epoch, asked time.Duration) epoch {
 	if l.keys.get(hash, asked) != nil {
-		since = l.epochs.retire(hash, since)
+		since = l.epochs.invalidate(hash, since)
 	}
 	l.unknown.put(hash, since, asked)
 	return since
 }
 
-// unknownKeys remembers for a moment what the store did not know. It is apart
-// from the cache of keys, so that guessing cannot push a real one out.
+// unknownKeys is the negative cache. It is separate from cache so that guesses cannot evict keys.
 type unknownKeys struct {
-	mu    sync.Mutex
-	until *simplelru.LRU[Hash, unknownKey]
+	mu  sync.Mutex
+	lru *simplelru.LRU[Hash, unknownKey]
 }
 
 type unknownKey struct {
-	asked epoch
-	until time.Duration
+	epoch epoch
+	until time.Duration // on the clock of lookups.now
 }
 
 func newUnknownKeys() (*unknownKeys, error) {
-	until, err := simplelru.NewLRU[Hash, unknownKey](unknownSize, nil)
-	return &unknownKeys{until: until}, err
+	lru, err := simplelru.NewLRU[Hash, unknownKey](unknownSize, nil)
+	return &unknownKeys{lru: lru}, err
 }
 
-// get returns when the store was asked, a moment ago, for a key that it did not know.
-func (u *unknownKeys) get(hash Hash, now time.Duration) (asked epoch, ok bool) {
+// get returns the epoch of a lookup within unknownTTL that did not find the key.
+func (u *unknownKeys) get(hash Hash, now time.Duration) (since epoch, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	key, ok := u.until.Get(hash)
-	return key.asked, ok && now < key.until
+	key, ok := u.lru.Get(hash)
+	return key.epoch, ok && now < key.until
 }
 
-func (u *unknownKeys) put(hash Hash, asked epoch, now time.Duration) {
+func (u *unknownKeys) put(hash Hash, since epoch, now time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.until.Add(hash, unknownKey{asked, now + unknownTTL})
+	u.lru.Add(hash, unknownKey{since, now + unknownTTL})
 }
 
 func (u *unknownKeys) len() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.until.Len()
+	return u.lru.Len()
 }

@@ -1,7 +1,6 @@
 package apikey
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"runtime"
@@ -12,7 +11,7 @@ import (
 	"time"
 )
 
-func TestAuthenticatorStartsNothingBeforeItsFirstUse(t *testing.T) {
+func TestNew_StartsNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	a, err := New(&fakeStore{}, Options{Size: 10})
 	if err != nil {
@@ -22,14 +21,14 @@ func TestAuthenticatorStartsNothingBeforeItsFirstUse(t *testing.T) {
 	a.Notify("")
 	a.Stats()
 	if after := runtime.NumGoroutine(); after > before {
-		t.Errorf("%d goroutines were started", after-before)
+		t.Errorf("%d goroutines started, want none", after-before)
 	}
 	a.Close()
 	a.Close()
 }
 
-func TestCloseLeavesNoGoroutine(t *testing.T) {
-	// A bubble does not end before its goroutines do.
+func TestClose_LeavesNoGoroutine(t *testing.T) {
+	// synctest.Test fails if a goroutine is left.
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t)
 		b.wantOK(testToken)
@@ -38,21 +37,31 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 	})
 }
 
-func TestCacheThatWasClosedStartsNothing(t *testing.T) {
+func TestCache_PutAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCache(100, time.Minute, stopped)
+		c := newCache(100, time.Minute, stoppedClock)
 		c.close()
-		if err := c.put(newEntry(&Key{}, HashOf("late"), 0, 0)); err != nil {
-			t.Error(err)
-		}
-		if c.len() != 0 || c.get(HashOf("late"), 0) != nil {
-			t.Error("it holds something")
-		}
+		wantClosed(t, c)
 	})
 }
 
-func TestCacheClosesWhileItIsUsed(t *testing.T) {
-	c := newCache(100, time.Minute, stopped)
+func put(t *testing.T, c *cache, e *entry) {
+	t.Helper()
+	if err := c.put(e); err != nil {
+		t.Error(err)
+	}
+}
+
+func wantClosed(t *testing.T, c *cache) {
+	t.Helper()
+	put(t, c, newEntry(&Key{}, HashOf("late"), 0, 0))
+	if c.len() != 0 || c.get(HashOf("late"), 0) != nil || c.get(HashOf("0"), 0) != nil || c.engine != nil {
+		t.Error("the closed cache is not empty")
+	}
+}
+
+func TestCache_CloseDuringUse(t *testing.T) {
+	c := newCache(100, time.Minute, stoppedClock)
 	var closed atomic.Bool
 	var used, users sync.WaitGroup
 	use := func(f func(hash Hash)) {
@@ -70,61 +79,48 @@ func TestCacheClosesWhileItIsUsed(t *testing.T) {
 	use(func(Hash) { c.len() })
 	use(func(Hash) { c.sweep() })
 	for range 2 {
-		use(func(hash Hash) {
-			if err := c.put(newEntry(&Key{}, hash, 0, 0)); err != nil {
-				t.Error(err)
-			}
-		})
+		use(func(hash Hash) { put(t, c, newEntry(&Key{}, hash, 0, 0)) })
 	}
 	used.Wait()
 	c.close()
 	closed.Store(true)
 	users.Wait()
 	c.close()
-	if err := c.put(newEntry(&Key{}, HashOf("late"), 0, 0)); err != nil {
-		t.Error(err)
-	}
-	if c.len() != 0 || c.get(HashOf("0"), 0) != nil || c.engine != nil {
-		t.Error("it holds something")
-	}
+	wantClosed(t, c)
 }
 
-func TestKeyThatSharesASlotIsAnother(t *testing.T) {
-	c := newCache(100, time.Minute, stopped)
+func TestCache_ComparesWholeHash(t *testing.T) {
+	c := newCache(100, time.Minute, stoppedClock)
 	defer c.close()
 	hash := HashOf(testToken)
-	twin := hash
-	twin[31]++
-	if err := c.put(newEntry(&Key{ID: "key_1"}, hash, 0, 0)); err != nil {
-		t.Fatal(err)
-	}
+	other := hash
+	other[31]++ // its engineKey is the same
+	put(t, c, newEntry(&Key{ID: "key_1"}, hash, 0, 0))
 	c.engine.Wait()
-	if c.get(hash, 0) == nil || c.get(twin, 0) != nil {
-		t.Error("hashes are not compared whole")
+	if c.get(hash, 0) == nil || c.get(other, 0) != nil {
+		t.Error("get does not compare whole hashes")
 	}
 }
 
-func TestEntryIsFoundUntilItsTTL(t *testing.T) {
-	c := newCache(100, time.Minute, stopped)
+func TestCache_EntryExpiresAfterTTL(t *testing.T) {
+	c := newCache(100, time.Minute, stoppedClock)
 	defer c.close()
 	hash := HashOf(testToken)
-	if err := c.put(newEntry(&Key{}, hash, 0, time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	put(t, c, newEntry(&Key{}, hash, 0, time.Hour))
 	c.engine.Wait()
 	if c.get(hash, time.Hour+time.Minute-1) == nil {
-		t.Error("it is gone before its time")
+		t.Error("no entry before its TTL has passed")
 	}
 	if c.get(hash, time.Hour+time.Minute) != nil {
-		t.Error("it outlives its time")
+		t.Error("an entry after its TTL has passed")
 	}
 }
 
-func TestKeyThatNobodyUsesLeavesTheCache(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCache_IdleKeyIsRemoved(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("idle", Key{})
 		b.wantOK("idle")
-		for range 6 { // to the end of ttl and stale
+		for range 6 { // minutes: TTL and Stale
 			b.wantOK(testToken)
 			if keys := b.Stats().Keys; keys != 2 {
 				t.Fatalf("%d keys are cached, want 2", keys)
@@ -144,88 +140,75 @@ func TestKeyThatNobodyUsesLeavesTheCache(t *testing.T) {
 	})
 }
 
-func TestKeysBeyondTheSizeAreNotRemembered(t *testing.T) {
+func TestCache_SizeIsBounded(t *testing.T) {
 	const size = 1000
-	c := newCache(size, time.Minute, stopped)
+	c := newCache(size, time.Minute, stoppedClock)
 	defer c.close()
 	u, err := newUnknownKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 50 * size { // three times as many as unknown keys are remembered
+	for i := range 50 * size { // three times unknownSize
 		var hash Hash
 		binary.LittleEndian.PutUint64(hash[:], uint64(i))
 		u.put(hash, 0, 0)
-		if err := c.put(newEntry(&Key{}, hash, 0, 0)); err != nil {
-			t.Fatal(err)
-		}
+		put(t, c, newEntry(&Key{}, hash, 0, 0))
 	}
 	c.engine.Wait()
-	held := 0
-	c.engine.IterValues(func(*entry) bool { held++; return false })
-	if held > size || c.len() > size || held == 0 {
-		t.Errorf("%d keys are held, %d counted", held, c.len())
+	if cached := c.len(); cached == 0 || cached > size {
+		t.Errorf("%d keys are cached, want 1 to %d", cached, size)
 	}
 	if u.len() != unknownSize {
-		t.Errorf("%d unknown keys are held", u.len())
+		t.Errorf("%d unknown keys are remembered, want %d", u.len(), unknownSize)
 	}
 }
 
-func TestKeysWithManyHostnamesTakeTheRoomOfOthers(t *testing.T) {
+func TestCache_WeighsHostnames(t *testing.T) {
 	const size = 1000
-	c := newCache(size, time.Minute, stopped)
+	c := newCache(size, time.Minute, stoppedClock)
 	defer c.close()
-	hostnames := make([]string, 1000)
-	for i := range hostnames {
-		hostnames[i] = fmt.Sprintf("%d.example.com", i)
-	}
+	hostnames := numbered("%d.example.com", 1000)
 	bytes := 0
 	for i := range 200 {
 		hash := HashOf(fmt.Sprint(i))
-		for range 10 { // or the first that came stay
+		for range 10 { // a use makes ristretto prefer this key to older ones
 			c.get(hash, 0)
 		}
-		if err := c.put(newEntry(&Key{AllowedHostnames: hostnames}, hash, 0, 0)); err != nil {
-			t.Fatal(err)
-		}
+		put(t, c, newEntry(&Key{AllowedHostnames: hostnames}, hash, 0, 0))
 		c.engine.Wait()
 	}
 	c.engine.IterValues(func(e *entry) bool { bytes += int(e.weight()) * entryBytes; return false })
-	if held := c.len(); held < 5 || held > 20 || bytes > size*entryBytes {
-		t.Errorf("%d keys with %d host names each are held, of %d bytes", held, len(hostnames), bytes)
+	if cached := c.len(); cached < 5 || cached > 20 || bytes > size*entryBytes {
+		t.Errorf("%d keys of %d bytes are cached, want 5 to 20 of at most %d", cached, bytes, size*entryBytes)
 	}
 }
 
-func TestKeyThatIsTooLargeIsCachedAllTheSame(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		hostnames := make([]string, 1000)
-		for i := range hostnames {
-			hostnames[i] = fmt.Sprintf("%d.example.com", i)
-		}
-		b.store.set(testToken, Key{AllowedHostnames: hostnames})
+func TestCache_HoldsKeyLargerThanItsSize(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		b.store.set(testToken, Key{AllowedHostnames: numbered("%d.example.com", 1000)})
 		b.wantOK(testToken)
 		b.wantOK(testToken)
 		b.wantLookups(1)
 		if keys := b.Stats().Keys; keys != 1 {
-			t.Errorf("%d keys are cached", keys)
+			t.Errorf("%d keys are cached, want 1", keys)
 		}
 	}, func(o *Options) { o.Size = 1 })
 }
 
-func TestGuessesDoNotPushAKeyOut(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestCache_GuessesEvictNoKey(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		for i := range 20_000 {
-			b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient, Required{})
+			b.send(bearer(fmt.Sprint("guess", i)))
 		}
 		before := b.store.lookups()
 		b.wantOK(testToken)
 		b.wantLookups(before)
 		if stats := b.Stats(); stats.Keys != 1 || stats.Unknown != unknownSize {
-			t.Errorf("%+v", stats)
+			t.Errorf("got %+v, want 1 key and %d unknown ones", stats, unknownSize)
 		}
 	}, func(o *Options) { o.Size = 1; o.Guesses = limitOf(100_000, time.Second) })
 }
 
-// stopped is a clock for entries that do not age.
-func stopped() time.Duration { return 0 }
+// stoppedClock is a clock on which entries do not age.
+func stoppedClock() time.Duration { return 0 }

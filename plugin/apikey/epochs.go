@@ -9,126 +9,121 @@ import (
 	"sync/atomic"
 )
 
-// epoch is a place in the order of what is heard: the number of the latest event. What was looked up
-// in one is worth nothing once a later event concerns the key: it may have been revoked since. It
-// must be verified again once the listener has listened again: it may have missed an event.
+// epoch is the number of an event. See "Keys: caching and revocation" in ARCHITECTURE.md.
 type epoch uint64
 
 const stripes = 4096
 
-// stripe is a share of all keys, or of all workspaces, by their hash.
+// stripe is the index of a counter that several keys, or several workspaces, share by their hash.
 type stripe uint16
 
 func stripeOf(hash Hash) stripe { return stripe(binary.LittleEndian.Uint16(hash[:]) % stripes) }
 
 func stripeOfWorkspace(id string) stripe { return stripeOf(sha256.Sum256([]byte(id))) }
 
-// epochs remembers when each key, each workspace and all of them last had an event. An entry is
-// compared with that on each use, so nothing ever has to be removed from a cache for a revocation to
-// hold. As the epoch is one number for all, it can be taken before the store says which workspace a
-// key belongs to.
+// epochs records the latest event of each key, of each workspace and of all keys. All count in one
+// sequence, so an epoch can be taken before the store says which workspace a key belongs to.
 type epochs struct {
-	mu     sync.Mutex // orders the events
+	mu     sync.Mutex // serializes the events
 	latest atomic.Uint64
 
-	keys         [stripes]atomic.Uint64 // the latest event of each
+	keys         [stripes]atomic.Uint64
 	workspaces   [stripes]atomic.Uint64
 	anyWorkspace atomic.Uint64
-	all          atomic.Uint64 // the latest that was not understood
-	listens      atomic.Uint64
+	all          atomic.Uint64 // payloads that name neither a key nor a workspace
+	reconnects   atomic.Uint64 // calls of ListenerUp
 }
 
 func (e *epochs) now() epoch { return epoch(e.latest.Load()) }
 
-// advance begins an epoch with an event of these, and returns it.
-func (e *epochs) advance(of ...*atomic.Uint64) epoch {
+// advance records an event in counters and returns its epoch.
+func (e *epochs) advance(counters ...*atomic.Uint64) epoch {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.begin(of...)
+	return e.advanceLocked(counters...)
 }
 
-func (e *epochs) begin(of ...*atomic.Uint64) epoch {
+func (e *epochs) advanceLocked(counters ...*atomic.Uint64) epoch {
 	next := e.latest.Load() + 1
-	for _, last := range of {
-		last.Store(next)
+	for _, counter := range counters {
+		counter.Store(next)
 	}
 	e.latest.Store(next)
 	return epoch(next)
 }
 
-// retire makes whatever is cached of a key worthless, as the store, asked in the epoch since, does not
-// know it. It returns an epoch in which that answer holds; since if an event has come before.
-func (e *epochs) retire(hash Hash, since epoch) epoch {
+// invalidate outdates the cached entry of a key that the store, asked in epoch since, did not have.
+// It returns the epoch of that answer: the new one, or since if another event came in between.
+func (e *epochs) invalidate(hash Hash, since epoch) epoch {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	overtaken := e.concernUnknown(hash, since) || e.listened(since)
-	retired := e.begin(&e.keys[stripeOf(hash)])
+	overtaken := e.unknownOutdated(hash, since) || e.reconnectedSince(since)
+	next := e.advanceLocked(&e.keys[stripeOf(hash)])
 	if overtaken {
 		return since
 	}
-	return retired
+	return next
 }
 
-// concern reports whether an event after since concerns a key of this workspace.
-func (e *epochs) concern(hash Hash, workspace stripe, since epoch) bool {
-	return e.later(since, hash, &e.workspaces[workspace])
+// outdated reports whether an event after since concerns the key, which belongs to workspace.
+func (e *epochs) outdated(hash Hash, workspace stripe, since epoch) bool {
+	return e.eventAfter(since, hash, &e.workspaces[workspace])
 }
 
-// concernUnknown is concern for a key that the store does not know: any workspace may turn out to be
-// its own.
-func (e *epochs) concernUnknown(hash Hash, since epoch) bool {
-	return e.later(since, hash, &e.anyWorkspace)
+// unknownOutdated is outdated for a key that the store did not have: it may since have been added
+// to any workspace.
+func (e *epochs) unknownOutdated(hash Hash, since epoch) bool {
+	return e.eventAfter(since, hash, &e.anyWorkspace)
 }
 
-func (e *epochs) later(since epoch, hash Hash, workspace *atomic.Uint64) bool {
+func (e *epochs) eventAfter(since epoch, hash Hash, workspace *atomic.Uint64) bool {
 	return max(e.keys[stripeOf(hash)].Load(), workspace.Load(), e.all.Load()) > uint64(since)
 }
 
-// listened reports whether the listener has listened again after since.
-func (e *epochs) listened(since epoch) bool { return e.listens.Load() > uint64(since) }
+// reconnectedSince reports whether the listener came up after since.
+func (e *epochs) reconnectedSince(since epoch) bool { return e.reconnects.Load() > uint64(since) }
 
-// notify takes the payload of a notification.
+// notify records a notification. docs/keys.md lists the payloads.
 func (e *epochs) notify(payload string) {
-	switch about := subjectOf(payload); {
-	case about.workspace != "":
-		e.advance(&e.workspaces[stripeOfWorkspace(about.workspace)], &e.anyWorkspace)
-	case about.key != nil:
-		e.advance(&e.keys[stripeOf(*about.key)])
+	switch t := parsePayload(payload); {
+	case t.workspace != "":
+		e.advance(&e.workspaces[stripeOfWorkspace(t.workspace)], &e.anyWorkspace)
+	case t.key != nil:
+		e.advance(&e.keys[stripeOf(*t.key)])
 	default:
 		e.advance(&e.all)
 	}
 }
 
-// subject is what a notification is about: a key, the keys of a workspace or, if it is neither, every key.
-type subject struct {
+// target is what a notification concerns: a key, a workspace's keys, or all keys if it is zero.
+type target struct {
 	key       *Hash
 	workspace string
 }
 
-// subjectOf reads a payload: `key:<hex SHA-256>` is about that key, `workspace:<id>` about the keys of
-// that workspace, and whatever else a site may send about every key.
-func subjectOf(payload string) (about subject) {
+func parsePayload(payload string) target {
 	if id, ok := strings.CutPrefix(payload, "workspace:"); ok {
-		return subject{workspace: id}
+		return target{workspace: id}
 	}
 	var hash Hash
 	digits, ok := strings.CutPrefix(payload, "key:")
 	if !ok || len(digits) != hex.EncodedLen(len(hash)) {
-		return subject{}
+		return target{}
 	}
 	if _, err := hex.Decode(hash[:], []byte(digits)); err != nil {
-		return subject{}
+		return target{}
 	}
-	return subject{key: &hash}
+	return target{key: &hash}
 }
 
-// Announces reports whether a notification with this payload makes an edge look this key up again.
+// Announces reports whether a hoko_keys notification with this payload concerns the key with this
+// hash and workspace, so that edges look it up again.
 func Announces(payload string, hash Hash, workspaceID string) bool {
-	switch about := subjectOf(payload); {
-	case about.workspace != "":
-		return about.workspace == workspaceID
-	case about.key != nil:
-		return *about.key == hash
+	switch t := parsePayload(payload); {
+	case t.workspace != "":
+		return t.workspace == workspaceID
+	case t.key != nil:
+		return *t.key == hash
 	}
 	return true
 }

@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-func TestNotificationConcernsWhatItNames(t *testing.T) {
+func TestEpochs_Payloads(t *testing.T) {
 	hash := HashOf(testToken)
 	other := hash
 	other[0]++ // another stripe
 	mine, others := stripeOfWorkspace("ws_1"), stripeOfWorkspace("ws_2")
 	tests := []struct {
 		name, payload       string
-		key, workspace, all bool // what it is about
+		key, workspace, all bool // the target
 	}{
 		{"key", "key:" + hash.String(), true, false, false},
 		{"key in upper case", "key:" + strings.ToUpper(hash.String()), true, false, false},
 		{"workspace", "workspace:ws_1", false, true, false},
-		{"workspace without an id", "workspace:", false, false, true},
+		{"workspace without an ID", "workspace:", false, false, true},
 		{"empty", "", false, false, true},
 		{"unknown", "something", false, false, true},
 		{"key without a hash", "key:", false, false, true},
-		{"key cut short", "key:" + hash.String()[:62], false, false, true},
-		{"key too long", "key:" + hash.String() + "00", false, false, true},
-		{"key that is no hex", "key:" + strings.Repeat("g", 64), false, false, true},
-		{"other case of the word", "KEY:" + hash.String(), false, false, true},
+		{"short hash", "key:" + hash.String()[:62], false, false, true},
+		{"long hash", "key:" + hash.String() + "00", false, false, true},
+		{"hash that is not hex", "key:" + strings.Repeat("g", 64), false, false, true},
+		{"prefix in upper case", "KEY:" + hash.String(), false, false, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -35,48 +35,48 @@ func TestNotificationConcernsWhatItNames(t *testing.T) {
 			before := e.now()
 			e.notify(test.payload)
 			for _, c := range []struct {
-				what      string
-				concerned bool
-				want      bool
+				name      string
+				got, want bool
 			}{
-				{"the key", e.concern(hash, others, before), test.key || test.all},
-				{"a key of the workspace", e.concern(other, mine, before), test.workspace || test.all},
-				{"a key of another workspace", e.concern(other, others, before), test.all},
-				{"an unknown key of this hash", e.concernUnknown(hash, before), true},
-				{"another unknown key", e.concernUnknown(other, before), !test.key},
-				{"the key, to who asks", Announces(test.payload, hash, "ws_2"), test.key || test.all},
-				{"the workspace, to who asks", Announces(test.payload, other, "ws_1"), test.workspace || test.all},
-				{"what is looked up from now on", e.concern(hash, mine, e.now()) || e.concernUnknown(hash, e.now()), false},
-				{"the listener", e.listened(before), false},
+				{"the key", e.outdated(hash, others, before), test.key || test.all},
+				{"a key of the workspace", e.outdated(other, mine, before), test.workspace || test.all},
+				{"a key of another workspace", e.outdated(other, others, before), test.all},
+				{"an unknown key of this hash", e.unknownOutdated(hash, before), true},
+				{"another unknown key", e.unknownOutdated(other, before), !test.key},
+				{"Announces the key", Announces(test.payload, hash, "ws_2"), test.key || test.all},
+				{"Announces the workspace", Announces(test.payload, other, "ws_1"), test.workspace || test.all},
+				{"the key, from now on", e.outdated(hash, mine, e.now()), false},
+				{"the unknown key, from now on", e.unknownOutdated(hash, e.now()), false},
+				{"reconnectedSince", e.reconnectedSince(before), false},
 			} {
-				if c.concerned != c.want {
-					t.Errorf("%s is concerned: %v", c.what, c.concerned)
+				if c.got != c.want {
+					t.Errorf("%s: got %t, want %t", c.name, c.got, c.want)
 				}
 			}
 		})
 	}
 }
 
-func TestEpochNeverReturns(t *testing.T) {
+func TestEpochs_Increase(t *testing.T) {
 	var e epochs
 	hash := HashOf(testToken)
-	for i, move := range []func(){
-		func() { e.retire(hash, e.now()) },
+	for i, event := range []func(){
+		func() { e.invalidate(hash, e.now()) },
 		func() { e.notify("") },
-		func() { e.advance(&e.listens) },
-		func() { e.retire(hash, e.now()) },
+		func() { e.advance(&e.reconnects) },
+		func() { e.invalidate(hash, e.now()) },
 		func() { e.notify("workspace:a") },
 	} {
 		before := e.now()
-		move()
+		event()
 		if now := e.now(); now <= before {
-			t.Fatalf("event %d: epoch %v after %v", i, now, before)
+			t.Fatalf("event %d: epoch %d after %d", i, now, before)
 		}
 	}
 }
 
-func TestEventOfAnotherWorkspaceCostsNoLookup(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_OtherWorkspaceCausesNoLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		for i := range 100 {
 			b.Notify(fmt.Sprint("workspace:another_", i))
@@ -86,50 +86,53 @@ func TestEventOfAnotherWorkspaceCostsNoLookup(t *testing.T) {
 		b.store.fail(errStoreDown)
 		time.Sleep(2 * time.Minute)
 		b.Notify("workspace:another")
-		b.wantOK(testToken) // stale still serves it
+		b.wantOK(testToken) // served stale
 		b.Notify("workspace:ws_1")
 		b.wantUnavailable(testToken)
 	})
 }
 
-// Which workspace a key belongs to is known only when the answer comes.
-func TestWorkspaceDisabledDuringTheFirstLookupIsNotOverlooked(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		open := b.gated()
-		result := b.begin(t.Context(), testToken, testClient)
+// The workspace of a key is known only after the lookup.
+func TestNotify_WorkspaceDisabledDuringLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		unblock := b.blockLookups()
+		result := b.request(t.Context(), testToken, testClient)
 		b.store.set(testToken, Key{WorkspaceID: "ws_1", WorkspaceDisabled: true})
 		b.Notify("workspace:ws_1")
-		open()
+		unblock()
 		wantCause(t, <-result, CauseWorkspaceDisabled)
 		b.wantLookups(2)
 	})
 }
 
-func TestRetiredKeyIsNotUnknownBeyondAnEvent(t *testing.T) {
+func TestEpochs_InvalidateAfterEvent(t *testing.T) {
 	hash := HashOf(testToken)
 	for name, event := range map[string]func(e *epochs){
-		"of the key":       func(e *epochs) { e.notify("key:" + hash.String()) },
-		"of a workspace":   func(e *epochs) { e.notify("workspace:ws_1") },
-		"of all":           func(e *epochs) { e.notify("") },
-		"that is listened": func(e *epochs) { e.advance(&e.listens) },
+		"key":       func(e *epochs) { e.notify("key:" + hash.String()) },
+		"workspace": func(e *epochs) { e.notify("workspace:ws_1") },
+		"all keys":  func(e *epochs) { e.notify("") },
+		"reconnect": func(e *epochs) { e.advance(&e.reconnects) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var e epochs
 			asked := e.now()
 			event(&e)
-			if held := e.retire(hash, asked); held != asked {
-				t.Errorf("an answer from before an event holds in epoch %d", held)
+			if got := e.invalidate(hash, asked); got != asked {
+				t.Errorf("after the event: epoch %d, want %d", got, asked)
 			}
 			asked = e.now()
-			if held := e.retire(hash, asked); held <= asked || e.concernUnknown(hash, held) || !e.concern(hash, 0, asked) {
-				t.Errorf("retired in epoch %d, holds in %d", asked, held)
+			if got := e.invalidate(hash, asked); got <= asked || e.unknownOutdated(hash, got) {
+				t.Errorf("without an event: epoch %d, want a current one after %d", got, asked)
+			}
+			if !e.outdated(hash, 0, asked) {
+				t.Error("the key is not outdated")
 			}
 		})
 	}
 }
 
-func TestUnknownKeyOfAWorkspaceThatAppearsWorksImmediately(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_AdmitsUnknownKeyOfNewWorkspace(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantCause("unknown", CauseUnknown)
 		b.store.set("unknown", Key{WorkspaceID: "ws_2"})
 		b.Notify("workspace:ws_2")
@@ -137,8 +140,8 @@ func TestUnknownKeyOfAWorkspaceThatAppearsWorksImmediately(t *testing.T) {
 	})
 }
 
-func TestKeyThatIsGoneWithoutAnEventIsRememberedAsUnknown(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestDeletedKey_RememberedAsUnknown(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.delete(testToken)
 		b.ListenerUp()
@@ -151,15 +154,15 @@ func TestKeyThatIsGoneWithoutAnEventIsRememberedAsUnknown(t *testing.T) {
 	})
 }
 
-func TestKeyThatIsGone_IsNotServedStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestDeletedKey_IsNotServedStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.delete(testToken)
 		b.ListenerUp()
-		open := b.gated()
-		result := b.begin(t.Context(), testToken, testClient)
-		b.ListenerUp() // again, before the answer has come
-		open()
+		unblock := b.blockLookups()
+		result := b.request(t.Context(), testToken, testClient)
+		b.ListenerUp() // again, during the lookup
+		unblock()
 		wantCause(t, <-result, CauseUnknown)
 		b.store.fail(errStoreDown)
 		b.wantUnavailable(testToken)
@@ -173,15 +176,15 @@ func FuzzNotify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload string) {
 		var e epochs
 		e.notify(payload)
-		moved := e.all.Load() + e.anyWorkspace.Load()
+		sum := e.all.Load() + e.anyWorkspace.Load()
 		for i := range stripes {
-			moved += e.keys[i].Load()
+			sum += e.keys[i].Load()
 			if e.workspaces[i].Load() != 0 && e.anyWorkspace.Load() != 1 {
-				t.Fatal("a workspace's event is none of any workspace")
+				t.Fatal("the event of a workspace is not recorded in anyWorkspace")
 			}
 		}
-		if moved != 1 || e.now() != 1 {
-			t.Fatalf("%d events, want 1", moved)
+		if sum != 1 || e.now() != 1 {
+			t.Fatalf("epochs add up to %d, want 1", sum)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"hoko.to/edge/plugin/apikey"
 )
 
-// memory is a Store in memory. The edge's own is in plugin/postgres/keys.
+// memory is a Store in memory. The edge uses keys.Store of plugin/postgres/keys.
 type memory map[apikey.Hash]*apikey.Key
 
 func (m memory) Keys(_ context.Context, hashes []apikey.Hash) (map[apikey.Hash]*apikey.Key, error) {

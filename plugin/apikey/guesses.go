@@ -14,66 +14,67 @@ import (
 )
 
 const (
-	// guessers is how many client addresses are remembered.
-	guessers = 65_536
+	// maxClients bounds the client addresses whose budgets are remembered.
+	maxClients = 65_536
 	// maxWaiting bounds the requests of one address that wait for its other lookups.
 	maxWaiting = 4096
 )
 
-// GuessesSpent is a 429: the client's address spent its budget of lookups that found nothing, and the
-// key is not one that the edge knows.
+// GuessesSpent is the error for a 429: the key would need a lookup, but the client's address has
+// used up its budget of lookups that find no key.
 type GuessesSpent struct {
 	// Limit is the budget.
 	Limit limit.Limit
-	// ResetAfter is the time until the budget is full again, RetryAfter the time until it holds one guess.
-	ResetAfter, RetryAfter time.Duration
+	// ResetAfter is the time until the budget is full again.
+	ResetAfter time.Duration
+	// RetryAfter is the time until the budget allows another guess.
+	RetryAfter time.Duration
 }
 
 func (g *GuessesSpent) Error() string {
-	return fmt.Sprintf("the client's address spent its budget of guesses: retry after %s", g.RetryAfter)
+	return fmt.Sprintf("guess budget of the client address is spent: retry after %s", g.RetryAfter)
 }
 
-// guesses gives each client address a budget of lookups that find nothing, by GCRA in process. Only
-// those cost. A lookup holds one guess of the budget while it runs, so that concurrent ones cannot
-// overspend it, and pays or gives it back when it ends. What is held is not spent: if others hold all
-// that is left, a lookup waits for them.
+// guesses limits the lookups of unknown keys for each client address, by GCRA in this process. A
+// lookup reserves a guess while it runs, so that concurrent lookups cannot overspend the budget,
+// and spends the guess only if it finds no key. If all guesses left are reserved, a lookup waits
+// for one.
 type guesses struct {
 	limit    limit.Limit
-	interval time.Duration        // emission interval: one guess comes back in it
-	now      func() time.Duration // of the lookups' clock
+	interval time.Duration        // the emission interval: the time in which one guess comes back
+	now      func() time.Duration // lookups.now
 
 	mu      sync.Mutex
 	budgets *simplelru.LRU[netip.Addr, *budget]
 }
 
-// budget is that of one address; full is the theoretical arrival time of GCRA: when, on the lookups'
-// clock, the whole budget is back.
+// budget is the state of one address.
 type budget struct {
-	full    time.Duration
-	held    int
-	waiting []chan error // get nil with a guess to hold, or the denial; the oldest first
+	fullAt   time.Duration // when the budget is full again: GCRA's theoretical arrival time
+	reserved int
+	waiting  []chan error // receive nil with a reserved guess, or a *GuessesSpent; oldest first
 }
 
 func newGuesses(l limit.Limit, now func() time.Duration) (*guesses, error) {
-	budgets, err := simplelru.NewLRU[netip.Addr, *budget](guessers, nil)
+	budgets, err := simplelru.NewLRU[netip.Addr, *budget](maxClients, nil)
 	return &guesses{limit: l, interval: l.Cost(1), now: now, budgets: budgets}, err
 }
 
-// check rejects an address whose budget is spent.
+// check returns a *GuessesSpent if the client's budget is spent.
 func (g *guesses) check(client netip.Addr) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if b, ok := g.budgets.Get(client); ok {
-		_, err := g.left(b)
+		_, err := g.available(b)
 		return err
 	}
 	return nil
 }
 
-// hold sets one guess aside, which the caller must end. While others hold all that are left it waits,
-// in turn and for at most queueWait. The error is a *GuessesSpent, errBusy or the context's.
-func (g *guesses) hold(ctx context.Context, client netip.Addr) (*budget, error) {
-	b, turn, err := g.queue(client)
+// reserve sets a guess aside until the caller calls release. If all are reserved, it waits for its
+// turn, at most queueWait. The error is a *GuessesSpent, errBusy or the context's cause.
+func (g *guesses) reserve(ctx context.Context, client netip.Addr) (*budget, error) {
+	b, turn, err := g.tryReserve(client)
 	if turn == nil {
 		return b, err
 	}
@@ -87,12 +88,12 @@ func (g *guesses) hold(ctx context.Context, client netip.Addr) (*budget, error) 
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	g.leave(b, turn)
+	g.abandon(b, turn)
 	return nil, err
 }
 
-// queue holds a guess immediately, or returns where the caller learns that its turn has come.
-func (g *guesses) queue(client netip.Addr) (b *budget, turn chan error, err error) {
+// tryReserve reserves a guess, or returns the channel on which to wait for one.
+func (g *guesses) tryReserve(client netip.Addr) (b *budget, turn chan error, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b, ok := g.budgets.Get(client)
@@ -100,13 +101,13 @@ func (g *guesses) queue(client netip.Addr) (b *budget, turn chan error, err erro
 		b = &budget{}
 		g.budgets.Add(client, b)
 	}
-	g.serve(b) // what has come back meanwhile belongs to those that wait
-	left, err := g.left(b)
+	g.wakeWaiting(b) // requests that wait come first
+	available, err := g.available(b)
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case left > 0:
-		b.held++
+	case available > 0:
+		b.reserved++
 		return b, nil, nil
 	case len(b.waiting) >= maxWaiting:
 		return nil, nil, errBusy
@@ -116,8 +117,8 @@ func (g *guesses) queue(client netip.Addr) (b *budget, turn chan error, err erro
 	return b, turn, nil
 }
 
-// leave gives up a turn, and what it may have brought meanwhile.
-func (g *guesses) leave(b *budget, turn chan error) {
+// abandon stops waiting on turn, and releases a guess that it has received meanwhile.
+func (g *guesses) abandon(b *budget, turn chan error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if i := slices.Index(b.waiting, turn); i >= 0 {
@@ -125,31 +126,31 @@ func (g *guesses) leave(b *budget, turn chan error) {
 		return
 	}
 	if <-turn == nil {
-		b.held--
-		g.serve(b)
+		b.reserved--
+		g.wakeWaiting(b)
 	}
 }
 
-// end pays for what was held if it was a guess, and else gives it back.
-func (g *guesses) end(b *budget, guessed bool) {
+// release ends a reservation, and charges the guess if it was spent.
+func (g *guesses) release(b *budget, spent bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	b.held--
-	if guessed {
-		b.full = max(b.full, g.now()) + g.interval
+	b.reserved--
+	if spent {
+		b.fullAt = max(b.fullAt, g.now()) + g.interval
 	}
-	g.serve(b)
+	g.wakeWaiting(b)
 }
 
-// serve hands what is left to those that wait, and denies them once the budget is spent.
-func (g *guesses) serve(b *budget) {
+// wakeWaiting gives available guesses to waiting requests, or denies all if the budget is spent.
+func (g *guesses) wakeWaiting(b *budget) {
 	for len(b.waiting) > 0 {
-		left, err := g.left(b)
-		if err == nil && left == 0 {
+		available, err := g.available(b)
+		if err == nil && available == 0 {
 			return
 		}
 		if err == nil {
-			b.held++
+			b.reserved++
 		}
 		b.waiting[0] <- err
 		b.waiting = b.waiting[1:]
@@ -157,15 +158,14 @@ func (g *guesses) serve(b *budget) {
 	b.waiting = nil
 }
 
-// left returns how many guesses are neither spent nor held. The error is a *GuessesSpent if what is
-// spent leaves none.
-func (g *guesses) left(b *budget) (int, error) {
-	reset := max(b.full-g.now(), 0)
-	room := time.Duration(g.limit.Burst)*g.interval - reset
-	if room < g.interval {
-		return 0, &GuessesSpent{Limit: g.limit, ResetAfter: reset, RetryAfter: g.interval - room}
+// available returns how many guesses are unspent and not reserved, or a *GuessesSpent.
+func (g *guesses) available(b *budget) (int, error) {
+	reset := max(b.fullAt-g.now(), 0)
+	unspent := time.Duration(g.limit.Burst)*g.interval - reset
+	if unspent < g.interval {
+		return 0, &GuessesSpent{Limit: g.limit, ResetAfter: reset, RetryAfter: g.interval - unspent}
 	}
-	return max(int(room/g.interval)-b.held, 0), nil
+	return max(int(unspent/g.interval)-b.reserved, 0), nil
 }
 
 func (g *guesses) len() int {
@@ -174,8 +174,8 @@ func (g *guesses) len() int {
 	return g.budgets.Len()
 }
 
-// clientAddr is the address that a client answers for: all of an IPv6 /64 is
-// one client's to use. Whatever is no address shares one budget.
+// clientAddr returns the address that a client's budget belongs to: an IPv4 address, or the /64 of
+// an IPv6 address. All clients whose address cannot be parsed share one budget.
 func clientAddr(client string) netip.Addr {
 	addr, err := netip.ParseAddr(client)
 	if err != nil {
@@ -183,7 +183,7 @@ func clientAddr(client string) netip.Addr {
 	}
 	addr = addr.Unmap()
 	if addr.Is6() {
-		prefix, _ := addr.Prefix(64) // which has no zone
+		prefix, _ := addr.Prefix(64) // also removes the zone
 		addr = prefix.Addr()
 	}
 	return addr

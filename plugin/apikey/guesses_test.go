@@ -12,37 +12,38 @@ import (
 	"time"
 )
 
-// wantGuesses: what the test client has spent of its budget.
-func wantGuesses(t *testing.T, b *bundle, want int) {
+// wantGuesses checks how many guesses the test client has spent, and that none is reserved.
+func wantGuesses(t *testing.T, b *fixture, want int) {
 	t.Helper()
 	b.guesses.mu.Lock()
 	defer b.guesses.mu.Unlock()
 	budget, ok := b.guesses.budgets.Get(clientAddr(testClient))
 	if !ok {
-		t.Fatal("the client was never looked up for")
+		t.Fatal("the client has no budget: it has caused no lookup")
 	}
-	spent := max(budget.full-b.now(), 0)
-	if got := int((spent + b.guesses.interval - 1) / b.guesses.interval); got != want || budget.held != 0 {
-		t.Errorf("%d guesses spent and %d held, want %d and none", got, budget.held, want)
+	spent := max(budget.fullAt-b.now(), 0)
+	if got := int((spent + b.guesses.interval - 1) / b.guesses.interval); got != want || budget.reserved != 0 {
+		t.Errorf("%d guesses are spent and %d reserved, want %d and none", got, budget.reserved, want)
 	}
 }
 
-func TestAddressHasSixtyGuessesAMinute(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_SixtyPerMinute(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		for i := range 60 {
 			b.wantCause(fmt.Sprint("guess", i), CauseUnknown)
 		}
 		spent := wantSpent(t, b.call("one-more"))
-		if *spent != (GuessesSpent{Limit: limitOf(60, time.Minute), ResetAfter: time.Minute, RetryAfter: time.Second}) {
-			t.Errorf("%+v", *spent)
+		want := GuessesSpent{Limit: limitOf(60, time.Minute), ResetAfter: time.Minute, RetryAfter: time.Second}
+		if *spent != want {
+			t.Errorf("got %+v, want %+v", *spent, want)
 		}
 		b.wantLookups(60)
-		b.wantCause("guess59", CauseUnknown) // what is known to be unknown stays that
+		b.wantCause("guess59", CauseUnknown) // remembered as unknown
 		b.wantLookups(60)
 		if err := b.callFrom(testToken, "192.0.2.2"); err != nil {
 			t.Errorf("another address: %v", err)
 		}
-		b.wantOK(testToken) // a cached key costs nothing
+		b.wantOK(testToken) // a cached key needs no budget
 		b.wantLookups(61)
 
 		time.Sleep(time.Second - time.Nanosecond)
@@ -58,27 +59,27 @@ func TestAddressHasSixtyGuessesAMinute(t *testing.T) {
 	})
 }
 
-func TestKeyThatIsCachedIsNotSubjectToTheBudget(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_CachedKeyNeedsNoBudget(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.wantCause("guess", CauseUnknown)
 		wantSpent(t, b.call("another"))
 		b.Notify("workspace:ws_1")
-		b.wantOK(testToken) // verified again
+		b.wantOK(testToken) // looked up again
 		time.Sleep(time.Minute)
 		b.wantOK(testToken)
 		b.wantLookups(4)
-	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
+	}, withGuesses(1))
 }
 
-func TestConcurrentGuessesCannotOverspend(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_ConcurrentDoNotOverspend(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) })
 		var unknown, spent atomic.Int32
 		var requests sync.WaitGroup
 		for i := range 64 {
 			requests.Go(func() {
-				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient, Required{})
+				_, err := b.send(bearer(fmt.Sprint("guess", i)))
 				if _, ok := errors.AsType[*GuessesSpent](err); ok {
 					spent.Add(1)
 				}
@@ -89,14 +90,14 @@ func TestConcurrentGuessesCannotOverspend(t *testing.T) {
 		}
 		requests.Wait()
 		if unknown.Load() != 60 || spent.Load() != 4 {
-			t.Errorf("%d unknown and %d rejected", unknown.Load(), spent.Load())
+			t.Errorf("%d keys unknown and %d denied, want 60 and 4", unknown.Load(), spent.Load())
 		}
 		b.wantLookups(60)
-	}, func(o *Options) { o.Guesses = limitOf(60, time.Hour) })
+	}, withGuesses(60))
 }
 
-func TestOnlyLookupsThatFoundNothingCost(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_OnlyUnknownKeysCount(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		for i := range 100 {
 			token := fmt.Sprint("key", i)
 			b.store.set(token, Key{Revoked: i%2 == 0})
@@ -105,7 +106,7 @@ func TestOnlyLookupsThatFoundNothingCost(t *testing.T) {
 		wantGuesses(t, b, 0)
 		b.store.fail(errStoreDown)
 		for i := range 100 {
-			b.wantUnavailable(fmt.Sprint("cold", i))
+			b.wantUnavailable(fmt.Sprint("uncached", i))
 		}
 		wantGuesses(t, b, 0)
 		b.store.fail(nil)
@@ -115,48 +116,48 @@ func TestOnlyLookupsThatFoundNothingCost(t *testing.T) {
 	})
 }
 
-func TestClientsAreToldApartByAddressAndIPv6ByItsNetwork(t *testing.T) {
+func TestClientAddr(t *testing.T) {
 	tests := []struct {
 		name, a, b string
 		same       bool
 	}{
-		{"one address", "192.0.2.1", "192.0.2.1", true},
-		{"neighbours", "192.0.2.1", "192.0.2.2", false},
-		{"IPv4 mapped", "192.0.2.1", "::ffff:192.0.2.1", true},
-		{"IPv4 mapped neighbours", "::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
-		{"one /64", "2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", true},
+		{"same address", "192.0.2.1", "192.0.2.1", true},
+		{"next IPv4 address", "192.0.2.1", "192.0.2.2", false},
+		{"IPv4-mapped", "192.0.2.1", "::ffff:192.0.2.1", true},
+		{"next IPv4-mapped address", "::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+		{"same /64", "2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", true},
 		{"another /64", "2001:db8::1", "2001:db8:0:1::1", false},
 		{"zones", "fe80::1%eth0", "fe80::2%eth1", true},
 		{"IPv4 and IPv6", "0.0.0.0", "::", false},
 		{"no addresses", "", "example.com", true},
 		{"no address and a real one", "", "0.0.0.0", false},
-		{"with a port it is none", "192.0.2.1:80", "", true},
+		{"address with a port", "192.0.2.1:80", "", true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if same := clientAddr(test.a) == clientAddr(test.b); same != test.same {
-				t.Errorf("%s and %s: %s, %s", test.a, test.b, clientAddr(test.a), clientAddr(test.b))
+				t.Errorf("%q and %q share a budget: %t, want %t", test.a, test.b, same, test.same)
 			}
 		})
 	}
 }
 
-func TestMillionAddressesAreNotAllRemembered(t *testing.T) {
-	g, err := newGuesses(limitOf(60, time.Minute), stopped)
+func TestGuesses_AddressesAreBounded(t *testing.T) {
+	g, err := newGuesses(limitOf(60, time.Minute), stoppedClock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 1_000_000 {
 		var address [4]byte
 		binary.BigEndian.PutUint32(address[:], uint32(i))
-		budget, err := g.hold(t.Context(), netip.AddrFrom4(address))
+		budget, err := g.reserve(t.Context(), netip.AddrFrom4(address))
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.end(budget, true)
+		g.release(budget, true)
 	}
-	if g.len() != guessers {
-		t.Errorf("%d addresses are remembered", g.len())
+	if g.len() != maxClients {
+		t.Errorf("%d addresses are remembered, want %d", g.len(), maxClients)
 	}
 }
 
@@ -167,15 +168,15 @@ func FuzzClientAddr(f *testing.F) {
 	f.Fuzz(func(t *testing.T, client string) {
 		addr := clientAddr(client)
 		if addr.Zone() != "" || addr.Is4In6() {
-			t.Fatalf("%q is %s", client, addr)
+			t.Fatalf("%q becomes %s", client, addr)
 		}
 		if addr.Is6() {
 			if bytes := addr.As16(); binary.BigEndian.Uint64(bytes[8:]) != 0 {
-				t.Fatalf("%q is more than a network: %s", client, addr)
+				t.Fatalf("%q becomes %s, want a /64", client, addr)
 			}
 		}
 		if addr.IsValid() && clientAddr(addr.String()) != addr {
-			t.Fatalf("%q is not stable", client)
+			t.Fatalf("%q becomes %s, which becomes %s", client, addr, clientAddr(addr.String()))
 		}
 	})
 }

@@ -12,15 +12,15 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// fakeStore is a Store that a test can change, break and hold up.
+// fakeStore is a Store in memory whose answers a test can change, delay and make fail.
 type fakeStore struct {
-	mu      sync.Mutex
-	keys    map[Hash]Key
-	err     error
-	unread  map[Hash]bool // whose rows cannot be read: whoever asks for one of them gets errUnreadable
-	batches [][]Hash      // each that was asked for
-	// before runs at the start of a lookup, after what the lookup will answer
-	// has been read: what it does, the answer does not know yet.
+	mu         sync.Mutex
+	keys       map[Hash]Key
+	err        error
+	unreadable map[Hash]bool // a batch with one of these fails with errUnreadable
+	batches    [][]Hash      // the arguments of all calls
+	// before runs after a call has read its answer and before it returns: the answer does not
+	// include changes that before makes.
 	before func(ctx context.Context, call int)
 }
 
@@ -31,7 +31,7 @@ var (
 
 func (s *fakeStore) Keys(ctx context.Context, hashes []Hash) (map[Hash]*Key, error) {
 	s.mu.Lock()
-	if len(hashes) == 0 { // whether it answers at all
+	if len(hashes) == 0 { // see storeResponds
 		defer s.mu.Unlock()
 		return nil, s.err
 	}
@@ -42,7 +42,7 @@ func (s *fakeStore) Keys(ctx context.Context, hashes []Hash) (map[Hash]*Key, err
 		if key, ok := s.keys[hash]; ok {
 			found[hash] = &key
 		}
-		if s.unread[hash] && err == nil {
+		if s.unreadable[hash] && err == nil {
 			err = errUnreadable
 		}
 	}
@@ -78,6 +78,16 @@ func (s *fakeStore) delete(token string) {
 	s.change(func(s *fakeStore) { delete(s.keys, HashOf(token)) })
 }
 
+// corrupt makes the rows of these keys unreadable.
+func (s *fakeStore) corrupt(tokens ...string) {
+	s.change(func(s *fakeStore) {
+		s.unreadable = map[Hash]bool{}
+		for _, token := range tokens {
+			s.unreadable[HashOf(token)] = true
+		}
+	})
+}
+
 func (s *fakeStore) fail(err error) { s.change(func(s *fakeStore) { s.err = err }) }
 
 func (s *fakeStore) onLookup(f func(ctx context.Context, call int)) {
@@ -90,23 +100,23 @@ func (s *fakeStore) lookups() int {
 	return len(s.batches)
 }
 
-// mute is a store that takes questions and never answers.
-func mute(ctx context.Context, _ int) { <-ctx.Done() }
+// unresponsive makes a lookup hang until it is canceled.
+func unresponsive(ctx context.Context, _ int) { <-ctx.Done() }
 
 const (
 	testToken  = "hoko_0000000000000000000000000000000000000000000"
 	testClient = "192.0.2.1"
 )
 
-// bundle is an authenticator that listens, over a store that knows testToken.
-type bundle struct {
+// fixture is an Authenticator whose listener is up, with a store that has testToken's key.
+type fixture struct {
 	*Authenticator
 	*lookups
 	t     testing.TB
 	store *fakeStore
 }
 
-func setup(t testing.TB, change ...func(*Options)) *bundle {
+func setup(t testing.TB, change ...func(*Options)) *fixture {
 	t.Helper()
 	o := Options{Size: 1000}
 	for _, f := range change {
@@ -120,40 +130,38 @@ func setup(t testing.TB, change ...func(*Options)) *bundle {
 	}
 	t.Cleanup(a.Close)
 	a.ListenerUp()
-	return &bundle{a, a.lookups, t, store}
+	return &fixture{a, a.lookups, t, store}
 }
 
-// inBubble runs a test on its own clock.
-func inBubble(t *testing.T, test func(t *testing.T, b *bundle), change ...func(*Options)) {
+// inBubble runs a test in a synctest bubble, with fake time.
+func inBubble(t *testing.T, test func(t *testing.T, b *fixture), change ...func(*Options)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		test(t, setup(t, change...))
-	})
+	synctest.Test(t, func(t *testing.T) { test(t, setup(t, change...)) })
 }
 
-// eachPayload runs a test for each kind of notification that concerns a key.
-func eachPayload(t *testing.T, token string, test func(t *testing.T, b *bundle, payload string)) {
+// eachPayload runs a test for each kind of payload that concerns the key of token.
+func eachPayload(t *testing.T, token string, test func(t *testing.T, b *fixture, payload string)) {
 	t.Helper()
 	for name, payload := range map[string]string{"key": keyPayload(token), "workspace": "workspace:ws_1", "empty": ""} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) { test(t, b, payload) })
+			inBubble(t, func(t *testing.T, b *fixture) { test(t, b, payload) })
 		})
 	}
 }
 
-// keyPayload is the notification that concerns only this key.
+// keyPayload returns the payload that concerns only the key of token.
 func keyPayload(token string) string { return "key:" + HashOf(token).String() }
 
-func bearer(token string) http.Header {
-	return http.Header{"Authorization": {"Bearer " + token}}
+func bearer(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
+
+func (b *fixture) send(header http.Header) (*Key, error) {
+	return b.Authenticate(context.Background(), header, testClient, Required{})
 }
 
-func (b *bundle) authenticate(token string) (*Key, error) {
-	return b.Authenticate(context.Background(), bearer(token), testClient, Required{})
-}
+func (b *fixture) authenticate(token string) (*Key, error) { return b.send(bearer(token)) }
 
-// begin starts a request and returns when it waits. Its result comes later.
-func (b *bundle) begin(ctx context.Context, token, client string) <-chan error {
+// request starts a request and returns once it is blocked or done. The channel receives its error.
+func (b *fixture) request(ctx context.Context, token, client string) <-chan error {
 	result := make(chan error, 1)
 	go func() {
 		_, err := b.Authenticate(ctx, bearer(token), client, Required{})
@@ -163,41 +171,49 @@ func (b *bundle) begin(ctx context.Context, token, client string) <-chan error {
 	return result
 }
 
-// call authenticates with a token and waits until the cache has taken in what was found.
-func (b *bundle) call(token string) error { return b.callFrom(token, testClient) }
+// call authenticates with a token and waits until the cache contains the result.
+func (b *fixture) call(token string) error { return b.callFrom(token, testClient) }
 
-func (b *bundle) callFrom(token, client string) error {
+func (b *fixture) callFrom(token, client string) error {
 	_, err := b.Authenticate(context.Background(), bearer(token), client, Required{})
 	b.wait()
 	return err
 }
 
-func (b *bundle) wait() {
+// wait waits until the cache contains everything that was put.
+func (b *fixture) wait() {
 	b.keys.mu.RLock()
 	defer b.keys.mu.RUnlock()
 	b.keys.engine.Wait()
 }
 
-func (b *bundle) wantOK(token string) {
+func (b *fixture) wantOutage(want bool) {
 	b.t.Helper()
-	if err := b.call(token); err != nil {
-		b.t.Fatalf("rejected: %v", err)
+	if got := b.Stats().Outage; got != want {
+		b.t.Errorf("Stats reports an outage: %t, want %t", got, want)
 	}
 }
 
-func (b *bundle) wantCause(token string, cause Cause) {
+func (b *fixture) wantOK(token string) {
+	b.t.Helper()
+	if err := b.call(token); err != nil {
+		b.t.Fatalf("got %v, want no error", err)
+	}
+}
+
+func (b *fixture) wantCause(token string, cause Cause) {
 	b.t.Helper()
 	wantCause(b.t, b.call(token), cause)
 }
 
-func (b *bundle) wantUnavailable(token string) {
+func (b *fixture) wantUnavailable(token string) {
 	b.t.Helper()
 	if err := b.call(token); !errors.Is(err, ErrUnavailable) {
 		b.t.Fatalf("got %v, want ErrUnavailable", err)
 	}
 }
 
-func (b *bundle) wantLookups(want int) {
+func (b *fixture) wantLookups(want int) {
 	b.t.Helper()
 	if got := b.store.lookups(); got != want {
 		b.t.Fatalf("%d lookups, want %d", got, want)
@@ -206,12 +222,8 @@ func (b *bundle) wantLookups(want int) {
 
 func wantCause(t testing.TB, err error, cause Cause) {
 	t.Helper()
-	rejected, ok := errors.AsType[*Rejected](err)
-	if !ok {
-		t.Fatalf("got %v, want a refusal", err)
-	}
-	if rejected.Cause != cause {
-		t.Fatalf("cause %q, want %q", rejected.Cause, cause)
+	if rejected, ok := errors.AsType[*Rejected](err); !ok || rejected.Cause != cause {
+		t.Fatalf("got %v, want a 401 with cause %q", err, cause)
 	}
 }
 
@@ -224,7 +236,7 @@ func wantSpent(t testing.TB, err error) *GuessesSpent {
 	return spent
 }
 
-// limitOf is n guesses a period, all of which may come together.
+// limitOf returns a limit of n guesses per period with a burst of n.
 func limitOf(n int, period time.Duration) limit.Limit {
 	return limit.Limit{Rate: n, Period: period, Burst: n}
 }

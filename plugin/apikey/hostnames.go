@@ -13,14 +13,12 @@ import (
 	"golang.org/x/net/idna"
 )
 
-const (
-	// maxHost and maxLabel are those of a host name, in characters. Conversion to A-labels only adds some.
-	maxHost, maxLabel = 253, 63
-)
+// maxHost and maxLabel bound a host name and its labels: RFC 1035, section 2.3.4. They are compared
+// with characters, because an A-label is never shorter than its U-label.
+const maxHost, maxLabel = 253, 63
 
-// hostAllowed checks where a browser's request comes from: its Origin, else its
-// Referer. Without either there is no browser, and the list is not applied. The list comes from
-// canonicalPatterns.
+// hostAllowed reports whether the host in Origin, or else in Referer, matches one of the canonical
+// patterns. It is true if the request has neither, because it then does not come from a browser.
 func hostAllowed(allowed []string, header http.Header) bool {
 	if len(allowed) == 0 {
 		return true
@@ -39,8 +37,8 @@ func hostAllowed(allowed []string, header http.Header) bool {
 	return ok && hostListed(allowed, host)
 }
 
-// hostOf is the host of an origin or a URL, as canonicalHost spells it. Browsers
-// send no user information: what has some is made to be misread.
+// hostOf returns the canonical host of an origin or URL. It rejects user information, which
+// browsers never send in these headers.
 func hostOf(origin string) (string, bool) {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme == "" || u.User != nil {
@@ -48,14 +46,13 @@ func hostOf(origin string) (string, bool) {
 	}
 	host := u.Hostname()
 	if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return "", false // browsers send A-labels, and lower-casing turns the Kelvin sign into a k
+		return "", false // browsers send A-labels, and strings.ToLower turns the Kelvin sign into a k
 	}
 	host = canonicalHost(host)
 	return host, host != "" && len(host) <= maxHost
 }
 
-// hostListed looks a host up in a sorted list. `*.example.com` covers the subdomains at any depth, not
-// the apex.
+// hostListed reports whether one of the sorted patterns matches the host.
 func hostListed(patterns []string, host string) bool {
 	if _, found := slices.BinarySearch(patterns, host); found {
 		return true
@@ -71,7 +68,7 @@ func hostListed(patterns []string, host string) bool {
 	return false
 }
 
-// compareWildcard compares the pattern with `*` and the suffix.
+// compareWildcard compares pattern with `*` + suffix, without allocating.
 func compareWildcard(pattern, suffix string) int {
 	if pattern == "" {
 		return -1
@@ -79,7 +76,8 @@ func compareWildcard(pattern, suffix string) int {
 	return cmp.Or(cmp.Compare(pattern[0], '*'), strings.Compare(pattern[1:], suffix))
 }
 
-// canonicalHost ignores case, one trailing dot, and the spelling of an address.
+// canonicalHost returns an IP address in its canonical form, and a name in lower case without a
+// trailing dot.
 func canonicalHost(host string) string {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.String()
@@ -87,8 +85,8 @@ func canonicalHost(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// canonicalPatterns spells a key's list as the browser spells its hosts, and sorts it. It never makes
-// a list empty, as an empty one allows any host: a pattern that means nothing matches nothing.
+// canonicalPatterns returns the patterns as browsers spell host names, sorted and without
+// duplicates. It keeps patterns that can match nothing, because an empty list would allow any host.
 func canonicalPatterns(patterns []string) []string {
 	if len(patterns) == 0 {
 		return nil
@@ -97,7 +95,7 @@ func canonicalPatterns(patterns []string) []string {
 	for i, pattern := range patterns {
 		canonical[i] = canonicalPattern(pattern)
 		if len(canonical[i]) < len(pattern) {
-			canonical[i] = strings.Clone(canonical[i]) // or it would keep all of the pattern
+			canonical[i] = strings.Clone(canonical[i]) // else the whole pattern stays in memory
 		}
 	}
 	slices.Sort(canonical)
@@ -127,8 +125,7 @@ func canonicalPattern(pattern string) string {
 	return host
 }
 
-// isPlain reports whether a host name is surely spelled as browsers spell it, as most are. Finding out
-// costs a hundredth of the conversion.
+// isPlain reports whether a host name needs no conversion, which takes a hundred times as long.
 func isPlain(host string) bool {
 	if host == "" || len(host) > maxHost || strings.HasSuffix(host, ".") || strings.Contains(host, "xn--") {
 		return false
@@ -141,8 +138,8 @@ func isPlain(host string) bool {
 	return true
 }
 
-// hasLongLabel reports whether a label is longer than that of any host, whose conversion takes the square
-// of its length. The dots are those of IDNA.
+// hasLongLabel reports whether a label is too long for a host name. Converting one would take
+// quadratic time. RFC 3490, section 3.1 lists the dots.
 func hasLongLabel(host string) bool {
 	for label := range strings.FieldsFuncSeq(host, func(r rune) bool { return strings.ContainsRune(".。．｡", r) }) {
 		if utf8.RuneCountInString(label) > maxLabel {
@@ -152,7 +149,7 @@ func hasLongLabel(host string) bool {
 	return false
 }
 
-// withoutPort takes `host`, `host:port`, `[address]`, `[address]:port` and the bare IPv6 address.
+// withoutPort removes the port and brackets from `host:port`, `[address]` and `[address]:port`.
 func withoutPort(host string) string {
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		inner, _, _ = strings.Cut(inner, "]")

@@ -16,6 +16,7 @@ func TestAllowedHostnames(t *testing.T) {
 		return http.Header{"Origin": {origin}, "Referer": {referer}}
 	}
 	list := func(patterns ...string) []string { return patterns }
+	tooLong := strings.Repeat("a", 5000)
 	tests := []struct {
 		name    string
 		allowed []string
@@ -45,27 +46,27 @@ func TestAllowedHostnames(t *testing.T) {
 		{"wildcard, not the apex", list("*.example.com"), origin("https://example.com"), false},
 		{"wildcard, not an empty label", list("*.example.com"), origin("https://.example.com"), false},
 		{"wildcard, same suffix", list("*.example.com"), origin("https://evilexample.com"), false},
-		{"wildcard, continued", list("*.example.com"), origin("https://a.example.com.evil.com"), false},
+		{"wildcard, same prefix", list("*.example.com"), origin("https://a.example.com.evil.com"), false},
 		{"wildcard and apex both listed", list("*.example.com", "example.com"), origin("https://example.com"), true},
-		{"wildcard within a label is none", list("*example.com"), origin("https://evilexample.com"), false},
-		{"wildcard at the end is none", list("example.*"), origin("https://example.org"), false},
-		{"star alone is no wildcard", list("*"), origin("https://example.com"), false},
-		{"wildcard of nothing", list("*."), origin("https://example.com.."), false},
+		{"wildcard within a label", list("*example.com"), origin("https://evilexample.com"), false},
+		{"wildcard at the end", list("example.*"), origin("https://example.org"), false},
+		{"star alone", list("*"), origin("https://example.com"), false},
+		{"wildcard without a name", list("*."), origin("https://example.com.."), false},
 		{"empty pattern allows nothing", list(""), origin("https://example.com"), false},
 		{"empty pattern does not match an empty host", list(""), origin("https://"), false},
 		{"blank pattern allows nothing", list(" "), origin("https://example.com"), false},
 
-		{"pattern that is no host name for its length", list(strings.Repeat("a", 5000)), origin("https://" + strings.Repeat("a", 5000)), false},
+		{"pattern too long for a host name", list(tooLong), origin("https://" + tooLong), false},
 
 		{"null", list("example.com"), origin("null"), false},
-		{"null listed is still no host", list("null"), origin("null"), false},
+		{"null as a pattern", list("null"), origin("null"), false},
 		{"empty origin", list("example.com"), origin(""), false},
 		{"unparsable", list("example.com"), origin("https://example.com:port"), false},
 		{"no scheme", list("example.com"), origin("example.com"), false},
 		{"no scheme, slashes", list("example.com"), origin("//example.com"), false},
 		{"host and port without a scheme", list("example.com"), origin("example.com:443"), false},
 		{"two origins", list("example.com"), origin("https://example.com", "https://example.com"), false},
-		{"a list of origins in one", list("example.com"), origin("https://example.com https://evil.com"), false},
+		{"two origins in one value", list("example.com"), origin("https://example.com https://evil.com"), false},
 		{"comma", list("example.com"), origin("https://example.com,https://evil.com"), false},
 		{"control characters", list("example.com"), origin("https://example.com\x00.evil.com"), false},
 
@@ -99,16 +100,16 @@ func TestAllowedHostnames(t *testing.T) {
 		{"app scheme", list("localhost"), origin("capacitor://localhost"), true},
 
 		{"referer", list("example.com"), referer("https://example.com/cart?x=1#y"), true},
-		{"referer of another", list("example.com"), referer("https://evil.com/https://example.com/"), false},
-		{"referer that names the host in its query", list("example.com"), referer("https://evil.com/?u=https://example.com"), false},
+		{"referer of another host", list("example.com"), referer("https://evil.com/https://example.com/"), false},
+		{"referer, host in query", list("example.com"), referer("https://evil.com/?u=https://example.com"), false},
 		{"relative referer", list("example.com"), referer("/cart"), false},
 		{"about:blank", list("example.com"), referer("about:blank"), false},
 		{"empty referer", list("example.com"), referer(""), false},
 		{"two referers", list("example.com"), referer("https://example.com/", "https://evil.com/"), false},
 		{"referer with user information", list("example.com"), referer("https://example.com@evil.com/"), false},
-		{"origin goes before referer", list("example.com"), both("https://example.com", "https://evil.com/"), true},
-		{"a good referer does not mend the origin", list("example.com"), both("https://evil.com", "https://example.com/"), false},
-		{"a good referer does not mend null", list("example.com"), both("null", "https://example.com/"), false},
+		{"origin before referer", list("example.com"), both("https://example.com", "https://evil.com/"), true},
+		{"wrong origin, right referer", list("example.com"), both("https://evil.com", "https://example.com/"), false},
+		{"null origin, right referer", list("example.com"), both("null", "https://example.com/"), false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -119,35 +120,41 @@ func TestAllowedHostnames(t *testing.T) {
 	}
 }
 
-func TestPlainHostnamesAreSpelledAsTheOthersAre(t *testing.T) {
-	for _, pattern := range []string{"example.com", "*.example.com", "a-b.1.example", "localhost", "192.0.2.1", "1.2.3", "a..b", "-a-.b", ".a", "*..a"} {
+func TestCanonicalPattern_PlainHostname(t *testing.T) {
+	for _, pattern := range []string{
+		"example.com", "*.example.com", "a-b.1.example", "localhost", "192.0.2.1", "1.2.3", "a..b", "-a-.b",
+		".a", "*..a",
+	} {
 		if name := strings.TrimPrefix(pattern, "*."); !isPlain(name) {
 			t.Errorf("%q is not plain", name)
 		}
 		plain, converted := canonicalPattern(pattern), canonicalPattern(strings.ToUpper(pattern)+".")
 		if plain != converted {
-			t.Errorf("%q is %q, and with a dot %q", pattern, plain, converted)
+			t.Errorf("%q becomes %q, but %q in upper case with a dot", pattern, plain, converted)
 		}
 	}
 }
 
-func TestLongListIsLookedUpNotReadThrough(t *testing.T) {
-	list := func(n int) []string {
-		patterns := make([]string, n)
-		for i := range patterns {
-			patterns[i] = fmt.Sprintf("*.host-%d.example.com", i)
-		}
-		return canonicalPatterns(patterns)
+// numbered formats the numbers from 0 to n-1.
+func numbered(format string, n int) []string {
+	hostnames := make([]string, n)
+	for i := range hostnames {
+		hostnames[i] = fmt.Sprintf(format, i)
 	}
+	return hostnames
+}
+
+func TestAllowedHostnames_LongListIsFast(t *testing.T) {
+	list := func(n int) []string { return canonicalPatterns(numbered("*.host-%d.example.com", n)) }
 	short, long := list(10), list(100_000)
 	for origin, want := range map[string]bool{
 		"https://a.b.host-0.example.com": true, "https://a.host-99999.example.com": true,
 		"https://host-7.example.com": false, "https://a.host-100000.example.com": false, "https://evil.com": false,
-		"https://" + strings.Repeat("a.", 5000) + "host-7.example.com": false, // no host name is so long
+		"https://" + strings.Repeat("a.", 5000) + "host-7.example.com": false, // longer than maxHost
 	} {
 		header := http.Header{"Origin": {origin}}
 		if hostAllowed(long, header) != want {
-			t.Errorf("%.50s is allowed: %v", origin, !want)
+			t.Errorf("%.50s: got %t, want %t", origin, !want, want)
 		}
 		best := func(patterns []string) time.Duration {
 			fastest := time.Hour
@@ -159,31 +166,34 @@ func TestLongListIsLookedUpNotReadThrough(t *testing.T) {
 			return fastest
 		}
 		if few, many := best(short), best(long); many > 30*few {
-			t.Errorf("%.50s: %s, and %s where the list is short", origin, many, few)
+			t.Errorf("%.50s: %s with a long list, %s with a short one", origin, many, few)
 		}
 	}
 }
 
-// The conversion of such a label takes the square of its length: a list of them would hold up a batch.
-func TestLabelTooLongForAHost_IsNotConverted(t *testing.T) {
+// Converting a long label takes quadratic time, so a list of them would delay a batch.
+func TestCanonicalPattern_LongLabelIsNotConverted(t *testing.T) {
 	fits, long := strings.Repeat("ü", maxLabel-7), strings.Repeat("ü", maxLabel+1)
 	if got := canonicalPattern(fits + ".example"); !isPlain(strings.TrimPrefix(got, "xn--")) {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want an A-label", got)
 	}
-	for _, pattern := range []string{long, "*." + long + ".example", "a。" + long, strings.Repeat("a", maxLabel+1) + ".example"} {
+	ascii := strings.Repeat("a", maxLabel+1)
+	for _, pattern := range []string{long, "*." + long + ".example", "a。" + long, ascii + ".example"} {
 		if got := canonicalPattern(pattern); got != pattern {
-			t.Errorf("%q is %q", pattern, got)
+			t.Errorf("got %q, want %q", got, pattern)
 		}
 	}
 	if got := canonicalPattern(strings.Repeat("ü.", maxHost)); got != "" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want none", got)
 	}
 }
 
-func TestListKeepsNothingThatItDoesNotName(t *testing.T) {
-	patterns := canonicalPatterns([]string{strings.Repeat(" ", 1<<20) + "b.example", "a.example:" + strings.Repeat("8", 1<<20), "b.example", "B.example"})
+func TestCanonicalPatterns_RetainNoInput(t *testing.T) {
+	patterns := canonicalPatterns([]string{
+		strings.Repeat(" ", 1<<20) + "b.example", "a.example:" + strings.Repeat("8", 1<<20), "b.example", "B.example",
+	})
 	if !slices.Equal(patterns, []string{"a.example", "b.example"}) || cap(patterns) != 2 {
-		t.Errorf("%q of %d", patterns, cap(patterns))
+		t.Errorf("got %q with capacity %d", patterns, cap(patterns))
 	}
 }
 
@@ -198,21 +208,21 @@ func FuzzAllowedHostnames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, pattern, origin string) {
 		patterns := canonicalPatterns([]string{pattern})
 		if len(patterns) != 1 {
-			t.Fatal("a list of one is no longer one")
+			t.Fatalf("%d patterns, want 1", len(patterns))
 		}
 		if !hostAllowed(patterns, http.Header{"Origin": {origin}}) {
 			return
 		}
 		host, ok := hostOf(origin)
 		if !ok || host == "" {
-			t.Fatalf("%q has no host, and was allowed by %q", origin, pattern)
+			t.Fatalf("%q has no host, but %q allows it", origin, pattern)
 		}
-		// The allowed host is in the origin as it was sent, and in no user information.
+		// The allowed host is in the origin as sent, and not in its user information.
 		if !strings.Contains(strings.ToLower(origin), host) && !strings.Contains(host, ":") {
 			t.Fatalf("%q was read as %q", origin, host)
 		}
 		if strings.Contains(origin, "@") && strings.Index(origin, "@") < strings.Index(strings.ToLower(origin), host) {
-			t.Fatalf("%q was allowed", origin)
+			t.Fatalf("%q is allowed", origin)
 		}
 	})
 }

@@ -9,25 +9,26 @@ import (
 )
 
 const (
-	// batchSize bounds the known keys that the store is asked for together.
+	// batchSize bounds the keys of a batch.
 	batchSize = 1024
-	// maxBatches are in flight: the second goes on if the connection of the first is stuck.
+	// maxBatches bounds the concurrent batches. With two, a hanging connection does not stop all.
 	maxBatches = 2
 )
 
-// lookup is one in flight, shared by all requests that want the same key.
+// lookup is the lookup of one key, shared by all requests with that key.
 type lookup struct {
 	hash Hash
-	// sent is when, on the lookups' clock, the store was asked for the batch or last answered; nil before.
+	// sent points to a time that the lookups of a batch share: when the batch was sent, or the
+	// store last responded. It is nil before the batch is sent.
 	sent  atomic.Pointer[atomic.Int64]
-	done  chan struct{} // closed when entry and err may be read
+	done  chan struct{} // closed when entry and err are set
 	entry *entry
 	err   error
 }
 
 func newLookup(hash Hash) *lookup { return &lookup{hash: hash, done: make(chan struct{})} }
 
-// sentAt returns since when the store has been silent, if it was asked.
+// sentAt returns since when the batch has waited for the store, and whether it was sent.
 func (p *lookup) sentAt() (at time.Duration, sent bool) {
 	batch := p.sent.Load()
 	if batch == nil {
@@ -36,37 +37,36 @@ func (p *lookup) sentAt() (at time.Duration, sent bool) {
 	return time.Duration(batch.Load()), true
 }
 
-// answered notes that the store did, though perhaps not what it was asked: the whole batch waits anew.
-func (p *lookup) answered(now time.Duration) { p.sent.Load().Store(int64(now)) }
-
-// end ends a lookup that never began.
-func (p *lookup) end(e *entry, err error) *lookup {
+// complete ends a lookup that was not started.
+func (p *lookup) complete(e *entry, err error) *lookup {
 	p.entry, p.err = e, err
 	close(p.done)
 	return p
 }
 
-// inFlight holds the lookups in flight, one per key. A key that is not cached is looked up by its own
-// goroutine, which waits for a slot. Known keys queue: at most maxBatches goroutines take what has
-// gathered, and end with the queue.
+// inFlight holds the lookups in flight, one per key. Each uncached key has its own goroutine, which
+// waits for a slot. Cached keys queue for at most maxBatches workers, which end when the queue is
+// empty.
 type inFlight struct {
-	mu      sync.Mutex
-	byHash  map[Hash]*lookup
-	queue   []*lookup
-	limit   int // of the queue
-	workers int // goroutines that work the queue off
-	closed  bool
-	running sync.WaitGroup // all goroutines
+	mu       sync.Mutex
+	byHash   map[Hash]*lookup
+	queue    []*lookup
+	maxQueue int
+	workers  int
+	closed   bool
+	running  sync.WaitGroup // all goroutines
 }
 
-func newInFlight(limit int) inFlight { return inFlight{byHash: map[Hash]*lookup{}, limit: limit} }
+func newInFlight(maxQueue int) inFlight {
+	return inFlight{byHash: map[Hash]*lookup{}, maxQueue: maxQueue}
+}
 
-// begin joins the lookup of a key, or starts it. A key that is not known costs its client a guess if
-// nothing is found, so begin waits while others hold what is left of the client's budget. The error is
-// a *GuessesSpent, or wraps ErrUnavailable.
-func (l *lookups) begin(ctx context.Context, hash Hash, client string, known bool) (*lookup, error) {
-	if known {
-		return l.join(hash, nil), nil
+// startLookup returns the lookup in flight for a key, or starts one. For an uncached key, it first
+// reserves a guess of the client's budget, and may wait for it. The error is ErrNotFound or a
+// *GuessesSpent, or wraps ErrUnavailable.
+func (l *lookups) startLookup(ctx context.Context, hash Hash, client string, cached bool) (*lookup, error) {
+	if cached {
+		return l.startOrJoin(hash, nil), nil
 	}
 	addr := clientAddr(client)
 	if err := l.guesses.check(addr); err != nil {
@@ -75,15 +75,15 @@ func (l *lookups) begin(ctx context.Context, hash Hash, client string, known boo
 	if p := l.inFlight.find(hash); p != nil {
 		return p, nil
 	}
-	budget, err := l.guesses.hold(ctx, addr)
-	if e, settled := l.recall(hash, l.now()); settled { // by another request's lookup
+	budget, err := l.guesses.reserve(ctx, addr)
+	if e, current := l.cachedResult(hash, l.now()); current { // looked up by another request meanwhile
 		if err == nil {
-			l.guesses.end(budget, false)
+			l.guesses.release(budget, false)
 		}
 		if e == nil {
 			return nil, ErrNotFound
 		}
-		return newLookup(hash).end(e, nil), nil
+		return newLookup(hash).complete(e, nil), nil
 	}
 	if _, spent := errors.AsType[*GuessesSpent](err); spent {
 		return nil, err
@@ -91,12 +91,12 @@ func (l *lookups) begin(ctx context.Context, hash Hash, client string, known boo
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return l.join(hash, budget), nil
+	return l.startOrJoin(hash, budget), nil
 }
 
-// join starts the lookup of a key, or joins the one in flight. It ends by itself, whether any client
-// waits for it or not. budget is where one guess is held for it, nil for a known key.
-func (l *lookups) join(hash Hash, budget *budget) *lookup {
+// startOrJoin returns the lookup in flight for a key, or starts one, which continues even if all
+// requests stop waiting for it. budget holds the reserved guess; it is nil for a cached key.
+func (l *lookups) startOrJoin(hash Hash, budget *budget) *lookup {
 	in := &l.inFlight
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -107,35 +107,35 @@ func (l *lookups) join(hash Hash, budget *budget) *lookup {
 	switch {
 	case joined:
 	case in.closed:
-		p.end(nil, unavailable(errClosed))
+		p.complete(nil, unavailable(errClosed))
 	case budget != nil:
 		in.byHash[hash] = p
-		in.running.Go(func() { l.load(p, budget) })
+		in.running.Go(func() { l.lookUpUncached(p, budget) })
 		return p
-	case len(in.queue) == in.limit:
-		p.end(nil, unavailable(errBusy))
+	case len(in.queue) == in.maxQueue:
+		p.complete(nil, unavailable(errBusy))
 	default:
 		in.byHash[hash] = p
 		in.queue = append(in.queue, p)
 		if in.workers < maxBatches {
 			in.workers++
-			in.running.Go(l.verifyQueued)
+			in.running.Go(l.runQueue)
 		}
 	}
 	if budget != nil {
-		l.guesses.end(budget, false)
+		l.guesses.release(budget, false)
 	}
 	return p
 }
 
-// find returns the lookup of a key that is in flight, nil for none.
+// find returns the lookup in flight for a key, or nil.
 func (in *inFlight) find(hash Hash) *lookup {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.byHash[hash]
 }
 
-// batch takes the first of the queue. The worker that gets none ends.
+// batch dequeues up to batchSize lookups. If it returns nil, the worker must end.
 func (in *inFlight) batch() []*lookup {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -150,7 +150,7 @@ func (in *inFlight) batch() []*lookup {
 	return batch
 }
 
-// finish hands the results over. A request that joins from now on begins another lookup.
+// finish makes the results available to the waiting requests. Later requests start new lookups.
 func (in *inFlight) finish(batch ...*lookup) {
 	in.mu.Lock()
 	for _, p := range batch {
@@ -162,38 +162,38 @@ func (in *inFlight) finish(batch ...*lookup) {
 	}
 }
 
-// close lets no more begin, ends those in flight and waits for them.
-func (in *inFlight) close(end func()) {
+// close prevents new lookups, cancels those in flight and waits for them.
+func (in *inFlight) close(cancel context.CancelFunc) {
 	in.mu.Lock()
 	in.closed = true
 	in.mu.Unlock()
-	end()
+	cancel()
 	in.running.Wait()
 }
 
-// load looks up a key that is not cached. It pays the guess that is held if nothing is found.
-func (l *lookups) load(p *lookup, budget *budget) {
+// lookUpUncached looks up an uncached key. It spends the reserved guess if there is no such key.
+func (l *lookups) lookUpUncached(p *lookup, budget *budget) {
 	defer l.inFlight.finish(p)
-	defer func() { l.guesses.end(budget, errors.Is(p.err, ErrNotFound)) }()
+	defer func() { l.guesses.release(budget, errors.Is(p.err, ErrNotFound)) }()
 	release, err := l.slots.acquire(l.ctx)
 	if err != nil {
 		p.err = unavailable(err)
 		return
 	}
 	defer release()
-	l.ask(p)
+	l.lookUpBatch(p)
 }
 
-// verifyQueued asks for all that queues, batch by batch.
-func (l *lookups) verifyQueued() {
+// runQueue looks up queued keys in batches until the queue is empty.
+func (l *lookups) runQueue() {
 	for batch := l.inFlight.batch(); batch != nil; batch = l.inFlight.batch() {
-		l.ask(batch...)
+		l.lookUpBatch(batch...)
 		l.inFlight.finish(batch...)
 	}
 }
 
-// ask gives each of a batch its result.
-func (l *lookups) ask(batch ...*lookup) {
+// lookUpBatch sets the result of each lookup of a batch.
+func (l *lookups) lookUpBatch(batch ...*lookup) {
 	ctx, cancel := context.WithTimeout(l.ctx, lookupTimeout)
 	defer cancel()
 	var sent atomic.Int64
@@ -201,38 +201,38 @@ func (l *lookups) ask(batch ...*lookup) {
 	for _, p := range batch {
 		p.sent.Store(&sent)
 	}
-	if err := l.askByHalves(ctx, batch); err != nil && l.ctx.Err() == nil {
-		l.outage.began(l.now(), err)
+	if err := l.bisect(ctx, batch); err != nil && l.ctx.Err() == nil {
+		l.outage.begin(l.now(), err)
 	}
 }
 
-// askByHalves asks for the halves of a batch that failed, and so on: a row that cannot be read is no
-// outage, and must not take a thousand keys with it. The error is of a store that cannot answer at all.
-func (l *lookups) askByHalves(ctx context.Context, batch []*lookup) error {
+// bisect queries a batch. If the query fails but the store responds, it continues with halves of
+// the batch, so that a row that cannot be read fails only its own key. An error means an outage.
+func (l *lookups) bisect(ctx context.Context, batch []*lookup) error {
 	err := l.query(ctx, batch)
-	if err != nil && !l.answers(ctx) {
-		l.failed(batch, err)
+	if err != nil && !l.storeResponds(ctx) {
+		l.fail(batch, err)
 		return err
 	}
-	batch[0].answered(l.now())
+	batch[0].sent.Load().Store(int64(l.now())) // answerWait starts again for the original batch
 	if err == nil {
 		return nil
 	}
 	half := len(batch) / 2
 	if half == 0 {
-		l.failed(batch, err)
+		l.fail(batch, err)
 		return nil
 	}
-	if err := l.askByHalves(ctx, batch[:half]); err != nil {
-		l.failed(batch[half:], err)
+	if err := l.bisect(ctx, batch[:half]); err != nil {
+		l.fail(batch[half:], err)
 		return err
 	}
-	return l.askByHalves(ctx, batch[half:])
+	return l.bisect(ctx, batch[half:])
 }
 
-// answers distinguishes a store that could not answer what it was asked from one that cannot answer: it
-// is asked for nothing.
-func (l *lookups) answers(ctx context.Context) bool {
+// storeResponds reports whether the store answers a query for no keys, which distinguishes an
+// outage from a row that cannot be read.
+func (l *lookups) storeResponds(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -240,14 +240,14 @@ func (l *lookups) answers(ctx context.Context) bool {
 	return err == nil
 }
 
-func (l *lookups) failed(batch []*lookup, err error) {
+func (l *lookups) fail(batch []*lookup, err error) {
 	for _, p := range batch {
 		p.err = unavailable(err)
 		l.metrics.lookedUp(err)
 	}
 }
 
-// query asks the store once, and remembers what it answers.
+// query asks the store for a batch and caches its answers.
 func (l *lookups) query(ctx context.Context, batch []*lookup) error {
 	now, epoch := l.now(), l.epochs.now()
 	hashes := make([]Hash, len(batch))
@@ -258,7 +258,7 @@ func (l *lookups) query(ctx context.Context, batch []*lookup) error {
 	if err != nil {
 		return err
 	}
-	l.outage.ended()
+	l.outage.end()
 	for _, p := range batch {
 		p.entry, p.err = l.remember(p.hash, keys[p.hash], epoch, now)
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// crowd makes n keys, all of them cached.
-func (b *bundle) crowd(n int) []string {
+// cacheKeys adds n keys to the store and the cache, and returns their tokens.
+func (b *fixture) cacheKeys(n int) []string {
 	b.t.Helper()
 	tokens := make([]string, n)
 	for i := range tokens {
@@ -26,33 +26,28 @@ func (b *bundle) crowd(n int) []string {
 	return tokens
 }
 
-func roomy(o *Options) { o.Size = 100_000 }
+func largeCache(o *Options) { o.Size = 100_000 }
 
-// requests runs one with each of these keys; they begin in this order. The results come in it too, when all have ended.
-func (b *bundle) requests(tokens ...string) (ended func() []error) {
+// requests starts a request with each token, one after the other. results waits for all of them and
+// returns their errors in the same order.
+func (b *fixture) requests(tokens ...string) (results func() []error) {
 	var all sync.WaitGroup
-	results := make([]error, len(tokens))
+	errs := make([]error, len(tokens))
 	for i, token := range tokens {
-		all.Go(func() { _, results[i] = b.authenticate(token) })
+		all.Go(func() { _, errs[i] = b.authenticate(token) })
 		synctest.Wait()
 	}
-	return func() []error { all.Wait(); b.wait(); return results }
+	return func() []error { all.Wait(); b.wait(); return errs }
 }
 
-// gated has the store keep its answers until open is called.
-func (b *bundle) gated() (open func()) {
-	gate := make(chan struct{})
-	b.store.onLookup(func(ctx context.Context, _ int) {
-		select {
-		case <-gate:
-		case <-ctx.Done():
-		}
-	})
-	return func() { close(gate) }
+// blockLookups makes lookups hang until unblock is called.
+func (b *fixture) blockLookups() (unblock func()) {
+	_, _, unblock = b.countLookups()
+	return unblock
 }
 
-// wantBatches are the sizes of those that the store was asked for.
-func (b *bundle) wantBatches(want ...int) {
+// wantBatches checks the sizes of the batches, in ascending order.
+func (b *fixture) wantBatches(want ...int) {
 	b.t.Helper()
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()
@@ -62,20 +57,20 @@ func (b *bundle) wantBatches(want ...int) {
 	}
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
-		b.t.Errorf("the store was asked for %v keys at once, want %v", got, want)
+		b.t.Errorf("got batches of %v keys, want %v", got, want)
 	}
 }
 
-func TestKnownKeysThatWaitAreAskedForTogether(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(maxBatches + batchSize + 10)
+func TestBatch_LooksUpWaitingKeysTogether(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(maxBatches + batchSize + 10)
 		b.store.set(tokens[20], Key{Revoked: true})
 		b.ListenerUp()
-		open := b.gated()
+		unblock := b.blockLookups()
 		waiting := tokens[maxBatches:]
-		ended := b.queued(tokens[:maxBatches], append(waiting, waiting...)) // each twice: one shares the other's answer
-		open()
-		for i, err := range ended() {
+		results := b.queued(tokens[:maxBatches], append(waiting, waiting...)) // two requests share a lookup
+		unblock()
+		for i, err := range results() {
 			if token := waiting[i%len(waiting)]; token == tokens[20] {
 				wantCause(t, err, CauseRevoked)
 			} else if err != nil {
@@ -83,18 +78,18 @@ func TestKnownKeysThatWaitAreAskedForTogether(t *testing.T) {
 			}
 		}
 		b.wantBatches(1, 1, 10, batchSize)
-	}, roomy)
+	}, largeCache)
 }
 
-func TestKeyMissingInABatchDoesNotComeBackInAnOutage(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(10)
+func TestBatch_DeletedKeyNotServedDuringOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(10)
 		b.store.delete(tokens[5])
 		b.ListenerUp()
-		open := b.gated()
-		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
-		open()
-		wantCause(t, ended()[5-maxBatches], CauseUnknown)
+		unblock := b.blockLookups()
+		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		unblock()
+		wantCause(t, results()[5-maxBatches], CauseUnknown)
 		b.store.fail(errStoreDown)
 		time.Sleep(unknownTTL)
 		b.wantUnavailable(tokens[5])
@@ -102,31 +97,32 @@ func TestKeyMissingInABatchDoesNotComeBackInAnOutage(t *testing.T) {
 	})
 }
 
-// queued has each worker stuck in a gated store with a key of its own, and requests with the others queue.
-func (b *bundle) queued(busy, waiting []string) (ended func() []error) {
+// queued makes each worker hang with one of the busy keys; see blockLookups. The requests with the
+// waiting keys then queue, and results returns their errors.
+func (b *fixture) queued(busy, waiting []string) (results func() []error) {
 	b.t.Helper()
 	for _, token := range busy {
 		b.requests(token)
 	}
-	ended = b.requests(waiting...)
+	results = b.requests(waiting...)
 	b.wantBatches(1, 1)
-	return ended
+	return results
 }
 
-func TestRevocationWhileItsBatchIsUnderWayIsNotOverlooked(t *testing.T) {
-	eachPayload(t, "key5", func(t *testing.T, b *bundle, payload string) {
-		tokens := b.crowd(10)
+func TestBatch_KeyRevokedDuringLookup(t *testing.T) {
+	eachPayload(t, "key5", func(t *testing.T, b *fixture, payload string) {
+		tokens := b.cacheKeys(10)
 		b.ListenerUp()
-		open := b.gated()
-		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		unblock := b.blockLookups()
+		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		b.store.onLookup(func(_ context.Context, call int) {
-			if call == 3 { // the answer is on its way, and says that all hold
+			if call == 3 { // its answer says that all keys are valid
 				b.store.set("key5", Key{Revoked: true})
 				b.Notify(payload)
 			}
 		})
-		open()
-		for i, err := range ended() {
+		unblock()
+		for i, err := range results() {
 			if tokens[maxBatches+i] == "key5" {
 				wantCause(t, err, CauseRevoked)
 			} else if err != nil {
@@ -137,18 +133,18 @@ func TestRevocationWhileItsBatchIsUnderWayIsNotOverlooked(t *testing.T) {
 	})
 }
 
-func TestOutageInABatchServesAllOfItStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(100)
+func TestBatch_OutageServesAllStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(100)
 		b.ListenerUp()
-		open := b.gated()
-		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		unblock := b.blockLookups()
+		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
 		b.Notify(keyPayload(tokens[50]))
 		b.store.fail(errStoreDown)
-		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) }) // after the answers that are held
-		open()
-		for i, err := range ended() {
-			if tokens[maxBatches+i] == tokens[50] { // of which something was heard
+		b.store.onLookup(func(context.Context, int) { time.Sleep(time.Millisecond) }) // after the blocked lookups
+		unblock()
+		for i, err := range results() {
+			if tokens[maxBatches+i] == tokens[50] { // concerned by the notification
 				if !errors.Is(err, errStoreDown) {
 					t.Errorf("%s: %v", tokens[50], err)
 				}
@@ -156,194 +152,179 @@ func TestOutageInABatchServesAllOfItStale(t *testing.T) {
 				t.Errorf("%s: %v", tokens[maxBatches+i], err)
 			}
 		}
-		if !b.Stats().Outage {
-			t.Error("it does not take that for an outage")
+		b.wantOutage(true)
+		if calls := b.store.lookups(); calls > maxBatches+10 { // more if the outage was bisected
+			t.Errorf("%d calls of the store, want at most %d", calls, maxBatches+10)
 		}
-		if calls := b.store.lookups(); calls > maxBatches+10 { // 98 keys, and halves down to two single ones
-			t.Errorf("an outage was asked %d times", calls)
-		}
-	}, roomy)
+	}, largeCache)
 }
 
-func TestRowThatCannotBeReadIsNoOutage(t *testing.T) {
-	for name, known := range map[string]bool{"of a known key": true, "of an unknown key": false} {
+func TestUnreadableRow_IsNoOutage(t *testing.T) {
+	for name, cached := range map[string]bool{"of a cached key": true, "of an uncached key": false} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				tokens := b.crowd(2)
-				bad, other := "cold", tokens[1]
-				if known {
+			inBubble(t, func(t *testing.T, b *fixture) {
+				tokens := b.cacheKeys(2)
+				bad, other := "uncached", tokens[1]
+				if cached {
 					bad = tokens[0]
 				}
-				b.store.change(func(s *fakeStore) { s.unread = map[Hash]bool{HashOf(bad): true} })
+				b.store.corrupt(bad)
 				b.ListenerDown()
-				time.Sleep(deafTrust)
+				time.Sleep(listenerDownTTL)
 				b.store.set(other, Key{Revoked: true})
-				if err := b.call(bad); known != (err == nil) {
-					t.Errorf("the bad one: %v", err)
+				if err := b.call(bad); cached != (err == nil) {
+					t.Errorf("unreadable row: got %v", err)
 				}
 				b.wantCause(other, CauseRevoked)
-				if b.Stats().Outage {
-					t.Error("it takes that for an outage")
-				}
+				b.wantOutage(false)
 			})
 		})
 	}
 }
 
-// As many queries as they take, the store is not mute that answers each.
-func TestManyRowsThatCannotBeReadAreNoOutage(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(1000 + maxBatches)
+// Bisecting takes longer than answerWait, but the store answers each query.
+func TestUnreadableRows_ManyAreNoOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(1000 + maxBatches)
 		queued := tokens[maxBatches:]
-		b.store.change(func(s *fakeStore) {
-			s.unread = map[Hash]bool{}
-			for i := range 10 {
-				s.unread[HashOf(queued[100*i+50])] = true
-			}
-		})
+		b.store.corrupt(queued[50], queued[150], queued[250], queued[350], queued[450],
+			queued[550], queued[650], queued[750], queued[850], queued[950])
 		b.store.set(queued[900], Key{Revoked: true})
 		b.ListenerDown()
-		time.Sleep(deafTrust)
-		open := b.gated()
-		ended := b.queued(tokens[:maxBatches], queued)
+		time.Sleep(listenerDownTTL)
+		unblock := b.blockLookups()
+		results := b.queued(tokens[:maxBatches], queued)
 		b.store.onLookup(func(context.Context, int) { time.Sleep(5 * time.Millisecond) })
-		open()
-		wantCause(t, ended()[900], CauseRevoked)
-		if b.Stats().Outage {
-			t.Error("it takes that for an outage")
-		}
-	}, roomy)
+		unblock()
+		wantCause(t, results()[900], CauseRevoked)
+		b.wantOutage(false)
+	}, largeCache)
 }
 
-func TestRowsThatCannotBeReadFailAlone(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(300)
-		b.Notify("") // so that none may be used stale
-		open := b.gated()
-		ended := b.queued(tokens[:maxBatches], tokens[maxBatches:])
-		bad := map[string]bool{tokens[maxBatches]: true, tokens[100]: true, tokens[101]: true, tokens[151]: true, tokens[299]: true}
-		b.store.change(func(s *fakeStore) {
-			s.unread = map[Hash]bool{}
-			for token := range bad {
-				s.unread[HashOf(token)] = true
+func TestUnreadableRows_FailAlone(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(300)
+		b.Notify("") // so that no key is served stale
+		unblock := b.blockLookups()
+		results := b.queued(tokens[:maxBatches], tokens[maxBatches:])
+		bad := []string{tokens[maxBatches], tokens[100], tokens[101], tokens[151], tokens[299]}
+		b.store.corrupt(bad...)
+		unblock()
+		for i, err := range results() {
+			token, want := tokens[maxBatches+i], error(nil)
+			if slices.Contains(bad, token) {
+				want = errUnreadable
 			}
-		})
-		open()
-		for i, err := range ended() {
-			if token := tokens[maxBatches+i]; bad[token] != errors.Is(err, errUnreadable) || !bad[token] && err != nil {
-				t.Errorf("%s: %v", token, err)
+			if !errors.Is(err, want) {
+				t.Errorf("%s: got %v, want %v", token, err, want)
 			}
 		}
-		if b.Stats().Outage {
-			t.Error("it takes that for an outage")
-		}
-	}, roomy)
+		b.wantOutage(false)
+	}, largeCache)
 }
 
-// The store answers each question in time, but the queue is longer than that it
-// could be served: that is no outage, and must not prolong what is promised.
-func TestBusyEdgeAdmitsNoKeyOnAnOlderCheckThanItPromises(t *testing.T) {
+// The store answers each query in time, but the queue is too long. A key must still not be used for
+// longer than listenerDownTTL after its last lookup.
+func TestBusyEdge_DoesNotExtendTrust(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		age  time.Duration // of the check, when the listener is back
+		age  time.Duration // of the last lookup at the time of ListenerUp
 		busy bool
 	}{
-		{"checked too long ago", deafTrust - queueWait, true},
-		{"checked a moment ago", deafTrust - queueWait - time.Nanosecond, false},
+		{"too old", listenerDownTTL - queueWait, true},
+		{"not too old", listenerDownTTL - queueWait - time.Nanosecond, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				tokens := b.crowd(maxBatches*4*batchSize + 100)
-				b.store.onLookup(func(context.Context, int) { time.Sleep(patience - time.Millisecond) })
+			inBubble(t, func(t *testing.T, b *fixture) {
+				tokens := b.cacheKeys(maxBatches*4*batchSize + 100)
+				b.store.onLookup(func(context.Context, int) { time.Sleep(answerWait - time.Millisecond) })
 				time.Sleep(c.age)
 				b.ListenerUp()
-				ended := b.requests(tokens...)
+				results := b.requests(tokens...)
 				start, busy := time.Now(), 0
-				for i, err := range ended() {
+				for i, err := range results() {
 					if errors.Is(err, errBusy) && errors.Is(err, ErrUnavailable) {
 						busy++
 					} else if err != nil {
 						t.Errorf("%s: %v", tokens[i], err)
 					}
 				}
-				if took := time.Since(start); took > queueWait+patience {
-					t.Errorf("one waited %s", took)
+				if took := time.Since(start); took > queueWait+answerWait {
+					t.Errorf("a request waited %s, want at most %s", took, queueWait+answerWait)
 				}
 				if (busy > 0) != c.busy {
-					t.Errorf("%d of %d are told that the edge is busy", busy, len(tokens))
+					t.Errorf("%d of %d requests fail with errBusy, want any: %t", busy, len(tokens), c.busy)
 				}
-				if b.Stats().Outage {
-					t.Error("it takes itself for an outage of the store")
-				}
-			}, roomy)
+				b.wantOutage(false)
+			}, largeCache)
 		})
 	}
 }
 
-func TestQueueHoldsNoMoreThanTheCache(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		open := b.gated()
+func TestQueue_HoldsAtMostCacheSize(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		unblock := b.blockLookups()
 		for i := range maxBatches {
-			b.join(Hash{byte(i)}, nil)
+			b.startOrJoin(Hash{byte(i)}, nil)
 			synctest.Wait()
 		}
 		for i := range 10 {
-			if f := b.join(Hash{100, byte(i)}, nil); f.err != nil {
-				t.Fatal(f.err)
+			if p := b.startOrJoin(Hash{100, byte(i)}, nil); p.err != nil {
+				t.Fatal(p.err)
 			}
 		}
-		f := b.join(Hash{200}, nil)
-		if <-f.done; !errors.Is(f.err, errBusy) {
-			t.Errorf("got %v", f.err)
+		p := b.startOrJoin(Hash{200}, nil)
+		if <-p.done; !errors.Is(p.err, errBusy) {
+			t.Errorf("got %v, want errBusy", p.err)
 		}
-		open()
+		unblock()
 	}, func(o *Options) { o.Size = 10 })
 }
 
-func TestClientThatHangsUpIsNotServedStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestStaleKey_NotServedAfterCancel(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		time.Sleep(time.Minute)
-		open := b.gated()
-		ctx, hangUp := context.WithCancel(context.Background())
-		result := b.begin(ctx, testToken, testClient)
-		hangUp()
+		unblock := b.blockLookups()
+		ctx, cancel := context.WithCancel(context.Background())
+		result := b.request(ctx, testToken, testClient)
+		cancel()
 		if err := <-result; !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want context.Canceled", err)
 		}
-		open()
+		unblock()
 	})
 }
 
-func TestMuteStoreDelaysThoseThatQueueBehindItOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		tokens := b.crowd(100)
+func TestUnresponsiveStore_DelaysQueuedKeysOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		tokens := b.cacheKeys(100)
 		time.Sleep(time.Minute)
-		b.store.onLookup(mute)
+		b.store.onLookup(unresponsive)
 		start := time.Now()
 		for i, err := range b.queued(tokens[:maxBatches], tokens[maxBatches:])() {
 			if err != nil {
 				t.Errorf("%s: %v", tokens[maxBatches+i], err)
 			}
 		}
-		if took := time.Since(start); took > 2*patience {
-			t.Errorf("they waited %s", took)
+		if took := time.Since(start); took > 2*answerWait {
+			t.Errorf("a request waited %s, want at most %s", took, 2*answerWait)
 		}
-	}, roomy)
+	}, largeCache)
 }
 
-// Its entry has gone from the cache since others queued for it; nothing may be used stale.
-func TestUncachedKeyWaitsNoLongerInTheQueueThanACachedOne(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		defer b.gated()()
+// The key was evicted after other requests had queued for it.
+func TestQueue_EvictedKeyWaitsNoLonger(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		defer b.blockLookups()()
 		for i := range maxBatches {
-			b.join(Hash{byte(i)}, nil)
+			b.startOrJoin(Hash{byte(i)}, nil)
 			synctest.Wait()
 		}
-		b.join(HashOf(testToken), nil)
+		b.startOrJoin(HashOf(testToken), nil)
 		start := time.Now()
 		if err := b.call(testToken); !errors.Is(err, errBusy) || time.Since(start) != queueWait {
-			t.Errorf("after %s: %v", time.Since(start), err)
+			t.Errorf("after %s: got %v, want errBusy after %s", time.Since(start), err, queueWait)
 		}
 	}, func(o *Options) { o.Stale = -1 })
 }

@@ -9,51 +9,51 @@ import (
 )
 
 const (
-	// lookupTimeout bounds a lookup: all that the store is asked, however long clients wait for it.
+	// lookupTimeout bounds all queries of a lookup, even if no request waits for it any more.
 	lookupTimeout = 3 * time.Second
-	// patience bounds the wait for the store of a client that can be served without its answer.
-	patience = 700 * time.Millisecond
-	// queueWait bounds the wait until the store is asked.
+	// answerWait bounds how long a request that can use a stale key waits for the store's answer.
+	answerWait = 700 * time.Millisecond
+	// queueWait bounds how long a request waits until its lookup is sent.
 	queueWait = 2 * time.Second
-	// firstPause follows a lookup that an event overtook; each next one is doubled.
-	firstPause = time.Millisecond
-	lastPause  = 512 * time.Millisecond
-	// maxStrangers bounds the lookups of keys that are not cached, slotWait their wait for each other.
-	maxStrangers = 6
-	slotWait     = 500 * time.Millisecond
+	// minRetryDelay follows the first lookup that an event overtook; the delay doubles each time.
+	minRetryDelay = time.Millisecond
+	maxRetryDelay = 512 * time.Millisecond
+	// maxUncached bounds the concurrent lookups of uncached keys.
+	maxUncached = 6
+	// slotWait bounds how long a lookup of an uncached key waits for others.
+	slotWait = 500 * time.Millisecond
 )
 
 var (
-	errClosed    = errors.New("closed")
-	errMute      = errors.New("no answer from the store")
+	errClosed    = errors.New("authenticator is closed")
+	errNoAnswer  = errors.New("the store has not answered in time")
 	errOvertaken = errors.New("keys change faster than they can be looked up")
-	// errBusy is the edge's own doing, and says nothing about the store.
+	// errBusy does not count as an outage of the store.
 	errBusy = errors.New("too many keys are being looked up")
 )
 
-// unavailable says why a key could not be looked up.
-func unavailable(why error) error { return fmt.Errorf("%w: %w", ErrUnavailable, why) }
+func unavailable(cause error) error { return fmt.Errorf("%w: %w", ErrUnavailable, cause) }
 
-// lookups finds keys, in this order: in the cache; among those that are known to be unknown; in the
-// store, if the client's budget of guesses allows it. It owns all that is remembered between requests.
+// lookups finds keys in the cache, among the keys remembered as unknown, or in the store. It holds
+// all state that requests share.
 type lookups struct {
 	store      Store
 	ttl, stale time.Duration
 	metrics    *metrics
 
-	start     time.Time // of the monotonic clock that entries are dated by
-	keys      *cache
-	unknown   *unknownKeys
-	guesses   *guesses
-	epochs    epochs
-	listening atomic.Bool
+	start      time.Time // the zero of now
+	keys       *cache
+	unknown    *unknownKeys
+	guesses    *guesses
+	epochs     epochs
+	listenerUp atomic.Bool
 
 	inFlight inFlight
 	slots    slots
 	outage   outage
-	suspects suspects
+	changes  unannouncedChanges
 
-	ctx    context.Context // of the lookups in flight; ends with close
+	ctx    context.Context // of the lookups in flight; canceled by close
 	cancel context.CancelFunc
 }
 
@@ -77,11 +77,11 @@ func newLookups(store Store, o Options, m *metrics) (*lookups, error) {
 		unknown:  unknown,
 		guesses:  guesses,
 		inFlight: newInFlight(o.Size),
-		slots:    make(slots, maxStrangers),
+		slots:    make(slots, maxUncached),
 		outage:   newOutage(o.Logger),
-		suspects: newSuspects(o.Logger),
+		changes:  newUnannouncedChanges(o.Logger),
 	}
-	// Longer than an entry may be used: it still distinguishes a known key from a guess.
+	// Entries stay longer than they may be used, so that their keys do not count as guesses.
 	l.keys = newCache(o.Size, o.TTL+max(o.Stale, 0), now)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l, nil
@@ -89,49 +89,50 @@ func newLookups(store Store, o Options, m *metrics) (*lookups, error) {
 
 func (l *lookups) close() {
 	l.inFlight.close(l.cancel)
-	l.suspects.close()
+	l.changes.close()
 	l.keys.close()
 }
 
-// now returns the time on the clock that entries are dated by.
+// now returns the time since start, on the monotonic clock.
 func (l *lookups) now() time.Duration { return time.Since(l.start) }
 
-// find returns the entry of a key, from the cache if that may be used, or ErrNotFound.
+// find returns the entry of a key. The error is ErrNotFound or a *GuessesSpent, or wraps
+// ErrUnavailable.
 func (l *lookups) find(ctx context.Context, hash Hash, client string) (*entry, error) {
-	now := l.now() // once: it costs nearly as much as finding the entry
-	cached, settled := l.recall(hash, now)
+	now := l.now() // only once, because it costs nearly as much as finding the entry
+	cached, current := l.cachedResult(hash, now)
 	switch {
-	case !settled && cached == nil:
+	case !current && cached == nil:
 		return l.lookUp(ctx, hash, client, nil)
-	case !settled:
-		return l.verify(ctx, cached, client, now)
+	case !current:
+		return l.recheck(ctx, cached, client, now)
 	case cached == nil:
 		return nil, ErrNotFound
 	}
 	return cached, nil
 }
 
-// recall returns what is cached of a key, nil for nothing. If settled the store need not be asked:
-// nothing then means that there is no such key.
-func (l *lookups) recall(hash Hash, now time.Duration) (cached *entry, settled bool) {
+// cachedResult returns the cached entry of a key, if any, and whether it is current. If it is nil
+// but current, the store does not know the key.
+func (l *lookups) cachedResult(hash Hash, now time.Duration) (cached *entry, current bool) {
 	cached = l.keys.get(hash, now)
 	if cached != nil && l.fresh(cached, now) {
 		return cached, true
 	}
-	asked, ok := l.unknown.get(hash, now)
-	if ok && !l.epochs.concernUnknown(hash, asked) && !l.epochs.listened(asked) {
+	since, ok := l.unknown.get(hash, now)
+	if ok && !l.epochs.unknownOutdated(hash, since) && !l.epochs.reconnectedSince(since) {
 		return nil, true
 	}
 	return cached, false
 }
 
-// verify asks the store for a key again, and falls back on what is cached if that may be used stale.
-// While the store is known to fail no client waits for it.
-func (l *lookups) verify(ctx context.Context, cached *entry, client string, now time.Duration) (*entry, error) {
+// recheck looks up a cached key again. If the store does not answer, it returns the cached entry
+// for as long as that may be used stale. During a known outage, no request waits for the store.
+func (l *lookups) recheck(ctx context.Context, cached *entry, client string, now time.Duration) (*entry, error) {
 	hash := cached.key.Hash
-	if l.usableStale(cached, now) && l.outage.lasts(now) {
-		if l.outage.probe() {
-			l.join(hash, nil)
+	if l.usableStale(cached, now) && l.outage.active(now) {
+		if l.outage.shouldProbe() {
+			l.startOrJoin(hash, nil)
 		}
 		l.metrics.stale.Inc()
 		return cached, nil
@@ -140,24 +141,24 @@ func (l *lookups) verify(ctx context.Context, cached *entry, client string, now 
 	if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 		return found, err
 	}
-	// Judged again: the key may have been revoked while the store was waited for.
+	// Check again, because the key may have been revoked meanwhile.
 	now = l.now()
 	if !l.usableStale(cached, now) {
 		return nil, err
 	}
-	// A busy edge is no outage: it does not prolong what a deaf one promises.
-	if errors.Is(err, errBusy) && !l.outage.lasts(now) && now-cached.checked >= deafTrust {
+	// A busy edge is no outage, so it must not extend listenerDownTTL.
+	if errors.Is(err, errBusy) && !l.outage.active(now) && now-cached.checked >= listenerDownTTL {
 		return nil, err
 	}
 	l.metrics.stale.Inc()
 	return cached, nil
 }
 
-// lookUp asks the store, and asks again if an event overtook the answer: what was true before a
-// revocation must not be used after it. cached is what is known of the key, nil for nothing.
+// lookUp looks up a key in the store, and repeats that if an event overtook the answer, which may
+// be older than a revocation. cached is the cached entry, or nil.
 func (l *lookups) lookUp(ctx context.Context, hash Hash, client string, cached *entry) (*entry, error) {
-	for pause := firstPause; pause <= lastPause; pause *= 2 {
-		p, err := l.begin(ctx, hash, client, cached != nil)
+	for delay := minRetryDelay; delay <= maxRetryDelay; delay *= 2 {
+		p, err := l.startLookup(ctx, hash, client, cached != nil)
 		if err != nil {
 			return nil, err
 		}
@@ -172,7 +173,7 @@ func (l *lookups) lookUp(ctx context.Context, hash Hash, client string, cached *
 			return e, err
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(delay):
 		case <-ctx.Done():
 			return nil, unavailable(context.Cause(ctx))
 		}
@@ -180,11 +181,11 @@ func (l *lookups) lookUp(ctx context.Context, hash Hash, client string, cached *
 	return nil, unavailable(errOvertaken)
 }
 
-// await waits until a lookup is done. It bounds the wait until the store is asked and, for a client that
-// can be served without it, the wait for the answer.
+// await waits until a lookup is done. It bounds the wait until the lookup is sent and, if the
+// cached entry can be used stale, the wait for the answer.
 func (l *lookups) await(ctx context.Context, p *lookup, cached *entry) error {
-	began := l.now()
-	timer := time.NewTimer(patience)
+	start := l.now()
+	timer := time.NewTimer(answerWait)
 	defer timer.Stop()
 	for {
 		select {
@@ -196,30 +197,30 @@ func (l *lookups) await(ctx context.Context, p *lookup, cached *entry) error {
 		}
 		now := l.now()
 		usable := cached != nil && l.usableStale(cached, now)
-		sent, asked := p.sentAt()
+		sentAt, sent := p.sentAt()
 		switch {
-		case !asked && usable && l.outage.lasts(now):
-			return errMute // to those ahead
-		case !asked && now < began+queueWait:
-			timer.Reset(min(began+queueWait-now, patience))
-		case !asked:
+		case !sent && usable && l.outage.active(now):
+			return errNoAnswer // to the batches ahead in the queue
+		case !sent && now < start+queueWait:
+			timer.Reset(min(start+queueWait-now, answerWait))
+		case !sent:
 			return errBusy
-		case now < sent+patience:
-			timer.Reset(sent + patience - now)
+		case now < sentAt+answerWait:
+			timer.Reset(sentAt + answerWait - now)
 		case usable:
-			l.outage.began(now, errMute)
-			return errMute
-		case cached != nil:
-			l.outage.began(now, errMute)
+			l.outage.begin(now, errNoAnswer)
+			return errNoAnswer
+		case cached != nil: // wait until lookupTimeout
+			l.outage.begin(now, errNoAnswer)
 		}
 	}
 }
 
-// slots bound the lookups of keys that are not cached. Cached keys have their own batches, so that no
-// flood of guesses keeps them waiting.
+// slots is a semaphore for the lookups of uncached keys. Cached keys do not need a slot, so a flood
+// of guesses does not delay them.
 type slots chan struct{}
 
-// acquire waits a moment for a slot.
+// acquire waits for a slot, at most slotWait. The error is errBusy or the context's cause.
 func (s slots) acquire(ctx context.Context) (release func(), err error) {
 	timeout := time.NewTimer(slotWait)
 	defer timeout.Stop()

@@ -13,33 +13,28 @@ import (
 	"time"
 )
 
-func TestHundredRequestsAtATimeAreOneLookup(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		asked := make(chan struct{})
-		b.store.onLookup(func(context.Context, int) { <-asked })
-		var ok atomic.Int32
+func TestLookup_SharedByConcurrentRequests(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		unblock := b.blockLookups()
 		var requests sync.WaitGroup
 		for range 100 {
 			requests.Go(func() {
-				if _, err := b.authenticate(testToken); err == nil {
-					ok.Add(1)
+				if _, err := b.authenticate(testToken); err != nil {
+					t.Error(err)
 				}
 			})
 		}
 		synctest.Wait()
-		close(asked)
+		unblock()
 		requests.Wait()
-		if ok.Load() != 100 {
-			t.Errorf("%d of 100 were admitted", ok.Load())
-		}
 		b.wantLookups(1)
 	})
 }
 
-func TestRevocationDuringTheLookupIsNotOverlooked(t *testing.T) {
-	eachPayload(t, testToken, func(t *testing.T, b *bundle, payload string) {
+func TestNotify_KeyRevokedDuringLookup(t *testing.T) {
+	eachPayload(t, testToken, func(t *testing.T, b *fixture, payload string) {
 		b.store.onLookup(func(_ context.Context, call int) {
-			if call == 1 { // the answer is on its way, and says that the key holds
+			if call == 1 { // its answer says that the key is valid
 				b.store.set(testToken, Key{Revoked: true})
 				b.Notify(payload)
 			}
@@ -51,7 +46,7 @@ func TestRevocationDuringTheLookupIsNotOverlooked(t *testing.T) {
 	})
 }
 
-func TestRevocationHoldsAtOnceUnderLoad(t *testing.T) {
+func TestNotify_RevocationHoldsUnderLoad(t *testing.T) {
 	b := setup(t)
 	var done atomic.Bool
 	var load sync.WaitGroup
@@ -69,7 +64,7 @@ func TestRevocationHoldsAtOnceUnderLoad(t *testing.T) {
 				b.Notify(payload)
 				_, err := b.authenticate(testToken)
 				if (err != nil) != revoked {
-					t.Errorf("%s, revoked %v: %v", payload, revoked, err)
+					t.Errorf("%s, revoked %t: got %v", payload, revoked, err)
 				}
 			}
 		}
@@ -78,13 +73,13 @@ func TestRevocationHoldsAtOnceUnderLoad(t *testing.T) {
 	load.Wait()
 }
 
-func TestRequestThatJoinsAnOvertakenLookupAsksAgain(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		// The lookup has its answer and found it valid; then the key is revoked;
-		// then somebody joins it, before it has landed.
+func TestLookup_JoinedAfterRevocationIsRepeated(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		// A lookup has found the key valid. The key is then revoked, and another request joins the
+		// lookup before it ends.
 		hash, gate := HashOf(testToken), make(chan struct{})
-		answer := newEntry(&Key{}, hash, b.epochs.now(), b.now())
-		answered := &lookup{hash: hash, done: make(chan struct{}), entry: answer}
+		answered := newLookup(hash)
+		answered.entry = newEntry(&Key{}, hash, b.epochs.now(), b.now())
 		b.inFlight.byHash[hash] = answered
 		go func() {
 			<-gate
@@ -92,15 +87,15 @@ func TestRequestThatJoinsAnOvertakenLookupAsksAgain(t *testing.T) {
 		}()
 		b.store.set(testToken, Key{Revoked: true})
 		b.Notify("key:" + hash.String())
-		joined := b.begin(t.Context(), testToken, testClient)
+		joined := b.request(t.Context(), testToken, testClient)
 		close(gate)
 		wantCause(t, <-joined, CauseRevoked)
 		b.wantLookups(1)
 	})
 }
 
-func TestCreationDuringTheLookupIsNotOverlooked(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_KeyCreatedDuringLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.onLookup(func(_ context.Context, call int) {
 			if call == 1 {
 				b.store.set("new", Key{})
@@ -113,15 +108,15 @@ func TestCreationDuringTheLookupIsNotOverlooked(t *testing.T) {
 	})
 }
 
-func TestStormOfEventsEndsInUnavailable(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestNotify_ConstantEventsMakeKeyUnavailable(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.onLookup(func(context.Context, int) { b.Notify("") })
 		start := time.Now()
 		if err := b.call(testToken); !errors.Is(err, ErrUnavailable) || !errors.Is(err, errOvertaken) {
-			t.Fatal(err)
+			t.Fatalf("got %v, want errOvertaken", err)
 		}
 		if took := time.Since(start); took > 2*lookupTimeout {
-			t.Errorf("took %s", took)
+			t.Errorf("took %s, want at most %s", took, 2*lookupTimeout)
 		}
 		b.wantLookups(10)
 		b.store.onLookup(nil)
@@ -130,17 +125,16 @@ func TestStormOfEventsEndsInUnavailable(t *testing.T) {
 	})
 }
 
-func TestLookupOutlivesTheClientThatAsked(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		asked := make(chan struct{})
-		b.store.onLookup(func(context.Context, int) { <-asked })
-		ctx, hangUp := context.WithCancel(context.Background())
-		gone := b.begin(ctx, testToken, testClient)
-		hangUp()
-		if err := <-gone; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
+func TestLookup_ContinuesAfterCancel(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		unblock := b.blockLookups()
+		ctx, cancel := context.WithCancel(context.Background())
+		canceled := b.request(ctx, testToken, testClient)
+		cancel()
+		if err := <-canceled; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v, want context.Canceled", err)
 		}
-		close(asked)
+		unblock()
 		synctest.Wait()
 		b.wait()
 		b.wantOK(testToken)
@@ -148,19 +142,20 @@ func TestLookupOutlivesTheClientThatAsked(t *testing.T) {
 	})
 }
 
-func TestMuteStoreEndsTheLookupOfAColdKey(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		b.store.onLookup(mute)
+func TestUnresponsiveStore_UncachedKeyIsUnavailable(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		b.store.onLookup(unresponsive)
 		start := time.Now()
 		b.wantUnavailable(testToken)
 		if took := time.Since(start); took != lookupTimeout {
-			t.Errorf("took %s", took)
+			t.Errorf("took %s, want %s", took, lookupTimeout)
 		}
 	})
 }
 
-// holdUp makes every lookup wait, and counts those that do.
-func holdUp(b *bundle) (running, most *atomic.Int32, release func()) {
+// countLookups makes lookups hang until unblock is called. running counts those that hang, and most
+// is its maximum.
+func (b *fixture) countLookups() (running, most *atomic.Int32, unblock func()) {
 	running, most = new(atomic.Int32), new(atomic.Int32)
 	gate := make(chan struct{})
 	b.store.onLookup(func(ctx context.Context, _ int) {
@@ -176,21 +171,15 @@ func holdUp(b *bundle) (running, most *atomic.Int32, release func()) {
 	return running, most, func() { close(gate) }
 }
 
-// takeAllSlots has as many keys that are not cached looked up as can be.
-func takeAllSlots(b *bundle) {
-	for i := range maxStrangers {
-		b.begin(context.Background(), fmt.Sprint("cold", i), fmt.Sprint("198.51.100.", i))
-	}
-}
-
-func TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
-		running, most, release := holdUp(b)
+func TestUncachedKeys_SixLookupsAtATime(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
+		running, most, unblock := b.countLookups()
 		var unknown, unavailable atomic.Int32
 		var requests sync.WaitGroup
 		for i := range 50 {
 			requests.Go(func() {
-				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), fmt.Sprint("192.0.2.", i), Required{})
+				client := fmt.Sprint("192.0.2.", i)
+				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), client, Required{})
 				if errors.Is(err, ErrUnavailable) {
 					unavailable.Add(1)
 				} else if rejected, ok := errors.AsType[*Rejected](err); ok && rejected.Cause == CauseUnknown {
@@ -199,95 +188,90 @@ func TestSixStrangersAreLookedUpAtOnceAndTheRestWaitOnlyAMoment(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if running.Load() != maxStrangers {
-			t.Errorf("%d lookups run", running.Load())
+		if running.Load() != maxUncached {
+			t.Errorf("%d lookups are running, want %d", running.Load(), maxUncached)
 		}
 		time.Sleep(slotWait)
 		synctest.Wait()
-		if unavailable.Load() != 50-maxStrangers {
-			t.Errorf("%d gave up", unavailable.Load())
+		if unavailable.Load() != 50-maxUncached {
+			t.Errorf("%d requests are unavailable, want %d", unavailable.Load(), 50-maxUncached)
 		}
-		release()
+		unblock()
 		requests.Wait()
-		if unknown.Load() != maxStrangers || most.Load() != maxStrangers {
-			t.Errorf("%d unknown, at most %d lookups at once", unknown.Load(), most.Load())
+		if unknown.Load() != maxUncached || most.Load() != maxUncached {
+			t.Errorf("%d keys unknown and %d lookups at most, want %d", unknown.Load(), most.Load(), maxUncached)
 		}
-		b.wantLookups(maxStrangers)
-		if b.Stats().Outage {
-			t.Error("a busy edge takes itself for an outage of the store")
-		}
+		b.wantLookups(maxUncached)
+		b.wantOutage(false)
 	})
 }
 
-func TestAddressWithoutABudgetIsRefusedBeforeItWaits(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestGuesses_SpentBudgetDeniesWithoutWaiting(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantCause("guess", CauseUnknown)
-		_, _, release := holdUp(b)
-		takeAllSlots(b)
+		unblock := b.blockLookups()
+		for i := range maxUncached { // take all slots
+			b.request(context.Background(), fmt.Sprint("uncached", i), fmt.Sprint("198.51.100.", i))
+		}
 		start := time.Now()
 		wantSpent(t, b.call("another"))
 		if waited := time.Since(start); waited != 0 {
-			t.Errorf("waited %s", waited)
+			t.Errorf("waited %s, want no wait", waited)
 		}
-		release()
-	}, func(o *Options) { o.Guesses = limitOf(1, time.Hour) })
+		unblock()
+	}, withGuesses(1))
 }
 
-func TestStrangersDoNotKeepAKnownKeyFromBeingVerified(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestUncachedKeys_DoNotDelayCachedKey(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.set(testToken, Key{Revoked: true})
-		running, most, release := holdUp(b)
+		running, most, unblock := b.countLookups()
 		var requests sync.WaitGroup
 		for i := range 20 {
-			requests.Go(func() { b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), testClient, Required{}) })
+			requests.Go(func() { b.send(bearer(fmt.Sprint("guess", i))) })
 		}
 		synctest.Wait()
 		b.Notify(keyPayload(testToken))
-		requests.Go(func() {
-			_, err := b.authenticate(testToken)
-			if rejected, ok := errors.AsType[*Rejected](err); !ok || rejected.Cause != CauseRevoked {
-				t.Errorf("got %v", err)
-			}
-		})
-		synctest.Wait()
-		if running.Load() != maxStrangers+1 {
-			t.Errorf("%d lookups run", running.Load())
+		cached := b.request(t.Context(), testToken, testClient)
+		if running.Load() != maxUncached+1 {
+			t.Errorf("%d lookups are running, want %d", running.Load(), maxUncached+1)
 		}
-		release()
+		unblock()
+		wantCause(t, <-cached, CauseRevoked)
 		requests.Wait()
-		if most.Load() > maxStrangers+maxBatches {
-			t.Errorf("%d lookups at once", most.Load())
+		if most.Load() > maxUncached+maxBatches {
+			t.Errorf("%d concurrent lookups, want at most %d", most.Load(), maxUncached+maxBatches)
 		}
 	})
 }
 
-func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
+func TestClose_CancelsLookups(t *testing.T) {
 	var log bytes.Buffer
-	inBubble(t, func(t *testing.T, b *bundle) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		var running atomic.Int32
 		b.store.onLookup(func(ctx context.Context, _ int) {
 			running.Add(1)
 			<-ctx.Done()
-			time.Sleep(time.Millisecond) // it takes its time to end
+			time.Sleep(time.Millisecond) // between cancellation and return
 			running.Add(-1)
 		})
 		var results [20]<-chan error
 		for i := range results {
-			results[i] = b.begin(context.Background(), fmt.Sprint("cold", i), testClient)
+			results[i] = b.request(context.Background(), fmt.Sprint("uncached", i), testClient)
 		}
 		start := time.Now()
 		b.Close()
 		if took := time.Since(start); took != time.Millisecond {
-			t.Errorf("it took %s", took)
+			t.Errorf("Close took %s, want %s", took, time.Millisecond)
 		}
 		if running.Load() != 0 {
-			t.Errorf("%d lookups outlive it", running.Load())
+			t.Errorf("%d lookups are running after Close", running.Load())
 		}
 		for _, result := range results {
 			if err := <-result; !errors.Is(err, ErrUnavailable) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want ErrUnavailable", err)
 			}
 		}
 		before := b.store.lookups()
@@ -295,12 +279,12 @@ func TestCloseEndsTheLookupsUnderWay(t *testing.T) {
 		b.wantLookups(before)
 		b.Close()
 		if log.Len() > 0 {
-			t.Errorf("it logs an outage: %s", log.String())
+			t.Errorf("Close is logged: %s", log.String())
 		}
 	}, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 }
 
-func TestCloseRacesWithRequests(t *testing.T) {
+func TestClose_DuringRequests(t *testing.T) {
 	b := setup(t, func(o *Options) { o.Guesses = limitOf(100_000, time.Second) })
 	var started, requests sync.WaitGroup
 	for i := range 8 {

@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics holds every counter ready, as finding one by its label would cost
-// more than the cached authentication that it counts.
+// metrics holds each counter, because finding one by its label would cost more than the cached
+// authentication that it counts.
 type metrics struct {
 	ok, missingScopes, earlyData prometheus.Counter
 	guessesSpent, unavailable    prometheus.Counter
@@ -28,7 +28,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	}, []string{"outcome"})
 	lookups := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_key_lookups_total",
-		Help: "Keys asked of the store, each of a batch, by result: found, not_found, or error.",
+		Help: "Keys looked up in the store, by result: found, not_found, or error.",
 	}, []string{"result"})
 	m := &metrics{
 		ok:            auth.WithLabelValues("ok"),
@@ -43,11 +43,11 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		failed:        lookups.WithLabelValues("error"),
 		stale: auto.NewCounter(prometheus.CounterOpts{
 			Name: "hoko_key_stale_total",
-			Help: "Cached keys used past their time because the store could not answer.",
+			Help: "Uses of cached keys that were due for a lookup that the store could not answer.",
 		}),
 		unannounced: auto.NewCounter(prometheus.CounterOpts{
 			Name: "hoko_key_unannounced_changes_total",
-			Help: "Changed keys that a lookup found and no notification announced: the triggers do not work.",
+			Help: "Changes of keys that a lookup found and no notification announced: the triggers do not work.",
 		}),
 	}
 	for _, cause := range causes {
@@ -56,15 +56,15 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	return m
 }
 
-// registerGauges registers what is read from stats.
+// registerGauges registers the metrics that are read from stats.
 func registerGauges(registerer prometheus.Registerer, stats func() Stats) {
 	gauge := func(name, help string, value func() float64) {
 		promauto.With(registerer).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	gauge("hoko_key_cache_entries", "Keys in the cache.", func() float64 { return float64(stats().Keys) })
-	gauge("hoko_key_unknown_entries", "Unknown keys that are remembered for a moment.",
+	gauge("hoko_key_unknown_entries", "Keys that are remembered as unknown.",
 		func() float64 { return float64(stats().Unknown) })
-	gauge("hoko_key_listener_up", "1 while revocations are heard of as they happen, else 0.", func() float64 {
+	gauge("hoko_key_listener_up", "1 if the listener receives notifications of revoked keys, else 0.", func() float64 {
 		if stats().Listening {
 			return 1
 		}
@@ -72,7 +72,7 @@ func registerGauges(registerer prometheus.Registerer, stats func() Stats) {
 	})
 }
 
-// authenticated counts a request, whose context is ctx, by what it came to.
+// authenticated counts the outcome of the request with context ctx.
 func (m *metrics) authenticated(ctx context.Context, err error) {
 	if err == nil {
 		m.ok.Inc()
@@ -96,7 +96,7 @@ func (m *metrics) authenticated(ctx context.Context, err error) {
 	}
 }
 
-// lookedUp counts an answer of the store.
+// lookedUp counts the lookup of a key.
 func (m *metrics) lookedUp(err error) {
 	switch {
 	case err == nil:

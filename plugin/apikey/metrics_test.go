@@ -17,17 +17,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-func TestMetricsCountEveryOutcome(t *testing.T) {
+func TestMetrics_CountEveryOutcome(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	inBubble(t, func(t *testing.T, b *bundle) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("revoked", Key{Revoked: true})
 		b.store.set("expired", Key{ExpiresAt: time.Unix(1, 0)})
 		b.store.set("disabled", Key{WorkspaceDisabled: true})
 		b.store.set("hosts", Key{AllowedHostnames: []string{"a.com"}})
-		for _, header := range []http.Header{{}, {"Authorization": {"a\x00"}}, {"Authorization": {"hosts"}, "Origin": {"null"}}} {
-			b.Authenticate(context.Background(), header, testClient, Required{})
+		for _, header := range []http.Header{
+			{}, {"Authorization": {"a\x00"}}, {"Authorization": {"hosts"}, "Origin": {"null"}},
+		} {
+			b.send(header)
 		}
-		for _, token := range []string{testToken, testToken, "revoked", "expired", "disabled", "unknown", "unknown", "spent"} {
+		for _, token := range []string{
+			testToken, testToken, "revoked", "expired", "disabled", "unknown", "unknown", "spent",
+		} {
 			b.call(token)
 		}
 		required, err := ParseRequired([]string{"linksRead"})
@@ -35,19 +39,20 @@ func TestMetricsCountEveryOutcome(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = b.Authenticate(context.Background(), bearer(testToken), testClient, required)
-		if missing, ok := errors.AsType[*MissingScopes](err); !ok || missing.Key == nil || !slices.Equal(missing.Scopes, []string{"linksRead"}) {
-			t.Errorf("a key without the scope: %v", err)
+		missing, ok := errors.AsType[*MissingScopes](err)
+		if !ok || missing.Key == nil || !slices.Equal(missing.Scopes, required.names) {
+			t.Errorf("got %v, want MissingScopes", err)
 		}
 		b.CountEarlyData()
-		gone, leave := context.WithCancel(context.Background())
-		leave()
-		b.Authenticate(gone, bearer("gone"), "192.0.2.3", Required{})
-		synctest.Wait() // its lookup goes on
+		canceled, cancel := context.WithCancel(context.Background())
+		cancel()
+		b.Authenticate(canceled, bearer("canceled"), "192.0.2.3", Required{})
+		synctest.Wait() // until its lookup ends
 		b.store.fail(errStoreDown)
-		b.callFrom("cold", "192.0.2.2")
+		b.callFrom("uncached", "192.0.2.2")
 		b.ListenerDown()
 		b.ListenerUp()
-		b.call(testToken) // stale, and asks for itself in the background
+		b.call(testToken) // served stale, and looked up in the background
 		synctest.Wait()
 		want := map[string]float64{
 			`hoko_auth_total{ok}`:                 3,
@@ -79,13 +84,14 @@ func TestMetricsCountEveryOutcome(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := `{"keys":5,"size":1000,"unknown":2,"clients":3,"listening":true,"outage":true}`; string(encoded) != want {
-			t.Errorf("got %s, want %s", encoded, want)
+		const stats = `{"keys":5,"size":1000,"unknown":2,"clients":3,"listening":true,"outage":true}`
+		if string(encoded) != stats {
+			t.Errorf("got %s, want %s", encoded, stats)
 		}
 	}, func(o *Options) { o.Metrics = registry; o.Guesses = limitOf(1, time.Hour) })
 }
 
-// gather reads every metric by its name and the value of its label.
+// gather returns the value of each metric by its name and label value.
 func gather(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()
@@ -105,22 +111,22 @@ func gather(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 	return got
 }
 
-func TestTwoAuthenticatorsCannotShareARegistry(t *testing.T) {
+func TestMetrics_RegisteredTwice(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	if _, err := New(&fakeStore{}, Options{Metrics: registry}); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
 		if recover() == nil {
-			t.Error("a second one was registered")
+			t.Error("New did not panic")
 		}
 	}()
 	New(&fakeStore{}, Options{Metrics: registry})
 }
 
-func TestOutageIsLoggedOnceAMinuteAndNamesNoKey(t *testing.T) {
+func TestOutage_LoggedOncePerMinuteWithoutKey(t *testing.T) {
 	var log bytes.Buffer
-	inBubble(t, func(t *testing.T, b *bundle) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.fail(errStoreDown)
 		for range 120 {
 			b.wantUnavailable(testToken)
@@ -134,12 +140,12 @@ func TestOutageIsLoggedOnceAMinuteAndNamesNoKey(t *testing.T) {
 		o.Guesses = limitOf(1000, time.Second)
 	})
 	if lines := strings.Count(log.String(), "\n"); lines != 2 {
-		t.Errorf("%d lines", lines)
+		t.Errorf("%d log lines, want 2", lines)
 	}
 	if !strings.Contains(log.String(), errStoreDown.Error()) {
-		t.Error("the log does not say why")
+		t.Error("the log does not contain the error")
 	}
 	if strings.Contains(log.String(), testToken) || strings.Contains(log.String(), HashOf(testToken).String()) {
-		t.Error("the log names a key")
+		t.Error("the log contains a key or its hash")
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-func TestReconnectDuringAnOutageServesStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestOutage_ListenerUpServesStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.ListenerDown()
 		b.store.fail(errStoreDown)
@@ -22,15 +22,15 @@ func TestReconnectDuringAnOutageServesStale(t *testing.T) {
 	})
 }
 
-func TestOutageIsOutlastedWithinStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestOutage_CachedKeyServedWithinStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
-		for range 4 { // past the ttl, and past the memory of the outage
+		for range 4 { // past TTL and outageTTL
 			time.Sleep(time.Minute)
 			b.wantOK(testToken)
 		}
-		b.wantUnavailable("cold")
+		b.wantUnavailable("uncached")
 		time.Sleep(time.Minute - time.Nanosecond)
 		b.wantOK(testToken)
 		time.Sleep(time.Nanosecond)
@@ -40,8 +40,8 @@ func TestOutageIsOutlastedWithinStale(t *testing.T) {
 	})
 }
 
-func TestWithoutStaleTheOutageFailsClosed(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestOutage_FailsClosedWithoutStale(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
 		time.Sleep(time.Minute - time.Nanosecond)
@@ -51,8 +51,8 @@ func TestWithoutStaleTheOutageFailsClosed(t *testing.T) {
 	}, func(o *Options) { o.Stale = -1 })
 }
 
-func TestStaleKeyStillExpires(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestStaleKey_StillExpires(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set(testToken, Key{ExpiresAt: time.Now().Add(90 * time.Second)})
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
@@ -63,8 +63,8 @@ func TestStaleKeyStillExpires(t *testing.T) {
 	})
 }
 
-func TestStaleRefusalStaysARefusal(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestStaleKey_RevokedIsStillRejected(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set(testToken, Key{Revoked: true})
 		b.wantCause(testToken, CauseRevoked)
 		b.store.fail(errStoreDown)
@@ -73,8 +73,8 @@ func TestStaleRefusalStaysARefusal(t *testing.T) {
 	})
 }
 
-func TestNotifiedKeyIsNeverServedStale(t *testing.T) {
-	eachPayload(t, testToken, func(t *testing.T, b *bundle, payload string) {
+func TestStaleKey_NotServedAfterNotification(t *testing.T) {
+	eachPayload(t, testToken, func(t *testing.T, b *fixture, payload string) {
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
 		b.Notify(payload)
@@ -83,8 +83,8 @@ func TestNotifiedKeyIsNeverServedStale(t *testing.T) {
 	})
 }
 
-func TestKeyRevokedWhileTheStoreIsWaitedForIsNotServedStale(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestStaleKey_RevokedDuringLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		time.Sleep(time.Minute)
 		b.store.onLookup(func(ctx context.Context, call int) {
@@ -95,42 +95,42 @@ func TestKeyRevokedWhileTheStoreIsWaitedForIsNotServedStale(t *testing.T) {
 	})
 }
 
-func TestKeyThatAgesPastStaleWhileTheStoreIsWaitedForIsNotServed(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestStaleKey_TooOldDuringLookup(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
-		time.Sleep(5*time.Minute - patience)
-		b.store.onLookup(mute)
+		time.Sleep(5*time.Minute - answerWait)
+		b.store.onLookup(unresponsive)
 		b.wantUnavailable(testToken)
 	})
 }
 
-func TestMuteStoreCostsOneWait(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestUnresponsiveStore_DelaysOneRequest(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.store.set("second", Key{})
 		b.wantOK(testToken)
 		b.wantOK("second")
 		time.Sleep(time.Minute)
-		b.store.onLookup(mute)
+		b.store.onLookup(unresponsive)
 		start := time.Now()
 		b.wantOK(testToken)
-		if waited := time.Since(start); waited != patience {
-			t.Fatalf("the first waited %s", waited)
+		if waited := time.Since(start); waited != answerWait {
+			t.Fatalf("the first request waited %s, want %s", waited, answerWait)
 		}
 		b.wantLookups(3)
 
-		// From now on nobody waits, and one probe at a time asks the store.
+		// Later requests do not wait, and one probe at a time asks the store.
 		for range 40 {
 			start = time.Now()
 			b.wantOK(testToken)
 			b.wantOK("second")
 			if waited := time.Since(start); waited != 0 {
-				t.Fatalf("waited %s", waited)
+				t.Fatalf("waited %s, want no wait", waited)
 			}
 			time.Sleep(110 * time.Millisecond)
 		}
 		b.wantLookups(3 + 1)
 
-		// The first answer ends it: the next use waits for the store again.
+		// The first answer ends the outage: requests wait for the store again.
 		b.store.onLookup(nil)
 		b.store.set(testToken, Key{Revoked: true})
 		b.store.set("second", Key{Revoked: true})
@@ -142,13 +142,13 @@ func TestMuteStoreCostsOneWait(t *testing.T) {
 	})
 }
 
-func TestSlowAnswerIsUsedWhenItComes(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestSlowStore_LateAnswerIsUsed(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
-		b.store.set(testToken, Key{Revoked: true}) // unheard
-		b.store.onLookup(func(context.Context, int) { time.Sleep(patience + time.Second) })
+		b.store.set(testToken, Key{Revoked: true}) // without a notification
+		b.store.onLookup(func(context.Context, int) { time.Sleep(answerWait + time.Second) })
 		time.Sleep(time.Minute)
-		b.wantOK(testToken) // after a wait: the store does not seem to answer
+		b.wantOK(testToken) // after answerWait
 		time.Sleep(time.Second)
 		synctest.Wait()
 		b.wantCause(testToken, CauseRevoked)
@@ -156,11 +156,11 @@ func TestSlowAnswerIsUsedWhenItComes(t *testing.T) {
 	})
 }
 
-func TestOutageIsForgottenWhenNobodyAsks(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bundle) {
+func TestOutage_ForgottenWithoutRequests(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *fixture) {
 		b.wantOK(testToken)
 		b.store.fail(errStoreDown)
-		b.wantUnavailable("cold")
+		b.wantUnavailable("uncached")
 		b.store.fail(nil)
 		b.store.set(testToken, Key{Revoked: true})
 		time.Sleep(time.Minute)
@@ -169,11 +169,11 @@ func TestOutageIsForgottenWhenNobodyAsks(t *testing.T) {
 }
 
 // Each key is used once a second.
-func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.T) {
+func TestListenerDown_RevocationAmongManyKeys(t *testing.T) {
 	for _, c := range []struct {
 		keys int
-		took time.Duration // each question to the store
-		back bool          // the listener is back in the moment of the revocation, which it missed
+		took time.Duration // by each query
+		up   bool          // whether ListenerUp follows the revocation, whose notification was missed
 	}{
 		{200, 30 * time.Millisecond, false},
 		{3000, 30 * time.Millisecond, false},
@@ -181,19 +181,19 @@ func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.
 		{3000, 500 * time.Millisecond, false},
 		{3000, 500 * time.Millisecond, true},
 	} {
-		t.Run(fmt.Sprintf("%d keys, %s, back %t", c.keys, c.took, c.back), func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bundle) {
-				tokens := b.crowd(c.keys)
+		t.Run(fmt.Sprintf("%d keys, %s, up %t", c.keys, c.took, c.up), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *fixture) {
+				tokens := b.cacheKeys(c.keys)
 				b.store.onLookup(func(context.Context, int) { time.Sleep(c.took) })
 				b.ListenerDown()
-				var over atomic.Bool
+				var done atomic.Bool
 				var rejected, unavailable atomic.Int32
-				var last atomic.Int64 // when the key was admitted
+				var last atomic.Int64 // when the revoked key was last admitted
 				var all sync.WaitGroup
 				for i, token := range tokens {
 					all.Go(func() {
 						time.Sleep(time.Duration(i) * time.Second / time.Duration(c.keys))
-						for ; !over.Load(); time.Sleep(time.Second) {
+						for ; !done.Load(); time.Sleep(time.Second) {
 							_, err := b.authenticate(token)
 							switch {
 							case errors.Is(err, ErrUnavailable):
@@ -209,21 +209,21 @@ func TestRevokedKeyIsGoneInFiveSecondsHoweverManyKeysADeafEdgeServes(t *testing.
 				time.Sleep(8 * time.Second)
 				synctest.Wait()
 				b.store.set(tokens[7], Key{Revoked: true})
-				revoked, bound := b.now(), deafTrust
-				if c.back {
+				revoked, bound := b.now(), listenerDownTTL
+				if c.up {
 					b.ListenerUp()
-					bound = c.took // one that was asked for before
+					bound = c.took // a lookup may have been sent before
 				}
 				time.Sleep(12 * time.Second)
-				over.Store(true)
+				done.Store(true)
 				all.Wait()
 				if after := time.Duration(last.Load()) - revoked; after > bound {
-					t.Errorf("it was admitted %s after its revocation", after)
+					t.Errorf("the key was admitted %s after its revocation, want at most %s", after, bound)
 				}
 				if rejected.Load() == 0 || unavailable.Load() > 0 {
-					t.Errorf("%d requests rejected, %d unavailable", rejected.Load(), unavailable.Load())
+					t.Errorf("%d requests rejected and %d unavailable", rejected.Load(), unavailable.Load())
 				}
-			}, roomy)
+			}, largeCache)
 		})
 	}
 }

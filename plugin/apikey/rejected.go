@@ -2,10 +2,10 @@ package apikey
 
 import "strings"
 
-// Cause says why a key was rejected. Use it in logs and metrics, never in the response.
+// Cause is the reason for a 401. Use it in logs and metrics, never in the response.
 type Cause string
 
-// All causes.
+// The causes of a 401. They are also outcomes in the metric hoko_auth_total.
 const (
 	CauseMissing           Cause = "missing"
 	CauseMalformed         Cause = "malformed"
@@ -20,18 +20,18 @@ var causes = []Cause{
 	CauseMissing, CauseMalformed, CauseUnknown, CauseRevoked, CauseExpired, CauseWorkspaceDisabled, CauseHostNotAllowed,
 }
 
-// Rejected is a 401: the request carries no key, or one that is not valid.
+// Rejected is the error for a 401: the request carries no key, or one that is not valid.
 type Rejected struct {
 	Cause Cause
-	// KeySent is whether the request carried what was meant as a key. The challenge says so.
+	// KeySent is whether the request carried a key, even a malformed one. Challenge depends on it.
 	KeySent bool
-	// KeyID is that of the key, if one was found; for the log.
+	// KeyID is the ID of the key if there is one, and "" otherwise. Use it in logs only.
 	KeyID string
 }
 
 func (r *Rejected) Error() string { return "key rejected: " + string(r.Cause) }
 
-// Challenge returns the WWW-Authenticate of the 401: RFC 6750, section 3.
+// Challenge returns the WWW-Authenticate header of the 401: RFC 6750, section 3.
 func (r *Rejected) Challenge() string {
 	if r.KeySent {
 		return `Bearer error="invalid_token"`
@@ -39,18 +39,18 @@ func (r *Rejected) Challenge() string {
 	return "Bearer"
 }
 
-// MissingScopes is a 403: the key is valid, but lacks scopes.
+// MissingScopes is the error for a 403: the key is valid but lacks required scopes.
 type MissingScopes struct {
 	Key    *Key
-	Scopes []string // in the order in which the route names them
+	Scopes []string // the missing ones, in the order of Required
 }
 
-func (m *MissingScopes) Error() string { return "key lacks " + strings.Join(m.Scopes, " ") }
+func (m *MissingScopes) Error() string { return "key lacks scopes " + strings.Join(m.Scopes, " ") }
 
-// Challenge returns the WWW-Authenticate of the 403.
+// Challenge returns the WWW-Authenticate header of the 403. See ScopeChallenge.
 func (m *MissingScopes) Challenge() string { return ScopeChallenge(m.Scopes) }
 
-// Refusals that are decided on the header alone.
+// These errors depend on the Authorization header alone.
 var (
 	noKeySent    = &Rejected{Cause: CauseMissing}
 	malformedKey = &Rejected{Cause: CauseMalformed, KeySent: true}

@@ -1,6 +1,3 @@
-// Package apikey authenticates API keys and checks their scopes. An [Authenticator] reads the key
-// from the Authorization header and finds it in a [Store], through a cache. [Authenticator.Notify]
-// makes a revocation take effect immediately. docs/keys.md describes the behavior.
 package apikey
 
 import (
@@ -9,20 +6,20 @@ import (
 	"strings"
 )
 
-// Scopes is a set of the twelve scopes. They are exact, independent and
-// case-sensitive: Write does not imply Read.
+// Scopes is a set of scopes, one bit for each name in [ScopeNames]. The zero value is empty. Scopes
+// are independent: linksWrite does not imply linksRead.
 type Scopes uint16
 
-// scopeNames in the order of their bits.
+// scopeNames lists the scopes in the order of their bits.
 var scopeNames = [...]string{
 	"linksRead", "linksWrite", "collectionsRead", "collectionsWrite", "tagsRead", "tagsWrite",
 	"partnersRead", "partnersWrite", "customersRead", "customersWrite", "analyticsRead", "conversionsWrite",
 }
 
-// ScopeNames lists the twelve scopes.
-func ScopeNames() []string { return append([]string(nil), scopeNames[:]...) }
+// ScopeNames returns the names of all twelve scopes.
+func ScopeNames() []string { return slices.Clone(scopeNames[:]) }
 
-// ParseScope is the scope of exactly this name; false if there is none.
+// ParseScope returns the scope with this name, and whether there is one. Names are case-sensitive.
 func ParseScope(name string) (Scopes, bool) {
 	for i, known := range scopeNames {
 		if name == known {
@@ -32,7 +29,7 @@ func ParseScope(name string) (Scopes, bool) {
 	return 0, false
 }
 
-// ScopesOf is the set of these names. Unknown names grant nothing.
+// ScopesOf returns the set of the named scopes. It ignores unknown names.
 func ScopesOf(names []string) Scopes {
 	var set Scopes
 	for _, name := range names {
@@ -45,7 +42,7 @@ func ScopesOf(names []string) Scopes {
 // Has reports whether the set holds all of want.
 func (s Scopes) Has(want Scopes) bool { return s&want == want }
 
-// String lists the names, a space between them.
+// String returns the names, separated by spaces.
 func (s Scopes) String() string {
 	var names []string
 	for i, name := range scopeNames {
@@ -56,24 +53,28 @@ func (s Scopes) String() string {
 	return strings.Join(names, " ")
 }
 
-// ScopeChallenge returns the WWW-Authenticate of a 403 for these missing scopes.
+// ScopeChallenge returns the WWW-Authenticate header of a 403 that names the missing scopes: RFC
+// 6750, section 3.
 func ScopeChallenge(missing []string) string {
 	return `Bearer error="insufficient_scope", scope="` + strings.Join(missing, " ") + `"`
 }
 
-// Required holds the scopes that a route asks for, in the order in which it names them.
+// Required holds the scopes that a route requires, in the order in which the route lists them. The
+// zero value requires none.
 type Required struct {
 	names []string
 	set   Scopes
 }
 
-// ParseRequired rejects a name that is no scope, and one that is named twice.
+// ParseRequired returns the required scopes with these names. It returns an error if a name is
+// unknown or repeated.
 func ParseRequired(names []string) (Required, error) {
 	required := Required{names: slices.Clone(names)}
 	for _, name := range names {
 		scope, ok := ParseScope(name)
 		if !ok {
-			return Required{}, fmt.Errorf("unknown scope %q: the scopes are %s", name, strings.Join(scopeNames[:], ", "))
+			all := strings.Join(scopeNames[:], ", ")
+			return Required{}, fmt.Errorf("unknown scope %q: the scopes are %s", name, all)
 		}
 		if required.set.Has(scope) {
 			return Required{}, fmt.Errorf("scope %q is named twice", name)
@@ -83,7 +84,7 @@ func ParseRequired(names []string) (Required, error) {
 	return required, nil
 }
 
-// Missing lists the required scopes that granted lacks, in the order in which the route names them; nil
+// Missing returns the names of the required scopes that granted lacks, in the route's order, or nil
 // if it lacks none.
 func (r Required) Missing(granted Scopes) []string {
 	if granted.Has(r.set) {

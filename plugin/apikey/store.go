@@ -11,33 +11,33 @@ import (
 )
 
 var (
-	// ErrNotFound means that the store answered, and knows no such key.
+	// ErrNotFound means that the store has no such key. Authenticate returns a *Rejected instead.
 	ErrNotFound = errors.New("no such key")
-	// ErrUnavailable is a 503: the key could not be looked up.
+	// ErrUnavailable is the error for a 503: the key could not be looked up.
 	ErrUnavailable = errors.New("key cannot be looked up")
 )
 
-// Store looks keys up.
+// Store looks up keys.
 type Store interface {
-	// Keys returns those of these hashes that there are, whatever their state. An error means that it
-	// could not answer. It returns soon after ctx has ended, which happens within three seconds. No
-	// hash is named twice, and the caller does not change the keys. Given no hashes it says whether it
-	// can answer at all.
+	// Keys returns the keys with these hashes, valid or not, and leaves out hashes without a key.
+	// It returns an error if it cannot answer. It must return soon after ctx is done; an
+	// Authenticator sets a deadline of 3 seconds. The hashes are distinct. The caller does not
+	// change the keys. Without hashes, the error reports whether the store responds at all.
 	Keys(ctx context.Context, hashes []Hash) (map[Hash]*Key, error)
 }
 
 const (
-	// outageMemory is how long a failed lookup stands for the store's state.
-	outageMemory = 5 * time.Second
-	// probeInterval is that of the lookups that find out whether an outage is over.
+	// outageTTL is how long an outage is assumed after a failed lookup.
+	outageTTL = 5 * time.Second
+	// probeInterval is the time between lookups that test whether an outage is over.
 	probeInterval = lookupTimeout
-	// outageLogInterval: a store that comes and goes must not fill the log.
+	// outageLogInterval bounds how often outages are logged.
 	outageLogInterval = time.Minute
 )
 
-// outage remembers that the store failed, so that only the first requests wait to find out.
+// outage records that the store failed, so that only the first affected requests wait for it.
 type outage struct {
-	failed       atomic.Int64 // when, on the lookups' clock, the last lookup failed; 0 after one that was answered
+	failed       atomic.Int64 // when the last lookup failed, by lookups.now; 0 after one that succeeded
 	probes, logs rate.Sometimes
 	logger       *slog.Logger
 }
@@ -50,30 +50,31 @@ func newOutage(logger *slog.Logger) outage {
 	}
 }
 
-func (o *outage) began(now time.Duration, err error) {
+func (o *outage) begin(now time.Duration, err error) {
 	o.failed.Store(int64(max(now, 1)))
-	if due(&o.logs) {
-		o.logger.Warn("keys cannot be looked up; cached ones are served while they may be", "error", err)
+	if allow(&o.logs) {
+		o.logger.Warn("key lookups fail, serving cached keys", "error", err)
 	}
 }
 
-func (o *outage) ended() {
+func (o *outage) end() {
 	if o.failed.Load() != 0 {
 		o.failed.Store(0)
 	}
 }
 
-// lasts reports whether the store failed a moment ago and has not answered since.
-func (o *outage) lasts(now time.Duration) bool {
+// active reports whether a lookup failed within outageTTL and none has succeeded since.
+func (o *outage) active(now time.Duration) bool {
 	failed := o.failed.Load()
-	return failed != 0 && now-time.Duration(failed) < outageMemory
+	return failed != 0 && now-time.Duration(failed) < outageTTL
 }
 
-// probe reports, to one caller in each interval, that the store must be asked again.
-func (o *outage) probe() bool { return due(&o.probes) }
+// shouldProbe reports whether the caller must ask the store: one caller in each probeInterval.
+func (o *outage) shouldProbe() bool { return allow(&o.probes) }
 
-// due is true for one caller in each interval. It lets the others go on while that one acts.
-func due(in *rate.Sometimes) (yes bool) {
-	in.Do(func() { yes = true })
-	return yes
+// allow reports whether throttle allows the caller to act now. If the caller acted within Do, other
+// callers would wait for it.
+func allow(throttle *rate.Sometimes) (allowed bool) {
+	throttle.Do(func() { allowed = true })
+	return allowed
 }

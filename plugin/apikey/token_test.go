@@ -9,25 +9,26 @@ import (
 	"testing"
 )
 
-func TestAuthorizationHeaderIsReadAsAKeyOrRefused(t *testing.T) {
+func TestParseToken(t *testing.T) {
 	longest := strings.Repeat("k", 256)
+	const printable = `!"#$%&'()*+,-./09:;<=>?@AZ[\]^_` + "`az{|}~"
 	tests := []struct {
-		name    string
-		values  []string
-		want    string
-		refusal *Rejected
+		name   string
+		values []string
+		want   string
+		err    *Rejected
 	}{
 		{"bearer", []string{"Bearer abc"}, "abc", nil},
 		{"scheme in lower case", []string{"bearer abc"}, "abc", nil},
 		{"scheme in upper case", []string{"BEARER abc"}, "abc", nil},
 		{"tab after the scheme", []string{"Bearer\tabc"}, "abc", nil},
 		{"white space around", []string{" \t Bearer \t abc \t "}, "abc", nil},
-		{"white space behind", []string{"Bearer abc "}, "abc", nil},
+		{"white space after the key", []string{"Bearer abc "}, "abc", nil},
 		{"two spaces after the scheme", []string{"Bearer  abc"}, "abc", nil},
 		{"bare key", []string{"abc"}, "abc", nil},
 		{"bare key in white space", []string{"  abc\t"}, "abc", nil},
-		{"bare key that begins like the scheme", []string{"BearerToken"}, "BearerToken", nil},
-		{"all of printable ASCII", []string{`!"#$%&'()*+,-./09:;<=>?@AZ[\]^_` + "`az{|}~"}, `!"#$%&'()*+,-./09:;<=>?@AZ[\]^_` + "`az{|}~", nil},
+		{"bare key that begins with the scheme", []string{"BearerToken"}, "BearerToken", nil},
+		{"printable ASCII", []string{printable}, printable, nil},
 		{"256 bytes", []string{"Bearer " + longest}, longest, nil},
 		{"256 bytes bare", []string{longest}, longest, nil},
 
@@ -54,20 +55,20 @@ func TestAuthorizationHeaderIsReadAsAKeyOrRefused(t *testing.T) {
 		{"non-ASCII", []string{"Bearer مفتاح"}, "", malformedKey},
 		{"non-ASCII white space around", []string{"\u00a0abc"}, "", malformedKey},
 		{"invalid UTF-8", []string{"Bearer a\xff"}, "", malformedKey},
-		{"inner space after what is no scheme", []string{"a=b c"}, "", malformedKey},
-		{"non-ASCII before a space", []string{"ключ abc"}, "", malformedKey},
+		{"inner space, no valid scheme", []string{"a=b c"}, "", malformedKey},
+		{"inner space after non-ASCII", []string{"ключ abc"}, "", malformedKey},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			token, rejected := parseToken(test.values)
-			if token.text != test.want || rejected != test.refusal {
-				t.Errorf("got %q, %+v, want %q, %+v", token.text, rejected, test.want, test.refusal)
+			if token.text != test.want || rejected != test.err {
+				t.Errorf("got %q, %+v, want %q, %+v", token.text, rejected, test.want, test.err)
 			}
 		})
 	}
 }
 
-func TestTokenCannotBePrinted(t *testing.T) {
+func TestToken_IsNeverPrinted(t *testing.T) {
 	token, _ := parseToken([]string{"Bearer " + testToken})
 	holder := struct {
 		Token   Token
@@ -88,7 +89,9 @@ func TestTokenCannotBePrinted(t *testing.T) {
 	if want := `{"Token":"[redacted]","Pointer":"[redacted]"}`; string(encoded) != want {
 		t.Errorf("got %s, want %s", encoded, want)
 	}
-	for _, secret := range []string{testToken, fmt.Sprintf("%x", testToken), fmt.Sprintf("%X", testToken), fmt.Sprint([]byte(testToken))} {
+	for _, secret := range []string{
+		testToken, fmt.Sprintf("%x", testToken), fmt.Sprintf("%X", testToken), fmt.Sprint([]byte(testToken)),
+	} {
 		if strings.Contains(printed.String(), secret) {
 			t.Errorf("the token was printed:\n%s", printed.String())
 		}
@@ -96,14 +99,17 @@ func TestTokenCannotBePrinted(t *testing.T) {
 }
 
 func FuzzAuthorizationHeader(f *testing.F) {
-	for _, seed := range []string{"", "Bearer abc", "abc", "bEaReR\tabc ", "Basic dXNlcjpwYXNz", "Bearer a b", "Bearer \xff", strings.Repeat("k", 257)} {
+	for _, seed := range []string{
+		"", "Bearer abc", "abc", "bEaReR\tabc ", "Basic dXNlcjpwYXNz", "Bearer a b", "Bearer \xff",
+		strings.Repeat("k", 257),
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
 		token, rejected := parseToken([]string{value})
 		if rejected != nil {
 			if token != (Token{}) {
-				t.Fatal("a rejected header yields a token")
+				t.Fatal("a token from a rejected header")
 			}
 			return
 		}
@@ -111,17 +117,17 @@ func FuzzAuthorizationHeader(f *testing.F) {
 			t.Fatalf("a key of %d bytes", len(token.text))
 		}
 		if strings.ContainsFunc(token.text, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			t.Fatalf("a key with bytes outside printable ASCII: %q", token.text)
+			t.Fatalf("a key that is not printable ASCII: %q", token.text)
 		}
-		// Every spelling of a header is the same key.
+		// All spellings of the header yield the same key.
 		for _, spelling := range []string{"Bearer " + token.text, "\tbearer \t" + token.text + " "} {
 			if again, _ := parseToken([]string{spelling}); again != token {
-				t.Fatalf("%q is another key than %q", spelling, value)
+				t.Fatalf("%q and %q yield different keys", spelling, value)
 			}
 		}
 		if !strings.EqualFold(token.text, "Bearer") {
 			if bare, _ := parseToken([]string{token.text}); bare != token {
-				t.Fatalf("the bare key of %q is another", value)
+				t.Fatalf("%q and its bare key yield different keys", value)
 			}
 		}
 	})

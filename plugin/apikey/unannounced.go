@@ -10,106 +10,105 @@ import (
 )
 
 const (
-	// announcedWithin is how long the notification of a change may take after the edge has noticed
-	// it.
+	// announcedWithin bounds the delay of a notification after a lookup has found the change.
 	announcedWithin = 5 * time.Second
-	// maxSuspects bounds the changes that are watched. Further ones are not counted.
-	maxSuspects = 1024
-	// unannouncedLogInterval: a site without triggers changes keys all the time.
+	// maxUnannounced bounds the changes that wait for a notification. More are not counted.
+	maxUnannounced = 1024
+	// unannouncedLogInterval bounds how often unannounced changes are logged.
 	unannouncedLogInterval = time.Minute
 )
 
-// suspects are changes of keys that a lookup has found and no notification has announced yet. One
-// that is still not announced after announcedWithin proves that the triggers do not work: revoked
-// keys then pass for as long as a key is cached. The timer's goroutine ends by itself.
-type suspects struct {
+// unannouncedChanges holds the changes of keys that a lookup has found and no notification has
+// announced yet. A change that is not announced within announcedWithin proves that the triggers do
+// not work, so that revoked keys pass until Options.TTL ends. The timer's goroutine ends by itself.
+type unannouncedChanges struct {
 	mu     sync.Mutex
-	list   []suspect   // oldest first
-	timer  *time.Timer // nil if the list is empty
+	list   []unannouncedChange // oldest first
+	timer  *time.Timer         // nil if the list is empty
 	closed bool
 
 	logs   rate.Sometimes
 	logger *slog.Logger
 }
 
-// suspect is the entry of a key that has changed. since is the epoch after which its notification
-// must come, due the time on the lookups' clock by which it must.
-type suspect struct {
-	entry *entry
-	since epoch
-	due   time.Duration
+type unannouncedChange struct {
+	entry    *entry        // of the key before the change
+	since    epoch         // a notification after it announces the change
+	deadline time.Duration // for the notification, by lookups.now
 }
 
-func newSuspects(logger *slog.Logger) suspects {
-	return suspects{logs: rate.Sometimes{Interval: unannouncedLogInterval}, logger: logger}
+func newUnannouncedChanges(logger *slog.Logger) unannouncedChanges {
+	return unannouncedChanges{logs: rate.Sometimes{Interval: unannouncedLogInterval}, logger: logger}
 }
 
-// unheardOf returns the cached entry of a key if no event has concerned the key since it was
-// loaded, although the edge was listening all the time.
-func (l *lookups) unheardOf(hash Hash, now time.Duration) *entry {
+// baseline returns the cached entry to compare with a lookup's answer, or nil if there is none. It
+// also returns nil if a difference may have been announced.
+func (l *lookups) baseline(hash Hash, now time.Duration) *entry {
 	e := l.keys.get(hash, now)
-	if e == nil || !l.unannounced(e, e.epoch) {
+	if e == nil || !l.noEventSince(e, e.epoch) {
 		return nil
 	}
 	return e
 }
 
-// unannounced reports whether the edge has listened ever since and heard nothing of the key.
-func (l *lookups) unannounced(e *entry, since epoch) bool {
-	return l.listening.Load() && !l.epochs.listened(since) && !l.epochs.concern(e.key.Hash, e.workspace, since)
+// noEventSince reports whether the listener has been up since, and no event has concerned e's key.
+func (l *lookups) noEventSince(e *entry, since epoch) bool {
+	return l.listenerUp.Load() && !l.epochs.reconnectedSince(since) && !l.epochs.outdated(e.key.Hash, e.workspace, since)
 }
 
-// suspect watches for the notification of a change of e's key.
-func (l *lookups) suspect(e *entry, since epoch) {
-	s := &l.suspects
+// expectNotification requires a notification of a change of e's key within announcedWithin.
+func (l *lookups) expectNotification(e *entry, since epoch) {
+	s := &l.changes
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.list) == maxSuspects {
+	if s.closed || len(s.list) == maxUnannounced {
 		return
 	}
-	s.list = append(s.list, suspect{e, since, l.now() + announcedWithin})
+	s.list = append(s.list, unannouncedChange{e, since, l.now() + announcedWithin})
 	if s.timer == nil {
-		s.timer = time.AfterFunc(announcedWithin, l.judgeSuspects)
+		s.timer = time.AfterFunc(announcedWithin, l.reportOverdue)
 	}
 }
 
-// judgeSuspects counts and logs the changes whose notification is overdue.
-func (l *lookups) judgeSuspects() {
-	for _, overdue := range l.suspects.overdue(l.now(), l.judgeSuspects) {
-		if !l.unannounced(overdue.entry, overdue.since) {
+// reportOverdue counts and logs the changes whose notification is overdue.
+func (l *lookups) reportOverdue() {
+	for _, change := range l.changes.overdue(l.now(), l.reportOverdue) {
+		if !l.noEventSince(change.entry, change.since) {
 			continue
 		}
 		l.metrics.unannounced.Inc()
-		if due(&l.suspects.logs) {
-			l.suspects.logger.Error("a key has changed and no notification has announced it: revoked keys pass until their ttl is over",
-				slog.String("key_id", overdue.entry.key.ID), slog.String("workspace_id", overdue.entry.key.WorkspaceID),
-				slog.String("remedy", "check the triggers on the tables of keys and workspaces: caddy hoko doctor"))
+		if allow(&l.changes.logs) {
+			key := &change.entry.key
+			l.changes.logger.Error("a key has changed and no notification has announced it",
+				slog.String("key_id", key.ID), slog.String("workspace_id", key.WorkspaceID),
+				slog.String("effect", "revoked keys pass until their ttl ends"),
+				slog.String("remedy", "run caddy hoko doctor to find missing or disabled triggers"))
 		}
 	}
 }
 
-// overdue takes what is due off the list, and arranges for next to run when more is.
-func (s *suspects) overdue(now time.Duration, next func()) []suspect {
+// overdue removes and returns the overdue changes, and schedules next for the rest.
+func (s *unannouncedChanges) overdue(now time.Duration, next func()) []unannouncedChange {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
-	for n < len(s.list) && s.list[n].due <= now {
+	for n < len(s.list) && s.list[n].deadline <= now {
 		n++
 	}
-	due := s.list[:n:n]
+	overdue := s.list[:n:n]
 	s.list, s.timer = s.list[n:], nil
 	switch {
 	case s.closed:
 		return nil
 	case len(s.list) > 0:
-		s.timer = time.AfterFunc(s.list[0].due-now, next)
+		s.timer = time.AfterFunc(s.list[0].deadline-now, next)
 	default:
 		s.list = nil
 	}
-	return due
+	return overdue
 }
 
-func (s *suspects) close() {
+func (s *unannouncedChanges) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -118,7 +117,7 @@ func (s *suspects) close() {
 	}
 }
 
-// sameKey reports whether two entries of a key let it do the same.
+// sameKey reports whether two versions of a key grant the same access.
 func sameKey(a, b *Key) bool {
 	return a.ID == b.ID && a.WorkspaceID == b.WorkspaceID && slices.Equal(a.AllowedHostnames, b.AllowedHostnames) &&
 		a.Limit == b.Limit && a.ExpiresAt.Equal(b.ExpiresAt) && a.Scopes == b.Scopes &&
