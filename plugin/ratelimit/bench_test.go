@@ -46,7 +46,7 @@ func BenchmarkAllowWithoutRedis(b *testing.B) {
 	}
 }
 
-func BenchmarkAllowRemembersADenial(b *testing.B) {
+func BenchmarkAllowRememberedDenial(b *testing.B) {
 	limiter := newLimiter(b, Options{URL: testenv.Redis(b), Timeout: patience})
 	request := Request{Name: "default", Limit: limitOf(1, time.Hour, 1)}
 	limiter.Allow(b.Context(), request)

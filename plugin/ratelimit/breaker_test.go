@@ -63,7 +63,7 @@ func (s *outageSuite) want(times int, from Source, took time.Duration) {
 	}
 }
 
-func TestThreeFailuresInARowOpenTheBreaker(t *testing.T) {
+func TestBreaker_OpensAfterThreeFailures(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer(replyNever)
 		s.want(3, FromLocal, defaultTimeout)
@@ -74,7 +74,7 @@ func TestThreeFailuresInARowOpenTheBreaker(t *testing.T) {
 	})
 }
 
-func TestOneRefusedDialOpensTheBreaker(t *testing.T) {
+func TestBreaker_OpensAfterRefusedDial(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.refuse()
 		s.want(100, FromLocal, 0)
@@ -84,7 +84,7 @@ func TestOneRefusedDialOpensTheBreaker(t *testing.T) {
 	})
 }
 
-func TestAnswerBetweenFailuresKeepsTheBreakerClosed(t *testing.T) {
+func TestBreaker_StaysClosedIfRedisAnswersBetween(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		for range 5 {
 			s.redis.answer("-LOADING\r\n")
@@ -98,7 +98,7 @@ func TestAnswerBetweenFailuresKeepsTheBreakerClosed(t *testing.T) {
 	})
 }
 
-func TestProbesAreSpacedAndBackOff(t *testing.T) {
+func TestProbe_BacksOff(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer("-LOADING Redis is loading the dataset in memory\r\n")
 		s.want(3, FromLocal, 0)
@@ -117,7 +117,7 @@ func TestProbesAreSpacedAndBackOff(t *testing.T) {
 	})
 }
 
-func TestProbeWritesBesideTheBucketThatFailed(t *testing.T) {
+func TestProbe_WritesToTheSlotThatFailed(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		var asked [][]string
 		s.redis.answerBy(func(args []string) string {
@@ -137,7 +137,7 @@ func TestProbeWritesBesideTheBucketThatFailed(t *testing.T) {
 	})
 }
 
-func TestHerdInAnOutageMakesOneProbeAtATime(t *testing.T) {
+func TestProbe_OneAtATimeUnderLoad(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		var probing, most atomic.Int64
 		s.redis.answerBy(func(args []string) string {
@@ -170,7 +170,7 @@ func TestHerdInAnOutageMakesOneProbeAtATime(t *testing.T) {
 	})
 }
 
-func TestBreakerClosesWhenRedisIsBack(t *testing.T) {
+func TestBreaker_ClosesWhenRedisIsBack(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.refuse()
 		s.want(10, FromLocal, 0)
@@ -191,7 +191,7 @@ func TestBreakerClosesWhenRedisIsBack(t *testing.T) {
 	})
 }
 
-func TestEveryOutageIsCountedAnew(t *testing.T) {
+func TestBreaker_OpensInEachOutage(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		for range 5 {
 			s.redis.answer("-READONLY You can't write against a read only replica.\r\n")
@@ -206,7 +206,7 @@ func TestEveryOutageIsCountedAnew(t *testing.T) {
 	})
 }
 
-func TestStragglersOfAnOutageDoNotOpenAHealedBreaker(t *testing.T) {
+func TestBreaker_IgnoresLateFailures(t *testing.T) {
 	inOutageWith(t, Options{Timeout: 10 * time.Second}, func(s *outageSuite) {
 		s.redis.answer(replyNever)
 		var herd sync.WaitGroup
@@ -229,7 +229,7 @@ func TestStragglersOfAnOutageDoNotOpenAHealedBreaker(t *testing.T) {
 	})
 }
 
-func TestClientThatHangsUpIsNoFailure(t *testing.T) {
+func TestAllow_CanceledContextIsCharged(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		gone, hangUp := context.WithCancel(s.Context())
 		hangUp()
@@ -242,7 +242,7 @@ func TestClientThatHangsUpIsNoFailure(t *testing.T) {
 	})
 }
 
-func TestOnError(t *testing.T) {
+func TestAllow_OnError(t *testing.T) {
 	tests := []struct {
 		mode      OnError
 		want      Decision
@@ -269,7 +269,7 @@ func TestOnError(t *testing.T) {
 	}
 }
 
-func TestCloseEndsTheProbes(t *testing.T) {
+func TestClose_StopsProbes(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer("-LOADING\r\n")
 		s.want(3, FromLocal, 0)

@@ -33,7 +33,7 @@ func grant(t *testing.T, client *redis.Client, prefix string, more ...any) {
 	order(t, client, append(command, more...)...)
 }
 
-func TestCheck_UserWithTheRightsOfTheDocs(t *testing.T) {
+func TestCheck_UserWithDocumentedPermissions(t *testing.T) {
 	server := testenv.RedisServer(t)
 	admin := control(t, server.URL())
 	at, err := url.Parse(server.URL())
@@ -86,7 +86,7 @@ func wantFault(t *testing.T, o Options, fix string) {
 	}
 }
 
-func TestCheck_RedisThatCannotDecide(t *testing.T) {
+func TestCheck_FaultNamesTheFix(t *testing.T) {
 	server := testenv.RedisServer(t)
 	admin := control(t, server.URL())
 	wantFault(t, Options{URL: "redis://127.0.0.1:" + freePort(t)}, "check the url's host and port")

@@ -14,7 +14,7 @@ func connected(t *testing.T, url string) redis.UniversalClient {
 	return newLimiter(t, Options{URL: url}).fleet.link.Load().client
 }
 
-func TestEverythingIsBoundedByTheTimeout(t *testing.T) {
+func TestClient_TimeoutOverridesURL(t *testing.T) {
 	o := connected(t, "redis://user:secret@host:7000/3?pool_size=7&read_timeout=60s&max_retries=9&dial_timeout=1m").(*redis.Client).Options()
 	if o.Addr != "host:7000" || o.DB != 3 || o.Username != "user" || o.Password != "secret" || o.PoolSize != 7 {
 		t.Errorf("the URL is not heeded: %s %d %d", o.Addr, o.DB, o.PoolSize)
@@ -33,7 +33,7 @@ func TestEverythingIsBoundedByTheTimeout(t *testing.T) {
 	}
 }
 
-func TestSentinelsMasterIsBoundedAlike(t *testing.T) {
+func TestSentinel_SameOptionsAsSingleRedis(t *testing.T) {
 	const of = "?pool_size=7&read_timeout=60s&max_retries=9&protocol=3"
 	single := connected(t, "redis://host"+of).(*redis.Client).Options()
 	master := connected(t, "redis://s:1"+of+"&master_name=main").(*redis.Client).Options()
@@ -46,7 +46,7 @@ func TestSentinelsMasterIsBoundedAlike(t *testing.T) {
 	}
 }
 
-func TestURLForms(t *testing.T) {
+func TestNew_URLForms(t *testing.T) {
 	tests := []struct {
 		url   string
 		addrs []string // of a Cluster; nil: one Redis
@@ -79,7 +79,7 @@ func TestURLForms(t *testing.T) {
 	}
 }
 
-func TestUnusableURLIsRefusedWithoutItsPassword(t *testing.T) {
+func TestNew_InvalidURLErrorHidesPassword(t *testing.T) {
 	const form = "redis url: "
 	urls := []string{
 		"", "host:6379", "http://host", "redis://host/x", "redis://host/1/2", "unix://", "redis://host:x",
@@ -110,7 +110,7 @@ func TestUnusableURLIsRefusedWithoutItsPassword(t *testing.T) {
 	}
 }
 
-func TestNegativeTimeoutIsRefused(t *testing.T) {
+func TestNew_NegativeTimeout(t *testing.T) {
 	if _, err := New(Options{URL: "redis://host", Timeout: -1}); err == nil {
 		t.Fatal("taken")
 	}

@@ -120,7 +120,7 @@ func (c *fakeCluster) wantFrom(source Source, which int) {
 	wantHalfFrom(c.T, c.Limiter, which, source)
 }
 
-func TestDeadShardTurnsOnlyItsOwnKeysLocal(t *testing.T) {
+func TestCluster_DeadNodeMakesOnlyItsKeysLocal(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 0)
 		c.wantFrom(FromRedis, 1)
@@ -143,7 +143,7 @@ func TestDeadShardTurnsOnlyItsOwnKeysLocal(t *testing.T) {
 	})
 }
 
-func TestMuteShardDelaysOnlyItsFirstThree(t *testing.T) {
+func TestCluster_HangingNodeDelaysThreeCalls(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 0)
 		c.wantFrom(FromRedis, 1)
@@ -157,7 +157,7 @@ func TestMuteShardDelaysOnlyItsFirstThree(t *testing.T) {
 	})
 }
 
-func TestMovedSlotsAreFollowed(t *testing.T) {
+func TestCluster_FollowsMovedSlots(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 1)
 		c.promote("c:1", 1) // b answers -MOVED from now on
@@ -168,7 +168,7 @@ func TestMovedSlotsAreFollowed(t *testing.T) {
 	})
 }
 
-func TestRedirectsAreNoFailuresHoweverMany(t *testing.T) {
+func TestCluster_RedirectsAreNotFailures(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		stale := c.slots()
 		c.promote("c:1", 1)
@@ -190,7 +190,7 @@ func TestRedirectsAreNoFailuresHoweverMany(t *testing.T) {
 	})
 }
 
-func TestNodeThatNamesItselfIsNotAskedForEver(t *testing.T) {
+func TestCluster_RedirectToSelfOpensBreaker(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 1)
 		asked := c.nodes["b:1"].scripts.Load()
@@ -216,7 +216,7 @@ func TestNodeThatNamesItselfIsNotAskedForEver(t *testing.T) {
 	})
 }
 
-func TestAnswerAboutSlotsSaysNothingAboutWrites(t *testing.T) {
+func TestBreaker_SlotsReplyResetsNothing(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 1)
 		var b *breaker
@@ -234,7 +234,7 @@ func TestAnswerAboutSlotsSaysNothingAboutWrites(t *testing.T) {
 	})
 }
 
-func TestReplicaThatTookOverIsFound(t *testing.T) {
+func TestCluster_FindsPromotedReplica(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 0)
 		c.wantFrom(FromRedis, 1)
@@ -247,7 +247,7 @@ func TestReplicaThatTookOverIsFound(t *testing.T) {
 	})
 }
 
-func TestClusterThatIsAwayAtTheStart(t *testing.T) {
+func TestCluster_DownAtStart(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		for _, node := range c.nodes {
 			node.answer(replyNever)
@@ -268,7 +268,7 @@ func TestClusterThatIsAwayAtTheStart(t *testing.T) {
 	})
 }
 
-func TestNodeThatLeftTheClusterIsForgotten(t *testing.T) {
+func TestCluster_ForgetsRemovedNode(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 1)
 		c.nodes["b:1"].answer(replyHangUp)
@@ -289,7 +289,7 @@ func TestNodeThatLeftTheClusterIsForgotten(t *testing.T) {
 	})
 }
 
-func TestNodesOfIPv6AreComparedInOneSpelling(t *testing.T) {
+func TestHostPort_NormalizesIPv6(t *testing.T) {
 	for _, spelling := range []string{"::1:7000", "[::1]:7000"} {
 		if got := hostPort(spelling); got != "[::1]:7000" {
 			t.Errorf("%s is %s", spelling, got)
@@ -327,7 +327,7 @@ func inSentinels(t *testing.T, test func(s *outageSuite, nodes map[string]*fakeR
 	})
 }
 
-func TestMasterThatSentinelNamesDecides(t *testing.T) {
+func TestSentinel_FollowsElectedMaster(t *testing.T) {
 	inSentinels(t, func(s *outageSuite, nodes map[string]*fakeRedis, elect func(host string)) {
 		s.want(5, FromRedis, 0)
 		if got := nodes["a:1"].scripts.Load(); got != 5 {

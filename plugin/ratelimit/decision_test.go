@@ -13,7 +13,7 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-func TestRemaining(t *testing.T) {
+func TestRemaining_FromResetAfter(t *testing.T) {
 	tests := []struct {
 		limit limit.Limit
 		reset time.Duration
@@ -41,7 +41,7 @@ func TestRemaining(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsWholeSecondsRoundedUpAndAtLeastOne(t *testing.T) {
+func TestRetryAfter_RoundsUpToWholeSeconds(t *testing.T) {
 	tests := map[time.Duration]time.Duration{
 		-1:                      time.Second,
 		0:                       time.Second,
@@ -61,7 +61,7 @@ func TestRetryAfterIsWholeSecondsRoundedUpAndAtLeastOne(t *testing.T) {
 	}
 }
 
-func TestSetHeaders(t *testing.T) {
+func TestSetHeaders_Values(t *testing.T) {
 	second := time.Unix(1_700_000_000, 0)
 	tests := []struct {
 		name string
@@ -117,7 +117,7 @@ func TestSetHeaders(t *testing.T) {
 	}
 }
 
-func TestSetHeadersSaysNothingWhereNothingWasEvaluated(t *testing.T) {
+func TestSetHeaders_NoneIfNotEvaluated(t *testing.T) {
 	h := http.Header{"A": {"b"}}
 	Decision{Allowed: true}.SetHeaders(h, "default", time.Now())
 	if want := (http.Header{"A": {"b"}}); !maps.EqualFunc(h, want, func(a, b []string) bool { return a[0] == b[0] }) {
@@ -125,7 +125,7 @@ func TestSetHeadersSaysNothingWhereNothingWasEvaluated(t *testing.T) {
 	}
 }
 
-func TestSetHeadersWithoutAName(t *testing.T) {
+func TestSetHeaders_WithoutName(t *testing.T) {
 	h := http.Header{}
 	budget := Decision{Evaluated: true, Limit: limitOf(60, time.Minute, 50), ResetAfter: 50*time.Second + 1}
 	budget.SetHeaders(h, "", time.Unix(1_700_000_000, 0))
@@ -135,7 +135,7 @@ func TestSetHeadersWithoutAName(t *testing.T) {
 	}
 }
 
-func TestHeadersOfOneAnswerDoNotGrowIntoEachOther(t *testing.T) {
+func TestSetHeaders_ValuesDoNotAlias(t *testing.T) {
 	h := http.Header{}
 	verdict{allowed: true}.decision(perMinute, FromRedis).SetHeaders(h, "default", time.Now())
 	h.Add("X-RateLimit-Limit", "another")
@@ -146,7 +146,7 @@ func TestHeadersOfOneAnswerDoNotGrowIntoEachOther(t *testing.T) {
 
 var structuredString = regexp.MustCompile(`^"[ !#-\[\]-~]*";q=\d+;w=\d+$`)
 
-func TestValidateName(t *testing.T) {
+func TestValidateName_Characters(t *testing.T) {
 	for _, name := range []string{"default", "a", "v1.sale_track-EU", strings.Repeat("a", 64)} {
 		if err := ValidateName(name); err != nil {
 			t.Errorf("%q: %v", name, err)

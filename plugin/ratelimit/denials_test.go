@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestDenialIsRememberedUntilItsBucketMayPass(t *testing.T) {
+func TestDenial_RememberedUntilRetryAfter(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer(replyDenied) // for 0.1 s
 		r := Request{Name: "default", Limit: perMinute}
@@ -29,7 +29,7 @@ func TestDenialIsRememberedUntilItsBucketMayPass(t *testing.T) {
 	})
 }
 
-func TestDenialIsRememberedForAtMostASecond(t *testing.T) {
+func TestDenial_RememberedForAtMostASecond(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
 		r := Request{Name: "default", Limit: perMinute}
@@ -43,7 +43,7 @@ func TestDenialIsRememberedForAtMostASecond(t *testing.T) {
 	})
 }
 
-func TestDenialIsNotRememberedForTheTimeThatItsAnswerTook(t *testing.T) {
+func TestDenial_ExpiresEarlierAfterSlowReply(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answerBy(func([]string) string {
 			time.Sleep(40 * time.Millisecond) // of the 100 that the bucket needs
@@ -62,7 +62,7 @@ func TestDenialIsNotRememberedForTheTimeThatItsAnswerTook(t *testing.T) {
 	})
 }
 
-func TestDenialIsRememberedAcrossGenerations(t *testing.T) {
+func TestDenial_SurvivesRotation(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
 		early, late := Request{Name: "early", Limit: perMinute}, Request{Name: "late", Limit: perMinute}
@@ -76,7 +76,7 @@ func TestDenialIsRememberedAcrossGenerations(t *testing.T) {
 	})
 }
 
-func TestRememberedDenialCountsDown(t *testing.T) {
+func TestDenial_CountsDown(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer("*4\r\n:0\r\n:0\r\n$3\r\n2.5\r\n$2\r\n60\r\n")
 		r := Request{Name: "default", Limit: perMinute}
@@ -93,7 +93,7 @@ func TestRememberedDenialCountsDown(t *testing.T) {
 	})
 }
 
-func TestDenialOfOneBucketConcernsNoOther(t *testing.T) {
+func TestDenial_AffectsOnlyItsBucket(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		r := Request{Name: "default", Limit: perMinute}
 		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
@@ -115,7 +115,7 @@ func TestDenialOfOneBucketConcernsNoOther(t *testing.T) {
 	})
 }
 
-func TestDenialsAreBoundedAndGoAway(t *testing.T) {
+func TestDenials_AreBoundedAndExpire(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		long := verdict{retry: time.Minute, reset: time.Minute}
 		nth := func(i int) (b bucket) {
@@ -147,7 +147,7 @@ func TestDenialsAreBoundedAndGoAway(t *testing.T) {
 	})
 }
 
-func TestLocalBucketsAreBounded(t *testing.T) {
+func TestLocal_BucketsAreBounded(t *testing.T) {
 	l := newLocal()
 	b := bucket{limit: limitOf(1, time.Hour, 1)}
 	l.take(b)

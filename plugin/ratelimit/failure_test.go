@@ -16,7 +16,7 @@ import (
 // running begins the answer of Redis 6.2 if a command of the script fails.
 const running = "-ERR Error running script (call to f_3d1ab): @user_script:57: @user_script: 57: "
 
-func TestWhatCountsAsAFailure(t *testing.T) {
+func TestFailure_ClassAndBreaker(t *testing.T) {
 	tests := []struct {
 		name, reply string
 		class       failure
@@ -142,7 +142,7 @@ var mangled = []func(values []any) any{
 }
 
 // Whatever Redis answers, a request is decided, and what is believed of it the limit can lead to.
-func FuzzAnswer(f *testing.F) {
+func FuzzReply(f *testing.F) {
 	f.Add(uint8(0), int64(1), int64(599), "-1", "0.1", 600, int64(time.Minute), 600)
 	f.Add(uint8(0), int64(0), int64(0), "0.1", "60", 600, int64(time.Minute), 600)
 	f.Add(uint8(0), int64(0), int64(0), "1.0999999046326", "60.999999904633", 600, int64(time.Minute), 600)
@@ -188,7 +188,7 @@ func FuzzAnswer(f *testing.F) {
 
 // Whatever error Redis answers has one class, a request is decided without it, and three
 // of those that do not concern the key alone open the breaker.
-func FuzzErrorOfRedis(f *testing.F) {
+func FuzzRedisError(f *testing.F) {
 	for _, text := range []string{
 		"", " ", "ERR", "NOSCRIPT No matching script.", "LOADING Redis is loading", "OOM command not allowed", "WRONGTYPE Operation against a key",
 		"ERR user_script:41: bad argument #1 to 'max'", "MOVED 3999 127.0.0.1:6381", "MOVED 3999 fake:6379", "MOVED 3999 ::1:6379", "MOVED  ", "ASK 1 :",

@@ -41,7 +41,7 @@ func TestCluster_FoundDuringAnOutage(t *testing.T) {
 	})
 }
 
-func TestCluster_ThatDoesNotNameItsNodesIsReported(t *testing.T) {
+func TestCluster_SlotsDeniedIsLogged(t *testing.T) {
 	inClusterAt(t, "redis://a:1", func(c *fakeCluster) {
 		c.nodes["a:1"].answerBy(func(args []string) string {
 			if args[0] == "cluster" {
@@ -62,7 +62,7 @@ func TestCluster_ThatDoesNotNameItsNodesIsReported(t *testing.T) {
 	})
 }
 
-func TestClusterNode_OnASocketIsReported(t *testing.T) {
+func TestCluster_NodeOnSocketIsLogged(t *testing.T) {
 	inOutageAt(t, "unix:///run/redis.sock", func(s *outageSuite) {
 		s.redis.answerBy(func(args []string) string {
 			if s.redis.scripts.Load()%2 == 0 || strings.HasSuffix(args[3], ":probe") {

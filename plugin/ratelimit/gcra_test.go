@@ -49,7 +49,7 @@ func both(t *testing.T, test func(t *testing.T, g gcra)) {
 	}
 }
 
-func TestFreshBucketHoldsOneLessThanItsBurst(t *testing.T) {
+func TestGCRA_FirstRequestLeavesBurstMinusOne(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
 		limit := limitOf(600, time.Minute, 600)
 		d := g.take(bucket{limit: limit}).decision(limit, FromRedis)
@@ -62,7 +62,7 @@ func TestFreshBucketHoldsOneLessThanItsBurst(t *testing.T) {
 	})
 }
 
-func TestBurstIsAdmittedAndThenDenied(t *testing.T) {
+func TestGCRA_DeniesAfterBurst(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
 		limit := limitOf(1, time.Hour, 5)
 		for i := range 5 {
@@ -82,7 +82,7 @@ func TestBurstIsAdmittedAndThenDenied(t *testing.T) {
 	})
 }
 
-func TestBucketsAreApart(t *testing.T) {
+func TestGCRA_BucketsAreIndependent(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
 		limit := limitOf(1, time.Hour, 1)
 		for _, b := range []bucket{
@@ -98,7 +98,7 @@ func TestBucketsAreApart(t *testing.T) {
 	})
 }
 
-func TestChangedLimitBeginsWithFullBucket(t *testing.T) {
+func TestGCRA_ChangedLimitStartsWithFullBucket(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
 		limits := []limit.Limit{
 			limitOf(10, time.Hour, 10),
@@ -120,7 +120,7 @@ func TestChangedLimitBeginsWithFullBucket(t *testing.T) {
 	})
 }
 
-func TestConcurrentRequestsShareOneBurst(t *testing.T) {
+func TestGCRA_ConcurrentRequestsShareBurst(t *testing.T) {
 	both(t, func(t *testing.T, g gcra) {
 		limit := limitOf(1, time.Hour, 50)
 		var admitted atomic.Int64
@@ -161,7 +161,7 @@ func newMiniLimiter(t *testing.T) *Limiter {
 	return newLimiter(t, Options{URL: "redis://mini", dial: dial})
 }
 
-func TestBucketFillsAtItsRate(t *testing.T) {
+func TestGCRA_RefillsAtRate(t *testing.T) {
 	inBubble(t, func(t *testing.T, g gcra) {
 		limit := limitOf(60, time.Minute, 10)
 		drain := func() (admitted int) {
@@ -182,7 +182,7 @@ func TestBucketFillsAtItsRate(t *testing.T) {
 	})
 }
 
-func TestClientThatWaitsRetryAfterIsAdmitted(t *testing.T) {
+func TestGCRA_AdmitsAfterRetryAfter(t *testing.T) {
 	limits := []limit.Limit{
 		limitOf(600, time.Minute, 600), limitOf(1, time.Second, 1), limitOf(7, time.Minute, 3), limitOf(3, time.Second, 2),
 		limitOf(1000, 24*time.Hour, 5), limitOf(13, 7*time.Second, 1),
@@ -208,7 +208,7 @@ func TestClientThatWaitsRetryAfterIsAdmitted(t *testing.T) {
 	})
 }
 
-func TestClientThatWaitsIsAdmittedPastARememberedDenial(t *testing.T) {
+func TestDenial_EndsByRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limiter := newMiniLimiter(t)
 		request := Request{Name: "default", Limit: limitOf(7, 10*time.Second, 2)}
@@ -227,7 +227,7 @@ func TestClientThatWaitsIsAdmittedPastARememberedDenial(t *testing.T) {
 	})
 }
 
-func TestAdmissionsNeverExceedBurstAndRate(t *testing.T) {
+func TestGCRA_NeverExceedsBurstPlusRate(t *testing.T) {
 	inBubble(t, func(t *testing.T, g gcra) {
 		limit := limitOf(50, time.Second, 20)
 		admitted, start := 0, time.Now()
@@ -285,7 +285,7 @@ func whenSetBack(t *testing.T, test func(s *setBack)) {
 	})
 }
 
-func TestAClockThatIsSetBackTakesNoMoreThanItsTimeFromABucket(t *testing.T) {
+func TestClockSetBack_CostsOnlyThatTime(t *testing.T) {
 	whenSetBack(t, func(s *setBack) {
 		if d := ask(s, s.Limiter, s.request); d.Remaining != 599 {
 			t.Fatalf("got %+v", d)
@@ -297,7 +297,7 @@ func TestAClockThatIsSetBackTakesNoMoreThanItsTimeFromABucket(t *testing.T) {
 	})
 }
 
-func TestAClockThatIsSetBackALittleDelaysAnEmptyBucket(t *testing.T) {
+func TestClockSetBack_SmallDelaysEmptyBucket(t *testing.T) {
 	whenSetBack(t, func(s *setBack) {
 		s.drain()
 		s.by(maxSetBack)
@@ -313,7 +313,7 @@ func TestAClockThatIsSetBackALittleDelaysAnEmptyBucket(t *testing.T) {
 	})
 }
 
-func TestAClockThatIsSetBackAnHourDeniesNobodyForAnHour(t *testing.T) {
+func TestClockSetBack_LargeDecidesLocally(t *testing.T) {
 	whenSetBack(t, func(s *setBack) {
 		s.drain()
 		s.by(time.Hour)

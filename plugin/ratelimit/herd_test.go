@@ -28,7 +28,7 @@ func herdOf(t *testing.T, callers, times int, l *Limiter, request func(caller in
 	wg.Wait()
 }
 
-func TestBadKeyFailsAlone(t *testing.T) {
+func TestConcurrency_BadKeyFailsAlone(t *testing.T) {
 	url := testenv.Redis(t)
 	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
 	request := func(i int) Request {
@@ -47,7 +47,7 @@ func TestBadKeyFailsAlone(t *testing.T) {
 	})
 }
 
-func TestFlushedScriptInterruptsNoneOfMany(t *testing.T) {
+func TestConcurrency_ScriptFlushFailsNoCall(t *testing.T) {
 	url := testenv.Redis(t)
 	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
 	admin := control(t, url)
@@ -64,7 +64,7 @@ func TestFlushedScriptInterruptsNoneOfMany(t *testing.T) {
 	})
 }
 
-func TestManyCallersShareOneBurstAndFewRoundTrips(t *testing.T) {
+func TestConcurrency_SharesBurstAndRoundTrips(t *testing.T) {
 	url := testenv.Redis(t)
 	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
 	admin := control(t, url)
@@ -90,7 +90,7 @@ func TestManyCallersShareOneBurstAndFewRoundTrips(t *testing.T) {
 	}
 }
 
-func TestRedirectOfOneIsNoOthersTrouble(t *testing.T) {
+func TestConcurrency_RedirectsFailNoCall(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 0)
 		c.wantFrom(FromRedis, 1)
@@ -102,7 +102,7 @@ func TestRedirectOfOneIsNoOthersTrouble(t *testing.T) {
 	})
 }
 
-func TestMuteShardHoldsUpNobodyElse(t *testing.T) {
+func TestConcurrency_HangingNodeDelaysNoOther(t *testing.T) {
 	inCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 0)
 		c.wantFrom(FromRedis, 1)

@@ -14,7 +14,7 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-func TestEveryKeyHasItsPrefixAndItsEnd(t *testing.T) {
+func TestRedisKeys_HavePrefixAndExpire(t *testing.T) {
 	url := testenv.Redis(t)
 	redis := control(t, url)
 	limiter := newLimiter(t, Options{URL: url, Prefix: "staging:", Timeout: patience})
@@ -38,7 +38,7 @@ func TestEveryKeyHasItsPrefixAndItsEnd(t *testing.T) {
 	}
 }
 
-func TestLimitersOfOneRedisShareTheirBuckets(t *testing.T) {
+func TestAllow_LimitersShareBuckets(t *testing.T) {
 	url := testenv.Redis(t)
 	limit := limitOf(200, time.Second, 40)
 	var admitted atomic.Int64
@@ -68,7 +68,7 @@ func TestLimitersOfOneRedisShareTheirBuckets(t *testing.T) {
 	}
 }
 
-func TestNamesAndPrefixesHaveBucketsOfTheirOwn(t *testing.T) {
+func TestAllow_NameAndPrefixSeparateBuckets(t *testing.T) {
 	url := testenv.Redis(t)
 	limit := limitOf(1, time.Hour, 1)
 	for _, prefix := range []string{"", "staging:"} {
@@ -82,7 +82,7 @@ func TestNamesAndPrefixesHaveBucketsOfTheirOwn(t *testing.T) {
 	}
 }
 
-func TestUnusableLimitIsAnError(t *testing.T) {
+func TestAllow_InvalidLimit(t *testing.T) {
 	limiter := newLimiter(t, Options{URL: testenv.Redis(t), Timeout: patience})
 	for _, limit := range []limit.Limit{{}, {Rate: 1, Period: time.Second}, {Rate: -1, Period: time.Second, Burst: 1}} {
 		if d, err := limiter.Allow(t.Context(), Request{Limit: limit, OnError: Allow}); err == nil {
@@ -91,7 +91,7 @@ func TestUnusableLimitIsAnError(t *testing.T) {
 	}
 }
 
-func TestNewDialsNothing(t *testing.T) {
+func TestNew_DoesNotDial(t *testing.T) {
 	redis := newFakeRedis(replyFresh)
 	for _, url := range []string{"redis://fake", "redis://fake,other:6379", "redis://fake?master_name=main"} {
 		newLimiter(t, Options{URL: url, dial: redis.dial})
@@ -101,7 +101,7 @@ func TestNewDialsNothing(t *testing.T) {
 	}
 }
 
-func TestMetrics(t *testing.T) {
+func TestMetrics_CountDecisionsAndFailures(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.want(2, FromRedis, 0)
 		s.redis.answer(replyDenied)
@@ -135,7 +135,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-func TestMetricsAreRegisteredOnce(t *testing.T) {
+func TestMetrics_AreRegisteredOnce(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	if _, err := New(Options{URL: "nonsense", Metrics: registry}); err == nil {
 		t.Fatal("took a URL that is none")
@@ -160,7 +160,7 @@ func TestMetricsAreRegisteredOnce(t *testing.T) {
 	New(Options{URL: "redis://fake", Metrics: registry})
 }
 
-func TestStatsAreForAnAdminsEyes(t *testing.T) {
+func TestStats_JSON(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer("-LOADING\r\n")
 		s.want(3, FromLocal, 0)
@@ -175,7 +175,7 @@ func TestStatsAreForAnAdminsEyes(t *testing.T) {
 	})
 }
 
-func TestServerSaysItsVersionAndTime(t *testing.T) {
+func TestServer_VersionAndClock(t *testing.T) {
 	l, err := New(Options{URL: testenv.Redis(t), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +194,7 @@ func TestServerSaysItsVersionAndTime(t *testing.T) {
 	}
 }
 
-func TestServerOfARedisThatIsAwayIsAnError(t *testing.T) {
+func TestServer_UnreachableRedis(t *testing.T) {
 	l, err := New(Options{URL: "redis://127.0.0.1:1", Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)

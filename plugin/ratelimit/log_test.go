@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestMessagesOfGoRedisAreThrottled(t *testing.T) {
+func TestLog_ThrottlesMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, messages := newJournal(), newMessageFilter()
 		messages.Printf(t.Context(), "without a logger") // discarded, and does not count
@@ -23,7 +23,7 @@ func TestMessagesOfGoRedisAreThrottled(t *testing.T) {
 	})
 }
 
-func TestMessagesOfGoRedisHoldNoPassword(t *testing.T) {
+func TestLog_RedactsPasswords(t *testing.T) {
 	for text, want := range map[string]string{
 		"failed to dial redis://user:tOpSeCrEt@host:6379: refused":                            "failed to dial redis[redacted]host:6379: refused",
 		"failed: ERR unknown command 'AUTH', with args beginning with: 'user' 'tOpSeCrEt' \n": "failed: ERR unknown command 'AUTH', [redacted]",
@@ -36,7 +36,7 @@ func TestMessagesOfGoRedisHoldNoPassword(t *testing.T) {
 }
 
 // A failed dial and a Sentinel that knows no AUTH are what go-redis reports.
-func TestMessagesOfGoRedisReachTheLog(t *testing.T) {
+func TestLogTo_ReceivesMessages(t *testing.T) {
 	log := newJournal()
 	messages.mu.Lock()
 	clear(messages.throttles) // of an earlier run: they are the process's

@@ -78,7 +78,7 @@ func (s *realOutage) comesBack() {
 	}
 }
 
-func TestOutageEndsWithoutARestart(t *testing.T) {
+func TestOutage_RecoversWithoutRestart(t *testing.T) {
 	tests := []struct {
 		name, class string
 		breakIt     func(t *testing.T, s *realOutage)
@@ -158,7 +158,7 @@ func (s *realOutage) signal(t *testing.T, signal syscall.Signal) {
 	}
 }
 
-func TestRedisMayBeAwayAtTheStart(t *testing.T) {
+func TestOutage_AtStart(t *testing.T) {
 	server := testenv.RedisServer(t)
 	server.Kill()
 	s := &realOutage{TB: t, server: server, journal: newJournal()}
@@ -168,7 +168,7 @@ func TestRedisMayBeAwayAtTheStart(t *testing.T) {
 	s.comesBack()
 }
 
-func TestFlushedScriptsAndRestartsInterruptNothing(t *testing.T) {
+func TestAllow_SurvivesFlushAndRestart(t *testing.T) {
 	server := testenv.RedisServer(t)
 	limiter := newLimiter(t, Options{URL: server.URL(), Timeout: patience})
 	admin := control(t, server.URL())
@@ -187,7 +187,7 @@ func TestFlushedScriptsAndRestartsInterruptNothing(t *testing.T) {
 	}
 }
 
-func TestKeyThatHoldsSomethingElseIsCountedHere(t *testing.T) {
+func TestAllow_ForeignValueIsCountedLocally(t *testing.T) {
 	server := testenv.RedisServer(t)
 	limiter := newLimiter(t, Options{URL: server.URL(), Timeout: patience})
 	admin := control(t, server.URL())

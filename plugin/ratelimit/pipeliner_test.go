@@ -45,7 +45,7 @@ func (f *fakeRedis) gated(n int64, otherwise string) (open func()) {
 	return sync.OnceFunc(func() { close(gate) })
 }
 
-func TestLoneCallGoesAtOnceAndAlone(t *testing.T) {
+func TestPipeliner_LoneCallIsSentImmediately(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.want(10, FromRedis, 0)
 		if got := s.redis.trips.Load(); got != 10 {
@@ -54,7 +54,7 @@ func TestLoneCallGoesAtOnceAndAlone(t *testing.T) {
 	})
 }
 
-func TestConcurrentCallsShareRoundTrips(t *testing.T) {
+func TestPipeliner_SharesRoundTrips(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		open := s.redis.gated(maxInFlight, replyFresh)
 		var wg sync.WaitGroup
@@ -79,7 +79,7 @@ func TestConcurrentCallsShareRoundTrips(t *testing.T) {
 	})
 }
 
-func TestCallerReturnsAtItsDeadlineWhateverItsRoundTripDoes(t *testing.T) {
+func TestPipeliner_CallReturnsAtItsDeadline(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		s.redis.answer(replyNever)
 		sources, took := s.herd(200, time.Millisecond)
@@ -95,7 +95,7 @@ func TestCallerReturnsAtItsDeadlineWhateverItsRoundTripDoes(t *testing.T) {
 	})
 }
 
-func TestCallThatNobodyWaitsForIsNotSent(t *testing.T) {
+func TestPipeliner_SkipsExpiredCalls(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		open := s.redis.gated(maxInFlight, replyFresh)
 		defer open()
@@ -110,7 +110,7 @@ func TestCallThatNobodyWaitsForIsNotSent(t *testing.T) {
 	})
 }
 
-func TestReusedTimerEndsAtItsOwnDeadline(t *testing.T) {
+func TestPipeliner_ReusedTimerFiresOnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, never := &pipeliner{}, &batch{done: make(chan struct{})}
 		for i := range 20 { // the race detector drops some of what a sync.Pool is given
@@ -122,7 +122,7 @@ func TestReusedTimerEndsAtItsOwnDeadline(t *testing.T) {
 	})
 }
 
-func TestRoundTripIsJudgedAsAWhole(t *testing.T) {
+func TestBreaker_CountsRoundTripsNotCalls(t *testing.T) {
 	answered := func(name string) redis.Cmder {
 		cmd := redis.NewCmd(t.Context(), name)
 		cmd.SetVal([]any{int64(1), int64(0), "-1", "0.1"})
@@ -165,7 +165,7 @@ type redisError string
 func (e redisError) Error() string { return string(e) }
 func (redisError) RedisError()     {}
 
-func TestFailedRoundTripCountsOnceHoweverManyShareIt(t *testing.T) {
+func TestPipeliner_FailedBatchCountsOnce(t *testing.T) {
 	inOutage(t, func(s *outageSuite) {
 		open := s.redis.gated(maxInFlight, "-LOADING\r\n")
 		defer open()
@@ -189,7 +189,7 @@ func TestFailedRoundTripCountsOnceHoweverManyShareIt(t *testing.T) {
 	})
 }
 
-func TestCloseAnswersAllWhoWait(t *testing.T) {
+func TestClose_ReleasesWaitingCalls(t *testing.T) {
 	for name, after := range map[string]time.Duration{
 		"for the first two":             10 * time.Millisecond,
 		"in a batch and for that batch": 60 * time.Millisecond,

@@ -83,7 +83,7 @@ func startCluster(t *testing.T) [2]*clusterNode {
 	return nodes
 }
 
-func TestRealClusterLosesANode(t *testing.T) {
+func TestRealCluster_LosesANode(t *testing.T) {
 	nodes := startCluster(t)
 	limiter := newLimiter(t, Options{URL: "redis://127.0.0.1:" + nodes[0].port + ",127.0.0.1:" + nodes[1].port, Timeout: patience})
 	wantHalfFrom(t, limiter, 0, FromRedis)

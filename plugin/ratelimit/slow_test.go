@@ -16,7 +16,7 @@ func inSlowOutage(t *testing.T, url string, latency time.Duration, test func(s *
 	})
 }
 
-func TestSlowRedis_DecidesOnceGreeted(t *testing.T) {
+func TestSlowRedis_DecidesOnceConnected(t *testing.T) {
 	for _, url := range []string{"redis://fake", "redis://:secret@fake", "redis://user:secret@fake/3?client_name=edge"} {
 		t.Run(url, func(t *testing.T) {
 			inSlowOutage(t, url, 30*time.Millisecond, func(s *outageSuite) {
@@ -34,7 +34,7 @@ func TestSlowRedis_DecidesOnceGreeted(t *testing.T) {
 	}
 }
 
-func TestSlowRedis_HealsAfterAnOutage(t *testing.T) {
+func TestSlowRedis_RecoversAfterOutage(t *testing.T) {
 	inSlowOutage(t, "redis://user:secret@fake/3", 40*time.Millisecond, func(s *outageSuite) {
 		s.redis.refuse()
 		s.want(1, FromLocal, 40*time.Millisecond)
@@ -47,7 +47,7 @@ func TestSlowRedis_HealsAfterAnOutage(t *testing.T) {
 	})
 }
 
-func TestSlowRedis_LaterThanTheTimeoutIsNotAsked(t *testing.T) {
+func TestSlowRedis_OverTimeoutOpensBreaker(t *testing.T) {
 	inSlowOutage(t, "redis://:secret@fake", 60*time.Millisecond, func(s *outageSuite) {
 		s.want(3, FromLocal, defaultTimeout)
 		for range 60 {
@@ -60,7 +60,7 @@ func TestSlowRedis_LaterThanTheTimeoutIsNotAsked(t *testing.T) {
 	})
 }
 
-func TestSlowRedis_WrongPasswordIsNamed(t *testing.T) {
+func TestSlowRedis_WrongPasswordIsReported(t *testing.T) {
 	inSlowOutage(t, "redis://:secret@fake", 30*time.Millisecond, func(s *outageSuite) {
 		s.redis.answer("-WRONGPASS invalid username-password pair or user is disabled.\r\n")
 		s.want(3, FromLocal, defaultTimeout)
@@ -74,7 +74,7 @@ func TestSlowRedis_WrongPasswordIsNamed(t *testing.T) {
 	})
 }
 
-func TestSlowRedis_HangingGreetingsAreBounded(t *testing.T) {
+func TestSlowRedis_HangingHandshakesAreBounded(t *testing.T) {
 	inSlowOutage(t, "redis://:secret@fake", 0, func(s *outageSuite) {
 		s.redis.answer(replyNever) // to AUTH
 		for range 60 {
@@ -98,7 +98,7 @@ func (s *outageSuite) slowest() time.Duration {
 	return defaultTimeout
 }
 
-func TestClose_EndsADialThatHangs(t *testing.T) {
+func TestClose_StopsHangingDial(t *testing.T) {
 	inSlowOutage(t, "redis://:secret@fake", 0, func(s *outageSuite) {
 		s.redis.answer(replyNever)
 		s.want(1, FromLocal, defaultTimeout)
@@ -111,7 +111,7 @@ func TestClose_EndsADialThatHangs(t *testing.T) {
 	})
 }
 
-func TestSlowCluster_DecidesOnceGreeted(t *testing.T) {
+func TestSlowCluster_DecidesOnceConnected(t *testing.T) {
 	inClusterAt(t, "redis://a:1", func(c *fakeCluster) {
 		for _, node := range c.nodes {
 			node.latency = 30 * time.Millisecond
@@ -126,7 +126,7 @@ func TestSlowCluster_DecidesOnceGreeted(t *testing.T) {
 	})
 }
 
-func TestSlowSentinel_ItsMasterDecides(t *testing.T) {
+func TestSlowSentinel_MasterDecides(t *testing.T) {
 	inSentinels(t, func(s *outageSuite, nodes map[string]*fakeRedis, _ func(string)) {
 		for _, node := range nodes {
 			node.latency = 30 * time.Millisecond
