@@ -250,8 +250,8 @@ func TestAllow_OnError(t *testing.T) {
 	}{
 		{Local, Decision{Allowed: true, Evaluated: true, Source: FromLocal, Limit: perMinute, Remaining: 599, ResetAfter: 100 * time.Millisecond}, true},
 		{"", Decision{Allowed: true, Evaluated: true, Source: FromLocal, Limit: perMinute, Remaining: 599, ResetAfter: 100 * time.Millisecond}, true},
-		{Allow, Decision{Allowed: true, Source: FromNobody}, true},
-		{Deny, Decision{Source: FromNobody}, false},
+		{Allow, Decision{Allowed: true, Source: FromNone}, true},
+		{Deny, Decision{Source: FromNone}, false},
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.mode), func(t *testing.T) {

@@ -17,7 +17,7 @@ const (
 	FromRedis  Source = "redis"  // Redis, asked for this request
 	FromMemory Source = "memory" // Redis, a moment ago: a denial that still holds
 	FromLocal  Source = "local"  // this process alone, Redis being away
-	FromNobody Source = "none"   // nobody: Redis is away and the request is let through
+	FromNone   Source = "none"   // nobody: Redis is away and the request is let through
 )
 
 // Decision is the answer to one request.

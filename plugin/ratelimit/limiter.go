@@ -156,12 +156,12 @@ func (l *Limiter) decideWithoutRedis(b bucket, otherwise OnError, cause error) (
 	}
 	switch otherwise {
 	case Allow:
-		d := Decision{Allowed: true, Source: FromNobody}
+		d := Decision{Allowed: true, Source: FromNone}
 		l.metrics.decided(d)
 		return d, nil
 	case Deny:
 		l.metrics.unavailable.Inc()
-		return Decision{Source: FromNobody}, fmt.Errorf("%w: %s", ErrUnavailable, describe(cause))
+		return Decision{Source: FromNone}, fmt.Errorf("%w: %s", ErrUnavailable, describe(cause))
 	}
 	return l.decide(l.local.take(b), b.limit, FromLocal), nil
 }

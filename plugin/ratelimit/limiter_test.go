@@ -123,7 +123,7 @@ func TestMetrics_CountDecisionsAndFailures(t *testing.T) {
 			{"denied by redis", s.metrics.denied[FromRedis], 1},
 			{"denied from memory", s.metrics.denied[FromMemory], 3},
 			{"allowed here", s.metrics.allowed[FromLocal], 5},
-			{"allowed by nobody", s.metrics.allowed[FromNobody], 1},
+			{"allowed by none", s.metrics.allowed[FromNone], 1},
 			{"unavailable", s.metrics.unavailable, 2},
 			{"loading", s.metrics.failures[failLoading], 3},
 			{"open breakers", s.metrics.open, 1},

@@ -32,13 +32,13 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "hoko_redis_breakers_open",
 			Help: "Redis nodes that are not asked because they did not answer.",
 		}),
-		unavailable: decisions.WithLabelValues("unavailable", string(FromNobody)),
+		unavailable: decisions.WithLabelValues("unavailable", string(FromNone)),
 	}
-	for _, s := range []Source{FromRedis, FromMemory, FromLocal, FromNobody} {
+	for _, s := range []Source{FromRedis, FromMemory, FromLocal, FromNone} {
 		if s != FromMemory {
 			m.allowed[s] = decisions.WithLabelValues("allowed", string(s))
 		}
-		if s != FromNobody {
+		if s != FromNone {
 			m.denied[s] = decisions.WithLabelValues("denied", string(s))
 		}
 	}
