@@ -9,13 +9,14 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// herdOf has many callers ask many times at once, and checks each decision.
-func herdOf(t *testing.T, callers, times int, l *Limiter, request func(caller int) Request, check func(caller int, d Decision)) {
+// allowConcurrently calls Allow 20 times for each of many callers, and checks each decision.
+func allowConcurrently(t *testing.T, callers int, l *Limiter, request func(caller int) Request,
+	check func(caller int, d Decision)) {
 	t.Helper()
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
-			for range times {
+			for range 20 {
 				d, err := l.Allow(t.Context(), request(i))
 				if err != nil {
 					t.Error(err)
@@ -30,13 +31,13 @@ func herdOf(t *testing.T, callers, times int, l *Limiter, request func(caller in
 
 func TestConcurrency_BadKeyFailsAlone(t *testing.T) {
 	url := testenv.Redis(t)
-	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
+	limiter := newLimiter(t, Options{URL: url, Timeout: longTimeout})
 	request := func(i int) Request {
-		return Request{Name: "default", Bucket: [32]byte{byte(i)}, Limit: plenty}
+		return Request{Name: "default", Bucket: [32]byte{byte(i)}, Limit: hugeLimit}
 	}
-	bad := bucket{"default", [32]byte{7}, plenty}
-	order(t, control(t, url), "LPUSH", bad.key("rate:"+defaultPrefix), "x")
-	herdOf(t, 64, 20, limiter, request, func(i int, d Decision) {
+	bad := bucket{"default", [32]byte{7}, hugeLimit}
+	command(t, adminClient(t, url), "LPUSH", bad.key("rate:"+defaultPrefix), "x")
+	allowConcurrently(t, 64, limiter, request, func(i int, d Decision) {
 		want := FromRedis
 		if i == 7 {
 			want = FromLocal
@@ -49,10 +50,10 @@ func TestConcurrency_BadKeyFailsAlone(t *testing.T) {
 
 func TestConcurrency_ScriptFlushFailsNoCall(t *testing.T) {
 	url := testenv.Redis(t)
-	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
-	admin := control(t, url)
-	request := func(int) Request { return Request{Name: "default", Limit: plenty} }
-	herdOf(t, 64, 20, limiter, request, func(i int, d Decision) {
+	limiter := newLimiter(t, Options{URL: url, Timeout: longTimeout})
+	admin := adminClient(t, url)
+	request := func(int) Request { return Request{Name: "default", Limit: hugeLimit} }
+	allowConcurrently(t, 64, limiter, request, func(i int, d Decision) {
 		if d.Source != FromRedis {
 			t.Errorf("got %+v", d)
 		}
@@ -66,13 +67,13 @@ func TestConcurrency_ScriptFlushFailsNoCall(t *testing.T) {
 
 func TestConcurrency_SharesBurstAndRoundTrips(t *testing.T) {
 	url := testenv.Redis(t)
-	limiter := newLimiter(t, Options{URL: url, Timeout: patience})
-	admin := control(t, url)
+	limiter := newLimiter(t, Options{URL: url, Timeout: longTimeout})
+	admin := adminClient(t, url)
 	limit := limitOf(1000, time.Second, 3000)
 	request := func(int) Request { return Request{Name: "default", Limit: limit} }
 	var admitted atomic.Int64
 	start := time.Now()
-	herdOf(t, 256, 20, limiter, request, func(_ int, d Decision) {
+	allowConcurrently(t, 256, limiter, request, func(_ int, d Decision) {
 		if d.Source == FromLocal {
 			t.Errorf("got %+v", d)
 		}
@@ -84,36 +85,36 @@ func TestConcurrency_SharesBurstAndRoundTrips(t *testing.T) {
 	if got := admitted.Load(); got < int64(limit.Burst) || got > bound {
 		t.Errorf("admitted %d, want %d … %d", got, limit.Burst, bound)
 	}
-	reads, calls := counters(t, admin)
+	reads, calls := commandStats(t, admin)
 	if calls < limit.Burst || reads > calls/2 {
-		t.Errorf("redis read %d times for %d calls", reads, calls)
+		t.Errorf("redis read %d times for %d calls, want at most half", reads, calls)
 	}
 }
 
 func TestConcurrency_RedirectsFailNoCall(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
+	withFakeCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 0)
 		c.wantFrom(FromRedis, 1)
-		c.promote("c:1", 1) // b answers -MOVED from now on
-		c.bothHalves(32, FromRedis, FromRedis)
-		if lines := c.journal.all(); len(lines) != 0 {
+		c.promote("c:1", 1)
+		c.wantHalves(32, FromRedis, FromRedis)
+		if lines := c.log.all(); len(lines) != 0 {
 			t.Errorf("logged %q", lines)
 		}
 	})
 }
 
 func TestConcurrency_HangingNodeDelaysNoOther(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
+	withFakeCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 0)
 		c.wantFrom(FromRedis, 1)
-		c.nodes["b:1"].answer(replyNever)
+		c.nodes["b:1"].setReply(replyNever)
 		var wg sync.WaitGroup
 		for range 32 {
 			wg.Go(func() {
 				start := time.Now()
 				c.wantFrom(FromRedis, 0)
 				if took := time.Since(start); took != 0 {
-					t.Errorf("20 decisions beside a mute shard took %s", took)
+					t.Errorf("20 decisions beside a hanging node took %s", took)
 				}
 			})
 			wg.Go(func() { c.wantFrom(FromLocal, 1) })
@@ -122,13 +123,13 @@ func TestConcurrency_HangingNodeDelaysNoOther(t *testing.T) {
 	})
 }
 
-// bothHalves asks for buckets of both halves, each from many callers at once.
-func (c *fakeCluster) bothHalves(callers int, lower, upper Source) {
+// wantHalves makes decisions for buckets in both halves, with many callers for each.
+func (c *fakeCluster) wantHalves(callers int, lower, upper Source) {
 	c.Helper()
-	askBothHalves(c.T, c.Limiter, callers, lower, upper)
+	wantHalvesFrom(c.T, c.Limiter, callers, lower, upper)
 }
 
-func askBothHalves(t *testing.T, l *Limiter, callers int, lower, upper Source) {
+func wantHalvesFrom(t *testing.T, l *Limiter, callers int, lower, upper Source) {
 	t.Helper()
 	var wg sync.WaitGroup
 	for range callers {
@@ -138,35 +139,36 @@ func askBothHalves(t *testing.T, l *Limiter, callers int, lower, upper Source) {
 	wg.Wait()
 }
 
-// stampede has many callers ask at the same instants, again and again, and counts the decisions by their source.
-func (s *outageSuite) stampede(callers int, during time.Duration) (decided map[Source]int64, slowest time.Duration) {
+// load makes one decision per caller every 50 ms, all at the same instant. It counts the decisions
+// by source.
+func (s *fixture) load(callers int, duration time.Duration) (decisions map[Source]int64, slowest time.Duration) {
 	var mu sync.Mutex
-	decided = make(map[Source]int64)
-	end := time.Now().Add(during)
-	var herd sync.WaitGroup
+	decisions = make(map[Source]int64)
+	end := time.Now().Add(duration)
+	var wg sync.WaitGroup
 	for range callers {
-		herd.Go(func() {
+		wg.Go(func() {
 			for time.Now().Before(end) {
 				d, took := s.decide()
 				mu.Lock()
-				decided[d.Source]++
+				decisions[d.Source]++
 				slowest = max(slowest, took)
 				mu.Unlock()
 				time.Sleep(50 * time.Millisecond)
 			}
 		})
 	}
-	herd.Wait()
-	return decided, slowest
+	wg.Wait()
+	return decisions, slowest
 }
 
-// counts is what a fake Redis has counted.
+// counts are a fakeRedis's counters.
 type counts struct{ dials, scripts, probes, trips int64 }
 
-func (f *fakeRedis) counted() counts {
+func (f *fakeRedis) counts() counts {
 	return counts{f.dials.Load(), f.scripts.Load(), f.probes.Load(), f.trips.Load()}
 }
 
-func (c counts) less(d counts) counts {
+func (c counts) minus(d counts) counts {
 	return counts{c.dials - d.dials, c.scripts - d.scripts, c.probes - d.probes, c.trips - d.trips}
 }
