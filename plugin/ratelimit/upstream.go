@@ -63,7 +63,7 @@ func (u *upstream) switchToCluster() bool {
 	u.breakers = nil
 	u.use(u.newCluster())
 	single.Close()
-	u.logger.Info("redis is a node of a Cluster: all its nodes are asked from now on")
+	u.logger.Info("redis is a node of a Cluster: all its nodes are used from now on")
 	return true
 }
 
@@ -115,7 +115,7 @@ func (u *upstream) addBreaker(b *breaker) {
 
 // NodeStats is the state of one Redis node's breaker.
 type NodeStats struct {
-	Node  string    `json:"node"`            // address, or the master's name if Sentinels know it
+	Node  string    `json:"node"`            // address, or the master's name with Sentinel
 	Open  bool      `json:"open"`            // the node is probed and not used
 	Since time.Time `json:"since,omitzero"`  // when the breaker opened
 	Cause string    `json:"cause,omitempty"` // the last failure, a class of hoko_redis_errors_total
