@@ -88,8 +88,8 @@ func (b *breaker) recordPipeline(epoch uint64, cmds []redis.Cmder) (first error)
 	return first
 }
 
-// check returns a command's error, and whether its outcome counts. Only those of the script and of
-// CLUSTER SLOTS do.
+// check returns a command's error, and whether its outcome counts. Only the outcomes of the script
+// and the errors of CLUSTER SLOTS do.
 func (b *breaker) check(cmd redis.Cmder, err error) (_ error, counts bool) {
 	switch {
 	case isScript(cmd):
@@ -131,12 +131,12 @@ func (b *breaker) update(epoch uint64, cmd redis.Cmder, err error) {
 	}
 }
 
-// isNeutral reports whether an error does not show how the node is.
+// isNeutral reports whether an error does not tell whether the node works.
 func (b *breaker) isNeutral(cmd redis.Cmder, err error) bool {
 	switch cause := classify(err); {
 	case cause == failKey: // only this key has a problem
 		return true
-	case cause == failClosed || b.removed.Load() || b.upstream.ctx.Err() != nil: // our own doing
+	case cause == failClosed || b.removed.Load() || b.upstream.ctx.Err() != nil: // we closed it
 		return true
 	case cmd.Name() == "evalsha" && redis.HasErrorPrefix(err, "NOSCRIPT"): // EVAL follows
 		return true

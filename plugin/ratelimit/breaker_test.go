@@ -23,11 +23,6 @@ type fixture struct {
 
 func withFakeRedis(t *testing.T, test func(s *fixture)) { withFakeRedisOptions(t, Options{}, test) }
 
-func withFakeRedisAt(t *testing.T, url string, test func(s *fixture)) {
-	t.Helper()
-	withFakeRedisOptions(t, Options{URL: url}, test)
-}
-
 func withFakeRedisOptions(t *testing.T, o Options, test func(s *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

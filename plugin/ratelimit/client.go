@@ -20,15 +20,15 @@ import (
 // probeLimit never denies, so every probe writes. Its key expires within a second.
 var probeLimit = redis_rate.PerSecond(1000)
 
-// connector makes the client for a URL. The client dials with its first command.
-type connector struct {
+// clientFactory makes the client for a URL. The client dials with its first command.
+type clientFactory struct {
 	timeout  time.Duration
 	prefix   string
 	upstream *upstream
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: go-redis's
 }
 
-func (c *connector) connect(rawURL string) (redis.UniversalClient, error) {
+func (c *clientFactory) newClient(rawURL string) (redis.UniversalClient, error) {
 	messages.install()
 	rawURL, err := splitHosts(rawURL)
 	if err != nil {
@@ -47,7 +47,7 @@ func (c *connector) connect(rawURL string) (redis.UniversalClient, error) {
 	return c.single(rawURL)
 }
 
-func (c *connector) single(rawURL string) (redis.UniversalClient, error) {
+func (c *clientFactory) single(rawURL string) (redis.UniversalClient, error) {
 	o, err := redis.ParseURL(rawURL)
 	if err != nil {
 		return nil, errURL
@@ -60,7 +60,7 @@ func (c *connector) single(rawURL string) (redis.UniversalClient, error) {
 	return c.nodeClient(o, false), nil
 }
 
-func (c *connector) sentinel(rawURL string) (redis.UniversalClient, error) {
+func (c *clientFactory) sentinel(rawURL string) (redis.UniversalClient, error) {
 	f, err := redis.ParseFailoverURL(rawURL)
 	if err != nil {
 		return nil, errURL
@@ -77,7 +77,7 @@ func (c *connector) sentinel(rawURL string) (redis.UniversalClient, error) {
 	return client, nil
 }
 
-func (c *connector) cluster(rawURL string) (redis.UniversalClient, error) {
+func (c *clientFactory) cluster(rawURL string) (redis.UniversalClient, error) {
 	o, err := redis.ParseClusterURL(rawURL)
 	if err != nil {
 		return nil, errURL
@@ -87,7 +87,7 @@ func (c *connector) cluster(rawURL string) (redis.UniversalClient, error) {
 
 // clusterClient returns the client of a Cluster. If template is not nil, it holds the options of
 // every node, except for the address.
-func (c *connector) clusterClient(o *redis.ClusterOptions, template *redis.Options) redis.UniversalClient {
+func (c *clientFactory) clusterClient(o *redis.ClusterOptions, template *redis.Options) redis.UniversalClient {
 	// Follow redirects immediately. The deadline bounds them all.
 	o.MinRetryBackoff, o.MaxRetryBackoff = -1, -1
 	// Save a COMMAND: the position of EVALSHA's key is known.
@@ -106,7 +106,7 @@ func (c *connector) clusterClient(o *redis.ClusterOptions, template *redis.Optio
 }
 
 // nodeClient returns the client of one Redis, which may be a node of a Cluster.
-func (c *connector) nodeClient(o *redis.Options, cluster bool) *redis.Client {
+func (c *clientFactory) nodeClient(o *redis.Options, cluster bool) *redis.Client {
 	c.boundTimeouts(o)
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	client := redis.NewClient(o)
@@ -116,7 +116,7 @@ func (c *connector) nodeClient(o *redis.Options, cluster bool) *redis.Client {
 
 // boundTimeouts applies the Limiter's timeout instead of the URL's parameters, and turns off what
 // costs round trips and a limiter does not need.
-func (c *connector) boundTimeouts(o *redis.Options) {
+func (c *clientFactory) boundTimeouts(o *redis.Options) {
 	o.DialTimeout = c.dialTimeout()
 	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.timeout, c.timeout, c.timeout
 	o.ContextTimeoutEnabled = true
@@ -132,10 +132,10 @@ func (c *connector) boundTimeouts(o *redis.Options) {
 
 // dialTimeout bounds name lookup, Sentinels, dial, TLS and Redis handshake together. It may be
 // long, because no call waits for a connection longer than its own timeout.
-func (c *connector) dialTimeout() time.Duration { return max(10*c.timeout, time.Second) }
+func (c *clientFactory) dialTimeout() time.Duration { return max(10*c.timeout, time.Second) }
 
 // dialer returns a dialer that honors the cancellation of its context, unlike go-redis's with TLS.
-func (c *connector) dialer(config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+func (c *clientFactory) dialer(config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	dial := c.dial
 	if dial == nil {
 		dial = redis.NewDialer(&redis.Options{DialTimeout: c.dialTimeout()})
@@ -171,7 +171,7 @@ type tlsConn struct {
 func (c tlsConn) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallConn() }
 
 // addHooks adds the pipeliner, the breaker and the handshaker to a client, in this order.
-func (c *connector) addHooks(client *redis.Client, node string, cluster bool) {
+func (c *clientFactory) addHooks(client *redis.Client, node string, cluster bool) {
 	b := &breaker{node: node, cluster: cluster, upstream: c.upstream}
 	limiter := redis_rate.NewLimiter(client)
 	b.probe = func(ctx context.Context, key string) error {

@@ -88,9 +88,9 @@ func TestNew_InvalidURLErrorHidesPassword(t *testing.T) {
 		"http://user:tOpSeCrEt@host", "redis://user:tOpSeCrEt@host:x", "redis://:tOpSeCrEt@host/x",
 		"redis://user:tOp/SeCrEt@host", "redis://user:tOp?SeCrEt@host", "redis://user:tOp#SeCrEt@host:6379/x",
 		"redis://user:tOp%SeCrEt@host", "redis://user:tOp SeCrEt@host", "redis://user:tOp,SeCrEt@host?x=1",
-		"redis://host/tOpSeCrEt?password=tOpSeCrEt", "redis://host/x?master_name=main&password=tOpSeCrEt", "tOpSeCrEt@host",
+		"redis://host/tOpSeCrEt?password=tOpSeCrEt", "redis://host/x?master_name=main&password=tOpSeCrEt",
 		"redis://:tOpSeCrEt:6379", "redis://user:tOpSeCrEt/host:6379", "redis://host/tOpSeCrEt",
-		"redis://a:1,:tOpSeCrEt:2",
+		"redis://a:1,:tOpSeCrEt:2", "tOpSeCrEt@host",
 	}
 	for _, url := range urls {
 		t.Run(url, func(t *testing.T) {

@@ -246,7 +246,7 @@ func TestBreaker_SlotsReplyResetsNothing(t *testing.T) {
 func TestCluster_FindsPromotedReplica(t *testing.T) {
 	withFakeCluster(t, func(c *fakeCluster) {
 		c.wantAllFrom(FromRedis)
-		c.nodes["b:1"].setReply(replyHangUp)
+		c.nodes["b:1"].setReply(replyClose)
 		c.wantFrom(FromLocal, 1)
 		c.promote("c:1", 1)
 		time.Sleep(3 * time.Second)
@@ -277,7 +277,7 @@ func TestCluster_DownAtStart(t *testing.T) {
 func TestCluster_ForgetsRemovedNode(t *testing.T) {
 	withFakeCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 1)
-		c.nodes["b:1"].setReply(replyHangUp)
+		c.nodes["b:1"].setReply(replyClose)
 		c.wantFrom(FromLocal, 1)
 		c.promote("c:1", 1)
 		for range 10 {

@@ -62,7 +62,7 @@ func TestCluster_SlotsDeniedIsLogged(t *testing.T) {
 }
 
 func TestCluster_NodeOnSocketIsLogged(t *testing.T) {
-	withFakeRedisAt(t, "unix:///run/redis.sock", func(s *fixture) {
+	withFakeRedisOptions(t, Options{URL: "unix:///run/redis.sock"}, func(s *fixture) {
 		s.redis.replyWith(func(args []string) string {
 			if s.redis.scripts.Load()%2 == 0 || strings.HasSuffix(args[3], ":probe") {
 				return "-MOVED 16383 127.0.0.1:6381\r\n"

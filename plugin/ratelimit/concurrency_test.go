@@ -93,10 +93,9 @@ func TestConcurrency_SharesBurstAndRoundTrips(t *testing.T) {
 
 func TestConcurrency_RedirectsFailNoCall(t *testing.T) {
 	withFakeCluster(t, func(c *fakeCluster) {
-		c.wantFrom(FromRedis, 0)
-		c.wantFrom(FromRedis, 1)
+		c.wantAllFrom(FromRedis)
 		c.promote("c:1", 1)
-		c.wantHalves(32, FromRedis, FromRedis)
+		wantHalvesFrom(t, c.Limiter, 32, FromRedis, FromRedis)
 		if lines := c.log.all(); len(lines) != 0 {
 			t.Errorf("logged %q", lines)
 		}
@@ -105,8 +104,7 @@ func TestConcurrency_RedirectsFailNoCall(t *testing.T) {
 
 func TestConcurrency_HangingNodeDelaysNoOther(t *testing.T) {
 	withFakeCluster(t, func(c *fakeCluster) {
-		c.wantFrom(FromRedis, 0)
-		c.wantFrom(FromRedis, 1)
+		c.wantAllFrom(FromRedis)
 		c.nodes["b:1"].setReply(replyNever)
 		var wg sync.WaitGroup
 		for range 32 {
@@ -123,12 +121,7 @@ func TestConcurrency_HangingNodeDelaysNoOther(t *testing.T) {
 	})
 }
 
-// wantHalves makes decisions for buckets in both halves, with many callers for each.
-func (c *fakeCluster) wantHalves(callers int, lower, upper Source) {
-	c.Helper()
-	wantHalvesFrom(c.T, c.Limiter, callers, lower, upper)
-}
-
+// wantHalvesFrom makes decisions for buckets in both halves, with many callers for each.
 func wantHalvesFrom(t *testing.T, l *Limiter, callers int, lower, upper Source) {
 	t.Helper()
 	var wg sync.WaitGroup

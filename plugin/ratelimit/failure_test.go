@@ -64,7 +64,7 @@ func TestFailure_ClassAndBreaker(t *testing.T) {
 		{"7.0: number too large", "-ERR value is not an integer or out of range" + script7, failKey, false},
 		{"unknown command", "-ERR unknown command 'evalsha'", failServer, true},
 		{"unknown script after EVAL", "-NOSCRIPT No matching script. Please use EVAL.", failServer, true},
-		{"closed connection", replyHangUp, failNetwork, true},
+		{"closed connection", replyClose, failNetwork, true},
 		{"no reply", replyNever, failTimeout, true},
 		{"status", "+OK\r\n", failReply, true},
 		{"nil", "$-1\r\n", failReply, true},

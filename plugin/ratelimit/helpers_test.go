@@ -24,11 +24,11 @@ import (
 
 // Replies of a fakeRedis.
 const (
-	replyFresh        = "*4\r\n:1\r\n:0\r\n$2\r\n-1\r\n$3\r\n0.1\r\n"
+	replyFresh        = "*4\r\n:1\r\n:0\r\n$2\r\n-1\r\n$3\r\n0.1\r\n" // admits
 	replyDenied       = "*4\r\n:0\r\n:0\r\n$3\r\n0.1\r\n$2\r\n60\r\n" // for 0.1 s
 	replyDeniedFor60s = "*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n"
-	replyNever        = "" // the connection stays open
-	replyHangUp       = "hang up"
+	replyNever        = ""      // keeps the connection open
+	replyClose        = "close" // the connection
 )
 
 // fakeRedis sends the replies that a test sets. It uses pipes, which work in synctest bubbles.
@@ -37,7 +37,7 @@ type fakeRedis struct {
 	open                   atomic.Int64 // connections
 	trips                  atomic.Int64 // round trips with calls of the script
 
-	latency time.Duration // of a dial and of each answer
+	latency time.Duration // of each dial and reply
 
 	mu      sync.Mutex
 	dialErr error
@@ -105,7 +105,7 @@ func (f *fakeRedis) serve(conn net.Conn) {
 		case replyNever:
 			io.Copy(io.Discard, r)
 			return
-		case replyHangUp:
+		case replyClose:
 			return
 		default:
 			if _, err := io.WriteString(conn, reply); err != nil {

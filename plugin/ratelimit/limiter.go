@@ -1,7 +1,7 @@
-// Package ratelimit limits requests with GCRA in Redis, on Redis's clock. A [Limiter] keeps one
-// bucket for each combination of name, hash and limit, and shares it with all processes that use
-// the same Redis and prefix. If Redis does not answer, [OnError] decides. docs/limits.md describes
-// the behavior.
+// Package ratelimit limits requests with GCRA (the generic cell rate algorithm) in Redis, on
+// Redis's clock. A [Limiter] keeps one bucket for each combination of name, hash and limit, and
+// shares it with all processes that use the same Redis and prefix. A circuit breaker for each Redis
+// node keeps requests from waiting during an outage; [OnError] then decides. See docs/limits.md.
 package ratelimit
 
 import (
@@ -22,15 +22,15 @@ import (
 // allows such a bucket denies.
 const maxClockSetBack = time.Second
 
-// ErrUnavailable is returned by Allow if Redis does not decide and the request's OnError is Deny.
+// ErrUnavailable is wrapped by the error of Allow if Redis does not decide and OnError is Deny.
 var ErrUnavailable = errors.New("rate limit unavailable")
 
 // Request names the bucket from which Allow takes one request.
 type Request struct {
-	Name    string   // the limit's name, see ValidateName
-	Bucket  [32]byte // a hash of the bucket's owner
-	Limit   limit.Limit
-	OnError OnError // what to do if Redis does not decide; default Local
+	Name    string      // the limit's name, see ValidateName
+	Bucket  [32]byte    // a hash of the bucket's owner
+	Limit   limit.Limit // must be valid, see limit.Limit.Validate
+	OnError OnError     // what to do if Redis does not decide; default: Local
 }
 
 // Limiter limits requests. It is safe for concurrent use.
@@ -47,8 +47,8 @@ type Limiter struct {
 	metrics  *metrics
 }
 
-// New returns a Limiter, which you must Close. New neither connects to Redis nor starts a
-// goroutine. It returns an error, without any password, if an option is invalid.
+// New returns a Limiter. It does not connect to Redis yet. Call Close to release its connections.
+// New returns an error, which contains no password, if an option is invalid.
 func New(o Options) (*Limiter, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -56,8 +56,8 @@ func New(o Options) (*Limiter, error) {
 	}
 	l := &Limiter{prefix: o.Prefix, timeout: o.Timeout, local: newLocal()}
 	l.upstream = newUpstream(o.Logger, l.local.reset)
-	c := &connector{timeout: o.Timeout, prefix: o.Prefix, upstream: l.upstream, dial: o.dial}
-	client, err := c.connect(o.URL)
+	factory := &clientFactory{timeout: o.Timeout, prefix: o.Prefix, upstream: l.upstream, dial: o.dial}
+	client, err := factory.newClient(o.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -67,10 +67,10 @@ func New(o Options) (*Limiter, error) {
 	return l, nil
 }
 
-// Allow decides one request, and charges its bucket if it allows it. It returns within
-// Options.Timeout, and immediately while a breaker is open. It ignores the cancellation and the
-// deadline of ctx: the bucket is charged even if the client has gone. Allow returns ErrUnavailable,
-// or the error of [limit.Limit.Validate].
+// Allow decides whether a request may pass, and if so, charges its bucket. It returns within
+// Options.Timeout, and immediately while the node's breaker is open. It ignores the cancellation and
+// the deadline of ctx, so that the bucket is charged even if the client has gone. Allow returns an
+// error that wraps ErrUnavailable, or that of [limit.Limit.Validate].
 func (l *Limiter) Allow(ctx context.Context, r Request) (Decision, error) {
 	if err := r.Limit.Validate(); err != nil {
 		return Decision{}, err
@@ -134,15 +134,9 @@ func isScriptReply(cmd redis.Cmder) bool {
 		return false
 	}
 	for i, v := range values {
-		switch v.(type) {
-		case int64:
-			ok = i < 2
-		case string:
-			ok = i >= 2
-		default:
-			ok = false
-		}
-		if !ok {
+		_, isInt := v.(int64)
+		_, isString := v.(string)
+		if isInt != (i < 2) || isString != (i >= 2) {
 			return false
 		}
 	}
@@ -168,7 +162,7 @@ func (l *Limiter) decideWithoutRedis(b bucket, onError OnError, cause error) (De
 // Stats is the state of a Limiter, for the admin API.
 type Stats struct {
 	Nodes             []NodeStats `json:"nodes"`
-	RememberedDenials int         `json:"remembered_denials"` // including some that have expired
+	RememberedDenials int         `json:"remembered_denials"` // may include expired ones
 	LocalBuckets      int         `json:"local_buckets"`      // buckets counted without Redis
 }
 
@@ -177,8 +171,8 @@ func (l *Limiter) Stats() Stats {
 	return Stats{l.upstream.stats(), int(l.denials.size.Load()), l.local.len()}
 }
 
-// Close closes all connections and waits for the limiter's goroutines. Requests that are in flight
-// or follow are decided without Redis.
+// Close closes all connections and waits for the Limiter's goroutines. Requests in flight and later
+// ones are decided without Redis.
 func (l *Limiter) Close() error {
 	l.upstream.stop()
 	err := l.upstream.client.Load().Close()

@@ -31,7 +31,7 @@ type Options struct {
 	// for timeouts, retries, the protocol, concurrent dials and routing, which the Limiter sets.
 	URL string
 
-	// Prefix is the start of every Redis key, so that sites can share a Redis. Default: "hoko:".
+	// Prefix follows "rate:" in every Redis key, so that sites can share a Redis. Default: "hoko:".
 	Prefix string
 
 	// Timeout bounds one call to Redis, including the wait for earlier calls and for a connection.

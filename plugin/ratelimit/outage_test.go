@@ -18,15 +18,15 @@ const outageTimeout = time.Second
 type realRedis struct {
 	testing.TB
 	*Limiter
-	server  *testenv.OwnRedis
-	control *redis.Client
-	log     *logRecorder
+	server *testenv.OwnRedis
+	admin  *redis.Client
+	log    *logRecorder
 }
 
 func newRealRedis(t *testing.T) *realRedis {
 	t.Helper()
 	s := &realRedis{TB: t, server: testenv.RedisServer(t), log: newLogRecorder()}
-	s.control = adminClient(t, s.server.URL())
+	s.admin = adminClient(t, s.server.URL())
 	s.Limiter = newLimiter(t, Options{URL: s.server.URL(), Timeout: outageTimeout, Logger: s.log.logger()})
 	return s
 }
@@ -39,6 +39,16 @@ func (s *realRedis) decide() Decision {
 		s.Fatalf("got %+v, %v", d, err)
 	}
 	return d
+}
+
+// wantUp waits until Redis decides, which may take several tries on a busy machine.
+func (s *realRedis) wantUp() {
+	s.Helper()
+	for try := 0; s.decide().Source != FromRedis; try++ {
+		if try == 100 {
+			s.Fatalf("redis does not decide: logged %q", s.log.all())
+		}
+	}
 }
 
 // wantOutage checks that three failures open the breaker, and that Redis is then not called.
@@ -75,55 +85,34 @@ func (s *realRedis) wantRecovery() {
 }
 
 func TestOutage_RecoversWithoutRestart(t *testing.T) {
+	type step func(t *testing.T, s *realRedis)
+	run := func(args ...any) step {
+		return func(t *testing.T, s *realRedis) { command(t, s.admin, args...) }
+	}
+	acl := func(rules ...any) step {
+		return run(append([]any{"ACL", "SETUSER", "default"}, rules...)...)
+	}
+	signal := func(signal syscall.Signal) step {
+		return func(t *testing.T, s *realRedis) {
+			if err := syscall.Kill(s.server.PID(), signal); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	kill := func(_ *testing.T, s *realRedis) { s.server.Kill() }
+	start := func(t *testing.T, s *realRedis) { s.server.Start(t) }
 	tests := []struct {
-		name, class string
-		disrupt     func(t *testing.T, s *realRedis)
-		restore     func(t *testing.T, s *realRedis)
+		name, class      string
+		disrupt, restore step
 	}{
-		{
-			"killed and restarted", "refused",
-			func(_ *testing.T, s *realRedis) { s.server.Kill() },
-			func(t *testing.T, s *realRedis) { s.server.Start(t) },
-		},
-		{
-			"stopped", "timeout",
-			func(t *testing.T, s *realRedis) { s.signal(t, syscall.SIGSTOP) },
-			func(t *testing.T, s *realRedis) { s.signal(t, syscall.SIGCONT) },
-		},
-		{
-			"out of memory", "memory",
-			func(t *testing.T, s *realRedis) { command(t, s.control, "CONFIG", "SET", "maxmemory", "1") },
-			func(t *testing.T, s *realRedis) { command(t, s.control, "CONFIG", "SET", "maxmemory", "0") },
-		},
-		{
-			"replica", "readonly",
-			func(t *testing.T, s *realRedis) { command(t, s.control, "REPLICAOF", "127.0.0.1", "1") },
-			func(t *testing.T, s *realRedis) { command(t, s.control, "REPLICAOF", "NO", "ONE") },
-		},
-		{
-			"no EVALSHA", "auth",
-			func(t *testing.T, s *realRedis) {
-				command(t, s.control, "ACL", "SETUSER", "default", "-evalsha", "-eval")
-			},
-			func(t *testing.T, s *realRedis) { command(t, s.control, "ACL", "SETUSER", "default", "+@all") },
-		},
-		{
-			"no SET", "auth",
-			func(t *testing.T, s *realRedis) { command(t, s.control, "ACL", "SETUSER", "default", "-set") },
-			func(t *testing.T, s *realRedis) { command(t, s.control, "ACL", "SETUSER", "default", "+@all") },
-		},
-		{
-			"no TIME", "auth",
-			func(t *testing.T, s *realRedis) { command(t, s.control, "ACL", "SETUSER", "default", "-time") },
-			func(t *testing.T, s *realRedis) { command(t, s.control, "ACL", "SETUSER", "default", "+@all") },
-		},
-		{
-			"no keys", "auth",
-			func(t *testing.T, s *realRedis) {
-				command(t, s.control, "ACL", "SETUSER", "default", "resetkeys", "~other:*")
-			},
-			func(t *testing.T, s *realRedis) { command(t, s.control, "ACL", "SETUSER", "default", "allkeys") },
-		},
+		{"killed and restarted", "refused", kill, start},
+		{"stopped", "timeout", signal(syscall.SIGSTOP), signal(syscall.SIGCONT)},
+		{"out of memory", "memory", run("CONFIG", "SET", "maxmemory", "1"), run("CONFIG", "SET", "maxmemory", "0")},
+		{"replica", "readonly", run("REPLICAOF", "127.0.0.1", "1"), run("REPLICAOF", "NO", "ONE")},
+		{"no EVALSHA", "auth", acl("-evalsha", "-eval"), acl("+@all")},
+		{"no SET", "auth", acl("-set"), acl("+@all")},
+		{"no TIME", "auth", acl("-time"), acl("+@all")},
+		{"no keys", "auth", acl("resetkeys", "~other:*"), acl("allkeys")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -134,23 +123,6 @@ func TestOutage_RecoversWithoutRestart(t *testing.T) {
 			tt.restore(t, s)
 			s.wantRecovery()
 		})
-	}
-}
-
-// wantUp waits until Redis decides, which may take several tries on a busy machine.
-func (s *realRedis) wantUp() {
-	s.Helper()
-	for try := 0; s.decide().Source != FromRedis; try++ {
-		if try == 100 {
-			s.Fatalf("redis does not decide: logged %q", s.log.all())
-		}
-	}
-}
-
-func (s *realRedis) signal(t *testing.T, signal syscall.Signal) {
-	t.Helper()
-	if err := syscall.Kill(s.server.PID(), signal); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -57,8 +57,8 @@ func (p *pipeliner) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 	return next
 }
 
-// ProcessHook sends a call of the script, alone or in a batch. If the breaker is open, it passes
-// the call on to it.
+// ProcessHook sends a call of the script, alone or in a batch. It leaves all else, and calls while
+// the breaker is open, to the next hook.
 func (p *pipeliner) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		deadline, ok := ctx.Deadline()

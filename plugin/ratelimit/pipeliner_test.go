@@ -31,8 +31,8 @@ func (s *fixture) allowEach(n int, interval time.Duration) (sources []Source, to
 	return sources, took
 }
 
-// gate delays the replies to the first n calls until open is called. Later calls get later.
-func (f *fakeRedis) gate(n int64, later string) (open func()) {
+// gate delays the replies to the first n calls until open is called. Further calls get reply.
+func (f *fakeRedis) gate(n int64, reply string) (open func()) {
 	gate := make(chan struct{})
 	var calls atomic.Int64
 	f.replyWith(func([]string) string {
@@ -40,7 +40,7 @@ func (f *fakeRedis) gate(n int64, later string) (open func()) {
 			<-gate
 			return replyFresh
 		}
-		return later
+		return reply
 	})
 	return sync.OnceFunc(func() { close(gate) })
 }
@@ -49,7 +49,7 @@ func TestPipeliner_LoneCallIsSentImmediately(t *testing.T) {
 	withFakeRedis(t, func(s *fixture) {
 		s.want(10, FromRedis, 0)
 		if got := s.redis.trips.Load(); got != 10 {
-			t.Errorf("%d round trips for 10 calls", got)
+			t.Errorf("%d round trips for 10 calls, want 10", got)
 		}
 	})
 }
@@ -123,7 +123,7 @@ func TestPipeliner_ReusedTimerFiresOnTime(t *testing.T) {
 }
 
 func TestBreaker_CountsRoundTripsNotCalls(t *testing.T) {
-	answered := func(name string) redis.Cmder {
+	succeeded := func(name string) redis.Cmder {
 		cmd := redis.NewCmd(t.Context(), name)
 		cmd.SetVal([]any{int64(1), int64(0), "-1", "0.1"})
 		return cmd
@@ -139,13 +139,13 @@ func TestBreaker_CountsRoundTripsNotCalls(t *testing.T) {
 		cmds []redis.Cmder
 		want int32 // failures in a row, starting with one
 	}{
-		{"all succeed", []redis.Cmder{answered("evalsha"), answered("evalsha")}, 0},
+		{"all succeed", []redis.Cmder{succeeded("evalsha"), succeeded("evalsha")}, 0},
 		{"all fail", []redis.Cmder{failed(late), failed(late), failed(late), failed(late)}, 2},
-		{"one succeeds", []redis.Cmder{failed(late), answered("evalsha"), failed(late)}, 0},
+		{"one succeeds", []redis.Cmder{failed(late), succeeded("evalsha"), failed(late)}, 0},
 		{"one has a bad key", []redis.Cmder{failed(key), failed(late)}, 2},
 		{"all have bad keys", []redis.Cmder{failed(key), failed(key)}, 1},
 		{"unexpected reply", []redis.Cmder{redis.NewCmd(t.Context(), "evalsha")}, 2},
-		{"after ASK", []redis.Cmder{answered("asking"), failed(late)}, 2},
+		{"after ASK", []redis.Cmder{succeeded("asking"), failed(late)}, 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestClose_ReleasesWaitingCalls(t *testing.T) {
 					for i := range sources {
 						left := max(0, after-time.Duration(i)*time.Millisecond)
 						if sources[i] != FromLocal || took[i] > left {
-							t.Errorf("call %d: got %s after %s, want local after at most %s", i, sources[i], took[i], left)
+							t.Errorf("call %d: got %s after %s, want local within %s", i, sources[i], took[i], left)
 						}
 					}
 				})

@@ -23,27 +23,39 @@ type clusterNode struct {
 
 func startClusterNode(t *testing.T) *clusterNode {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hoko-cluster-")
+	n := &clusterNode{port: freePort(t), bus: freePort(t)}
+	n.Redis = startRedis(t, openDir(t), map[string]string{
+		"port": n.port, "cluster-port": n.bus, "bind": "127.0.0.1",
+		"cluster-enabled": "yes", "cluster-require-full-coverage": "no", "cluster-config-file": "nodes.conf",
+	})
+	n.Client = adminClient(t, n.URL())
+	return n
+}
+
+// openDir returns a temporary directory that the server can enter: if the test runs as root, the
+// server runs as another user.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hoko-redis-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { // if run as root, the server has another user
+	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	n := &clusterNode{port: freePort(t), bus: freePort(t)}
-	settings := map[string]string{
-		"port": n.port, "cluster-port": n.bus, "bind": "127.0.0.1",
-		"cluster-enabled": "yes", "cluster-require-full-coverage": "no", "cluster-config-file": "nodes.conf",
-	}
+	return dir
+}
+
+func startRedis(t *testing.T, dir string, settings map[string]string) *devserver.Redis {
+	t.Helper()
 	o := devserver.RedisOptions{Dir: filepath.Join(dir, "redis"), Settings: settings}
-	n.Redis, err = devserver.StartRedis(t.Context(), o)
+	server, err := devserver.StartRedis(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(n.Kill)
-	n.Client = adminClient(t, n.URL())
-	return n
+	t.Cleanup(server.Kill)
+	return server
 }
 
 func freePort(t *testing.T) string {

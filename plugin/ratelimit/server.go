@@ -52,7 +52,7 @@ func (l *Limiter) server(ctx context.Context) (Server, error) {
 }
 
 const (
-	// checkTimeout bounds each call of Check.
+	// checkTimeout bounds each of Check's calls to Redis.
 	checkTimeout = 5 * time.Second
 
 	// checkBuckets is how many buckets Check uses: enough to reach all nodes of a small Cluster.
@@ -65,13 +65,16 @@ type Fault struct {
 	Fix string // an imperative in lower case, such as "raise maxmemory"
 }
 
+// Error returns the text of Err, and the fix.
 func (f *Fault) Error() string { return f.Err.Error() + ": " + f.Fix }
+
+// Unwrap returns Err.
 func (f *Fault) Unwrap() error { return f.Err }
 
 // Check makes some decisions as a Limiter with these options would: as the same user, on keys with
 // the same prefix, which expire within two seconds. It returns a *Fault if an option is invalid or
-// Redis does not decide within o.Timeout. If Redis only takes too long, up to the longer of
-// o.Timeout and 5 s, Check also returns the Server.
+// Redis does not decide within o.Timeout. Each call may take 5 s (or o.Timeout, if longer), so that
+// Check can return the Server together with the *Fault of a slow Redis.
 func Check(ctx context.Context, o Options) (Server, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -135,8 +138,8 @@ var wrongPassword = regexp.MustCompile(`^(NOAUTH|WRONGPASS|DENIED|ERR AUTH|ERR C
 
 var fixes = map[failure]string{
 	failRefused:  "check the url's host and port, and that redis listens there",
-	failTimeout:  "check the url's host and port, and the network; redis may hang",
-	failNetwork:  "check the url's host and port, and whether that port wants TLS (rediss://)",
+	failTimeout:  "check the url's host and port, and the network; redis may be hanging",
+	failNetwork:  "check the url's host and port, and whether that port requires TLS (rediss://)",
 	failTLS:      "check that the port uses TLS, and that its certificate is trusted and for the url's host",
 	failLoading:  "wait until redis has started, or kill the script that keeps it busy",
 	failMemory:   "raise maxmemory, or set a maxmemory-policy that evicts",

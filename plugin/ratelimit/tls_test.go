@@ -26,27 +26,13 @@ type tlsRedis struct {
 
 func startTLSRedis(t *testing.T) *tlsRedis {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hoko-tls-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { // if run as root, the server has another user
-		t.Fatal(err)
-	}
+	dir, port := openDir(t), freePort(t)
 	cert, key := writeCertificate(t, dir)
-	s := &tlsRedis{}
-	port := freePort(t)
-	settings := map[string]string{
+	s := &tlsRedis{Redis: startRedis(t, dir, map[string]string{
 		"tls-port": port, "bind": "127.0.0.1", "tls-cert-file": cert, "tls-key-file": key,
 		"tls-ca-cert-file": cert, "tls-auth-clients": "no",
-	}
-	o := devserver.RedisOptions{Dir: filepath.Join(dir, "redis"), Settings: settings}
-	s.Redis, err = devserver.StartRedis(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Kill)
+	})}
+	var err error
 	if s.relay, err = relay.Start("127.0.0.1:"+freePort(t), "127.0.0.1:"+port); err != nil {
 		t.Fatal(err)
 	}
