@@ -26,7 +26,7 @@ const (
 // followed. While it is open, commands fail immediately, and one probe at a time checks the node.
 type breaker struct {
 	node     string // address, for logs and Stats
-	cluster  bool   // the node is of a Cluster, whose client follows redirects
+	cluster  bool   // the node is part of a Cluster, whose client follows redirects
 	upstream *upstream
 	probe    func(ctx context.Context, key string) error
 
@@ -36,7 +36,7 @@ type breaker struct {
 	removed  atomic.Bool // the node's client is no longer used
 }
 
-// openState is since when and why a breaker is open.
+// openState is when a breaker opened, and the class of its last failure.
 type openState struct {
 	since time.Time
 	cause failure
@@ -145,7 +145,7 @@ func (b *breaker) isNeutral(cmd redis.Cmder, err error) bool {
 }
 
 // revealsCluster reports whether a node that was taken for a single Redis redirects to another one.
-// Its replies for its own keys in between do not matter.
+// One such error opens the breaker, because replies for the node's own keys would reset the count.
 func (b *breaker) revealsCluster(err error) bool {
 	_, moved := redis.IsMovedError(err)
 	_, ask := redis.IsAskError(err)

@@ -28,7 +28,7 @@ func withFakeRedisOptions(t *testing.T, o Options, test func(s *fixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fixture{T: t, redis: newFakeRedis(replyFresh), log: newLogRecorder()}
 		o.URL, o.Logger, o.dial = cmp.Or(o.URL, "redis://fake?pool_size=200"), s.log.logger(), s.redis.dial
-		t.Cleanup(func() { time.Sleep(s.redis.latency) }) // until the fake sees that a pipe is closed
+		t.Cleanup(func() { time.Sleep(s.redis.latency) }) // until the fake sees a closed pipe
 		s.Limiter = newLimiter(t, o)
 		test(s)
 	})
@@ -143,8 +143,8 @@ func TestProbe_OneAtATimeUnderLoad(t *testing.T) {
 			return replyNever
 		})
 		s.load(64, 10*time.Second)
-		// Of the first 64 calls, maxInFlight are sent; the rest time out at the same time. The third
-		// failure comes with the next 64.
+		// Of the first 64 calls, maxInFlight are sent; the rest time out at the same time. The
+		// third failure comes with the next 64.
 		if got := s.redis.scripts.Load() - s.redis.probes.Load(); got != 2*maxInFlight {
 			t.Errorf("%d calls reached redis, want %d", got, 2*maxInFlight)
 		}
@@ -213,7 +213,7 @@ func TestBreaker_IgnoresLateFailures(t *testing.T) {
 				s.decide()
 			})
 		}
-		time.Sleep(20_002 * time.Millisecond) // the third opened the breaker; the fourth is in flight
+		time.Sleep(20_002 * time.Millisecond) // the third opened it; the fourth is in flight
 		s.redis.setReply(replyFresh)
 		wg.Wait()
 		s.redis.setReply("-LOADING\r\n")

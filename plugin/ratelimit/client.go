@@ -161,8 +161,8 @@ func (c *clientFactory) dialer(config *tls.Config) func(ctx context.Context, net
 }
 
 // tlsConn is a TLS connection that exposes its socket. Without it, go-redis cannot check whether
-// the server has closed an idle connection. go-redis drops idle connections with unread data; the
-// session tickets of TLS 1.3 are no such data, because the Redis handshake has read them.
+// the server has closed an idle connection. go-redis also drops idle connections with unread data,
+// but the Redis handshake has already read the session tickets of TLS 1.3.
 type tlsConn struct {
 	*tls.Conn
 	socket syscall.Conn
@@ -220,8 +220,8 @@ func splitHosts(rawURL string) (string, error) {
 var errURL = errors.New("redis url: invalid: want redis://user:password@host:6379/0, " +
 	"rediss://… with TLS, or unix:///path; percent-encode special characters in the password")
 
-// validHosts reports whether all hosts can be hosts. A password in their place, because its @ is
-// missing, cannot.
+// validHosts reports whether the URL's hosts can be host names or addresses. A password that is
+// taken for a host, because the @ is missing, may not be.
 func validHosts(u *url.URL) bool {
 	for _, host := range append([]string{u.Host}, u.Query()["addr"]...) {
 		name := (&url.URL{Host: host}).Hostname()

@@ -66,9 +66,9 @@ var headers = [...]string{
 
 // SetHeaders sets X-RateLimit-Limit (the bucket's size in requests), X-RateLimit-Remaining and
 // X-RateLimit-Reset (Unix seconds at which the bucket is full again). It also sets RateLimit-Policy
-// and RateLimit (draft-ietf-httpapi-ratelimit-headers-10) with name as the policy's name, which must
-// satisfy ValidateName. If name is empty, it omits these two. If Evaluated is false, it sets nothing.
-// It never sets Retry-After.
+// and RateLimit (draft-ietf-httpapi-ratelimit-headers-10) with name as the policy's name, which
+// must satisfy ValidateName. If name is empty, it omits these two. If Evaluated is false, it sets
+// nothing. It never sets Retry-After.
 func (d Decision) SetHeaders(h http.Header, name string, now time.Time) {
 	if !d.Evaluated {
 		return

@@ -18,7 +18,7 @@ const (
 // denials remembers which buckets deny, so that abuse costs no call to Redis. No entry is used
 // longer than denialTTL, so it keeps two generations and drops the older one as a whole.
 type denials struct {
-	size atomic.Int64 // entries in both generations; 0 saves get the lock
+	size atomic.Int64 // entries in both generations; at 0, get needs no lock
 
 	mu                sync.Mutex
 	current, previous map[bucket]denial

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// failure is a class of errors for which Redis does not decide: the label of
+// failure is the class of an error that keeps Redis from deciding: a label of
 // hoko_redis_errors_total.
 type failure string
 

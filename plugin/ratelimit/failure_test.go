@@ -202,8 +202,8 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-// FuzzRedisError checks that each error has a class, leads to a local decision, and opens the breaker
-// unless only the key has a problem.
+// FuzzRedisError checks that each error has a class, leads to a local decision, and opens the
+// breaker unless only the key has a problem.
 func FuzzRedisError(f *testing.F) {
 	for _, text := range []string{
 		"", " ", "ERR", "NOSCRIPT No matching script.", "LOADING Redis is loading", "OOM command not allowed",

@@ -17,7 +17,7 @@ var errHandshakeDone = errors.New("handshake done")
 // the call. If dial, handshake and call together take longer than a call may take, go-redis alone
 // would never get a usable connection.
 //
-// It is a hook of the node's client. Its work ends after DialTimeout, or when upstream is stopped.
+// It is a hook of the node's client. A handshake ends after DialTimeout, or when upstream stops.
 type handshaker struct {
 	client   *redis.Client
 	upstream *upstream

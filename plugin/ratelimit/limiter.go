@@ -17,20 +17,20 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// maxClockSetBack is how far Redis's clock may go back, for example by a correction or a failover,
-// before the replies about an empty bucket are rejected. It bounds how much longer than its limit
-// allows such a bucket denies.
+// maxClockSetBack bounds how far Redis's clock may go back, for example by a correction or a
+// failover. Up to it, an empty bucket denies for that much longer. Beyond it, Redis's replies about
+// that bucket are impossible, and its requests are decided without Redis.
 const maxClockSetBack = time.Second
 
-// ErrUnavailable is wrapped by the error of Allow if Redis does not decide and OnError is Deny.
+// ErrUnavailable is the error of Allow, wrapped, if Redis does not decide and OnError is Deny.
 var ErrUnavailable = errors.New("rate limit unavailable")
 
-// Request names the bucket from which Allow takes one request.
+// Request identifies a bucket to charge, its limit, and what to do if Redis does not decide.
 type Request struct {
 	Name    string      // the limit's name, see ValidateName
 	Bucket  [32]byte    // a hash of the bucket's owner
 	Limit   limit.Limit // must be valid, see limit.Limit.Validate
-	OnError OnError     // what to do if Redis does not decide; default: Local
+	OnError OnError     // default: Local
 }
 
 // Limiter limits requests. It is safe for concurrent use.
@@ -68,9 +68,9 @@ func New(o Options) (*Limiter, error) {
 }
 
 // Allow decides whether a request may pass, and if so, charges its bucket. It returns within
-// Options.Timeout, and immediately while the node's breaker is open. It ignores the cancellation and
-// the deadline of ctx, so that the bucket is charged even if the client has gone. Allow returns an
-// error that wraps ErrUnavailable, or that of [limit.Limit.Validate].
+// Options.Timeout, and immediately while the node's breaker is open. It ignores the cancellation
+// and the deadline of ctx, so that the bucket is charged even if the client has gone. Allow returns
+// an error that wraps ErrUnavailable, or that of [limit.Limit.Validate].
 func (l *Limiter) Allow(ctx context.Context, r Request) (Decision, error) {
 	if err := r.Limit.Validate(); err != nil {
 		return Decision{}, err

@@ -26,7 +26,7 @@ func newLocal() *local {
 	return &local{buckets: buckets}
 }
 
-// take takes one request from a bucket.
+// take decides one request, and charges its bucket if it may pass.
 func (l *local) take(b bucket) result {
 	l.mu.Lock()
 	defer l.mu.Unlock()

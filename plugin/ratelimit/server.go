@@ -103,7 +103,7 @@ func Check(ctx context.Context, o Options) (Server, error) {
 	return server, nil
 }
 
-// fastestDecision takes from several buckets, one after the other, and returns the shortest time.
+// fastestDecision charges several buckets, one after the other, and returns the shortest time.
 func (l *Limiter) fastestDecision(ctx context.Context) (fastest time.Duration, err error) {
 	b := bucket{name: "doctor", limit: limit.Limit{Rate: 1000, Period: time.Second, Burst: 1000}}
 	fastest = l.timeout

@@ -32,7 +32,7 @@ type upstream struct {
 	client atomic.Pointer[client] // switchToCluster may replace it once
 
 	mu         sync.Mutex
-	open       int // breakers
+	open       int // open breakers
 	breakers   []*breaker
 	newCluster func() redis.UniversalClient // nil if the URL rules out a Cluster
 }
