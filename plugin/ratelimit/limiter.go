@@ -27,9 +27,9 @@ var ErrUnavailable = errors.New("rate limit unavailable")
 
 // Request identifies a bucket to charge, its limit, and what to do if Redis does not decide.
 type Request struct {
-	Name    string      // the limit's name, see ValidateName
+	Name    string      // the limit's name; see ValidateName
 	Bucket  [32]byte    // a hash of the bucket's owner
-	Limit   limit.Limit // must be valid, see limit.Limit.Validate
+	Limit   limit.Limit // must be valid; see limit.Limit.Validate
 	OnError OnError     // default: Local
 }
 
@@ -47,8 +47,8 @@ type Limiter struct {
 	metrics  *metrics
 }
 
-// New returns a Limiter. It does not connect to Redis yet. Call Close to release its connections.
-// New returns an error, which contains no password, if an option is invalid.
+// New returns a Limiter, which connects to Redis at its first use. Call Close to release its
+// connections. New returns an error, which contains no password, if an option is invalid.
 func New(o Options) (*Limiter, error) {
 	o, err := o.WithDefaults()
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 
 // Options configure a Limiter. Zero fields have defaults, except URL.
 type Options struct {
-	// URL is the address of Redis, in a form that go-redis parses:
+	// URL is the address of Redis, in one of these forms:
 	//
 	//	redis://user:password@host:6379/0            one Redis; rediss:// with TLS
 	//	unix:///run/redis.sock?db=0                  one Redis, on a socket

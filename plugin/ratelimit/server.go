@@ -18,7 +18,7 @@ type Server struct {
 	Name    string        // "redis" or "valkey"
 	Version string        // empty if the user may not run INFO
 	Clock   time.Time     // Redis's time
-	Cluster bool          // whether the Limiter uses a whole Cluster
+	Cluster bool          // Redis is a Cluster
 	Took    time.Duration // the fastest decision, without the time to connect
 }
 
