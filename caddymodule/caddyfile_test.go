@@ -59,7 +59,7 @@ func TestFaultyCaddyfilesAreRefusedWithFileAndLine(t *testing.T) {
 		{name: "burst that is none", route: "redis_rate_limit {\n\tlimit 600/1m burst all # HERE\n}", want: `burst must be a whole number, not "all"`},
 		{name: "misspelt burst", route: "redis_rate_limit {\n\tlimit 600/1m bursts 5 # HERE\n}", want: "limit must be <rate>/<period> [burst <number>]"},
 		{name: "limit given twice", route: "redis_rate_limit {\n\tlimit 1/s\n\tlimit 2/s # HERE\n}", want: "limit is given twice"},
-		{name: "impossible name", route: "redis_rate_limit {\n\tlimit 1/s\n\tname \"a b\" # HERE\n}", want: "name must be of ASCII letters"},
+		{name: "impossible name", route: "redis_rate_limit {\n\tlimit 1/s\n\tname \"a b\" # HERE\n}", want: "name must consist of ASCII letters"},
 		{name: "unknown on_error", route: "redis_rate_limit {\n\tlimit 1/s\n\ton_error ignore # HERE\n}", want: `"ignore": want local, allow or deny`},
 		{name: "unknown subdirective of redis_rate_limit", route: "redis_rate_limit {\n\tlimit 1/s\n\tkey x # HERE\n}", want: `unrecognized redis_rate_limit subdirective "key"`},
 

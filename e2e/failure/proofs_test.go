@@ -4,45 +4,44 @@ package failure
 var proofs = map[string][]string{
 	"redis-refused": {
 		"TestRedisOutage_KeepsLimitAndHeals", "TestRedisOutage_DelaysOnlyFirstRequests",
-		"TestOneRefusedDialOpensTheBreaker", "TestOutageEndsWithoutARestart", "TestOnErrorDecidesWithoutRedis",
+		"TestBreaker_OpensAfterRefusedDial", "TestOutage_RecoversWithoutRestart", "TestOnErrorDecidesWithoutRedis",
 	},
 	"redis-mute": {
 		"TestRedisOutage_KeepsLimitAndHeals", "TestRedisOutage_DelaysOnlyFirstRequests",
-		"TestThreeFailuresInARowOpenTheBreaker", "TestEverythingIsBoundedByTheTimeout",
+		"TestBreaker_OpensAfterThreeFailures", "TestClient_TimeoutOverridesURL",
 	},
 	"redis-slow": {
 		"TestRedisOutage_KeepsLimitAndHeals",
-		"TestCallerReturnsAtItsDeadlineWhateverItsRoundTripDoes", "TestSlowRedis_LaterThanTheTimeoutIsNotAsked",
+		"TestPipeliner_CallReturnsAtItsDeadline", "TestSlowRedis_OverTimeoutOpensBreaker",
 	},
 	"redis-far": {
-		"TestSlowRedis_DecidesOnceGreeted", "TestSlowRedis_HealsAfterAnOutage", "TestSlowCluster_DecidesOnceGreeted",
-		"TestSlowSentinel_ItsMasterDecides", "TestTLS_SlowRedisDecides",
+		"TestSlowRedis_DecidesOnceConnected", "TestSlowRedis_RecoversAfterOutage",
+		"TestSlowCluster_DecidesOnceConnected", "TestSlowSentinel_MasterDecides", "TestTLS_SlowRedisDecides",
 	},
-	"redis-greeting": {"TestSlowRedis_HangingGreetingsAreBounded", "TestClose_EndsADialThatHangs"},
-	"redis-idle":     {"TestFlushedScriptsAndRestartsInterruptNothing", "TestTLS_ClosedConnectionsAreNotUsed"},
+	"redis-greeting": {"TestSlowRedis_HangingHandshakesAreBounded", "TestClose_StopsHangingDial"},
+	"redis-idle":     {"TestAllow_SurvivesFlushAndRestart", "TestTLS_ClosedConnectionsAreNotUsed"},
 	"redis-full": {
-		"TestRedisOutage_KeepsLimitAndHeals", "TestProbeWritesBesideTheBucketThatFailed",
+		"TestRedisOutage_KeepsLimitAndHeals", "TestProbe_WritesToTheSlotThatFailed",
 	},
-	"redis-readonly": {"TestRedisOutage_KeepsLimitAndHeals", "TestOutageEndsWithoutARestart"},
-	"redis-auth":     {"TestOutageEndsWithoutARestart", "TestWhatCountsAsAFailure"},
+	"redis-readonly": {"TestRedisOutage_KeepsLimitAndHeals", "TestOutage_RecoversWithoutRestart"},
+	"redis-auth":     {"TestOutage_RecoversWithoutRestart", "TestFailure_ClassAndBreaker"},
 	"redis-blip": {
-		"TestAnswerBetweenFailuresKeepsTheBreakerClosed", "TestFailedRoundTripCountsOnceHoweverManyShareIt",
+		"TestBreaker_StaysClosedIfRedisAnswersBetween", "TestPipeliner_FailedBatchCountsOnce",
 	},
-	"redis-restart": {"TestFlushedScriptsAndRestartsInterruptNothing", "TestFlushedScriptInterruptsNoneOfMany"},
+	"redis-restart": {"TestAllow_SurvivesFlushAndRestart", "TestConcurrency_ScriptFlushFailsNoCall"},
 	"redis-back": {
-		"TestHerdInAnOutageMakesOneProbeAtATime", "TestBreakerClosesWhenRedisIsBack",
-		"TestStragglersOfAnOutageDoNotOpenAHealedBreaker",
+		"TestProbe_OneAtATimeUnderLoad", "TestBreaker_ClosesWhenRedisIsBack", "TestBreaker_IgnoresLateFailures",
 	},
-	"redis-value": {"TestKeyThatHoldsSomethingElseIsCountedHere", "TestBadKeyFailsAlone"},
+	"redis-value": {"TestAllow_ForeignValueIsCountedLocally", "TestConcurrency_BadKeyFailsAlone"},
 	"cluster-found": {
 		"TestCluster_FoundFromOneAddress", "TestCluster_FoundDuringAnOutage", "TestRealCluster_FoundFromOneAddress",
 	},
-	"cluster-hidden": {"TestCluster_ThatDoesNotNameItsNodesIsReported", "TestClusterNode_OnASocketIsReported"},
+	"cluster-hidden": {"TestCluster_SlotsDeniedIsLogged", "TestCluster_NodeOnSocketIsLogged"},
 	"cluster-node": {
-		"TestDeadShardTurnsOnlyItsOwnKeysLocal", "TestMuteShardDelaysOnlyItsFirstThree",
-		"TestMuteShardHoldsUpNobodyElse", "TestReplicaThatTookOverIsFound", "TestRealClusterLosesANode",
+		"TestCluster_DeadNodeMakesOnlyItsKeysLocal", "TestCluster_HangingNodeDelaysThreeCalls",
+		"TestConcurrency_HangingNodeDelaysNoOther", "TestCluster_FindsPromotedReplica", "TestRealCluster_LosesANode",
 	},
-	"sentinel": {"TestMasterThatSentinelNamesDecides"},
+	"sentinel": {"TestSentinel_FollowsElectedMaster"},
 	"keys-down-cached": {
 		"TestPostgresOutage_Is503AndHeals", "TestACachedKeyOutlivesPostgresBeyondItsTTL",
 		"TestOutage_CachedKeyServedWithinStale", "TestStaleKey_StillExpires", "TestStaleKey_NotServedAfterNotification",
@@ -140,11 +139,11 @@ var proofs = map[string][]string{
 	"both":           {"TestPostgresAndRedisOutage_ServesSiteAndHeals"},
 	"start": {
 		"TestStart_WithoutServersFindsThemLater", "TestStart_WithoutServersProxies",
-		"TestRedisMayBeAwayAtTheStart", "TestListener_FindsServerThatStartsLater",
+		"TestOutage_AtStart", "TestListener_FindsServerThatStartsLater",
 	},
 	"clock-redis": {
-		"TestClockSkew_OfRedisKeepsLimitsExact", "TestAClockThatIsSetBackALittleDelaysAnEmptyBucket",
-		"TestAClockThatIsSetBackAnHourDeniesNobodyForAnHour", "TestDoctor_WarnsOfClockSkew",
+		"TestClockSkew_OfRedisKeepsLimitsExact", "TestClockSetBack_SmallDelaysEmptyBucket",
+		"TestClockSetBack_LargeDecidesLocally", "TestDoctor_WarnsOfClockSkew",
 	},
 	"clock-postgres": {
 		"TestClockSkew_OfPostgresDoesNotMatter",

@@ -19,7 +19,7 @@ import (
 type Limit struct {
 	Rate   int           // requests per Period, up to MaxRate
 	Period time.Duration // MinPeriod to MaxPeriod
-	Burst  int           // max requests at the same time, up to MaxRate
+	Burst  int           // requests that a full bucket holds, up to MaxRate
 }
 
 // Bounds of a valid Limit. Within them, GCRA is exact in a Redis script, which computes in doubles
@@ -32,10 +32,10 @@ const (
 	minInterval = 10 * time.Microsecond
 )
 
-// Parse reads RATE/PERIOD, such as 600/1m, 10/s, 5000/1h30m or 100000/1d: a number of requests, and
-// the period as a duration in the units ms, s, m, h and d (days come first). The period's first
-// number may be omitted if it is 1. The burst equals the rate. Parse returns an error that quotes
-// text if the form is wrong or the Limit is not valid.
+// Parse returns the Limit for RATE/PERIOD, such as 600/1m, 10/s, 5000/1h30m or 100000/1d: a number
+// of requests, and a duration in the units d, h, m, s and ms. Days come first. If the duration's
+// first number is 1, it may be omitted. The burst equals the rate. Parse returns an error, which
+// quotes text, if the form is wrong or the Limit is not valid.
 func Parse(text string) (Limit, error) {
 	const form = "limit %q: want RATE/PERIOD, such as 600/1m or 10/s"
 	rate, per, ok := strings.Cut(text, "/")
@@ -90,7 +90,7 @@ func (l Limit) WithDefaults() Limit {
 	return Limit{l.Rate, cmp.Or(l.Period, time.Minute), cmp.Or(l.Burst, l.Rate)}
 }
 
-// Validate returns an error that names the first bound that l exceeds, or nil.
+// Validate returns an error that names the first bound that l violates, or nil.
 func (l Limit) Validate() error {
 	switch {
 	case l.Rate < 1 || l.Rate > MaxRate:
@@ -114,7 +114,7 @@ func (l Limit) Interval() float64 { return float64(l.Period) / float64(l.Rate) }
 func (l Limit) Cost(n float64) time.Duration { return time.Duration(math.Ceil(n * l.Interval())) }
 
 // Fill returns how long an empty bucket takes to fill, rounded up to a nanosecond and at most
-// math.MaxInt64. It computes with 128 bits, so that whole seconds stay whole.
+// math.MaxInt64. It computes with 128 bits, so that whole seconds are exact.
 func (l Limit) Fill() time.Duration {
 	hi, lo := bits.Mul64(uint64(l.Burst), uint64(l.Period))
 	if hi >= uint64(l.Rate) {

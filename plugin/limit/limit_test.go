@@ -113,10 +113,10 @@ func FuzzParseLimit(f *testing.F) {
 			return
 		}
 		if err := l.Validate(); err != nil {
-			t.Fatalf("%q gives an invalid limit: %v", s, err)
+			t.Fatalf("%q: got an invalid limit: %v", s, err)
 		}
 		if l.Burst != l.Rate || l.Fill() != l.Period {
-			t.Fatalf("%q: the burst of %+v differs from its rate", s, l)
+			t.Fatalf("%q: got %+v, want a burst equal to the rate", s, l)
 		}
 	})
 }

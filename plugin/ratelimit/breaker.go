@@ -13,118 +13,117 @@ import (
 )
 
 const (
-	// tolerated is how many failed round trips in a row open a breaker.
-	tolerated = 3
+	// failureThreshold is how many failed round trips in a row open a breaker.
+	failureThreshold = 3
 
-	// Probes of an open breaker are this far apart: the first wait, doubling up to the last.
-	firstProbe = 100 * time.Millisecond
-	lastProbe  = time.Second
+	// The interval between probes starts at minProbeInterval and doubles up to maxProbeInterval.
+	minProbeInterval = 100 * time.Millisecond
+	maxProbeInterval = time.Second
 )
 
-// breaker keeps requests from a node that does not answer. It opens after three round trips in a
-// row that failed, one refused dial, or one redirect that cannot be followed; while it is open,
-// commands fail at once and one probe at a time asks whether the node is back. It is a hook of the
-// node's client, so a Cluster has one a node.
+// breaker is the circuit breaker of one Redis node, and a hook of the node's client. It opens after
+// failureThreshold failed round trips in a row, one refused dial, or one redirect that cannot be
+// followed. While it is open, commands fail immediately, and one probe at a time checks the node.
 type breaker struct {
-	node    string // its address, for people
-	cluster bool   // a node of a Cluster, where MOVED is an answer
-	fleet   *fleet
-	probe   func(ctx context.Context, key string) error
+	node     string // address, for logs and Stats
+	cluster  bool   // the node is part of a Cluster, whose client follows redirects
+	upstream *upstream
+	probe    func(ctx context.Context, key string) error
 
-	epoch  atomic.Uint64 // even: closed; odd: open; one more with each change
-	failed atomic.Int32  // failures in a row
-	opened atomic.Pointer[opening]
-	gone   atomic.Bool // its node is no more
+	epoch    atomic.Uint64 // even: closed; odd: open; each change adds one
+	failures atomic.Int32  // in a row
+	opened   atomic.Pointer[openState]
+	removed  atomic.Bool // the node's client is no longer used
 }
 
-// opening is why and since when a breaker is open.
-type opening struct {
+// openState is when a breaker opened, and the class of its last failure.
+type openState struct {
 	since time.Time
 	cause failure
 }
 
-// probing marks the context of a probe, which passes an open breaker.
-type probing struct{}
+// probeKey is the context key that lets a probe pass an open breaker.
+type probeKey struct{}
 
 func isOpen(epoch uint64) bool { return epoch%2 == 1 }
 
-// admit is asked before a command is sent. What happened to it is told under the same epoch.
-func (b *breaker) admit(ctx context.Context) (epoch uint64, err error) {
+// begin returns the epoch under which to record a command, or an error if it must not be sent.
+func (b *breaker) begin(ctx context.Context) (epoch uint64, err error) {
 	epoch = b.epoch.Load()
-	if isOpen(epoch) && ctx.Value(probing{}) == nil {
+	if isOpen(epoch) && ctx.Value(probeKey{}) == nil {
 		return epoch, errOpen
 	}
-	// A Cluster's client tries again even when there is no time left: that asks nothing and tells
-	// nothing.
+	// A Cluster's client retries even after the deadline. Such a retry must not count as a failure.
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		return epoch, context.DeadlineExceeded
 	}
 	return epoch, nil
 }
 
-// record judges how a command went and returns its error.
+// record counts a command's outcome and returns its error.
 func (b *breaker) record(epoch uint64, cmd redis.Cmder, err error) error {
-	err, tells := b.judge(cmd, err)
-	if tells {
-		b.count(epoch, cmd, err)
+	err, counts := b.check(cmd, err)
+	if counts {
+		b.update(epoch, cmd, err)
 	}
 	return err
 }
 
-// recordAll judges a round trip as a whole: an answer to any of its calls shows
-// that the node is well, and without one it failed once, however many they were.
-func (b *breaker) recordAll(epoch uint64, cmds []redis.Cmder) (first error) {
-	var speaker redis.Cmder
+// recordPipeline counts a round trip once: as a success if any of its calls has a reply, and
+// otherwise as one failure. It returns the first error.
+func (b *breaker) recordPipeline(epoch uint64, cmds []redis.Cmder) (first error) {
+	var counted redis.Cmder
 	for _, cmd := range cmds {
-		err, tells := b.judge(cmd, cmd.Err())
+		err, counts := b.check(cmd, cmd.Err())
 		if first == nil {
 			first = err
 		}
-		if tells && (speaker == nil || err == nil) {
-			speaker = cmd
+		if counts && (counted == nil || err == nil) {
+			counted = cmd
 		}
 	}
-	if speaker != nil {
-		b.count(epoch, speaker, speaker.Err())
+	if counted != nil {
+		b.update(epoch, counted, counted.Err())
 	}
 	return first
 }
 
-// judge returns a command's error, and whether its end tells how the node is. Only
-// the limiter's own commands and a Cluster's question for its slots do.
-func (b *breaker) judge(cmd redis.Cmder, err error) (_ error, tells bool) {
+// check returns a command's error, and whether its outcome counts. Only the outcomes of the script
+// and the errors of CLUSTER SLOTS do.
+func (b *breaker) check(cmd redis.Cmder, err error) (_ error, counts bool) {
 	switch {
 	case isScript(cmd):
-		if err == nil && !isScriptAnswer(cmd) {
-			err = errAnswer
+		if err == nil && !isScriptReply(cmd) {
+			err = errReply
 			cmd.SetErr(err)
 		}
-		if b.isElsewhere(err) && b.fleet.followCluster() {
+		if b.revealsCluster(err) && b.upstream.switchToCluster() {
 			return err, false
 		}
 	case cmd.Name() == "cluster":
 		if err == nil {
-			return nil, false // says nothing about writes
+			return nil, false // the node may still reject writes
 		}
 	default:
 		return err, false
 	}
-	return err, err == nil || !b.saysNothing(cmd, err)
+	return err, err == nil || !b.isNeutral(cmd, err)
 }
 
-func (b *breaker) count(epoch uint64, cmd redis.Cmder, err error) {
+// update counts a success or a failure, and opens the breaker if necessary.
+func (b *breaker) update(epoch uint64, cmd redis.Cmder, err error) {
 	if isOpen(epoch) || b.epoch.Load() != epoch {
-		return // a probe, which judges for itself, or a straggler from before a change
+		return // a probe, which probeUntilUp handles, or sent before the last change
 	}
 	if err == nil {
-		if b.failed.Load() > 0 {
-			b.failed.Store(0)
+		if b.failures.Load() > 0 {
+			b.failures.Store(0)
 		}
 		return
 	}
 	cause := classify(err)
-	immediately := cause == failRefused || b.isElsewhere(err)
-	if b.failed.Add(1) < tolerated && !immediately {
+	immediately := cause == failRefused || b.revealsCluster(err)
+	if b.failures.Add(1) < failureThreshold && !immediately {
 		return
 	}
 	if b.epoch.CompareAndSwap(epoch, epoch+1) {
@@ -132,12 +131,12 @@ func (b *breaker) count(epoch uint64, cmd redis.Cmder, err error) {
 	}
 }
 
-// saysNothing is true of errors that do not tell whether the node is well.
-func (b *breaker) saysNothing(cmd redis.Cmder, err error) bool {
+// isNeutral reports whether an error does not tell whether the node works.
+func (b *breaker) isNeutral(cmd redis.Cmder, err error) bool {
 	switch cause := classify(err); {
-	case cause == failKey: // it is well but for this key
+	case cause == failKey: // only this key has a problem
 		return true
-	case cause == failClosed || b.gone.Load() || b.fleet.ctx.Err() != nil: // we are closing, or have left it
+	case cause == failClosed || b.removed.Load() || b.upstream.ctx.Err() != nil: // we closed it
 		return true
 	case cmd.Name() == "evalsha" && redis.HasErrorPrefix(err, "NOSCRIPT"): // EVAL follows
 		return true
@@ -145,17 +144,16 @@ func (b *breaker) saysNothing(cmd redis.Cmder, err error) bool {
 	return b.isRedirect(err)
 }
 
-// isElsewhere reports whether a Redis that is asked as a single one is a node of a Cluster, and
-// another has the key. It answers well for its own keys, so what it answers in between tells
-// nothing.
-func (b *breaker) isElsewhere(err error) bool {
+// revealsCluster reports whether a node that was taken for a single Redis redirects to another one.
+// One such error opens the breaker, because replies for the node's own keys would reset the count.
+func (b *breaker) revealsCluster(err error) bool {
 	_, moved := redis.IsMovedError(err)
 	_, ask := redis.IsAskError(err)
 	return (moved || ask) && !b.cluster
 }
 
-// isRedirect says whether a Cluster's node names another for this key. One that
-// names itself would be asked again for ever.
+// isRedirect reports whether a Cluster's node names another one for the key. A redirect to itself
+// is a failure, because it would be followed forever.
 func (b *breaker) isRedirect(err error) bool {
 	if !b.cluster || classify(err) != failCluster || redis.HasErrorPrefix(err, "CLUSTERDOWN") {
 		return false
@@ -164,7 +162,7 @@ func (b *breaker) isRedirect(err error) bool {
 	return !moved || hostPort(to) != hostPort(b.node)
 }
 
-// hostPort is an address in one spelling: a node writes that of IPv6 without brackets.
+// hostPort normalizes an address: Redis writes IPv6 addresses without brackets.
 func hostPort(address string) string {
 	i := strings.LastIndexByte(address, ':')
 	if i < 0 {
@@ -174,87 +172,87 @@ func hostPort(address string) string {
 }
 
 func (b *breaker) open(cause failure, err error, key string) {
-	b.opened.Store(&opening{time.Now(), cause})
-	b.fleet.count(+1)
-	b.fleet.logger.Warn("redis does not answer: limits are decided without it",
+	b.opened.Store(&openState{time.Now(), cause})
+	b.upstream.addOpen(+1)
+	b.upstream.logger.Warn("redis does not answer: limits are decided without it",
 		slog.String("node", b.node), slog.String("class", string(cause)), slog.String("error", describe(err)))
-	b.fleet.run(func(ctx context.Context) { b.heal(ctx, key) })
+	b.upstream.start(func(ctx context.Context) { b.probeUntilUp(ctx, key) })
 }
 
-// heal probes until the node is back or the limiter is closed. It runs alone
-// for its breaker, in a goroutine that is stopped with the fleet.
-func (b *breaker) heal(ctx context.Context, key string) {
+// probeUntilUp probes until the node is up again or removed, or the Limiter is closed.
+func (b *breaker) probeUntilUp(ctx context.Context, key string) {
 	began := time.Now()
-	for wait := firstProbe; ; wait = min(2*wait, lastProbe) {
+	for interval := minProbeInterval; ; interval = min(2*interval, maxProbeInterval) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Until(began.Add(wait))):
+		case <-time.After(time.Until(began.Add(interval))):
 		}
 		began = time.Now()
-		err := b.probe(context.WithValue(ctx, probing{}, true), key)
+		err := b.probe(context.WithValue(ctx, probeKey{}, true), key)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case b.gone.Load() || errors.Is(err, redis.ErrClosed): // the Cluster has left this node behind
-			b.gone.Store(true)
-			b.fleet.count(-1)
+		case b.removed.Load() || errors.Is(err, redis.ErrClosed): // left the Cluster
+			b.removed.Store(true)
+			b.upstream.addOpen(-1)
 			return
 		case err == nil || b.isRedirect(err):
 			b.close()
 			return
 		}
-		b.opened.Store(&opening{b.opened.Load().since, classify(err)})
-		b.fleet.metrics.failed(err)
-		b.fleet.reload()
+		b.opened.Store(&openState{b.opened.Load().since, classify(err)})
+		b.upstream.metrics.countFailure(err)
+		b.upstream.reloadSlots()
 	}
 }
 
 func (b *breaker) close() {
 	was := b.opened.Swap(nil)
-	b.failed.Store(0)
+	b.failures.Store(0)
 	b.epoch.Add(1)
-	b.fleet.count(-1)
-	b.fleet.logger.Info("redis answers again", slog.String("node", b.node), slog.Duration("after", time.Since(was.since)))
+	b.upstream.addOpen(-1)
+	b.upstream.logger.Info("redis answers again",
+		slog.String("node", b.node), slog.Duration("after", time.Since(was.since)))
 }
 
-// DialHook lets every dial pass: what became of it is seen in the command that asked for it.
+// DialHook returns next: a failed dial is recorded with the command that needed it.
 func (b *breaker) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessHook fails at once where the breaker is open, and else judges how the command went.
+// ProcessHook fails immediately if the breaker is open. Otherwise it records the command's outcome.
 func (b *breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		epoch, err := b.admit(ctx)
+		epoch, err := b.begin(ctx)
 		if err != nil {
 			return err
 		}
-		return b.record(epoch, cmd, shield(func() error { return next(ctx, cmd) }))
+		return b.record(epoch, cmd, catchPanic(func() error { return next(ctx, cmd) }))
 	}
 }
 
-// ProcessPipelineHook does the same for calls that share a round trip, and for
-// the one that follows an -ASK.
+// ProcessPipelineHook does the same for a batch of calls, and for a call that follows an ASK
+// redirect.
 func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		epoch, err := b.admit(ctx)
+		epoch, err := b.begin(ctx)
 		if err != nil {
 			failAll(cmds, err)
 			return err
 		}
-		err = shield(func() error { return next(ctx, cmds) })
+		err = catchPanic(func() error { return next(ctx, cmds) })
 		if err != nil {
-			failUnanswered(cmds, err)
+			failUnsent(cmds, err)
 		}
-		if bad := b.recordAll(epoch, cmds); err == nil {
+		if bad := b.recordPipeline(epoch, cmds); err == nil {
 			err = bad
 		}
 		return err
 	}
 }
 
-// failUnanswered gives commands that were never sent the error of the greeting
-// that failed: go-redis keeps it to itself.
-func failUnanswered(cmds []redis.Cmder, err error) {
+// failUnsent sets the error of commands that were not sent because the connection could not be set
+// up: go-redis does not set it.
+func failUnsent(cmds []redis.Cmder, err error) {
 	for _, cmd := range cmds {
 		if reply, ok := cmd.(*redis.Cmd); ok && reply.Err() == nil && reply.Val() == nil {
 			cmd.SetErr(err)
@@ -262,13 +260,12 @@ func failUnanswered(cmds []redis.Cmder, err error) {
 	}
 }
 
-// shield makes a panic an answer that is not the script's: go-redis makes room for
-// whatever length a reply claims to have.
-func shield(ask func() error) (err error) {
+// catchPanic returns errReply if call panics: go-redis allocates any length that a reply claims.
+func catchPanic(call func() error) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = errAnswer
+			err = errReply
 		}
 	}()
-	return ask()
+	return call()
 }

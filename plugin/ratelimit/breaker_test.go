@@ -13,48 +13,42 @@ import (
 	"time"
 )
 
-// outageSuite is a limiter in a bubble, with a fake Redis that a test may break.
-type outageSuite struct {
+// fixture is a Limiter in a synctest bubble, with a fake Redis.
+type fixture struct {
 	*testing.T
 	*Limiter
-	redis   *fakeRedis
-	journal *journal
+	redis *fakeRedis
+	log   *logRecorder
 }
 
-// inOutage runs a test in a bubble, in which waiting costs nothing and time can be asserted.
-func inOutage(t *testing.T, test func(s *outageSuite)) { inOutageWith(t, Options{}, test) }
+func withFakeRedis(t *testing.T, test func(s *fixture)) { withFakeRedisOptions(t, Options{}, test) }
 
-func inOutageAt(t *testing.T, url string, test func(s *outageSuite)) {
-	t.Helper()
-	inOutageWith(t, Options{URL: url}, test)
-}
-
-func inOutageWith(t *testing.T, o Options, test func(s *outageSuite)) {
+func withFakeRedisOptions(t *testing.T, o Options, test func(s *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := &outageSuite{T: t, redis: newFakeRedis(replyFresh), journal: newJournal()}
-		o.URL, o.Logger, o.dial = cmp.Or(o.URL, "redis://fake?pool_size=200"), s.journal.logger(), s.redis.dial
-		t.Cleanup(func() { time.Sleep(s.redis.latency) }) // so long it takes to see that it was hung up on
+		s := &fixture{T: t, redis: newFakeRedis(replyFresh), log: newLogRecorder()}
+		o.URL, o.Logger, o.dial = cmp.Or(o.URL, "redis://fake?pool_size=200"), s.log.logger(), s.redis.dial
+		t.Cleanup(func() { time.Sleep(s.redis.latency) }) // until the fake sees a closed pipe
 		s.Limiter = newLimiter(t, o)
 		test(s)
 	})
 }
 
-func (s *outageSuite) ask(r Request) Decision {
+func (s *fixture) allow(r Request) Decision {
 	s.Helper()
-	return ask(s, s.Limiter, r)
+	return allow(s, s.Limiter, r)
 }
 
-// decide asks once and says how long that took.
-func (s *outageSuite) decide() (Decision, time.Duration) {
+// decide makes one decision, and returns how long it took.
+func (s *fixture) decide() (Decision, time.Duration) {
 	s.Helper()
 	start := time.Now()
-	d := s.ask(Request{Name: "default", Limit: perMinute})
+	d := s.allow(Request{Name: "default", Limit: perMinute})
 	return d, time.Since(start)
 }
 
-// want asserts who decides how many times, and how long each takes.
-func (s *outageSuite) want(times int, from Source, took time.Duration) {
+// want makes decisions. Each must allow the request, have this source and take exactly that long.
+func (s *fixture) want(times int, from Source, took time.Duration) {
 	s.Helper()
 	for i := range times {
 		if d, t := s.decide(); d.Source != from || t != took || !d.Allowed {
@@ -63,178 +57,181 @@ func (s *outageSuite) want(times int, from Source, took time.Duration) {
 	}
 }
 
-func TestThreeFailuresInARowOpenTheBreaker(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		s.redis.answer(replyNever)
+func TestBreaker_OpensAfterThreeFailures(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		s.redis.setReply(replyNever)
 		s.want(3, FromLocal, defaultTimeout)
 		s.want(100, FromLocal, 0)
 		if got := s.redis.scripts.Load(); got != 3 {
-			t.Errorf("redis was asked %d times, want 3", got)
+			t.Errorf("called redis %d times, want 3", got)
 		}
 	})
 }
 
-func TestOneRefusedDialOpensTheBreaker(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
+func TestBreaker_OpensAfterRefusedDial(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
 		s.redis.refuse()
 		s.want(100, FromLocal, 0)
 		if got := s.redis.dials.Load(); got != 1 {
-			t.Errorf("redis was dialled %d times, want once", got)
+			t.Errorf("dialed %d times, want once", got)
 		}
 	})
 }
 
-func TestAnswerBetweenFailuresKeepsTheBreakerClosed(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
+func TestBreaker_StaysClosedIfRedisAnswersBetween(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
 		for range 5 {
-			s.redis.answer("-LOADING\r\n")
+			s.redis.setReply("-LOADING\r\n")
 			s.want(2, FromLocal, 0)
-			s.redis.answer(replyFresh)
+			s.redis.setReply(replyFresh)
 			s.want(1, FromRedis, 0)
 		}
-		if lines := s.journal.all(); len(lines) > 0 {
+		if lines := s.log.all(); len(lines) > 0 {
 			t.Errorf("logged %q", lines)
 		}
 	})
 }
 
-func TestProbesAreSpacedAndBackOff(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		s.redis.answer("-LOADING Redis is loading the dataset in memory\r\n")
+func TestProbe_BacksOff(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		s.redis.setReply("-LOADING Redis is loading the dataset in memory\r\n")
 		s.want(3, FromLocal, 0)
 		start := time.Now()
 		var at []time.Duration
-		s.redis.answerBy(func([]string) string {
+		s.redis.replyWith(func([]string) string {
 			at = append(at, time.Since(start))
 			return "-LOADING Redis is loading the dataset in memory\r\n"
 		})
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		ms := time.Millisecond
-		if want := []time.Duration{100 * ms, 300 * ms, 700 * ms, 1500 * ms, 2500 * ms, 3500 * ms, 4500 * ms}; !slices.Equal(at, want) {
+		const ms = time.Millisecond
+		want := []time.Duration{100 * ms, 300 * ms, 700 * ms, 1500 * ms, 2500 * ms, 3500 * ms, 4500 * ms}
+		if !slices.Equal(at, want) {
 			t.Errorf("probed at %v, want %v", at, want)
 		}
 	})
 }
 
-func TestProbeWritesBesideTheBucketThatFailed(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		var asked [][]string
-		s.redis.answerBy(func(args []string) string {
-			asked = append(asked, args)
+func TestProbe_WritesToTheSlotThatFailed(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		var calls [][]string
+		s.redis.replyWith(func(args []string) string {
+			calls = append(calls, args)
 			return "-OOM command not allowed when used memory > 'maxmemory'.\r\n"
 		})
 		s.want(3, FromLocal, 0)
-		time.Sleep(firstProbe)
+		time.Sleep(minProbeInterval)
 		synctest.Wait()
-		bucket, probe := asked[2], asked[3]
+		bucket, probe := calls[2], calls[3]
 		if probe[3] != bucket[3]+":probe" || !strings.Contains(bucket[3], "{") {
-			t.Errorf("the probe of %q asks %q: not the same hash tag", bucket[3], probe[3])
+			t.Errorf("got the probe key %q for %q, want the same hash tag", probe[3], bucket[3])
 		}
 		if !slices.Equal(probe[4:], []string{"1000", "1000", "1", "1"}) {
-			t.Errorf("the probe's limit is %q: it might be denied, and then writes nothing", probe[4:])
+			t.Errorf("the probe's limit is %q, but a denied probe would write nothing", probe[4:])
 		}
 	})
 }
 
-func TestHerdInAnOutageMakesOneProbeAtATime(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
+func TestProbe_OneAtATimeUnderLoad(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
 		var probing, most atomic.Int64
-		s.redis.answerBy(func(args []string) string {
+		s.redis.replyWith(func(args []string) string {
 			if strings.HasSuffix(args[3], ":probe") {
 				most.Store(max(most.Load(), probing.Add(1)))
 				time.AfterFunc(defaultTimeout, func() { probing.Add(-1) })
 			}
 			return replyNever
 		})
-		s.stampede(64, 10*time.Second)
-		// Of 64 at a time, a mute redis sees the first two: the others give up together with them.
-		// It takes the next 64 for a third failure.
+		s.load(64, 10*time.Second)
+		// Of the first 64 calls, maxInFlight are sent; the rest time out at the same time. The
+		// third failure comes with the next 64.
 		if got := s.redis.scripts.Load() - s.redis.probes.Load(); got != 2*maxInFlight {
-			t.Errorf("%d requests reached redis, want %d", got, 2*maxInFlight)
+			t.Errorf("%d calls reached redis, want %d", got, 2*maxInFlight)
 		}
 		if got := s.redis.probes.Load(); got != 12 || most.Load() != 1 {
 			t.Errorf("%d probes, %d at a time; want 12, one at a time", got, most.Load())
 		}
 
-		asked := s.redis.counted()
-		s.redis.answer(replyFresh)
-		decided, slowest := s.stampede(64, 5*time.Second)
-		if slowest != 0 || decided[FromRedis] < 64*80 {
-			t.Errorf("redis is back: decided by %v, the slowest after %s", decided, slowest)
+		before := s.redis.counts()
+		s.redis.setReply(replyFresh)
+		decisions, slowest := s.load(64, 5*time.Second)
+		if slowest != 0 || decisions[FromRedis] < 64*80 {
+			t.Errorf("redis is back: decisions %v, the slowest after %s", decisions, slowest)
 		}
-		got := s.redis.counted().less(asked)
-		if got.probes != 1 || got.scripts != 1+decided[FromRedis] || got.trips > got.scripts/2 || got.dials > maxInFlight {
-			t.Errorf("redis is back, and decides %d times: %+v; want one probe, a call each, in few round trips over few connections", decided[FromRedis], got)
+		got := s.redis.counts().minus(before)
+		if got.probes != 1 || got.scripts != 1+decisions[FromRedis] ||
+			got.trips > got.scripts/2 || got.dials > maxInFlight {
+			t.Errorf("redis is back: %+v for %d decisions, want one probe, one call for each decision, "+
+				"and few round trips and dials", got, decisions[FromRedis])
 		}
 	})
 }
 
-func TestBreakerClosesWhenRedisIsBack(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
+func TestBreaker_ClosesWhenRedisIsBack(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
 		s.redis.refuse()
 		s.want(10, FromLocal, 0)
 		if st := s.Stats(); st.LocalBuckets != 1 || !st.Nodes[0].Open || st.Nodes[0].Cause != "refused" {
-			t.Errorf("in the outage: %+v", st)
+			t.Errorf("during the outage: %+v", st)
 		}
-		s.redis.answer(replyFresh)
+		s.redis.setReply(replyFresh)
 		time.Sleep(time.Second)
 		s.want(10, FromRedis, 0)
 		if st := s.Stats(); st.LocalBuckets != 0 || st.Nodes[0].Open {
-			t.Errorf("after it: %+v", st)
+			t.Errorf("after the outage: %+v", st)
 		}
-		lines := s.journal.all()
-		if len(lines) != 2 || !strings.Contains(lines[0], "class=refused") || !strings.Contains(lines[0], "node=fake:6379") ||
-			!strings.Contains(lines[1], "redis answers again") {
-			t.Errorf("logged %q, want one line when it went and one when it came", lines)
+		lines := s.log.all()
+		if len(lines) != 2 || !strings.Contains(lines[1], "redis answers again") ||
+			!strings.Contains(lines[0], "class=refused") || !strings.Contains(lines[0], "node=fake:6379") {
+			t.Errorf("logged %q, want one line for the outage and one for its end", lines)
 		}
 	})
 }
 
-func TestEveryOutageIsCountedAnew(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
+func TestBreaker_OpensInEachOutage(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
 		for range 5 {
-			s.redis.answer("-READONLY You can't write against a read only replica.\r\n")
+			s.redis.setReply("-READONLY You can't write against a read only replica.\r\n")
 			s.want(4, FromLocal, 0)
-			s.redis.answer(replyFresh)
+			s.redis.setReply(replyFresh)
 			time.Sleep(time.Second)
 			s.want(4, FromRedis, 0)
 		}
-		if got := len(s.journal.all()); got != 10 {
+		if got := len(s.log.all()); got != 10 {
 			t.Errorf("logged %d lines, want 10", got)
 		}
 	})
 }
 
-func TestStragglersOfAnOutageDoNotOpenAHealedBreaker(t *testing.T) {
-	inOutageWith(t, Options{Timeout: 10 * time.Second}, func(s *outageSuite) {
-		s.redis.answer(replyNever)
-		var herd sync.WaitGroup
+func TestBreaker_IgnoresLateFailures(t *testing.T) {
+	withFakeRedisOptions(t, Options{Timeout: 10 * time.Second}, func(s *fixture) {
+		s.redis.setReply(replyNever)
+		var wg sync.WaitGroup
 		for _, after := range []time.Duration{0, 0, 10_001 * time.Millisecond, 19_900 * time.Millisecond} {
-			herd.Go(func() {
+			wg.Go(func() {
 				time.Sleep(after)
 				s.decide()
 			})
 		}
-		time.Sleep(20_002 * time.Millisecond) // the third has opened the breaker; the fourth gives up long after
-		s.redis.answer(replyFresh)
-		herd.Wait()
-		s.redis.answer("-LOADING\r\n")
-		s.want(2, FromLocal, 0) // nor do they count as the first of three
-		s.redis.answer(replyFresh)
+		time.Sleep(20_002 * time.Millisecond) // the third opened it; the fourth is in flight
+		s.redis.setReply(replyFresh)
+		wg.Wait()
+		s.redis.setReply("-LOADING\r\n")
+		s.want(2, FromLocal, 0) // a third failure would open the breaker
+		s.redis.setReply(replyFresh)
 		s.want(1, FromRedis, 0)
-		if lines := s.journal.all(); len(lines) != 2 {
+		if lines := s.log.all(); len(lines) != 2 {
 			t.Errorf("logged %q, want one outage", lines)
 		}
 	})
 }
 
-func TestClientThatHangsUpIsNoFailure(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		gone, hangUp := context.WithCancel(s.Context())
-		hangUp()
+func TestAllow_CanceledContextIsCharged(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		canceled, cancel := context.WithCancel(s.Context())
+		cancel()
 		for range 10 {
-			d, err := s.Allow(gone, Request{Limit: perMinute})
+			d, err := s.Allow(canceled, Request{Limit: perMinute})
 			if err != nil || d.Source != FromRedis {
 				t.Fatalf("got %+v, %v; want the bucket charged", d, err)
 			}
@@ -242,20 +239,21 @@ func TestClientThatHangsUpIsNoFailure(t *testing.T) {
 	})
 }
 
-func TestOnError(t *testing.T) {
+func TestAllow_OnError(t *testing.T) {
+	local := result{allowed: true, reset: 100 * time.Millisecond}.decision(perMinute, FromLocal)
 	tests := []struct {
 		mode      OnError
 		want      Decision
 		available bool
 	}{
-		{Local, Decision{Allowed: true, Evaluated: true, Source: FromLocal, Limit: perMinute, Remaining: 599, ResetAfter: 100 * time.Millisecond}, true},
-		{"", Decision{Allowed: true, Evaluated: true, Source: FromLocal, Limit: perMinute, Remaining: 599, ResetAfter: 100 * time.Millisecond}, true},
-		{Allow, Decision{Allowed: true, Source: FromNobody}, true},
-		{Deny, Decision{Source: FromNobody}, false},
+		{Local, local, true},
+		{"", local, true},
+		{Allow, Decision{Allowed: true, Source: FromNone}, true},
+		{Deny, Decision{Source: FromNone}, false},
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.mode), func(t *testing.T) {
-			inOutage(t, func(s *outageSuite) {
+			withFakeRedis(t, func(s *fixture) {
 				s.redis.refuse()
 				for i := range 3 { // the refused dial, and the open breaker
 					r := Request{Bucket: [32]byte{byte(i)}, Limit: perMinute, OnError: tt.mode}
@@ -269,9 +267,9 @@ func TestOnError(t *testing.T) {
 	}
 }
 
-func TestCloseEndsTheProbes(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		s.redis.answer("-LOADING\r\n")
+func TestClose_StopsProbes(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		s.redis.setReply("-LOADING\r\n")
 		s.want(3, FromLocal, 0)
 		time.Sleep(2 * time.Second)
 		if err := s.Close(); err != nil {

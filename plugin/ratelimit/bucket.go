@@ -11,20 +11,19 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// bucket is what is counted. The limit is part of it: a bucket whose limit changes begins anew and
-// full, in Redis and in this process. The state of the old one would mean something else under the
-// new one; an hour's worth of emptiness would keep a client out for an hour although it may now ask
-// ten times a second.
+// bucket identifies a bucket. The limit is part of it, so a changed limit begins with a full bucket
+// in Redis and in this process. The old bucket's state has no meaning under the new limit: it could
+// deny for an hour what is now allowed ten times a second.
 type bucket struct {
 	name  string
 	owner [32]byte
 	limit limit.Limit
 }
 
-// key is the bucket's Redis key, but for what redis_rate puts before it. The braces
-// are a Cluster's hash tag: a key with more behind it is in the same slot.
+// key returns the bucket's Redis key without the "rate:" that redis_rate prepends. The braces are a
+// Cluster's hash tag, so the key with a suffix is in the same slot.
 func (b *bucket) key(prefix string) string {
-	s := append(make([]byte, 0, 160), prefix...) // on the stack
+	s := append(make([]byte, 0, 160), prefix...) // stays on the stack
 	s = append(s, b.name...)
 	s = append(s, ":{"...)
 	s = base64.RawURLEncoding.AppendEncode(s, b.owner[:16])
@@ -36,7 +35,7 @@ func (b *bucket) key(prefix string) string {
 	return string(strconv.AppendInt(s, int64(b.limit.Burst), 10))
 }
 
-// scriptKey is the key of a script's call, as redis_rate was given it.
+// scriptKey returns the key of a script's call, without redis_rate's prefix, or an empty string.
 func scriptKey(cmd redis.Cmder) string {
 	args := cmd.Args() // evalsha, digest, number of keys, key, …
 	if len(args) < 4 || !strings.HasPrefix(cmd.Name(), "eval") {
@@ -46,8 +45,8 @@ func scriptKey(cmd redis.Cmder) string {
 	return strings.TrimPrefix(key, "rate:")
 }
 
-// ValidateName says why a limit's name cannot be used. A name stands in response headers and in
-// Redis keys, so it is 1 … 64 ASCII letters, digits, dots, hyphens and underscores.
+// ValidateName returns an error unless name can be a limit's name: 1 to 64 ASCII letters, digits,
+// dots, hyphens and underscores. The name is part of response headers and Redis keys.
 func ValidateName(name string) error {
 	if name == "" || len(name) > 64 {
 		return errors.New("name must be 1 … 64 characters long")
@@ -55,7 +54,7 @@ func ValidateName(name string) error {
 	for _, c := range []byte(name) {
 		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
 		if !letter && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
-			return errors.New("name must be of ASCII letters, digits, dots, hyphens and underscores")
+			return errors.New("name must consist of ASCII letters, digits, dots, hyphens and underscores")
 		}
 	}
 	return nil

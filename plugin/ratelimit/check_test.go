@@ -14,7 +14,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// grant makes the user edge as docs/operations.md says, and with more than that.
+// grant creates the user edge as in docs/operations.md, with more rules added.
 func grant(t *testing.T, client *redis.Client, prefix string, more ...any) {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/operations.md")
@@ -23,32 +23,32 @@ func grant(t *testing.T, client *redis.Client, prefix string, more ...any) {
 	}
 	line := regexp.MustCompile(`redis-cli (ACL SETUSER edge .*)`).FindSubmatch(doc)
 	if line == nil {
-		t.Fatal("docs/operations.md does not say what the user needs")
+		t.Fatal("docs/operations.md has no ACL SETUSER command")
 	}
 	text := strings.NewReplacer("'", "", ">password", ">tOpSeCrEt", "hoko:", prefix).Replace(string(line[1]))
-	var command []any
+	var args []any
 	for _, word := range strings.Fields(text) {
-		command = append(command, word)
+		args = append(args, word)
 	}
-	order(t, client, append(command, more...)...)
+	command(t, client, append(args, more...)...)
 }
 
-func TestCheck_UserWithTheRightsOfTheDocs(t *testing.T) {
+func TestCheck_UserWithDocumentedPermissions(t *testing.T) {
 	server := testenv.RedisServer(t)
-	admin := control(t, server.URL())
-	at, err := url.Parse(server.URL())
+	admin := adminClient(t, server.URL())
+	u, err := url.Parse(server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	at.User = url.UserPassword("edge", "tOpSeCrEt")
-	o := Options{URL: at.String(), Prefix: "staging:", Timeout: patience}
+	u.User = url.UserPassword("edge", "tOpSeCrEt")
+	o := Options{URL: u.String(), Prefix: "staging:", Timeout: longTimeout}
 	grant(t, admin, "staging:")
 	got, err := Check(t.Context(), o)
 	if err != nil || got.Clock.IsZero() || got.Cluster || got.Took <= 0 || got.Took > time.Second {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	if n := len(order(t, admin, "KEYS", "*").([]any)); n == 0 {
-		t.Error("has written no key")
+	if n := len(command(t, admin, "KEYS", "*").([]any)); n == 0 {
+		t.Error("no key was written")
 	}
 	tests := []struct {
 		name   string
@@ -64,14 +64,14 @@ func TestCheck_UserWithTheRightsOfTheDocs(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			order(t, admin, "SCRIPT", "FLUSH")
+			command(t, admin, "SCRIPT", "FLUSH")
 			grant(t, admin, tt.prefix, tt.more...)
 			wantFault(t, o, "grant the user ~rate:staging:* ")
 		})
 	}
 	grant(t, admin, "staging:")
-	at.User = url.UserPassword("edge", "WrOnG")
-	wantFault(t, Options{URL: at.String()}, "check the url's user and password")
+	u.User = url.UserPassword("edge", "WrOnG")
+	wantFault(t, Options{URL: u.String()}, "check the url's user and password")
 }
 
 func wantFault(t *testing.T, o Options, fix string) {
@@ -82,20 +82,20 @@ func wantFault(t *testing.T, o Options, fix string) {
 		t.Fatalf("got %v, want the fix %q", err, fix)
 	}
 	if text := err.Error(); strings.Contains(text, "tOpSeCrEt") || strings.Contains(text, "WrOnG") {
-		t.Errorf("%q tells the password", err)
+		t.Errorf("%q contains the password", err)
 	}
 }
 
-func TestCheck_RedisThatCannotDecide(t *testing.T) {
+func TestCheck_FaultNamesTheFix(t *testing.T) {
 	server := testenv.RedisServer(t)
-	admin := control(t, server.URL())
+	admin := adminClient(t, server.URL())
 	wantFault(t, Options{URL: "redis://127.0.0.1:" + freePort(t)}, "check the url's host and port")
 	wantFault(t, Options{URL: "nonsense"}, "check the url")
-	wantFault(t, Options{URL: server.URL(), Timeout: time.Nanosecond}, "set redis { timeout } to more")
-	order(t, admin, "CONFIG", "SET", "maxmemory", "1")
+	wantFault(t, Options{URL: server.URL(), Timeout: time.Nanosecond}, "increase redis { timeout }")
+	command(t, admin, "CONFIG", "SET", "maxmemory", "1")
 	wantFault(t, Options{URL: server.URL()}, "raise maxmemory")
-	order(t, admin, "CONFIG", "SET", "maxmemory", "0")
-	order(t, admin, "REPLICAOF", "127.0.0.1", "1")
+	command(t, admin, "CONFIG", "SET", "maxmemory", "0")
+	command(t, admin, "REPLICAOF", "127.0.0.1", "1")
 	wantFault(t, Options{URL: server.URL()}, "name the master")
 }
 
@@ -105,7 +105,7 @@ func TestCheck_ClusterFromOneAddress(t *testing.T) {
 		for _, n := range nodes {
 			grant(t, n.Client, "hoko:", more...)
 		}
-		o := Options{URL: "redis://edge:tOpSeCrEt@127.0.0.1:" + nodes[0].port, Timeout: patience}
+		o := Options{URL: "redis://edge:tOpSeCrEt@127.0.0.1:" + nodes[0].port, Timeout: longTimeout}
 		if more == nil {
 			wantFault(t, o, "grant the user ~rate:hoko:* ")
 			continue

@@ -17,25 +17,25 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// probeLimit never denies, so that a probe always writes; its key is gone a second later.
+// probeLimit never denies, so every probe writes. Its key expires within a second.
 var probeLimit = redis_rate.PerSecond(1000)
 
-// connector makes the client of a URL. Nothing is dialled before the first command.
-type connector struct {
-	timeout time.Duration
-	prefix  string
-	fleet   *fleet
-	dial    func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the network's
+// clientFactory makes the client for a URL. The client dials with its first command.
+type clientFactory struct {
+	timeout  time.Duration
+	prefix   string
+	upstream *upstream
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: go-redis's
 }
 
-func (c *connector) connect(rawURL string) (redis.UniversalClient, error) {
+func (c *clientFactory) newClient(rawURL string) (redis.UniversalClient, error) {
 	messages.install()
 	rawURL, err := splitHosts(rawURL)
 	if err != nil {
 		return nil, err
 	}
 	u, err := url.Parse(rawURL)
-	if err != nil || !hasHosts(u) {
+	if err != nil || !validHosts(u) {
 		return nil, errURL
 	}
 	switch q := u.Query(); {
@@ -47,95 +47,95 @@ func (c *connector) connect(rawURL string) (redis.UniversalClient, error) {
 	return c.single(rawURL)
 }
 
-func (c *connector) single(rawURL string) (redis.UniversalClient, error) {
+func (c *clientFactory) single(rawURL string) (redis.UniversalClient, error) {
 	o, err := redis.ParseURL(rawURL)
 	if err != nil {
 		return nil, errURL
 	}
 	if o.Network == "tcp" {
-		c.fleet.cluster = func() redis.UniversalClient {
-			return c.clusterOf(&redis.ClusterOptions{Addrs: []string{o.Addr}}, o)
+		c.upstream.newCluster = func() redis.UniversalClient {
+			return c.clusterClient(&redis.ClusterOptions{Addrs: []string{o.Addr}}, o)
 		}
 	}
-	return c.node(o, false), nil
+	return c.nodeClient(o, false), nil
 }
 
-func (c *connector) sentinel(rawURL string) (redis.UniversalClient, error) {
+func (c *clientFactory) sentinel(rawURL string) (redis.UniversalClient, error) {
 	f, err := redis.ParseFailoverURL(rawURL)
 	if err != nil {
 		return nil, errURL
 	}
 	o := &redis.Options{TLSConfig: f.TLSConfig}
 	c.boundTimeouts(o)
-	f.DialTimeout, f.ReadTimeout, f.WriteTimeout, f.PoolTimeout = o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout
+	f.DialTimeout, f.ReadTimeout, f.WriteTimeout = o.DialTimeout, o.ReadTimeout, o.WriteTimeout
+	f.PoolTimeout, f.PipelinePoolSize, f.Dialer = o.PoolTimeout, o.PipelinePoolSize, o.Dialer
 	f.ContextTimeoutEnabled, f.MaxRetries, f.DialerRetries = o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries
-	f.DisableIdentity, f.PipelinePoolSize, f.Dialer, f.Protocol = o.DisableIdentity, o.PipelinePoolSize, o.Dialer, o.Protocol
+	f.DisableIdentity, f.Protocol = o.DisableIdentity, o.Protocol
 	f.MaxConcurrentDials, f.MinIdleConns = o.MaxConcurrentDials, o.MinIdleConns
 	client := redis.NewFailoverClient(f)
-	c.guard(client, f.MasterName, false)
+	c.addHooks(client, f.MasterName, false)
 	return client, nil
 }
 
-func (c *connector) cluster(rawURL string) (redis.UniversalClient, error) {
+func (c *clientFactory) cluster(rawURL string) (redis.UniversalClient, error) {
 	o, err := redis.ParseClusterURL(rawURL)
 	if err != nil {
 		return nil, errURL
 	}
-	return c.clusterOf(o, nil), nil
+	return c.clusterClient(o, nil), nil
 }
 
-// clusterOf returns the client of a Cluster. If like is not nil, it holds the options of every
-// node, except for the address.
-func (c *connector) clusterOf(o *redis.ClusterOptions, like *redis.Options) redis.UniversalClient {
-	// A redirect is followed immediately, and the deadline bounds them all.
+// clusterClient returns the client of a Cluster. If template is not nil, it holds the options of
+// every node, except for the address.
+func (c *clientFactory) clusterClient(o *redis.ClusterOptions, template *redis.Options) redis.UniversalClient {
+	// Follow redirects immediately. The deadline bounds them all.
 	o.MinRetryBackoff, o.MaxRetryBackoff = -1, -1
-	// This saves a COMMAND: our only command has its key where it has always been.
+	// Save a COMMAND: the position of EVALSHA's key is known.
 	o.DisableRoutingPolicies = true
-	// The script writes, so only masters are asked.
+	// The script writes, so only masters can run it.
 	o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
 	o.NewClient = func(node *redis.Options) *redis.Client {
-		if like != nil {
-			at := node.Addr
-			node = new(*like)
-			node.Addr = at
+		if template != nil {
+			addr := node.Addr
+			node = new(*template)
+			node.Addr = addr
 		}
-		return c.node(node, true)
+		return c.nodeClient(node, true)
 	}
 	return redis.NewClusterClient(o)
 }
 
-// node returns the client of one Redis, which may be a node of a Cluster.
-func (c *connector) node(o *redis.Options, cluster bool) *redis.Client {
+// nodeClient returns the client of one Redis, which may be a node of a Cluster.
+func (c *clientFactory) nodeClient(o *redis.Options, cluster bool) *redis.Client {
 	c.boundTimeouts(o)
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	client := redis.NewClient(o)
-	c.guard(client, o.Addr, cluster)
+	c.addHooks(client, o.Addr, cluster)
 	return client
 }
 
-// boundTimeouts bounds everything that a client does by the limiter's timeout, whatever the URL
-// says, and saves the round trips that a limiter has no use for.
-func (c *connector) boundTimeouts(o *redis.Options) {
+// boundTimeouts applies the Limiter's timeout instead of the URL's parameters, and turns off what
+// costs round trips and a limiter does not need.
+func (c *clientFactory) boundTimeouts(o *redis.Options) {
 	o.DialTimeout = c.dialTimeout()
 	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.timeout, c.timeout, c.timeout
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries = -1
 	o.DialerRetries = 1
 	o.MaxConcurrentDials = maxInFlight
-	o.MinIdleConns = 0 // they would be dialed before the hooks are added
+	o.MinIdleConns = 0 // such connections would be dialed before the hooks are added
 	o.DisableIdentity = true
 	o.PipelinePoolSize = -1
 	o.Dialer = c.dialer(o.TLSConfig)
-	o.Protocol = 2 // no push messages to look for
+	o.Protocol = 2 // RESP3 would look for push messages
 }
 
-// dialTimeout bounds everything before a connection's first call: name lookup, Sentinels, dial, TLS
-// and greeting. It is ample, because no call waits for a connection longer than its own timeout.
-func (c *connector) dialTimeout() time.Duration { return max(10*c.timeout, time.Second) }
+// dialTimeout bounds name lookup, Sentinels, dial, TLS and Redis handshake together. It may be
+// long, because no call waits for a connection longer than its own timeout.
+func (c *clientFactory) dialTimeout() time.Duration { return max(10*c.timeout, time.Second) }
 
-// dialer returns a dialer that stops when its context is canceled. go-redis's own ignores that with
-// TLS.
-func (c *connector) dialer(config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+// dialer returns a dialer that honors the cancellation of its context, unlike go-redis's with TLS.
+func (c *clientFactory) dialer(config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	dial := c.dial
 	if dial == nil {
 		dial = redis.NewDialer(&redis.Options{DialTimeout: c.dialTimeout()})
@@ -154,44 +154,44 @@ func (c *connector) dialer(config *tls.Config) func(ctx context.Context, network
 			return nil, err
 		}
 		if socket, ok := conn.(syscall.Conn); ok {
-			return peekable{secure, socket}, nil
+			return tlsConn{secure, socket}, nil
 		}
 		return secure, nil
 	}
 }
 
-// peekable is a TLS connection that shows its socket, so that go-redis can check whether the server
-// has closed it. Without a socket go-redis uses closed connections again. It drops an idle
-// connection on which anything has arrived; TLS's session tickets have been read with the greeting.
-type peekable struct {
+// tlsConn is a TLS connection that exposes its socket. Without it, go-redis cannot check whether
+// the server has closed an idle connection. go-redis also drops idle connections with unread data,
+// but the Redis handshake has already read the session tickets of TLS 1.3.
+type tlsConn struct {
 	*tls.Conn
 	socket syscall.Conn
 }
 
-func (p peekable) SyscallConn() (syscall.RawConn, error) { return p.socket.SyscallConn() }
+func (c tlsConn) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallConn() }
 
-// guard adds the hooks to a client: what shares round trips, the breaker and the greeter.
-func (c *connector) guard(client *redis.Client, node string, cluster bool) {
-	b := &breaker{node: node, cluster: cluster, fleet: c.fleet}
+// addHooks adds the pipeliner, the breaker and the handshaker to a client, in this order.
+func (c *clientFactory) addHooks(client *redis.Client, node string, cluster bool) {
+	b := &breaker{node: node, cluster: cluster, upstream: c.upstream}
 	limiter := redis_rate.NewLimiter(client)
 	b.probe = func(ctx context.Context, key string) error {
-		// It may wait for a new connection; ReadTimeout bounds each of its round trips.
+		// It may wait for a new connection. ReadTimeout bounds each of its round trips.
 		ctx, cancel := context.WithTimeout(ctx, c.dialTimeout())
 		defer cancel()
-		if key == "" && cluster { // CLUSTER SLOTS has failed
+		if key == "" && cluster { // the command that failed was CLUSTER SLOTS
 			return client.Do(ctx, "cluster", "slots").Err()
 		}
-		// The suffix stands behind the hash tag: the same slot, so the same node.
+		// The suffix follows the hash tag, so the key is in the same slot, on the same node.
 		_, err := limiter.Allow(ctx, cmp.Or(key, c.prefix+"{any}")+":probe", probeLimit)
 		return err
 	}
 	client.AddHook(&pipeliner{client: client, breaker: b})
 	client.AddHook(b)
-	client.AddHook(&greeter{client: client, fleet: c.fleet})
-	c.fleet.add(b)
+	client.AddHook(&handshaker{client: client, upstream: c.upstream})
+	c.upstream.addBreaker(b)
 }
 
-// splitHosts turns redis://a:1,b:2/… into redis://a:1/…?addr=b:2, which go-redis understands.
+// splitHosts turns redis://a:1,b:2/… into redis://a:1/…?addr=b:2, which go-redis can parse.
 func splitHosts(rawURL string) (string, error) {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {
@@ -216,12 +216,13 @@ func splitHosts(rawURL string) (string, error) {
 	return scheme + "://" + authority[:at] + hosts[0] + tail + more, nil
 }
 
-// errURL says nothing of the URL: in a malformed one nobody can tell where the password ends.
-var errURL = errors.New("redis url: not understood: want redis://user:password@host:6379/0, rediss://… with TLS, or unix:///path, " +
-	"and a password's special characters percent-encoded")
+// errURL quotes nothing: it is unknown where the password ends in a malformed URL.
+var errURL = errors.New("redis url: invalid: want redis://user:password@host:6379/0, " +
+	"rediss://… with TLS, or unix:///path; percent-encode special characters in the password")
 
-// hasHosts says whether what stands for hosts can be some: a password whose @ was forgotten cannot.
-func hasHosts(u *url.URL) bool {
+// validHosts reports whether the URL's hosts can be host names or addresses. A password that is
+// taken for a host, because the @ is missing, may not be.
+func validHosts(u *url.URL) bool {
 	for _, host := range append([]string{u.Host}, u.Query()["addr"]...) {
 		name := (&url.URL{Host: host}).Hostname()
 		if _, err := netip.ParseAddr(name); err != nil && strings.Contains(name, ":") {

@@ -14,16 +14,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// fakeCluster is a Cluster of three fakes, of which a and b hold half of the slots each, and c is a replica.
+// fakeCluster is a Cluster of two masters, a and b, with half of the slots each, and a replica, c.
 type fakeCluster struct {
-	outageSuite
+	fixture
 	nodes map[string]*fakeRedis // by address
 
 	mu      sync.Mutex
-	masters [2]string // of the lower and of the upper half
+	masters [2]string // of the lower and the upper half of the slots
 }
 
-// promote makes a node the master of a half, which the others say from then on.
+// promote makes a node the master of a half of the slots. The others redirect to it.
 func (c *fakeCluster) promote(addr string, which int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,32 +36,36 @@ func (c *fakeCluster) master(which int) string {
 	return c.masters[which]
 }
 
-func inCluster(t *testing.T, test func(c *fakeCluster)) {
+func withFakeCluster(t *testing.T, test func(c *fakeCluster)) {
 	t.Helper()
-	inClusterAt(t, "redis://a:1,b:1", test)
+	withFakeClusterAt(t, "redis://a:1,b:1", test)
 }
 
-func inClusterAt(t *testing.T, url string, test func(c *fakeCluster)) {
+func withFakeClusterAt(t *testing.T, url string, test func(c *fakeCluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := &fakeCluster{nodes: map[string]*fakeRedis{}, masters: [2]string{"a:1", "b:1"}}
 		for _, addr := range []string{"a:1", "b:1", "c:1"} {
 			c.nodes[addr] = newFakeRedis("")
-			c.mend(addr)
+			c.restore(addr)
 		}
-		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-			return c.nodes[addr].dial(ctx, network, addr)
-		}
-		c.T, c.journal = t, newJournal()
-		t.Cleanup(func() { time.Sleep(time.Second) }) // a reload of slots that go-redis began ends a moment after Close
-		c.Limiter = newLimiter(t, Options{URL: url, Logger: c.journal.logger(), dial: dial})
+		c.T, c.log = t, newLogRecorder()
+		t.Cleanup(func() { time.Sleep(time.Second) }) // go-redis reloads slots in the background
+		c.Limiter = newLimiter(t, Options{URL: url, Logger: c.log.logger(), dial: dialAny(c.nodes)})
 		test(c)
 	})
 }
 
-// mend makes a node answer as one of the Cluster does.
-func (c *fakeCluster) mend(addr string) {
-	c.nodes[addr].answerBy(func(args []string) string {
+// dialAny dials the fake with the address.
+func dialAny(nodes map[string]*fakeRedis) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return nodes[addr].dial(ctx, network, addr)
+	}
+}
+
+// restore makes a node answer like a node of the Cluster.
+func (c *fakeCluster) restore(addr string) {
+	c.nodes[addr].replyWith(func(args []string) string {
 		if args[0] == "cluster" {
 			return c.slots()
 		}
@@ -82,7 +86,7 @@ func (c *fakeCluster) slots() string {
 	return s.String()
 }
 
-// half is the half that a key's slot is in: 0 or 1.
+// half returns 0 or 1 for a key whose slot is in the lower or upper half.
 func half(key string) int {
 	_, tag, _ := strings.Cut(key, "{")
 	tag, _, _ = strings.Cut(tag, "}")
@@ -97,21 +101,21 @@ func half(key string) int {
 	return int(crc % 16384 / 8192)
 }
 
-// wantHalfFrom asks 20 times for buckets of a half, and says who is to decide.
+// wantHalfFrom makes 20 decisions for buckets in a half. Each must have this source.
 func wantHalfFrom(t *testing.T, l *Limiter, which int, source Source) {
 	t.Helper()
-	asked := 0
-	for i := 0; asked < 20; i++ {
+	made := 0
+	for i := 0; made < 20; i++ {
 		b := bucket{"default", [32]byte{byte(i), byte(i >> 8)}, perMinute}
 		if half(b.key("")) != which {
 			continue
 		}
 		d, err := l.Allow(t.Context(), Request{Name: b.name, Bucket: b.owner, Limit: b.limit})
 		if err != nil || d.Source != source {
-			t.Errorf("decision %d about half %d: got %+v, %v; want it from %s", asked+1, which, d, err, source)
+			t.Errorf("decision %d in half %d: got %+v, %v; want it from %s", made+1, which, d, err, source)
 			return
 		}
-		asked++
+		made++
 	}
 }
 
@@ -120,11 +124,16 @@ func (c *fakeCluster) wantFrom(source Source, which int) {
 	wantHalfFrom(c.T, c.Limiter, which, source)
 }
 
-func TestDeadShardTurnsOnlyItsOwnKeysLocal(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
-		c.wantFrom(FromRedis, 0)
-		c.wantFrom(FromRedis, 1)
-		c.nodes["b:1"].answer("-LOADING\r\n")
+func (c *fakeCluster) wantAllFrom(source Source) {
+	c.Helper()
+	c.wantFrom(source, 0)
+	c.wantFrom(source, 1)
+}
+
+func TestCluster_DeadNodeMakesOnlyItsKeysLocal(t *testing.T) {
+	withFakeCluster(t, func(c *fakeCluster) {
+		c.wantAllFrom(FromRedis)
+		c.nodes["b:1"].setReply("-LOADING\r\n")
 		c.wantFrom(FromLocal, 1)
 		start := time.Now()
 		for range 10 {
@@ -132,50 +141,49 @@ func TestDeadShardTurnsOnlyItsOwnKeysLocal(t *testing.T) {
 			c.wantFrom(FromLocal, 1)
 		}
 		if took := time.Since(start); took != 0 {
-			t.Errorf("400 decisions beside a dead shard took %s", took)
+			t.Errorf("400 decisions with a dead node took %s", took)
 		}
-		if lines := c.journal.all(); len(lines) != 1 || !strings.Contains(lines[0], "node=b:1") {
+		if lines := c.log.all(); len(lines) != 1 || !strings.Contains(lines[0], "node=b:1") {
 			t.Errorf("logged %q", lines)
 		}
-		c.mend("b:1")
+		c.restore("b:1")
 		time.Sleep(time.Second)
 		c.wantFrom(FromRedis, 1)
 	})
 }
 
-func TestMuteShardDelaysOnlyItsFirstThree(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
-		c.wantFrom(FromRedis, 0)
-		c.wantFrom(FromRedis, 1)
-		c.nodes["b:1"].answer(replyNever)
+func TestCluster_HangingNodeDelaysThreeCalls(t *testing.T) {
+	withFakeCluster(t, func(c *fakeCluster) {
+		c.wantAllFrom(FromRedis)
+		c.nodes["b:1"].setReply(replyNever)
 		start := time.Now()
 		c.wantFrom(FromLocal, 1)
 		if took := time.Since(start); took != 3*defaultTimeout {
-			t.Errorf("20 decisions about a mute shard took %s, want three timeouts", took)
+			t.Errorf("20 decisions of a hanging node took %s, want three timeouts", took)
 		}
 		c.wantFrom(FromRedis, 0)
 	})
 }
 
-func TestMovedSlotsAreFollowed(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
+func TestCluster_FollowsMovedSlots(t *testing.T) {
+	withFakeCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 1)
-		c.promote("c:1", 1) // b answers -MOVED from now on
+		c.promote("c:1", 1)
 		c.wantFrom(FromRedis, 1)
-		if lines := c.journal.all(); len(lines) != 0 {
-			t.Errorf("a redirect is no failure: logged %q", lines)
+		if lines := c.log.all(); len(lines) != 0 {
+			t.Errorf("logged %q, but a redirect is not a failure", lines)
 		}
 	})
 }
 
-func TestRedirectsAreNoFailuresHoweverMany(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
+func TestCluster_RedirectsAreNotFailures(t *testing.T) {
+	withFakeCluster(t, func(c *fakeCluster) {
 		stale := c.slots()
 		c.promote("c:1", 1)
 		for addr, node := range c.nodes {
-			node.answerBy(func(args []string) string {
+			node.replyWith(func(args []string) string {
 				if args[0] == "cluster" {
-					return stale // so that b is asked first, for ever
+					return stale // so that each call goes to b first
 				}
 				if master := c.master(half(args[3])); master != addr {
 					return "-MOVED 1 " + master + "\r\n"
@@ -185,48 +193,49 @@ func TestRedirectsAreNoFailuresHoweverMany(t *testing.T) {
 		}
 		c.wantFrom(FromRedis, 1)
 		if got := c.nodes["b:1"].scripts.Load(); got != 20 {
-			t.Errorf("b was asked %d times, want 20", got)
+			t.Errorf("called b %d times, want 20", got)
 		}
 	})
 }
 
-func TestNodeThatNamesItselfIsNotAskedForEver(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
+func TestCluster_RedirectToSelfOpensBreaker(t *testing.T) {
+	withFakeCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 1)
-		asked := c.nodes["b:1"].scripts.Load()
-		c.nodes["b:1"].answerBy(func(args []string) string {
+		before := c.nodes["b:1"].scripts.Load()
+		c.nodes["b:1"].replyWith(func(args []string) string {
 			if args[0] == "cluster" {
 				return c.slots()
 			}
 			return "-MOVED 1 b:1\r\n"
 		})
 		c.wantFrom(FromLocal, 1)
-		if got := c.nodes["b:1"].scripts.Load() - asked; got != tolerated {
-			t.Errorf("it was asked %d times, want %d", got, tolerated)
+		if got := c.nodes["b:1"].scripts.Load() - before; got != failureThreshold {
+			t.Errorf("called b %d times, want %d", got, failureThreshold)
 		}
-		time.Sleep(time.Minute) // its probes find nothing else
+		time.Sleep(time.Minute)
 		c.wantFrom(FromLocal, 1)
 		c.wantFrom(FromRedis, 0)
-		if lines := c.journal.all(); len(lines) != 1 || !strings.Contains(lines[0], "node=b:1") || !strings.Contains(lines[0], "class=cluster") {
+		lines := c.log.all()
+		if len(lines) != 1 || !strings.Contains(lines[0], "node=b:1") || !strings.Contains(lines[0], "class=cluster") {
 			t.Errorf("logged %q", lines)
 		}
-		c.mend("b:1")
+		c.restore("b:1")
 		time.Sleep(time.Second)
 		c.wantFrom(FromRedis, 1)
 	})
 }
 
-func TestAnswerAboutSlotsSaysNothingAboutWrites(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
+func TestBreaker_SlotsReplyResetsNothing(t *testing.T) {
+	withFakeCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 1)
 		var b *breaker
-		for _, b = range c.fleet.breakers {
+		for _, b = range c.upstream.breakers {
 			if b.node == "b:1" {
 				break
 			}
 		}
 		script, slots := redis.NewCmd(c.Context(), "evalsha"), redis.NewCmd(c.Context(), "cluster", "slots")
-		for range tolerated {
+		for range failureThreshold {
 			b.record(b.epoch.Load(), script, context.DeadlineExceeded)
 			b.record(b.epoch.Load(), slots, nil)
 		}
@@ -234,23 +243,21 @@ func TestAnswerAboutSlotsSaysNothingAboutWrites(t *testing.T) {
 	})
 }
 
-func TestReplicaThatTookOverIsFound(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
-		c.wantFrom(FromRedis, 0)
-		c.wantFrom(FromRedis, 1)
-		c.nodes["b:1"].answer(replyHangUp)
+func TestCluster_FindsPromotedReplica(t *testing.T) {
+	withFakeCluster(t, func(c *fakeCluster) {
+		c.wantAllFrom(FromRedis)
+		c.nodes["b:1"].setReply(replyClose)
 		c.wantFrom(FromLocal, 1)
-		c.promote("c:1", 1) // the Cluster has noticed; b stays dead
+		c.promote("c:1", 1)
 		time.Sleep(3 * time.Second)
-		c.wantFrom(FromRedis, 1)
-		c.wantFrom(FromRedis, 0)
+		c.wantAllFrom(FromRedis)
 	})
 }
 
-func TestClusterThatIsAwayAtTheStart(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
+func TestCluster_DownAtStart(t *testing.T) {
+	withFakeCluster(t, func(c *fakeCluster) {
 		for _, node := range c.nodes {
-			node.answer(replyNever)
+			node.setReply(replyNever)
 		}
 		c.wantFrom(FromLocal, 0)
 		start := time.Now()
@@ -260,55 +267,56 @@ func TestClusterThatIsAwayAtTheStart(t *testing.T) {
 			t.Errorf("40 decisions without a Cluster took %s", took)
 		}
 		for addr := range c.nodes {
-			c.mend(addr)
+			c.restore(addr)
 		}
 		time.Sleep(2 * time.Second)
-		c.wantFrom(FromRedis, 0)
-		c.wantFrom(FromRedis, 1)
+		c.wantAllFrom(FromRedis)
 	})
 }
 
-func TestNodeThatLeftTheClusterIsForgotten(t *testing.T) {
-	inCluster(t, func(c *fakeCluster) {
+func TestCluster_ForgetsRemovedNode(t *testing.T) {
+	withFakeCluster(t, func(c *fakeCluster) {
 		c.wantFrom(FromRedis, 1)
-		c.nodes["b:1"].answer(replyHangUp)
+		c.nodes["b:1"].setReply(replyClose)
 		c.wantFrom(FromLocal, 1)
 		c.promote("c:1", 1)
-		for range 10 { // minutes
+		for range 10 {
 			time.Sleep(time.Minute)
 			c.wantFrom(FromRedis, 1)
 		}
 		for _, n := range c.Stats().Nodes {
 			if n.Node == "b:1" {
-				t.Errorf("still probes %+v", n)
+				t.Errorf("still has %+v", n)
 			}
 		}
-		if got := count(t, c.metrics.open); got != 0 {
+		if got := metricValue(t, c.metrics.open); got != 0 {
 			t.Errorf("%d breakers are open", got)
 		}
 	})
 }
 
-func TestNodesOfIPv6AreComparedInOneSpelling(t *testing.T) {
+func TestHostPort_NormalizesIPv6(t *testing.T) {
 	for _, spelling := range []string{"::1:7000", "[::1]:7000"} {
 		if got := hostPort(spelling); got != "[::1]:7000" {
-			t.Errorf("%s is %s", spelling, got)
+			t.Errorf("%s: got %s", spelling, got)
 		}
 	}
 	if got := hostPort("redis:7000"); got != "redis:7000" {
-		t.Errorf("a name is %s", got)
+		t.Errorf("got %s for a host name", got)
 	}
 }
 
-// inSentinels runs a test with a Sentinel, s:1, that names the master main: a:1 until elect is called.
-func inSentinels(t *testing.T, test func(s *outageSuite, nodes map[string]*fakeRedis, elect func(host string))) {
+// withFakeSentinel runs a test with a Sentinel, s:1, whose master is a:1 until elect is called.
+func withFakeSentinel(t *testing.T, test func(s *fixture, nodes map[string]*fakeRedis, elect func(host string))) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var master atomic.Pointer[string]
 		elect := func(host string) { master.Store(&host) }
 		elect("a")
-		nodes := map[string]*fakeRedis{"s:1": newFakeRedis(""), "a:1": newFakeRedis(replyFresh), "b:1": newFakeRedis(replyFresh)}
-		nodes["s:1"].answerBy(func(args []string) string {
+		nodes := map[string]*fakeRedis{
+			"s:1": newFakeRedis(""), "a:1": newFakeRedis(replyFresh), "b:1": newFakeRedis(replyFresh),
+		}
+		nodes["s:1"].replyWith(func(args []string) string {
 			switch {
 			case args[0] == "subscribe":
 				return replyNever
@@ -317,31 +325,29 @@ func inSentinels(t *testing.T, test func(s *outageSuite, nodes map[string]*fakeR
 			}
 			return "*0\r\n"
 		})
-		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-			return nodes[addr].dial(ctx, network, addr)
-		}
-		s := &outageSuite{T: t, journal: newJournal()}
-		t.Cleanup(func() { time.Sleep(time.Minute) }) // what go-redis listens with ends a moment after Close
-		s.Limiter = newLimiter(t, Options{URL: "redis://s:1/0?master_name=main", Logger: s.journal.logger(), dial: dial})
+		s := &fixture{T: t, log: newLogRecorder()}
+		t.Cleanup(func() { time.Sleep(time.Minute) }) // go-redis's subscription ends after Close
+		o := Options{URL: "redis://s:1/0?master_name=main", Logger: s.log.logger(), dial: dialAny(nodes)}
+		s.Limiter = newLimiter(t, o)
 		test(s, nodes, elect)
 	})
 }
 
-func TestMasterThatSentinelNamesDecides(t *testing.T) {
-	inSentinels(t, func(s *outageSuite, nodes map[string]*fakeRedis, elect func(host string)) {
+func TestSentinel_FollowsElectedMaster(t *testing.T) {
+	withFakeSentinel(t, func(s *fixture, nodes map[string]*fakeRedis, elect func(host string)) {
 		s.want(5, FromRedis, 0)
 		if got := nodes["a:1"].scripts.Load(); got != 5 {
-			t.Fatalf("the master was asked %d times, want 5", got)
+			t.Fatalf("called the master %d times, want 5", got)
 		}
 		elect("b")
-		nodes["a:1"].answer("-READONLY You can't write against a read only replica.\r\n")
+		nodes["a:1"].setReply("-READONLY You can't write against a read only replica.\r\n")
 		s.want(1, FromLocal, 0)
 		s.want(5, FromRedis, 0)
 		if got := nodes["b:1"].scripts.Load(); got != 5 {
-			t.Errorf("the new master was asked %d times, want 5", got)
+			t.Errorf("called the new master %d times, want 5", got)
 		}
 		if node := s.Stats().Nodes[0].Node; node != "main" {
-			t.Errorf("the node is called %q", node)
+			t.Errorf("got the node name %q, want main", node)
 		}
 	})
 }

@@ -10,70 +10,70 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// Source says who decided.
+// Source is what decided a request: a label of hoko_ratelimit_decisions_total.
 type Source string
 
 const (
-	FromRedis  Source = "redis"  // Redis, asked for this request
-	FromMemory Source = "memory" // Redis, a moment ago: a denial that still holds
-	FromLocal  Source = "local"  // this process alone, Redis being away
-	FromNobody Source = "none"   // nobody: Redis is away and the request is let through
+	FromRedis  Source = "redis"  // Redis, for this request
+	FromMemory Source = "memory" // a denial by Redis that this process remembers
+	FromLocal  Source = "local"  // this process's own bucket, without Redis
+	FromNone   Source = "none"   // no limit: Redis does not decide, and OnError is Allow or Deny
 )
 
-// Decision is the answer to one request.
+// Decision is the result of Allow.
 type Decision struct {
-	// Allowed says whether the request may pass.
+	// Allowed reports whether the request may pass.
 	Allowed bool
-	// Evaluated says whether a limit was looked at. Where it is false (Redis is
-	// away and the limit says Allow), what follows means nothing.
+	// Evaluated reports whether a limit was applied. If not, because Redis does not decide and
+	// OnError is Allow, the fields below have no meaning.
 	Evaluated bool
 
 	Limit      limit.Limit
-	Remaining  int           // requests that would pass if they came now
+	Remaining  int           // requests that the bucket would still admit
 	ResetAfter time.Duration // until the bucket is full again
-	RetryAfter time.Duration // 0 where allowed; else in whole seconds, rounded up, at least one: whoever waits that long is admitted
+	RetryAfter time.Duration // until a request may pass: whole seconds, at least one; 0 if Allowed
 	Source     Source
 }
 
-// verdict is what GCRA says, wherever it runs.
-type verdict struct {
+// result is the outcome of GCRA, in Redis or in this process.
+type result struct {
 	allowed bool
 	reset   time.Duration // until the bucket is full
-	retry   time.Duration // until the next request is admitted, if this one is not
+	retry   time.Duration // until the next request is admitted; unset if allowed
 }
 
-func (v verdict) decision(l limit.Limit, from Source) Decision {
-	d := Decision{Allowed: v.allowed, Evaluated: true, Limit: l, ResetAfter: max(0, v.reset), Source: from}
-	if v.allowed {
+func (r result) decision(l limit.Limit, from Source) Decision {
+	d := Decision{Allowed: r.allowed, Evaluated: true, Limit: l, ResetAfter: max(0, r.reset), Source: from}
+	if r.allowed {
 		d.Remaining = remaining(l, d.ResetAfter)
 	} else {
-		d.RetryAfter = time.Duration(apierror.RetryAfter(v.retry)) * time.Second
+		d.RetryAfter = time.Duration(apierror.RetryAfter(r.retry)) * time.Second
 	}
 	return d
 }
 
-// remaining counts the requests that a bucket still holds. The microsecond is
-// what Redis's doubles may be off: without it a fresh bucket of 600 says 598.
+// remaining returns how many requests a bucket holds. The microsecond makes up for the rounding of
+// Redis's doubles, without which a fresh bucket of 600 would have 598 left.
 func remaining(l limit.Limit, reset time.Duration) int {
 	held := math.Floor((float64(l.Fill()-reset) + float64(time.Microsecond)) / l.Interval())
 	return int(max(0, min(held, float64(l.Burst))))
 }
 
-// headers are the names as net/http spells them.
+// headers are in net/http's canonical form.
 var headers = [...]string{
 	"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "Ratelimit-Policy", "Ratelimit",
 }
 
-// SetHeaders sets X-RateLimit-Limit (requests that the bucket holds), -Remaining and -Reset (Unix seconds
-// at which it is full again), and RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10)
-// with name as the policy's, which must satisfy ValidateName. With no name it leaves those two out: a
-// budget that is no policy, such as that of guesses, has none. If no limit was evaluated it sets nothing.
-// Retry-After is the 429's own and not set here.
+// SetHeaders sets X-RateLimit-Limit (the bucket's size in requests), X-RateLimit-Remaining and
+// X-RateLimit-Reset (Unix seconds at which the bucket is full again). It also sets RateLimit-Policy
+// and RateLimit (draft-ietf-httpapi-ratelimit-headers-10) with name as the policy's name, which
+// must satisfy ValidateName. If name is empty, it omits these two. If Evaluated is false, it sets
+// nothing. It never sets Retry-After.
 func (d Decision) SetHeaders(h http.Header, name string, now time.Time) {
 	if !d.Evaluated {
 		return
 	}
-	// One string holds all five values and one array all five slices: this runs for every request.
+	// One string and one array hold all five values, to save allocations on every request.
 	var buf [256]byte
 	var ends [5]int
 	b := strconv.AppendInt(buf[:0], int64(d.Limit.Burst), 10)
@@ -98,7 +98,7 @@ func (d Decision) SetHeaders(h http.Header, name string, now time.Time) {
 	}
 }
 
-// appendItem writes an RFC 9651 item: a string with two integer parameters.
+// appendItem appends an item of RFC 9651: a string with two integer parameters.
 func appendItem(b []byte, name, key1 string, n1 int64, key2 string, n2 int64) []byte {
 	b = append(b, '"')
 	b = append(b, name...)

@@ -2,7 +2,6 @@ package ratelimit
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -13,21 +12,21 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-func TestRemaining(t *testing.T) {
+func TestRemaining_FromResetAfter(t *testing.T) {
 	tests := []struct {
 		limit limit.Limit
 		reset time.Duration
 		want  int
 	}{
 		{perMinute, 100 * time.Millisecond, 599},
-		{perMinute, 100*time.Millisecond + 60, 599}, // as a double of Redis may say
+		{perMinute, 100*time.Millisecond + 60, 599}, // rounding of Redis's doubles
 		{perMinute, 100*time.Millisecond - 60, 599},
 		{perMinute, 0, 600},
 		{perMinute, 150 * time.Millisecond, 598},
 		{perMinute, time.Minute, 0},
 		{perMinute, time.Hour, 0}, // the limit was lowered
 		{limitOf(600, time.Minute, 10), 100 * time.Millisecond, 9},
-		{limitOf(3, time.Second, 3), 333333333, 2}, // an interval that is no whole number of nanoseconds
+		{limitOf(3, time.Second, 3), 333333333, 2}, // not a whole number of nanoseconds
 		{limitOf(7, time.Minute, 100), 8571428572, 99},
 		{limitOf(100_000, time.Second, 100_000), 10 * time.Microsecond, 99_999},
 		{limitOf(1, limit.MaxPeriod, 1), limit.MaxPeriod, 0},
@@ -41,7 +40,7 @@ func TestRemaining(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsWholeSecondsRoundedUpAndAtLeastOne(t *testing.T) {
+func TestRetryAfter_RoundsUpToWholeSeconds(t *testing.T) {
 	tests := map[time.Duration]time.Duration{
 		-1:                      time.Second,
 		0:                       time.Second,
@@ -53,7 +52,7 @@ func TestRetryAfterIsWholeSecondsRoundedUpAndAtLeastOne(t *testing.T) {
 	}
 	for retry, want := range tests {
 		t.Run(retry.String(), func(t *testing.T) {
-			d := verdict{retry: retry}.decision(perMinute, FromRedis)
+			d := result{retry: retry}.decision(perMinute, FromRedis)
 			if d.RetryAfter != want || d.Allowed || d.Remaining != 0 {
 				t.Fatalf("got %+v, want RetryAfter %s", d, want)
 			}
@@ -61,8 +60,8 @@ func TestRetryAfterIsWholeSecondsRoundedUpAndAtLeastOne(t *testing.T) {
 	}
 }
 
-func TestSetHeaders(t *testing.T) {
-	second := time.Unix(1_700_000_000, 0)
+func TestSetHeaders_Values(t *testing.T) {
+	second, longest := time.Unix(1_700_000_000, 0), limitOf(limit.MaxRate, limit.MaxPeriod, limit.MaxRate)
 	tests := []struct {
 		name string
 		d    Decision
@@ -71,32 +70,33 @@ func TestSetHeaders(t *testing.T) {
 	}{
 		{
 			"a fresh bucket",
-			verdict{allowed: true, reset: 100 * time.Millisecond}.decision(perMinute, FromRedis), second,
+			result{allowed: true, reset: 100 * time.Millisecond}.decision(perMinute, FromRedis), second,
 			[5]string{"600", "599", "1700000001", `"default";q=600;w=60`, `"default";r=599;t=1`},
 		},
 		{
 			"a denial",
-			verdict{reset: time.Minute, retry: 100 * time.Millisecond}.decision(perMinute, FromRedis), second,
+			result{reset: time.Minute, retry: 100 * time.Millisecond}.decision(perMinute, FromRedis), second,
 			[5]string{"600", "0", "1700000060", `"default";q=600;w=60`, `"default";r=0;t=60`},
 		},
 		{
 			"fractions of a second round up",
-			verdict{allowed: true, reset: 1900 * time.Millisecond}.decision(limitOf(10, 3*time.Second, 11), FromLocal), second.Add(200 * time.Millisecond),
+			result{allowed: true, reset: 1900 * time.Millisecond}.decision(limitOf(10, 3*time.Second, 11), FromLocal),
+			second.Add(200 * time.Millisecond),
 			[5]string{"11", "4", "1700000003", `"default";q=11;w=4`, `"default";r=4;t=2`},
 		},
 		{
-			"whole seconds stay",
-			verdict{allowed: true, reset: 2 * time.Second}.decision(limitOf(1, time.Second, 3), FromRedis), second,
+			"whole seconds are exact",
+			result{allowed: true, reset: 2 * time.Second}.decision(limitOf(1, time.Second, 3), FromRedis), second,
 			[5]string{"3", "1", "1700000002", `"default";q=3;w=3`, `"default";r=1;t=2`},
 		},
 		{
-			"a burst other than the rate is what the bucket holds",
-			verdict{allowed: true, reset: 100 * time.Millisecond}.decision(limitOf(600, time.Minute, 50), FromRedis), second,
+			"the burst differs from the rate",
+			result{allowed: true, reset: time.Second / 10}.decision(limitOf(600, time.Minute, 50), FromRedis), second,
 			[5]string{"50", "49", "1700000001", `"default";q=50;w=5`, `"default";r=49;t=1`},
 		},
 		{
 			"the longest values",
-			verdict{allowed: true, reset: limit.MaxPeriod}.decision(limitOf(limit.MaxRate, limit.MaxPeriod, limit.MaxRate), FromRedis), second,
+			result{allowed: true, reset: limit.MaxPeriod}.decision(longest, FromRedis), second,
 			[5]string{"1000000000", "0", "1731622400", `"default";q=1000000000;w=31622400`, `"default";r=0;t=31622400`},
 		},
 	}
@@ -105,39 +105,39 @@ func TestSetHeaders(t *testing.T) {
 			h := http.Header{}
 			h.Set("RateLimit", "the site's own")
 			tt.d.SetHeaders(h, "default", tt.at)
-			for i, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"} {
+			for i, name := range headers {
 				if got := h.Values(name); len(got) != 1 || got[0] != tt.want[i] {
 					t.Errorf("%s: got %q, want %q", name, got, tt.want[i])
 				}
 			}
 			if len(h) != 5 {
-				t.Errorf("got more than five headers: %v", h)
+				t.Errorf("got %v, want five headers", h)
 			}
 		})
 	}
 }
 
-func TestSetHeadersSaysNothingWhereNothingWasEvaluated(t *testing.T) {
+func TestSetHeaders_NoneIfNotEvaluated(t *testing.T) {
 	h := http.Header{"A": {"b"}}
 	Decision{Allowed: true}.SetHeaders(h, "default", time.Now())
-	if want := (http.Header{"A": {"b"}}); !maps.EqualFunc(h, want, func(a, b []string) bool { return a[0] == b[0] }) {
+	if want := (http.Header{"A": {"b"}}); !reflect.DeepEqual(h, want) {
 		t.Fatalf("got %v", h)
 	}
 }
 
-func TestSetHeadersWithoutAName(t *testing.T) {
+func TestSetHeaders_WithoutName(t *testing.T) {
 	h := http.Header{}
-	budget := Decision{Evaluated: true, Limit: limitOf(60, time.Minute, 50), ResetAfter: 50*time.Second + 1}
-	budget.SetHeaders(h, "", time.Unix(1_700_000_000, 0))
-	want := http.Header{"X-Ratelimit-Limit": {"50"}, "X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"1700000051"}}
+	d := Decision{Evaluated: true, Limit: limitOf(60, time.Minute, 50), ResetAfter: 50*time.Second + 1}
+	d.SetHeaders(h, "", time.Unix(1_700_000_000, 0))
+	want := http.Header{headers[0]: {"50"}, headers[1]: {"0"}, headers[2]: {"1700000051"}}
 	if !reflect.DeepEqual(h, want) {
 		t.Errorf("got %v, want %v", h, want)
 	}
 }
 
-func TestHeadersOfOneAnswerDoNotGrowIntoEachOther(t *testing.T) {
+func TestSetHeaders_ValuesDoNotAlias(t *testing.T) {
 	h := http.Header{}
-	verdict{allowed: true}.decision(perMinute, FromRedis).SetHeaders(h, "default", time.Now())
+	result{allowed: true}.decision(perMinute, FromRedis).SetHeaders(h, "default", time.Now())
 	h.Add("X-RateLimit-Limit", "another")
 	if got := h.Get("X-RateLimit-Remaining"); got != "600" {
 		t.Fatalf("appending to one value changed another: %q", got)
@@ -146,22 +146,23 @@ func TestHeadersOfOneAnswerDoNotGrowIntoEachOther(t *testing.T) {
 
 var structuredString = regexp.MustCompile(`^"[ !#-\[\]-~]*";q=\d+;w=\d+$`)
 
-func TestValidateName(t *testing.T) {
+func TestValidateName_Characters(t *testing.T) {
 	for _, name := range []string{"default", "a", "v1.sale_track-EU", strings.Repeat("a", 64)} {
 		if err := ValidateName(name); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	for _, name := range []string{"", strings.Repeat("a", 65), "a b", `a"b`, `a\b`, "a:b", "{a}", "é", "a\nb", "@", "`", "["} {
+	long := strings.Repeat("a", 65)
+	for _, name := range []string{"", long, "a b", `a"b`, `a\b`, "a:b", "{a}", "é", "a\nb", "@", "`", "["} {
 		if err := ValidateName(name); err == nil {
-			t.Errorf("%q passes", name)
+			t.Errorf("%q: got no error", name)
 		}
 	}
 }
 
-// A name that passes can stand in a header and in a Redis key.
+// FuzzName checks that a valid name needs no escaping in a header or a Redis key.
 func FuzzName(f *testing.F) {
-	for _, name := range []string{"default", "v1.sale_track-EU", "", `a"b`, "a:b", "{a}", "é", "a\r\nb", strings.Repeat("a", 65)} {
+	for _, name := range []string{"default", "v1.sale_track-EU", "", `a"b`, "a:b", "{a}", "é", "a\r\nb"} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
@@ -170,12 +171,13 @@ func FuzzName(f *testing.F) {
 		}
 		header := http.Header{}
 		Decision{Evaluated: true, Limit: perMinute}.SetHeaders(header, name, time.Now())
-		if policy := header.Get("RateLimit-Policy"); !structuredString.MatchString(policy) || !strings.HasPrefix(policy, `"`+name+`";`) {
-			t.Errorf("%q gives %q", name, policy)
+		policy := header.Get("RateLimit-Policy")
+		if !structuredString.MatchString(policy) || !strings.HasPrefix(policy, `"`+name+`";`) {
+			t.Errorf("%q: got %q", name, policy)
 		}
-		b := bucket{name: name, limit: perMinute}
-		if key := b.key("hoko:"); strings.Count(key, "{") != 1 || strings.Count(key, "}") != 1 || !strings.HasPrefix(key, "hoko:"+name+":{") {
-			t.Errorf("%q gives the Redis key %q", name, key)
+		key := (&bucket{name: name, limit: perMinute}).key("hoko:")
+		if strings.Count(key, "{") != 1 || strings.Count(key, "}") != 1 || !strings.HasPrefix(key, "hoko:"+name+":{") {
+			t.Errorf("%q: got the Redis key %q", name, key)
 		}
 	})
 }

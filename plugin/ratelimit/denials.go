@@ -7,82 +7,80 @@ import (
 )
 
 const (
-	// rememberFor bounds how long a denial is believed without asking Redis, and
-	// so how long a limit that was raised or reset elsewhere can go unnoticed.
-	rememberFor = time.Second
+	// denialTTL bounds how long a denial is used without asking Redis, and so how long it takes to
+	// notice a bucket that was deleted in Redis.
+	denialTTL = time.Second
 
-	// maxDenials bounds one generation. A denial beyond it is not remembered and costs a call.
+	// maxDenials bounds one generation. Further denials are not remembered.
 	maxDenials = 1 << 16
 )
 
-// denials remembers which buckets may not pass yet, so that abuse costs no call
-// to Redis. Nothing in it outlives rememberFor, so it keeps two generations and
-// drops the older one whole: nothing is ever swept.
+// denials remembers which buckets deny, so that abuse costs no call to Redis. No entry is used
+// longer than denialTTL, so it keeps two generations and drops the older one as a whole.
 type denials struct {
-	size atomic.Int64 // entries in both, so that nobody pays where nothing is denied
+	size atomic.Int64 // entries in both generations; at 0, get needs no lock
 
-	mu         sync.Mutex
-	young, old map[bucket]denial
-	turned     time.Time // when young began
+	mu                sync.Mutex
+	current, previous map[bucket]denial
+	rotated           time.Time
 }
 
 type denial struct {
-	until    time.Time // believed until then
-	retry    time.Time // admitted from then on
-	restored time.Time // full from then on
+	expires time.Time // not used from then on
+	retry   time.Time // when the bucket admits a request
+	full    time.Time // when the bucket is full
 }
 
-// get answers from memory: the verdict, if the bucket is known to be empty.
-func (d *denials) get(b bucket) (verdict, bool) {
+// get returns a remembered denial of the bucket, if there is one.
+func (d *denials) get(b bucket) (result, bool) {
 	if d.size.Load() == 0 {
-		return verdict{}, false
+		return result{}, false
 	}
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.turn(now)
-	known, ok := d.young[b]
+	d.rotate(now)
+	known, ok := d.current[b]
 	if !ok {
-		known, ok = d.old[b]
+		known, ok = d.previous[b]
 	}
-	if !ok || !now.Before(known.until) {
-		return verdict{}, false
+	if !ok || !now.Before(known.expires) {
+		return result{}, false
 	}
-	return verdict{reset: known.restored.Sub(now), retry: known.retry.Sub(now)}, true
+	return result{reset: known.full.Sub(now), retry: known.retry.Sub(now)}, true
 }
 
-// put remembers a denial that was just answered, and asked for at a moment before.
-// From then on it is believed, as Redis may have decided at once: a bucket that
-// may pass is not held up by the way that the answer took.
-func (d *denials) put(b bucket, v verdict, asked time.Time) {
+// put remembers a denial. It expires as if Redis had decided when the call started, so that a slow
+// reply does not delay the next request that may pass.
+func (d *denials) put(b bucket, res result, started time.Time) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.turn(now)
-	if len(d.young) >= maxDenials {
+	d.rotate(now)
+	if len(d.current) >= maxDenials {
 		return
 	}
-	if d.young == nil {
-		d.young = make(map[bucket]denial)
+	if d.current == nil {
+		d.current = make(map[bucket]denial)
 	}
-	d.young[b] = denial{
-		until:    asked.Add(min(v.retry, rememberFor)),
-		retry:    now.Add(v.retry),
-		restored: now.Add(v.reset),
+	d.current[b] = denial{
+		expires: started.Add(min(res.retry, denialTTL)),
+		retry:   now.Add(res.retry),
+		full:    now.Add(res.reset),
 	}
-	d.size.Store(int64(len(d.young) + len(d.old)))
+	d.size.Store(int64(len(d.current) + len(d.previous)))
 }
 
-// turn begins a new generation where the young one has had its time. The caller holds the lock.
-func (d *denials) turn(now time.Time) {
-	age := now.Sub(d.turned)
-	if age < rememberFor {
+// rotate starts a new generation if the current one is older than denialTTL. The caller holds mu.
+func (d *denials) rotate(now time.Time) {
+	age := now.Sub(d.rotated)
+	if age < denialTTL {
 		return
 	}
-	d.old, d.young = d.young, nil
-	if age >= 2*rememberFor {
-		d.old = nil
+	d.previous, d.current = d.current, nil
+	if age >= 2*denialTTL {
+		d.previous = nil
 	}
-	d.turned = now
-	d.size.Store(int64(len(d.old)))
+	d.rotated = now
+	d.size.Store(int64(len(d.previous)))
 }

@@ -6,86 +6,86 @@ import (
 	"time"
 )
 
-func TestDenialIsRememberedUntilItsBucketMayPass(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		s.redis.answer(replyDenied) // for 0.1 s
+func TestDenial_RememberedUntilRetryAfter(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		s.redis.setReply(replyDenied) // for 0.1 s
 		r := Request{Name: "default", Limit: perMinute}
-		s.ask(r)
+		s.allow(r)
 		for range 99 {
-			d := s.ask(r)
+			d := s.allow(r)
 			if d.Source != FromMemory || d.Allowed || !d.Evaluated || d.Remaining != 0 || d.Limit != perMinute {
 				t.Fatalf("got %+v, want a denial from memory", d)
 			}
 			time.Sleep(time.Millisecond)
 		}
 		if got := s.redis.scripts.Load(); got != 1 {
-			t.Errorf("redis was asked %d times, want once", got)
+			t.Errorf("called redis %d times, want once", got)
 		}
 		time.Sleep(time.Millisecond)
-		s.redis.answer(replyFresh)
-		if d := s.ask(r); d.Source != FromRedis || !d.Allowed {
-			t.Errorf("after its 0.1 s: got %+v", d)
+		s.redis.setReply(replyFresh)
+		if d := s.allow(r); d.Source != FromRedis || !d.Allowed {
+			t.Errorf("after 0.1 s: got %+v", d)
 		}
 	})
 }
 
-func TestDenialIsRememberedForAtMostASecond(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
+func TestDenial_RememberedForAtMostASecond(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		s.redis.setReply(replyDeniedFor60s)
 		r := Request{Name: "default", Limit: perMinute}
 		for range 3000 { // 3 s
-			s.ask(r)
+			s.allow(r)
 			time.Sleep(time.Millisecond)
 		}
 		if got := s.redis.scripts.Load(); got != 3 {
-			t.Errorf("redis was asked %d times in 3 s, want 3", got)
+			t.Errorf("called redis %d times in 3 s, want 3", got)
 		}
 	})
 }
 
-func TestDenialIsNotRememberedForTheTimeThatItsAnswerTook(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		s.redis.answerBy(func([]string) string {
-			time.Sleep(40 * time.Millisecond) // of the 100 that the bucket needs
+func TestDenial_ExpiresEarlierAfterSlowReply(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		s.redis.replyWith(func([]string) string {
+			time.Sleep(40 * time.Millisecond) // of the 100 ms until RetryAfter
 			return replyDenied
 		})
 		r := Request{Name: "default", Limit: perMinute}
-		s.ask(r)
+		s.allow(r)
 		time.Sleep(60*time.Millisecond - time.Nanosecond)
-		if d := s.ask(r); d.Source != FromMemory {
-			t.Errorf("a moment before it may pass: got %+v", d)
+		if d := s.allow(r); d.Source != FromMemory {
+			t.Errorf("just before RetryAfter: got %+v", d)
 		}
 		time.Sleep(time.Nanosecond)
-		if d := s.ask(r); d.Source != FromRedis {
-			t.Errorf("as soon as it may pass: got %+v", d)
+		if d := s.allow(r); d.Source != FromRedis {
+			t.Errorf("at RetryAfter: got %+v", d)
 		}
 	})
 }
 
-func TestDenialIsRememberedAcrossGenerations(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
+func TestDenial_SurvivesRotation(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		s.redis.setReply(replyDeniedFor60s)
 		early, late := Request{Name: "early", Limit: perMinute}, Request{Name: "late", Limit: perMinute}
-		s.ask(early)
-		time.Sleep(rememberFor / 2)
-		s.ask(late)
-		time.Sleep(rememberFor * 3 / 4)
-		if d := s.ask(late); d.Source != FromMemory {
+		s.allow(early)
+		time.Sleep(denialTTL / 2)
+		s.allow(late)
+		time.Sleep(denialTTL * 3 / 4)
+		if d := s.allow(late); d.Source != FromMemory {
 			t.Errorf("got %+v after 0.75 s", d)
 		}
 	})
 }
 
-func TestRememberedDenialCountsDown(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		s.redis.answer("*4\r\n:0\r\n:0\r\n$3\r\n2.5\r\n$2\r\n60\r\n")
+func TestDenial_CountsDown(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		s.redis.setReply("*4\r\n:0\r\n:0\r\n$3\r\n2.5\r\n$2\r\n60\r\n")
 		r := Request{Name: "default", Limit: perMinute}
 		for _, want := range []struct{ retry, reset time.Duration }{
 			{3 * time.Second, 60 * time.Second},
 			{3 * time.Second, 59600 * time.Millisecond},
 			{2 * time.Second, 59200 * time.Millisecond},
 		} {
-			if d := s.ask(r); d.RetryAfter != want.retry || d.ResetAfter != want.reset {
+			if d := s.allow(r); d.RetryAfter != want.retry || d.ResetAfter != want.reset {
 				t.Errorf("got %+v, want %+v", d, want)
 			}
 			time.Sleep(400 * time.Millisecond)
@@ -93,31 +93,31 @@ func TestRememberedDenialCountsDown(t *testing.T) {
 	})
 }
 
-func TestDenialOfOneBucketConcernsNoOther(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
+func TestDenial_AffectsOnlyItsBucket(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
 		r := Request{Name: "default", Limit: perMinute}
-		s.redis.answer("*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n")
-		s.ask(r)
-		s.redis.answer(replyFresh)
+		s.redis.setReply(replyDeniedFor60s)
+		s.allow(r)
+		s.redis.setReply(replyFresh)
 		others := map[string]Request{
-			"another key":     {Name: r.Name, Limit: r.Limit, Bucket: [32]byte{31: 1}},
-			"another handler": {Name: "other", Limit: r.Limit},
-			"a raised limit":  {Name: r.Name, Limit: limitOf(601, time.Minute, 600)},
+			"another hash":   {Name: r.Name, Limit: r.Limit, Bucket: [32]byte{31: 1}},
+			"another name":   {Name: "other", Limit: r.Limit},
+			"a raised limit": {Name: r.Name, Limit: limitOf(601, time.Minute, 600)},
 		}
 		for name, other := range others {
-			if d := s.ask(other); d.Source != FromRedis {
-				t.Errorf("%s: got %+v, want it asked", name, d)
+			if d := s.allow(other); d.Source != FromRedis {
+				t.Errorf("%s: got %+v, want it from redis", name, d)
 			}
 		}
-		if d := s.ask(r); d.Source != FromMemory {
-			t.Errorf("got %+v, want it still denied", d)
+		if d := s.allow(r); d.Source != FromMemory {
+			t.Errorf("got %+v, want a denial from memory", d)
 		}
 	})
 }
 
-func TestDenialsAreBoundedAndGoAway(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		long := verdict{retry: time.Minute, reset: time.Minute}
+func TestDenials_AreBoundedAndExpire(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		long := result{retry: time.Minute, reset: time.Minute}
 		nth := func(i int) (b bucket) {
 			binary.BigEndian.PutUint64(b.owner[:], uint64(i))
 			return b
@@ -128,31 +128,31 @@ func TestDenialsAreBoundedAndGoAway(t *testing.T) {
 		if got := s.Stats().RememberedDenials; got != maxDenials {
 			t.Errorf("%d remembered, want %d", got, maxDenials)
 		}
-		time.Sleep(rememberFor)
+		time.Sleep(denialTTL)
 		s.denials.put(nth(0), long, time.Now())
 		if got := s.Stats().RememberedDenials; got != maxDenials+1 {
-			t.Errorf("a second later: %d remembered, want both generations", got)
+			t.Errorf("after 1 s: %d remembered, want two generations", got)
 		}
-		time.Sleep(rememberFor)
+		time.Sleep(denialTTL)
 		s.denials.get(nth(0))
 		if got := s.Stats().RememberedDenials; got != 1 {
-			t.Errorf("another second later: %d remembered, want 1", got)
+			t.Errorf("after 2 s: %d remembered, want 1", got)
 		}
 		s.denials.put(nth(0), long, time.Now())
-		time.Sleep(2 * rememberFor)
+		time.Sleep(2 * denialTTL)
 		s.denials.get(nth(0))
 		if got := s.Stats().RememberedDenials; got != 0 {
-			t.Errorf("at last: %d remembered", got)
+			t.Errorf("after 4 s: %d remembered, want 0", got)
 		}
 	})
 }
 
-func TestLocalBucketsAreBounded(t *testing.T) {
+func TestLocal_BucketsAreBounded(t *testing.T) {
 	l := newLocal()
 	b := bucket{limit: limitOf(1, time.Hour, 1)}
 	l.take(b)
 	if l.take(b).allowed {
-		t.Fatal("the bucket is not kept")
+		t.Fatal("the bucket was not kept")
 	}
 	for i := range maxLocalBuckets {
 		binary.BigEndian.PutUint64(b.owner[8:], uint64(i+1))
@@ -162,6 +162,6 @@ func TestLocalBucketsAreBounded(t *testing.T) {
 		t.Errorf("%d buckets, want %d", got, maxLocalBuckets)
 	}
 	if !l.take(bucket{limit: b.limit}).allowed {
-		t.Error("the oldest bucket is still there")
+		t.Error("the oldest bucket was not evicted")
 	}
 }

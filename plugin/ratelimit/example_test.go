@@ -11,7 +11,7 @@ import (
 	"hoko.to/edge/plugin/ratelimit"
 )
 
-// No Redis listens at this address, so the limit is counted in this process.
+// No Redis listens at this address, so the Limiter counts in this process.
 func Example() {
 	limiter, err := ratelimit.New(ratelimit.Options{URL: "redis://127.0.0.1:1"})
 	if err != nil {

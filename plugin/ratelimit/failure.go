@@ -13,48 +13,49 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// failure is why Redis did not decide: the label of hoko_redis_errors_total.
+// failure is the class of an error that keeps Redis from deciding: a label of
+// hoko_redis_errors_total.
 type failure string
 
 const (
-	failRefused  failure = "refused"  // no connection could be made
-	failTimeout  failure = "timeout"  // no answer in time
+	failRefused  failure = "refused"  // cannot connect
+	failTimeout  failure = "timeout"  // no reply in time
 	failNetwork  failure = "network"  // the connection broke
-	failTLS      failure = "tls"      // no secure connection
-	failLoading  failure = "loading"  // Redis is starting, busy with a script or without its master
+	failTLS      failure = "tls"      // the TLS handshake failed
+	failLoading  failure = "loading"  // starting, busy with a script, or without a master
 	failMemory   failure = "memory"   // -OOM
-	failReadOnly failure = "readonly" // a replica, or a master that may not write
-	failCluster  failure = "cluster"  // another node's key, or a cluster that is down
-	failAuth     failure = "auth"     // password or ACL
-	failKey      failure = "key"      // this key holds something else: the others are well
-	failAnswer   failure = "answer"   // an answer that is not the script's
-	failServer   failure = "server"   // any other error that Redis answers
-	failClosed   failure = "closed"   // this limiter is closed
+	failReadOnly failure = "readonly" // a replica, or a master that does not accept writes
+	failCluster  failure = "cluster"  // the key is on another node, or the Cluster is down
+	failAuth     failure = "auth"     // wrong password, or missing ACL permission
+	failKey      failure = "key"      // this key holds another program's value
+	failReply    failure = "answer"   // not a possible reply of the script
+	failServer   failure = "server"   // any other error from Redis
+	failClosed   failure = "closed"   // the Limiter is closed
 )
 
 var failures = []failure{
 	failRefused, failTimeout, failNetwork, failTLS, failLoading, failMemory, failReadOnly,
-	failCluster, failAuth, failKey, failAnswer, failServer, failClosed,
+	failCluster, failAuth, failKey, failReply, failServer, failClosed,
 }
 
 var (
-	errAnswer = errors.New("redis: an answer that is not the rate limit script's")
-	errOpen   = errors.New("redis: not asked, as it did not answer")
+	errReply = errors.New("redis: unexpected reply to the rate limit script")
+	errOpen  = errors.New("redis: circuit breaker is open")
 )
 
-// describe returns an error's text for logs, without passwords. Of an answer that was not
-// understood it says no more than that, as such an answer may hold anything.
+// describe returns an error's text for logs, without passwords. It does not quote replies that
+// cannot be the script's, because they may contain anything.
 func describe(err error) string {
-	if classify(err) == failAnswer {
-		return errAnswer.Error()
+	if classify(err) == failReply {
+		return errReply.Error()
 	}
 	return redact(err.Error())
 }
 
-// classify says what kind of failure err is.
+// classify returns the class of err.
 func classify(err error) failure {
 	if errors.Is(err, redis.Nil) {
-		return failAnswer
+		return failReply
 	}
 	if server, ok := errors.AsType[redis.Error](err); ok {
 		return classifyServer(server.Error())
@@ -71,11 +72,11 @@ func classify(err error) failure {
 	case isNetwork(err):
 		return failNetwork
 	}
-	return failAnswer
+	return failReply
 }
 
-// codes are the error codes of Redis, and of the services that speak like it, with their class.
-var codes = map[string]failure{
+// errorCodes are the classes of the error codes of Redis and compatible services.
+var errorCodes = map[string]failure{
 	"LOADING": failLoading, "BUSY": failLoading, "MASTERDOWN": failLoading,
 	"OOM":      failMemory,
 	"READONLY": failReadOnly, "MISCONF": failReadOnly, "NOREPLICAS": failReadOnly,
@@ -86,40 +87,39 @@ var codes = map[string]failure{
 }
 
 var (
-	// innerCode finds the code of an error that the script was given: up to 6.2 Redis answers
+	// commandCode matches the code of a command's error in the script. Redis before 7.0 returns
 	// "ERR Error running script (call to f_…): @user_script:57: @user_script: 57: -OOM …".
-	innerCode = regexp.MustCompile(`: -?([A-Z]{2,}) `)
+	commandCode = regexp.MustCompile(`: -?([A-Z]{2,}) `)
 
-	// denied finds a permission that a command of the script lacks: up to 7.0 these have no code of
-	// their own.
-	denied = regexp.MustCompile(`ACL failure in script|[Tt]he user executing the script can't`)
+	// aclDenied matches a missing permission in the script. Redis before 7.2 has no code for it.
+	aclDenied = regexp.MustCompile(`ACL failure in script|[Tt]he user executing the script can't`)
 
-	// badValue finds what one key's value does to the script: Lua's errors, and those of SET with
-	// an expiry that is no number. Any other error in the script is not the key's fault.
+	// badValue matches the errors that a key's invalid value causes in the script: Lua's, and those
+	// of SET with an invalid expiry.
 	badValue = regexp.MustCompile(`bad argument #\d+ to '|attempt to \w+|` +
 		`value is not an integer or out of range|invalid expire time`)
 )
 
-// classifyServer returns the class of an error that Redis answered. What is not known to be the
-// key's own trouble is Redis's, so that it opens the breaker and is logged.
+// classifyServer returns the class of an error that Redis returned. It is failKey only if the key's
+// value is known to be the cause: all other classes open the breaker and are logged.
 func classifyServer(text string) failure {
 	code, rest, _ := strings.Cut(text, " ")
-	if class, ok := codes[code]; ok {
+	if class, ok := errorCodes[code]; ok {
 		return class
 	}
-	if wrongPassword.MatchString(text) { // a password that the server has none for
+	if wrongPassword.MatchString(text) { // also if the server has no password
 		return failAuth
 	}
 	if code != "ERR" || !strings.Contains(text, "script") {
 		return failServer
 	}
-	for _, match := range innerCode.FindAllStringSubmatch(rest, -1) {
-		if class, ok := codes[match[1]]; ok {
+	for _, match := range commandCode.FindAllStringSubmatch(rest, -1) {
+		if class, ok := errorCodes[match[1]]; ok {
 			return class
 		}
 	}
 	switch {
-	case denied.MatchString(rest):
+	case aclDenied.MatchString(rest):
 		return failAuth
 	case badValue.MatchString(rest):
 		return failKey

@@ -22,47 +22,47 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// Replies of a fake Redis.
+// Replies of a fakeRedis.
 const (
-	replyFresh  = "*4\r\n:1\r\n:0\r\n$2\r\n-1\r\n$3\r\n0.1\r\n"
-	replyDenied = "*4\r\n:0\r\n:0\r\n$3\r\n0.1\r\n$2\r\n60\r\n"
-	replyNever  = "" // the connection stays open and says nothing
-	replyHangUp = "hang up"
+	replyFresh        = "*4\r\n:1\r\n:0\r\n$2\r\n-1\r\n$3\r\n0.1\r\n" // admits
+	replyDenied       = "*4\r\n:0\r\n:0\r\n$3\r\n0.1\r\n$2\r\n60\r\n" // for 0.1 s
+	replyDeniedFor60s = "*4\r\n:0\r\n:0\r\n$2\r\n60\r\n$2\r\n60\r\n"
+	replyNever        = ""      // keeps the connection open
+	replyClose        = "close" // the connection
 )
 
-// fakeRedis answers as a test tells it, over pipes, so that it also lives in a
-// synctest bubble. It counts what it is asked.
+// fakeRedis sends the replies that a test sets. It uses pipes, which work in synctest bubbles.
 type fakeRedis struct {
 	dials, scripts, probes atomic.Int64
 	open                   atomic.Int64 // connections
-	trips                  atomic.Int64 // writes that bring scripts' calls, however many
+	trips                  atomic.Int64 // round trips with calls of the script
 
-	latency time.Duration // of a dial and of each answer
+	latency time.Duration // of each dial and reply
 
 	mu      sync.Mutex
-	refused error                      // why there is no connection, where there is none
-	reply   func(args []string) string // to a script's call, or to what a Cluster or a Sentinel is asked
+	dialErr error
+	reply   func(args []string) string // to the script, to CLUSTER and to Sentinel commands
 }
 
 func newFakeRedis(reply string) *fakeRedis {
 	f := &fakeRedis{}
-	f.answer(reply)
+	f.setReply(reply)
 	return f
 }
 
-func (f *fakeRedis) answer(reply string) { f.answerBy(func([]string) string { return reply }) }
+func (f *fakeRedis) setReply(reply string) { f.replyWith(func([]string) string { return reply }) }
 
-func (f *fakeRedis) answerBy(reply func(args []string) string) {
+func (f *fakeRedis) replyWith(reply func(args []string) string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.refused, f.reply = nil, reply
+	f.dialErr, f.reply = nil, reply
 }
 
-// refuse makes every dial from now on fail.
+// refuse makes dials fail until a reply is set.
 func (f *fakeRedis) refuse() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.refused = &net.OpError{Op: "dial", Net: "tcp", Err: io.ErrClosedPipe}
+	f.dialErr = &net.OpError{Op: "dial", Net: "tcp", Err: io.ErrClosedPipe}
 }
 
 func (f *fakeRedis) dial(context.Context, string, string) (net.Conn, error) {
@@ -70,8 +70,8 @@ func (f *fakeRedis) dial(context.Context, string, string) (net.Conn, error) {
 	time.Sleep(f.latency)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.refused != nil {
-		return nil, f.refused
+	if f.dialErr != nil {
+		return nil, f.dialErr
 	}
 	client, server := net.Pipe()
 	go f.serve(server)
@@ -90,12 +90,11 @@ func (c tripCounter) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// serve answers one connection until its client closes it.
 func (f *fakeRedis) serve(conn net.Conn) {
 	f.open.Add(1)
 	defer f.open.Add(-1)
 	defer conn.Close()
-	r := bufio.NewReaderSize(conn, 1<<16) // a pipe holds nothing, and a client writes a whole batch before it reads
+	r := bufio.NewReaderSize(conn, 1<<16) // a pipe has no buffer, and a client writes whole batches
 	for {
 		args, err := readCommand(r)
 		if err != nil {
@@ -106,7 +105,7 @@ func (f *fakeRedis) serve(conn net.Conn) {
 		case replyNever:
 			io.Copy(io.Discard, r)
 			return
-		case replyHangUp:
+		case replyClose:
 			return
 		default:
 			if _, err := io.WriteString(conn, reply); err != nil {
@@ -135,7 +134,7 @@ func (f *fakeRedis) replyTo(args []string) string {
 		}
 		return reply(args)
 	}
-	return "-ERR unknown command\r\n" // HELLO: then RESP2 it is
+	return "-ERR unknown command\r\n" // such as HELLO
 }
 
 func readCommand(r *bufio.Reader) ([]string, error) {
@@ -158,7 +157,7 @@ func readCommand(r *bufio.Reader) ([]string, error) {
 	return args, nil
 }
 
-// readLength reads the number of a RESP array's or string's head: *3 or $5.
+// readLength reads the length of a RESP array (*3) or string ($5).
 func readLength(r *bufio.Reader) (int, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -167,10 +166,9 @@ func readLength(r *bufio.Reader) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(line[1:]))
 }
 
-// patience is a timeout for tests that are not about time, on however busy a machine.
-const patience = 30 * time.Second
+// longTimeout is for tests that must not fail on a busy machine.
+const longTimeout = 30 * time.Second
 
-// newLimiter makes a Limiter that is closed when the test ends.
 func newLimiter(t testing.TB, o Options) *Limiter {
 	t.Helper()
 	l, err := New(o)
@@ -191,8 +189,8 @@ func limitOf(rate int, period time.Duration, burst int) limit.Limit {
 	return limit.Limit{Rate: rate, Period: period, Burst: burst}
 }
 
-// ask makes one request, which must be decided.
-func ask(t testing.TB, l *Limiter, r Request) Decision {
+// allow calls Allow, which must not return an error.
+func allow(t testing.TB, l *Limiter, r Request) Decision {
 	t.Helper()
 	d, err := l.Allow(t.Context(), r)
 	if err != nil {
@@ -201,8 +199,7 @@ func ask(t testing.TB, l *Limiter, r Request) Decision {
 	return d
 }
 
-// control is a connection to a Redis that a test may ask and order about.
-func control(t testing.TB, url string) *redis.Client {
+func adminClient(t testing.TB, url string) *redis.Client {
 	t.Helper()
 	o, err := redis.ParseURL(url)
 	if err != nil {
@@ -213,20 +210,20 @@ func control(t testing.TB, url string) *redis.Client {
 	return client
 }
 
-// order runs one command that must succeed.
-func order(t testing.TB, client *redis.Client, command ...any) any {
+// command runs a Redis command, which must succeed.
+func command(t testing.TB, client *redis.Client, args ...any) any {
 	t.Helper()
-	reply, err := client.Do(t.Context(), command...).Result()
+	reply, err := client.Do(t.Context(), args...).Result()
 	if err != nil {
-		t.Fatalf("%v: %v", command, err)
+		t.Fatalf("%v: %v", args, err)
 	}
 	return reply
 }
 
-// counters are how often a Redis has read from its connections, and how often it was asked to run a script.
-func counters(t testing.TB, client *redis.Client) (reads, calls int) {
+// commandStats returns how often Redis has read from a connection, and has run EVALSHA.
+func commandStats(t testing.TB, client *redis.Client) (reads, calls int) {
 	t.Helper()
-	info := order(t, client, "INFO", "all").(string)
+	info := command(t, client, "INFO", "all").(string)
 	for line := range strings.Lines(info) {
 		if n, ok := strings.CutPrefix(line, "total_reads_processed:"); ok {
 			reads, _ = strconv.Atoi(strings.TrimSpace(n))
@@ -239,8 +236,7 @@ func counters(t testing.TB, client *redis.Client) (reads, calls int) {
 	return reads, calls
 }
 
-// count is a counter's or a gauge's value.
-func count(t testing.TB, metric prometheus.Metric) int {
+func metricValue(t testing.TB, metric prometheus.Metric) int {
 	t.Helper()
 	var m dto.Metric
 	if err := metric.Write(&m); err != nil {
@@ -249,57 +245,57 @@ func count(t testing.TB, metric prometheus.Metric) int {
 	return int(m.GetCounter().GetValue() + m.GetGauge().GetValue())
 }
 
-// journal keeps what is logged, and lets a test wait for a line.
-type journal struct {
+// logRecorder is a slog.Handler that keeps all lines.
+type logRecorder struct {
 	mu    sync.Mutex
 	lines []string
-	heard chan struct{} // closed and replaced with each line
+	added chan struct{} // closed and replaced with each line
 }
 
-func newJournal() *journal { return &journal{heard: make(chan struct{})} }
+func newLogRecorder() *logRecorder { return &logRecorder{added: make(chan struct{})} }
 
-func (j *journal) logger() *slog.Logger { return slog.New(j) }
+func (r *logRecorder) logger() *slog.Logger { return slog.New(r) }
 
-func (j *journal) Enabled(context.Context, slog.Level) bool { return true }
-func (j *journal) WithAttrs([]slog.Attr) slog.Handler       { return j }
-func (j *journal) WithGroup(string) slog.Handler            { return j }
+func (r *logRecorder) Enabled(context.Context, slog.Level) bool { return true }
+func (r *logRecorder) WithAttrs([]slog.Attr) slog.Handler       { return r }
+func (r *logRecorder) WithGroup(string) slog.Handler            { return r }
 
-func (j *journal) Handle(_ context.Context, r slog.Record) error {
-	line := r.Message
-	r.Attrs(func(a slog.Attr) bool {
+func (r *logRecorder) Handle(_ context.Context, record slog.Record) error {
+	line := record.Message
+	record.Attrs(func(a slog.Attr) bool {
 		line += " " + a.String()
 		return true
 	})
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.lines = append(j.lines, line)
-	close(j.heard)
-	j.heard = make(chan struct{})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, line)
+	close(r.added)
+	r.added = make(chan struct{})
 	return nil
 }
 
-func (j *journal) all() []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return append([]string(nil), j.lines...)
+func (r *logRecorder) all() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.lines...)
 }
 
-// await returns when n lines have been logged.
-func (j *journal) await(t testing.TB, n int) []string {
+// wait waits until there are n lines.
+func (r *logRecorder) wait(t testing.TB, n int) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), longTimeout)
 	defer cancel()
 	for {
-		j.mu.Lock()
-		lines, heard := j.lines, j.heard
-		j.mu.Unlock()
+		r.mu.Lock()
+		lines, added := r.lines, r.added
+		r.mu.Unlock()
 		if len(lines) >= n {
 			return lines
 		}
 		select {
-		case <-heard:
+		case <-added:
 		case <-ctx.Done():
-			t.Fatalf("waited for %d lines, got %q", n, lines)
+			t.Fatalf("got %q, want %d lines", lines, n)
 		}
 	}
 }

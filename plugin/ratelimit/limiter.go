@@ -1,6 +1,7 @@
-// Package ratelimit limits requests by GCRA in Redis, on Redis's clock. A [Limiter] has one bucket
-// for each name, hash and limit, and shares it with all processes that use the same Redis and
-// prefix. If Redis does not answer, [OnError] decides. docs/limits.md describes the behavior.
+// Package ratelimit limits requests with GCRA (the generic cell rate algorithm) in Redis, on
+// Redis's clock. A [Limiter] keeps one bucket for each combination of name, hash and limit, and
+// shares it with all processes that use the same Redis and prefix. A circuit breaker for each Redis
+// node keeps requests from waiting during an outage; [OnError] then decides. See docs/limits.md.
 package ratelimit
 
 import (
@@ -16,116 +17,114 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// maxSetBack is how far Redis's clock may be set back, as a small correction or a replica that
-// takes over does, and an empty bucket's denials still be believed: they last so much longer.
-// Beyond that the key is decided as if Redis were away, until the clock is where it was.
-const maxSetBack = time.Second
+// maxClockSetBack bounds how far Redis's clock may go back, for example by a correction or a
+// failover. Up to it, an empty bucket denies for that much longer. Beyond it, Redis's replies about
+// that bucket are impossible, and its requests are decided without Redis.
+const maxClockSetBack = time.Second
 
-// ErrUnavailable means that Redis is away, and that the limit refuses requests then.
+// ErrUnavailable is the error of Allow, wrapped, if Redis does not decide and OnError is Deny.
 var ErrUnavailable = errors.New("rate limit unavailable")
 
-// Request asks for one request's worth of a bucket.
+// Request identifies a bucket to charge, its limit, and what to do if Redis does not decide.
 type Request struct {
-	Name    string   // which limit; ValidateName says what it may be
-	Bucket  [32]byte // whose: a hash
-	Limit   limit.Limit
-	OnError OnError
+	Name    string      // the limit's name; see ValidateName
+	Bucket  [32]byte    // a hash of the bucket's owner
+	Limit   limit.Limit // must be valid; see limit.Limit.Validate
+	OnError OnError     // default: Local
 }
 
-// Limiter decides. It is safe for concurrent use.
+// Limiter limits requests. It is safe for concurrent use.
 //
 // A bucket's Redis key is rate:PREFIX + NAME:{BUCKET}:RATE/PERIOD/BURST, such as
-// rate:hoko:default:{n4bQgYhMfWWaL-qgxVrQFQ}:600/1m0s/600; BUCKET is the first 16 bytes of
-// the Request's, in base64url. It expires when the bucket is full again.
+// rate:hoko:default:{n4bQgYhMfWWaL-qgxVrQFQ}:600/1m0s/600. BUCKET is the first 16 bytes of
+// Request.Bucket in base64url. The key expires when the bucket is full again.
 type Limiter struct {
-	prefix  string
-	timeout time.Duration
-	fleet   *fleet
-	local   *local
-	denials denials
-	metrics *metrics
+	prefix   string
+	timeout  time.Duration
+	upstream *upstream
+	local    *local
+	denials  denials
+	metrics  *metrics
 }
 
-// New returns a Limiter. It dials nothing and starts nothing: Redis may be away. An error names what is
-// wrong with the options, without any password of the URL.
+// New returns a Limiter, which connects to Redis at its first use. Call Close to release its
+// connections. New returns an error, which contains no password, if an option is invalid.
 func New(o Options) (*Limiter, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
 	l := &Limiter{prefix: o.Prefix, timeout: o.Timeout, local: newLocal()}
-	l.fleet = newFleet(o.Logger, l.local.drop)
-	c := &connector{timeout: o.Timeout, prefix: o.Prefix, fleet: l.fleet, dial: o.dial}
-	client, err := c.connect(o.URL)
+	l.upstream = newUpstream(o.Logger, l.local.reset)
+	factory := &clientFactory{timeout: o.Timeout, prefix: o.Prefix, upstream: l.upstream, dial: o.dial}
+	client, err := factory.newClient(o.URL)
 	if err != nil {
 		return nil, err
 	}
-	l.fleet.use(client)
-	l.metrics = newMetrics(o.Metrics) // the last: what failed leaves nothing registered
-	l.fleet.metrics = l.metrics
+	l.upstream.use(client)
+	l.metrics = newMetrics(o.Metrics) // last, so that an error leaves nothing registered
+	l.upstream.metrics = l.metrics
 	return l, nil
 }
 
-// Allow decides one request, and charges it where it is allowed. It returns within
-// the timeout, and at once where Redis is known to be away. The context's values are
-// kept, but not its end: the bucket is charged whether or not the client waits.
-// Errors: ErrUnavailable, or what Limit.Validate says.
+// Allow decides whether a request may pass, and if so, charges its bucket. It returns within
+// Options.Timeout, and immediately while the node's breaker is open. It ignores the cancellation
+// and the deadline of ctx, so that the bucket is charged even if the client has gone. Allow returns
+// an error that wraps ErrUnavailable, or that of [limit.Limit.Validate].
 func (l *Limiter) Allow(ctx context.Context, r Request) (Decision, error) {
 	if err := r.Limit.Validate(); err != nil {
 		return Decision{}, err
 	}
 	b := bucket{r.Name, r.Bucket, r.Limit}
-	if v, ok := l.denials.get(b); ok {
-		return l.decide(v, r.Limit, FromMemory), nil
+	if res, ok := l.denials.get(b); ok {
+		return l.decide(res, r.Limit, FromMemory), nil
 	}
-	asked := time.Now()
-	v, err := l.ask(ctx, b, asked)
+	start := time.Now()
+	res, err := l.takeFromRedis(ctx, b, start)
 	if err != nil {
 		return l.decideWithoutRedis(b, r.OnError, err)
 	}
-	if !v.allowed {
-		l.denials.put(b, v, asked)
+	if !res.allowed {
+		l.denials.put(b, res, start)
 	}
-	return l.decide(v, r.Limit, FromRedis), nil
+	return l.decide(res, r.Limit, FromRedis), nil
 }
 
-func (l *Limiter) decide(v verdict, limit limit.Limit, from Source) Decision {
-	d := v.decision(limit, from)
-	l.metrics.decided(d)
+func (l *Limiter) decide(res result, limit limit.Limit, from Source) Decision {
+	d := res.decision(limit, from)
+	l.metrics.countDecision(d)
 	return d
 }
 
-// ask has Redis decide, from now on.
-func (l *Limiter) ask(ctx context.Context, b bucket, now time.Time) (verdict, error) {
-	until := &bounded{Context: ctx, deadline: now.Add(l.timeout)}
-	defer until.release()
+func (l *Limiter) takeFromRedis(ctx context.Context, b bucket, start time.Time) (result, error) {
+	bounded := &detachedContext{Context: ctx, deadline: start.Add(l.timeout)}
+	defer bounded.release()
 	limit := redis_rate.Limit{Rate: b.limit.Rate, Burst: b.limit.Burst, Period: b.limit.Period}
-	asked := l.fleet.link.Load()
-	res, err := asked.rate.Allow(until, b.key(l.prefix), limit)
-	if now := l.fleet.link.Load(); err != nil && now != asked { // it was a node of a Cluster
-		res, err = now.rate.Allow(until, b.key(l.prefix), limit)
+	used := l.upstream.client.Load()
+	res, err := used.limiter.Allow(bounded, b.key(l.prefix), limit)
+	if c := l.upstream.client.Load(); err != nil && c != used { // switchToCluster has replaced it
+		res, err = c.limiter.Allow(bounded, b.key(l.prefix), limit)
 	}
 	if err != nil {
-		return verdict{}, err
+		return result{}, err
 	}
-	return verdictOf(res, b.limit)
+	return newResult(res, b.limit)
 }
 
-// verdictOf reads an answer. One that the limit never leads to is an error: somebody
-// wrote a number of his own into the key, or Redis's clock was set back. Believed, it
-// could deny for as long as it says, and that may be for ever.
-func verdictOf(res *redis_rate.Result, limit limit.Limit) (verdict, error) {
-	v := verdict{allowed: res.Allowed == 1, reset: res.ResetAfter, retry: res.RetryAfter}
-	possible := (v.allowed || res.Allowed == 0 && v.retry > 0) &&
-		v.reset > 0 && max(v.reset, v.retry) <= limit.Fill()+maxSetBack
+// newResult converts a reply. It returns an error if the limit cannot lead to that reply, because
+// another program wrote the key or Redis's clock was set back: such a reply could deny forever.
+func newResult(reply *redis_rate.Result, limit limit.Limit) (result, error) {
+	res := result{allowed: reply.Allowed == 1, reset: reply.ResetAfter, retry: reply.RetryAfter}
+	possible := (res.allowed || reply.Allowed == 0 && res.retry > 0) &&
+		res.reset > 0 && max(res.reset, res.retry) <= limit.Fill()+maxClockSetBack
 	if !possible {
-		return verdict{}, errAnswer
+		return result{}, errReply
 	}
-	return v, nil
+	return res, nil
 }
 
-// isScriptAnswer says whether a reply has the shape that redis_rate takes for granted.
-func isScriptAnswer(cmd redis.Cmder) bool {
+// isScriptReply reports whether a reply has the types that redis_rate asserts without checking.
+func isScriptReply(cmd redis.Cmder) bool {
 	reply, ok := cmd.(*redis.Cmd)
 	if !ok {
 		return false
@@ -135,85 +134,79 @@ func isScriptAnswer(cmd redis.Cmder) bool {
 		return false
 	}
 	for i, v := range values {
-		switch v.(type) {
-		case int64:
-			ok = i < 2
-		case string:
-			ok = i >= 2
-		default:
-			ok = false
-		}
-		if !ok {
+		_, isInt := v.(int64)
+		_, isString := v.(string)
+		if isInt != (i < 2) || isString != (i >= 2) {
 			return false
 		}
 	}
 	return true
 }
 
-func (l *Limiter) decideWithoutRedis(b bucket, otherwise OnError, cause error) (Decision, error) {
+func (l *Limiter) decideWithoutRedis(b bucket, onError OnError, cause error) (Decision, error) {
 	if !errors.Is(cause, errOpen) {
-		l.metrics.failed(cause)
+		l.metrics.countFailure(cause)
 	}
-	switch otherwise {
+	switch onError {
 	case Allow:
-		d := Decision{Allowed: true, Source: FromNobody}
-		l.metrics.decided(d)
+		d := Decision{Allowed: true, Source: FromNone}
+		l.metrics.countDecision(d)
 		return d, nil
 	case Deny:
 		l.metrics.unavailable.Inc()
-		return Decision{Source: FromNobody}, fmt.Errorf("%w: %s", ErrUnavailable, describe(cause))
+		return Decision{Source: FromNone}, fmt.Errorf("%w: %s", ErrUnavailable, describe(cause))
 	}
 	return l.decide(l.local.take(b), b.limit, FromLocal), nil
 }
 
-// Stats is the limiter's state, for an admin's eyes.
+// Stats is the state of a Limiter, for the admin API.
 type Stats struct {
 	Nodes             []NodeStats `json:"nodes"`
-	RememberedDenials int         `json:"remembered_denials"` // at most; some may have expired
-	LocalBuckets      int         `json:"local_buckets"`      // counted here while Redis is away
+	RememberedDenials int         `json:"remembered_denials"` // may include expired ones
+	LocalBuckets      int         `json:"local_buckets"`      // buckets counted without Redis
 }
 
-// Stats reports the state of breakers and fallbacks.
+// Stats returns the state of the breakers, and how much is kept in memory.
 func (l *Limiter) Stats() Stats {
-	return Stats{l.fleet.stats(), int(l.denials.size.Load()), l.local.len()}
+	return Stats{l.upstream.stats(), int(l.denials.size.Load()), l.local.len()}
 }
 
-// Close closes all connections and waits for the limiter's goroutines. Whatever is
-// still asked is decided as if Redis were away.
+// Close closes all connections and waits for the Limiter's goroutines. Requests in flight and later
+// ones are decided without Redis.
 func (l *Limiter) Close() error {
-	l.fleet.stop()
-	err := l.fleet.link.Load().client.Close()
-	l.fleet.wg.Wait()
+	l.upstream.stop()
+	err := l.upstream.client.Load().Close()
+	l.upstream.wg.Wait()
 	return err
 }
 
-// bounded is a context with another's values and an end of its own. It starts a timer only when
-// somebody waits for that end, and a call that shares a round trip does not.
-type bounded struct {
-	context.Context // its values
-	deadline        time.Time
+// detachedContext has the values of another context and its own deadline. It starts a timer only if
+// Done or Err is called, which a call that shares a round trip does not do.
+type detachedContext struct {
+	context.Context
+	deadline time.Time
 
 	once   sync.Once
 	timed  context.Context
 	cancel context.CancelFunc
 }
 
-func (b *bounded) Deadline() (time.Time, bool) { return b.deadline, true }
-func (b *bounded) Done() <-chan struct{}       { return b.start().Done() }
-func (b *bounded) Err() error                  { return b.start().Err() }
+func (d *detachedContext) Deadline() (time.Time, bool) { return d.deadline, true }
+func (d *detachedContext) Done() <-chan struct{}       { return d.start().Done() }
+func (d *detachedContext) Err() error                  { return d.start().Err() }
 
-func (b *bounded) start() context.Context {
-	b.once.Do(func() { b.timed, b.cancel = context.WithDeadline(context.Background(), b.deadline) })
-	return b.timed
+func (d *detachedContext) start() context.Context {
+	d.once.Do(func() { d.timed, d.cancel = context.WithDeadline(context.Background(), d.deadline) })
+	return d.timed
 }
 
-// release ends the context, and its timer where there is one.
-func (b *bounded) release() {
-	b.once.Do(func() { b.timed, b.cancel = released, func() {} })
-	b.cancel()
+// release cancels the context and stops its timer, if there is one.
+func (d *detachedContext) release() {
+	d.once.Do(func() { d.timed, d.cancel = canceled, func() {} })
+	d.cancel()
 }
 
-var released = func() context.Context {
+var canceled = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx

@@ -14,15 +14,13 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-func TestEveryKeyHasItsPrefixAndItsEnd(t *testing.T) {
+func TestRedisKeys_HavePrefixAndExpire(t *testing.T) {
 	url := testenv.Redis(t)
-	redis := control(t, url)
-	limiter := newLimiter(t, Options{URL: url, Prefix: "staging:", Timeout: patience})
+	redis := adminClient(t, url)
+	limiter := newLimiter(t, Options{URL: url, Prefix: "staging:", Timeout: longTimeout})
 	limit := limitOf(600, time.Hour, 100)
 	for i := range 3 {
-		if _, err := limiter.Allow(t.Context(), Request{Name: "sales", Bucket: [32]byte{byte(i)}, Limit: limit}); err != nil {
-			t.Fatal(err)
-		}
+		allow(t, limiter, Request{Name: "sales", Bucket: [32]byte{byte(i)}, Limit: limit})
 	}
 	keys := redis.Keys(t.Context(), "*").Val()
 	if len(keys) != 3 {
@@ -30,22 +28,22 @@ func TestEveryKeyHasItsPrefixAndItsEnd(t *testing.T) {
 	}
 	for _, key := range keys {
 		if !strings.HasPrefix(key, "rate:staging:sales:{") || !strings.HasSuffix(key, "}:600/1h0m0s/100") {
-			t.Errorf("key %q", key)
+			t.Errorf("got key %q", key)
 		}
 		if ttl := redis.TTL(t.Context(), key).Val(); ttl <= 0 || ttl > 6*time.Second {
-			t.Errorf("%s lives for %s, want the six seconds that one request costs", key, ttl)
+			t.Errorf("%s expires in %s, want up to 6 s, the cost of one request", key, ttl)
 		}
 	}
 }
 
-func TestLimitersOfOneRedisShareTheirBuckets(t *testing.T) {
+func TestAllow_LimitersShareBuckets(t *testing.T) {
 	url := testenv.Redis(t)
 	limit := limitOf(200, time.Second, 40)
 	var admitted atomic.Int64
 	var wg sync.WaitGroup
 	start := time.Now()
 	for range 3 {
-		limiter := newLimiter(t, Options{URL: url, Timeout: patience})
+		limiter := newLimiter(t, Options{URL: url, Timeout: longTimeout})
 		for range 8 {
 			wg.Go(func() {
 				for range 50 {
@@ -68,22 +66,21 @@ func TestLimitersOfOneRedisShareTheirBuckets(t *testing.T) {
 	}
 }
 
-func TestNamesAndPrefixesHaveBucketsOfTheirOwn(t *testing.T) {
+func TestAllow_NameAndPrefixSeparateBuckets(t *testing.T) {
 	url := testenv.Redis(t)
 	limit := limitOf(1, time.Hour, 1)
 	for _, prefix := range []string{"", "staging:"} {
-		limiter := newLimiter(t, Options{URL: url, Prefix: prefix, Timeout: patience})
+		limiter := newLimiter(t, Options{URL: url, Prefix: prefix, Timeout: longTimeout})
 		for _, name := range []string{"default", "other"} {
-			d, err := limiter.Allow(t.Context(), Request{Name: name, Limit: limit})
-			if err != nil || !d.Allowed {
-				t.Errorf("%s%s: got %+v, %v", prefix, name, d, err)
+			if d := allow(t, limiter, Request{Name: name, Limit: limit}); !d.Allowed {
+				t.Errorf("%s%s: got %+v", prefix, name, d)
 			}
 		}
 	}
 }
 
-func TestUnusableLimitIsAnError(t *testing.T) {
-	limiter := newLimiter(t, Options{URL: testenv.Redis(t), Timeout: patience})
+func TestAllow_InvalidLimit(t *testing.T) {
+	limiter := newLimiter(t, Options{URL: testenv.Redis(t), Timeout: longTimeout})
 	for _, limit := range []limit.Limit{{}, {Rate: 1, Period: time.Second}, {Rate: -1, Period: time.Second, Burst: 1}} {
 		if d, err := limiter.Allow(t.Context(), Request{Limit: limit, OnError: Allow}); err == nil {
 			t.Errorf("%+v: got %+v", limit, d)
@@ -91,25 +88,25 @@ func TestUnusableLimitIsAnError(t *testing.T) {
 	}
 }
 
-func TestNewDialsNothing(t *testing.T) {
+func TestNew_DoesNotDial(t *testing.T) {
 	redis := newFakeRedis(replyFresh)
 	for _, url := range []string{"redis://fake", "redis://fake,other:6379", "redis://fake?master_name=main"} {
 		newLimiter(t, Options{URL: url, dial: redis.dial})
 	}
 	if got := redis.dials.Load(); got != 0 {
-		t.Errorf("dialled %d times", got)
+		t.Errorf("dialed %d times, want 0", got)
 	}
 }
 
-func TestMetrics(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
+func TestMetrics_CountDecisionsAndFailures(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
 		s.want(2, FromRedis, 0)
-		s.redis.answer(replyDenied)
+		s.redis.setReply(replyDenied)
 		for range 4 {
 			s.decide()
 		}
 		time.Sleep(time.Second)
-		s.redis.answer("-LOADING\r\n")
+		s.redis.setReply("-LOADING\r\n")
 		s.want(5, FromLocal, 0)
 		for _, mode := range []OnError{Allow, Deny, Deny} {
 			s.Allow(s.Context(), Request{Limit: perMinute, OnError: mode})
@@ -122,25 +119,25 @@ func TestMetrics(t *testing.T) {
 			{"allowed by redis", s.metrics.allowed[FromRedis], 2},
 			{"denied by redis", s.metrics.denied[FromRedis], 1},
 			{"denied from memory", s.metrics.denied[FromMemory], 3},
-			{"allowed here", s.metrics.allowed[FromLocal], 5},
-			{"allowed by nobody", s.metrics.allowed[FromNobody], 1},
+			{"allowed locally", s.metrics.allowed[FromLocal], 5},
+			{"allowed without a limit", s.metrics.allowed[FromNone], 1},
 			{"unavailable", s.metrics.unavailable, 2},
 			{"loading", s.metrics.failures[failLoading], 3},
 			{"open breakers", s.metrics.open, 1},
 		} {
-			if got := count(t, tt.metric); got != tt.want {
+			if got := metricValue(t, tt.metric); got != tt.want {
 				t.Errorf("%s: %d, want %d", tt.what, got, tt.want)
 			}
 		}
 	})
 }
 
-func TestMetricsAreRegisteredOnce(t *testing.T) {
+func TestMetrics_AreRegisteredOnce(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	if _, err := New(Options{URL: "nonsense", Metrics: registry}); err == nil {
-		t.Fatal("took a URL that is none")
+		t.Fatal("accepted an invalid URL")
 	}
-	newLimiter(t, Options{URL: "redis://fake", Metrics: registry}) // what failed left nothing behind
+	newLimiter(t, Options{URL: "redis://fake", Metrics: registry}) // the error registered nothing
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -149,58 +146,52 @@ func TestMetricsAreRegisteredOnce(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	if got, want := strings.Join(names, " "), "hoko_ratelimit_decisions_total hoko_redis_breakers_open hoko_redis_errors_total"; got != want {
+	const want = "hoko_ratelimit_decisions_total hoko_redis_breakers_open hoko_redis_errors_total"
+	if got := strings.Join(names, " "); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	defer func() {
 		if recover() == nil {
-			t.Error("registered twice")
+			t.Error("the second registration did not panic")
 		}
 	}()
 	New(Options{URL: "redis://fake", Metrics: registry})
 }
 
-func TestStatsAreForAnAdminsEyes(t *testing.T) {
-	inOutage(t, func(s *outageSuite) {
-		s.redis.answer("-LOADING\r\n")
+func TestStats_JSON(t *testing.T) {
+	withFakeRedis(t, func(s *fixture) {
+		s.redis.setReply("-LOADING\r\n")
 		s.want(3, FromLocal, 0)
 		got, err := json.Marshal(s.Stats())
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := `{"nodes":[{"node":"fake:6379","open":true,"since":"2000-01-01T00:00:00Z","cause":"loading"}],"remembered_denials":0,"local_buckets":1}`
+		want := `{"nodes":[{"node":"fake:6379","open":true,"since":"2000-01-01T00:00:00Z","cause":"loading"}],` +
+			`"remembered_denials":0,"local_buckets":1}`
 		if string(got) != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	})
 }
 
-func TestServerSaysItsVersionAndTime(t *testing.T) {
-	l, err := New(Options{URL: testenv.Redis(t), Timeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+func TestServer_VersionAndClock(t *testing.T) {
+	l := newLimiter(t, Options{URL: testenv.Redis(t), Timeout: time.Minute})
 	before := time.Now()
-	server, err := l.askServer(t.Context())
+	server, err := l.server(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if server.Name == "" || server.Version == "" {
-		t.Errorf("%+v", server)
+		t.Errorf("got %+v", server)
 	}
 	if server.Clock.Before(before.Truncate(time.Microsecond)) || server.Clock.After(time.Now()) {
-		t.Errorf("clock %s, asked at %s", server.Clock, before)
+		t.Errorf("got the clock %s, called at %s", server.Clock, before)
 	}
 }
 
-func TestServerOfARedisThatIsAwayIsAnError(t *testing.T) {
-	l, err := New(Options{URL: "redis://127.0.0.1:1", Timeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if server, err := l.askServer(t.Context()); err == nil {
-		t.Errorf("%+v", server)
+func TestServer_UnreachableRedis(t *testing.T) {
+	l := newLimiter(t, Options{URL: "redis://127.0.0.1:1", Timeout: time.Minute})
+	if server, err := l.server(t.Context()); err == nil {
+		t.Errorf("got %+v", server)
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxLocalBuckets bounds what an outage of Redis may cost in memory, some 20 MB.
-// The least recently used bucket goes first, and comes back full.
+// maxLocalBuckets bounds the memory that an outage of Redis costs to about 20 MB. Beyond it, the
+// least recently used bucket is evicted, and starts full if it is used again.
 const maxLocalBuckets = 1 << 16
 
-// local is the same limit in this process, for as long as Redis is away.
+// local applies limits in this process while Redis does not decide.
 type local struct {
 	mu      sync.Mutex
 	buckets *simplelru.LRU[bucket, *rate.Limiter]
@@ -21,32 +21,32 @@ type local struct {
 func newLocal() *local {
 	buckets, err := simplelru.NewLRU[bucket, *rate.Limiter](maxLocalBuckets, nil)
 	if err != nil {
-		panic(err) // the size is not positive
+		panic(err) // unreachable: the size is positive
 	}
 	return &local{buckets: buckets}
 }
 
-// take asks for one request.
-func (l *local) take(b bucket) verdict {
+// take decides one request, and charges its bucket if it may pass.
+func (l *local) take(b bucket) result {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	held, ok := l.buckets.Get(b)
+	limiter, ok := l.buckets.Get(b)
 	if !ok {
-		held = rate.NewLimiter(rate.Limit(float64(b.limit.Rate)/b.limit.Period.Seconds()), b.limit.Burst)
-		l.buckets.Add(b, held)
+		limiter = rate.NewLimiter(rate.Limit(float64(b.limit.Rate)/b.limit.Period.Seconds()), b.limit.Burst)
+		l.buckets.Add(b, limiter)
 	}
 	now := time.Now()
-	allowed := held.AllowN(now, 1)
-	tokens := held.TokensAt(now)
-	v := verdict{allowed: allowed, reset: b.limit.Cost(float64(b.limit.Burst) - tokens)}
+	allowed := limiter.AllowN(now, 1)
+	tokens := limiter.TokensAt(now)
+	res := result{allowed: allowed, reset: b.limit.Cost(float64(b.limit.Burst) - tokens)}
 	if !allowed {
-		v.retry = b.limit.Cost(1 - tokens)
+		res.retry = b.limit.Cost(1 - tokens)
 	}
-	return v
+	return res
 }
 
-// drop forgets all buckets: Redis counts again.
-func (l *local) drop() {
+// reset drops all buckets, because Redis decides again.
+func (l *local) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.buckets.Purge()

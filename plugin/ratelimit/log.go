@@ -13,31 +13,31 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// LogTo sends what go-redis itself reports to logger, as warnings, each at most once in ten seconds. go-redis
-// has one logger per process, so this holds for all Limiters, before and after; logger must outlive them.
-// Without it, or with nil, the messages are discarded. They never reach standard error.
+// LogTo logs go-redis's own messages as warnings to logger, each format at most once in ten seconds
+// and without passwords. go-redis has one logger per process, so LogTo affects all Limiters, and
+// logger must outlive them. By default, or if logger is nil, the messages are discarded.
 func LogTo(logger *slog.Logger) { messages.to.Store(logger) }
 
-// messages is go-redis's logger from the first Limiter on.
+// messages becomes go-redis's logger when the first Limiter is made.
 var messages = newMessageFilter()
 
-// messageFilter passes messages on, rarely and without passwords.
+// messageFilter throttles and redacts messages.
 type messageFilter struct {
-	once sync.Once
+	once sync.Once // of install
 	to   atomic.Pointer[slog.Logger]
 
 	mu        sync.Mutex
-	throttles map[string]*rate.Sometimes // by format, so that what is common does not hide what is rare
+	throttles map[string]*rate.Sometimes // by format, so that a common one does not hide a rare one
 }
 
-// maxFormats bounds the throttles. go-redis has some fifty formats.
+// maxFormats bounds the throttles. go-redis has about fifty formats.
 const maxFormats = 200
 
 func newMessageFilter() *messageFilter {
 	return &messageFilter{throttles: map[string]*rate.Sometimes{}}
 }
 
-// throttle returns the one of a format.
+// throttle returns the throttle of a format; all formats beyond maxFormats share one.
 func (m *messageFilter) throttle(format string) *rate.Sometimes {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -52,13 +52,13 @@ func (m *messageFilter) throttle(format string) *rate.Sometimes {
 
 func (m *messageFilter) install() { m.once.Do(func() { redis.SetLogger(m) }) }
 
-// Printf is what go-redis calls.
+// Printf implements go-redis's logging interface.
 func (m *messageFilter) Printf(ctx context.Context, format string, args ...any) {
 	logger := m.to.Load()
 	if logger == nil {
 		return
 	}
-	var due bool // not logged under the throttle's lock
+	var due bool // so that the lock of rate.Sometimes is not held while logging
 	m.throttle(format).Do(func() { due = true })
 	if due {
 		for i, arg := range args {
@@ -70,8 +70,8 @@ func (m *messageFilter) Printf(ctx context.Context, format string, args ...any) 
 	}
 }
 
-// secret finds what may hold a password: a URL's user information, and the arguments that a server without
-// AUTH or HELLO repeats in its error.
+// secret matches text that may contain a password: a URL's user information, and the arguments that
+// a server without AUTH or HELLO repeats in its error.
 var secret = regexp.MustCompile(`(?s)://[^/\s]*@|with args beginning with.*`)
 
 func redact(text string) string { return secret.ReplaceAllString(text, "[redacted]") }

@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics counts decisions and failures. All series exist from the start.
+// metrics counts decisions and failures. Each label starts at zero.
 type metrics struct {
 	allowed, denied map[Source]prometheus.Counter
 	unavailable     prometheus.Counter
@@ -17,12 +17,12 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	auto := promauto.With(registerer)
 	decisions := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_ratelimit_decisions_total",
-		Help: "Requests decided: allowed, denied or unavailable; by redis, from memory (a denial that still holds), " +
-			"locally (Redis is away) or by none (Redis is away and the limit's on_error says so).",
+		Help: "Decisions by outcome (allowed, denied or unavailable) and source: redis, " +
+			"memory (a remembered denial), local (without Redis) or none (on_error is allow or deny).",
 	}, []string{"outcome", "source"})
 	errs := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_redis_errors_total",
-		Help: "Calls that Redis did not answer as it should, by class.",
+		Help: "Failed calls to Redis, by class.",
 	}, []string{"class"})
 	m := &metrics{
 		allowed:  map[Source]prometheus.Counter{},
@@ -30,15 +30,15 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		failures: map[failure]prometheus.Counter{},
 		open: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "hoko_redis_breakers_open",
-			Help: "Redis nodes that are not asked because they did not answer.",
+			Help: "Redis nodes whose circuit breaker is open.",
 		}),
-		unavailable: decisions.WithLabelValues("unavailable", string(FromNobody)),
+		unavailable: decisions.WithLabelValues("unavailable", string(FromNone)),
 	}
-	for _, s := range []Source{FromRedis, FromMemory, FromLocal, FromNobody} {
+	for _, s := range []Source{FromRedis, FromMemory, FromLocal, FromNone} {
 		if s != FromMemory {
 			m.allowed[s] = decisions.WithLabelValues("allowed", string(s))
 		}
-		if s != FromNobody {
+		if s != FromNone {
 			m.denied[s] = decisions.WithLabelValues("denied", string(s))
 		}
 	}
@@ -48,7 +48,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) decided(d Decision) {
+func (m *metrics) countDecision(d Decision) {
 	if d.Allowed {
 		m.allowed[d.Source].Inc()
 		return
@@ -56,4 +56,4 @@ func (m *metrics) decided(d Decision) {
 	m.denied[d.Source].Inc()
 }
 
-func (m *metrics) failed(err error) { m.failures[classify(err)].Inc() }
+func (m *metrics) countFailure(err error) { m.failures[classify(err)].Inc() }

@@ -17,38 +17,36 @@ const (
 	defaultTimeout = 50 * time.Millisecond
 )
 
-// Options of a Limiter. A field that is zero has its default.
+// Options configure a Limiter. Zero fields have defaults, except URL.
 type Options struct {
-	// URL says where Redis is, as go-redis reads it:
+	// URL is the address of Redis, in one of these forms:
 	//
 	//	redis://user:password@host:6379/0            one Redis; rediss:// with TLS
 	//	unix:///run/redis.sock?db=0                  one Redis, on a socket
 	//	redis://a:6379,b:6379                        a Cluster (also ?addr=b:6379)
-	//	redis://a:26379,b:26379/0?master_name=main   the master that Sentinels know
+	//	redis://a:26379,b:26379/0?master_name=main   a master that Sentinels know
 	//
-	// If one Redis turns out to be a node of a Cluster, the whole Cluster is asked. go-redis's
-	// query parameters (pool_size, client_name, skip_verify, …) hold, but Timeout decides on
-	// timeouts and retries, and the Limiter on the protocol, on how many connections are dialed at
-	// a time and on which nodes are asked.
+	// If a single Redis turns out to be a node of a Cluster, the Limiter uses the whole Cluster.
+	// The query parameters of go-redis (pool_size, client_name, skip_verify, …) apply, except those
+	// for timeouts, retries, the protocol, concurrent dials and routing, which the Limiter sets.
 	URL string
 
-	// Prefix begins every Redis key, so that two sites may share a Redis. Default: "hoko:".
+	// Prefix follows "rate:" in every Redis key, so that sites can share a Redis. Default: "hoko:".
 	Prefix string
 
-	// Timeout bounds one question to Redis, with everything that it takes: the wait for the
-	// questions before it and for a connection, write and read. A connection that is not there in
-	// time is dialed and greeted all the same, within ten times Timeout but at least a second, for
-	// later questions. Default: 50 ms.
+	// Timeout bounds one call to Redis, including the wait for earlier calls and for a connection.
+	// A connection that is not ready by then is still established for later calls, within the
+	// longer of ten times Timeout and one second. Default: 50 ms.
 	Timeout time.Duration
 
-	Logger  *slog.Logger          // nil: silent
-	Metrics prometheus.Registerer // nil: not registered
+	Logger  *slog.Logger          // default: discards
+	Metrics prometheus.Registerer // default: metrics are not registered
 
-	dial func(ctx context.Context, network, addr string) (net.Conn, error) // tests in a synctest bubble
+	dial func(ctx context.Context, network, addr string) (net.Conn, error) // for tests
 }
 
-// WithDefaults returns the options with their defaults filled in, or an error that names one that
-// cannot be used. It does not judge the URL.
+// WithDefaults returns the options with their defaults filled in. It returns an error if Timeout is
+// negative. It does not check the URL.
 func (o Options) WithDefaults() (Options, error) {
 	if o.Timeout < 0 {
 		return o, errors.New("redis timeout must be positive")
@@ -59,16 +57,16 @@ func (o Options) WithDefaults() (Options, error) {
 	return o, nil
 }
 
-// OnError says what becomes of a request that Redis does not decide.
+// OnError is what to do with a request if Redis does not decide.
 type OnError string
 
 const (
-	Local OnError = "local" // the same limit, counted by this process alone; the default
-	Allow OnError = "allow" // let it through, unlimited
-	Deny  OnError = "deny"  // refuse it: ErrUnavailable
+	Local OnError = "local" // apply the same limit in this process; the default
+	Allow OnError = "allow" // allow the request without a limit
+	Deny  OnError = "deny"  // return ErrUnavailable
 )
 
-// ParseOnError reads local, allow or deny.
+// ParseOnError returns the OnError for "local", "allow" or "deny", and an error for any other text.
 func ParseOnError(s string) (OnError, error) {
 	switch o := OnError(s); o {
 	case Local, Allow, Deny:

@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	// maxInFlight bounds the round trips to a node that are under way at once. One
-	// would let a connection that hangs hold up every caller; with each one more,
-	// fewer calls share a round trip.
+	// maxInFlight bounds the concurrent round trips to a node. With one, a hanging connection
+	// would delay every call. With more, fewer calls share a round trip.
 	maxInFlight = 2
 
-	// maxBatch bounds the calls of one round trip, which Redis runs without a pause: in about a millisecond.
+	// maxBatch bounds the calls of one round trip. Redis takes about a millisecond for that many.
 	maxBatch = 128
 )
 
-// pipeliner has concurrent calls of the script share round trips to their node. A call goes at once
-// and alone while fewer than maxInFlight are under way; those that come meanwhile wait for the
-// first of them to end, and go together. No timer gathers them, so a lone call pays nothing.
+// pipeliner makes concurrent calls of the script share round trips to their node. While fewer than
+// maxInFlight round trips are in flight, a call is sent immediately and alone. Later calls wait for
+// the first of them to end, and are then sent together. There is no timer, so a lone call is not
+// delayed.
 //
-// It is a hook of the node's client: a Cluster's client has routed a call before it
-// comes here, and follows its redirect afterwards, as if it had gone alone.
+// It is a hook of the node's client. A Cluster's client therefore routes each call before it gets
+// here, and follows redirects afterwards.
 type pipeliner struct {
 	client  *redis.Client
 	breaker *breaker
@@ -35,52 +35,53 @@ type pipeliner struct {
 	waiting  []*batch // all but the last are full
 }
 
-// batch is what one round trip carries.
+// batch is the calls of one round trip.
 type batch struct {
 	calls []call
-	done  chan struct{} // closed when every call has its answer
+	done  chan struct{} // closed when every call has its reply
 }
 
-// call is a caller's command. What is sent is a copy, since the caller may be gone
-// before the answer is there, and its command with it.
+// call is a caller's command. A copy of it is sent, because the caller may return before the reply
+// arrives.
 type call struct {
 	args     []any
 	deadline time.Time
-	sent     *redis.Cmd // nil where the deadline had passed
+	sent     *redis.Cmd // nil if the deadline had passed
 }
 
-// DialHook lets every dial pass.
+// DialHook returns next.
 func (p *pipeliner) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessPipelineHook lets every pipeline pass.
+// ProcessPipelineHook returns next.
 func (p *pipeliner) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-// ProcessHook sends a call of the script, alone or with others. An open breaker is
-// left to answer at once, or to let its probe pass.
+// ProcessHook sends a call of the script, alone or in a batch. It leaves all else, and calls while
+// the breaker is open, to the next hook.
 func (p *pipeliner) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		deadline, ok := ctx.Deadline()
 		if !ok || !time.Now().Before(deadline) || !isScript(cmd) || isOpen(p.breaker.epoch.Load()) {
 			return next(ctx, cmd)
 		}
-		b, place := p.join(call{args: cmd.Args(), deadline: deadline})
+		b, i := p.join(call{args: cmd.Args(), deadline: deadline})
 		if b == nil {
 			defer p.release()
 			return next(ctx, cmd)
 		}
-		if !p.await(b, deadline) || b.calls[place].sent == nil {
+		if !p.wait(b, deadline) || b.calls[i].sent == nil {
 			return context.DeadlineExceeded
 		}
-		sent := b.calls[place].sent
+		sent := b.calls[i].sent
 		cmd.(*redis.Cmd).SetVal(sent.Val())
 		return sent.Err()
 	}
 }
 
-// join takes a place in the batch that goes next, or nil where the call may go at once.
-func (p *pipeliner) join(c call) (b *batch, place int) {
+// join adds the call to a batch and returns its index there. It returns nil if the call may be sent
+// immediately; release must then follow.
+func (p *pipeliner) join(c call) (b *batch, i int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.inFlight < maxInFlight {
@@ -97,8 +98,8 @@ func (p *pipeliner) join(c call) (b *batch, place int) {
 	return b, len(b.calls) - 1
 }
 
-// await says whether the batch was done before the deadline.
-func (p *pipeliner) await(b *batch, deadline time.Time) bool {
+// wait reports whether the batch was done before the deadline.
+func (p *pipeliner) wait(b *batch, deadline time.Time) bool {
 	timer, ok := p.timers.Get().(*time.Timer)
 	if ok {
 		timer.Reset(time.Until(deadline))
@@ -117,25 +118,25 @@ func (p *pipeliner) await(b *batch, deadline time.Time) bool {
 	}
 }
 
-// release ends a round trip that was had alone. Where somebody waits, a goroutine
-// goes on with it until nobody does.
+// release ends the round trip of a lone call. If batches wait, a goroutine sends them one after the
+// other.
 func (p *pipeliner) release() {
-	first := p.next()
+	first := p.nextBatch()
 	if first == nil {
 		return
 	}
 	sendAll := func(ctx context.Context) {
-		for b := first; b != nil; b = p.next() {
+		for b := first; b != nil; b = p.nextBatch() {
 			p.send(ctx, b)
 		}
 	}
-	if s := p.breaker.fleet; !s.run(sendAll) {
-		sendAll(s.ctx) // closed: they get no answer
+	if u := p.breaker.upstream; !u.start(sendAll) {
+		sendAll(u.ctx) // closed, so they fail
 	}
 }
 
-// next is the batch that goes now. Where nobody waits, it gives the round trip back.
-func (p *pipeliner) next() *batch {
+// nextBatch returns the batch to send now, or nil if none waits, which ends the round trip.
+func (p *pipeliner) nextBatch() *batch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.waiting) == 0 {
@@ -147,8 +148,7 @@ func (p *pipeliner) next() *batch {
 	return b
 }
 
-// send makes a batch's round trip, unless the limiter is closed. Every call gets
-// its own error: a key that holds something else is its own caller's trouble.
+// send makes a batch's round trip, unless the Limiter is closed. Each call gets its own error.
 func (p *pipeliner) send(ctx context.Context, b *batch) {
 	defer close(b.done)
 	cmds, last := b.commands(time.Now())
@@ -166,15 +166,15 @@ func (p *pipeliner) send(ctx context.Context, b *batch) {
 	pipe.Exec(ctx)
 }
 
-// commands are those of the calls that somebody still waits for, and the last of their deadlines.
-// The others were decided without Redis, and are not to be charged as well.
+// commands returns the commands of the calls whose deadline has not passed, and the latest of these
+// deadlines. The other calls have been decided without Redis, and must not be charged twice.
 func (b *batch) commands(now time.Time) (cmds []redis.Cmder, last time.Time) {
 	cmds = make([]redis.Cmder, 0, len(b.calls))
 	for i := range b.calls {
 		if c := &b.calls[i]; now.Before(c.deadline) {
 			c.sent = redis.NewCmd(context.Background(), c.args...)
 			cmds = append(cmds, c.sent)
-			if c.deadline.After(last) { // a redirected call keeps its first
+			if c.deadline.After(last) { // not always the last call: redirects keep their deadline
 				last = c.deadline
 			}
 		}
@@ -188,7 +188,7 @@ func failAll(cmds []redis.Cmder, err error) {
 	}
 }
 
-// isScript says whether a command calls the limiter's script.
+// isScript reports whether a command calls the rate limit script.
 func isScript(cmd redis.Cmder) bool {
 	name := cmd.Name()
 	return name == "evalsha" || name == "eval"

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// inSlowOutage runs a test with a Redis that takes latency for a dial and for each answer.
-func inSlowOutage(t *testing.T, url string, latency time.Duration, test func(s *outageSuite)) {
+// withSlowRedis runs a test with a Redis that takes latency for each dial and reply.
+func withSlowRedis(t *testing.T, url string, latency time.Duration, test func(s *fixture)) {
 	t.Helper()
-	inOutageAt(t, url, func(s *outageSuite) {
+	withFakeRedisOptions(t, Options{URL: url}, func(s *fixture) {
 		s.redis.latency = latency
 		test(s)
 	})
 }
 
-func TestSlowRedis_DecidesOnceGreeted(t *testing.T) {
-	for _, url := range []string{"redis://fake", "redis://:secret@fake", "redis://user:secret@fake/3?client_name=edge"} {
+func TestSlowRedis_DecidesOnceConnected(t *testing.T) {
+	for _, url := range []string{"redis://fake", "redis://:pass@fake", "redis://user:pass@fake/3?client_name=edge"} {
 		t.Run(url, func(t *testing.T) {
-			inSlowOutage(t, url, 30*time.Millisecond, func(s *outageSuite) {
-				s.want(1, FromLocal, defaultTimeout) // not longer, though no connection is there yet
+			withSlowRedis(t, url, 30*time.Millisecond, func(s *fixture) {
+				s.want(1, FromLocal, defaultTimeout) // connecting takes longer
 				time.Sleep(time.Second)
 				s.want(10, FromRedis, 30*time.Millisecond)
 				if got := s.redis.dials.Load(); got != 1 {
 					t.Errorf("dialed %d times, want once", got)
 				}
-				if lines := s.journal.all(); len(lines) > 0 {
+				if lines := s.log.all(); len(lines) > 0 {
 					t.Errorf("logged %q", lines)
 				}
 			})
@@ -34,11 +34,11 @@ func TestSlowRedis_DecidesOnceGreeted(t *testing.T) {
 	}
 }
 
-func TestSlowRedis_HealsAfterAnOutage(t *testing.T) {
-	inSlowOutage(t, "redis://user:secret@fake/3", 40*time.Millisecond, func(s *outageSuite) {
+func TestSlowRedis_RecoversAfterOutage(t *testing.T) {
+	withSlowRedis(t, "redis://user:secret@fake/3", 40*time.Millisecond, func(s *fixture) {
 		s.redis.refuse()
 		s.want(1, FromLocal, 40*time.Millisecond)
-		s.redis.answer(replyFresh)
+		s.redis.setReply(replyFresh)
 		time.Sleep(time.Second)
 		s.want(10, FromRedis, 40*time.Millisecond)
 		if got := s.redis.probes.Load(); got != 1 {
@@ -47,87 +47,86 @@ func TestSlowRedis_HealsAfterAnOutage(t *testing.T) {
 	})
 }
 
-func TestSlowRedis_LaterThanTheTimeoutIsNotAsked(t *testing.T) {
-	inSlowOutage(t, "redis://:secret@fake", 60*time.Millisecond, func(s *outageSuite) {
+func TestSlowRedis_OverTimeoutOpensBreaker(t *testing.T) {
+	withSlowRedis(t, "redis://:secret@fake", 60*time.Millisecond, func(s *fixture) {
 		s.want(3, FromLocal, defaultTimeout)
 		for range 60 {
 			time.Sleep(time.Second)
 			s.want(1, FromLocal, 0)
 		}
-		if lines := s.journal.all(); len(lines) != 1 || !strings.Contains(lines[0], "class=timeout") {
+		if lines := s.log.all(); len(lines) != 1 || !strings.Contains(lines[0], "class=timeout") {
 			t.Errorf("logged %q, want one outage", lines)
 		}
 	})
 }
 
-func TestSlowRedis_WrongPasswordIsNamed(t *testing.T) {
-	inSlowOutage(t, "redis://:secret@fake", 30*time.Millisecond, func(s *outageSuite) {
-		s.redis.answer("-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+func TestSlowRedis_WrongPasswordIsReported(t *testing.T) {
+	withSlowRedis(t, "redis://:secret@fake", 30*time.Millisecond, func(s *fixture) {
+		s.redis.setReply("-WRONGPASS invalid username-password pair or user is disabled.\r\n")
 		s.want(3, FromLocal, defaultTimeout)
 		time.Sleep(2 * time.Second)
 		if n := s.Stats().Nodes[0]; !n.Open || n.Cause != "auth" {
-			t.Errorf("has the node %+v, want it open because of its password", n)
+			t.Errorf("got %+v, want an open breaker because of the password", n)
 		}
-		if got := count(t, s.metrics.failures[failAuth]); got == 0 {
-			t.Error("counted no failure of class auth")
+		if got := metricValue(t, s.metrics.failures[failAuth]); got == 0 {
+			t.Error("no failure of class auth was counted")
 		}
 	})
 }
 
-func TestSlowRedis_HangingGreetingsAreBounded(t *testing.T) {
-	inSlowOutage(t, "redis://:secret@fake", 0, func(s *outageSuite) {
-		s.redis.answer(replyNever) // to AUTH
+func TestSlowRedis_HangingHandshakesAreBounded(t *testing.T) {
+	withSlowRedis(t, "redis://:secret@fake", 0, func(s *fixture) {
+		s.redis.setReply(replyNever) // to AUTH
 		for range 60 {
-			s.want(1, FromLocal, s.slowest())
+			s.want(1, FromLocal, s.expectedWait())
 			time.Sleep(time.Second)
 		}
 		if got := s.redis.dials.Load(); got > 70 {
 			t.Errorf("dialed %d times in a minute", got)
 		}
-		s.redis.answer(replyFresh)
-		time.Sleep(4 * time.Second) // go-redis dials by itself after some failures, and then each second
+		s.redis.setReply(replyFresh)
+		time.Sleep(4 * time.Second) // after some failures, go-redis dials once a second
 		s.want(1, FromRedis, 0)
 	})
 }
 
-// slowest is how long the next decision takes: none waits once the breaker is open.
-func (s *outageSuite) slowest() time.Duration {
+// expectedWait returns how long the next decision takes.
+func (s *fixture) expectedWait() time.Duration {
 	if s.Stats().Nodes[0].Open {
 		return 0
 	}
 	return defaultTimeout
 }
 
-func TestClose_EndsADialThatHangs(t *testing.T) {
-	inSlowOutage(t, "redis://:secret@fake", 0, func(s *outageSuite) {
-		s.redis.answer(replyNever)
+func TestClose_StopsHangingDial(t *testing.T) {
+	withSlowRedis(t, "redis://:secret@fake", 0, func(s *fixture) {
+		s.redis.setReply(replyNever)
 		s.want(1, FromLocal, defaultTimeout)
 		closed := time.Now()
 		s.Close()
 		synctest.Wait()
 		if took := time.Since(closed); took != 0 || s.redis.open.Load() != 0 {
-			t.Errorf("%d connections are open after a Close of %s", s.redis.open.Load(), took)
+			t.Errorf("%d connections are open after Close, which took %s", s.redis.open.Load(), took)
 		}
 	})
 }
 
-func TestSlowCluster_DecidesOnceGreeted(t *testing.T) {
-	inClusterAt(t, "redis://a:1", func(c *fakeCluster) {
+func TestSlowCluster_DecidesOnceConnected(t *testing.T) {
+	withFakeClusterAt(t, "redis://a:1", func(c *fakeCluster) {
 		for _, node := range c.nodes {
 			node.latency = 30 * time.Millisecond
 		}
 		for i := range 40 {
-			ask(t, c.Limiter, Request{Name: "default", Bucket: [32]byte{byte(i)}, Limit: perMinute})
+			allow(t, c.Limiter, Request{Name: "default", Bucket: [32]byte{byte(i)}, Limit: perMinute})
 			time.Sleep(50 * time.Millisecond)
 		}
 		time.Sleep(time.Second)
-		c.wantFrom(FromRedis, 0)
-		c.wantFrom(FromRedis, 1)
+		c.wantAllFrom(FromRedis)
 	})
 }
 
-func TestSlowSentinel_ItsMasterDecides(t *testing.T) {
-	inSentinels(t, func(s *outageSuite, nodes map[string]*fakeRedis, _ func(string)) {
+func TestSlowSentinel_MasterDecides(t *testing.T) {
+	withFakeSentinel(t, func(s *fixture, nodes map[string]*fakeRedis, _ func(string)) {
 		for _, node := range nodes {
 			node.latency = 30 * time.Millisecond
 		}

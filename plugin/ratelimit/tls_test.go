@@ -17,7 +17,7 @@ import (
 	"hoko.to/edge/internal/relay"
 )
 
-// tlsRedis is a real Redis that speaks TLS, and a relay before it.
+// tlsRedis is a real Redis with TLS, and a relay to it.
 type tlsRedis struct {
 	*devserver.Redis
 	relay        *relay.Relay
@@ -26,29 +26,19 @@ type tlsRedis struct {
 
 func startTLSRedis(t *testing.T) *tlsRedis {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hoko-tls-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { // under root the server runs as somebody else
-		t.Fatal(err)
-	}
+	dir, port := openDir(t), freePort(t)
 	cert, key := writeCertificate(t, dir)
-	s := &tlsRedis{}
-	port := freePort(t)
-	s.Redis, err = devserver.StartRedis(t.Context(), devserver.RedisOptions{Dir: filepath.Join(dir, "redis"), Settings: map[string]string{
-		"tls-port": port, "bind": "127.0.0.1", "tls-cert-file": cert, "tls-key-file": key, "tls-ca-cert-file": cert, "tls-auth-clients": "no",
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Kill)
+	s := &tlsRedis{Redis: startRedis(t, dir, map[string]string{
+		"tls-port": port, "bind": "127.0.0.1", "tls-cert-file": cert, "tls-key-file": key,
+		"tls-ca-cert-file": cert, "tls-auth-clients": "no",
+	})}
+	var err error
 	if s.relay, err = relay.Start("127.0.0.1:"+freePort(t), "127.0.0.1:"+port); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.relay.Close)
-	s.url, s.relayed = "rediss://127.0.0.1:"+port+"?skip_verify=true", "rediss://"+s.relay.Address()+"?skip_verify=true"
+	s.url = "rediss://127.0.0.1:" + port + "?skip_verify=true"
+	s.relayed = "rediss://" + s.relay.Address() + "?skip_verify=true"
 	return s
 }
 
@@ -77,11 +67,11 @@ func writeCertificate(t *testing.T, dir string) (cert, key string) {
 	return write("cert.pem", "CERTIFICATE", public), write("key.pem", "PRIVATE KEY", secret)
 }
 
-// awaitRedis asks until Redis has decided three times in a row.
+// awaitRedis waits until Redis has decided three times in a row.
 func awaitRedis(t *testing.T, l *Limiter) {
 	t.Helper()
-	for row, end := 0, time.Now().Add(patience); row < 3; row++ {
-		if d := ask(t, l, Request{Name: "default", Limit: perMinute}); d.Source != FromRedis {
+	for row, end := 0, time.Now().Add(longTimeout); row < 3; row++ {
+		if d := allow(t, l, Request{Name: "default", Limit: perMinute}); d.Source != FromRedis {
 			row = -1
 		}
 		if time.Now().After(end) {
@@ -92,38 +82,38 @@ func awaitRedis(t *testing.T, l *Limiter) {
 
 func TestTLS_SlowRedisDecides(t *testing.T) {
 	s := startTLSRedis(t)
-	const way = 80 * time.Millisecond
-	s.relay.Delay(relay.ToServer, way, 0)
-	s.relay.Delay(relay.ToClient, way, 0)
-	limiter := newLimiter(t, Options{URL: s.relayed, Timeout: 3 * way}) // one round trip, but not two
+	const delay = 80 * time.Millisecond // each way
+	s.relay.Delay(relay.ToServer, delay, 0)
+	s.relay.Delay(relay.ToClient, delay, 0)
+	limiter := newLimiter(t, Options{URL: s.relayed, Timeout: 3 * delay}) // for one round trip
 	awaitRedis(t, limiter)
 	s.relay.DropHalf()
 	awaitRedis(t, limiter)
 	s.relay.Cut()
-	for ask(t, limiter, Request{Name: "default", Limit: perMinute}).Source == FromRedis {
+	for allow(t, limiter, Request{Name: "default", Limit: perMinute}).Source == FromRedis {
 	}
 	if err := s.relay.Restore(); err != nil {
 		t.Fatal(err)
 	}
-	s.relay.Delay(relay.ToServer, way, 0)
-	s.relay.Delay(relay.ToClient, way, 0)
+	s.relay.Delay(relay.ToServer, delay, 0)
+	s.relay.Delay(relay.ToClient, delay, 0)
 	awaitRedis(t, limiter)
 }
 
 func TestTLS_ClosedConnectionsAreNotUsed(t *testing.T) {
 	s := startTLSRedis(t)
-	limiter := newLimiter(t, Options{URL: s.url, Timeout: patience})
-	admin := control(t, s.URL())
+	limiter := newLimiter(t, Options{URL: s.url, Timeout: longTimeout})
+	admin := adminClient(t, s.URL())
 	for range 5 {
 		var both sync.WaitGroup
 		for range maxInFlight {
 			both.Go(func() {
-				if d := ask(t, limiter, Request{Name: "default", Limit: perMinute}); d.Source != FromRedis {
+				if d := allow(t, limiter, Request{Name: "default", Limit: perMinute}); d.Source != FromRedis {
 					t.Errorf("got %+v", d)
 				}
 			})
 		}
 		both.Wait()
-		order(t, admin, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		command(t, admin, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	}
 }
