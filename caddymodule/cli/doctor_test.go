@@ -29,8 +29,8 @@ func TestDoctorCommand_PrintsOneJSONDocument(t *testing.T) {
 	if err := decoder.Decode(&document); err != nil || decoder.More() {
 		t.Fatalf("%v in\n%s", err, stdout)
 	}
-	empty := map[string]string{"severity": "warning", "about": "attribution", "text": "hoko.links is empty: every sale is 400, as nothing can earn it",
-		"fix": "see docs/first-sale.md for how links, clicks and leads get in"}
+	empty := map[string]string{"severity": "warning", "about": "attribution", "text": "hoko.links is empty: every sale is 400, because no link can earn it",
+		"fix": "see docs/first-sale.md for how to add links, clicks and leads"}
 	if document.Failures != 0 || document.Warnings == 0 || !slices.ContainsFunc(document.Findings, func(f map[string]string) bool { return maps.Equal(f, empty) }) {
 		t.Errorf("it printed\n%s", stdout)
 	}
