@@ -27,7 +27,7 @@ func adapt(t *testing.T, text string) []byte {
 	return config
 }
 
-// adapted decodes the config of a Caddyfile.
+// adapted returns the config of a Caddyfile.
 func adapted(t *testing.T, caddyfile string) (config struct {
 	Admin   struct{ Listen string }
 	Storage struct{ Root string }
@@ -45,14 +45,14 @@ func adapted(t *testing.T, caddyfile string) (config struct {
 	return config
 }
 
-// setVariables sets those that the shipped Caddyfile requires.
+// setVariables sets the environment variables that the shipped Caddyfile requires.
 func setVariables(t *testing.T) {
 	t.Helper()
 	t.Setenv("SITE_ADDRESS", "https://localhost:8443")
 	t.Setenv("UPSTREAM", "127.0.0.1:8080")
 }
 
-func TestDevRunsTheShippedRoutesOnLoopbackOnly(t *testing.T) {
+func TestDev_RunsTheShippedRoutesOnLoopback(t *testing.T) {
 	setVariables(t)
 	shippedConfig := adapted(t, moduleroot.Caddyfile)
 	const dir = `/var/lib/a "state" directory`
@@ -75,22 +75,23 @@ func TestDevRunsTheShippedRoutesOnLoopbackOnly(t *testing.T) {
 	}
 }
 
-func TestDevHasNoAdminEndpointWhereItsSocketsPathIsTooLong(t *testing.T) {
+func TestDev_NoAdminEndpointIfItsPathIsTooLong(t *testing.T) {
 	setVariables(t)
 	caddyfile := cli.DevCaddyfile("/"+strings.Repeat("d", cli.MaxSocketPath), 8443, "127.0.0.1")
 	var config struct{ Admin struct{ Disabled bool } }
 	if err := json.Unmarshal(adapt(t, caddyfile), &config); err != nil || !config.Admin.Disabled {
-		t.Errorf("it has: %v", err)
+		t.Errorf("the admin endpoint is not disabled: %v", err)
 	}
 }
 
-func TestDevRefusesAPortThatCaddyWouldShare(t *testing.T) {
+func TestFreeLoopback_PortInUse(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	port := tcp.Addr().(*net.TCPAddr).Port
-	if _, err := cli.FreeLoopback(port); err == nil || !strings.Contains(err.Error(), "port "+strconv.Itoa(port)+" is in use: choose another one with --port") {
+	want := "port " + strconv.Itoa(port) + " is in use: choose another one with --port"
+	if _, err := cli.FreeLoopback(port); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("for TCP: %v", err)
 	}
 	tcp.Close()
@@ -98,7 +99,7 @@ func TestDevRefusesAPortThatCaddyWouldShare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cli.FreeLoopback(port); err == nil || !strings.Contains(err.Error(), "is in use") {
+	if _, err := cli.FreeLoopback(port); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("for UDP: %v", err)
 	}
 	udp.Close()
@@ -106,6 +107,6 @@ func TestDevRefusesAPortThatCaddyWouldShare(t *testing.T) {
 		t.Errorf("free: %v %v", hosts, err)
 	}
 	if _, err := cli.FreeLoopback(70000); err == nil || !strings.Contains(err.Error(), "--port") {
-		t.Errorf("no port: %v", err)
+		t.Errorf("an invalid port: %v", err)
 	}
 }
