@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"hoko.to/edge/internal/testenv"
@@ -39,17 +38,13 @@ func mustHoko(t *testing.T, args ...string) string {
 	return stdout
 }
 
-// execute runs SQL without arguments.
-func execute(t *testing.T, dsn, sql string) {
+// database returns the DSN of a database in which sql has run, and sets DATABASE_URL to it.
+func database(t *testing.T, sql string) (dsn string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), sql); err != nil {
-		t.Fatal(err)
-	}
+	dsn = testenv.Database(t)
+	testenv.Connect(t, dsn).Exec(sql)
+	t.Setenv("DATABASE_URL", dsn)
+	return dsn
 }
 
 func TestMigrate_CreatesTheSchema(t *testing.T) {
@@ -70,14 +65,14 @@ func TestMigrate_CreatesTheSchema(t *testing.T) {
 
 func TestKeys_CreateListRevoke(t *testing.T) {
 	t.Setenv("DATABASE_URL", "")
-	database := "--database-url=" + testenv.Database(t)
-	key := strings.TrimSpace(mustHoko(t, "keys", "create", database, "--workspace", "Acme", "--create-workspace",
+	flag := "--database-url=" + testenv.Database(t)
+	key := strings.TrimSpace(mustHoko(t, "keys", "create", flag, "--workspace", "Acme", "--create-workspace",
 		"--name", "billing", "--scopes", "conversionsWrite,linksRead", "--hostnames", "example.com",
 		"--limit", "10/1s", "--burst", "5", "--expires", "90d"))
 	if !admin.ValidKey(key) {
 		t.Fatalf("it printed %q", key)
 	}
-	list := mustHoko(t, "keys", "list", database, "--workspace", "Acme")
+	list := mustHoko(t, "keys", "list", flag, "--workspace", "Acme")
 	for _, want := range []string{
 		key[:9], "billing", "valid until", "10/1s burst 5", "conversionsWrite,linksRead", "example.com",
 	} {
@@ -88,11 +83,11 @@ func TestKeys_CreateListRevoke(t *testing.T) {
 	if strings.Contains(list, key) {
 		t.Error("the list shows the key")
 	}
-	got := mustHoko(t, "keys", "revoke", database, key)
+	got := mustHoko(t, "keys", "revoke", flag, key)
 	if !strings.Contains(got, "was revoked at") || strings.Contains(got, key) {
 		t.Errorf("it printed %q", got)
 	}
-	if list := mustHoko(t, "keys", "list", database); !strings.Contains(list, "revoked 2") {
+	if list := mustHoko(t, "keys", "list", flag); !strings.Contains(list, "revoked 2") {
 		t.Errorf("the list does not show that the key is revoked:\n%s", list)
 	}
 }
@@ -142,9 +137,7 @@ func TestCommandGroup_PrintsHelp(t *testing.T) {
 }
 
 func TestIdempotency_CleanAndErase(t *testing.T) {
-	dsn := testenv.Database(t)
-	t.Setenv("DATABASE_URL", dsn)
-	execute(t, dsn, `INSERT INTO hoko.workspaces (id, name) VALUES ('ws_9', 'Nine');
+	database(t, `INSERT INTO hoko.workspaces (id, name) VALUES ('ws_9', 'Nine');
 		INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response, created_at)
 		SELECT 'ws_9', age, '', gen_random_uuid(),
 			'{"customer": {"externalId": "person", "name": "Ada"}, "sale": {"metadata": null}}', now() - age::interval

@@ -29,8 +29,8 @@ func TestCommand_RejectsQuotedDatabaseURL(t *testing.T) {
 }
 
 func TestCommand_MissingRightsNamesTheOwner(t *testing.T) {
-	dsn, empty := testenv.Database(t), testenv.EmptyDatabase(t)
-	execute(t, dsn, `DO $$ BEGIN IF to_regrole('reader') IS NULL THEN CREATE ROLE reader LOGIN; END IF; END $$;
+	empty := testenv.EmptyDatabase(t)
+	dsn := database(t, `DO $$ BEGIN IF to_regrole('reader') IS NULL THEN CREATE ROLE reader LOGIN; END IF; END $$;
 		INSERT INTO hoko.workspaces (id) VALUES ('w');
 		INSERT INTO hoko.api_keys (id, workspace_id, key_hash) VALUES ('k', 'w', sha256('x'));
 		INSERT INTO hoko.idempotency_keys VALUES ('w', 'k', '', gen_random_uuid(),
@@ -51,9 +51,7 @@ func TestCommand_MissingRightsNamesTheOwner(t *testing.T) {
 }
 
 func TestErase_UnknownCustomerFails(t *testing.T) {
-	dsn := testenv.Database(t)
-	t.Setenv("DATABASE_URL", dsn)
-	execute(t, dsn, `INSERT INTO hoko.workspaces (id) VALUES ('w'), ('v');
+	database(t, `INSERT INTO hoko.workspaces (id) VALUES ('w'), ('v');
 		INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w', 'silent'), ('v', 'other');
 		INSERT INTO hoko.idempotency_keys VALUES
 			('w', 'k', '', gen_random_uuid(), '{"customer": {"externalId": "gone", "name": ""}}')`)
@@ -70,9 +68,7 @@ func TestErase_UnknownCustomerFails(t *testing.T) {
 }
 
 func TestKeys_EscapesControlCharacters(t *testing.T) {
-	dsn := testenv.Database(t)
-	t.Setenv("DATABASE_URL", dsn)
-	execute(t, dsn, `INSERT INTO hoko.workspaces (id, name) VALUES (E'w\t1', E'Ac\x1b[31mme\n'), ('w2', 'Zoë');
+	database(t, `INSERT INTO hoko.workspaces (id, name) VALUES (E'w\t1', E'Ac\x1b[31mme\n'), ('w2', 'Zoë');
 		INSERT INTO hoko.api_keys (id, workspace_id, key_hash, name, key_start, scopes, allowed_hostnames) VALUES
 		(E'k\r1', E'w\t1', sha256('1'), E'\u202ename\t', E'\x1b[2J', '{}', E'{"h\x07"}'),
 		('k2', 'w2', sha256('2'), 'plain', 'hoko_1234', '{}', '{}')`)

@@ -18,12 +18,12 @@ func RedisWithClockSkew(t testing.TB, skew time.Duration) *OwnRedis {
 	return s
 }
 
-// PostgresWithClockSkew starts an OwnPostgres like Postgres, with a clock as RedisWithClockSkew.
+// PostgresWithClockSkew is to Postgres as RedisWithClockSkew is to RedisServer.
 func PostgresWithClockSkew(t testing.TB, skew time.Duration) *OwnPostgres {
 	t.Helper()
 	options := postgresOptions(serverDir(t))
 	options.Env = fakeClock(skew)
-	return startOwn(t, options)
+	return startPostgres(t, options)
 }
 
 // fakeClock returns the environment in which Debian's faketime shifts a process's clock. If faketime

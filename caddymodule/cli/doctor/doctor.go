@@ -57,8 +57,8 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Run runs all checks and skips those that an earlier failure makes impossible. It changes nothing,
-// except that it changes and restores ProbeKey.
+// Run runs all checks, except those that an earlier failure makes impossible. It leaves no changes: it
+// rolls back test sales and restores ProbeKey.
 func Run(ctx context.Context, o Options) Report {
 	c := checks{Options: o}
 	c.run(ctx)

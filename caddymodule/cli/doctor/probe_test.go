@@ -12,6 +12,13 @@ import (
 // onlyKey returns the row of the only key as text.
 func onlyKey(db testenv.DB) string { return db.Text("SELECT k::text FROM hoko.api_keys k") }
 
+func wantUnchanged(t *testing.T, db testenv.DB, before string) {
+	t.Helper()
+	if after := onlyKey(db); after != before {
+		t.Errorf("the key was %s and is %s", before, after)
+	}
+}
+
 func lockWaiters(db testenv.DB) int {
 	return db.Count(`SELECT count(*) FROM pg_stat_activity
 		WHERE datname = current_database() AND wait_event_type = 'Lock'`)
@@ -26,9 +33,7 @@ func TestProbe_RestoresEachColumn(t *testing.T) {
 	if report.Failures > 0 {
 		t.Errorf("it found\n%s", got)
 	}
-	if after := onlyKey(db); after != before {
-		t.Errorf("the key was %s and is %s", before, after)
-	}
+	wantUnchanged(t, db, before)
 }
 
 func TestProbe_MissingNotification(t *testing.T) {
@@ -58,9 +63,7 @@ func TestProbe_MissingNotification(t *testing.T) {
 			before := onlyKey(db)
 			_, got := runDoctor(t, Options{DSN: dsn, ProbeKey: "k"})
 			wantTexts(t, got, tc.want)
-			if after := onlyKey(db); after != before {
-				t.Errorf("the key was %s and is %s", before, after)
-			}
+			wantUnchanged(t, db, before)
 		})
 	}
 }
@@ -87,9 +90,7 @@ func TestProbe_UnrestorableKeyIsUnchanged(t *testing.T) {
 	before := onlyKey(db)
 	_, got := runDoctor(t, Options{DSN: dsn, ProbeKey: "k"})
 	wantTexts(t, got, "warn  probe: key k cannot be changed")
-	if after := onlyKey(db); after != before {
-		t.Errorf("the key was %s and is %s", before, after)
-	}
+	wantUnchanged(t, db, before)
 }
 
 // A table lock stops the probe between its two statements.
@@ -117,9 +118,7 @@ func TestProbe_InterruptedChangesNothing(t *testing.T) {
 		return db.Count(`SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = 'hoko-edge'`) == 0
 	})
-	if after := onlyKey(db); after != before {
-		t.Errorf("the key was %s and is %s", before, after)
-	}
+	wantUnchanged(t, db, before)
 }
 
 // The site restores a revoked key in a transaction that the probe waits for.
