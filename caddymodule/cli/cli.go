@@ -22,7 +22,7 @@ func Register() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "hoko",
 		Short:     "Administers Hoko Edge",
-		Long:      "Administers the schema and keys of Hoko Edge, checks its servers, and runs it for development.",
+		Long:      "Administers the schema and keys of Hoko Edge, checks its Postgres and Redis, and runs it locally.",
 		CobraFunc: addCommands,
 	})
 }
@@ -50,8 +50,8 @@ func rejectUnknown(cmd *cobra.Command) {
 	}
 }
 
-// unknownCommand returns an error that suggests similar subcommands of cmd. It returns nil if cmd has
-// no subcommands, or if args is empty.
+// unknownCommand returns an error that suggests similar subcommands of cmd. It returns nil if cmd
+// has no subcommands, or if args is empty.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if !cmd.HasSubCommands() || len(args) == 0 {
 		return nil
@@ -64,8 +64,8 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q for %q: %s", args[0], cmd.CommandPath(), hint)
 }
 
-// withDatabase makes cmd call run with the value of --database-url or DATABASE_URL, and fail if both
-// are empty. A signal cancels the context. Unless cmd.Args is set, the command takes no arguments.
+// withDatabase makes cmd call run with the value of --database-url or DATABASE_URL, and fail if
+// both are empty. SIGINT and SIGTERM cancel ctx. Unless cmd.Args is set, cmd takes no arguments.
 func withDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
 	return withOptionalDatabase(cmd, func(ctx context.Context, cmd *cobra.Command, dsn string) error {
 		if dsn == "" {

@@ -22,7 +22,7 @@ func devCommand() *cobra.Command {
 machine only, and prints a curl command that records a sale.
 
 It starts a private Postgres and Redis from the binaries installed on this machine,
-which end with the command. Their data, the demo key and a certificate authority,
+and stops them when it ends. Their data, the demo key and a certificate authority,
 which is added to no trust store, are kept in $XDG_STATE_HOME/hoko-edge, by default
 ~/.local/state/hoko-edge (root: /var/lib/hoko-edge, macOS:
 ~/Library/Application Support/hoko-edge).
@@ -39,7 +39,7 @@ set, the edge proxies to that site instead of the demo site.`,
 }
 
 func dev(cmd *cobra.Command, _ []string) error {
-	// Ctrl-C also ends a program that our output is piped to. SIGPIPE must not end this one first.
+	// Ctrl-C also ends a program that reads the output. SIGPIPE must not prevent a clean stop.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -94,8 +94,8 @@ func runDev(ctx context.Context, cmd *cobra.Command) error {
 	return context.Cause(ctx)
 }
 
-// causeOf returns the cause if ctx has ended, and otherwise err. If a server has exited, err is only
-// a consequence.
+// causeOf returns the cause if ctx has ended, and otherwise err. If a server has exited, err is
+// only a consequence.
 func causeOf(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -49,7 +49,7 @@ const devOptions = `{
 		level WARN
 		exclude http.log.access admin
 	}
-	# The admin endpoint warns that it is open. Only those who may enter the state directory reach it.
+	# The endpoint warns that it is open, but only users of the state directory reach it.
 	log admin {
 		output stderr
 		format console {
@@ -149,8 +149,8 @@ func stopEdge() {
 	backend.DropExpiring()
 }
 
-// awaitServing returns when a client can complete a TLS handshake, because the edge listens before
-// it has a certificate.
+// awaitServing waits until a client can complete a TLS handshake: the edge listens before it has a
+// certificate.
 func (e *devEdge) awaitServing(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -186,7 +186,7 @@ func (e *devEdge) handshake(ctx context.Context) error {
 }
 
 // freeLoopback returns this machine's loopback addresses in the form of a Caddyfile, or an error if
-// the port is in use on one of them. Caddy would share the port with another Caddy without an error.
+// the port is in use on one of them. Caddy itself would share the port with another Caddy.
 func freeLoopback(port int) (hosts []string, err error) {
 	if port < 1 || port > 65535 {
 		return nil, fmt.Errorf("--port must be 1 to 65535, not %d", port)

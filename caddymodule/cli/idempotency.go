@@ -11,7 +11,7 @@ import (
 )
 
 func idempotencyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "idempotency", Short: "Deletes old Idempotency-Keys, and erases a person"}
+	cmd := &cobra.Command{Use: "idempotency", Short: "Deletes old Idempotency-Keys, and erases persons"}
 	cmd.AddCommand(cleanKeysCommand(), eraseAnswersCommand())
 	return cmd
 }
@@ -21,13 +21,13 @@ func cleanKeysCommand() *cobra.Command {
 		Use:   "clean [--older-than 8d]",
 		Short: "Deletes old Idempotency-Keys; run it daily",
 		Long: `Deletes the Idempotency-Keys that are older than --older-than, with their stored
-answers. Edges may run meanwhile: it deletes in short transactions (in one before
+answers. Edges can keep running: it deletes in short transactions (in one before
 Postgres 14) and delays no sale. A request with a deleted key records a new sale;
 the API promises callers at least 7 days.
 
 It needs the rights of the schema's owner.`,
 	}, cleanKeys)
-	cmd.Flags().String("older-than", "8d", "minimum age of a key, 7d or more")
+	cmd.Flags().String("older-than", "8d", "delete keys that are older than this, at least 7d")
 	return cmd
 }
 
@@ -56,10 +56,10 @@ func eraseAnswersCommand() *cobra.Command {
 with an Idempotency-Key for sales to one customer. The keys stay, so that a late
 retry does not record a second sale; its answer has an empty name and nulls.
 
-Erase the person from your own tables first, because answers to new sales are made
-from these. The command waits up to a minute for sales that are being recorded. It
-fails if neither the workspace nor an answer has the customer. It needs the rights
-of the schema's owner.`,
+Erase the person from your own tables first, because answers to later sales contain
+what these store. The command waits up to a minute for sales that are being
+recorded. It fails if neither the workspace nor an answer has the customer. It needs
+the rights of the schema's owner.`,
 	}, eraseAnswers)
 	cmd.Flags().String("workspace", "", "id or name of the customer's workspace")
 	cmd.Flags().String("customer", "", "the customer's external id: the customerExternalId of the sales")

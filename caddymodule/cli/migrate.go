@@ -17,8 +17,8 @@ func migrateCommand() *cobra.Command {
 		Long: `Creates the schema hoko in the database, or upgrades it to the version of this
 binary. Migrations only add to the schema, so edges of the previous version keep
 running; run it before you upgrade them. If several run at the same time, one
-migrates and the others wait. If another session holds a lock on a table, it retries
-until it gets the lock, so that no sale waits behind it.
+migrates and the others wait. If another session holds a lock on a table, migrate
+does not wait for it, because sales would wait behind it. It retries instead.
 
 It needs the rights of the schema's owner, and a session of its own: if the edges
 use a PgBouncer in transaction mode, pass the address of Postgres itself.`,

@@ -23,7 +23,7 @@ func TestScripts_NameExistingTests(t *testing.T) {
 		}
 	})
 	patterns := map[string]*regexp.Regexp{
-		"script/test": regexp.MustCompile(`(?m)^(?:harmless|faults)=['"](?:\$faults\|)?([^'"]+)`),
+		"script/test": regexp.MustCompile(`(?m)^(?:harmless|faults)=['"](?:\$\w+\|)?([^'"]+)`),
 		"script/soak": regexp.MustCompile(`(?:-run|figure \w+) '(\^?[A-Z][^']*)'`),
 	}
 	for script, pattern := range patterns {

@@ -62,8 +62,8 @@ func (l *Log) HasLine(texts ...string) bool {
 	return found
 }
 
-// Wait waits until a line that contains all texts has been written. It fails the test if that has not
-// happened at Close, or after HangGuard.
+// Wait waits until a line that contains all texts has been written. It fails the test after Close
+// or HangGuard.
 func (l *Log) Wait(t testing.TB, texts ...string) {
 	t.Helper()
 	guard := time.After(HangGuard)
@@ -84,8 +84,8 @@ func (l *Log) Wait(t testing.TB, texts ...string) {
 	}
 }
 
-// look searches the lines from an offset. next is the offset from which to search again, and changed
-// is closed at the next change.
+// look searches the lines from an offset. next is the offset from which to search again when
+// changed is closed.
 func (l *Log) look(from int, texts []string) (found bool, next int, closed bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 )
 
 // Main runs a package's tests, stops the shared servers, removes their files and returns the exit
-// code. Call it from TestMain; without it, the files are removed shortly after the test binary ends.
+// code. Call it from TestMain; without it, files are removed shortly after the test binary ends.
 func Main(m *testing.M) int {
 	code := m.Run()
 	sharedPostgres.stop()

@@ -10,8 +10,8 @@ import (
 // HangGuard bounds a wait in a test. It only ends tests that hang and asserts no duration.
 const HangGuard = time.Minute
 
-// Guarded returns a context with a timeout of HangGuard. It outlives t.Context(), so cleanups can use
-// it.
+// Guarded returns a context with a timeout of HangGuard. It outlives t.Context(), so cleanups can
+// use it.
 func Guarded(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), HangGuard)

@@ -17,8 +17,8 @@ func hidden(table string) string {
 	return "row-security: row-level security of hoko." + table + " (read through hoko." + table + " as hoko_edge) "
 }
 
-// Each case makes one change to a database in which the doctor finds nothing. It runs as the role of
-// docs/role.sql.
+// Each case makes one change to a database in which the doctor finds nothing. The doctor runs as
+// the role of docs/role.sql.
 func TestDoctor_BrokenSchema(t *testing.T) {
 	redis := testenv.Redis(t)
 	for _, tc := range []struct {

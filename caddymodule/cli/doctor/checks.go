@@ -110,7 +110,7 @@ func (c *checks) server(ctx context.Context, db *inspect.Database) (usable bool,
 	return true, nil
 }
 
-// durability checks whether recorded sales survive a crash and a failover. The check sales covers
+// durability checks whether recorded sales survive a crash and a failover. The sales check covers
 // synchronous_commit, which sale sessions set.
 func (c *checks) durability(ctx context.Context, db *inspect.Database) error {
 	const about = "durability"
@@ -164,8 +164,8 @@ func (c *checks) schema(ctx context.Context) (usable bool) {
 	return true
 }
 
-// sales records a sale that nothing attributes, because Postgres checks permissions first. Then it
-// records test sales that a click attributes, and rolls them back.
+// sales first sends a sale that nothing attributes: Postgres checks permissions and writes nothing.
+// Then it records test sales that a click attributes, and rolls them back.
 func (c *checks) sales(ctx context.Context) {
 	const about = "sales"
 	logged := new(warnings)

@@ -18,14 +18,14 @@ type Options struct {
 	RedisURL    string
 	RedisPrefix string // prefix of the redis block; empty for its default
 	// ProbeKey is the ID or the first characters of a key that Run changes and restores, to check
-	// that the changes are notified. DSN must have the right to change keys. Empty means no probe.
+	// that the changes are notified. The role of DSN must be able to change keys. Empty for none.
 	ProbeKey string
 }
 
 // Severity says how serious a Finding is.
 type Severity string
 
-// The severities.
+// The severities of findings.
 const (
 	OK      Severity = "ok"
 	Warning Severity = "warning" // the edge works, but not as well or as safely as it should
@@ -57,8 +57,8 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Run runs all checks, except those that an earlier failure makes impossible. It leaves no changes: it
-// rolls back test sales and restores ProbeKey.
+// Run runs all checks, except those that an earlier failure makes impossible. It leaves no changes
+// behind: it rolls back test sales and restores ProbeKey.
 func Run(ctx context.Context, o Options) Report {
 	c := checks{Options: o}
 	c.run(ctx)
@@ -114,7 +114,7 @@ const checkTimeout = 5 * time.Second
 // maxClockSkew is how far two clocks may differ without a warning.
 const maxClockSkew = 2 * time.Second
 
-// compareClocks warns if the time that a server returned between before and now is not this machine's.
+// compareClocks warns if clock, which a server has returned since before, is not this machine's.
 func (r *Report) compareClocks(about string, clock, before time.Time) {
 	now := time.Now()
 	skew := max(before.Sub(clock), clock.Sub(now))

@@ -8,7 +8,7 @@ import (
 	"hoko.to/edge/plugin/ratelimit"
 )
 
-// redis decides test limits in Redis as the edge does, on keys with the edge's prefix.
+// redis checks that Redis decides limits, on keys with the edge's prefix.
 func (r *Report) redis(ctx context.Context, url, prefix string) {
 	const about = "redis"
 	if url == "" {

@@ -23,7 +23,7 @@ func (c *checks) probe(ctx context.Context) (notified bool) {
 	tried := len(probe.Heard) + len(probe.Unheard)
 	switch {
 	case err != nil:
-		c.fail(about, err, "name a key as caddy hoko keys list does, and give the connection string of the schema's "+
+		c.fail(about, err, "give the key's id or first characters, and give the connection string of the schema's "+
 			"owner; if no notification arrived, see the finding about the listener")
 	case len(probe.Unheard) > 0:
 		c.fail(about, fmt.Errorf("key %s: changes of %s were not notified: %s", probe.KeyID,
@@ -116,7 +116,7 @@ const (
 	passes = "a revoked key passes until its ttl ends"
 )
 
-// tableTriggers reports the events of a table that are not notified, those of one kind together.
+// tableTriggers reports the events of a table that are not notified, or not in every session.
 func (c *checks) tableTriggers(t table, notified bool, replicating []string) {
 	const about = "triggers"
 	var missing, disabled, optional, ordinary, enable []string
