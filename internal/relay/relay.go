@@ -107,7 +107,7 @@ func (r *Relay) accept(listener net.Listener) {
 	}
 }
 
-// register returns a new connection. It closes client and returns nil if the Relay is cut or resets.
+// register returns a new connection, or closes it and returns nil if the Relay is cut or resets.
 func (r *Relay) register(listener net.Listener, client net.Conn) *conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
