@@ -7,15 +7,11 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 )
 
 const redisSocket = "redis.sock"
-
-// redisDatabases is the number of databases of a server.
-const redisDatabases = 16
 
 // RedisOptions configures StartRedis.
 type RedisOptions struct {
@@ -66,7 +62,7 @@ func redisArgs(h *home, o RedisOptions) []string {
 		"--port", "0",
 		"--unixsocket", filepath.Join(h.sockets, redisSocket),
 		"--unixsocketperm", "700",
-		"--databases", strconv.Itoa(redisDatabases),
+		"--databases", "16",
 		"--dir", h.sockets,
 		"--save", "",
 		"--appendonly", "no",

@@ -44,18 +44,18 @@ func TestProbe_MissingNotification(t *testing.T) {
 			AS $$ BEGIN PERFORM public.notify_change(OLD.key_hash); RETURN NULL; END $$;
 		CREATE TRIGGER indirect AFTER UPDATE OR DELETE ON hoko.api_keys FOR EACH ROW EXECUTE FUNCTION public.indirect()`
 	for _, tc := range []struct{ name, sql, want string }{
-		{"a column", `DROP TRIGGER hoko_notify_update ON hoko.api_keys;
+		{"a trigger on some columns", `DROP TRIGGER hoko_notify_update ON hoko.api_keys;
 			CREATE TRIGGER hoko_notify_update AFTER UPDATE OF revoked_at, scopes ON hoko.api_keys
 				FOR EACH ROW EXECUTE FUNCTION hoko.notify_api_key()`,
 			"FAIL  probe: key k: changes of expires_at, allowed_hostnames, rate_limit, rate_period, rate_burst " +
 				"were not notified: a revoked key passes"},
-		{"another key", `CREATE OR REPLACE FUNCTION hoko.notify_api_key() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		{"a notification of another key", `CREATE OR REPLACE FUNCTION hoko.notify_api_key() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			PERFORM pg_notify('hoko_keys', 'key:' || encode(sha256(OLD.key_hash), 'hex'));
 			PERFORM pg_notify('hoko_keys', 'workspace:W'); RETURN NULL; END $$`,
 			"FAIL  probe: key k: changes of revoked_at, expires_at, scopes, "},
-		{"all triggers", "ALTER TABLE hoko.api_keys DISABLE TRIGGER ALL",
+		{"disabled triggers", "ALTER TABLE hoko.api_keys DISABLE TRIGGER ALL",
 			"FAIL  probe: key k: changes of revoked_at, "},
-		{"all but one whose function does not name hoko_keys",
+		{"a trigger whose function does not name hoko_keys",
 			"ALTER TABLE hoko.api_keys DISABLE TRIGGER ALL; " + indirect, "warn  triggers: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
