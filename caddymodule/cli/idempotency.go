@@ -57,7 +57,7 @@ with an Idempotency-Key for sales to one customer. The keys stay, so that a late
 retry does not record a second sale; its answer has an empty name and nulls.
 
 Erase the person from your own tables first, because answers to later sales contain
-what these store. The command waits up to a minute for sales that are being
+what is stored there. The command waits up to a minute for sales that are being
 recorded. It fails if neither the workspace nor an answer has the customer. It needs
 the rights of the schema's owner.`,
 	}, eraseAnswers)

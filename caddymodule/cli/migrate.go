@@ -18,7 +18,7 @@ func migrateCommand() *cobra.Command {
 binary. Migrations only add to the schema, so edges of the previous version keep
 running; run it before you upgrade them. If several run at the same time, one
 migrates and the others wait. If another session holds a lock on a table, migrate
-does not wait for it, because sales would wait behind it. It retries instead.
+waits for it 200 ms at a time, because sales queue behind it, and tries again.
 
 It needs the rights of the schema's owner, and a session of its own: if the edges
 use a PgBouncer in transaction mode, pass the address of Postgres itself.`,
