@@ -21,24 +21,23 @@ import (
 func Register() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "hoko",
-		Short:     "Commands of Hoko Edge",
-		Long:      "Commands of Hoko Edge: its database schema, API keys and idempotency keys, and what it needs to run.",
+		Short:     "Administers Hoko Edge",
+		Long:      "Administers the schema and keys of Hoko Edge, checks its Postgres and Redis, and runs it locally.",
 		CobraFunc: addCommands,
 	})
 }
 
 func addCommands(cmd *cobra.Command) {
 	cmd.AddCommand(migrateCommand(), keysCommand(), idempotencyCommand(), doctorCommand(), devCommand())
-	// A flag of the mistyped command is unknown too, but is not the mistake.
+	// If the command is mistyped, its flags are unknown as well, but the command is the mistake.
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return cmp.Or(unknownCommand(cmd, cmd.Flags().Args()), err)
 	})
 	rejectUnknown(cmd)
 }
 
-// rejectUnknown makes cmd, and each command below it that has subcommands, fail if the subcommand
-// is unknown. Cobra does so only for the root: other commands print their help and succeed, which
-// they still do without any argument.
+// rejectUnknown makes cmd and its subcommands fail on an unknown subcommand. Cobra does so only for
+// the root command: others print their help and succeed, as they still do without arguments.
 func rejectUnknown(cmd *cobra.Command) {
 	if !cmd.HasSubCommands() {
 		return
@@ -51,13 +50,13 @@ func rejectUnknown(cmd *cobra.Command) {
 	}
 }
 
-// unknownCommand returns an error that suggests similar commands if args begin with a subcommand
-// that cmd, which has some, lacks.
+// unknownCommand returns an error that suggests similar subcommands of cmd. It returns nil if cmd
+// has no subcommands, or if args is empty.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if !cmd.HasSubCommands() || len(args) == 0 {
 		return nil
 	}
-	cmd.SuggestionsMinimumDistance = 2 // as Cobra's own default
+	cmd.SuggestionsMinimumDistance = 2 // the default of Cobra
 	hint := fmt.Sprintf("run %s --help for the commands", cmd.CommandPath())
 	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 		hint = "did you mean " + strings.Join(similar, " or ") + "?"
@@ -65,10 +64,10 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q for %q: %s", args[0], cmd.CommandPath(), hint)
 }
 
-// onDatabase adds the flag that names the database of a command, without which the command fails. The
-// command takes no arguments, unless it says otherwise, and a Ctrl-C ends its context.
-func onDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
-	return onAnyDatabase(cmd, func(ctx context.Context, cmd *cobra.Command, dsn string) error {
+// withDatabase makes cmd call run with the value of --database-url or DATABASE_URL, and fail if
+// both are empty. SIGINT and SIGTERM cancel ctx. Unless cmd.Args is set, cmd takes no arguments.
+func withDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
+	return withOptionalDatabase(cmd, func(ctx context.Context, cmd *cobra.Command, dsn string) error {
 		if dsn == "" {
 			return errors.New("no database: set DATABASE_URL, e.g. postgres://user:password@host:5432/database, " +
 				"or give --" + databaseFlag)
@@ -79,11 +78,10 @@ func onDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
 
 const databaseFlag = "database-url"
 
-// databaseCommand is what a command does with a database.
 type databaseCommand func(ctx context.Context, cmd *cobra.Command, dsn string) error
 
-// onAnyDatabase is onDatabase for a command that itself says that no database is named: dsn is "".
-func onAnyDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
+// withOptionalDatabase is like withDatabase, but calls run with an empty dsn if both are empty.
+func withOptionalDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
 	cmd.Flags().String(databaseFlag, "", "connection string of the database (default: DATABASE_URL)")
 	if cmd.Args == nil {
 		cmd.Args = cobra.NoArgs
@@ -91,13 +89,12 @@ func onAnyDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer cancel()
-		return postgres.OwnerError(run(ctx, cmd, cmp.Or(text(cmd, databaseFlag), os.Getenv("DATABASE_URL"))))
+		return postgres.OwnerError(run(ctx, cmd, cmp.Or(stringFlag(cmd, databaseFlag), os.Getenv("DATABASE_URL"))))
 	}
 	return cmd
 }
 
-// text returns the value of a flag.
-func text(cmd *cobra.Command, flag string) string {
+func stringFlag(cmd *cobra.Command, flag string) string {
 	value, _ := cmd.Flags().GetString(flag)
 	return value
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"hoko.to/edge/internal/testenv"
@@ -16,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
-// hoko runs `caddy hoko` with these arguments.
+// hoko runs `caddy hoko` with args.
 func hoko(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	root, ours := &cobra.Command{Use: "caddy", SilenceUsage: true}, &cobra.Command{Use: "hoko"}
@@ -39,20 +38,16 @@ func mustHoko(t *testing.T, args ...string) string {
 	return stdout
 }
 
-// execute runs SQL without arguments.
-func execute(t *testing.T, dsn, sql string) {
+// database returns the DSN of a database in which sql has run, and sets DATABASE_URL to it.
+func database(t *testing.T, sql string) (dsn string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), sql); err != nil {
-		t.Fatal(err)
-	}
+	dsn = testenv.Database(t)
+	testenv.Connect(t, dsn).Exec(sql)
+	t.Setenv("DATABASE_URL", dsn)
+	return dsn
 }
 
-func TestMigrateCreatesTheSchema(t *testing.T) {
+func TestMigrate_CreatesTheSchema(t *testing.T) {
 	dsn := testenv.EmptyDatabase(t)
 	t.Setenv("DATABASE_URL", dsn)
 	if got := mustHoko(t, "migrate", "--status"); !strings.Contains(got, "there is no schema hoko yet") {
@@ -60,7 +55,7 @@ func TestMigrateCreatesTheSchema(t *testing.T) {
 	}
 	for range 2 {
 		if got := mustHoko(t, "migrate"); !strings.Contains(got, "as this edge needs") {
-			t.Errorf("it said %q", got)
+			t.Errorf("it printed %q", got)
 		}
 	}
 	if got := mustHoko(t, "migrate", "--status"); !strings.Contains(got, "as this edge needs") {
@@ -68,32 +63,36 @@ func TestMigrateCreatesTheSchema(t *testing.T) {
 	}
 }
 
-func TestAKeyIsCreatedListedAndRevoked(t *testing.T) {
+func TestKeys_CreateListRevoke(t *testing.T) {
 	t.Setenv("DATABASE_URL", "")
-	database := "--database-url=" + testenv.Database(t)
-	key := strings.TrimSpace(mustHoko(t, "keys", "create", database, "--workspace", "Acme", "--create-workspace", "--name", "billing",
-		"--scopes", "conversionsWrite,linksRead", "--hostnames", "example.com", "--limit", "10/1s", "--burst", "5", "--expires", "90d"))
+	flag := "--database-url=" + testenv.Database(t)
+	key := strings.TrimSpace(mustHoko(t, "keys", "create", flag, "--workspace", "Acme", "--create-workspace",
+		"--name", "billing", "--scopes", "conversionsWrite,linksRead", "--hostnames", "example.com",
+		"--limit", "10/1s", "--burst", "5", "--expires", "90d"))
 	if !admin.ValidKey(key) {
 		t.Fatalf("it printed %q", key)
 	}
-	list := mustHoko(t, "keys", "list", database, "--workspace", "Acme")
-	for _, want := range []string{key[:9], "billing", "valid until", "10/1s burst 5", "conversionsWrite,linksRead", "example.com"} {
+	list := mustHoko(t, "keys", "list", flag, "--workspace", "Acme")
+	for _, want := range []string{
+		key[:9], "billing", "valid until", "10/1s burst 5", "conversionsWrite,linksRead", "example.com",
+	} {
 		if !strings.Contains(list, want) {
-			t.Errorf("the list does not say %s:\n%s", want, list)
+			t.Errorf("the list lacks %s:\n%s", want, list)
 		}
 	}
 	if strings.Contains(list, key) {
 		t.Error("the list shows the key")
 	}
-	if got := mustHoko(t, "keys", "revoke", database, key); !strings.Contains(got, "is revoked since") || strings.Contains(got, key) {
-		t.Errorf("it said %q", got)
+	got := mustHoko(t, "keys", "revoke", flag, key)
+	if !strings.Contains(got, "was revoked at") || strings.Contains(got, key) {
+		t.Errorf("it printed %q", got)
 	}
-	if list := mustHoko(t, "keys", "list", database); !strings.Contains(list, "revoked 2") {
-		t.Errorf("the list does not say that it is revoked:\n%s", list)
+	if list := mustHoko(t, "keys", "list", flag); !strings.Contains(list, "revoked 2") {
+		t.Errorf("the list does not show that the key is revoked:\n%s", list)
 	}
 }
 
-func TestFaultyCommandsAreRefused(t *testing.T) {
+func TestCommand_InvalidFails(t *testing.T) {
 	t.Setenv("DATABASE_URL", "")
 	dsn := "--database-url=postgres://hoko@127.0.0.1:1/site"
 	for command, want := range map[string]string{
@@ -128,30 +127,31 @@ func TestFaultyCommandsAreRefused(t *testing.T) {
 	}
 }
 
-func TestCommandGroup_AlonePrintsItsHelp(t *testing.T) {
+func TestCommandGroup_PrintsHelp(t *testing.T) {
 	for command, want := range map[string]string{"": "doctor", "keys": "revoke", "idempotency": "erase"} {
-		if got := mustHoko(t, strings.Fields(command)...); !strings.Contains(got, "Available Commands:") || !strings.Contains(got, want) {
+		got := mustHoko(t, strings.Fields(command)...)
+		if !strings.Contains(got, "Available Commands:") || !strings.Contains(got, want) {
 			t.Errorf("caddy hoko %s prints\n%s", command, got)
 		}
 	}
 }
 
-func TestIdempotencyKeysAreCleanedUpAndErased(t *testing.T) {
-	dsn := testenv.Database(t)
-	t.Setenv("DATABASE_URL", dsn)
-	execute(t, dsn, `INSERT INTO hoko.workspaces (id, name) VALUES ('ws_9', 'Nine')`)
-	execute(t, dsn, `INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response, created_at)
-		SELECT 'ws_9', age, '', gen_random_uuid(), '{"customer": {"externalId": "person", "name": "Ada"}, "sale": {"metadata": null}}', now() - age::interval
+func TestIdempotency_CleanAndErase(t *testing.T) {
+	database(t, `INSERT INTO hoko.workspaces (id, name) VALUES ('ws_9', 'Nine');
+		INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response, created_at)
+		SELECT 'ws_9', age, '', gen_random_uuid(),
+			'{"customer": {"externalId": "person", "name": "Ada"}, "sale": {"metadata": null}}', now() - age::interval
 		FROM unnest('{1 day,9 days}'::text[]) age`)
-	if got := mustHoko(t, "idempotency", "clean"); got != "1 idempotency keys older than 8d are deleted\n" {
-		t.Errorf("it said %q", got)
+	if got := mustHoko(t, "idempotency", "clean"); got != "deleted 1 idempotency keys older than 8d\n" {
+		t.Errorf("it printed %q", got)
 	}
-	if got := mustHoko(t, "idempotency", "erase", "--workspace", "Nine", "--customer", "person"); got != "the customer is erased from 1 remembered answers\n" {
-		t.Errorf("it said %q", got)
+	got := mustHoko(t, "idempotency", "erase", "--workspace", "Nine", "--customer", "person")
+	if got != "erased the customer from 1 stored answers\n" {
+		t.Errorf("it printed %q", got)
 	}
 }
 
-func TestExpiryIsATimeOrADuration(t *testing.T) {
+func TestExpiry_TimeOrDuration(t *testing.T) {
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Time{
 		"":                     {},
@@ -165,7 +165,7 @@ func TestExpiryIsATimeOrADuration(t *testing.T) {
 	}
 }
 
-func TestTheStateOfAKeySaysWhyItIsRefused(t *testing.T) {
+func TestKeyState_NamesWhyAKeyIsRejected(t *testing.T) {
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	before, after := now.Add(-time.Hour), now.Add(time.Hour)
 	for want, key := range map[string]admin.KeyInfo{

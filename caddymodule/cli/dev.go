@@ -17,20 +17,20 @@ import (
 func devCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev [--port <number>]",
-		Short: "Runs the edge with a Postgres, a Redis, demo data and a demo site of its own",
+		Short: "Runs the edge with a private Postgres and Redis, demo data and a demo site",
 		Long: `Runs the shipped configuration at https://localhost:8443, reachable from this
-machine only, and prints a curl line that records a sale.
+machine only, and prints a curl command that records a sale.
 
-A private Postgres and Redis are started from this machine's own binaries, and
-end with the command. Their data, the demo key and the certificate authority,
-which no browser is made to trust, are kept in $XDG_STATE_HOME/hoko-edge, by
-default ~/.local/state/hoko-edge (root: /var/lib/hoko-edge, macOS:
+It starts a private Postgres and Redis from the binaries installed on this machine,
+and stops them when it ends. Their data, the demo key and a certificate authority,
+which is added to no trust store, are kept in $XDG_STATE_HOME/hoko-edge, by default
+~/.local/state/hoko-edge (root: /var/lib/hoko-edge, macOS:
 ~/Library/Application Support/hoko-edge).
 
-If DATABASE_URL or REDIS_URL is set, that server is used instead. The schema
-hoko of that database is created or upgraded, and the workspace hoko_dev is
-added with a key, a link, a click, a customer and a lead; nothing else in it is
-changed. If UPSTREAM is set, that is the site behind instead of the demo one.`,
+If DATABASE_URL or REDIS_URL is set, that server is used instead. In that database,
+the schema hoko is created or upgraded, and the workspace hoko_dev is added with a
+key, a link, a click, a customer and a lead; nothing else is changed. If UPSTREAM is
+set, the edge proxies to that site instead of the demo site.`,
 		Args: cobra.NoArgs,
 		RunE: dev,
 	}
@@ -39,17 +39,17 @@ changed. If UPSTREAM is set, that is the site behind instead of the demo one.`,
 }
 
 func dev(cmd *cobra.Command, _ []string) error {
-	// A Ctrl-C also ends the readers of our output, which must not prevent an orderly stop.
+	// Ctrl-C also ends a program that reads the output. SIGPIPE must not prevent a clean stop.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	defer context.AfterFunc(ctx, func() {
-		stop() // so that a second signal ends the process
-		fmt.Fprintln(cmd.ErrOrStderr(), "\nStopping. Once more, and it does not wait for open requests.")
+		stop() // a second signal then ends the process
+		fmt.Fprintln(cmd.ErrOrStderr(), "\nStopping. Press Ctrl-C again to stop without waiting for open requests.")
 	})()
 	err := runDev(ctx, cmd)
 	if ctx.Err() != nil {
-		return nil // whatever the signal interrupted
+		return nil // the signal caused err
 	}
 	return err
 }
@@ -65,37 +65,37 @@ func runDev(ctx context.Context, cmd *cobra.Command) error {
 	if e.hosts, err = freeLoopback(port); err != nil {
 		return err
 	}
-	backing, err := startBacking(ctx, dir)
+	servers, err := startServers(ctx, dir)
 	if err != nil {
 		return err
 	}
-	defer backing.stop()
+	defer servers.stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	backing.watch(cancel)
+	servers.watch(cancel)
 
-	key, err := backing.prepare(ctx, filepath.Join(dir, "key"), cmd.ErrOrStderr())
+	key, err := servers.prepare(ctx, filepath.Join(dir, "key"), cmd.ErrOrStderr())
 	if err != nil {
 		return causeOf(ctx, err)
 	}
-	upstream, closeSite, err := siteBehind()
+	upstream, closeSite, err := openUpstream()
 	if err != nil {
 		return err
 	}
 	defer closeSite()
 	defer stopEdge()
-	if err := e.start(ctx, backing, upstream); err != nil {
+	if err := e.start(ctx, servers, upstream); err != nil {
 		return causeOf(ctx, err)
 	}
-	if err := writeBanner(cmd.OutOrStdout(), &e, backing, key, upstream); err != nil {
+	if err := writeBanner(cmd.OutOrStdout(), &e, servers, key, upstream); err != nil {
 		return err
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
 
-// causeOf returns why ctx ended, if it did, or else err: a server that exited explains what failed
-// without it.
+// causeOf returns the cause if ctx has ended, and otherwise err. If a server has exited, err is
+// only a consequence.
 func causeOf(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -103,7 +103,7 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-// lockStateDir returns the directory of everything that dev keeps, locked for this process.
+// lockStateDir returns the directory of all that dev keeps, locked for this process.
 func lockStateDir() (dir string, unlock func() error, err error) {
 	dir, err = devserver.StateDir()
 	if err != nil {
@@ -111,7 +111,8 @@ func lockStateDir() (dir string, unlock func() error, err error) {
 	}
 	lock, err := devserver.Lock(dir)
 	if locked, ok := errors.AsType[*devserver.LockedError](err); ok {
-		return "", nil, fmt.Errorf("hoko dev is running already: %w; stop that one first, or give this one a state directory (XDG_STATE_HOME) and a port (--port) of its own", locked)
+		return "", nil, fmt.Errorf("hoko dev is running already: %w; stop it, or use another state directory "+
+			"(XDG_STATE_HOME) and port (--port)", locked)
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("lock %s: %w", dir, err)

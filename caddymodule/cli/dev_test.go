@@ -17,19 +17,12 @@ import (
 	"hoko.to/edge/caddymodule/cli"
 )
 
-// adapt returns a Caddyfile as JSON.
-func adapt(t *testing.T, text string) []byte {
-	t.Helper()
-	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
-	if err != nil {
-		t.Fatal(err)
+// adapt returns the config of a Caddyfile. It sets the variables that the shipped one requires.
+func adapt(t *testing.T, caddyfile string) (config struct {
+	Admin struct {
+		Listen   string
+		Disabled bool
 	}
-	return config
-}
-
-// adapted decodes the config of a Caddyfile.
-func adapted(t *testing.T, caddyfile string) (config struct {
-	Admin   struct{ Listen string }
 	Storage struct{ Root string }
 	Apps    struct {
 		HTTP struct {
@@ -39,24 +32,23 @@ func adapted(t *testing.T, caddyfile string) (config struct {
 	}
 }) {
 	t.Helper()
-	if err := json.Unmarshal(adapt(t, caddyfile), &config); err != nil {
+	t.Setenv("SITE_ADDRESS", "https://localhost:8443")
+	t.Setenv("UPSTREAM", "127.0.0.1:8080")
+	options := map[string]any{"filename": "Caddyfile"}
+	text, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &config); err != nil {
 		t.Fatal(err)
 	}
 	return config
 }
 
-// setVariables sets those that the shipped Caddyfile requires.
-func setVariables(t *testing.T) {
-	t.Helper()
-	t.Setenv("SITE_ADDRESS", "https://localhost:8443")
-	t.Setenv("UPSTREAM", "127.0.0.1:8080")
-}
-
-func TestDevRunsTheShippedRoutesOnLoopbackOnly(t *testing.T) {
-	setVariables(t)
-	shippedConfig := adapted(t, moduleroot.Caddyfile)
+func TestDev_RunsTheShippedRoutesOnLoopback(t *testing.T) {
+	shippedConfig := adapt(t, moduleroot.Caddyfile)
 	const dir = `/var/lib/a "state" directory`
-	got := adapted(t, cli.DevCaddyfile(dir, 8443, "127.0.0.1", "[::1]"))
+	got := adapt(t, cli.DevCaddyfile(dir, 8443, "127.0.0.1", "[::1]"))
 
 	server := got.Apps.HTTP.Servers["srv0"]
 	if !reflect.DeepEqual(server["listen"], []any{"127.0.0.1:8443", "[::1]:8443"}) || len(got.Apps.HTTP.Servers) != 1 {
@@ -75,22 +67,21 @@ func TestDevRunsTheShippedRoutesOnLoopbackOnly(t *testing.T) {
 	}
 }
 
-func TestDevHasNoAdminEndpointWhereItsSocketsPathIsTooLong(t *testing.T) {
-	setVariables(t)
+func TestDev_NoAdminEndpointIfItsPathIsTooLong(t *testing.T) {
 	caddyfile := cli.DevCaddyfile("/"+strings.Repeat("d", cli.MaxSocketPath), 8443, "127.0.0.1")
-	var config struct{ Admin struct{ Disabled bool } }
-	if err := json.Unmarshal(adapt(t, caddyfile), &config); err != nil || !config.Admin.Disabled {
-		t.Errorf("it has: %v", err)
+	if !adapt(t, caddyfile).Admin.Disabled {
+		t.Error("the admin endpoint is not disabled")
 	}
 }
 
-func TestDevRefusesAPortThatCaddyWouldShare(t *testing.T) {
+func TestFreeLoopback_PortInUse(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	port := tcp.Addr().(*net.TCPAddr).Port
-	if _, err := cli.FreeLoopback(port); err == nil || !strings.Contains(err.Error(), "port "+strconv.Itoa(port)+" is in use: choose another one with --port") {
+	want := "port " + strconv.Itoa(port) + " is in use: choose another one with --port"
+	if _, err := cli.FreeLoopback(port); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("for TCP: %v", err)
 	}
 	tcp.Close()
@@ -98,7 +89,7 @@ func TestDevRefusesAPortThatCaddyWouldShare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cli.FreeLoopback(port); err == nil || !strings.Contains(err.Error(), "is in use") {
+	if _, err := cli.FreeLoopback(port); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("for UDP: %v", err)
 	}
 	udp.Close()
@@ -106,6 +97,6 @@ func TestDevRefusesAPortThatCaddyWouldShare(t *testing.T) {
 		t.Errorf("free: %v %v", hosts, err)
 	}
 	if _, err := cli.FreeLoopback(70000); err == nil || !strings.Contains(err.Error(), "--port") {
-		t.Errorf("no port: %v", err)
+		t.Errorf("an invalid port: %v", err)
 	}
 }

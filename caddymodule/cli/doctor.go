@@ -12,28 +12,29 @@ import (
 )
 
 func doctorCommand() *cobra.Command {
-	cmd := onAnyDatabase(&cobra.Command{
+	cmd := withOptionalDatabase(&cobra.Command{
 		Use:   "doctor [flags]",
-		Short: "Checks what the edge needs, and names the fix of what it finds",
-		Long: `Checks that Postgres and Redis can be reached, their versions and clocks, that the
-schema is this edge's, that the role may do what the edge does and sees all rows,
-that every lookup is an index probe, and that changed keys are heard of. Run it as
-the edge's role. It changes nothing: the sales that it has Postgres record are
-rolled back, with what triggers did for them.
+		Short: "Checks Postgres and Redis, and suggests fixes",
+		Long: `Checks that Postgres and Redis are reachable and supported, that clocks agree, that
+the schema has this edge's version, that the role has the required rights and sees
+all rows, that every lookup uses an index, and that edges learn of changed keys.
+Run it as the edge's role. It changes nothing: it rolls back the test sales that it
+records, with the effects of triggers.
 
-With --probe-key and the connection string of the schema's owner it also changes
-the key that you name and restores it in one transaction, to hear of the change.
+With --probe-key and the connection string of the schema's owner, it also changes
+that key, restores it in the same transaction, and checks that the changes are
+notified.
 
-The exit code is 0 if the edge would work, and 1 if not. Warnings are printed, and
-with --strict they make it 1.`,
+The exit code is 1 if the edge would not work, and otherwise 0. With --strict, it is
+also 1 if there are warnings.`,
 	}, runDoctor)
 	flags := cmd.Flags()
-	flags.String("listen-url", "", "listen_dsn of the hoko block, if it has one (default: the database's connection string)")
+	flags.String("listen-url", "", "listen_dsn of the hoko block, if set (default: the database)")
 	flags.String("redis-url", "", "address of Redis (default: REDIS_URL)")
-	flags.String("redis-prefix", "", "prefix of the redis block, if it has one (default: hoko:)")
+	flags.String("redis-prefix", "", "prefix of the redis block, if set (default: hoko:)")
 	flags.String("probe-key", "", "id or first characters of a key to change and restore")
-	flags.Bool("json", false, "print one JSON document (docs/operations.md) in place of lines")
-	flags.Bool("strict", false, "fail on warnings, too")
+	flags.Bool("json", false, "print one JSON document instead of lines; see docs/operations.md")
+	flags.Bool("strict", false, "fail on warnings as well")
 	return cmd
 }
 
@@ -42,10 +43,10 @@ func runDoctor(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	asJSON, _ := cmd.Flags().GetBool("json")
 	report := doctor.Run(ctx, doctor.Options{
 		DSN:         dsn,
-		ListenDSN:   text(cmd, "listen-url"),
-		RedisURL:    cmp.Or(text(cmd, "redis-url"), os.Getenv("REDIS_URL")),
-		RedisPrefix: text(cmd, "redis-prefix"),
-		ProbeKey:    text(cmd, "probe-key"),
+		ListenDSN:   stringFlag(cmd, "listen-url"),
+		RedisURL:    cmp.Or(stringFlag(cmd, "redis-url"), os.Getenv("REDIS_URL")),
+		RedisPrefix: stringFlag(cmd, "redis-prefix"),
+		ProbeKey:    stringFlag(cmd, "probe-key"),
 	})
 	if !asJSON {
 		report.Write(cmd.OutOrStdout(), false)

@@ -21,20 +21,20 @@ import (
 	"hoko.to/edge/caddymodule/backend"
 )
 
-// startPatience is how long a new edge may take to serve.
-const startPatience = time.Minute
+// startTimeout is how long a new edge may take to serve.
+const startTimeout = time.Minute
 
-// maxSocketPath is the longest path of a socket on every platform (Linux 107, macOS 103 bytes).
+// maxSocketPath is the longest path of a socket on all platforms, in bytes (Linux 107, macOS 103).
 const maxSocketPath = 103
 
-// devOptions are the global options that development adds to the shipped Caddyfile. They touch
-// nothing outside the state directory, open one port only, and show requests and warnings, without
-// API keys and the colors that Caddy's console format writes to files, too.
+// devOptions are the global options that development adds to the shipped Caddyfile. They keep all
+// files in the state directory, open one port, and log requests and warnings without API keys.
+// level_format upper turns off colors, which the console format would write to files as well.
 const devOptions = `{
 	admin %s
 	persist_config off
 	storage file_system %s
-	# A cleaning at start can remove a certificate's directory that is just being written.
+	# Cleaning at start can remove the directory of a certificate that is being written.
 	storage_clean_interval off
 	https_port %d
 	default_bind %s
@@ -49,7 +49,7 @@ const devOptions = `{
 		level WARN
 		exclude http.log.access admin
 	}
-	# It warns that anybody may use the endpoint: those who may enter the state directory.
+	# The endpoint warns that it is open, but only users of the state directory reach it.
 	log admin {
 		output stderr
 		format console {
@@ -77,14 +77,14 @@ const devOptions = `{
 	}
 `
 
-// shippedLog are the lines of the shipped Caddyfile that devOptions replaces.
+// shippedLog is the part of the shipped Caddyfile that devOptions replaces.
 const shippedLog = "\tlog {\n\t\tformat hoko\n\t}\n"
 
-// devEdge is the shipped edge on one port of this machine.
+// devEdge is an edge that runs the shipped Caddyfile on a loopback port.
 type devEdge struct {
-	dir   string // of all that it keeps
+	dir   string // the state directory
 	port  int
-	hosts []string // the loopback addresses that it listens on
+	hosts []string // loopback addresses to listen on
 }
 
 func (e *devEdge) url() string { return "https://" + e.siteAddress() }
@@ -95,7 +95,7 @@ func (e *devEdge) caFile() string {
 func (e *devEdge) siteAddress() string { return net.JoinHostPort("localhost", strconv.Itoa(e.port)) }
 func (e *devEdge) storage() string     { return filepath.Join(e.dir, "caddy") }
 
-// adminSocket returns the path of the admin endpoint, or "" if it is too long for a socket.
+// adminSocket returns the path of the admin endpoint, or an empty string if it would be too long.
 func (e *devEdge) adminSocket() string {
 	path := filepath.Join(e.dir, "admin.sock")
 	if len(path) > maxSocketPath {
@@ -104,24 +104,24 @@ func (e *devEdge) adminSocket() string {
 	return path
 }
 
-// caddyfile returns the shipped Caddyfile with the options of development.
+// caddyfile returns the shipped Caddyfile with devOptions.
 func (e *devEdge) caddyfile() string {
 	admin := "off"
 	if socket := e.adminSocket(); socket != "" {
-		admin = quoted("unix/" + socket)
+		admin = quote("unix/" + socket)
 	}
-	options := fmt.Sprintf(devOptions, admin, quoted(e.storage()), e.port, strings.Join(e.hosts, " "))
+	options := fmt.Sprintf(devOptions, admin, quote(e.storage()), e.port, strings.Join(e.hosts, " "))
 	return strings.Replace(strings.Replace(moduleroot.Caddyfile, shippedLog, "", 1), "{\n", options, 1)
 }
 
-// quoted returns a text as one token of a Caddyfile.
-func quoted(text string) string { return "`" + text + "`" }
+// quote returns text as one token of a Caddyfile.
+func quote(text string) string { return "`" + text + "`" }
 
-// start makes Caddy run the edge, and returns when it serves.
-func (e *devEdge) start(ctx context.Context, b *backing, upstream string) error {
+// start runs Caddy in this process and returns when the edge serves.
+func (e *devEdge) start(ctx context.Context, s *servers, upstream string) error {
 	for name, value := range map[string]string{
-		"DATABASE_URL": b.databaseURL,
-		"REDIS_URL":    b.redisURL,
+		"DATABASE_URL": s.databaseURL,
+		"REDIS_URL":    s.redisURL,
 		"SITE_ADDRESS": e.url(),
 		"UPSTREAM":     upstream,
 	} {
@@ -129,10 +129,11 @@ func (e *devEdge) start(ctx context.Context, b *backing, upstream string) error 
 			return err
 		}
 	}
-	// What Caddy logs before it has its log settings is buffered until then.
+	// Caddy's log is buffered until its log settings apply.
 	_, log, _ := caddy.BufferedLog()
 	defer caddy.UnbufferDefaultLogger(log)
-	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(e.caddyfile()), map[string]any{"filename": "Caddyfile"})
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(e.caddyfile()),
+		map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		return fmt.Errorf("adapt the shipped Caddyfile: %w", err)
 	}
@@ -142,34 +143,34 @@ func (e *devEdge) start(ctx context.Context, b *backing, upstream string) error 
 	return e.awaitServing(ctx)
 }
 
-// stopEdge stops what start started, after all accepted sales are answered.
+// stopEdge stops Caddy after all accepted sales have been answered.
 func stopEdge() {
 	caddy.Stop()
 	backend.DropExpiring()
 }
 
-// awaitServing returns when a client can complete a handshake: the edge listens before it has a
+// awaitServing waits until a client can complete a TLS handshake: the edge listens before it has a
 // certificate.
 func (e *devEdge) awaitServing(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
 	for {
-		err := e.shakeHands(ctx)
+		err := e.handshake(ctx)
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return fmt.Errorf("the edge does not serve: %w", err)
+			return fmt.Errorf("the edge does not complete a TLS handshake: %w", err)
 		}
 	}
 }
 
-// shakeHands completes a TLS handshake that trusts only the edge's own authority.
-func (e *devEdge) shakeHands(ctx context.Context) error {
+// handshake completes a TLS handshake, trusting only the edge's certificate authority.
+func (e *devEdge) handshake(ctx context.Context) error {
 	root, err := os.ReadFile(e.caFile())
 	if err != nil {
 		return err
@@ -184,14 +185,14 @@ func (e *devEdge) shakeHands(ctx context.Context) error {
 	return conn.Close()
 }
 
-// freeLoopback returns this machine's loopback addresses, as a Caddyfile names them, or an error if
-// the port is in use on one of them. Caddy would not notice: it shares a port with any other Caddy.
+// freeLoopback returns this machine's loopback addresses in the form of a Caddyfile, or an error if
+// the port is in use on one of them. Caddy itself would share the port with another Caddy.
 func freeLoopback(port int) (hosts []string, err error) {
 	if port < 1 || port > 65535 {
-		return nil, fmt.Errorf("--port must be 1 … 65535, not %d", port)
+		return nil, fmt.Errorf("--port must be 1 to 65535, not %d", port)
 	}
 	for _, host := range []string{"127.0.0.1", "[::1]"} {
-		switch err := tryPort(host + ":" + strconv.Itoa(port)); {
+		switch err := checkFree(host + ":" + strconv.Itoa(port)); {
 		case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
 			continue
 		case errors.Is(err, syscall.EADDRINUSE):
@@ -207,8 +208,8 @@ func freeLoopback(port int) (hosts []string, err error) {
 	return hosts, nil
 }
 
-// tryPort opens a port, for HTTP/3 too, and closes it.
-func tryPort(address string) error {
+// checkFree returns an error unless the address is free for TCP and, for HTTP/3, for UDP.
+func checkFree(address string) error {
 	tcp, err := net.Listen("tcp", address)
 	if err != nil {
 		return err

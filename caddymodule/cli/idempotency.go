@@ -11,69 +11,69 @@ import (
 )
 
 func idempotencyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "idempotency", Short: "Cleans up the remembered Idempotency-Keys, and erases a person from their answers"}
+	cmd := &cobra.Command{Use: "idempotency", Short: "Deletes old Idempotency-Keys, and erases persons"}
 	cmd.AddCommand(cleanKeysCommand(), eraseAnswersCommand())
 	return cmd
 }
 
 func cleanKeysCommand() *cobra.Command {
-	cmd := onDatabase(&cobra.Command{
+	cmd := withDatabase(&cobra.Command{
 		Use:   "clean [--older-than 8d]",
 		Short: "Deletes old Idempotency-Keys; run it daily",
-		Long: `Deletes the Idempotency-Keys that are older than some days, with the answers that
-are kept beside them. It holds up no sale: it goes through the table in short
-transactions (in one before Postgres 14), beside running edges. A request with a
-key that was deleted is a new sale, so callers are promised 7 days at least.
+		Long: `Deletes the Idempotency-Keys that are older than --older-than, with their stored
+answers. Edges can keep running: it deletes in short transactions (in one before
+Postgres 14) and delays no sale. A request with a deleted key records a new sale;
+the API promises callers at least 7 days.
 
 It needs the rights of the schema's owner.`,
 	}, cleanKeys)
-	cmd.Flags().String("older-than", "8d", "how old a key must be, 7d or more")
+	cmd.Flags().String("older-than", "8d", "delete keys that are older than this, at least 7d")
 	return cmd
 }
 
 func cleanKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
-	olderThan := text(cmd, "older-than")
+	olderThan := stringFlag(cmd, "older-than")
 	age, err := caddy.ParseDuration(olderThan)
 	if err != nil {
 		return fmt.Errorf("--older-than must be a duration such as 8d, not %q", olderThan)
 	}
 	deleted, err := admin.CleanIdempotencyKeys(ctx, dsn, age)
 	if err != nil && deleted > 0 {
-		return fmt.Errorf("%w (%d keys were deleted before)", err, deleted)
+		return fmt.Errorf("%w (%d keys were deleted before this error)", err, deleted)
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%d idempotency keys older than %s are deleted\n", deleted, olderThan)
+	fmt.Fprintf(cmd.OutOrStdout(), "deleted %d idempotency keys older than %s\n", deleted, olderThan)
 	return nil
 }
 
 func eraseAnswersCommand() *cobra.Command {
-	cmd := onDatabase(&cobra.Command{
+	cmd := withDatabase(&cobra.Command{
 		Use:   "erase --workspace <id|name> --customer <external id>",
-		Short: "Erases a person from the answers that are kept beside Idempotency-Keys",
-		Long: `Removes name, e-mail, phone, avatar and metadata from every answer that is kept
-beside an Idempotency-Key for sales to one customer. The keys stay, so that a late
-retry is not a second sale; it is answered with an empty name and nulls.
+		Short: "Erases a person from the stored answers",
+		Long: `Removes name, e-mail, phone, avatar and metadata from every answer that is stored
+with an Idempotency-Key for sales to one customer. The keys stay, so that a late
+retry does not record a second sale; its answer has an empty name and nulls.
 
-Erase the person from your own tables first: a sale that arrives meanwhile is
-answered, and remembered, with what stands there. Sales that are just being
-recorded are waited for, a minute at most. A customer whom neither the workspace nor
-an answer knows is an error. It needs the rights of the schema's owner.`,
+Erase the person from your own tables first, because answers to later sales contain
+what is stored there. The command waits up to a minute for sales that are being
+recorded. It fails if neither the workspace nor an answer has the customer. It needs
+the rights of the schema's owner.`,
 	}, eraseAnswers)
 	cmd.Flags().String("workspace", "", "id or name of the customer's workspace")
-	cmd.Flags().String("customer", "", "the customer's external id, as the sales name it in customerExternalId")
+	cmd.Flags().String("customer", "", "the customer's external id: the customerExternalId of the sales")
 	return cmd
 }
 
 func eraseAnswers(ctx context.Context, cmd *cobra.Command, dsn string) error {
-	erased, err := admin.EraseAnswers(ctx, dsn, text(cmd, "workspace"), text(cmd, "customer"))
+	erased, err := admin.EraseAnswers(ctx, dsn, stringFlag(cmd, "workspace"), stringFlag(cmd, "customer"))
 	if err != nil && erased > 0 {
-		return fmt.Errorf("%w (the customer is erased from %d answers so far: run it again)", err, erased)
+		return fmt.Errorf("%w (the customer was erased from %d answers before this error; run it again)", err, erased)
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "the customer is erased from %d remembered answers\n", erased)
+	fmt.Fprintf(cmd.OutOrStdout(), "erased the customer from %d stored answers\n", erased)
 	return nil
 }

@@ -25,23 +25,24 @@ func keysCommand() *cobra.Command {
 }
 
 func createKeyCommand() *cobra.Command {
-	cmd := onDatabase(&cobra.Command{
+	cmd := withDatabase(&cobra.Command{
 		Use:   "create --workspace <id|name> --scopes <scope,...> [flags]",
 		Short: "Creates an API key and prints it, once",
-		Long: `Creates an API key and prints it to the standard output. That is the only time:
-what is stored of it is its SHA-256 and its first characters.
+		Long: `Creates an API key and prints it to standard output. It cannot be shown again: only
+its SHA-256 and its first characters are stored.
 
 Scopes: ` + strings.Join(apikey.ScopeNames(), ", ") + `.`,
 	}, createKey)
 	flags := cmd.Flags()
 	flags.String("workspace", "", "id or name of the workspace that the key belongs to")
-	flags.Bool("create-workspace", false, "create a workspace of that name if there is none")
-	flags.String("name", "", "what people call the key")
-	flags.StringSlice("scopes", nil, "what the key may do, e.g. conversionsWrite,linksRead")
-	flags.StringSlice("hostnames", nil, "hosts whose pages may use the key in browsers, e.g. example.com,*.example.com, at most 1000 (default: any)")
-	flags.String("limit", "", "rate limit of the key, e.g. 600/1m (default: its workspace's, else the route's)")
-	flags.Int("burst", 0, "requests at the same time (default: equal to the limit's rate)")
-	flags.String("expires", "", "when it expires: a time such as 2030-01-31T00:00:00Z, or from now on, such as 90d (default: never)")
+	flags.Bool("create-workspace", false, "create a workspace with that name if there is none")
+	flags.String("name", "", "display name of the key")
+	flags.StringSlice("scopes", nil, "scopes of the key, e.g. conversionsWrite,linksRead")
+	flags.StringSlice("hostnames", nil,
+		"hosts whose pages may use the key in browsers, e.g. example.com,*.example.com; at most 1000 (default: any)")
+	flags.String("limit", "", "rate limit of the key, e.g. 600/1m (default: its workspace's, or else the route's)")
+	flags.Int("burst", 0, "requests at the same time (default: the rate of the limit)")
+	flags.String("expires", "", "expiry: a time such as 2030-01-31T00:00:00Z or a duration such as 90d (default: none)")
 	return cmd
 }
 
@@ -54,24 +55,24 @@ func createKey(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "key %s of workspace %s, known as %s; it is shown only now:\n",
+	fmt.Fprintf(cmd.ErrOrStderr(), "created key %s of workspace %s; it starts with %s and is not shown again:\n",
 		admin.Printable(created.ID), admin.Printable(created.WorkspaceID), created.Start)
 	fmt.Fprintln(cmd.OutOrStdout(), created.Key)
 	return nil
 }
 
-// newKey returns what the flags ask for.
+// newKey returns the key that the flags describe.
 func newKey(cmd *cobra.Command, now time.Time) (wanted admin.NewKey, err error) {
 	flags := cmd.Flags()
-	wanted.Workspace, wanted.Name = text(cmd, "workspace"), text(cmd, "name")
+	wanted.Workspace, wanted.Name = stringFlag(cmd, "workspace"), stringFlag(cmd, "name")
 	wanted.CreateWorkspace, _ = flags.GetBool("create-workspace")
 	wanted.Scopes, _ = flags.GetStringSlice("scopes")
 	wanted.Hostnames, _ = flags.GetStringSlice("hostnames")
 	burst, _ := flags.GetInt("burst")
-	if wanted.Limit, err = keyLimit(text(cmd, "limit"), burst); err != nil {
+	if wanted.Limit, err = keyLimit(stringFlag(cmd, "limit"), burst); err != nil {
 		return wanted, err
 	}
-	wanted.ExpiresAt, err = expiry(text(cmd, "expires"), now)
+	wanted.ExpiresAt, err = expiry(stringFlag(cmd, "expires"), now)
 	return wanted, err
 }
 
@@ -89,7 +90,7 @@ func keyLimit(text string, burst int) (l limit.Limit, err error) {
 	return l, l.Validate()
 }
 
-// expiry returns the time that the text names, or that is a duration from now; zero for "".
+// expiry parses a time, or a duration from now. It returns the zero time for an empty text.
 func expiry(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -99,22 +100,23 @@ func expiry(text string, now time.Time) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("--expires must be a time such as 2030-01-31T00:00:00Z or a duration such as 90d, not %q", text)
+		return time.Time{}, fmt.Errorf("--expires must be a time such as 2030-01-31T00:00:00Z "+
+			"or a duration such as 90d, not %q", text)
 	}
 	return at, nil
 }
 
 func listKeysCommand() *cobra.Command {
-	cmd := onDatabase(&cobra.Command{
+	cmd := withDatabase(&cobra.Command{
 		Use:   "list [--workspace <id|name>]",
-		Short: "Lists API keys, the newest first, revoked ones too",
+		Short: "Lists API keys, newest first, including revoked ones",
 	}, listKeys)
-	cmd.Flags().String("workspace", "", "id or name of a workspace (default: all of them)")
+	cmd.Flags().String("workspace", "", "id or name of a workspace (default: all)")
 	return cmd
 }
 
 func listKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
-	keys, err := admin.ListKeys(ctx, dsn, text(cmd, "workspace"))
+	keys, err := admin.ListKeys(ctx, dsn, stringFlag(cmd, "workspace"))
 	if err != nil {
 		return err
 	}
@@ -126,7 +128,8 @@ func printKeys(w io.Writer, keys []admin.KeyInfo, now time.Time) error {
 	fmt.Fprintln(table, "ID\tSTARTS\tWORKSPACE\tNAME\tSTATE\tLIMIT\tSCOPES\tHOSTNAMES")
 	for _, key := range keys {
 		cells := []string{
-			key.ID, key.Start, admin.WorkspaceText(key.WorkspaceID, key.WorkspaceName), cmp.Or(key.Name, "-"), keyState(key, now), limitText(key.Limit),
+			key.ID, key.Start, admin.WorkspaceText(key.WorkspaceID, key.WorkspaceName), cmp.Or(key.Name, "-"),
+			keyState(key, now), limitText(key.Limit),
 			cmp.Or(strings.Join(key.Scopes, ","), "-"), cmp.Or(strings.Join(key.Hostnames, ","), "-"),
 		}
 		for i := range cells {
@@ -164,11 +167,11 @@ func limitText(limit limit.Limit) string {
 }
 
 func revokeKeyCommand() *cobra.Command {
-	return onDatabase(&cobra.Command{
+	return withDatabase(&cobra.Command{
 		Use:   "revoke <key>",
-		Short: "Revokes an API key; edges refuse it within a second",
-		Long: `Revokes the one API key that the argument names: its id, its first characters as
-caddy hoko keys list shows them, the whole key, or its SHA-256 in hex.`,
+		Short: "Revokes an API key; edges reject it within a second",
+		Long: `Revokes one API key. The argument is its id, its first characters as caddy hoko
+keys list shows them, the whole key, or its SHA-256 in hex.`,
 		Args: cobra.ExactArgs(1),
 	}, revokeKey)
 }
@@ -178,7 +181,8 @@ func revokeKey(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "key %s (%s) of workspace %s is revoked since %s\n",
-		admin.Printable(revoked.ID), admin.Printable(revoked.Start), admin.WorkspaceText(revoked.WorkspaceID, revoked.WorkspaceName), revoked.RevokedAt.UTC().Format(time.RFC3339))
+	fmt.Fprintf(cmd.OutOrStdout(), "key %s (%s) of workspace %s was revoked at %s\n",
+		admin.Printable(revoked.ID), admin.Printable(revoked.Start),
+		admin.WorkspaceText(revoked.WorkspaceID, revoked.WorkspaceName), revoked.RevokedAt.UTC().Format(time.RFC3339))
 	return nil
 }

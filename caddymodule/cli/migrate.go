@@ -11,20 +11,19 @@ import (
 )
 
 func migrateCommand() *cobra.Command {
-	cmd := onDatabase(&cobra.Command{
+	cmd := withDatabase(&cobra.Command{
 		Use:   "migrate [--status] [--database-url <dsn>]",
-		Short: "Creates the schema hoko, or brings it up to this version",
-		Long: `Creates the schema hoko in the database, or brings it up to the version of this
-binary. Migrations only add, so edges of the previous version keep running; run it
-before you upgrade them. Several may run at the same time: the others wait. If
-another session holds a lock on a table, it tries again and again rather than have
-sales wait behind it.
+		Short: "Creates or upgrades the schema hoko",
+		Long: `Creates the schema hoko in the database, or upgrades it to the version of this
+binary. Migrations only add to the schema, so edges of the previous version keep
+running; run it before you upgrade them. If several run at the same time, one
+migrates and the others wait. If another session holds a lock on a table, migrate
+waits for it 200 ms at a time, because sales queue behind it, and tries again.
 
-It needs the rights of the schema's owner, and its own session: if the edges
-reach Postgres through a PgBouncer in transaction mode, give it the address of
-Postgres itself.`,
+It needs the rights of the schema's owner, and a session of its own: if the edges
+use a PgBouncer in transaction mode, pass the address of Postgres itself.`,
 	}, migrate)
-	cmd.Flags().Bool("status", false, "only say which version the schema has, and which it would get")
+	cmd.Flags().Bool("status", false, "only print the version of the schema, and that of this binary")
 	return cmd
 }
 
@@ -44,11 +43,12 @@ func migrate(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	case current == 0:
 		fmt.Fprintf(out, "there is no schema hoko yet; caddy hoko migrate creates version %d\n", latest)
 	case current < latest:
-		fmt.Fprintf(out, "schema hoko has version %d; caddy hoko migrate brings it to %d\n", current, latest)
+		fmt.Fprintf(out, "schema hoko has version %d; caddy hoko migrate upgrades it to %d\n", current, latest)
 	case current == latest:
 		fmt.Fprintf(out, "schema hoko has version %d, as this edge needs\n", current)
 	default:
-		fmt.Fprintf(out, "schema hoko has version %d, newer than this edge's %d: it runs, but upgrade it\n", current, latest)
+		fmt.Fprintf(out, "schema hoko has version %d, newer than this edge's %d; the edge works, but upgrade it\n",
+			current, latest)
 	}
 	return nil
 }

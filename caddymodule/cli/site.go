@@ -7,9 +7,9 @@ import (
 	"os"
 )
 
-// siteBehind returns the address of the site behind the edge: UPSTREAM, or a demo site that runs
-// until stop is called.
-func siteBehind() (upstream string, stop func() error, err error) {
+// openUpstream returns the address of the site that the edge proxies to: UPSTREAM if set, and
+// otherwise a demo site that runs until stop is called.
+func openUpstream() (upstream string, stop func() error, err error) {
 	if upstream := os.Getenv("UPSTREAM"); upstream != "" {
 		return upstream, func() error { return nil }, nil
 	}
@@ -22,9 +22,10 @@ func siteBehind() (upstream string, stop func() error, err error) {
 	return listener.Addr().String(), site.Close, nil
 }
 
-// serveDemoSite shows the request that it receives.
+// serveDemoSite responds with the request that it receives.
 func serveDemoSite(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "This is the demo site behind the edge. What reached it:\n\n%s %s %s\nHost: %s\n", r.Method, r.RequestURI, r.Proto, r.Host)
+	fmt.Fprintf(w, "This is the demo site behind the edge. It received:\n\n%s %s %s\nHost: %s\n",
+		r.Method, r.RequestURI, r.Proto, r.Host)
 	r.Header.Write(w)
 }

@@ -208,7 +208,7 @@ func tryCommands(t *testing.T, s *harness.Stack) {
 		args []string
 		want string
 	}{
-		{[]string{"hoko", "doctor"}, "the role may record them"},
+		{[]string{"hoko", "doctor"}, "the role can record them"},
 		{[]string{"hoko", "keys", "list"}, "conversionsWrite"},
 		{[]string{"hoko", "migrate", "--database-url", s.DSN}, "as this edge needs"},
 	} {

@@ -30,10 +30,10 @@ func TestDoctor_OverASite(t *testing.T) {
 		{"row-level security that binds the owner of the views", `DO $$ BEGIN IF to_regrole('views') IS NULL THEN CREATE ROLE views; END IF; END $$;
 			GRANT USAGE ON SCHEMA site TO views; GRANT SELECT ON ALL TABLES IN SCHEMA site TO views; ALTER VIEW hoko.api_keys OWNER TO views;
 			ALTER TABLE site.tokens ENABLE ROW LEVEL SECURITY`,
-			[]string{"FAIL  row-security: row-level security of site.tokens, read for hoko.api_keys as views, admits no row to SELECT: every key is 401"}},
+			[]string{"FAIL  row-security: row-level security of site.tokens (read through hoko.api_keys as views) hides all rows from SELECT: every key is 401"}},
 		{"row-level security that binds the edge, as the view is a security_invoker", `GRANT USAGE ON SCHEMA site TO hoko_edge; GRANT SELECT ON site.short_links TO hoko_edge;
 			ALTER VIEW hoko.links SET (security_invoker = true); ALTER TABLE site.short_links ENABLE ROW LEVEL SECURITY`,
-			[]string{"FAIL  row-security: row-level security of site.short_links, read for hoko.links as hoko_edge, admits no row to SELECT: every sale is 400"}},
+			[]string{"FAIL  row-security: row-level security of site.short_links (read through hoko.links as hoko_edge) hides all rows from SELECT: every sale is 400"}},
 		{"an index was left out", "DROP INDEX site.tokens_decode_idx", []string{"warn  indexes: each key that is not cached reads much of site.tokens (Seq Scan)"}},
 		{"an index of another collation", `DROP INDEX site.visits_id_idx; CREATE UNIQUE INDEX ON site.visits ((id::text))`, []string{"warn  indexes: each sale reads much of site.visits ("}},
 		{"an index of leads was left out", "DROP INDEX site.signups_client_id_made_at_id_idx", []string{"warn  indexes: each sale reads much of site.signups ("}},
@@ -79,7 +79,7 @@ func TestDoctorProbe_OverASite(t *testing.T) {
 		return string(out)
 	}
 	before := d.Text("SELECT string_agg(t::text, ';' ORDER BY id) FROM site.tokens t")
-	if got, want := probe(), "ok    probe: key 1: changes of expires_at were heard of, and undone"; !strings.Contains(got, want) {
+	if got, want := probe(), "ok    probe: key 1: changes of expires_at were notified, and undone"; !strings.Contains(got, want) {
 		t.Errorf("the output lacks %q:\n%s", want, got)
 	}
 	d.Exec(`CREATE OR REPLACE FUNCTION hoko.notify_token() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

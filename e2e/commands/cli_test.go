@@ -29,7 +29,7 @@ func TestCommandLine_InvalidFails(t *testing.T) {
 		"hoko keys revok x":          "did you mean revoke?",
 		"hoko idempotency cleen":     "did you mean clean?",
 		"hoko keys list --worksp=a":  "unknown flag: --worksp",
-		"hoko dev --port 0":          "--port must be 1 … 65535, not 0",
+		"hoko dev --port 0":          "--port must be 1 to 65535, not 0",
 		"add-package example.com/a":  "xcaddy build v2.",
 		"remove-package example.com": "--replace hoko.to/edge=. --with hoko.to/edge/caddymodule",
 		"upgrade":                    "xcaddy build v2.",

@@ -64,9 +64,9 @@ var proofs = map[string][]string{
 	},
 	"triggers": {
 		"TestRevocation_WithoutTriggersIsDetected", "TestUnannouncedChange_IsCountedAndLogged",
-		"TestUnannouncedChange_NoneIfAnnounced", "TestDoctor_FindsWhatBreaksTheShippedSchema", "TestDoctor_OverASite",
+		"TestUnannouncedChange_NoneIfAnnounced", "TestDoctor_BrokenSchema", "TestDoctor_OverASite",
 	},
-	"row-security": {"TestDoctor_FindsWhatBreaksTheShippedSchema", "TestDoctor_OverASite"},
+	"row-security": {"TestDoctor_BrokenSchema", "TestDoctor_OverASite"},
 	"keys-busy": {
 		"TestBusyEdge_DoesNotExtendTrust",
 		"TestListenerDown_RevocationAmongManyKeys",
@@ -114,7 +114,7 @@ var proofs = map[string][]string{
 	},
 	"sales-identity": {
 		"TestTriggerChangingAnID_FailsItsSale",
-		"TestViewReturningAnotherRow_FailsItsSale", "TestDoctorRehearsesSales",
+		"TestViewReturningAnotherRow_FailsItsSale", "TestDoctor_RecordsTestSales",
 	},
 	"sales-customer-locked": {
 		"TestLockedCustomer_DelaysNoOther", "TestLockedCustomer_NotRecordedByTheDeadline",
@@ -151,7 +151,7 @@ var proofs = map[string][]string{
 	},
 	"clock-edge": {
 		"TestClockSkew_OfPostgresDoesNotMatter", "TestCachedKey_ExpiresOnTime",
-		"TestDoctorWarnsOfClocksThatDiffer",
+		"TestReport_WarnsOfClockSkew",
 	},
 	"site": {
 		"TestSiteError_UnderAPIIsInTheEnvelope", "TestAFailingSiteIsAnsweredInTheEnvelopeOfTheAPIOnly",

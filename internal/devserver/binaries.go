@@ -16,8 +16,8 @@ import (
 // ErrNotInstalled is wrapped by errors of StartPostgres and StartRedis if the server is missing.
 var ErrNotInstalled = errors.New("not installed on this machine: script/bootstrap installs it")
 
-// postgresDirs is where packages install Postgres's server, usually outside PATH and possibly in
-// several versions.
+// postgresDirs are where packages install the server of Postgres, usually outside PATH and possibly
+// in several versions.
 var postgresDirs = []string{
 	"/usr/lib/postgresql/*/bin",
 	"/usr/pgsql-*/bin",
@@ -27,11 +27,11 @@ var postgresDirs = []string{
 	"/usr/local/pgsql/bin",
 }
 
-// redisDirs is where packages install Redis's server; PATH may lack these directories.
+// redisDirs are where packages install the server of Redis. PATH may lack these directories.
 var redisDirs = []string{"/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"}
 
-// findPostgres returns the directory of postgres and initdb: the one in PATH, else the one that
-// pg_config names, else the newest in postgresDirs.
+// findPostgres returns the directory of postgres and initdb. It searches PATH, the directory that
+// pg_config prints, and postgresDirs, newest version first.
 func findPostgres() (string, error) {
 	dirs := filepath.SplitList(os.Getenv("PATH"))
 	if out, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
@@ -46,14 +46,15 @@ func findPostgres() (string, error) {
 		dirs = append(dirs, matches...)
 	}
 	for _, dir := range dirs {
-		if filepath.IsAbs(dir) && isExecutable(filepath.Join(dir, "initdb")) && isExecutable(filepath.Join(dir, "postgres")) {
+		initdb, postgres := filepath.Join(dir, "initdb"), filepath.Join(dir, "postgres")
+		if filepath.IsAbs(dir) && isExecutable(initdb) && isExecutable(postgres) {
 			return dir, nil
 		}
 	}
 	return "", fmt.Errorf("the PostgreSQL server (initdb, postgres) is %w", ErrNotInstalled)
 }
 
-// findRedis returns the path of redis-server, else of valkey-server.
+// findRedis returns the path of redis-server, or else of valkey-server.
 func findRedis() (string, error) {
 	dirs := append(filepath.SplitList(os.Getenv("PATH")), redisDirs...)
 	for _, name := range []string{"redis-server", "valkey-server"} {

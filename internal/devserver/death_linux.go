@@ -10,9 +10,9 @@ import (
 
 // StartBound starts a command that receives the signal onDeath when this process dies, even by
 // kill -9. The kernel tracks the thread that started the command, not the process, so the calling
-// goroutine stays locked to its thread until it calls release. The caller calls release when the
-// command has ended. cmd.SysProcAttr must not be nil. If the command does not start, StartBound
-// returns the error of cmd.Start and a nil release.
+// goroutine stays locked to its thread until it calls release, which it must do after the command
+// has ended. cmd.SysProcAttr must not be nil. If the command does not start, StartBound returns the
+// error of cmd.Start and a nil release.
 func StartBound(cmd *exec.Cmd, onDeath syscall.Signal) (release func(), err error) {
 	runtime.LockOSThread()
 	cmd.SysProcAttr.Pdeathsig = onDeath

@@ -16,7 +16,7 @@ const watchScript = `signal=$1; shift
 exec "$@" 3<&-`
 
 // StartBound starts a command that receives the signal onDeath when this process dies, even by
-// kill -9, on kernels that cannot send it. The caller calls release when the command has ended.
+// kill -9, on kernels that cannot send it. The caller calls release after the command has ended.
 // If the command does not start, StartBound returns an error and a nil release.
 func StartBound(cmd *exec.Cmd, onDeath syscall.Signal) (release func(), err error) {
 	watched, held, err := os.Pipe()

@@ -3,6 +3,7 @@ package devserver
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,13 +32,9 @@ func parentOptions(dir string) (PostgresOptions, RedisOptions) {
 // runParent starts both servers, prints ready, and runs until it is killed.
 func runParent(dir string) {
 	po, ro := parentOptions(dir)
-	p, err := StartPostgres(context.Background(), po)
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	r, err := StartRedis(context.Background(), ro)
-	if err != nil {
+	p, postgresErr := StartPostgres(context.Background(), po)
+	r, redisErr := StartRedis(context.Background(), ro)
+	if err := errors.Join(postgresErr, redisErr); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}

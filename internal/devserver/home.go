@@ -60,27 +60,27 @@ func openHome(ctx context.Context, dir string) (*home, error) {
 // makeSockets creates an empty directory for a socket with this name. It is in the home unless the
 // path is too long for a socket or has a comma, which separates hosts in a DSN.
 func (h *home) makeSockets(name string) (err error) {
-	h.sockets = h.ownSockets()
+	h.sockets = h.defaultSockets()
 	if len(filepath.Join(h.sockets, name)) <= maxSocketPath && !strings.Contains(h.sockets, ",") {
-		return h.makeOwn(h.sockets)
+		return h.makePrivateDir(h.sockets)
 	}
 	if h.sockets, err = os.MkdirTemp("/tmp", "hoko-"); err != nil {
 		return err
 	}
-	return h.user.own(h.sockets)
+	return h.user.chown(h.sockets)
 }
 
-func (h *home) ownSockets() string { return filepath.Join(h.dir, "run") }
+func (h *home) defaultSockets() string { return filepath.Join(h.dir, "run") }
 
-// makeOwn creates an empty directory that only the server's user may enter.
-func (h *home) makeOwn(dir string) error {
+// makePrivateDir creates an empty directory that only the server's user may enter.
+func (h *home) makePrivateDir(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	return h.user.own(dir)
+	return h.user.chown(dir)
 }
 
 // unlock releases this process's hold on the lock; the server keeps its own.
@@ -88,7 +88,7 @@ func (h *home) unlock() { h.lock.Close() }
 
 // cleanUp removes what an ended server left outside its home.
 func (h *home) cleanUp() {
-	if h.sockets != h.ownSockets() {
+	if h.sockets != h.defaultSockets() {
 		os.RemoveAll(h.sockets)
 	}
 }

@@ -45,17 +45,10 @@ type Postgres struct {
 // first creates a database cluster (UTF8, locale C, superuser postgres), which takes about a
 // second. ctx bounds the start, together with a timeout of one minute, but not the server's life.
 // The error quotes the end of the server's log; it wraps ErrNotInstalled if there is no Postgres.
-func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
+func StartPostgres(ctx context.Context, o PostgresOptions) (p *Postgres, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	p, err := startPostgres(ctx, o)
-	if err != nil {
-		return nil, fmt.Errorf("devserver: %w", err)
-	}
-	return p, nil
-}
-
-func startPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
+	defer wrapError(&err)
 	bin, err := findPostgres()
 	if err != nil {
 		return nil, err
@@ -82,7 +75,7 @@ func startPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{proc, port}
+	p = &Postgres{proc, port}
 	if err := p.awaitReady(ctx, p.ping); err != nil {
 		return nil, err
 	}
@@ -95,7 +88,7 @@ func makeData(ctx context.Context, h *home, data string, command func(fresh stri
 		return err
 	}
 	fresh := data + ".new"
-	if err := h.makeOwn(fresh); err != nil {
+	if err := h.makePrivateDir(fresh); err != nil {
 		return err
 	}
 	cmd := command(fresh)

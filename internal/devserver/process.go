@@ -67,6 +67,12 @@ func startProcess(h *home, onDeath syscall.Signal, env []string, path string, ar
 	return p, nil
 }
 
+func wrapError(err *error) {
+	if *err != nil {
+		*err = fmt.Errorf("devserver: %w", *err)
+	}
+}
+
 // awaitReady polls ping until it succeeds. It kills the server when ctx ends first.
 func (p *process) awaitReady(ctx context.Context, ping func(context.Context) error) error {
 	ticker := time.NewTicker(pollInterval)

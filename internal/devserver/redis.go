@@ -7,15 +7,11 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 )
 
 const redisSocket = "redis.sock"
-
-// redisDatabases is the number of databases of a server.
-const redisDatabases = 16
 
 // RedisOptions configures StartRedis.
 type RedisOptions struct {
@@ -34,17 +30,10 @@ type Redis struct{ *process }
 // StartRedis starts an empty Redis, or Valkey if there is no Redis, and returns when it answers.
 // ctx bounds the start, together with a timeout of one minute, but not the server's life. The error
 // quotes the end of the server's log; it wraps ErrNotInstalled if neither server is installed.
-func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
+func StartRedis(ctx context.Context, o RedisOptions) (r *Redis, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	r, err := startRedis(ctx, o)
-	if err != nil {
-		return nil, fmt.Errorf("devserver: %w", err)
-	}
-	return r, nil
-}
-
-func startRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
+	defer wrapError(&err)
 	path, err := findRedis()
 	if err != nil {
 		return nil, err
@@ -61,7 +50,7 @@ func startRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{proc}
+	r = &Redis{proc}
 	if err := r.awaitReady(ctx, r.ping); err != nil {
 		return nil, err
 	}
@@ -73,7 +62,7 @@ func redisArgs(h *home, o RedisOptions) []string {
 		"--port", "0",
 		"--unixsocket", filepath.Join(h.sockets, redisSocket),
 		"--unixsocketperm", "700",
-		"--databases", strconv.Itoa(redisDatabases),
+		"--databases", "16",
 		"--dir", h.sockets,
 		"--save", "",
 		"--appendonly", "no",

@@ -53,8 +53,8 @@ func (u serverUser) credential() *syscall.Credential {
 	return &syscall.Credential{Uid: u.uid, Gid: u.gid}
 }
 
-// own makes the user the owner of a directory.
-func (u serverUser) own(dir string) error {
+// chown makes the user the owner of a directory.
+func (u serverUser) chown(dir string) error {
 	if u.current {
 		return nil
 	}

@@ -1,3 +1,3 @@
-// Package imports tests the structure of the tree: which packages may import which, which libraries
-// they may use, and how large files and packages may be.
+// Package imports tests the structure of the tree: which packages and libraries a package may
+// import, how large files and packages may be, and what the scripts accept.
 package imports

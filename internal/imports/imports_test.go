@@ -19,7 +19,7 @@ const (
 )
 
 // mayImport lists, by directory, which packages of this module its files may import, except tests.
-// A row applies to the directories below it too, except that of the root.
+// A row also applies to the directories below; "." means the root package alone.
 var mayImport = map[string][]string{
 	"cmd":                 {"caddymodule"},
 	"caddymodule":         {"caddymodule", "plugin"},
@@ -131,7 +131,7 @@ func violation(file, imported string) string {
 	return ""
 }
 
-// allowed returns the row of the nearest directory that has one.
+// allowed returns the row of the nearest directory with one.
 func allowed(dir string) []string {
 	for ; dir != "."; dir = path.Dir(dir) {
 		if row, ok := mayImport[dir]; ok {
@@ -164,7 +164,16 @@ func importsOf(t *testing.T, name string) (imported []string) {
 	return imported
 }
 
-// eachFile visits the tree's files, by path from the root, except those in .git and bin.
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// eachFile visits the tree's files, by path from the root, except .git, bin and node_modules.
 func eachFile(t *testing.T, visit func(name string)) {
 	t.Helper()
 	tree := os.DirFS(root)
@@ -172,7 +181,7 @@ func eachFile(t *testing.T, visit func(name string)) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && (name == ".git" || name == "bin") {
+		if entry.IsDir() && (name == ".git" || name == "bin" || entry.Name() == "node_modules") {
 			return fs.SkipDir
 		}
 		if entry.Type().IsRegular() {

@@ -1,10 +1,7 @@
 package imports
 
 import (
-	"bytes"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"strings"
 	"testing"
 )
@@ -17,39 +14,26 @@ const (
 )
 
 func TestSize_FilesAndPackages(t *testing.T) {
-	files := map[string]int{} // by directory
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules"):
-			return fs.SkipDir
-		case filepath.Ext(path) != ".go":
-			return nil
-		}
-		source, err := os.ReadFile(path)
-		if err != nil {
-			return err
+	packages := map[string]int{} // files without tests, by directory
+	eachFile(t, func(name string) {
+		if path.Ext(name) != ".go" {
+			return
 		}
 		limit := maxTestLines
-		if !strings.HasSuffix(path, "_test.go") {
+		if !strings.HasSuffix(name, "_test.go") {
 			limit = maxLines
-			files[filepath.Dir(path)]++
+			packages[path.Dir(name)]++
 		}
-		if lines := bytes.Count(source, []byte("\n")); lines > limit {
-			t.Errorf("%s has %d lines, want at most %d", path, lines, limit)
+		if lines := strings.Count(read(t, name), "\n"); lines > limit {
+			t.Errorf("%s has %d lines, want at most %d", name, lines, limit)
 		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for dir, count := range files {
-		if count > maxFiles && dir != filepath.Join(root, "bench") {
-			t.Errorf("%s has %d files without tests, want at most %d", dir, count, maxFiles)
+	for dir, files := range packages {
+		if files > maxFiles && dir != "bench" {
+			t.Errorf("%s has %d files without tests, want at most %d", dir, files, maxFiles)
 		}
 	}
-	if len(files) < 20 {
-		t.Errorf("found only %d packages", len(files))
+	if len(packages) < 20 {
+		t.Errorf("found only %d packages", len(packages))
 	}
 }

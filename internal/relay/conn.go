@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// conn is a client's connection and its connection to the server. The Relay's lock guards left and
-// lossy.
+// conn is a client's connection and the connection to the server that belongs to it. The Relay's
+// lock guards left and lossy.
 type conn struct {
-	left  [2]int // bytes that it may still forward, by direction
-	lossy bool   // it lost data and discards all that follows
+	left  [2]int // bytes that it may still forward, by direction; or unlimited
+	lossy bool   // it has lost data and discards all further data
 
 	client net.Conn
 	ctx    context.Context // canceled when it is closed
@@ -53,7 +53,7 @@ func (c *conn) dial(address string) bool {
 	return true
 }
 
-// serve forwards data until both ends of a connection are closed.
+// serve forwards data until both ends of the connection are closed.
 func (r *Relay) serve(c *conn) {
 	defer func() {
 		r.mu.Lock()
@@ -83,21 +83,21 @@ func (r *Relay) serve(c *conn) {
 	if !c.dial(r.server) {
 		return
 	}
-	var both sync.WaitGroup
-	both.Go(func() { r.pass(c, ToServer, c.server, c.client, hello, toServer) })
-	both.Go(func() { r.pass(c, ToClient, c.client, c.server, nil, toClient) })
-	both.Wait()
+	var directions sync.WaitGroup
+	directions.Go(func() { r.forward(c, ToServer, c.server, c.client, hello, toServer) })
+	directions.Go(func() { r.forward(c, ToClient, c.client, c.server, nil, toClient) })
+	directions.Wait()
 }
 
-// chunk is data from one read, and when it is due.
+// chunk is the data of one read, and the time at which to deliver it.
 type chunk struct {
 	data []byte
 	due  time.Time
 }
 
-// pass forwards what one end sends until that end or the connection is closed, and then closes the
-// connection. Delays of chunks overlap.
-func (r *Relay) pass(c *conn, d Direction, to, from net.Conn, hello []byte, filter Filter) {
+// forward forwards what one end sends until that end or the connection is closed, and then closes
+// the connection. It reads on while chunks are delayed, so their delays overlap.
+func (r *Relay) forward(c *conn, d Direction, to, from net.Conn, hello []byte, filter Filter) {
 	queue := make(chan chunk, 256)
 	var reading sync.WaitGroup
 	reading.Go(func() { r.receive(c, d, from, hello, filter, queue) })
@@ -110,7 +110,7 @@ func (r *Relay) pass(c *conn, d Direction, to, from net.Conn, hello []byte, filt
 	reading.Wait()
 }
 
-// receive queues what from sends until it ends.
+// receive queues hello and then what from sends, until from ends.
 func (r *Relay) receive(c *conn, d Direction, from net.Conn, hello []byte, filter Filter, queue chan<- chunk) {
 	defer close(queue)
 	buf := make([]byte, 16<<10)
@@ -153,7 +153,7 @@ func (r *Relay) deliver(c *conn, d Direction, to net.Conn, data []byte) bool {
 	}
 }
 
-// sleep reports whether d passed before ctx ended.
+// sleep reports whether d has passed before ctx ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true

@@ -8,14 +8,14 @@ import (
 // Direction is the direction of data through a Relay.
 type Direction int
 
-// The directions of data.
+// The directions.
 const (
 	ToServer Direction = iota
 	ToClient
 )
 
-// way holds the faults of one direction.
-type way struct {
+// faults holds the faults of one direction.
+type faults struct {
 	delay, jitter time.Duration
 	stalled       chan struct{} // closed by Resume; nil if data is not held back
 	drops         bool
@@ -29,7 +29,7 @@ const unlimited = -1
 func (r *Relay) Delay(d Direction, delay, jitter time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ways[d].delay, r.ways[d].jitter = delay, jitter
+	r.faults[d].delay, r.faults[d].jitter = delay, jitter
 }
 
 // Stall holds back all data of a direction until Resume, like a network that loses packets.
@@ -37,8 +37,8 @@ func (r *Relay) Delay(d Direction, delay, jitter time.Duration) {
 func (r *Relay) Stall(d Direction) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ways[d].stalled == nil {
-		r.ways[d].stalled = make(chan struct{})
+	if r.faults[d].stalled == nil {
+		r.faults[d].stalled = make(chan struct{})
 	}
 }
 
@@ -50,10 +50,10 @@ func (r *Relay) Resume() {
 }
 
 func (r *Relay) resume() {
-	for d := range r.ways {
-		if r.ways[d].stalled != nil {
-			close(r.ways[d].stalled)
-			r.ways[d].stalled = nil
+	for d := range r.faults {
+		if r.faults[d].stalled != nil {
+			close(r.faults[d].stalled)
+			r.faults[d].stalled = nil
 		}
 	}
 }
@@ -62,10 +62,10 @@ func (r *Relay) resume() {
 func (r *Relay) Drop(d Direction) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ways[d].drops = true
+	r.faults[d].drops = true
 }
 
-// DropHalf discards all data on every second current connection until Restore, which closes those.
+// DropHalf discards all data on every second current connection until Restore, which closes them.
 func (r *Relay) DropHalf() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,19 +76,19 @@ func (r *Relay) DropHalf() {
 	}
 }
 
-// CutAfter closes each connection, current or new, after it has forwarded this number of bytes in a
-// direction. With 0 it closes at the first byte, which it does not forward.
+// CutAfter closes each connection, current or new, after it has forwarded a number of bytes in a
+// direction. If bytes is 0, the first byte closes the connection and is not forwarded.
 func (r *Relay) CutAfter(d Direction, bytes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ways[d].limit = bytes
+	r.faults[d].limit = bytes
 	for c := range r.conns {
 		c.left[d] = bytes
 	}
 }
 
 // Reset resets all connections, and new ones as soon as they are accepted, until Restore. Over TCP
-// the peers receive a RST.
+// the peers receive an RST.
 func (r *Relay) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,8 +101,8 @@ func (r *Relay) Restore() error {
 	r.mu.Lock()
 	r.resets = false
 	r.resume()
-	for d := range r.ways {
-		r.ways[d] = way{limit: unlimited}
+	for d := range r.faults {
+		r.faults[d] = faults{limit: unlimited}
 	}
 	r.closeAll(func(c *conn) bool { return c.lossy })
 	for c := range r.conns {
@@ -116,11 +116,11 @@ func (r *Relay) Restore() error {
 func (r *Relay) due(d Direction) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := r.ways[d]
-	if w.delay == 0 && w.jitter == 0 {
+	f := r.faults[d]
+	if f.delay == 0 && f.jitter == 0 {
 		return time.Time{}
 	}
-	return time.Now().Add(w.delay - w.jitter + time.Duration(rand.Int64N(2*int64(w.jitter)+1)))
+	return time.Now().Add(f.delay - f.jitter + time.Duration(rand.Int64N(2*int64(f.jitter)+1)))
 }
 
 // admit returns what to forward of data, and whether to close the connection afterwards. If
@@ -129,9 +129,9 @@ func (r *Relay) admit(c *conn, d Direction, data []byte) (rest []byte, ends bool
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch left := c.left[d]; {
-	case r.ways[d].stalled != nil:
-		return nil, false, r.ways[d].stalled
-	case r.ways[d].drops || c.lossy:
+	case r.faults[d].stalled != nil:
+		return nil, false, r.faults[d].stalled
+	case r.faults[d].drops || c.lossy:
 		c.lossy = true
 		return nil, false, nil
 	case left == unlimited:

@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Relay is a proxy that accepts connections at one address and forwards them to another. An address
-// is a TCP host and port, or the path of a Unix socket. Its methods are safe for concurrent use.
+// Relay is a proxy that accepts connections at one address and forwards their data to another. Its
+// methods are safe for concurrent use.
 type Relay struct {
 	// Answer, if not nil, receives the first bytes from each client. If it returns any bytes, the
 	// relay sends them to the client and closes the connection, like a pooler that rejects a
@@ -28,23 +28,24 @@ type Relay struct {
 	listener net.Listener // nil while closed
 	accepted int          // since the last Open
 	conns    map[*conn]bool
-	ways     [2]way
-	resets   bool // connections are reset as soon as they are accepted
+	faults   [2]faults
+	resets   bool // new connections are reset
 }
 
 // Filter returns what to forward of the received data. It may call hangUp to close the connection.
 type Filter func(data []byte, hangUp func()) []byte
 
-// New returns a Relay that accepts no connections until Open.
+// New returns a Relay from the address listen to the address server, which accepts no connections
+// until Open. An address is a TCP host and port, or the path of a Unix socket.
 func New(listen, server string) *Relay {
 	r := &Relay{listen: listen, server: server, conns: map[*conn]bool{}}
-	for d := range r.ways {
-		r.ways[d].limit = unlimited
+	for d := range r.faults {
+		r.faults[d].limit = unlimited
 	}
 	return r
 }
 
-// Start returns an open Relay, or the error of Open.
+// Start is like New, but also calls Open and returns its error.
 func Start(listen, server string) (*Relay, error) {
 	r := New(listen, server)
 	return r, r.Open()
@@ -81,7 +82,7 @@ func (r *Relay) Cut() {
 	r.closeAll(func(*conn) bool { return true })
 }
 
-// Close cuts the Relay and waits until all of its goroutines have ended.
+// Close calls Cut and waits until all goroutines of the Relay have ended.
 func (r *Relay) Close() {
 	r.Cut()
 	r.running.Wait()
@@ -100,18 +101,18 @@ func (r *Relay) accept(listener net.Listener) {
 		if err != nil {
 			return
 		}
-		if c := r.enter(listener, client); c != nil {
+		if c := r.register(listener, client); c != nil {
 			r.running.Go(func() { r.serve(c) })
 		}
 	}
 }
 
-// enter registers a connection. It closes it and returns nil if the Relay has been cut or resets.
-func (r *Relay) enter(listener net.Listener, client net.Conn) *conn {
+// register returns a new connection, or closes it and returns nil if the Relay is cut or resets.
+func (r *Relay) register(listener net.Listener, client net.Conn) *conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
-	left := [2]int{r.ways[ToServer].limit, r.ways[ToClient].limit}
+	left := [2]int{r.faults[ToServer].limit, r.faults[ToClient].limit}
 	c := &conn{client: client, left: left, ctx: ctx, cancel: cancel}
 	if r.listener == listener {
 		r.accepted++

@@ -209,7 +209,8 @@ func TestRelay_CutAfter(t *testing.T) {
 			r.CutAfter(c.d, c.bytes)
 			for _, conn := range []net.Conn{known, dial(t, r)} {
 				send(t, conn, "hello")
-				if got, err := io.ReadAll(conn); !strings.HasPrefix(c.want, string(got)) || errors.Is(err, os.ErrDeadlineExceeded) {
+				got, err := io.ReadAll(conn)
+				if !strings.HasPrefix(c.want, string(got)) || errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Errorf("got %q, %v, want at most %q", got, err, c.want)
 				}
 			}
@@ -292,7 +293,7 @@ func TestRelay_DelaysOverlap(t *testing.T) {
 		r.Delay(ToServer, late, 0)
 		ctx, cancel := context.WithCancel(t.Context())
 		c := &conn{client: in, server: out, left: [2]int{unlimited, unlimited}, ctx: ctx, cancel: cancel}
-		go r.pass(c, ToServer, out, in, nil, nil)
+		go r.forward(c, ToServer, out, in, nil, nil)
 		started := time.Now()
 		go func() {
 			for range 100 {

@@ -18,16 +18,16 @@ func RedisWithClockSkew(t testing.TB, skew time.Duration) *OwnRedis {
 	return s
 }
 
-// PostgresWithClockSkew starts an OwnPostgres like Postgres, with a clock as RedisWithClockSkew.
+// PostgresWithClockSkew is to Postgres as RedisWithClockSkew is to RedisServer.
 func PostgresWithClockSkew(t testing.TB, skew time.Duration) *OwnPostgres {
 	t.Helper()
 	options := postgresOptions(serverDir(t))
 	options.Env = fakeClock(skew)
-	return startOwn(t, options)
+	return startPostgres(t, options)
 }
 
-// fakeClock returns the environment in which Debian's faketime shifts a process's clock. If faketime
-// is not installed (script/bootstrap --test installs it), the process sees the true time. The
+// fakeClock returns the environment in which Debian's faketime shifts a process's clock. If it is
+// not installed (script/bootstrap --test installs it), the process sees the true time. The
 // faketime command is not used because it would be a process between this one and the server.
 //
 // Redis's allocator reads the clock before faketime is ready, so the C library's allocator replaces

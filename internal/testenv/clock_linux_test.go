@@ -14,8 +14,8 @@ func TestServers_WithClockSkew(t *testing.T) {
 		if off := time.Until(time.Unix(seen, 0)); (off - skew).Abs() > 10*time.Minute {
 			t.Errorf("postgres is off by %s, not %s: is faketime installed?", off, skew)
 		}
-		clock := strings.TrimPrefix(redis(t, RedisWithClockSkew(t, skew).URL(), `EVAL "return tonumber(redis.call('TIME')[1])" 0`), ":")
-		seen, err := strconv.ParseInt(clock, 10, 64)
+		clock := redis(t, RedisWithClockSkew(t, skew).URL(), `EVAL "return tonumber(redis.call('TIME')[1])" 0`)
+		seen, err := strconv.ParseInt(strings.TrimPrefix(clock, ":"), 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}

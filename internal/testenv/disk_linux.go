@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// SmallDisk mounts a file system of this many bytes until the test ends and returns its directory.
-// The server's user owns it, as a tablespace requires. If the process may not mount, ok is false.
+// SmallDisk mounts a file system of the given size in bytes until the test ends and returns its
+// directory, which the server's user owns, as a tablespace requires. ok is false if the process may
+// not mount.
 func (s *OwnPostgres) SmallDisk(t testing.TB, bytes int) (dir string, ok bool) {
 	t.Helper()
 	dir = filepath.Join(s.options.Dir, "disk")

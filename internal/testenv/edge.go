@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// edge is the binary under test and the source tree that it is built from.
+// edge holds the path of the binary under test and of the source tree that it is built from.
 var edge struct {
 	path, tree string
 	read       sync.Once
@@ -65,9 +65,9 @@ func BuildEdge() error {
 	return os.WriteFile(edge.path, binary, 0o755)
 }
 
-// Edge returns the path of the binary that BuildEdge built; without a build it fails the test. It
-// reads the tree's directories, which makes them inputs of the test. Otherwise go test would return
-// a cached result after a change to the edge, which the tests do not import.
+// Edge returns the path of the binary that BuildEdge built, or fails the test if there is none. It
+// also reads the tree's directories, so that go test does not return a cached result after a change
+// to the edge, which the tests do not import.
 func Edge(t testing.TB) string {
 	t.Helper()
 	if edge.path == "" {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Log collects the output of a logger or process for tests. The zero value is empty and ready to
-// use. A Log is safe for concurrent use.
+// Log collects the output of a logger or process. The zero value is ready to use, and a Log is safe
+// for concurrent use.
 type Log struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
@@ -27,7 +27,7 @@ func (l *Log) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// Close marks the end of the output. From then on, a Wait without a match fails immediately.
+// Close marks the end of the output: a Wait without a match then fails immediately. It returns nil.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,27 +43,27 @@ func (l *Log) wake() {
 	}
 }
 
-// String returns everything printed so far.
+// String returns everything written so far.
 func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
 }
 
-// Logger returns a logger that writes to the log as text.
+// Logger returns a logger that writes lines of text to the log.
 func (l *Log) Logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// Count returns how often a text has been printed so far.
+// Count returns how often text has been written so far.
 func (l *Log) Count(text string) int { return strings.Count(l.String(), text) }
 
-// HasLine reports whether a line that contains all texts has been printed.
+// HasLine reports whether a line that contains all texts has been written.
 func (l *Log) HasLine(texts ...string) bool {
 	found, _, _, _ := l.look(0, texts)
 	return found
 }
 
-// Wait waits until a line that contains all texts has been printed. It fails the test after
-// HangGuard or a Close.
+// Wait waits until a line that contains all texts has been written. It fails the test after Close
+// or HangGuard.
 func (l *Log) Wait(t testing.TB, texts ...string) {
 	t.Helper()
 	guard := time.After(HangGuard)
@@ -84,7 +84,8 @@ func (l *Log) Wait(t testing.TB, texts ...string) {
 	}
 }
 
-// look searches the lines from an offset. next is the offset of the incomplete last line.
+// look searches the lines from an offset. next is the offset from which to search again when
+// changed is closed.
 func (l *Log) look(from int, texts []string) (found bool, next int, closed bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// FreePort returns a loopback port that is free for TCP and UDP. It reserves the port until the
-// test ends, also from other test binaries. The port is below the range that the kernel uses for
-// outgoing connections, so none of them can take it before a server does.
+// FreePort returns a port that is free for TCP and UDP, and reserves it until the test ends, among
+// all test binaries. The port is below the range of outgoing connections, so none of these can take
+// it before a server listens.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 1000 {

@@ -31,17 +31,17 @@ func EmptyDatabase(t testing.TB) string {
 	return sharedPostgres.database(t, "template0")
 }
 
-// OwnPostgres is a Postgres that a test has to itself and may stop, kill and start again.
+// OwnPostgres is a Postgres that one test uses alone and may stop, kill and start again.
 type OwnPostgres struct {
 	*devserver.Postgres
 	options devserver.PostgresOptions
 }
 
-// Postgres starts an OwnPostgres, without the schema, until the test ends. That takes a second; use
-// Database if you only need data.
+// Postgres starts an OwnPostgres without the schema and stops it when the test ends. That takes a
+// second; use Database if you only need data.
 func Postgres(t testing.TB) *OwnPostgres {
 	t.Helper()
-	return startOwn(t, postgresOptions(serverDir(t)))
+	return startPostgres(t, postgresOptions(serverDir(t)))
 }
 
 // PostgresWith starts an OwnPostgres like Postgres, with further settings.
@@ -49,10 +49,10 @@ func PostgresWith(t testing.TB, settings map[string]string) *OwnPostgres {
 	t.Helper()
 	options := postgresOptions(serverDir(t))
 	maps.Copy(options.Settings, settings)
-	return startOwn(t, options)
+	return startPostgres(t, options)
 }
 
-func startOwn(t testing.TB, options devserver.PostgresOptions) *OwnPostgres {
+func startPostgres(t testing.TB, options devserver.PostgresOptions) *OwnPostgres {
 	t.Helper()
 	s := &OwnPostgres{options: options}
 	s.Start(t)
@@ -71,10 +71,10 @@ func (s *OwnPostgres) Start(t testing.TB) {
 }
 
 // Freeze suspends the server and its backends: connections stay open, and new ones are neither
-// refused nor answered. thaw resumes them, as does the end of the test.
+// refused nor answered. thaw resumes them; so does the end of the test.
 func (s *OwnPostgres) Freeze(t testing.TB) (thaw func()) {
 	t.Helper()
-	ctx, cancel := guarded()
+	ctx, cancel := stepContext()
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.DSN("postgres"))
 	if err != nil {
@@ -105,16 +105,16 @@ func postgresOptions(dir string) devserver.PostgresOptions {
 const templateDatabase = "hoko_template"
 
 // sharedPostgres is the server that all tests of this binary share. Its first use starts it.
-var sharedPostgres shared
+var sharedPostgres sharedServer
 
-type shared struct {
+type sharedServer struct {
 	once      sync.Once
 	server    *devserver.Postgres
 	err       error
 	databases atomic.Int64
 }
 
-func (s *shared) database(t testing.TB, template string) string {
+func (s *sharedServer) database(t testing.TB, template string) string {
 	t.Helper()
 	s.once.Do(func() { s.server, s.err = startShared() })
 	if s.err != nil {
@@ -132,9 +132,9 @@ func (s *shared) database(t testing.TB, template string) string {
 	return s.server.DSN(name)
 }
 
-// drop retries until all backends have ended, because FORCE gives up after five seconds.
-func (s *shared) drop(name string) error {
-	ctx, cancel := guarded()
+// drop drops a database. It retries until all backends have ended: FORCE waits only five seconds.
+func (s *sharedServer) drop(name string) error {
+	ctx, cancel := stepContext()
 	defer cancel()
 	for {
 		err := execute(ctx, s.server, fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", name))
@@ -145,13 +145,13 @@ func (s *shared) drop(name string) error {
 	}
 }
 
-func (s *shared) exec(sql string) error {
-	ctx, cancel := guarded()
+func (s *sharedServer) exec(sql string) error {
+	ctx, cancel := stepContext()
 	defer cancel()
 	return execute(ctx, s.server, sql)
 }
 
-func (s *shared) stop() {
+func (s *sharedServer) stop() {
 	if s.server != nil {
 		s.server.Stop()
 	}
@@ -159,7 +159,7 @@ func (s *shared) stop() {
 
 // startShared starts the server and creates the database that Database copies.
 func startShared() (*devserver.Postgres, error) {
-	ctx, cancel := guarded()
+	ctx, cancel := stepContext()
 	defer cancel()
 	dir, err := scratch.next()
 	if err != nil {

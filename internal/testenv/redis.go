@@ -6,19 +6,19 @@ import (
 	"hoko.to/edge/internal/devserver"
 )
 
-// Redis starts an empty Redis until the test ends and returns its URL.
+// Redis starts an empty Redis, which stops when the test ends, and returns its URL.
 func Redis(t testing.TB) string {
 	t.Helper()
 	return RedisServer(t).URL()
 }
 
-// OwnRedis is a Redis that a test has to itself and may stop, kill and start again.
+// OwnRedis is a Redis that one test uses alone and may stop, kill and start again.
 type OwnRedis struct {
 	*devserver.Redis
 	options devserver.RedisOptions
 }
 
-// RedisServer starts an OwnRedis until the test ends. That takes about 30 ms.
+// RedisServer starts an OwnRedis and stops it when the test ends. That takes about 30 ms.
 func RedisServer(t testing.TB) *OwnRedis {
 	t.Helper()
 	s := &OwnRedis{options: devserver.RedisOptions{Dir: serverDir(t)}}

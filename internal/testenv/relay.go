@@ -11,8 +11,8 @@ import (
 	"hoko.to/edge/internal/relay"
 )
 
-// Relay returns a relay for the server of a database, and a DSN that goes through it. The relay is
-// not open yet; it is closed when the test ends.
+// Relay returns a relay for the server of a database, and a DSN that leads through it. The caller
+// opens the relay; it is closed when the test ends.
 func Relay(t testing.TB, dsn string) (r *relay.Relay, through string) {
 	t.Helper()
 	config, err := pgx.ParseConfig(dsn)

@@ -14,7 +14,7 @@ import (
 )
 
 // Pair is a Postgres and its synchronous standby: a commit returns when both have it on disk. Their
-// addresses stay the same, whichever of the two is the primary. To fail over, any number of times:
+// addresses stay the same, whichever of the two is the primary. You can fail over repeatedly:
 //
 //	pair.Primary().Kill() // or Stop
 //	pair.Promote(t)       // the standby becomes the primary, alone
@@ -39,14 +39,14 @@ type Node struct {
 // standbyName is the name of a standby in synchronous_standby_names.
 const standbyName = "standby"
 
-// Replicated starts a Pair, without the schema, until the test ends. That takes about three
-// seconds.
+// Replicated starts a Pair without the schema and stops it when the test ends. That takes about
+// three seconds.
 func Replicated(t testing.TB) *Pair {
 	t.Helper()
 	p := &Pair{primary: newNode(t), standby: newNode(t), password: rand.Text()}
 	p.primary.Start(t)
 	p.exec(t, fmt.Sprintf("ALTER ROLE postgres PASSWORD '%s'", p.password))
-	p.follow(t)
+	p.startStandby(t)
 	p.addresses = p.primary.Address + "," + p.standby.Address
 	one, two := socketOf(t, p.primary), socketOf(t, p.standby)
 	p.hosts, p.ports = one.Get("host")+","+two.Get("host"), one.Get("port")+","+two.Get("port")
@@ -106,7 +106,7 @@ func (p *Pair) DSNAt(database string, addresses ...string) string {
 }
 
 // Promote makes the standby the primary, which then waits for no standby. It does not touch the
-// previous primary, which goes on by itself if it runs, as after a failover without fencing.
+// previous primary, which keeps running by itself if it is up, as after a failover without fencing.
 func (p *Pair) Promote(t testing.TB) {
 	t.Helper()
 	p.primary, p.standby = p.standby, p.primary
@@ -114,7 +114,7 @@ func (p *Pair) Promote(t testing.TB) {
 	p.until(t, "the standby is promoted", "SELECT NOT pg_is_in_recovery()")
 }
 
-// Rejoin replaces the other server by a standby with a new copy of the data, and returns when
+// Rejoin replaces the other server with a standby that has a new copy of the data, and returns when
 // commits wait for it.
 func (p *Pair) Rejoin(t testing.TB) {
 	t.Helper()
@@ -122,7 +122,7 @@ func (p *Pair) Rejoin(t testing.TB) {
 	if err := os.RemoveAll(p.standby.options.Dir); err != nil {
 		t.Fatal(err)
 	}
-	p.follow(t)
+	p.startStandby(t)
 }
 
 // AwaitStandby waits until the standby is in sync and commits wait for it. Call it after a restart
@@ -136,43 +136,38 @@ func (p *Pair) AwaitStandby(t testing.TB) {
 // Waiting returns the number of the primary's sessions whose commits wait for the standby.
 func (p *Pair) Waiting(t testing.TB) (sessions int) {
 	t.Helper()
-	p.ask(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", &sessions)
+	if err := p.query("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", &sessions); err != nil {
+		t.Fatal(err)
+	}
 	return sessions
 }
 
-// follow starts the standby with a copy of the primary's data and makes commits wait for it.
-func (p *Pair) follow(t testing.TB) {
+// startStandby starts the standby with a copy of the primary's data and makes commits wait for it.
+func (p *Pair) startStandby(t testing.TB) {
 	t.Helper()
 	p.standby.options.StandbyOf = p.primary.Postgres
 	p.standby.Start(t)
 	// Copied from the primary; after a promotion the server must not wait for itself.
-	p.on(t, p.standby, "ALTER SYSTEM RESET synchronous_standby_names")
+	p.execOn(t, p.standby, "ALTER SYSTEM RESET synchronous_standby_names")
 	p.exec(t, fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", standbyName))
 	p.exec(t, "SELECT pg_reload_conf()")
 	p.AwaitStandby(t)
 	p.exec(t, "CHECKPOINT") // the checkpointer makes all sessions wait for the standby
 }
 
-func (p *Pair) exec(t testing.TB, sql string) { t.Helper(); p.on(t, p.primary, sql) }
+func (p *Pair) exec(t testing.TB, sql string) { t.Helper(); p.execOn(t, p.primary, sql) }
 
-func (p *Pair) on(t testing.TB, n *Node, sql string) {
+func (p *Pair) execOn(t testing.TB, n *Node, sql string) {
 	t.Helper()
-	ctx, cancel := guarded()
+	ctx, cancel := stepContext()
 	defer cancel()
 	if err := execute(ctx, n.Postgres, sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
 
-func (p *Pair) ask(t testing.TB, sql string, value any) {
-	t.Helper()
-	if err := p.query(sql, value); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-}
-
 func (p *Pair) query(sql string, value any) error {
-	ctx, cancel := guarded()
+	ctx, cancel := stepContext()
 	defer cancel()
 	conn, err := pgx.Connect(ctx, p.primary.DSN("postgres"))
 	if err != nil {

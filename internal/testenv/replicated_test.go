@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-func TestReplicated(t *testing.T) {
+func TestReplicated_WaitsAndFailsOver(t *testing.T) {
 	p := Replicated(t)
 	Connect(t, p.DSN("postgres")).Exec("CREATE TABLE kept (value text)")
 

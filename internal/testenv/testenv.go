@@ -1,10 +1,10 @@
 // Package testenv provides what tests share, above all real Postgres and Redis servers. It starts
-// them from the binaries installed on the machine, on private sockets. If they are missing, tests
-// fail; script/bootstrap installs them.
+// them on private sockets, from the binaries that script/bootstrap installs. If these are missing,
+// tests fail.
 //
-// Servers end and their files are removed with the test binary, even if it is killed. Tests of
-// plugin/postgres that use this package are in package postgres_test, because this package imports
-// plugin/postgres for the schema.
+// When the test binary ends, even by kill -9, its servers end and their files are removed. Tests of
+// plugin/postgres that use this package must be in package postgres_test, because this package
+// imports plugin/postgres for the schema.
 package testenv
 
 import (
@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// Main runs a package's tests, stops what they started, removes its files and returns the exit
-// code. Without it, the cleanup ends a moment after the test binary.
+// Main runs a package's tests, stops the shared servers, removes their files and returns the exit
+// code. Call it from TestMain; without it, files are removed shortly after the test binary ends.
 func Main(m *testing.M) int {
 	code := m.Run()
 	sharedPostgres.stop()

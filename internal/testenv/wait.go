@@ -10,8 +10,8 @@ import (
 // HangGuard bounds a wait in a test. It only ends tests that hang and asserts no duration.
 const HangGuard = time.Minute
 
-// Guarded returns a context with a timeout of HangGuard. It outlives the test's own context, so
-// cleanups can use it.
+// Guarded returns a context with a timeout of HangGuard. It outlives t.Context(), so cleanups can
+// use it.
 func Guarded(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), HangGuard)
@@ -19,13 +19,13 @@ func Guarded(t testing.TB) context.Context {
 	return ctx
 }
 
-// guarded returns a context for one step of a test or its cleanup.
-func guarded() (context.Context, context.CancelFunc) {
+// stepContext returns a context with a timeout for one step of a test or of its cleanup.
+func stepContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 2*HangGuard)
 }
 
-// Until polls holds every 2 ms until it returns true. It fails the test after HangGuard, with what
-// as the description of the condition.
+// Until calls holds every 2 ms until it returns true. After HangGuard it fails the test with what,
+// which describes the condition.
 func Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	again := time.NewTicker(2 * time.Millisecond)

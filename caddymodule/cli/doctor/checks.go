@@ -20,10 +20,10 @@ import (
 const (
 	grantFix   = "run caddy hoko migrate, then docs/role.sql, as the owner of the schema"
 	addressFix = "check DATABASE_URL, the network, and pg_hba.conf on the server"
-	adoptFix   = "see docs/adopting.md for what triggers, views, columns and constraints must let through"
+	adoptFix   = "see docs/adopting.md for what triggers, views, columns and constraints must accept"
 )
 
-// checks runs the checks, each after those that it relies on.
+// checks runs the checks in order and adds their findings to the Report.
 type checks struct {
 	Options
 	Report
@@ -39,7 +39,7 @@ func (c *checks) run(ctx context.Context) {
 	c.redis(ctx, c.RedisURL, c.RedisPrefix)
 }
 
-// database runs the checks of Postgres, if it can be reached.
+// database runs the checks of Postgres and reports whether it is reachable and writable.
 func (c *checks) database(ctx context.Context) (usable bool) {
 	c.inspect(ctx, "postgres", addressFix, func(ctx context.Context, db *inspect.Database) (err error) {
 		usable, err = c.server(ctx, db)
@@ -56,23 +56,23 @@ func (c *checks) database(ctx context.Context) (usable bool) {
 	c.keys(ctx)
 	before := c.Failures
 	c.inspect(ctx, "row-security", grantFix, c.rowSecurity)
-	sighted := c.Failures == before // a table whose rows are hidden looks empty, and its plans prove nothing
-	if sighted {
+	rowsVisible := c.Failures == before // hidden rows make a table look empty and its plans meaningless
+	if rowsVisible {
 		c.inspect(ctx, "attribution", grantFix, c.attribution)
 	}
-	heard := c.probe(ctx)
+	notified := c.probe(ctx)
 	c.inspect(ctx, "triggers", grantFix,
-		func(ctx context.Context, db *inspect.Database) error { return c.triggers(ctx, db, heard) })
-	if sighted {
+		func(ctx context.Context, db *inspect.Database) error { return c.triggers(ctx, db, notified) })
+	if rowsVisible {
 		c.indexes(ctx)
 	}
 	return true
 }
 
-// inspect runs a check over a connection of its own, which a question that takes too long ends. An
-// error is a failure with this fix.
+// inspect runs a check over a separate connection, because a query that times out closes it. If the
+// check returns an error, inspect reports it as a failure with this fix.
 func (c *checks) inspect(ctx context.Context, about, fix string, check func(context.Context, *inspect.Database) error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	db, err := inspect.Open(ctx, c.DSN)
 	if err == nil {
@@ -84,7 +84,7 @@ func (c *checks) inspect(ctx context.Context, about, fix string, check func(cont
 	}
 }
 
-// server reports whether the server can be used.
+// server reports whether the server is usable, that is, not read-only.
 func (c *checks) server(ctx context.Context, db *inspect.Database) (usable bool, err error) {
 	const about = "postgres"
 	before := time.Now()
@@ -92,25 +92,26 @@ func (c *checks) server(ctx context.Context, db *inspect.Database) (usable bool,
 	if err != nil {
 		return false, err
 	}
-	c.clock(about, server.Clock, before)
+	c.compareClocks(about, server.Clock, before)
 	if server.Encoding != "UTF8" {
-		c.warn(about, "the database's encoding is "+server.Encoding+": a sale with a character that it lacks is answered 500", "use a database in UTF8")
+		c.warn(about, "the database's encoding is "+server.Encoding+": sales with characters that it lacks are 500",
+			"use a database in UTF8")
 	}
 	switch {
 	case server.ReadOnly:
-		c.fail(about, errors.New("it is read-only: a standby, perhaps"),
-			"name the primary, or all hosts with target_session_attrs=read-write")
+		c.fail(about, errors.New("the server is read-only and may be a standby"),
+			"connect to the primary, or list all hosts with target_session_attrs=read-write")
 		return false, nil
 	case server.Major < 13 || server.Major > 18:
-		c.warn(about, "version "+server.Version+" is not supported", "use Postgres 13 … 18")
+		c.warn(about, "version "+server.Version+" is not supported", "use Postgres 13 to 18")
 	default:
 		c.ok(about, "version %s", server.Version)
 	}
 	return true, nil
 }
 
-// durability says what a sale that was answered survives. The setting synchronous_commit is the
-// sale sessions' own, so sales warns of it.
+// durability checks whether recorded sales survive a crash and a failover. The sales check covers
+// synchronous_commit, which sale sessions set.
 func (c *checks) durability(ctx context.Context, db *inspect.Database) error {
 	const about = "durability"
 	found, err := db.Durability(ctx)
@@ -118,19 +119,19 @@ func (c *checks) durability(ctx context.Context, db *inspect.Database) error {
 		return err
 	}
 	if !found.Fsync {
-		c.warn(about, "fsync is off: a crash of the machine can lose sales that were answered, or the whole database",
+		c.warn(about, "fsync is off: a crash of the machine can lose recorded sales, or the whole database",
 			"set fsync = on")
 	}
 	switch {
 	case found.Synchronous:
 		if err := db.Commit(ctx); err != nil {
-			c.fail(about, fmt.Errorf("a commit that waits for the standbys does not end: %w", err),
-				"start the standbys that synchronous_standby_names names, or name others")
+			c.fail(about, fmt.Errorf("a commit that waits for the standbys does not return: %w", err),
+				"start the standbys in synchronous_standby_names, or list others there")
 			return nil
 		}
 		c.ok(about, "commits wait for standbys")
 	case found.Standbys > 0:
-		c.warn(about, "a standby is connected, and commits do not wait for it: a failover can lose the last sales that were answered",
+		c.warn(about, "a standby is connected, but commits do not wait for it: a failover can lose recent sales",
 			"set synchronous_standby_names")
 	default:
 		c.ok(about, "no standby is connected: see docs/operations.md on surviving the loss of a primary")
@@ -139,7 +140,7 @@ func (c *checks) durability(ctx context.Context, db *inspect.Database) error {
 }
 
 func (c *checks) schema(ctx context.Context) (usable bool) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	current, latest, err := postgres.MigrationStatus(ctx, c.DSN)
 	switch {
@@ -147,7 +148,8 @@ func (c *checks) schema(ctx context.Context) (usable bool) {
 		c.fail("schema", err, grantFix)
 		return false
 	case current == 0:
-		c.fail("schema", errors.New("there is none"), "run caddy hoko migrate as the owner of the database")
+		c.fail("schema", errors.New("the schema hoko does not exist"),
+			"run caddy hoko migrate as the owner of the database")
 		return false
 	case current < latest:
 		c.fail("schema", fmt.Errorf("version %d is older than this edge's %d", current, latest),
@@ -155,20 +157,20 @@ func (c *checks) schema(ctx context.Context) (usable bool) {
 		return false
 	case current > latest:
 		c.warn("schema", fmt.Sprintf("version %d is newer than this edge's %d", current, latest),
-			"upgrade the edge; it runs meanwhile")
+			"upgrade the edge; until then it works")
 	default:
 		c.ok("schema", "version %d", current)
 	}
 	return true
 }
 
-// sales runs the statement that records sales with a sale that nothing attributes, as Postgres
-// checks permissions before anything else, and rehearses some that something does.
+// sales first sends a sale that nothing attributes: Postgres checks permissions and writes nothing.
+// Then it records test sales that a click attributes, and rolls them back.
 func (c *checks) sales(ctx context.Context) {
 	const about = "sales"
-	logged := newWarnings()
+	logged := new(warnings)
 	defer logged.report(&c.Report, about)
-	options := postgres.Options{DSN: c.DSN, SaleTimeout: patience, Logger: slog.New(logged)}
+	options := postgres.Options{DSN: c.DSN, SaleTimeout: checkTimeout, Logger: slog.New(logged)}
 	store, err := sales.NewStore(options)
 	if err != nil {
 		c.fail(about, err, addressFix)
@@ -187,49 +189,49 @@ func (c *checks) sales(ctx context.Context) {
 	}
 	switch err := sales.Rehearse(ctx, options); {
 	case errors.Is(err, sales.ErrNoClick):
-		c.ok(about, "the role may record them; none was rehearsed, as %v", err)
-	case errors.Is(err, sales.ErrNarrow):
+		c.ok(about, "the role can record them; no test sale was recorded, because %v", err)
+	case errors.Is(err, sales.ErrColumnTooSmall):
 		c.warn(about, err.Error(), adoptFix)
 	case err != nil:
 		c.fail(about, err, adoptFix)
 	default:
-		c.ok(about, "the role may record them: some were rehearsed, and rolled back")
+		c.ok(about, "the role can record them: test sales were recorded and rolled back")
 	}
 }
 
 func (c *checks) keys(ctx context.Context) {
 	const about = "keys"
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	logged := newWarnings()
+	logged := new(warnings)
 	defer logged.report(&c.Report, about)
 	sample, err := keys.Check(ctx, postgres.Options{DSN: c.DSN, Logger: slog.New(logged)})
 	if err != nil {
 		fix := grantFix
 		if errors.Is(err, keys.ErrUnreadable) {
-			fix = "let the view cast it, as docs/adopting.md does"
+			fix = "cast the column in the view, as docs/adopting.md does"
 		}
 		c.fail(about, err, fix)
 		return
 	}
 	if sample.Malformed > 0 {
-		c.fail(about, fmt.Errorf("of %d keys, %d have a key_hash that is not 32 bytes long: requests with them are 401",
-			sample.Keys, sample.Malformed),
-			"key_hash must be the SHA-256 of the whole key as bytea, e.g. decode(digest, 'hex') of one in hex")
+		c.fail(about, fmt.Errorf("%d of %d keys have a key_hash that is not 32 bytes long: requests with them are 401",
+			sample.Malformed, sample.Keys),
+			"key_hash must be the SHA-256 of the whole key as bytea; if yours is in hex, use decode(digest, 'hex')")
 	}
 	if sample.Missing > 0 {
-		c.fail(about, fmt.Errorf("of %d keys, %d cannot be looked up: requests with them are 401", sample.Keys,
-			sample.Missing),
-			"hoko.workspaces must show the edge's role the workspace of each key")
+		c.fail(about, fmt.Errorf("%d of %d keys cannot be looked up: requests with them are 401", sample.Missing,
+			sample.Keys),
+			"the edge's role must be able to read the workspace of each key in hoko.workspaces")
 	}
 	if sample.Malformed+sample.Missing == 0 {
-		c.ok(about, "the role may look them up")
+		c.ok(about, "the role can look them up")
 	}
 }
 
 func (c *checks) listener(ctx context.Context) {
 	const about = "listener"
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	if c.ListenDSN != "" {
 		db, err := inspect.Open(ctx, c.ListenDSN)
@@ -242,11 +244,12 @@ func (c *checks) listener(ctx context.Context) {
 	err := keys.CheckListener(ctx, postgres.Options{DSN: c.DSN, ListenDSN: c.ListenDSN})
 	switch {
 	case errors.Is(err, keys.ErrHeartbeatLost):
-		c.fail(about, err, "set listen_dsn to Postgres itself, not a PgBouncer in transaction mode, and to the same database")
+		c.fail(about, err,
+			"set listen_dsn to Postgres itself, not a PgBouncer in transaction mode, and to the same database")
 	case err != nil:
 		c.fail(about, fmt.Errorf("LISTEN does not work: %w", err),
-			"check listen_dsn; the role needs pg_notify, on the primary")
+			"check listen_dsn; the role needs pg_notify, and the server must be the primary")
 	default:
-		c.ok(about, "changed keys are heard of")
+		c.ok(about, "notifications of changed keys arrive")
 	}
 }

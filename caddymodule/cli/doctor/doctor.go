@@ -1,4 +1,5 @@
-// Package doctor checks what an edge needs, and names the fix of what it finds.
+// Package doctor checks the Postgres and Redis that an edge would use, and suggests fixes.
+// docs/operations.md lists the checks.
 package doctor
 
 import (
@@ -10,36 +11,36 @@ import (
 	"time"
 )
 
-// Options say where the edge would find what it needs.
+// Options names the servers to check. If DSN or RedisURL is empty, Run reports a failure.
 type Options struct {
-	DSN         string // of Postgres
-	ListenDSN   string // listen_dsn, "" for none
+	DSN         string // connection string of Postgres
+	ListenDSN   string // listen_dsn of the hoko block; empty for DSN
 	RedisURL    string
-	RedisPrefix string // prefix of the redis block, "" for its default
-	// ProbeKey names a key that is changed and restored, to hear of it; "" for none. It needs the
-	// right to change keys.
+	RedisPrefix string // prefix of the redis block; empty for its default
+	// ProbeKey is the ID or the first characters of a key that Run changes and restores, to check
+	// that the changes are notified. The role of DSN must be able to change keys. Empty for none.
 	ProbeKey string
 }
 
-// Severity of a finding.
+// Severity says how serious a Finding is.
 type Severity string
 
+// The severities of findings.
 const (
 	OK      Severity = "ok"
 	Warning Severity = "warning" // the edge works, but not as well or as safely as it should
-	Failure Severity = "failure" // the edge does not work, or revocation does not
+	Failure Severity = "failure" // the edge or the revocation of keys does not work
 )
 
-// Finding is what one check has found.
+// Finding is one result of a check.
 type Finding struct {
 	Severity Severity `json:"severity"`
-	// About is what was checked, such as postgres or triggers.
-	About string `json:"about"`
-	Text  string `json:"text"`
-	// Fix says what to do about it; "" if nothing is to be done.
-	Fix string `json:"fix,omitempty"`
+	About    string   `json:"about"` // what was checked, such as postgres or triggers
+	Text     string   `json:"text"`
+	Fix      string   `json:"fix,omitempty"` // what to do; empty if nothing
 }
 
+// String returns the finding as a line, and its fix as a second one.
 func (f Finding) String() string {
 	label := map[Severity]string{OK: "ok  ", Warning: "warn", Failure: "FAIL"}[f.Severity]
 	line := fmt.Sprintf("%s  %s: %s", label, f.About, f.Text)
@@ -49,30 +50,31 @@ func (f Finding) String() string {
 	return line
 }
 
-// Report is what all checks have found, in their order.
+// Report holds the findings of all checks, in order, and counts them.
 type Report struct {
 	Failures int       `json:"failures"`
 	Warnings int       `json:"warnings"`
 	Findings []Finding `json:"findings"`
 }
 
-// Run runs all checks that can be run. Only a probed key is written to, and restored.
+// Run runs all checks, except those that an earlier failure makes impossible. It leaves no changes
+// behind: it rolls back test sales and restores ProbeKey.
 func Run(ctx context.Context, o Options) Report {
 	c := checks{Options: o}
 	c.run(ctx)
 	return c.Report
 }
 
-// Write prints a line for each finding, and one for its fix.
-func (r Report) Write(w io.Writer, onlyFaults bool) {
+// Write prints the findings; if onlyProblems is true, only failures and warnings.
+func (r Report) Write(w io.Writer, onlyProblems bool) {
 	for _, f := range r.Findings {
-		if f.Severity != OK || !onlyFaults {
+		if f.Severity != OK || !onlyProblems {
 			fmt.Fprintln(w, f)
 		}
 	}
 }
 
-// Err returns an error if there is a failure, or, if strict, a warning.
+// Err returns an error if there is a failure, or if strict is true and there is a warning.
 func (r Report) Err(strict bool) error {
 	switch {
 	case r.Failures > 0:
@@ -106,18 +108,18 @@ func (r *Report) fail(about string, err error, fix string) {
 	r.add(Finding{Failure, about, err.Error(), fix})
 }
 
-// patience of one question.
-const patience = 5 * time.Second
+// checkTimeout bounds one check.
+const checkTimeout = 5 * time.Second
 
-// tolerableSkew is how far a clock may be off without a warning: keys expire by the edge's clock.
-const tolerableSkew = 2 * time.Second
+// maxClockSkew is how far two clocks may differ without a warning.
+const maxClockSkew = 2 * time.Second
 
-// clock compares a server's clock, read between before and now, with this machine's.
-func (r *Report) clock(about string, clock, before time.Time) {
+// compareClocks warns if clock, which a server has returned since before, is not this machine's.
+func (r *Report) compareClocks(about string, clock, before time.Time) {
 	now := time.Now()
 	skew := max(before.Sub(clock), clock.Sub(now))
-	if skew > tolerableSkew {
+	if skew > maxClockSkew {
 		r.warn(about, fmt.Sprintf("its clock and this machine's are %s apart", skew.Round(time.Millisecond)),
-			"let NTP set both; keys expire by the edge's clock, and limits refill by Redis's")
+			"synchronize both with NTP; keys expire by the edge's clock, and limits refill by Redis's")
 	}
 }

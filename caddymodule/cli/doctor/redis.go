@@ -8,7 +8,7 @@ import (
 	"hoko.to/edge/plugin/ratelimit"
 )
 
-// redis has Redis decide limits as the edge does, over keys that begin as the edge's do.
+// redis checks that Redis decides limits, on keys with the edge's prefix.
 func (r *Report) redis(ctx context.Context, url, prefix string) {
 	const about = "redis"
 	if url == "" {
@@ -28,9 +28,9 @@ func (r *Report) redis(ctx context.Context, url, prefix string) {
 		r.fail(about, err, "check REDIS_URL")
 		return
 	case server.Cluster:
-		r.ok(about, "the Cluster of %s %s decides limits", server.Name, server.Version)
+		r.ok(about, "a Cluster of %s %s decides limits", server.Name, server.Version)
 	default:
 		r.ok(about, "%s %s decides limits", server.Name, server.Version)
 	}
-	r.clock(about, server.Clock, before)
+	r.compareClocks(about, server.Clock, before)
 }

@@ -11,35 +11,35 @@ import (
 	"hoko.to/edge/plugin/postgres/inspect"
 )
 
-// probe changes the key that the operator names and restores it. It reports whether every change
-// was heard of.
-func (c *checks) probe(ctx context.Context) (heard bool) {
+// probe changes and restores ProbeKey. It reports whether every change was notified.
+func (c *checks) probe(ctx context.Context) (notified bool) {
 	const about = "probe"
 	if c.ProbeKey == "" {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*checkTimeout)
 	defer cancel()
 	probe, err := admin.ProbeKey(ctx, c.DSN, cmp.Or(c.ListenDSN, c.DSN), c.ProbeKey)
 	tried := len(probe.Notified) + len(probe.Missed)
 	switch {
 	case err != nil:
-		c.fail(about, err, "name a key as caddy hoko keys list does, and give the connection string of the schema's owner; for a notification that does not arrive, see the listener")
+		c.fail(about, err, "give the key's id or first characters, and give the connection string of the schema's "+
+			"owner; if no notification arrived, see the finding about the listener")
 	case len(probe.Missed) > 0:
 		c.fail(about, fmt.Errorf("key %s: changes of %s were not notified: %s", probe.KeyID,
 			strings.Join(probe.Missed, ", "), passes), triggerFix)
 	case tried == 0:
 		c.warn(about, fmt.Sprintf("key %s cannot be changed through hoko.api_keys", probe.KeyID),
-			"change a key of your own by your own means, while psql runs LISTEN hoko_keys")
+			"change a key in your own table while psql runs LISTEN hoko_keys")
 	default:
-		c.ok(about, "key %s: changes of %s were heard of, and undone", probe.KeyID, strings.Join(probe.Notified, ", "))
+		c.ok(about, "key %s: changes of %s were notified, and undone", probe.KeyID, strings.Join(probe.Notified, ", "))
 	}
 	return err == nil && tried > 0 && len(probe.Missed) == 0
 }
 
-// triggers looks for what tells the edges of changed keys. heard is whether a probe was: then what
-// the functions of triggers look like is no failure.
-func (c *checks) triggers(ctx context.Context, db *inspect.Database, heard bool) error {
+// triggers checks that triggers notify edges of changed keys and workspaces. If a probe has shown
+// that changes of keys are notified, missing triggers on keys are only a warning.
+func (c *checks) triggers(ctx context.Context, db *inspect.Database, notified bool) error {
 	const about = "triggers"
 	notifiers, err := db.Notifiers(ctx)
 	if err != nil {
@@ -55,19 +55,30 @@ func (c *checks) triggers(ctx context.Context, db *inspect.Database, heard bool)
 	}
 	before := len(c.Findings)
 	for _, copied := range copies {
-		c.warn(about, fmt.Sprintf("hoko.%s reads %s, a materialized view or foreign table, whose rows change without a trigger", copied.Of, copied.Name),
-			"read the tables themselves")
+		c.warn(about, fmt.Sprintf("hoko.%s reads %s, a materialized view or foreign table, "+
+			"whose rows change without firing a trigger", copied.Of, copied.Name),
+			"let the view read the tables themselves")
 	}
-	c.judge(newWiring(notifiers), heard, replicating)
+	for _, r := range byRelation(notifiers) {
+		notifies := slices.ContainsFunc(r.tables, table.notifies)
+		for _, t := range r.tables {
+			if notifies && !t.notifies() {
+				c.warn(about, fmt.Sprintf("hoko.%s also reads %s, none of whose triggers notifies hoko_keys: "+
+					"edges learn of its changes only when the ttl ends", r.name, t.name), triggerFix)
+				continue
+			}
+			c.tableTriggers(t, notified && r.name == "api_keys", replicating)
+		}
+	}
 	if len(c.Findings) == before {
 		c.ok(about, "they notify of changed keys and workspaces")
 	}
 	return nil
 }
 
-// wiring is what the tables under one relation notify of.
-type wiring struct {
-	of     string
+// relation is a relation of the schema hoko with the tables that it reads.
+type relation struct {
+	name   string
 	tables []table
 }
 
@@ -76,107 +87,90 @@ type table struct {
 	events []inspect.Notifier
 }
 
-// wired reports whether any trigger of the table notifies, be it disabled. A partitioned table,
-// whose only event is TRUNCATE, leaves the rest to its partitions.
-func (t table) wired() bool {
+// notifies reports whether any trigger of the table notifies, even if it is disabled. It is true
+// for a partitioned table, whose only event is TRUNCATE: the partitions have the other triggers.
+func (t table) notifies() bool {
 	return len(t.events) == 1 || slices.ContainsFunc(t.events,
 		func(n inspect.Notifier) bool { return n.Firing > inspect.Absent })
 }
 
-// newWiring groups notifiers, which are sorted, by relation and table.
-func newWiring(notifiers []inspect.Notifier) (all []wiring) {
+// byRelation groups sorted notifiers by relation and table.
+func byRelation(notifiers []inspect.Notifier) (all []relation) {
 	for _, n := range notifiers {
-		if len(all) == 0 || all[len(all)-1].of != n.Of {
-			all = append(all, wiring{of: n.Of})
+		if len(all) == 0 || all[len(all)-1].name != n.Of {
+			all = append(all, relation{name: n.Of})
 		}
-		w := &all[len(all)-1]
-		if len(w.tables) == 0 || w.tables[len(w.tables)-1].name != n.Table {
-			w.tables = append(w.tables, table{name: n.Table})
+		r := &all[len(all)-1]
+		if len(r.tables) == 0 || r.tables[len(r.tables)-1].name != n.Table {
+			r.tables = append(r.tables, table{name: n.Table})
 		}
-		t := &w.tables[len(w.tables)-1]
+		t := &r.tables[len(r.tables)-1]
 		t.events = append(t.events, n)
 	}
 	return all
 }
 
-func (c *checks) judge(all []wiring, heard bool, replicating []string) {
-	for _, w := range all {
-		wired := slices.ContainsFunc(w.tables, table.wired)
-		for _, t := range w.tables {
-			if wired && !t.wired() {
-				c.warn("triggers", fmt.Sprintf("hoko.%s also reads %s, none of whose triggers notifies hoko_keys: what changes there reaches edges when the ttl is over", w.of, t.name), triggerFix)
-				continue
-			}
-			c.judgeTable(t, heard && w.of == "api_keys", replicating)
-		}
-	}
-}
-
 const (
-	triggerFix = "create the triggers of docs/adopting.md, step 5, or those of plugin/postgres/migrations on the edge's own tables; " +
-		"if something else notifies, prove it with --probe-key"
-	passes = "a revoked key passes until its ttl is over"
+	triggerFix = "create the triggers of docs/adopting.md, step 5 (on the edge's own tables: those of " +
+		"plugin/postgres/migrations); if something else notifies, prove it with --probe-key"
+	passes = "a revoked key passes until its ttl ends"
 )
 
-// judgeTable reports what of a table's events goes unnoticed, those of one kind together.
-func (c *checks) judgeTable(t table, heard bool, replicating []string) {
-	var missing, disabled, late, ordinary []string
-	enable := map[string]bool{}
+// tableTriggers reports the events of a table that are not notified, or not in every session.
+func (c *checks) tableTriggers(t table, notified bool, replicating []string) {
+	const about = "triggers"
+	var missing, disabled, optional, ordinary, enable []string
 	for _, n := range t.events {
 		switch {
 		case n.Firing == inspect.Always:
 		case n.Firing == inspect.Ordinary:
 			ordinary = append(ordinary, n.Name)
 		case n.Event == "INSERT" || n.Event == "TRUNCATE":
-			late = append(late, n.Event)
+			optional = append(optional, n.Event)
 		case n.Firing == inspect.Disabled:
 			disabled = append(disabled, n.Event)
 		default:
 			missing = append(missing, n.Event)
 		}
 		if n.Name != "" && n.Firing != inspect.Always {
-			enable["ENABLE ALWAYS TRIGGER "+n.Name] = true
+			enable = append(enable, "ENABLE ALWAYS TRIGGER "+n.Name)
 		}
 	}
-	enableFix := "ALTER TABLE " + t.name + " " + strings.Join(sortedKeys(enable), ", ")
+	enableFix := "ALTER TABLE " + t.name + " " + joinUnique(enable)
 	switch {
-	case len(missing) > 0 && heard:
-		c.warn("triggers", fmt.Sprintf("no trigger on %s whose function names hoko_keys fires for %s, though the probed key was heard of", t.name, strings.Join(missing, ", ")), triggerFix)
+	case len(missing) > 0 && notified:
+		c.warn(about, fmt.Sprintf("no trigger on %s whose function names hoko_keys fires for %s, "+
+			"but changes of the probed key were notified", t.name, joinUnique(missing)), triggerFix)
 	case len(missing) > 0:
-		c.fail("triggers", fmt.Errorf("no trigger on %s notifies hoko_keys of %s: %s", t.name,
-			strings.Join(missing, ", "), passes), triggerFix)
+		c.fail(about, fmt.Errorf("no trigger on %s notifies hoko_keys of %s: %s", t.name, joinUnique(missing), passes),
+			triggerFix)
 	}
 	if len(disabled) > 0 {
-		c.fail("triggers", fmt.Errorf("the triggers on %s that notify of %s are disabled: %s", t.name,
-			strings.Join(disabled, ", "), passes), enableFix)
+		c.fail(about, fmt.Errorf("the triggers on %s that notify of %s are disabled: %s", t.name, joinUnique(disabled),
+			passes), enableFix)
 	}
-	if len(late) > 0 {
+	if len(optional) > 0 {
 		fix := triggerFix
 		if len(enable) > 0 {
 			fix = enableFix + "; else " + triggerFix
 		}
-		c.warn("triggers", fmt.Sprintf("no enabled trigger on %s notifies hoko_keys of %s: %s", t.name,
-			strings.Join(late, ", "),
-			"a key that was tried before it was created is 401 for 5 s, and emptying the table revokes nothing until the ttl is over"), fix)
+		c.warn(about, fmt.Sprintf("no enabled trigger on %s notifies hoko_keys of %s: a key that was tried before it "+
+			"was created is 401 for 5 s, and truncating the table revokes no key until its ttl ends",
+			t.name, joinUnique(optional)), fix)
 	}
 	if len(ordinary) == 0 {
 		return
 	}
-	text := fmt.Sprintf("triggers on %s (%s) do not fire in sessions that replicate", t.name,
-		strings.Join(slices.Compact(slices.Sorted(slices.Values(ordinary))), ", "))
+	text := fmt.Sprintf("triggers on %s (%s) do not fire if session_replication_role is replica", t.name,
+		joinUnique(ordinary))
 	if len(replicating) > 0 {
-		c.fail("triggers", fmt.Errorf("%s, and session_replication_role is replica for %s: %s", text,
-			strings.Join(replicating, ", "), passes), enableFix)
+		c.fail(about, fmt.Errorf("%s, as it is for %s: %s", text, strings.Join(replicating, ", "), passes), enableFix)
 		return
 	}
-	c.warn("triggers", text+", such as those of a subscription: there, "+passes, enableFix)
+	c.warn(about, text+", as in a subscription: then "+passes, enableFix)
 }
 
-func sortedKeys(set map[string]bool) []string {
-	var keys []string
-	for key := range set {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
+// joinUnique returns the texts sorted, each once, with commas.
+func joinUnique(texts []string) string {
+	return strings.Join(slices.Compact(slices.Sorted(slices.Values(texts))), ", ")
 }

@@ -4,70 +4,67 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 )
 
-// warnings keeps the warnings that an edge would log, so that the report has all of them. It is
-// safe for concurrent use.
+// warnings is an slog.Handler that collects the warnings that an edge would log. It is safe for
+// concurrent use.
 type warnings struct {
-	mu    sync.Mutex
-	texts []string // in order, each message once
-	of    map[string]*logged
+	mu     sync.Mutex
+	logged []*warning // in order, each message once
 }
 
-// logged is a message: the first line of it, and how many more there were.
-type logged struct {
-	text, remedy string
-	more         int
+// warning is the first record with its message.
+type warning struct {
+	message, text, fix string
+	more               int // further records with this message
 }
 
-func newWarnings() *warnings { return &warnings{of: map[string]*logged{}} }
-
-// report adds a finding for each message, and forgets it.
+// report adds a finding for each message.
 func (w *warnings) report(r *Report, about string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, message := range w.texts {
-		l := w.of[message]
-		if l.more > 0 {
-			l.text += fmt.Sprintf(" (and %d more)", l.more)
+	for _, logged := range w.logged {
+		if logged.more > 0 {
+			logged.text += fmt.Sprintf(" (and %d more)", logged.more)
 		}
-		r.warn(about, l.text, l.remedy)
+		r.warn(about, logged.text, logged.fix)
 	}
-	w.texts, w.of = nil, map[string]*logged{}
 }
 
-// Enabled admits warnings only: errors come back from what failed.
+// Enabled reports whether level is a warning. Errors are also returned, so the report has them.
 func (w *warnings) Enabled(_ context.Context, level slog.Level) bool { return level == slog.LevelWarn }
 
-// Handle keeps a warning. Its attribute remedy becomes the fix.
+// Handle collects a warning. Its attribute remedy becomes the fix.
 func (w *warnings) Handle(_ context.Context, record slog.Record) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if seen, ok := w.of[record.Message]; ok {
-		seen.more++
+	same := func(logged *warning) bool { return logged.message == record.Message }
+	if i := slices.IndexFunc(w.logged, same); i >= 0 {
+		w.logged[i].more++
 		return nil
 	}
-	l := &logged{text: record.Message}
+	first := &warning{message: record.Message, text: record.Message}
 	var details []string
 	record.Attrs(func(a slog.Attr) bool {
 		if a.Key == "remedy" {
-			l.remedy = a.Value.String()
+			first.fix = a.Value.String()
 		} else {
 			details = append(details, a.String())
 		}
 		return true
 	})
 	if len(details) > 0 {
-		l.text += ": " + strings.Join(details, ", ")
+		first.text += ": " + strings.Join(details, ", ")
 	}
-	w.texts, w.of[record.Message] = append(w.texts, record.Message), l
+	w.logged = append(w.logged, first)
 	return nil
 }
 
-// WithAttrs returns the handler itself: the stores add none.
+// WithAttrs returns w, because the stores add no attributes to their loggers.
 func (w *warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
 
-// WithGroup returns the handler itself.
+// WithGroup returns w, because the stores use no groups.
 func (w *warnings) WithGroup(string) slog.Handler { return w }
