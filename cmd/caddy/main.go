@@ -1,5 +1,5 @@
-// Command caddy is the edge: Caddy with its standard modules and Hoko's, the
-// same binary that xcaddy builds from xcaddy.Dockerfile.
+// Command caddy is Hoko Edge: Caddy with its standard modules and those of caddymodule.
+// xcaddy.Dockerfile builds the same without this package.
 package main
 
 import (
