@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// request is logged with the members that Caddy's own has.
+// request is logged with the same members as [caddyhttp.LoggableHTTPRequest].
 type request http.Request
 
 // MarshalLogObject adds the members of the request.
