@@ -16,7 +16,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 )
 
-var update = flag.Bool("update", false, "write the goldens anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 const (
 	shipped = "../Caddyfile"
@@ -29,7 +29,7 @@ func adapt(t *testing.T, text string) ([]byte, []caddyconfig.Warning, error) {
 	return caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 }
 
-// mustAdapt is adapt for a Caddyfile without faults.
+// mustAdapt is adapt, but fails the test on an error or a warning.
 func mustAdapt(t *testing.T, text string) []byte {
 	t.Helper()
 	config, warnings, err := adapt(t, text)
@@ -49,7 +49,8 @@ func unset(t *testing.T, name string) {
 	os.Unsetenv(name)
 }
 
-// setVariables sets those that the shipped Caddyfiles require, and no others of the edge.
+// setVariables sets the variables that the shipped Caddyfiles require, and unsets the edge's
+// others.
 func setVariables(t *testing.T) {
 	t.Helper()
 	unset(t, "DATABASE_URL")
@@ -59,7 +60,7 @@ func setVariables(t *testing.T) {
 	t.Setenv("PORT", "8081")
 }
 
-func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
+func TestAdapt_MatchesGolden(t *testing.T) {
 	setVariables(t)
 	files, err := filepath.Glob("testdata/*.Caddyfile")
 	if err != nil || len(files) == 0 {
@@ -95,7 +96,9 @@ func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
 }
 
 func TestShippedCaddyfiles_NameMissingVariables(t *testing.T) {
-	for file, variables := range map[string][]string{shipped: {"SITE_ADDRESS", "UPSTREAM"}, sidecar: {"PORT", "UPSTREAM"}} {
+	for file, variables := range map[string][]string{
+		shipped: {"SITE_ADDRESS", "UPSTREAM"}, sidecar: {"PORT", "UPSTREAM"},
+	} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -108,7 +111,8 @@ func TestShippedCaddyfiles_NameMissingVariables(t *testing.T) {
 				t.Run(filepath.Base(file)+" "+name+" "+state, func(t *testing.T) {
 					setVariables(t)
 					remove(t)
-					if _, _, err := adapt(t, string(text)); err == nil || !strings.Contains(err.Error(), "lacks "+name+", which") {
+					_, _, err := adapt(t, string(text))
+					if err == nil || !strings.Contains(err.Error(), "lacks "+name+", which") {
 						t.Errorf("error %v", err)
 					}
 				})
@@ -117,19 +121,19 @@ func TestShippedCaddyfiles_NameMissingVariables(t *testing.T) {
 	}
 }
 
-func TestTheShippedCaddyfilesAreFormatted(t *testing.T) {
+func TestShippedCaddyfiles_AreFormatted(t *testing.T) {
 	for _, file := range []string{shipped, sidecar} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if formatted := caddyfile.Format(text); !bytes.Equal(formatted, text) {
-			t.Errorf("caddy fmt makes %s\n%s", file, formatted)
+			t.Errorf("caddy fmt changes %s to\n%s", file, formatted)
 		}
 	}
 }
 
-func TestTheSidecar_HasTheRoutesOfTheShippedFile(t *testing.T) {
+func TestSidecar_HasTheShippedRoutes(t *testing.T) {
 	var parts [2]string
 	for i, file := range []string{shipped, sidecar} {
 		text, err := os.ReadFile(file)
@@ -139,9 +143,9 @@ func TestTheSidecar_HasTheRoutesOfTheShippedFile(t *testing.T) {
 		_, hoko, ok := strings.Cut(string(text), "\n\thoko {\n")
 		hoko, site, ok2 := strings.Cut(hoko, "\n}\n")
 		_, routes, ok3 := strings.Cut(site, "\n\tlog\n")
-		_, hoko, ok4 := strings.Cut(hoko, "\n") // require_env: each reads other variables
+		_, hoko, ok4 := strings.Cut(hoko, "\n") // require_env, which differs
 		if !ok || !ok2 || !ok3 || !ok4 {
-			t.Fatalf("%s lacks hoko or log", file)
+			t.Fatalf("%s lacks hoko, require_env or log", file)
 		}
 		parts[i] = hoko + routes
 	}
@@ -150,7 +154,7 @@ func TestTheSidecar_HasTheRoutesOfTheShippedFile(t *testing.T) {
 	}
 }
 
-func TestTheShippedRoutesAreInOrderWithoutRoute(t *testing.T) {
+func TestDirectiveOrder_IsThatOfTheShippedRoute(t *testing.T) {
 	setVariables(t)
 	text, err := os.ReadFile(shipped)
 	if err != nil {
@@ -174,7 +178,7 @@ func TestTheShippedRoutesAreInOrderWithoutRoute(t *testing.T) {
 	}
 }
 
-// handlers of the config, as a request meets them.
+// handlers returns the names of a config's handlers in order.
 func handlers(t *testing.T, config []byte) (names []string) {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(config))
@@ -196,13 +200,13 @@ func handlers(t *testing.T, config []byte) (names []string) {
 	}
 }
 
-func TestModulesAreRegistered(t *testing.T) {
+func TestModules_AreRegistered(t *testing.T) {
 	for _, id := range []string{
 		"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale",
 		"http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko",
 	} {
 		if !slices.Contains(caddy.Modules(), id) {
-			t.Errorf("there is no module %s", id)
+			t.Errorf("module %s is not registered", id)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"hoko.to/edge/caddymodule/backend"
 )
 
-// adminState serves GET /hoko and /hoko/ on the admin endpoint: the state of the edge's backends.
+// adminState serves the state of all backends at GET /hoko and /hoko/ of the admin endpoint.
 type adminState struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -31,7 +31,7 @@ func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("method not allowed")}
 	}
 	if strings.TrimSuffix(r.URL.Path, "/") != "/hoko" {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no such path: there is /hoko/")}
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no such path: use /hoko/")}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(struct {

@@ -10,7 +10,7 @@ import (
 
 const misdirectedBody = `{"error":{"en":"Misdirected request","ar":"طلب موجه إلى خادم غير صحيح"}}`
 
-// sendTo is send for a host other than the one that it connects to.
+// sendTo is send with another Host.
 func (e *testEdge) sendTo(host, method, path, body string) answer {
 	e.t.Helper()
 	return e.send(method, path, header{"Host": host}, body)
@@ -27,7 +27,7 @@ func (e *testEdge) wantMisdirected(host string) {
 	}
 }
 
-func TestAHostThatNoSiteHas_Is421(t *testing.T) {
+func TestMisdirected_UnknownHostIs421(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	for _, host := range []string{"localhost", "127.0.0.1.", "127.0.0.2:80", "[::1]", "evil.example"} {
 		e.wantMisdirected(host)
@@ -44,7 +44,7 @@ func TestAHostThatNoSiteHas_Is421(t *testing.T) {
 	}
 }
 
-func TestSitesOfTheSameServer_KeepTheirHosts(t *testing.T) {
+func TestMisdirected_OtherSitesKeepTheirHosts(t *testing.T) {
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	_, port, _ := strings.Cut(e.address, ":")
 	e.routes = fmt.Sprintf(`%s
@@ -58,7 +58,9 @@ http://empty.example:%[2]s {
 `, saleRoutes, port)
 	e.routes = strings.Replace(e.routes, "@sale {", "bind 127.0.0.1\n\t@sale {", 1)
 	e.mustLoad()
-	for host, want := range map[string]string{"plain.example": "200 plain", "A.Plain.example": "200 plain", "empty.example": "200 "} {
+	for host, want := range map[string]string{
+		"plain.example": "200 plain", "A.Plain.example": "200 plain", "empty.example": "200 ",
+	} {
 		if got := e.sendTo(host, "GET", "/", ""); fmt.Sprintf("%d %s", got.status, got.body) != want {
 			t.Errorf("%s: %d %s", host, got.status, got.body)
 		}
@@ -67,7 +69,7 @@ http://empty.example:%[2]s {
 	e.wantMisdirected("evil.example")
 }
 
-func TestASiteWithoutHost_TakesTheOtherHosts(t *testing.T) {
+func TestMisdirected_SiteWithoutHostTakesAll(t *testing.T) {
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	_, port, _ := strings.Cut(e.address, ":")
 	e.routes = strings.Replace(saleRoutes, "@sale {", "bind 127.0.0.1\n\t@sale {", 1) +
@@ -80,9 +82,11 @@ func TestASiteWithoutHost_TakesTheOtherHosts(t *testing.T) {
 	}
 }
 
-// Caddy sets up named routes after all others.
-func TestHandlersInANamedRoute_AreMisdirectedToo(t *testing.T) {
-	for name, errors := range map[string]string{"no error routes": "", "error routes": "handle_errors {\n\tapi_errors\n}"} {
+// Caddy provisions named routes after all others.
+func TestMisdirected_NamedRoutes(t *testing.T) {
+	for name, errors := range map[string]string{
+		"no error routes": "", "error routes": "handle_errors {\n\tapi_errors\n}",
+	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 			e.routes = "invoke sale\n" + errors + "\n}\n&(sale) {\napi_key_auth\ntrack_sale"
@@ -97,7 +101,7 @@ func TestHandlersInANamedRoute_AreMisdirectedToo(t *testing.T) {
 	}
 }
 
-func TestServerWithoutErrorRoutes_LogsItsErrors(t *testing.T) {
+func TestMisdirected_WithoutErrorRoutes(t *testing.T) {
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	e.routes = "api_key_auth /api/*\nerror broken 502"
 	e.mustLoad()
@@ -110,11 +114,11 @@ func TestServerWithoutErrorRoutes_LogsItsErrors(t *testing.T) {
 	}
 }
 
-// Configs in JSON may confine a route to a path of its host.
-func TestAHostOfAnotherPath_IsNotMisdirected(t *testing.T) {
+// A JSON config may limit a site's route to some paths of its host.
+func TestMisdirected_NotForAnotherPathOfAHost(t *testing.T) {
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	e.routes = saleRoutes
-	config := strings.Replace(string(e.config()), `{"host":["127.0.0.1"]}`, `{"host":["127.0.0.1"],"path":["/api/*"]}`, 1)
+	config := strings.Replace(string(e.config()), `["127.0.0.1"]}`, `["127.0.0.1"],"path":["/api/*"]}`, 1)
 	if !json.Valid([]byte(config)) || config == string(e.config()) {
 		t.Fatal(config)
 	}

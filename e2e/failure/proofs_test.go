@@ -4,7 +4,7 @@ package failure
 var proofs = map[string][]string{
 	"redis-refused": {
 		"TestRedisOutage_KeepsLimitAndHeals", "TestRedisOutage_DelaysOnlyFirstRequests",
-		"TestOneRefusedDialOpensTheBreaker", "TestOutageEndsWithoutARestart", "TestOnErrorDecidesWithoutRedis",
+		"TestOneRefusedDialOpensTheBreaker", "TestOutageEndsWithoutARestart", "TestOnError_DecidesWithoutRedis",
 	},
 	"redis-mute": {
 		"TestRedisOutage_KeepsLimitAndHeals", "TestRedisOutage_DelaysOnlyFirstRequests",
@@ -44,7 +44,7 @@ var proofs = map[string][]string{
 	},
 	"sentinel": {"TestMasterThatSentinelNamesDecides"},
 	"keys-down-cached": {
-		"TestPostgresOutage_Is503AndHeals", "TestACachedKeyOutlivesPostgresBeyondItsTTL",
+		"TestPostgresOutage_Is503AndHeals", "TestOutage_CachedKeyOutlivesItsTTL",
 		"TestOutageIsOutlastedWithinStale", "TestStaleKeyStillExpires", "TestNotifiedKeyIsNeverServedStale",
 		"TestStaleRefusalStaysARefusal",
 	},
@@ -155,7 +155,7 @@ var proofs = map[string][]string{
 		"TestDoctorWarnsOfClocksThatDiffer",
 	},
 	"site": {
-		"TestSiteError_UnderAPIIsInTheEnvelope", "TestAFailingSiteIsAnsweredInTheEnvelopeOfTheAPIOnly",
+		"TestSiteError_UnderAPIIsInTheEnvelope", "TestAPIErrors_SiteFailureOnlyUnderAPI",
 	},
 	"client-gone": {
 		"TestHandler_FinishesASaleWhoseClientHungUp", "TestRecord_OutlivesItsCallerUntilTheTimeout",
@@ -163,7 +163,7 @@ var proofs = map[string][]string{
 	},
 	"stop": {
 		"TestSIGTERM_AnswersAcceptedSale", "TestReload_UnderLoadLosesNoRequest",
-		"TestClosingAnswersTheSalesThatWereAccepted", "TestSalesThatOutlastTheirTimeAreCutOffAndTheLogSaysSo",
+		"TestBackendClose_AnswersAcceptedSales", "TestBackendClose_LogsSalesThatAreCutOff",
 	},
 	"killed": {"TestLedger_AgreesWithTablesWhateverFails"},
 }
