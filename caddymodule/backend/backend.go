@@ -130,7 +130,7 @@ func (b *Backend) Close(ctx context.Context) {
 // State is the state of a backend, as the admin endpoint /hoko/ shows it.
 type State struct {
 	Since   time.Time       `json:"since"`   // when the backend was created
-	Configs int             `json:"configs"` // with a lease, including configs that have just ended
+	Configs int             `json:"configs"` // that have a lease, including some that have ended
 	Keys    apikey.Stats    `json:"keys"`
 	Limits  ratelimit.Stats `json:"limits"`
 	Sales   sales.Stats     `json:"sales"`

@@ -18,7 +18,7 @@ var backends = caddy.NewUsagePool()
 
 // Lease is a config's share in a backend, which closes when its last lease ends.
 type Lease struct {
-	Backend *Backend // may not be started: requests get it from Use
+	Backend *Backend // to serve requests, get it from Use, which starts it
 
 	removeLog      func()      // stops the backend from logging through this config
 	used           atomic.Bool // whether requests of this config may be using the backend
@@ -58,47 +58,41 @@ func (l *Lease) Use() *Backend {
 
 // Release ends the lease. If it was used, it ends after the longest time that a request with this
 // body timeout may take, because Caddy calls Cleanup while requests of the old config are in
-// flight. A lease that was not used belongs to a config that failed to start or was only validated.
-// It ends immediately.
+// flight. Otherwise, the config failed to start or was only validated, and the lease ends
+// immediately.
 func (l *Lease) Release(bodyTimeout time.Duration) {
 	l.removeLog()
 	if !l.used.Load() {
 		l.releaseBackend()
 		return
 	}
-	leases.add(l, maxHeaderTime+bodyTimeout+l.Backend.saleTimeout)
-}
-
-// leases are the released leases that have not ended.
-var leases = expiring{timers: make(map[*Lease]*time.Timer)}
-
-type expiring struct {
-	mu     sync.Mutex
-	timers map[*Lease]*time.Timer
-}
-
-func (e *expiring) add(l *Lease, after time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.timers[l] = time.AfterFunc(after, func() {
+	expiring.mu.Lock()
+	defer expiring.mu.Unlock()
+	expiring.timers[l] = time.AfterFunc(maxHeaderTime+bodyTimeout+l.Backend.saleTimeout, func() {
 		l.releaseBackend()
-		e.mu.Lock()
-		delete(e.timers, l)
-		e.mu.Unlock()
+		expiring.mu.Lock() // not earlier: DropExpiring waits only for leases with a timer
+		delete(expiring.timers, l)
+		expiring.mu.Unlock()
 	})
 }
+
+// expiring has a timer for each lease that was released and has not ended.
+var expiring = struct {
+	mu     sync.Mutex
+	timers map[*Lease]*time.Timer
+}{timers: make(map[*Lease]*time.Timer)}
 
 // DropExpiring immediately ends all leases that were released. It returns when their backends have
 // closed and all accepted sales are answered.
 func DropExpiring() {
-	leases.mu.Lock()
+	expiring.mu.Lock()
 	var expired []*Lease
-	for l, timer := range leases.timers {
+	for l, timer := range expiring.timers {
 		timer.Stop()
 		expired = append(expired, l)
 	}
-	clear(leases.timers)
-	leases.mu.Unlock()
+	clear(expiring.timers)
+	expiring.mu.Unlock()
 	for _, l := range expired {
 		l.releaseBackend()
 	}

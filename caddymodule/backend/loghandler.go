@@ -54,7 +54,6 @@ func (h *configHandlers) current() slog.Handler {
 	return zapslog.NewHandler(caddy.Log().Core(), zapslog.WithName("hoko"), zapslog.AddStacktraceAt(never))
 }
 
-// Enabled reports whether records of this level are written.
 func (l logHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	return l.configHandlers.current().Enabled(ctx, level)
 }
@@ -65,12 +64,10 @@ func (l logHandler) Handle(_ context.Context, record slog.Record) error {
 	return l.derive(l.configHandlers.current()).Handle(context.Background(), record)
 }
 
-// WithAttrs returns a handler that adds attrs to its records.
 func (l logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return logHandler{l.configHandlers, func(h slog.Handler) slog.Handler { return l.derive(h).WithAttrs(attrs) }}
 }
 
-// WithGroup returns a handler that puts the attributes of its records in a group.
 func (l logHandler) WithGroup(name string) slog.Handler {
 	return logHandler{l.configHandlers, func(h slog.Handler) slog.Handler { return l.derive(h).WithGroup(name) }}
 }

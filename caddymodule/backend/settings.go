@@ -38,7 +38,7 @@ func (s Settings) WithDefaults() (Settings, error) {
 	return s, nil
 }
 
-// hash returns a hash of settings that have defaults. It does not reveal passwords.
+// hash returns a hash of settings with defaults, which does not reveal passwords.
 func (s Settings) hash() [sha256.Size]byte {
 	s.Postgres.Logger, s.Keys.Logger, s.Limits.Logger, s.Sales.Logger = nil, nil, nil, nil
 	s.Postgres.Metrics, s.Keys.Metrics, s.Limits.Metrics, s.Sales.Metrics = nil, nil, nil, nil

@@ -15,10 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// BenchmarkAccessLog encodes the access log's line of a sale.
-func BenchmarkAccessLog(b *testing.B) { benchmarkAccessLog(b, newEncoder(b)) }
-
-// BenchmarkAccessLog_Caddy encodes it with Caddy's JSON encoder.
+func BenchmarkAccessLog(b *testing.B)       { benchmarkAccessLog(b, newEncoder(b)) }
 func BenchmarkAccessLog_Caddy(b *testing.B) { benchmarkAccessLog(b, caddysEncoder(b)) }
 
 func benchmarkAccessLog(b *testing.B, encoder zapcore.Encoder) {

@@ -25,10 +25,7 @@ type Encoder struct {
 
 // CaddyModule returns the Caddy module information.
 func (Encoder) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "caddy.logging.encoders.hoko",
-		New: func() caddy.Module { return new(Encoder) },
-	}
+	return caddy.ModuleInfo{ID: "caddy.logging.encoders.hoko", New: func() caddy.Module { return new(Encoder) }}
 }
 
 // Provision sets up the encoder.
@@ -87,7 +84,7 @@ func (e encoder) AddArray(key string, array zapcore.ArrayMarshaler) error {
 	return e.Encoder.AddArray(key, &fieldValues{loggedFields[key], values})
 }
 
-// AddString adds a field of the logger.
+// AddString adds a field of the logger, and redacts the field uri.
 func (e encoder) AddString(key, value string) {
 	if key == "uri" {
 		value = redactURI(value)

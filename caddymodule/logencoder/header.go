@@ -14,7 +14,7 @@ type handling int
 
 const (
 	asIs   handling = iota + 1
-	asURIs          // with redactURI
+	asURIs          // with secrets redacted
 )
 
 // loggedFields lists the header fields that are logged. Others may hold secrets of the site or of
@@ -36,7 +36,6 @@ var loggedFields = map[string]handling{
 	"X-Request-Id": asIs,
 }
 
-// MarshalLogObject adds the logged fields.
 func (h header) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	list := new(fieldValues) // reused for each field, to save allocations
 	for name, values := range h {
@@ -51,13 +50,12 @@ func (h header) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// lines are the values of a header field.
+// fieldValues are the values of a header field.
 type fieldValues struct {
 	handling handling
 	values   []string
 }
 
-// MarshalLogArray adds the values.
 func (v *fieldValues) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 	for _, value := range v.values {
 		if v.handling == asURIs {

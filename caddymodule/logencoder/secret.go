@@ -26,7 +26,7 @@ func redactNested(uri string, nesting int) string {
 	uri = redactUserinfo(uri)
 	out := make([]byte, 0, len(uri)+len(redacted))
 	// There are parameters in the path (/a;b=c), in the query and, as OAuth passes tokens, in the
-	// fragment. A query may contain a URL without encoding: /?next=/a?b=c.
+	// fragment. A query may contain an unencoded URL: /?next=/a?b=c.
 	for first := true; ; first = false {
 		end := strings.IndexAny(uri, "?#&;")
 		if end < 0 {

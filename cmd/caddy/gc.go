@@ -5,14 +5,13 @@ import (
 	"runtime/metrics"
 )
 
-// gcHeadroom is how many bytes are allocated between two garbage collections. An edge has a small
-// live heap and allocates much. With Go's default, GOGC=100, a busy edge collects several times a
-// second, which is a tenth of its CPU time. A higher fixed GOGC wastes memory once the key cache is
-// full.
+// gcHeadroom is how many bytes, at least, are allocated between two garbage collections. An edge
+// has a small live heap and allocates much. With Go's default, GOGC=100, a busy edge collects
+// several times a second, which is a tenth of its CPU time. A higher fixed GOGC wastes memory once
+// the key cache is full.
 const gcHeadroom = 64 << 20
 
-// gcPercent is the current GOGC.
-var gcPercent = 100
+var gcPercent = 100 // the current GOGC
 
 // tuneGC sets GOGC for the current live heap. It skips small changes, because each stops the world.
 func tuneGC() {

@@ -1,5 +1,5 @@
 // Command caddy is Hoko Edge: Caddy with its standard modules and those of caddymodule.
-// xcaddy.Dockerfile builds the same without this package.
+// xcaddy builds the same modules without this package, and so without tuneGC.
 package main
 
 import (
