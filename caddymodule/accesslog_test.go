@@ -73,14 +73,10 @@ func TestAccessLog_HoldsCauseAndReason(t *testing.T) {
 		{"/any-scope", bearer(unscoped.Key), noSale, 403, "missing_scopes", ""},
 		{sale, header{"Authorization": valid.Key, "Content-Encoding": "gzip"}, "x", 415, "encoding", ""},
 		{sale, bearer(valid.Key), strings.Repeat("x", 70_000), 413, "too_large", ""},
-		{
-			sale, bearer(valid.Key), strings.Replace(withClick, "12900", "-1", 1),
-			400, "invalid", "amount: must be a non-negative integer",
-		},
-		{
-			sale, bearer(valid.Key), validSale,
-			400, "invalid", "clickId: missing, and the customer has no lead, or its link is gone",
-		},
+		{sale, bearer(valid.Key), strings.Replace(withClick, "12900", "-1", 1), 400,
+			"invalid", "amount: must be a non-negative integer"},
+		{sale, bearer(valid.Key), validSale, 400,
+			"invalid", "clickId: missing, and the customer has no lead, or its link is gone"},
 		{sale, keyed, strings.Replace(withClick, "12900", "1", 1), 422, "idempotency_mismatch", ""},
 		{sale, bearer(valid.Key), withClick, 201, "", ""},
 		{sale, bearer(valid.Key), withClick, 429, "rate_limit", ""},
@@ -110,8 +106,7 @@ func TestAccessLog_HoldsCauseAndReason(t *testing.T) {
 	}
 }
 
-// Caddy logs an error only at debug level once there are error routes, also if none of them answers
-// it.
+// With error routes, Caddy logs an error only at level DEBUG, even if no route answers it.
 func TestAccessLog_NamesErrorsThatNoRouteAnswers(t *testing.T) {
 	e := startEdge(t, strings.Replace(loggedRoutes, "api_errors", `api_errors /api/*
 		@rest not path /api/*

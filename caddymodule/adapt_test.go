@@ -23,6 +23,15 @@ const (
 	sidecar = "../examples/sidecar.Caddyfile"
 )
 
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // adapt turns a Caddyfile into JSON, as `caddy adapt --validate=false` does.
 func adapt(t *testing.T, text string) ([]byte, []caddyconfig.Warning, error) {
 	t.Helper()
@@ -69,12 +78,9 @@ func TestAdapt_MatchesGolden(t *testing.T) {
 	for _, file := range append(files, shipped, sidecar) {
 		golden := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) + ".json"
 		t.Run(golden, func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			text := readFile(t, file)
 			var got bytes.Buffer
-			if err := json.Indent(&got, mustAdapt(t, string(text)), "", "\t"); err != nil {
+			if err := json.Indent(&got, mustAdapt(t, text), "", "\t"); err != nil {
 				t.Fatal(err)
 			}
 			got.WriteByte('\n')
@@ -84,11 +90,7 @@ func TestAdapt_MatchesGolden(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got.Bytes(), want) {
+			if want := readFile(t, golden); got.String() != want {
 				t.Errorf("adapts to\n%s\nwant\n%s", got.Bytes(), want)
 			}
 		})
@@ -99,10 +101,7 @@ func TestShippedCaddyfiles_NameMissingVariables(t *testing.T) {
 	for file, variables := range map[string][]string{
 		shipped: {"SITE_ADDRESS", "UPSTREAM"}, sidecar: {"PORT", "UPSTREAM"},
 	} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := readFile(t, file)
 		for _, name := range variables {
 			for state, remove := range map[string]func(*testing.T){
 				"unset": func(t *testing.T) { unset(t, name) },
@@ -111,7 +110,7 @@ func TestShippedCaddyfiles_NameMissingVariables(t *testing.T) {
 				t.Run(filepath.Base(file)+" "+name+" "+state, func(t *testing.T) {
 					setVariables(t)
 					remove(t)
-					_, _, err := adapt(t, string(text))
+					_, _, err := adapt(t, text)
 					if err == nil || !strings.Contains(err.Error(), "lacks "+name+", which") {
 						t.Errorf("error %v", err)
 					}
@@ -123,11 +122,8 @@ func TestShippedCaddyfiles_NameMissingVariables(t *testing.T) {
 
 func TestShippedCaddyfiles_AreFormatted(t *testing.T) {
 	for _, file := range []string{shipped, sidecar} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if formatted := caddyfile.Format(text); !bytes.Equal(formatted, text) {
+		text := readFile(t, file)
+		if formatted := string(caddyfile.Format([]byte(text))); formatted != text {
 			t.Errorf("caddy fmt changes %s to\n%s", file, formatted)
 		}
 	}
@@ -136,11 +132,8 @@ func TestShippedCaddyfiles_AreFormatted(t *testing.T) {
 func TestSidecar_HasTheShippedRoutes(t *testing.T) {
 	var parts [2]string
 	for i, file := range []string{shipped, sidecar} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, hoko, ok := strings.Cut(string(text), "\n\thoko {\n")
+		text := readFile(t, file)
+		_, hoko, ok := strings.Cut(text, "\n\thoko {\n")
 		hoko, site, ok2 := strings.Cut(hoko, "\n}\n")
 		_, routes, ok3 := strings.Cut(site, "\n\tlog\n")
 		_, hoko, ok4 := strings.Cut(hoko, "\n") // require_env, which differs
@@ -156,12 +149,9 @@ func TestSidecar_HasTheShippedRoutes(t *testing.T) {
 
 func TestDirectiveOrder_IsThatOfTheShippedRoute(t *testing.T) {
 	setVariables(t)
-	text, err := os.ReadFile(shipped)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := readFile(t, shipped)
 	var lines []string
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		lines = append(lines, strings.TrimPrefix(line, "\t"))
 	}
 	start := slices.Index(lines, "route {")
@@ -172,7 +162,7 @@ func TestDirectiveOrder_IsThatOfTheShippedRoute(t *testing.T) {
 	without := strings.Join(slices.Concat(lines[:start], lines[start+1:end], lines[end+1:]), "\n")
 
 	got := handlers(t, mustAdapt(t, string(caddyfile.Format([]byte(without)))))
-	want := handlers(t, mustAdapt(t, string(text)))
+	want := handlers(t, mustAdapt(t, text))
 	if !slices.Equal(got, want) {
 		t.Errorf("handlers in order %v, with route %v", got, want)
 	}

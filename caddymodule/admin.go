@@ -14,12 +14,10 @@ import (
 // adminState serves the state of all backends at GET /hoko and /hoko/ of the admin endpoint.
 type adminState struct{}
 
-// CaddyModule returns the Caddy module information.
 func (adminState) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "admin.api.hoko", New: func() caddy.Module { return new(adminState) }}
 }
 
-// Routes returns the admin endpoint's routes.
 func (s adminState) Routes() []caddy.AdminRoute {
 	handler := caddy.AdminHandlerFunc(s.serve)
 	return []caddy.AdminRoute{{Pattern: "/hoko", Handler: handler}, {Pattern: "/hoko/", Handler: handler}}

@@ -24,11 +24,11 @@ func reject(w http.ResponseWriter, r *http.Request, cause string, write func()) 
 	apierror.RespondEarly(w, r, write)
 }
 
-// causeVar is the request variable that holds the cause that was logged.
+// causeVar names the request variable that logCause sets to the cause.
 const causeVar = "hoko.cause"
 
-// logCause adds to the request's line in the access log why the request failed. The cause is one of
-// a few words. The reason, unless it is "", has the details.
+// logCause adds to the request's line in the access log why the request failed. The cause is a word
+// from a small set. The reason, if not empty, has the details.
 func logCause(r *http.Request, cause, reason string) {
 	caddyhttp.SetVar(r.Context(), causeVar, cause)
 	logField(r, "cause", cause)
@@ -44,22 +44,20 @@ var failureCauses = map[int]string{
 	http.StatusGatewayTimeout:      "unknown_outcome",
 }
 
-// fail logs the cause of a 5xx and returns it for the error routes to answer. Caddy logs an error
-// that error routes answer only at level DEBUG, and a site may have no access log.
+// fail logs the cause of a 5xx and returns it, for the error routes to answer. If there are any,
+// Caddy itself logs the error only at level DEBUG, and a site may have no access log.
 func fail(w http.ResponseWriter, r *http.Request, logger *zap.Logger, status int, cause error) error {
 	setRequestID(w, r)
 	apierror.NoStore(w.Header())
 	apierror.SetRetryAfter(w.Header(), status)
 	logCause(r, failureCauses[status], cause.Error())
-	// Not slog: Caddy adds a stack trace to its errors, which would fill disks in an outage of
-	// Postgres.
+	// With slog, Caddy would add a stack trace to each error, which fills disks in an outage.
 	logger.Error("request failed",
 		zap.String("uuid", w.Header().Get("X-Request-Id")), zap.Int("status", status), zap.Error(cause))
 	return caddyhttp.Error(status, cause)
 }
 
-// logField adds a field to the request's line in the access log and to Caddy's other lines about
-// it.
+// logField adds a field to the request's line in the access log, and to its other lines in the log.
 func logField(r *http.Request, name, value string) {
 	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Set(zap.String(name, value))

@@ -29,7 +29,7 @@ func (APIErrors) CaddyModule() caddy.ModuleInfo {
 // than 32 characters.
 const usualMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
-// ServeHTTP answers the error of an error route.
+// ServeHTTP answers the error for which Caddy runs the error routes, if any.
 func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	err, failed := r.Context().Value(caddyhttp.ErrorCtxKey).(error)
 	if !failed {
@@ -50,7 +50,7 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 type errorLogger struct{}
 
 // addErrorLogger puts an errorLogger in front of a server's error routes. It has no effect if the
-// server's only handlers of this module are in named routes, which Caddy provisions last.
+// server uses this module only in named routes, which Caddy provisions after the error routes.
 func addErrorLogger(server *caddyhttp.Server) {
 	if server.Errors == nil {
 		return

@@ -71,7 +71,7 @@ func logKey(r *http.Request, key *apikey.Key) {
 	logField(r, "workspace_id", key.WorkspaceID)
 }
 
-// handleError answers a request that was not authenticated, or returns the error for error routes.
+// handleError answers a request that Authenticate rejected, or returns an error for error routes.
 func (a *APIKeyAuth) handleError(w http.ResponseWriter, r *http.Request, err error) error {
 	if rejected, ok := errors.AsType[*apikey.Refused](err); ok {
 		if rejected.KeyID != "" {

@@ -40,7 +40,7 @@ type App struct {
 	Sales Sales `json:"sales,omitzero"`
 
 	lease          *backend.Lease
-	servers        map[*caddyhttp.Server]bool // those that are prepared
+	servers        map[*caddyhttp.Server]bool // already prepared
 	logger         *slog.Logger
 	limits         map[string]limit.Limit // by handler name: handlers with the same name share buckets
 	maxBodyTimeout time.Duration          // the longest body_timeout of all handlers
@@ -138,7 +138,7 @@ func (a *App) prepareServer(server *caddyhttp.Server) error {
 			slog.Any("listen", server.Listen))
 	}
 	check := authCheck{namedRoutes: server.NamedRoutes}
-	check.checkServer(server)
+	check.walkServer(server)
 	if check.unverified != nil && !check.hasAuth {
 		return fmt.Errorf("%s would answer every request with 500, because this server has no api_key_auth: "+
 			"put api_key_auth before it, with the same matcher", check.unverified[0])

@@ -31,7 +31,7 @@ type enclosingRoute struct {
 	invoked string // the name of a named route, if this is an invoke handler instead of a route
 }
 
-func (c *authCheck) checkServer(server *caddyhttp.Server) {
+func (c *authCheck) walkServer(server *caddyhttp.Server) {
 	for _, route := range server.Routes {
 		c.walkRoute(route, nil)
 	}

@@ -48,26 +48,17 @@ func parseBlock(d *caddyfile.Dispenser, directive string, settings ...setting) e
 		seen[name] = true
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
 		if i < 0 {
-			return d.Errf("unrecognized %s subdirective %q: it takes %s", directive, name, joinNames(settings))
+			var known []string
+			for _, s := range settings {
+				known = append(known, s.name)
+			}
+			return d.Errf("unrecognized %s subdirective %q: want %s", directive, name, strings.Join(known, ", "))
 		}
 		if err := settings[i].parse(d); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// joinNames lists settings as in "a, b and c".
-func joinNames(settings []setting) string {
-	var all []string
-	for _, s := range settings {
-		all = append(all, s.name)
-	}
-	text := strings.Join(all, ", ")
-	if last := strings.LastIndex(text, ", "); last >= 0 {
-		text = text[:last] + " and " + text[last+2:]
-	}
-	return text
 }
 
 // textSetting takes one argument, for which accept returns nil.

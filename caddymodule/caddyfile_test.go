@@ -1,17 +1,15 @@
 package caddymodule
 
 import (
+	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
 
 func TestCaddyfile_ErrorsNameTheLine(t *testing.T) {
 	for _, tc := range []struct {
-		in   string // the blocks around the text
-		text string // has the fault in the line with HERE, or in the last line
-		want string
+		in, text, want string // in has the blocks around text; the fault is in the line with HERE, or the last one
 	}{
 		{"hoko", "postgress x", `unrecognized hoko subdirective "postgress"`},
 		{"", "hoko yes", "wrong argument count"},
@@ -43,12 +41,9 @@ func TestCaddyfile_ErrorsNameTheLine(t *testing.T) {
 		{"hoko / sales", "queue 9999999", "queue must be 1 … 1000000, not 9999999"},
 		{"hoko / sales", "timeout 1ms", "timeout must be 100ms … 5m0s, not 1ms"},
 
-		{
-			"api_key_auth", "scopes linksRead conversionswrite",
-			`unknown scope "conversionswrite": the scopes are linksRead, linksWrite, collectionsRead, ` +
-				`collectionsWrite, tagsRead, tagsWrite, partnersRead, partnersWrite, customersRead, customersWrite, ` +
-				`analyticsRead, conversionsWrite`,
-		},
+		{"api_key_auth", "scopes linksRead conversionswrite", `unknown scope "conversionswrite": the scopes are ` +
+			`linksRead, linksWrite, collectionsRead, collectionsWrite, tagsRead, tagsWrite, partnersRead, ` +
+			`partnersWrite, customersRead, customersWrite, analyticsRead, conversionsWrite`},
 		{"api_key_auth", "scopes linksRead linksRead", `scope "linksRead" is named twice`},
 		{"api_key_auth", "scopes", "wrong argument count"},
 		{"api_key_auth", "scopes linksRead\nscopes tagsRead", "scopes is given twice"},
@@ -105,19 +100,10 @@ func TestCaddyfile_ErrorsNameTheLine(t *testing.T) {
 			if !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %q does not say %q", err, tc.want)
 			}
-			if at := "Caddyfile:" + lineOf(t, text, "# HERE"); !strings.Contains(err.Error(), at) {
-				t.Errorf("error %q does not say %s", err, at)
+			before, _, _ := strings.Cut(text, "# HERE")
+			if line := fmt.Sprint("Caddyfile:", 1+strings.Count(before, "\n")); !strings.Contains(err.Error(), line) {
+				t.Errorf("error %q does not say %s", err, line)
 			}
 		})
 	}
-}
-
-// lineOf returns the number of the line that contains mark.
-func lineOf(t *testing.T, text, mark string) string {
-	t.Helper()
-	before, _, found := strings.Cut(text, mark)
-	if !found {
-		t.Fatalf("no line contains %s", mark)
-	}
-	return strconv.Itoa(1 + strings.Count(before, "\n"))
 }

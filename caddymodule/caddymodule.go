@@ -1,7 +1,7 @@
 // Package caddymodule registers Hoko Edge's Caddy modules and commands: the app `hoko` with the
 // settings, one HTTP handler for each stage of a request, the admin endpoint /hoko/, the log format
-// `hoko`, and the command `caddy hoko`. The packages in plugin/ implement the stages, without
-// Caddy.
+// `hoko`, and the command `caddy hoko`. The packages in plugin/ implement the stages and do
+// not import Caddy.
 package caddymodule
 
 import (
@@ -36,10 +36,8 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("request_fields", parseHandler[RequestFields])
 
 	// Each goes right after request_header, so the one registered last runs first.
-	for _, directive := range []string{
-		"api_errors", "track_sale", "redis_rate_limit", "api_key_auth", "request_fields",
-	} {
-		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.After, "request_header")
+	for _, name := range []string{"api_errors", "track_sale", "redis_rate_limit", "api_key_auth", "request_fields"} {
+		httpcaddyfile.RegisterDirectiveOrder(name, httpcaddyfile.After, "request_header")
 	}
 
 	cli.Register()

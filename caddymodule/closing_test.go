@@ -25,11 +25,7 @@ func holdSale(t *testing.T) *heldSale {
 	e.click(key.WorkspaceID)
 	e.sql(`INSERT INTO hoko.customers (workspace_id, external_id, name)
 		VALUES ($1, 'customer_123', 'Old Name')`, key.WorkspaceID)
-	holder, err := pgx.Connect(t.Context(), e.dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { holder.Close(context.Background()) })
+	holder := e.connect()
 	if _, err := holder.Exec(t.Context(), "BEGIN; SELECT FROM hoko.customers FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}

@@ -88,8 +88,8 @@ type KeyCache struct {
 	// immediately, regardless of this setting. Default: 60s.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
-	// How long past its last check a key is trusted if Postgres is unreachable. 0 means not at all:
-	// requests with the key are then answered 503. Default: 5m.
+	// How long past its last check a key is trusted if Postgres is unreachable. With 0, requests
+	// with a key that is due for a check are answered 503. Default: 5m.
 	Stale *caddy.Duration `json:"stale,omitempty"`
 }
 
@@ -131,11 +131,12 @@ type Sales struct {
 	// Maximum number of sales in a batch, which is one statement. Default: 128.
 	Batch int `json:"batch,omitempty"`
 
-	// Maximum number of sales that wait for a writer. Beyond it, the edge sheds sales with 503.
+	// Maximum number of sales that wait for a writer. If the queue is full, the edge sheds sales
+	// with 503.
 	// Default: 4096.
 	Queue int `json:"queue,omitempty"`
 
-	// How long after its body has arrived a sale may take before it is answered 503 or 504.
+	// How long a sale may take, once its body has arrived, before it is answered 503 or 504.
 	// `grace_period` should be at least `body_timeout` plus this. Default: 10s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 }

@@ -40,24 +40,18 @@ func TestDecisions_Order(t *testing.T) {
 	valid, unscoped := e.key("conversionsWrite"), e.key("linksRead")
 	long := strings.Repeat("x", 70_000)
 	for _, tc := range []struct {
-		name      string
-		header    header
-		body      string
-		status    int
-		cause     string
-		challenge string
-		remaining string
+		name                        string
+		header                      header
+		body                        string
+		status                      int
+		cause, challenge, remaining string
 	}{
 		{"early data", header{"Early-Data": "1", "Content-Encoding": "gzip"}, "x", 425, "early_data", "", ""},
 		{"no key", header{"Content-Encoding": "gzip"}, "x", 401, "missing", "Bearer", ""},
-		{
-			"unknown key", header{"Authorization": "no-such-key", "Content-Encoding": "gzip"}, "x",
-			401, "unknown", `Bearer error="invalid_token"`, "",
-		},
-		{
-			"missing scope", header{"Authorization": unscoped.Key, "Content-Encoding": "gzip"}, "x",
-			403, "missing_scopes", `Bearer error="insufficient_scope", scope="conversionsWrite"`, "",
-		},
+		{"unknown key", header{"Authorization": "no-such-key", "Content-Encoding": "gzip"}, "x",
+			401, "unknown", `Bearer error="invalid_token"`, ""},
+		{"missing scope", header{"Authorization": unscoped.Key, "Content-Encoding": "gzip"}, "x",
+			403, "missing_scopes", `Bearer error="insufficient_scope", scope="conversionsWrite"`, ""},
 		{"encoded body", header{"Authorization": valid.Key, "Content-Encoding": "gzip"}, long, 415, "", "", "2"},
 		{"long body", header{"Authorization": valid.Key}, long, 413, "", "", "1"},
 		{"no attribution", header{"Authorization": valid.Key}, validSale, 400, "", "", "0"},

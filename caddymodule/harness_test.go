@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -246,13 +247,21 @@ func (memoryLog) WriterKey() string                             { return "memory
 func (memoryLog) OpenWriter() (io.WriteCloser, error)           { return &written, nil }
 func (memoryLog) UnmarshalCaddyfile(*caddyfile.Dispenser) error { return nil }
 
-// sql runs a statement in the edge's database.
-func (e *testEdge) sql(statement string, args ...any) {
+// connect opens a session in the edge's database, which ends with the test.
+func (e *testEdge) connect() *pgx.Conn {
 	e.t.Helper()
 	conn, err := pgx.Connect(e.t.Context(), e.dsn)
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	e.t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+// sql runs a statement in the edge's database.
+func (e *testEdge) sql(statement string, args ...any) {
+	e.t.Helper()
+	conn := e.connect()
 	defer conn.Close(e.t.Context())
 	if _, err := conn.Exec(e.t.Context(), statement, args...); err != nil {
 		e.t.Fatal(err)
@@ -262,10 +271,7 @@ func (e *testEdge) sql(statement string, args ...any) {
 // connections counts the edge's sessions in its database.
 func (e *testEdge) connections() (n int) {
 	e.t.Helper()
-	conn, err := pgx.Connect(e.t.Context(), e.dsn)
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	conn := e.connect()
 	defer conn.Close(e.t.Context())
 	if err := conn.QueryRow(e.t.Context(), `SELECT count(*) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(&n); err != nil {

@@ -8,15 +8,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-var errMisdirected = errors.New("no site of this server has the host")
-
 // misdirectedMatcher is the host matcher of a site. It fails with 421 (RFC 9110, section 15.5.20)
 // if no site of the server has the request's host.
 type misdirectedMatcher struct {
 	site, otherHosts caddyhttp.RequestMatcherWithError
 }
 
-// MatchWithError implements [caddyhttp.RequestMatcherWithError].
 func (m misdirectedMatcher) MatchWithError(r *http.Request) (bool, error) {
 	if match, err := m.site.MatchWithError(r); match || err != nil {
 		return match, err
@@ -25,7 +22,7 @@ func (m misdirectedMatcher) MatchWithError(r *http.Request) (bool, error) {
 		return false, err
 	}
 	logCause(r, "host", "")
-	return false, caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
+	return false, caddyhttp.Error(http.StatusMisdirectedRequest, errors.New("no site of this server has the host"))
 }
 
 // rejectMisdirected makes a server answer 421 to requests for hosts that none of its sites has.
@@ -51,17 +48,16 @@ func rejectMisdirected(server *caddyhttp.Server) {
 			otherHosts.MatcherSets = append(otherHosts.MatcherSets, caddyhttp.MatcherSet{set[i]})
 		}
 	}
-	// When Caddy provisions named routes, it has already copied the other routes. The copies share
-	// the matcher sets, so a matcher can still be replaced. The last route's runs after those of
-	// all sites.
+	// Caddy may have copied the routes already, but the copies share their matcher sets, so
+	// replacing a matcher works. The matcher of the last route runs after those of all other sites.
 	last := server.Routes[len(server.Routes)-1].MatcherSets[0]
 	i := hostMatcherIndex(last)
 	last[0], last[i] = last[i], last[0]
 	last[0] = misdirectedMatcher{last[0].(*caddyhttp.MatchHost), otherHosts}
-	// Without error routes, the 421 has no body, as all errors of the server: if an error route
-	// were added, Caddy would log them only at level DEBUG. A route added to copied routes has no
-	// effect.
-	if server.Errors == nil || !slices.ContainsFunc(server.Routes, isBeingProvisioned) {
+	// Without error routes, the 421 has no body: adding the first one would make Caddy log all
+	// errors at level DEBUG only. Error routes that Caddy has already copied cannot be changed.
+	unprovisioned := func(route caddyhttp.Route) bool { return len(route.HandlersRaw) > 0 }
+	if server.Errors == nil || !slices.ContainsFunc(server.Routes, unprovisioned) {
 		return
 	}
 	server.Errors.Routes = append(server.Errors.Routes, caddyhttp.Route{
@@ -73,9 +69,6 @@ func rejectMisdirected(server *caddyhttp.Server) {
 func hostMatcherIndex(set caddyhttp.MatcherSet) int {
 	return slices.IndexFunc(set, func(m any) bool { _, ok := m.(*caddyhttp.MatchHost); return ok })
 }
-
-// isBeingProvisioned reports whether Caddy has yet to provision handlers of the route.
-func isBeingProvisioned(route caddyhttp.Route) bool { return len(route.HandlersRaw) > 0 }
 
 // Interface guard
 var _ caddyhttp.RequestMatcherWithError = misdirectedMatcher{}

@@ -10,15 +10,9 @@ import (
 
 const misdirectedBody = `{"error":{"en":"Misdirected request","ar":"طلب موجه إلى خادم غير صحيح"}}`
 
-// sendTo is send with another Host.
-func (e *testEdge) sendTo(host, method, path, body string) answer {
-	e.t.Helper()
-	return e.send(method, path, header{"Host": host}, body)
-}
-
 func (e *testEdge) wantMisdirected(host string) {
 	e.t.Helper()
-	got := e.sendTo(host, "POST", "/api/track/sale", validSale)
+	got := e.send("POST", "/api/track/sale", header{"Host": host}, validSale)
 	if got.status != 421 || got.body != misdirectedBody {
 		e.t.Errorf("%s: status %d %s", host, got.status, got.body)
 	}
@@ -33,11 +27,11 @@ func TestMisdirected_UnknownHostIs421(t *testing.T) {
 		e.wantMisdirected(host)
 	}
 	for _, host := range []string{"127.0.0.1", "127.0.0.1:1", e.address} {
-		if got := e.sendTo(host, "POST", "/api/track/sale", ""); got.status != 401 {
+		if got := e.send("POST", "/api/track/sale", header{"Host": host}, ""); got.status != 401 {
 			t.Errorf("%s: status %d", host, got.status)
 		}
 	}
-	got := e.sendTo("evil.example", "GET", "/", "")
+	got := e.send("GET", "/", header{"Host": "evil.example"}, "")
 	line := written.await(t, "handled request", "uuid", got.header.Get("X-Request-Id"))
 	if got.status != 421 || line["cause"] != "host" {
 		t.Errorf("status %d, line %v", got.status, line)
@@ -61,7 +55,7 @@ http://empty.example:%[2]s {
 	for host, want := range map[string]string{
 		"plain.example": "200 plain", "A.Plain.example": "200 plain", "empty.example": "200 ",
 	} {
-		if got := e.sendTo(host, "GET", "/", ""); fmt.Sprintf("%d %s", got.status, got.body) != want {
+		if got := e.send("GET", "/", header{"Host": host}, ""); fmt.Sprintf("%d %s", got.status, got.body) != want {
 			t.Errorf("%s: %d %s", host, got.status, got.body)
 		}
 	}
@@ -76,7 +70,7 @@ func TestMisdirected_SiteWithoutHostTakesAll(t *testing.T) {
 		fmt.Sprintf("\n}\nhttp://:%s {\n\tbind 127.0.0.1\n\trespond /known \"any\"", port)
 	e.mustLoad()
 	for path, want := range map[string]string{"/known": "any", "/unknown": ""} {
-		if got := e.sendTo("evil.example", "GET", path, ""); got.status != 200 || got.body != want {
+		if got := e.send("GET", path, header{"Host": "evil.example"}, ""); got.status != 200 || got.body != want {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}
 	}
@@ -91,7 +85,7 @@ func TestMisdirected_NamedRoutes(t *testing.T) {
 			e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 			e.routes = "invoke sale\n" + errors + "\n}\n&(sale) {\napi_key_auth\ntrack_sale"
 			e.mustLoad()
-			if got := e.sendTo("evil.example", "POST", "/api/track/sale", validSale); got.status != 421 {
+			if got := e.send("POST", "/api/track/sale", header{"Host": "evil.example"}, validSale); got.status != 421 {
 				t.Errorf("another host: status %d %s", got.status, got.body)
 			}
 			if got := e.send("POST", "/api/track/sale", bearer("any"), validSale); got.status != 503 {
@@ -109,7 +103,7 @@ func TestMisdirected_WithoutErrorRoutes(t *testing.T) {
 		t.Errorf("status %d", got.status)
 	}
 	written.await(t, "broken", "level", "error")
-	if got := e.sendTo("evil.example", "GET", "/", ""); got.status != 421 || got.body != "" {
+	if got := e.send("GET", "/", header{"Host": "evil.example"}, ""); got.status != 421 || got.body != "" {
 		t.Errorf("status %d %s", got.status, got.body)
 	}
 }

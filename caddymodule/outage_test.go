@@ -11,9 +11,8 @@ import (
 )
 
 func TestOutage_ProxiesWithoutPostgresAndRedis(t *testing.T) {
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Write([]byte("page"))
-	}))
+	page := func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("page")) }
+	site := httptest.NewServer(http.HandlerFunc(page))
 	defer site.Close()
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	e.routes = strings.Replace(saleRoutes, "respond 404", "reverse_proxy "+site.Listener.Addr().String(), 1)
@@ -66,7 +65,8 @@ func TestAPIErrors_PassesOnWithoutAnError(t *testing.T) {
 	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
 	e.routes = "api_errors\nrespond ok"
 	e.mustLoad()
-	if got := e.send("GET", "/", nil, ""); got.status != 200 || got.body != "ok" || got.header.Get("X-Request-Id") != "" {
+	got := e.send("GET", "/", nil, "")
+	if got.status != 200 || got.body != "ok" || got.header.Get("X-Request-Id") != "" {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
 }
@@ -99,7 +99,7 @@ func TestOutage_CachedKeyOutlivesItsTTL(t *testing.T) {
 	}
 	e := newEdge(t, dsn, testenv.Redis(t))
 	e.hoko, e.routes = "key_cache {\nttl 1s\n}", "api_key_auth\nrespond ok"
-	key := bearer(e.key("linksRead").Key) // before the listener starts: a later notification would drop it from the cache
+	key := bearer(e.key("linksRead").Key) // before the listener starts, which would invalidate the cached key
 	e.mustLoad()
 	e.send("GET", "/", key, "")
 	eventually(t, "the key is cached", func() bool { return metric(t, "hoko_key_cache_entries") == 1 })

@@ -91,70 +91,40 @@ func TestProvision_RejectsUnusableSettings(t *testing.T) {
 	}
 	t.Setenv("SET_BUT_EMPTY", "")
 	for _, tc := range []struct {
-		name   string
 		change func(*App)
 		want   string
 	}{
-		{
-			"no database", func(a *App) { a.Postgres.DSN = "" },
-			"postgres: address is missing: add postgres {env.DATABASE_URL} to the hoko block",
-		},
-		{
-			"no Redis", func(a *App) { a.Redis.URL = "" },
-			"redis: address is missing: add redis {env.REDIS_URL} to the hoko block",
-		},
-		{
-			"unset variable", func(a *App) { a.Postgres.DSN = "{env.HOKO_UNSET}" },
-			"postgres: {env.HOKO_UNSET} is empty: set HOKO_UNSET, e.g. postgres://user:password@host:5432/database",
-		},
-		{
-			"empty variable", func(a *App) { a.Redis.URL = "redis://{env.SET_BUT_EMPTY}:6379" },
-			"redis: {env.SET_BUT_EMPTY} is empty: set SET_BUT_EMPTY, e.g. redis://host:6379/0",
-		},
-		{
-			"missing file", func(a *App) { a.Postgres.ListenDSN = "{file./no/such/file}" },
-			"postgres: listen_dsn: {file./no/such/file} is empty or cannot be read",
-		},
-		{
-			"other placeholder", func(a *App) { a.Redis.Prefix = "{http.request.host}" },
-			"redis: prefix: {http.request.host} is not supported here: use {env.*} or {file.*}",
-		},
-		{
-			"no connection string", func(a *App) { a.Postgres.DSN = "postgres://host:port/x" },
-			"postgres: connection string cannot be parsed",
-		},
-		{
-			"no listening connection string", func(a *App) { a.Postgres.ListenDSN = "postgres://host:port/x" },
-			"connection string cannot be parsed",
-		},
-		{
-			"quoted connection string", func(a *App) { a.Postgres.DSN = `"postgres://host/x?sslmode=disable"` },
-			"postgres: connection string is in quotation marks",
-		},
-		{
-			"JDBC URL", func(a *App) { a.Postgres.ListenDSN = "jdbc:postgresql://host/x?user=a" },
-			"postgres: listen_dsn: connection string begins with a scheme",
-		},
-		{"no Redis URL", func(a *App) { a.Redis.URL = "localhost:6379" }, "redis url"},
-		{
-			"too many writers", func(a *App) { a.Sales.Writers = 20 },
-			"max_conns must be at least 24 for 20 writers, not 16",
-		},
-		{
-			"connections out of bounds", func(a *App) { a.Postgres.MaxConns = 5000 },
-			"postgres: max_conns must be 5 … 1000, not 5000",
-		},
-		{"negative timeout", func(a *App) { a.Redis.Timeout = negative }, "redis: timeout must be 1ms … 10s, not -1s"},
-		{"negative cache", func(a *App) { a.KeyCache.Size = -1 }, "key_cache: size must be"},
-		{"short ttl", func(a *App) { a.KeyCache.TTL = 1 }, "key_cache: ttl must be 1s … 24h0m0s, not 1ns"},
-		{"negative stale", func(a *App) { a.KeyCache.Stale = &negative }, "key_cache: stale must be"},
-		{"no guesses", func(a *App) { a.Guesses = &limit.Limit{Period: time.Minute} }, "guesses: rate must be"},
-		{"writers out of bounds", func(a *App) { a.Sales.Writers = 65 }, "sales: writers must be"},
-		{"batch out of bounds", func(a *App) { a.Sales.Batch = -1 }, "sales: batch must be"},
-		{"queue out of bounds", func(a *App) { a.Sales.Queue = -1 }, "sales: queue must be"},
-		{"sales without time", func(a *App) { a.Sales.Timeout = 1 }, "sales: timeout must be"},
+		{func(a *App) { a.Postgres.DSN = "" },
+			"postgres: address is missing: add postgres {env.DATABASE_URL} to the hoko block"},
+		{func(a *App) { a.Redis.URL = "" }, "redis: address is missing: add redis {env.REDIS_URL} to the hoko block"},
+		{func(a *App) { a.Postgres.DSN = "{env.HOKO_UNSET}" },
+			"postgres: {env.HOKO_UNSET} is empty: set HOKO_UNSET, e.g. postgres://user:password@host:5432/database"},
+		{func(a *App) { a.Redis.URL = "redis://{env.SET_BUT_EMPTY}:6379" },
+			"redis: {env.SET_BUT_EMPTY} is empty: set SET_BUT_EMPTY, e.g. redis://host:6379/0"},
+		{func(a *App) { a.Postgres.ListenDSN = "{file./no/such/file}" },
+			"postgres: listen_dsn: {file./no/such/file} is empty or cannot be read"},
+		{func(a *App) { a.Redis.Prefix = "{http.request.host}" },
+			"redis: prefix: {http.request.host} is not supported here: use {env.*} or {file.*}"},
+		{func(a *App) { a.Postgres.DSN = "postgres://host:port/x" }, "postgres: connection string cannot be parsed"},
+		{func(a *App) { a.Postgres.ListenDSN = "postgres://host:port/x" }, "connection string cannot be parsed"},
+		{func(a *App) { a.Postgres.DSN = `"postgres://host/x?sslmode=disable"` },
+			"postgres: connection string is in quotation marks"},
+		{func(a *App) { a.Postgres.ListenDSN = "jdbc:postgresql://host/x?user=a" },
+			"postgres: listen_dsn: connection string begins with a scheme"},
+		{func(a *App) { a.Redis.URL = "localhost:6379" }, "redis url"},
+		{func(a *App) { a.Sales.Writers = 20 }, "max_conns must be at least 24 for 20 writers, not 16"},
+		{func(a *App) { a.Postgres.MaxConns = 5000 }, "postgres: max_conns must be 5 … 1000, not 5000"},
+		{func(a *App) { a.Redis.Timeout = negative }, "redis: timeout must be 1ms … 10s, not -1s"},
+		{func(a *App) { a.KeyCache.Size = -1 }, "key_cache: size must be"},
+		{func(a *App) { a.KeyCache.TTL = 1 }, "key_cache: ttl must be 1s … 24h0m0s, not 1ns"},
+		{func(a *App) { a.KeyCache.Stale = &negative }, "key_cache: stale must be"},
+		{func(a *App) { a.Guesses = &limit.Limit{Period: time.Minute} }, "guesses: rate must be"},
+		{func(a *App) { a.Sales.Writers = 65 }, "sales: writers must be"},
+		{func(a *App) { a.Sales.Batch = -1 }, "sales: batch must be"},
+		{func(a *App) { a.Sales.Queue = -1 }, "sales: queue must be"},
+		{func(a *App) { a.Sales.Timeout = 1 }, "sales: timeout must be"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
+		t.Run(tc.want, func(t *testing.T) {
 			app := valid()
 			tc.change(app)
 			ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
@@ -175,17 +145,14 @@ func TestProvision_RejectsUnusableSettings(t *testing.T) {
 
 func TestShippedCaddyfile_NeedsItsVariables(t *testing.T) {
 	setVariables(t)
-	text, err := os.ReadFile(shipped)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, missing := range []string{"DATABASE_URL", "REDIS_URL"} {
 		var config *caddy.Config
-		if err := json.Unmarshal(mustAdapt(t, string(text)), &config); err != nil {
+		if err := json.Unmarshal(mustAdapt(t, readFile(t, shipped)), &config); err != nil {
 			t.Fatal(err)
 		}
 		err := caddy.Validate(config)
-		if want := "{env." + missing + "} is empty: set " + missing; err == nil || !strings.Contains(err.Error(), want) {
+		want := "{env." + missing + "} is empty: set " + missing
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 		t.Setenv("DATABASE_URL", "postgres://hoko@127.0.0.1:1/site")
@@ -204,15 +171,16 @@ func TestProvision_HandlersNeedTheHokoBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(without, true); err == nil || !strings.Contains(err.Error(), "the global options have no hoko block") {
-		t.Errorf("error %v", err)
+	const want = "the global options have no hoko block"
+	if err := caddy.Load(without, true); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 
 func TestSettings_ReachTheBackend(t *testing.T) {
 	stale := caddy.Duration(0)
 	app := &App{
-		Postgres: Postgres{DSN: "postgres://a@127.0.0.1:1/site", ListenDSN: "postgres://b@127.0.0.1:1/site", MaxConns: 20},
+		Postgres: Postgres{DSN: "postgres://a@127.0.0.1:1/x", ListenDSN: "postgres://b@127.0.0.1:1/x", MaxConns: 20},
 		Redis:    Redis{URL: "redis://127.0.0.1:1", Prefix: "staging:", Timeout: caddy.Duration(time.Second)},
 		KeyCache: KeyCache{Size: 5000, TTL: caddy.Duration(time.Hour), Stale: &stale},
 		Guesses:  &limit.Limit{Rate: 7, Period: time.Minute, Burst: 7},
@@ -224,10 +192,10 @@ func TestSettings_ReachTheBackend(t *testing.T) {
 	}
 	want := backend.Settings{
 		Postgres: postgres.Options{
-			DSN: "postgres://a@127.0.0.1:1/site", ListenDSN: "postgres://b@127.0.0.1:1/site", MaxConns: 20,
+			DSN: "postgres://a@127.0.0.1:1/x", ListenDSN: "postgres://b@127.0.0.1:1/x", MaxConns: 20,
 			Writers: 2, Batch: 3, Queue: 4, SaleTimeout: 5 * time.Second,
 		},
-		Keys:   apikey.Options{Size: 5000, TTL: time.Hour, Stale: -1, Guesses: limit.Limit{Rate: 7, Period: time.Minute, Burst: 7}},
+		Keys:   apikey.Options{Size: 5000, TTL: time.Hour, Stale: -1, Guesses: *app.Guesses},
 		Limits: ratelimit.Options{URL: "redis://127.0.0.1:1", Prefix: "staging:", Timeout: time.Second},
 	}
 	if !reflect.DeepEqual(got, want) {

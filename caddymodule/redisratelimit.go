@@ -24,15 +24,14 @@ import (
 // headers.
 type RedisRateLimit struct {
 	// Name of the limit in the RateLimit headers. Handlers with the same name share a key's bucket
-	// and must have the same limit. It consists of letters, digits, `.`, `_` and `-`. Default:
-	// default.
+	// and must have the same limit. Letters, digits, `.`, `_` and `-`. Default: default.
 	Name string `json:"name,omitempty"`
 
-	// Limit of a key if neither the key nor its workspace has its own. The default of its burst is
-	// its rate.
+	// Limit of a key if neither the key nor its workspace has its own. The burst defaults to the
+	// rate.
 	Limit limit.Limit `json:"limit"`
 
-	// What happens if Redis is unreachable: `local` applies the limit in each edge's own memory,
+	// What happens if Redis is unreachable: `local` counts in each edge's memory,
 	// `allow` admits every request, `deny` answers 503. Default: local.
 	OnError ratelimit.OnError `json:"on_error,omitempty"`
 

@@ -21,11 +21,6 @@ func onlyBackend(t *testing.T) *backend.Backend {
 	if n := len(backend.States()); n != 1 {
 		t.Fatalf("there are %d backends", n)
 	}
-	return activeBackend(t)
-}
-
-func activeBackend(t *testing.T) *backend.Backend {
-	t.Helper()
 	app, err := caddy.ActiveContext().AppIfConfigured("hoko")
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 )
 
 // TrackSale records the sale of a POST /api/track/sale and answers 201 once the sale is committed
-// in Postgres. Use it after `api_key_auth`. It passes no request on. If the key lacks
+// in Postgres. Use it after `api_key_auth`. It never calls the next handler. If the key lacks
 // conversionsWrite, it answers 403, regardless of the scopes that `api_key_auth` requires.
 type TrackSale struct {
 	// How long the body, at most 64 KiB, may take to arrive before the request is answered 408.
