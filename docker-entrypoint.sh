@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the container's command. First, it names the fix if the user cannot write Caddy's files, as
-# in volumes of Caddy's own image, which root owns. It goes on, as plain HTTP needs no files.
+# in volumes that Caddy's own image created. It goes on, because plain HTTP needs no files.
 check() {
 	for path; do
 		if [ -e "$path" ] && [ ! -w "$path" ]; then

@@ -40,9 +40,9 @@ COPY docker-entrypoint.sh /usr/bin/
 COPY Caddyfile examples/sidecar.Caddyfile /etc/caddy/
 COPY --from=builder /usr/bin/caddy /usr/bin/caddy
 # UPSTREAM has no default, because 127.0.0.1 is the container itself. GOGC is fixed, because xcaddy
-# does not build cmd/caddy, which tunes it; docs/operations.md has the cost.
+# does not build cmd/caddy, which tunes it; docs/operations.md says what that costs.
 ENV SITE_ADDRESS=localhost PORT=8081 GOGC=200
-# A number, because the runAsNonRoot of Kubernetes rejects user names.
+# A number, because runAsNonRoot in Kubernetes rejects user names.
 USER 1000:1000
 # /metrics, because Caddy logs all other requests to the admin endpoint at level INFO.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \

@@ -19,7 +19,7 @@ type authCheck struct {
 	invoked     []string  // named routes that a handler invokes
 	authsBefore []nesting // of each api_key_auth that runs before the current handler
 	hasAuth     bool      // whether the server has an api_key_auth at all
-	unverified  []string  // handlers that no api_key_auth was found before
+	unverified  []string  // handlers without an api_key_auth before them
 }
 
 // nesting is the routes around a handler, outermost first.

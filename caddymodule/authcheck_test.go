@@ -46,7 +46,7 @@ func TestAuthCheck_RejectsServersWithoutAuth(t *testing.T) {
 	}
 }
 
-func TestAuthCheck_WarnsIfNoneIsSeen(t *testing.T) {
+func TestAuthCheck_WarnsIfNoneIsFound(t *testing.T) {
 	for _, routes := range []string{
 		"api_key_auth /a\ntrack_sale /b",
 		"api_key_auth /api/a*\nredis_rate_limit /api/* {\nlimit 1/s\n}\nrespond ok",
@@ -64,7 +64,7 @@ func TestAuthCheck_WarnsIfNoneIsSeen(t *testing.T) {
 	}
 }
 
-func TestAuthCheck_AcceptsWhatIsVerified(t *testing.T) {
+func TestAuthCheck_AcceptsVerifiedHandlers(t *testing.T) {
 	for _, routes := range []string{
 		saleRoutes,
 		"route {\n" + strings.Replace(saleRoutes, "handle_errors {\n\t\tapi_errors\n\t}", "", 1) + "\n}",
@@ -114,7 +114,7 @@ func TestAuthCheck_FollowsNamedRoutes(t *testing.T) {
 }
 
 // JSON configs may have routes without a subroute for each site.
-func TestAuthCheck_SeesRoutesOfTheServer(t *testing.T) {
+func TestAuthCheck_FollowsFlatRoutes(t *testing.T) {
 	flat := func(first, second string) func(string) string {
 		return func(config string) string {
 			before, rest, ok := strings.Cut(config, `"routes":[`)

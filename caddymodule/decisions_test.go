@@ -217,7 +217,7 @@ func TestProxy_AddsOnlyRateLimitHeaders(t *testing.T) {
 	}
 }
 
-func TestRateLimit_OfTheKeyItself(t *testing.T) {
+func TestRateLimit_KeyOverridesHandler(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	key := e.key("conversionsWrite")
 	e.sql(`UPDATE hoko.api_keys SET rate_limit = 20, rate_period = '1 hour', rate_burst = 10 WHERE id = $1`, key.ID)

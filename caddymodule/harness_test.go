@@ -52,7 +52,7 @@ func newEdge(t *testing.T, dsn, redis string) *testEdge {
 	}
 	defer listener.Close()
 	e := &testEdge{t: t, dsn: dsn, redis: redis, address: listener.Addr().String(), dir: t.TempDir()}
-	clean := fmt.Sprintf(`{"tls":{"timestamp":%q}}`, time.Now().Format(time.RFC3339))
+	clean := fmt.Sprintf(`{"tls":{"timestamp":%q}}`, time.Now().Format(time.RFC3339)) // so Caddy cleans no storage
 	if err := os.WriteFile(filepath.Join(e.dir, "last_clean.json"), []byte(clean), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// expandPlaceholders replaces {env.*} and {file.*}. Its error names a placeholder that is empty or
-// unknown, and the example.
+// expandPlaceholders replaces {env.*} and {file.*}. It returns an error that names a placeholder
+// that is empty or unknown. The error suggests the example.
 func expandPlaceholders(value, example string) (string, error) {
 	return caddy.NewReplacer().ReplaceFunc(value, func(name string, val any) (any, error) {
 		variable, isEnv := strings.CutPrefix(name, "env.")

@@ -32,7 +32,7 @@ func TestLease_SameSettingsShareABackend(t *testing.T) {
 	}
 	first.Release(0)
 	if writers := len(second.Backend.log.configHandlers.handlers); writers != 1 {
-		t.Errorf("it logs through %d configs, want 1", writers)
+		t.Errorf("the backend logs through %d configs, want 1", writers)
 	}
 	second.Release(0)
 	if n := len(States()); n != 2 {
