@@ -1,11 +1,10 @@
 #!/bin/sh
-# Runs the command of the container. Volumes of Caddy's own image belong to root, and Caddy's errors
-# about files that it may not write do not name the fix. This does; it goes on, because plain HTTP
-# needs no such file.
+# Runs the container's command. First, it names the fix if the user cannot write Caddy's files, as
+# in volumes that Caddy's own image created. It goes on, because plain HTTP needs no files.
 check() {
 	for path; do
 		if [ -e "$path" ] && [ ! -w "$path" ]; then
-			echo "hoko-edge: user $(id -u) cannot write $path. Once, as root:" \
+			echo "hoko-edge: user $(id -u) cannot write $path. Run once:" \
 				"docker run --rm --user 0 --volume VOLUME:$home IMAGE chown -R $(id -u):$(id -g) $home" >&2
 			return
 		fi

@@ -1,9 +1,9 @@
-// Package edge holds the configuration that the edge ships with.
+// Package edge embeds the shipped configuration of Hoko Edge.
 package edge
 
 import _ "embed"
 
-// Caddyfile is the file of that name beside this one.
+// Caddyfile is the content of the Caddyfile in this directory.
 //
 //go:embed Caddyfile
 var Caddyfile string

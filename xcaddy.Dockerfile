@@ -1,26 +1,26 @@
 # Hoko Edge as an image: docker build --file xcaddy.Dockerfile --tag hoko-edge .
 # docs/operations.md says how to run it.
 
-# Not CADDY_VERSION: the base images set that variable, and builders other than BuildKit prefer it
-# to an ARG.
+# Not CADDY_VERSION: the base images set that variable, and with builders other than BuildKit it
+# overrides an ARG.
 ARG CADDY_RELEASE=2.11.9
 
-# Docker's classic builder knows no BUILDPLATFORM and needs --build-arg BUILDER=linux.
+# Docker's classic builder does not set BUILDPLATFORM: pass --build-arg BUILDER=linux.
 ARG BUILDER=$BUILDPLATFORM
 
 FROM --platform=$BUILDER docker.io/library/caddy:${CADDY_RELEASE}-builder AS builder
 ARG CADDY_RELEASE
 ARG TARGETOS
 ARG TARGETARCH
-# Only what is compiled, so that another change, such as one of the README, compiles nothing again.
+# Only what is compiled, so that changes of other files, such as the README, recompile nothing.
 COPY go.mod go.sum edge.go Caddyfile /src/
 COPY caddymodule /src/caddymodule
 COPY internal/devserver /src/internal/devserver
 COPY plugin /src/plugin
 COPY cmd/caddy/edge.pgo /src/cmd/caddy/
-# Cross-compiled, so that an arm64 image needs no emulated compiler. The profile of the benchmarks
-# (PGO) saves about a tenth of the edge's CPU time and doubles that of the build. The binary has no
-# file capability: with one, a container without that capability cannot even start it.
+# Cross-compiles, so that an arm64 image needs no emulated compiler. The profile of the benchmarks
+# (PGO) saves about a tenth of the edge's CPU time, but doubles that of the build. The binary has no
+# file capability, because a container that lacks a file's capability cannot execute the file.
 RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} GOFLAGS=-pgo=/src/cmd/caddy/edge.pgo XCADDY_SETCAP=0 \
     xcaddy build v${CADDY_RELEASE} --with hoko.to/edge/caddymodule --replace hoko.to/edge=/src --output /usr/bin/caddy
 
@@ -39,12 +39,12 @@ RUN chown -R 1000:1000 /data /config
 COPY docker-entrypoint.sh /usr/bin/
 COPY Caddyfile examples/sidecar.Caddyfile /etc/caddy/
 COPY --from=builder /usr/bin/caddy /usr/bin/caddy
-# UPSTREAM has no default: in a container, 127.0.0.1 is the edge itself. cmd/caddy, which xcaddy
-# does not build, tunes GOGC itself; docs/operations.md says what this value costs.
+# UPSTREAM has no default, because 127.0.0.1 is the container itself. GOGC is fixed, because xcaddy
+# does not build cmd/caddy, which tunes it; docs/operations.md says what that costs.
 ENV SITE_ADDRESS=localhost PORT=8081 GOGC=200
-# A number, because Kubernetes cannot tell whether a name is root: runAsNonRoot rejects names.
+# A number, because runAsNonRoot in Kubernetes rejects user names.
 USER 1000:1000
-# Caddy logs requests to its admin endpoint at level INFO, except those for /metrics.
+# /metrics, because Caddy logs all other requests to the admin endpoint at level INFO.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD curl --noproxy '*' --fail --silent --output /dev/null http://127.0.0.1:2019/metrics || exit 1
 ENTRYPOINT ["docker-entrypoint.sh"]

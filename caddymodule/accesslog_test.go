@@ -30,8 +30,8 @@ const loggedRoutes = `
 		api_errors
 	}`
 
-// line returns the one line in the access log of this answer, and fails the test if another line of
-// it is not an error, or if a field is there twice.
+// line returns the access log's line of an answer. It fails the test if a field occurs twice, or if
+// the answer has another line that is not an error.
 func (e *testEdge) line(got answer) map[string]any {
 	e.t.Helper()
 	id := got.header.Get("X-Request-Id")
@@ -41,7 +41,7 @@ func (e *testEdge) line(got answer) map[string]any {
 			continue
 		}
 		if strings.Count(text, `"workspace_id"`) > 1 || strings.Count(text, `"cause"`) > 1 {
-			e.t.Errorf("a field is there twice: %s", text)
+			e.t.Errorf("a field occurs twice: %s", text)
 		}
 		if !strings.Contains(text, `"handled request"`) && !strings.Contains(text, `"level":"error"`) {
 			e.t.Errorf("another line: %s", text)
@@ -60,12 +60,11 @@ func TestAccessLog_HoldsCauseAndReason(t *testing.T) {
 	}
 	const sale, noSale = "/api/track/sale", ""
 	for _, tc := range []struct {
-		path   string
-		header header
-		body   string
-		status int
-		cause  string
-		reason string
+		path          string
+		header        header
+		body          string
+		status        int
+		cause, reason string
 	}{
 		{sale, header{"Early-Data": "1"}, noSale, 425, "early_data", ""},
 		{sale, nil, noSale, 401, "missing", ""},
@@ -74,8 +73,10 @@ func TestAccessLog_HoldsCauseAndReason(t *testing.T) {
 		{"/any-scope", bearer(unscoped.Key), noSale, 403, "missing_scopes", ""},
 		{sale, header{"Authorization": valid.Key, "Content-Encoding": "gzip"}, "x", 415, "encoding", ""},
 		{sale, bearer(valid.Key), strings.Repeat("x", 70_000), 413, "too_large", ""},
-		{sale, bearer(valid.Key), strings.Replace(withClick, "12900", "-1", 1), 400, "invalid", "amount: must be a non-negative integer"},
-		{sale, bearer(valid.Key), validSale, 400, "invalid", "clickId: missing, and the customer has no lead, or its link is gone"},
+		{sale, bearer(valid.Key), strings.Replace(withClick, "12900", "-1", 1), 400,
+			"invalid", "amount: must be a non-negative integer"},
+		{sale, bearer(valid.Key), validSale, 400,
+			"invalid", "clickId: missing, and the customer has no lead, or its link is gone"},
 		{sale, keyed, strings.Replace(withClick, "12900", "1", 1), 422, "idempotency_mismatch", ""},
 		{sale, bearer(valid.Key), withClick, 201, "", ""},
 		{sale, bearer(valid.Key), withClick, 429, "rate_limit", ""},
@@ -93,7 +94,9 @@ func TestAccessLog_HoldsCauseAndReason(t *testing.T) {
 			t.Errorf("%s %d: got %d, cause %q, reason %q", tc.path, tc.status, got.status, cause, reason)
 		}
 	}
-	for outcome, want := range map[string]float64{"ok": 9, "missing_scopes": 1, "early_data": 1, "missing": 1, "unknown": 1} {
+	for outcome, want := range map[string]float64{
+		"ok": 9, "missing_scopes": 1, "early_data": 1, "missing": 1, "unknown": 1,
+	} {
 		if got := labeled(t, "hoko_auth_total", outcome); got != want {
 			t.Errorf("hoko_auth_total %s is %v, want %v", outcome, got, want)
 		}
@@ -103,9 +106,11 @@ func TestAccessLog_HoldsCauseAndReason(t *testing.T) {
 	}
 }
 
-// Caddy logs an error only at debug level once there are error routes, also if none of them answers it.
+// With error routes, Caddy logs an error only at level DEBUG, even if no route answers it.
 func TestAccessLog_NamesErrorsThatNoRouteAnswers(t *testing.T) {
-	e := startEdge(t, strings.Replace(loggedRoutes, "api_errors", "api_errors /api/*\n@rest not path /api/*\nheader @rest X-Rest 1", 1)+`
+	e := startEdge(t, strings.Replace(loggedRoutes, "api_errors", `api_errors /api/*
+		@rest not path /api/*
+		header @rest X-Rest 1`, 1)+`
 	error /odd "odd" 599
 	error /gone "left" 499`)
 	for _, tc := range []struct {
@@ -130,21 +135,23 @@ func TestAccessLog_NamesOutages(t *testing.T) {
 	e.routes = strings.Replace(loggedRoutes, "limit 7/1h", "limit 7/1h\n\t\ton_error deny", 1)
 	key := e.key("conversionsWrite")
 	e.mustLoad()
-	got := e.send("POST", "/api/track/sale", bearer(key.Key), withClick)
-	if line := e.line(got); got.status != 503 || line["cause"] != "unavailable" || !strings.HasPrefix(line["reason"].(string), "rate limit unavailable") {
-		t.Errorf("%d %v", got.status, line)
+	wantUnavailable := func(reason string) {
+		t.Helper()
+		got := e.send("POST", "/api/track/sale", bearer(key.Key), withClick)
+		line := e.line(got)
+		if got.status != 503 || line["cause"] != "unavailable" || !strings.HasPrefix(line["reason"].(string), reason) {
+			t.Errorf("%d %v", got.status, line)
+		}
 	}
+	wantUnavailable("rate limit unavailable")
 
 	e = newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	e.routes = loggedRoutes
 	e.mustLoad()
-	got = e.send("POST", "/api/track/sale", bearer(key.Key), withClick)
-	if line := e.line(got); got.status != 503 || line["cause"] != "unavailable" || !strings.HasPrefix(line["reason"].(string), "key cannot be looked up") {
-		t.Errorf("%d %v", got.status, line)
-	}
+	wantUnavailable("key cannot be looked up")
 }
 
-// labeled returns the value of a counter for a value of its only label.
+// labeled returns the value of a counter by the value of its only label, or -1.
 func labeled(t *testing.T, name, label string) float64 {
 	t.Helper()
 	for _, sample := range gathered(t, name) {

@@ -16,12 +16,21 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 )
 
-var update = flag.Bool("update", false, "write the goldens anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 const (
 	shipped = "../Caddyfile"
 	sidecar = "../examples/sidecar.Caddyfile"
 )
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
 
 // adapt turns a Caddyfile into JSON, as `caddy adapt --validate=false` does.
 func adapt(t *testing.T, text string) ([]byte, []caddyconfig.Warning, error) {
@@ -29,7 +38,7 @@ func adapt(t *testing.T, text string) ([]byte, []caddyconfig.Warning, error) {
 	return caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 }
 
-// mustAdapt is adapt for a Caddyfile without faults.
+// mustAdapt is adapt, but fails the test on an error or a warning.
 func mustAdapt(t *testing.T, text string) []byte {
 	t.Helper()
 	config, warnings, err := adapt(t, text)
@@ -49,7 +58,8 @@ func unset(t *testing.T, name string) {
 	os.Unsetenv(name)
 }
 
-// setVariables sets those that the shipped Caddyfiles require, and no others of the edge.
+// setVariables sets the variables that the shipped Caddyfiles require, and unsets the edge's
+// others.
 func setVariables(t *testing.T) {
 	t.Helper()
 	unset(t, "DATABASE_URL")
@@ -59,7 +69,7 @@ func setVariables(t *testing.T) {
 	t.Setenv("PORT", "8081")
 }
 
-func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
+func TestAdapt_MatchesGolden(t *testing.T) {
 	setVariables(t)
 	files, err := filepath.Glob("testdata/*.Caddyfile")
 	if err != nil || len(files) == 0 {
@@ -68,12 +78,9 @@ func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
 	for _, file := range append(files, shipped, sidecar) {
 		golden := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) + ".json"
 		t.Run(golden, func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			text := readFile(t, file)
 			var got bytes.Buffer
-			if err := json.Indent(&got, mustAdapt(t, string(text)), "", "\t"); err != nil {
+			if err := json.Indent(&got, mustAdapt(t, text), "", "\t"); err != nil {
 				t.Fatal(err)
 			}
 			got.WriteByte('\n')
@@ -83,11 +90,7 @@ func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got.Bytes(), want) {
+			if want := readFile(t, golden); got.String() != want {
 				t.Errorf("adapts to\n%s\nwant\n%s", got.Bytes(), want)
 			}
 		})
@@ -95,11 +98,10 @@ func TestCaddyfilesAdaptToTheirGoldens(t *testing.T) {
 }
 
 func TestShippedCaddyfiles_NameMissingVariables(t *testing.T) {
-	for file, variables := range map[string][]string{shipped: {"SITE_ADDRESS", "UPSTREAM"}, sidecar: {"PORT", "UPSTREAM"}} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for file, variables := range map[string][]string{
+		shipped: {"SITE_ADDRESS", "UPSTREAM"}, sidecar: {"PORT", "UPSTREAM"},
+	} {
+		text := readFile(t, file)
 		for _, name := range variables {
 			for state, remove := range map[string]func(*testing.T){
 				"unset": func(t *testing.T) { unset(t, name) },
@@ -108,7 +110,8 @@ func TestShippedCaddyfiles_NameMissingVariables(t *testing.T) {
 				t.Run(filepath.Base(file)+" "+name+" "+state, func(t *testing.T) {
 					setVariables(t)
 					remove(t)
-					if _, _, err := adapt(t, string(text)); err == nil || !strings.Contains(err.Error(), "lacks "+name+", which") {
+					_, _, err := adapt(t, text)
+					if err == nil || !strings.Contains(err.Error(), "lacks "+name+", which") {
 						t.Errorf("error %v", err)
 					}
 				})
@@ -117,31 +120,25 @@ func TestShippedCaddyfiles_NameMissingVariables(t *testing.T) {
 	}
 }
 
-func TestTheShippedCaddyfilesAreFormatted(t *testing.T) {
+func TestShippedCaddyfiles_AreFormatted(t *testing.T) {
 	for _, file := range []string{shipped, sidecar} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if formatted := caddyfile.Format(text); !bytes.Equal(formatted, text) {
-			t.Errorf("caddy fmt makes %s\n%s", file, formatted)
+		text := readFile(t, file)
+		if formatted := string(caddyfile.Format([]byte(text))); formatted != text {
+			t.Errorf("caddy fmt changes %s to\n%s", file, formatted)
 		}
 	}
 }
 
-func TestTheSidecar_HasTheRoutesOfTheShippedFile(t *testing.T) {
+func TestSidecar_HasTheShippedRoutes(t *testing.T) {
 	var parts [2]string
 	for i, file := range []string{shipped, sidecar} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, hoko, ok := strings.Cut(string(text), "\n\thoko {\n")
+		text := readFile(t, file)
+		_, hoko, ok := strings.Cut(text, "\n\thoko {\n")
 		hoko, site, ok2 := strings.Cut(hoko, "\n}\n")
 		_, routes, ok3 := strings.Cut(site, "\n\tlog\n")
-		_, hoko, ok4 := strings.Cut(hoko, "\n") // require_env: each reads other variables
+		_, hoko, ok4 := strings.Cut(hoko, "\n") // require_env, which differs
 		if !ok || !ok2 || !ok3 || !ok4 {
-			t.Fatalf("%s lacks hoko or log", file)
+			t.Fatalf("%s lacks hoko, require_env or log", file)
 		}
 		parts[i] = hoko + routes
 	}
@@ -150,14 +147,11 @@ func TestTheSidecar_HasTheRoutesOfTheShippedFile(t *testing.T) {
 	}
 }
 
-func TestTheShippedRoutesAreInOrderWithoutRoute(t *testing.T) {
+func TestDirectiveOrder_IsThatOfTheShippedRoute(t *testing.T) {
 	setVariables(t)
-	text, err := os.ReadFile(shipped)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := readFile(t, shipped)
 	var lines []string
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		lines = append(lines, strings.TrimPrefix(line, "\t"))
 	}
 	start := slices.Index(lines, "route {")
@@ -168,13 +162,13 @@ func TestTheShippedRoutesAreInOrderWithoutRoute(t *testing.T) {
 	without := strings.Join(slices.Concat(lines[:start], lines[start+1:end], lines[end+1:]), "\n")
 
 	got := handlers(t, mustAdapt(t, string(caddyfile.Format([]byte(without)))))
-	want := handlers(t, mustAdapt(t, string(text)))
+	want := handlers(t, mustAdapt(t, text))
 	if !slices.Equal(got, want) {
 		t.Errorf("handlers in order %v, with route %v", got, want)
 	}
 }
 
-// handlers of the config, as a request meets them.
+// handlers returns the names of a config's handlers in order.
 func handlers(t *testing.T, config []byte) (names []string) {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(config))
@@ -196,13 +190,13 @@ func handlers(t *testing.T, config []byte) (names []string) {
 	}
 }
 
-func TestModulesAreRegistered(t *testing.T) {
+func TestModules_AreRegistered(t *testing.T) {
 	for _, id := range []string{
 		"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale",
 		"http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko",
 	} {
 		if !slices.Contains(caddy.Modules(), id) {
-			t.Errorf("there is no module %s", id)
+			t.Errorf("module %s is not registered", id)
 		}
 	}
 }

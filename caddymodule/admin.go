@@ -11,15 +11,13 @@ import (
 	"hoko.to/edge/caddymodule/backend"
 )
 
-// adminState serves GET /hoko and /hoko/ on the admin endpoint: the state of the edge's backends.
+// adminState serves the state of all backends at GET /hoko and /hoko/ of the admin endpoint.
 type adminState struct{}
 
-// CaddyModule returns the Caddy module information.
 func (adminState) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "admin.api.hoko", New: func() caddy.Module { return new(adminState) }}
 }
 
-// Routes returns the admin endpoint's routes.
 func (s adminState) Routes() []caddy.AdminRoute {
 	handler := caddy.AdminHandlerFunc(s.serve)
 	return []caddy.AdminRoute{{Pattern: "/hoko", Handler: handler}, {Pattern: "/hoko/", Handler: handler}}
@@ -31,7 +29,7 @@ func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("method not allowed")}
 	}
 	if strings.TrimSuffix(r.URL.Path, "/") != "/hoko" {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no such path: there is /hoko/")}
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no such path: use /hoko/")}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(struct {

@@ -16,7 +16,7 @@ import (
 	"hoko.to/edge/caddymodule/backend"
 )
 
-func TestTheAdminEndpointShowsTheState(t *testing.T) {
+func TestAdminEndpoint_ShowsTheState(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), validSale)
 	recorder := httptest.NewRecorder()
@@ -34,14 +34,14 @@ func TestTheAdminEndpointShowsTheState(t *testing.T) {
 	}
 	for _, part := range []string{"since", "configs", "keys", "limits", "sales"} {
 		if got.Backends[0][part] == nil {
-			t.Errorf("it lacks %s: %s", part, recorder.Body)
+			t.Errorf("the state lacks %s: %s", part, recorder.Body)
 		}
 	}
 	for request, status := range map[string]int{"POST /hoko/": 405, "GET /hoko/x": 404} {
 		method, path, _ := strings.Cut(request, " ")
 		recorder := httptest.NewRecorder()
 		err := (adminState{}).serve(recorder, httptest.NewRequestWithContext(context.Background(), method, path, nil))
-		if refused, ok := errors.AsType[caddy.APIError](err); !ok || refused.HTTPStatus != status {
+		if rejected, ok := errors.AsType[caddy.APIError](err); !ok || rejected.HTTPStatus != status {
 			t.Errorf("%s: %v", request, err)
 		}
 		if allow := recorder.Header().Get("Allow"); (status == 405) != (allow == "GET") {
@@ -68,15 +68,16 @@ func TestAdminEndpoint_AnswersWithAndWithoutSlash(t *testing.T) {
 	}
 }
 
-func TestTheAdminEndpointShowsTheOldestFirst(t *testing.T) {
+func TestAdminEndpoint_OldestBackendFirst(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	for rate := range 5 {
 		e.hoko = fmt.Sprintf("guesses %d/1m", rate+1)
 		e.mustLoad()
 	}
-	for range 50 { // maps are walked in an order of their own each time
+	for range 50 { // the order of a map differs each time
 		all := backend.States()
-		if len(all) != 6 || !slices.IsSortedFunc(all, func(a, b backend.State) int { return a.Since.Compare(b.Since) }) {
+		byAge := func(a, b backend.State) int { return a.Since.Compare(b.Since) }
+		if len(all) != 6 || !slices.IsSortedFunc(all, byAge) {
 			t.Fatalf("%d backends: %+v", len(all), all)
 		}
 	}

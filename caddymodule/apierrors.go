@@ -15,9 +15,9 @@ import (
 	"hoko.to/edge/plugin/apierror"
 )
 
-// APIErrors answers an error in the API's envelope, in both languages, by its status. A 405 without an
+// APIErrors answers an error with the API's bilingual error body for its status. A 405 without an
 // Allow header gets one that names the usual methods. Use it in error routes (`handle_errors`). In
-// other routes there is no error, and it does nothing.
+// other routes, it passes every request on.
 type APIErrors struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -25,48 +25,49 @@ func (APIErrors) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.api_errors", New: func() caddy.Module { return new(APIErrors) }}
 }
 
-// usualMethods is the Allow of a 405 that has none, such as Caddy's own for a method of more than 32
-// characters.
+// usualMethods is the Allow header of a 405 that has none, such as Caddy's own for a method of more
+// than 32 characters.
 const usualMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
+// ServeHTTP answers the error for which Caddy runs the error routes, if any.
 func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	err, failed := r.Context().Value(caddyhttp.ErrorCtxKey).(error)
 	if !failed {
 		return next.ServeHTTP(w, r)
 	}
-	row := rowOf(err)
-	if row.Status == http.StatusMethodNotAllowed && w.Header().Get("Allow") == "" {
+	envelope := envelopeFor(err)
+	if envelope.Status == http.StatusMethodNotAllowed && w.Header().Get("Allow") == "" {
 		w.Header().Set("Allow", usualMethods)
 	}
-	markOwn(w, r)
+	setRequestID(w, r)
 	logError(r, err)
-	apierror.RespondEarly(w, r, func() { apierror.Write(w, row) })
+	apierror.RespondEarly(w, r, func() { apierror.Write(w, envelope) })
 	return nil
 }
 
-// errorLog adds the cause to the access log's line of each error that reaches error routes,
-// whatever answers it. Caddy logs such errors at debug level only, because routes handle them.
-type errorLog struct{}
+// errorLogger adds the cause of each error that reaches error routes to the access log, whichever
+// route answers it. Caddy logs such errors only at level DEBUG.
+type errorLogger struct{}
 
-// logErrors gives a server's error routes an errorLog. It comes too late for those of a server
-// whose only handlers of ours are in named routes: they stay as they are.
-func logErrors(server *caddyhttp.Server) {
+// addErrorLogger puts an errorLogger in front of a server's error routes. It has no effect if the
+// server uses this module only in named routes, which Caddy provisions after the error routes.
+func addErrorLogger(server *caddyhttp.Server) {
 	if server.Errors == nil {
 		return
 	}
-	first := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{errorLog{}}}
+	first := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{errorLogger{}}}
 	server.Errors.Routes = slices.Insert(server.Errors.Routes, 0, first)
 }
 
-func (errorLog) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (errorLogger) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if err, failed := r.Context().Value(caddyhttp.ErrorCtxKey).(error); failed {
 		logError(r, err)
 	}
 	return next.ServeHTTP(w, r)
 }
 
-// logError logs the cause of an error, unless the handler that failed has. Others, such as
-// reverse_proxy, have not.
+// logError logs the cause of an error, unless the handler that failed has logged it. Caddy's own
+// handlers, such as reverse_proxy, do not.
 func logError(r *http.Request, err error) {
 	if caddyhttp.GetVar(r.Context(), causeVar) != nil {
 		return
@@ -74,7 +75,7 @@ func logError(r *http.Request, err error) {
 	status, reason := http.StatusInternalServerError, err
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		status = cmp.Or(handlerErr.StatusCode, status)
-		reason = cmp.Or(handlerErr.Err, err) // without an ID and a line of Caddy's source
+		reason = cmp.Or(handlerErr.Err, err) // omits the ID and source line that HandlerError adds
 	}
 	cause := strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_"))
 	if status == statusClientClosedRequest {
@@ -83,19 +84,19 @@ func logError(r *http.Request, err error) {
 	logCause(r, cmp.Or(cause, "status_"+strconv.Itoa(status)), reason.Error())
 }
 
-// rowOf returns the row of the table for an error. A status that the table lacks, such as 414, is
-// kept, with the text of the nearest status.
-func rowOf(err error) *apierror.Error {
+// envelopeFor returns the response for an error. A status that is not in the table, such as 414,
+// keeps its number and gets the text of the nearest status.
+func envelopeFor(err error) *apierror.Error {
 	status := http.StatusInternalServerError
-	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.StatusCode >= 400 && handlerErr.StatusCode <= 599 {
-		status = handlerErr.StatusCode
+	if e, ok := errors.AsType[caddyhttp.HandlerError](err); ok && e.StatusCode >= 400 && e.StatusCode <= 599 {
+		status = e.StatusCode
 	}
-	row := *apierror.ForStatus(status)
-	row.Status = status
-	return &row
+	envelope := *apierror.ForStatus(status)
+	envelope.Status = status
+	return &envelope
 }
 
-// UnmarshalCaddyfile sets up the handler from its directive. Use it in handle_errors. Syntax:
+// UnmarshalCaddyfile sets up the handler from its directive. Syntax:
 //
 //	api_errors [<matcher>]
 func (*APIErrors) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -109,6 +110,6 @@ func (*APIErrors) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ caddyhttp.MiddlewareHandler = (*APIErrors)(nil)
-	_ caddyhttp.MiddlewareHandler = errorLog{}
+	_ caddyhttp.MiddlewareHandler = errorLogger{}
 	_ caddyfile.Unmarshaler       = (*APIErrors)(nil)
 )

@@ -16,17 +16,17 @@ import (
 )
 
 // APIKeyAuth admits requests with a valid API key, sent as `Authorization: Bearer <key>` or
-// `Authorization: <key>`. It answers all others without reading the body: 425 before the TLS
-// handshake is complete, 401 without a valid key, 403 if the key lacks a scope, 429 to an address
-// that guesses too often, and 503 if the key must be looked up and Postgres is unreachable.
+// `Authorization: <key>`. It rejects all others without waiting for the body: 425 if the request is
+// TLS early data, 401 if the key is missing or not valid, 403 if it lacks a scope, 429 if the
+// client address has used up its budget of guesses, and 503 if the key cannot be looked up.
 //
-// Sets the placeholder `{http.auth.user.id}`, which the access log shows as user_id, to the ID of
-// the key.
+// It sets the placeholder `{http.auth.user.id}`, which the access log shows as user_id, to the ID
+// of the key.
 type APIKeyAuth struct {
-	// Scopes that the key must have, all of them. Default: none, so that any valid key passes.
-	// Scopes are exact and independent: linksRead, linksWrite, collectionsRead, collectionsWrite,
-	// tagsRead, tagsWrite, partnersRead, partnersWrite, customersRead, customersWrite,
-	// analyticsRead, conversionsWrite.
+	// Scopes that the key must all have. Default: none, so any valid key passes. No scope implies
+	// another. The scopes are linksRead, linksWrite, collectionsRead, collectionsWrite, tagsRead,
+	// tagsWrite, partnersRead, partnersWrite, customersRead, customersWrite, analyticsRead and
+	// conversionsWrite.
 	Scopes []string `json:"scopes,omitempty"`
 
 	app      *App
@@ -45,38 +45,39 @@ func (a *APIKeyAuth) Provision(ctx caddy.Context) (err error) {
 	if a.required, err = apikey.ParseRequired(a.Scopes); err != nil {
 		return err
 	}
-	a.app, err = configuredApp(ctx)
+	a.app, err = loadApp(ctx)
 	return err
 }
 
+// ServeHTTP passes on a request with a valid key, which [apikey.FromContext] then returns.
 func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if early(r) {
+	if isEarlyData(r) {
 		a.app.lease.Use().Keys.CountEarlyData()
-		refuse(w, r, "early_data", func() { apierror.Write(w, apierror.TooEarly) })
+		reject(w, r, "early_data", func() { apierror.Write(w, apierror.TooEarly) })
 		return nil
 	}
 	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	key, err := a.app.lease.Use().Keys.Authenticate(r.Context(), r.Header, client, a.required)
 	if err != nil {
-		return a.reject(w, r, err)
+		return a.handleError(w, r, err)
 	}
 	logKey(r, key)
 	return next.ServeHTTP(w, r.WithContext(apikey.NewContext(r.Context(), key)))
 }
 
-// logKey adds a valid key to the request's line in the access log.
+// logKey adds the IDs of a valid key and its workspace to the request's line in the access log.
 func logKey(r *http.Request, key *apikey.Key) {
 	replacer(r).Set("http.auth.user.id", key.ID)
 	logField(r, "workspace_id", key.WorkspaceID)
 }
 
-// reject answers a request whose key is not valid, or lacks a scope.
-func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) error {
+// handleError answers a request that Authenticate rejected, or returns an error for error routes.
+func (a *APIKeyAuth) handleError(w http.ResponseWriter, r *http.Request, err error) error {
 	if rejected, ok := errors.AsType[*apikey.Rejected](err); ok {
 		if rejected.KeyID != "" {
 			logField(r, "key_id", rejected.KeyID)
 		}
-		refuse(w, r, string(rejected.Cause), func() {
+		reject(w, r, string(rejected.Cause), func() {
 			w.Header().Set("WWW-Authenticate", rejected.Challenge())
 			apierror.Write(w, apierror.InvalidKey)
 		})
@@ -84,14 +85,14 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 	}
 	if lacking, ok := errors.AsType[*apikey.MissingScopes](err); ok {
 		logKey(r, lacking.Key)
-		refuse(w, r, "missing_scopes", func() {
+		reject(w, r, "missing_scopes", func() {
 			w.Header().Set("WWW-Authenticate", lacking.Challenge())
 			apierror.WriteMissingScopes(w, lacking.Scopes)
 		})
 		return nil
 	}
 	if spent, ok := errors.AsType[*apikey.GuessesSpent](err); ok {
-		refuse(w, r, "guesses_spent", func() {
+		reject(w, r, "guesses_spent", func() {
 			budget := ratelimit.Decision{Evaluated: true, Limit: spent.Limit, ResetAfter: spent.ResetAfter}
 			budget.SetHeaders(w.Header(), "", time.Now())
 			apierror.WriteRateLimitExceeded(w, spent.RetryAfter)
@@ -105,27 +106,24 @@ func (a *APIKeyAuth) reject(w http.ResponseWriter, r *http.Request, err error) e
 	return fail(w, r, a.logger, http.StatusServiceUnavailable, err)
 }
 
-// statusClientClosedRequest is the status that Caddy logs if the client did not wait. Nothing
-// failed.
-const statusClientClosedRequest = 499
-
-// clientGone is the cause of statusClientClosedRequest.
-const clientGone = "client_gone"
+// The status and cause that are logged if the client disconnected before it was answered.
+const (
+	statusClientClosedRequest = 499
+	clientGone                = "client_gone"
+)
 
 // UnmarshalCaddyfile sets up the handler from its directive. Syntax:
 //
 //	api_key_auth [<matcher>] {
 //		scopes <scope...>
 //	}
-//
-// Without scopes, any valid key passes.
 func (a *APIKeyAuth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return parseDirective(d, setting{name: "scopes", parse: func(d *caddyfile.Dispenser) error {
 		if a.Scopes = d.RemainingArgs(); len(a.Scopes) == 0 {
 			return d.ArgErr()
 		}
 		_, err := apikey.ParseRequired(a.Scopes)
-		return at(d, err)
+		return wrapErr(d, err)
 	}})
 }
 

@@ -6,21 +6,22 @@ import (
 	"testing"
 )
 
-func TestARequestThatSomebodyMayReplayIsEarly(t *testing.T) {
+func TestIsEarlyData(t *testing.T) {
+	afterHandshake, header := &tls.ConnectionState{HandshakeComplete: true}, http.Header{"Early-Data": {"1"}}
 	for name, tc := range map[string]struct {
 		tls    *tls.ConnectionState
 		header http.Header
 		early  bool
 	}{
-		"plain http":                          {},
-		"after the handshake":                 {tls: &tls.ConnectionState{HandshakeComplete: true}},
-		"before the end of the handshake":     {tls: &tls.ConnectionState{}, early: true},
-		"as a balancer says":                  {tls: &tls.ConnectionState{HandshakeComplete: true}, header: http.Header{"Early-Data": {"1"}}, early: true},
-		"as a balancer says, over plain http": {header: http.Header{"Early-Data": {"1"}}, early: true},
+		"plain HTTP":                  {},
+		"after the handshake":         {tls: afterHandshake},
+		"during the handshake":        {tls: &tls.ConnectionState{}, early: true},
+		"Early-Data":                  {tls: afterHandshake, header: header, early: true},
+		"Early-Data, over plain HTTP": {header: header, early: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := early(&http.Request{TLS: tc.tls, Header: tc.header}); got != tc.early {
-				t.Errorf("early: %v", got)
+			if got := isEarlyData(&http.Request{TLS: tc.tls, Header: tc.header}); got != tc.early {
+				t.Errorf("isEarlyData returned %v", got)
 			}
 		})
 	}

@@ -19,33 +19,31 @@ import (
 )
 
 // App holds what the edge's handlers share: the connections to Postgres and Redis, and the caches.
-// Configs with the same effective settings share them, so a reload that changes nothing here costs
-// nothing here.
-//
-// Neither Postgres nor Redis has to be reachable when the config is loaded.
+// A reload that does not change its settings keeps both. Postgres and Redis may be unreachable when
+// the config is loaded.
 type App struct {
 	// The database of keys and sales. Required.
 	Postgres Postgres `json:"postgres,omitzero"`
 
-	// The Redis that counts the rate limits. Required.
+	// The Redis that holds the buckets of the rate limits. Required.
 	Redis Redis `json:"redis,omitzero"`
 
 	// How verified keys are cached.
 	KeyCache KeyCache `json:"key_cache,omitzero"`
 
-	// How many unknown keys a client address (an IPv6 client's /64) may try on each edge before it
-	// is answered 429. Cached keys are not affected. Behind a load balancer, set `trusted_proxies`,
-	// or all clients share one budget. Default: 60 per minute.
+	// How many unknown keys a client address (IPv6: a /64) may try on each edge before it is
+	// answered 429. Cached keys are not affected. Behind a load balancer, set `trusted_proxies`;
+	// otherwise, all clients share one budget. Default: 60 per minute.
 	Guesses *limit.Limit `json:"guesses,omitempty"`
 
 	// How sales are written.
 	Sales Sales `json:"sales,omitzero"`
 
-	lease       *backend.Lease
-	servers     map[*caddyhttp.Server]bool // completed
-	logger      *slog.Logger
-	limits      map[string]limit.Limit // by handler name: handlers with the same name share buckets
-	longestBody time.Duration          // how long the slowest body of a sale may take
+	lease          *backend.Lease
+	servers        map[*caddyhttp.Server]bool // already prepared
+	logger         *slog.Logger
+	limits         map[string]limit.Limit // by handler name: handlers with the same name share buckets
+	maxBodyTimeout time.Duration          // the longest body_timeout of all handlers
 }
 
 // CaddyModule returns the Caddy module information.
@@ -53,8 +51,8 @@ func (App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "hoko", New: func() caddy.Module { return new(App) }}
 }
 
-// Provision takes a lease on the backend of these settings. It also runs under `caddy validate`, so
-// it connects to nothing.
+// Provision takes a lease on the backend for these settings. It connects to nothing, because it
+// also runs under `caddy validate`.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Slogger()
 	a.limits = make(map[string]limit.Limit)
@@ -76,83 +74,82 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return ctx.GetMetricsRegistry().Register(backend.Collector{Backend: a.lease.Backend})
 }
 
-// Start does nothing: another app of this config may still fail to start. The first request, or the
-// end of a start that did not fail, starts the backend.
+// Start does nothing, because another app of this config may still fail to start. The first
+// request, or the end of a successful start, starts the backend.
 func (a *App) Start() error { return nil }
 
-// onStarted uses the lease of a config once all its apps have started, so that the edge begins to
-// listen for changed keys. It does not wait for Postgres.
+// onStarted handles the event "started", which follows the start of all apps of a config. It starts
+// the backend, so that the edge listens for changed keys.
 type onStarted struct{ lease *backend.Lease }
 
-// Handle handles the event "started".
 func (s onStarted) Handle(context.Context, caddy.Event) error {
 	s.lease.Use()
 	return nil
 }
 
-// Stop does nothing: Caddy stops apps in any order, and requests may still be in flight. Cleanup,
-// which runs after all of them, releases the backend.
+// Stop does nothing, because Caddy stops apps in any order, and requests may still be in flight.
+// Cleanup, which runs after all apps have stopped, releases the backend.
 func (a *App) Stop() error { return nil }
 
 // Cleanup releases this config's lease on the backend. It also runs if Provision failed.
 func (a *App) Cleanup() error {
 	if a.lease != nil {
-		a.lease.Release(a.longestBody)
+		a.lease.Release(a.maxBodyTimeout)
 	}
 	return nil
 }
 
-// claimLimit registers the limit of a handler name.
-func (a *App) claimLimit(name string, limit limit.Limit) error {
-	if claimed, ok := a.limits[name]; ok && claimed != limit {
-		return fmt.Errorf("handlers of one name share their buckets, but two of name %q have different limits: "+
-			"give one another name", name)
+// registerLimit returns an error if another handler of this name has a different limit.
+func (a *App) registerLimit(name string, limit limit.Limit) error {
+	if registered, ok := a.limits[name]; ok && registered != limit {
+		return fmt.Errorf("handlers with the same name share buckets, but two named %q have different limits: "+
+			"rename one", name)
 	}
 	a.limits[name] = limit
 	return nil
 }
 
-// configuredApp returns the app that a handler works with. It also completes the handler's server.
-func configuredApp(ctx caddy.Context) (*App, error) {
+// loadApp returns the app of a handler's config, and prepares the handler's server.
+func loadApp(ctx caddy.Context) (*App, error) {
 	app, err := ctx.AppIfConfigured("hoko")
 	if errors.Is(err, caddy.ErrNotConfigured) {
 		return nil, errors.New("the global options have no hoko block: " +
-			"add hoko { postgres {env.DATABASE_URL}; redis {env.REDIS_URL} }, a line each")
+			"add hoko { postgres {env.DATABASE_URL}; redis {env.REDIS_URL} }, one setting per line")
 	}
 	if err != nil {
 		return nil, err
 	}
 	configured := app.(*App)
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
-		err = configured.completeServer(server)
+		err = configured.prepareServer(server)
 	}
 	return configured, err
 }
 
-// completeServer checks the server whose first handler of ours is being provisioned, and makes it
-// answer 421. Handlers are provisioned in order, so all of ours that the server has are still JSON.
-func (a *App) completeServer(server *caddyhttp.Server) error {
+// prepareServer checks a server and makes it answer 421. It runs when the server's first handler of
+// this module is provisioned, so the config of the module's other handlers there is still JSON.
+func (a *App) prepareServer(server *caddyhttp.Server) error {
 	if a.servers[server] {
 		return nil
 	}
 	a.servers[server] = true
 	if server.Logs != nil && server.Logs.ShouldLogCredentials {
-		a.logger.Warn("log_credentials writes API keys to logs that have no format hoko: remove it from the servers option",
+		a.logger.Warn("log_credentials exposes API keys in logs without format hoko: remove it from the servers option",
 			slog.Any("listen", server.Listen))
 	}
-	check := authCheck{named: server.NamedRoutes}
-	check.server(server)
-	if check.unverified != nil && !check.found {
-		return fmt.Errorf("%s answers every request 500, because no api_key_auth is on this server: "+
+	check := authCheck{namedRoutes: server.NamedRoutes}
+	check.walkServer(server)
+	if check.unverified != nil && !check.hasAuth {
+		return fmt.Errorf("%s would answer every request with 500, because this server has no api_key_auth: "+
 			"put api_key_auth before it, with the same matcher", check.unverified[0])
 	}
 	for _, handler := range check.unverified {
-		a.logger.Warn("no api_key_auth is seen before a handler, which answers 500 without one: "+
+		a.logger.Warn("found no api_key_auth before a handler, which answers 500 without one: "+
 			"put api_key_auth before it, with the same matcher",
 			slog.String("handler", handler), slog.Any("listen", server.Listen))
 	}
-	answerMisdirected(server)
-	logErrors(server)
+	rejectMisdirected(server)
+	addErrorLogger(server)
 	return nil
 }
 
@@ -160,7 +157,7 @@ func (a *App) completeServer(server *caddyhttp.Server) error {
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
 		d.Next()
-		return nil, d.Err("there is a hoko block already")
+		return nil, d.Err("the hoko block is given twice")
 	}
 	app := new(App)
 	if err := app.UnmarshalCaddyfile(d); err != nil {
@@ -195,13 +192,13 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //		}
 //	}
 //
-// Only postgres and redis are required. Adapting fails if a variable of require_env is unset or
-// empty; name those that the Caddyfile reads as {$*}. Write the addresses as {env.*} or {file.*}
-// placeholders, which are expanded when the config is loaded. The admin endpoint shows literal
-// values and the values of {$*}.
+// Only postgres and redis are required. Adapting fails if a variable in require_env is unset or
+// empty; list those that the Caddyfile reads as {$NAME}. Write addresses as {env.*} or {file.*}
+// placeholders, which are expanded when the config is loaded: the admin endpoint shows literal
+// values and those of {$NAME}.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return parseDirective(d,
-		setting{name: "require_env", parse: requireEnv},
+		setting{name: "require_env", parse: parseRequireEnv},
 		setting{name: "postgres", parse: a.Postgres.unmarshal},
 		setting{name: "redis", parse: a.Redis.unmarshal},
 		setting{name: "key_cache", parse: a.KeyCache.unmarshal},

@@ -11,60 +11,59 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// authCheck looks in the routes of a server for handlers that need a verified key and have no
-// api_key_auth before them. It knows conditions and order of the routes, but not what matches a
-// request.
+// authCheck finds the handlers of a server that need a verified key but have no api_key_auth before
+// them. It knows the order and the matchers of the routes, but not which requests a matcher
+// matches.
 type authCheck struct {
-	named      map[string]*caddyhttp.Route
-	invoked    []string // names of those that some handler invokes
-	before     []place  // of each api_key_auth that is before the current place
-	found      bool     // an api_key_auth, anywhere
-	unverified []string // names of the handlers before which none is seen
+	namedRoutes map[string]*caddyhttp.Route
+	invoked     []string  // named routes that a handler invokes
+	authsBefore []nesting // of each api_key_auth that runs before the current handler
+	hasAuth     bool      // whether the server has an api_key_auth at all
+	unverified  []string  // handlers without an api_key_auth before them
 }
 
-// place is where a handler is: the routes that lead to it, the outermost first.
-type place []*step
+// nesting is the routes around a handler, outermost first.
+type nesting []*enclosingRoute
 
-// step is what a request must meet to enter a route.
-type step struct {
+type enclosingRoute struct {
 	group   string
 	match   any    // the matcher sets, as JSON or provisioned; nil matches all requests
-	invoked string // the name of the named route, unless it is "": then the step is an invoke
+	invoked string // the name of a named route, if this is an invoke handler instead of a route
 }
 
-func (c *authCheck) server(server *caddyhttp.Server) {
+func (c *authCheck) walkServer(server *caddyhttp.Server) {
 	for _, route := range server.Routes {
-		c.route(route, nil)
+		c.walkRoute(route, nil)
 	}
-	c.before = nil
+	c.authsBefore = nil
 	if server.Errors != nil {
 		for _, route := range server.Errors.Routes {
-			c.route(route, nil)
+			c.walkRoute(route, nil)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(server.NamedRoutes)) {
 		if !slices.Contains(c.invoked, name) {
-			c.before = nil
-			c.route(*server.NamedRoutes[name], nil)
+			c.authsBefore = nil
+			c.walkRoute(*server.NamedRoutes[name], nil)
 		}
 	}
 }
 
-func (c *authCheck) route(route caddyhttp.Route, at place) {
-	entered := &step{group: route.Group}
-	if len(route.MatcherSets) > 0 { // Caddy provisions those of a server's routes first
-		entered.match = provisioned(route.MatcherSets)
+func (c *authCheck) walkRoute(route caddyhttp.Route, in nesting) {
+	entered := &enclosingRoute{group: route.Group}
+	if len(route.MatcherSets) > 0 { // Caddy provisions the matchers of a server's routes first
+		entered.match = decodeProvisioned(route.MatcherSets)
 	} else if len(route.MatcherSetsRaw) > 0 {
-		entered.match = decoded(route.MatcherSetsRaw)
+		entered.match = decode(route.MatcherSetsRaw)
 	}
 	for _, raw := range route.HandlersRaw {
-		c.walk(decoded(raw), append(slices.Clip(at), entered))
+		c.walkConfig(decode(raw), append(slices.Clip(in), entered))
 	}
 }
 
-// decoded returns a part of the config as encoding/json decodes it, nil if it is invalid: Caddy
-// says so.
-func decoded(part any) (value any) {
+// decode returns a part of the config as encoding/json decodes it into an any. It returns nil if
+// the part is invalid, because Caddy reports that.
+func decode(part any) (value any) {
 	encoded, err := json.Marshal(part)
 	if err != nil || json.Unmarshal(encoded, &value) != nil {
 		return nil
@@ -72,20 +71,20 @@ func decoded(part any) (value any) {
 	return value
 }
 
-// provisioned returns matcher sets as decoded does. Matchers other than lists of texts stay as they
-// are: they are equal to those of another route only if both are provisioned.
-func provisioned(sets caddyhttp.MatcherSets) any {
+// decodeProvisioned returns provisioned matcher sets in the form of decode. Matchers other than
+// host, method and path stay as they are, so they equal only matchers that are provisioned, too.
+func decodeProvisioned(sets caddyhttp.MatcherSets) any {
 	var all []any
 	for _, set := range sets {
 		matchers := make(map[string]any)
 		for _, matcher := range set {
 			switch matcher := matcher.(type) {
 			case *caddyhttp.MatchHost:
-				matchers["host"] = decoded(matcher)
+				matchers["host"] = decode(matcher)
 			case *caddyhttp.MatchMethod:
-				matchers["method"] = decoded(matcher)
+				matchers["method"] = decode(matcher)
 			case *caddyhttp.MatchPath:
-				matchers["path"] = decoded(matcher)
+				matchers["path"] = decode(matcher)
 			default:
 				matchers[fmt.Sprintf("%T", matcher)] = matcher
 			}
@@ -95,64 +94,66 @@ func provisioned(sets caddyhttp.MatcherSets) any {
 	return all
 }
 
-// walk visits the routes and handlers in a value.
-func (c *authCheck) walk(value any, at place) {
+// walkConfig visits the routes and handlers in a decoded part of the config.
+func (c *authCheck) walkConfig(value any, in nesting) {
 	switch value := value.(type) {
 	case []any:
 		for _, element := range value {
-			c.walk(element, at)
+			c.walkConfig(element, in)
 		}
 	case map[string]any:
 		if handlers, isRoute := value["handle"]; isRoute {
 			group, _ := value["group"].(string)
-			c.walk(handlers, append(slices.Clip(at), &step{group: group, match: value["match"]}))
+			c.walkConfig(handlers, append(slices.Clip(in), &enclosingRoute{group: group, match: value["match"]}))
 			return
 		}
 		name, _ := value["handler"].(string)
-		c.handler(name, value, at)
+		c.walkHandler(name, value, in)
 	}
 }
 
-func (c *authCheck) handler(name string, config map[string]any, at place) {
+func (c *authCheck) walkHandler(name string, config map[string]any, in nesting) {
 	switch name {
 	case "api_key_auth":
-		c.before, c.found = append(c.before, at), true
+		c.authsBefore, c.hasAuth = append(c.authsBefore, in), true
 	case "redis_rate_limit", "track_sale":
-		if !slices.ContainsFunc(c.before, at.isAfter) && !slices.Contains(c.unverified, name) {
+		if !slices.ContainsFunc(c.authsBefore, in.isAfter) && !slices.Contains(c.unverified, name) {
 			c.unverified = append(c.unverified, name)
 		}
 	case "invoke":
 		name, _ := config["name"].(string)
-		isThis := func(s *step) bool { return s.invoked == name }
-		if route := c.named[name]; route != nil && !slices.ContainsFunc(at, isThis) { // it may invoke itself
+		route := c.namedRoutes[name]
+		recursive := slices.ContainsFunc(in, func(r *enclosingRoute) bool { return r.invoked == name })
+		if route != nil && !recursive {
 			c.invoked = append(c.invoked, name)
-			c.route(*route, append(slices.Clip(at), &step{invoked: name}))
+			c.walkRoute(*route, append(slices.Clip(in), &enclosingRoute{invoked: name}))
 		}
 	default:
 		for _, key := range slices.Sorted(maps.Keys(config)) {
-			before := c.before
-			c.walk(config[key], at)
-			if key != "routes" { // those of errors and responses hand no key to later handlers
-				c.before = before
+			before := c.authsBefore
+			c.walkConfig(config[key], in)
+			if key != "routes" { // routes for errors and responses pass no key to later handlers
+				c.authsBefore = before
 			}
 		}
 	}
 }
 
-// isAfter reports whether every request at this place has passed the earlier place, as far as can
-// be seen.
-func (p place) isAfter(earlier place) bool {
-	return !slices.ContainsFunc(earlier, func(passed *step) bool {
-		if slices.Contains(p, passed) {
+// isAfter reports whether every request that reaches a handler nested in n has also passed the
+// handler nested in earlier. It is false if this cannot be shown.
+func (n nesting) isAfter(earlier nesting) bool {
+	return !slices.ContainsFunc(earlier, func(passed *enclosingRoute) bool {
+		if slices.Contains(n, passed) {
 			return false
 		}
-		return slices.ContainsFunc(p, func(s *step) bool { return s.group != "" && s.group == passed.group }) ||
-			passed.match != nil && !slices.ContainsFunc(p, func(s *step) bool { return implies(s.match, passed.match) })
+		inGroup := func(r *enclosingRoute) bool { return r.group != "" && r.group == passed.group }
+		hasMatch := func(r *enclosingRoute) bool { return implies(r.match, passed.match) }
+		return slices.ContainsFunc(n, inGroup) || passed.match != nil && !slices.ContainsFunc(n, hasMatch)
 	})
 }
 
-// implies reports whether each request that the matcher sets of one route match is matched by those
-// of another.
+// implies reports whether each request that matches one, a route's matcher sets, also matches
+// other.
 func implies(one, other any) bool {
 	sets, ok := one.([]any)
 	otherSets, ok2 := other.([]any)
@@ -164,7 +165,7 @@ func implies(one, other any) bool {
 	})
 }
 
-// setImplies is implies for one set, of which a request meets all matchers.
+// setImplies is implies for single matcher sets, whose matchers must all match.
 func setImplies(one, other any) bool {
 	matchers, _ := one.(map[string]any)
 	others, _ := other.(map[string]any)
@@ -176,19 +177,19 @@ func setImplies(one, other any) bool {
 	return true
 }
 
-// listImplies reports whether each text of one matcher is among those of another of this name, or
-// is a path that begins as one of the others that end with *.
+// listImplies is implies for the lists of host, method and path matchers: each element of one is in
+// other, or is a path with the prefix of an element of other that ends with *.
 func listImplies(name string, one, other any) bool {
 	if name != "host" && name != "method" && name != "path" {
 		return false
 	}
-	texts, _ := one.([]any)
+	elements, _ := one.([]any)
 	others, _ := other.([]any)
-	return len(texts) > 0 && !slices.ContainsFunc(texts, func(text any) bool {
+	return len(elements) > 0 && !slices.ContainsFunc(elements, func(element any) bool {
 		return !slices.ContainsFunc(others, func(other any) bool {
-			narrow, wide := strings.ToLower(fmt.Sprint(text)), strings.ToLower(fmt.Sprint(other))
+			narrow, wide := strings.ToLower(fmt.Sprint(element)), strings.ToLower(fmt.Sprint(other))
 			prefix, isPrefix := strings.CutSuffix(wide, "*")
-			isPrefix = isPrefix && name == "path" && !strings.Contains(prefix, "*") // an inner * ends at a slash
+			isPrefix = isPrefix && name == "path" && !strings.Contains(prefix, "*") // an inner * stops at /
 			return narrow == wide || isPrefix && strings.HasPrefix(narrow, prefix)
 		})
 	})

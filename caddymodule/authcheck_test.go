@@ -8,8 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// validate does what `caddy validate` does with an edge of these routes, in which PORT is its port,
-// and returns what it logs.
+// validate validates a config with these routes, as `caddy validate` does, and returns the log. It
+// replaces PORT in routes with the edge's port.
 func validate(t *testing.T, routes string, edit func(config string) string) (log string, err error) {
 	t.Helper()
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
@@ -27,7 +27,7 @@ func validate(t *testing.T, routes string, edit func(config string) string) (log
 	return written.text(), err
 }
 
-const blind = "no api_key_auth is seen before a handler"
+const notFound = "found no api_key_auth before a handler"
 
 func TestAuthCheck_RejectsServersWithoutAuth(t *testing.T) {
 	for _, routes := range []string{
@@ -46,7 +46,7 @@ func TestAuthCheck_RejectsServersWithoutAuth(t *testing.T) {
 	}
 }
 
-func TestAuthCheck_WarnsIfNoneIsSeen(t *testing.T) {
+func TestAuthCheck_WarnsIfNoneIsFound(t *testing.T) {
 	for _, routes := range []string{
 		"api_key_auth /a\ntrack_sale /b",
 		"api_key_auth /api/a*\nredis_rate_limit /api/* {\nlimit 1/s\n}\nrespond ok",
@@ -54,17 +54,17 @@ func TestAuthCheck_WarnsIfNoneIsSeen(t *testing.T) {
 		"handle /a {\napi_key_auth\n}\nhandle {\ntrack_sale\n}",
 		"api_key_auth\nrespond ok\nhandle_errors {\ntrack_sale\n}",
 		"@a {\nmethod POST\npath /a\n}\n@b {\nmethod PUT\npath /a\n}\napi_key_auth @a\ntrack_sale @b",
-		"api_key_auth /a/*/b*\ntrack_sale /a/*/b/c", // an inner * ends at a slash
+		"api_key_auth /a/*/b*\ntrack_sale /a/*/b/c", // an inner * stops at /
 		"track_sale\n}\nhttp://another.example:PORT {\napi_key_auth\nrespond ok",
 	} {
 		log, err := validate(t, routes, nil)
-		if err != nil || strings.Count(log, blind) != 1 {
+		if err != nil || strings.Count(log, notFound) != 1 {
 			t.Errorf("%s: %v, %s", routes, err, log)
 		}
 	}
 }
 
-func TestAuthCheck_AcceptsWhatIsVerified(t *testing.T) {
+func TestAuthCheck_AcceptsVerifiedHandlers(t *testing.T) {
 	for _, routes := range []string{
 		saleRoutes,
 		"route {\n" + strings.Replace(saleRoutes, "handle_errors {\n\t\tapi_errors\n\t}", "", 1) + "\n}",
@@ -78,7 +78,7 @@ func TestAuthCheck_AcceptsWhatIsVerified(t *testing.T) {
 		"api_key_auth\nreverse_proxy 127.0.0.1:1 {\n@ok status 200\nhandle_response @ok {\ntrack_sale\n}\n}",
 		"@a {\nmethod POST PUT\npath /a*\n}\n@b {\nmethod POST\npath /a/b\n}\napi_key_auth @a\ntrack_sale @b",
 	} {
-		if log, err := validate(t, routes, nil); err != nil || strings.Contains(log, blind) {
+		if log, err := validate(t, routes, nil); err != nil || strings.Contains(log, notFound) {
 			t.Errorf("%s: %v, %s", routes, err, log)
 		}
 	}
@@ -91,7 +91,7 @@ func TestAuthCheck_FollowsNamedRoutes(t *testing.T) {
 		{"both in the named route", "api_key_auth\ntrack_sale", "invoke named", ""},
 		{"auth before the invoke", "track_sale", "route {\napi_key_auth\ninvoke named\n}", ""},
 		{"auth in the named route", "api_key_auth", "route {\ninvoke named\ntrack_sale\n}", ""},
-		{"invoked with and without", "track_sale", "route {\ninvoke /a named\napi_key_auth\ninvoke named\n}", blind},
+		{"invoked with and without", "track_sale", "route {\ninvoke /a named\napi_key_auth\ninvoke named\n}", notFound},
 		{"invokes itself", "api_key_auth\ntrack_sale\ninvoke named", "invoke named", ""},
 		{"auth nowhere", "track_sale", "invoke named", "put api_key_auth before it"},
 	} {
@@ -99,11 +99,11 @@ func TestAuthCheck_FollowsNamedRoutes(t *testing.T) {
 			log, err := validate(t, "bind 127.0.0.1\n"+tc.site+"\n}\n&(named) {\n"+tc.named, nil)
 			switch {
 			case tc.want == "":
-				if err != nil || strings.Contains(log, blind) {
+				if err != nil || strings.Contains(log, notFound) {
 					t.Errorf("%v, %s", err, log)
 				}
-			case tc.want == blind:
-				if err != nil || strings.Count(log, blind) != 1 {
+			case tc.want == notFound:
+				if err != nil || strings.Count(log, notFound) != 1 {
 					t.Errorf("%v, %s", err, log)
 				}
 			case err == nil || !strings.Contains(err.Error(), tc.want):
@@ -113,8 +113,8 @@ func TestAuthCheck_FollowsNamedRoutes(t *testing.T) {
 	}
 }
 
-// Configs in JSON may have flat routes.
-func TestAuthCheck_SeesRoutesOfTheServer(t *testing.T) {
+// JSON configs may have routes without a subroute for each site.
+func TestAuthCheck_FollowsFlatRoutes(t *testing.T) {
 	flat := func(first, second string) func(string) string {
 		return func(config string) string {
 			before, rest, ok := strings.Cut(config, `"routes":[`)
@@ -125,33 +125,36 @@ func TestAuthCheck_SeesRoutesOfTheServer(t *testing.T) {
 			return before + `"routes":[` + first + "," + second + "]" + after
 		}
 	}
-	const auth, sale = `"handle":[{"handler":"api_key_auth"}]`, `"handle":[{"handler":"track_sale"}]`
 	for _, tc := range []struct {
-		first, second string
-		want          int
+		auth, sale string // conditions of the routes
+		want       int
 	}{
-		{`{"match":[{"path":["/a"]}],` + auth + `}`, `{"match":[{"path":["/a"]}],` + sale + `}`, 0},
-		{`{` + auth + `}`, `{"match":[{"path":["/a"]}],` + sale + `}`, 0},
-		{`{"match":[{"path":["/a"]}],` + auth + `}`, `{"match":[{"path":["/b"]}],` + sale + `}`, 1},
-		{`{"match":[{"path":["/A*"]}],` + auth + `}`, `{"match":[{"method":["POST"],"path":["/a/b"]}],` + sale + `}`, 0},
-		{`{"match":[{"not":[{"path":["/a"]}]}],` + auth + `}`, `{"match":[{"not":[{"path":["/a"]}]}],` + sale + `}`, 0},
-		{`{"match":[{"not":[{"path":["/a"]}]}],` + auth + `}`, `{"match":[{"not":[{"path":["/b"]}]}],` + sale + `}`, 1},
-		{`{"group":"g","match":[{"path":["/a"]}],` + auth + `}`, `{"group":"g","match":[{"path":["/a"]}],` + sale + `}`, 1},
+		{`"match":[{"path":["/a"]}],`, `"match":[{"path":["/a"]}],`, 0},
+		{``, `"match":[{"path":["/a"]}],`, 0},
+		{`"match":[{"path":["/a"]}],`, `"match":[{"path":["/b"]}],`, 1},
+		{`"match":[{"path":["/A*"]}],`, `"match":[{"method":["POST"],"path":["/a/b"]}],`, 0},
+		{`"match":[{"not":[{"path":["/a"]}]}],`, `"match":[{"not":[{"path":["/a"]}]}],`, 0},
+		{`"match":[{"not":[{"path":["/a"]}]}],`, `"match":[{"not":[{"path":["/b"]}]}],`, 1},
+		{`"group":"g","match":[{"path":["/a"]}],`, `"group":"g","match":[{"path":["/a"]}],`, 1},
 	} {
-		log, err := validate(t, "respond ok", flat(tc.first, tc.second))
-		if err != nil || strings.Count(log, blind) != tc.want {
-			t.Errorf("%s, %s: %v, %s", tc.first, tc.second, err, log)
+		auth := "{" + tc.auth + `"handle":[{"handler":"api_key_auth"}]}`
+		sale := "{" + tc.sale + `"handle":[{"handler":"track_sale"}]}`
+		log, err := validate(t, "respond ok", flat(auth, sale))
+		if err != nil || strings.Count(log, notFound) != tc.want {
+			t.Errorf("%s, %s: %v, %s", auth, sale, err, log)
 		}
 	}
 }
 
-func TestLogCredentials_IsWarnedOf(t *testing.T) {
-	for credentials, want := range map[string]int{`"should_log_credentials":true`: 1, `"should_log_credentials":false`: 0} {
+func TestProvision_WarnsOfLogCredentials(t *testing.T) {
+	for credentials, want := range map[string]int{
+		`"should_log_credentials":true`: 1, `"should_log_credentials":false`: 0,
+	} {
 		log, err := validate(t, saleRoutes, func(config string) string {
 			logs := strings.LastIndex(config, `"logs":{`) + len(`"logs":{`) // the server's
 			return config[:logs] + credentials + "," + config[logs:]
 		})
-		if err != nil || strings.Count(log, "log_credentials writes API keys to logs that have no format hoko") != want {
+		if err != nil || strings.Count(log, "log_credentials exposes API keys in logs without format hoko") != want {
 			t.Errorf("%s: %v, %s", credentials, err, log)
 		}
 	}

@@ -13,16 +13,16 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// setting is a subdirective of a Caddyfile and the member of a JSON config that it becomes.
+// setting is a subdirective in a Caddyfile and the member of the JSON config that it becomes.
 type setting struct {
 	name string
-	// parse reads the subdirective's arguments, which come next.
+	// parse reads the subdirective's arguments, which follow.
 	parse func(*caddyfile.Dispenser) error
-	// check validates a value from a JSON config, whose zero is "not set". It may be nil.
+	// check, if not nil, validates a value from a JSON config, where zero means "not set".
 	check func() error
 }
 
-// parseDirective reads a directive that has a block of settings and no arguments.
+// parseDirective reads a directive that takes a block of settings and no arguments.
 func parseDirective(d *caddyfile.Dispenser, settings ...setting) error {
 	d.Next() // the directive's name
 	return parseSection(d, settings...)
@@ -38,7 +38,7 @@ func parseSection(d *caddyfile.Dispenser, settings ...setting) error {
 }
 
 // parseBlock reads a block, one setting per line, each at most once.
-func parseBlock(d *caddyfile.Dispenser, of string, settings ...setting) error {
+func parseBlock(d *caddyfile.Dispenser, directive string, settings ...setting) error {
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
@@ -48,7 +48,11 @@ func parseBlock(d *caddyfile.Dispenser, of string, settings ...setting) error {
 		seen[name] = true
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
 		if i < 0 {
-			return d.Errf("unrecognized %s subdirective %q: it takes %s", of, name, names(settings))
+			var known []string
+			for _, s := range settings {
+				known = append(known, s.name)
+			}
+			return d.Errf("unrecognized %s subdirective %q: want %s", directive, name, strings.Join(known, ", "))
 		}
 		if err := settings[i].parse(d); err != nil {
 			return err
@@ -57,20 +61,7 @@ func parseBlock(d *caddyfile.Dispenser, of string, settings ...setting) error {
 	return nil
 }
 
-// names lists settings as a sentence does.
-func names(settings []setting) string {
-	var all []string
-	for _, s := range settings {
-		all = append(all, s.name)
-	}
-	text := strings.Join(all, ", ")
-	if last := strings.LastIndex(text, ", "); last >= 0 {
-		text = text[:last] + " and " + text[last+2:]
-	}
-	return text
-}
-
-// textSetting stores the line's only argument, if accept allows it.
+// textSetting takes one argument, which accept must not reject.
 func textSetting(name string, to *string, accept func(string) error) setting {
 	return setting{name: name, parse: func(d *caddyfile.Dispenser) error {
 		if !d.NextArg() || d.Val() == "" {
@@ -80,29 +71,28 @@ func textSetting(name string, to *string, accept func(string) error) setting {
 		if d.NextArg() {
 			return d.ArgErr()
 		}
-		return at(d, accept(*to))
+		return wrapErr(d, accept(*to))
 	}}
 }
 
-// anyText is accepted by textSetting.
 func anyText(string) error { return nil }
 
-// intSetting is a whole number from least to most.
-func intSetting(name string, to *int, least, most int) setting {
-	return boundedSetting(name, to, least, most, "a whole number", strconv.Atoi)
+// intSetting takes a whole number from lo to hi.
+func intSetting(name string, to *int, lo, hi int) setting {
+	return boundedSetting(name, to, lo, hi, "a whole number", strconv.Atoi)
 }
 
-// durationSetting is a duration from least to most.
-func durationSetting(name string, to *caddy.Duration, least, most time.Duration) setting {
-	return boundedSetting(name, (*time.Duration)(to), least, most, "a duration such as 10s or 5m", caddy.ParseDuration)
+// durationSetting takes a duration from lo to hi.
+func durationSetting(name string, to *caddy.Duration, lo, hi time.Duration) setting {
+	return boundedSetting(name, (*time.Duration)(to), lo, hi, "a duration such as 10s or 5m", caddy.ParseDuration)
 }
 
 func boundedSetting[T int | time.Duration](
-	name string, to *T, least, most T, kind string, parse func(string) (T, error),
+	name string, to *T, lo, hi T, kind string, parse func(string) (T, error),
 ) setting {
 	check := func() error {
-		if *to < least || *to > most {
-			return fmt.Errorf("%s must be %v … %v, not %v", name, least, most, *to)
+		if *to < lo || *to > hi {
+			return fmt.Errorf("%s must be %v … %v, not %v", name, lo, hi, *to)
 		}
 		return nil
 	}
@@ -122,7 +112,7 @@ func boundedSetting[T int | time.Duration](
 	return s
 }
 
-// checkAll validates the settings of a section.
+// checkAll returns the errors of all settings of a section.
 func checkAll(section string, settings []setting) error {
 	var all []error
 	for _, s := range settings {
@@ -136,10 +126,10 @@ func checkAll(section string, settings []setting) error {
 	return errors.Join(all...)
 }
 
-// requireEnv reads the names of the environment variables that the Caddyfile must not be adapted
-// without. A {$VARIABLE} that is unset or empty often leaves a valid Caddyfile, such as one whose
-// reverse_proxy has no upstream, and `caddy reload` would put that in force.
-func requireEnv(d *caddyfile.Dispenser) error {
+// parseRequireEnv returns an error if an environment variable that the Caddyfile needs is unset or
+// empty. Otherwise, an unset {$NAME} could leave a valid Caddyfile, such as one whose reverse_proxy
+// has no upstream, which `caddy reload` would apply.
+func parseRequireEnv(d *caddyfile.Dispenser) error {
 	variables := d.RemainingArgs()
 	if len(variables) == 0 {
 		return d.ArgErr()
@@ -149,11 +139,11 @@ func requireEnv(d *caddyfile.Dispenser) error {
 		return nil
 	}
 	return d.Errf("the environment of this command lacks %s, which this file reads: "+
-		"set it; caddy reload needs the variables that caddy run was started with", strings.Join(missing, ", "))
+		"set it; caddy reload needs the same variables as caddy run", strings.Join(missing, ", "))
 }
 
-// at adds file and line to an error, if it is one.
-func at(d *caddyfile.Dispenser, err error) error {
+// wrapErr adds the file and line to err, unless it is nil.
+func wrapErr(d *caddyfile.Dispenser, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -1,104 +1,109 @@
 package caddymodule
 
 import (
-	"strconv"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
 
-func TestFaultyCaddyfilesAreRefusedWithFileAndLine(t *testing.T) {
+func TestCaddyfile_ErrorsNameTheLine(t *testing.T) {
 	for _, tc := range []struct {
-		name, options, route string // the fault is in the line that says HERE
-		want                 string
+		in, text, want string // in has the blocks around text; the fault is in the line with HERE, or the last one
 	}{
-		{name: "unknown setting", options: "hoko {\n\tpostgress x # HERE\n}", want: `unrecognized hoko subdirective "postgress"`},
-		{name: "argument of hoko", options: "hoko yes # HERE", want: "wrong argument count"},
-		{name: "two hoko blocks", options: "hoko {\n\tguesses 1/s\n}\nhoko { # HERE\n}", want: "there is a hoko block already"},
-		{name: "setting given twice", options: "hoko {\n\tredis a\n\tredis b # HERE\n}", want: "redis is given twice"},
-		{name: "inner setting given twice", options: "hoko {\n\tkey_cache {\n\t\tttl 1m\n\t\tttl 2m # HERE\n\t}\n}", want: "ttl is given twice"},
-		{name: "postgres without address", options: "hoko {\n\tpostgres # HERE\n}", want: "wrong argument count"},
-		{name: "postgres with an empty address", options: "hoko {\n\tpostgres \"\" # HERE\n}", want: "wrong argument count"},
-		{name: "postgres with two addresses", options: "hoko {\n\tpostgres a b # HERE\n}", want: "wrong argument count"},
-		{name: "unknown setting of postgres", options: "hoko {\n\tpostgres a {\n\t\tmaxconns 1 # HERE\n\t}\n}", want: `unrecognized postgres subdirective "maxconns"`},
-		{name: "too few connections", options: "hoko {\n\tpostgres a {\n\t\tmax_conns 4 # HERE\n\t}\n}", want: "max_conns must be 5 … 1000, not 4"},
-		{name: "no number", options: "hoko {\n\tpostgres a {\n\t\tmax_conns many # HERE\n\t}\n}", want: `max_conns must be a whole number, not "many"`},
-		{name: "unknown setting of redis", options: "hoko {\n\tredis a {\n\t\tttl 1s # HERE\n\t}\n}", want: `unrecognized redis subdirective "ttl"`},
-		{name: "no duration", options: "hoko {\n\tredis a {\n\t\ttimeout soon # HERE\n\t}\n}", want: `timeout must be a duration such as 10s or 5m, not "soon"`},
-		{name: "a duration without unit", options: "hoko {\n\tredis a {\n\t\ttimeout 50 # HERE\n\t}\n}", want: `timeout must be a duration`},
-		{name: "negative duration", options: "hoko {\n\tredis a {\n\t\ttimeout -50ms # HERE\n\t}\n}", want: "timeout must be 1ms … 10s, not -50ms"},
-		{name: "unknown setting of key_cache", options: "hoko {\n\tkey_cache {\n\t\tmax 1 # HERE\n\t}\n}", want: `unrecognized key_cache subdirective "max"`},
-		{name: "argument of key_cache", options: "hoko {\n\tkey_cache 5 # HERE\n}", want: "wrong argument count"},
-		{name: "empty cache", options: "hoko {\n\tkey_cache {\n\t\tsize 0 # HERE\n\t}\n}", want: "size must be 1 … 10000000, not 0"},
-		{name: "ttl of zero", options: "hoko {\n\tkey_cache {\n\t\tttl 0s # HERE\n\t}\n}", want: "ttl must be 1s … 24h0m0s, not 0s"},
-		{name: "negative stale", options: "hoko {\n\tkey_cache {\n\t\tstale -1s # HERE\n\t}\n}", want: "stale must be 0s … 168h0m0s, not -1s"},
-		{name: "guesses that are no rate", options: "hoko {\n\tguesses 60 # HERE\n}", want: `limit "60": want RATE/PERIOD`},
-		{name: "no guesses", options: "hoko {\n\tguesses # HERE\n}", want: "wrong argument count"},
-		{name: "zero guesses", options: "hoko {\n\tguesses 0/1m # HERE\n}", want: "rate must be"},
-		{name: "unknown setting of sales", options: "hoko {\n\tsales {\n\t\tworkers 1 # HERE\n\t}\n}", want: `unrecognized sales subdirective "workers"`},
-		{name: "argument of sales", options: "hoko {\n\tsales 5 # HERE\n}", want: "wrong argument count"},
-		{name: "no writers", options: "hoko {\n\tsales {\n\t\twriters 0 # HERE\n\t}\n}", want: "writers must be 1 … 64, not 0"},
-		{name: "negative batch", options: "hoko {\n\tsales {\n\t\tbatch -1 # HERE\n\t}\n}", want: "batch must be 1 … 1000, not -1"},
-		{name: "too long a queue", options: "hoko {\n\tsales {\n\t\tqueue 9999999 # HERE\n\t}\n}", want: "queue must be 1 … 1000000, not 9999999"},
-		{name: "no time for sales", options: "hoko {\n\tsales {\n\t\ttimeout 1ms # HERE\n\t}\n}", want: "timeout must be 100ms … 5m0s, not 1ms"},
+		{"hoko", "postgress x", `unrecognized hoko subdirective "postgress"`},
+		{"", "hoko yes", "wrong argument count"},
+		{"", "hoko {\n\tguesses 1/s\n}\nhoko { # HERE\n}", "the hoko block is given twice"},
+		{"hoko", "redis a\nredis b", "redis is given twice"},
+		{"hoko / key_cache", "ttl 1m\nttl 2m", "ttl is given twice"},
+		{"hoko", "postgres", "wrong argument count"},
+		{"hoko", `postgres ""`, "wrong argument count"},
+		{"hoko", "postgres a b", "wrong argument count"},
+		{"hoko / postgres a", "maxconns 1", `unrecognized postgres subdirective "maxconns"`},
+		{"hoko / postgres a", "max_conns 4", "max_conns must be 5 … 1000, not 4"},
+		{"hoko / postgres a", "max_conns many", `max_conns must be a whole number, not "many"`},
+		{"hoko / redis a", "ttl 1s", `unrecognized redis subdirective "ttl"`},
+		{"hoko / redis a", "timeout soon", `timeout must be a duration such as 10s or 5m, not "soon"`},
+		{"hoko / redis a", "timeout 50", `timeout must be a duration`},
+		{"hoko / redis a", "timeout -50ms", "timeout must be 1ms … 10s, not -50ms"},
+		{"hoko / key_cache", "max 1", `unrecognized key_cache subdirective "max"`},
+		{"hoko", "key_cache 5", "wrong argument count"},
+		{"hoko / key_cache", "size 0", "size must be 1 … 10000000, not 0"},
+		{"hoko / key_cache", "ttl 0s", "ttl must be 1s … 24h0m0s, not 0s"},
+		{"hoko / key_cache", "stale -1s", "stale must be 0s … 168h0m0s, not -1s"},
+		{"hoko", "guesses 60", `limit "60": want RATE/PERIOD`},
+		{"hoko", "guesses", "wrong argument count"},
+		{"hoko", "guesses 0/1m", "rate must be"},
+		{"hoko / sales", "workers 1", `unrecognized sales subdirective "workers"`},
+		{"hoko", "sales 5", "wrong argument count"},
+		{"hoko / sales", "writers 0", "writers must be 1 … 64, not 0"},
+		{"hoko / sales", "batch -1", "batch must be 1 … 1000, not -1"},
+		{"hoko / sales", "queue 9999999", "queue must be 1 … 1000000, not 9999999"},
+		{"hoko / sales", "timeout 1ms", "timeout must be 100ms … 5m0s, not 1ms"},
 
-		{name: "unknown scope", route: "api_key_auth {\n\tscopes linksRead conversionswrite # HERE\n}", want: `unknown scope "conversionswrite": the scopes are linksRead, linksWrite, collectionsRead, collectionsWrite, tagsRead, tagsWrite, partnersRead, partnersWrite, customersRead, customersWrite, analyticsRead, conversionsWrite`},
-		{name: "scope named twice", route: "api_key_auth {\n\tscopes linksRead linksRead # HERE\n}", want: `scope "linksRead" is named twice`},
-		{name: "no scopes", route: "api_key_auth {\n\tscopes # HERE\n}", want: "wrong argument count"},
-		{name: "scopes given twice", route: "api_key_auth {\n\tscopes linksRead\n\tscopes tagsRead # HERE\n}", want: "scopes is given twice"},
-		{name: "unknown subdirective of api_key_auth", route: "api_key_auth {\n\tscope linksRead # HERE\n}", want: `unrecognized api_key_auth subdirective "scope"`},
-		{name: "argument of api_key_auth", route: "api_key_auth linksRead # HERE", want: "wrong argument count"},
+		{"api_key_auth", "scopes linksRead conversionswrite", `unknown scope "conversionswrite": the scopes are ` +
+			`linksRead, linksWrite, collectionsRead, collectionsWrite, tagsRead, tagsWrite, partnersRead, ` +
+			`partnersWrite, customersRead, customersWrite, analyticsRead, conversionsWrite`},
+		{"api_key_auth", "scopes linksRead linksRead", `scope "linksRead" is named twice`},
+		{"api_key_auth", "scopes", "wrong argument count"},
+		{"api_key_auth", "scopes linksRead\nscopes tagsRead", "scopes is given twice"},
+		{"api_key_auth", "scope linksRead", `unrecognized api_key_auth subdirective "scope"`},
+		{"", "api_key_auth linksRead", "wrong argument count"},
 
-		{name: "no limit", route: "redis_rate_limit {\n\tname a\n} # HERE", want: "redis_rate_limit needs a limit, such as limit 600/1m"},
-		{name: "empty block", route: "redis_rate_limit # HERE", want: "redis_rate_limit needs a limit"},
-		{name: "argument of redis_rate_limit", route: "redis_rate_limit 600/1m # HERE", want: "wrong argument count"},
-		{name: "limit without period", route: "redis_rate_limit {\n\tlimit 600 # HERE\n}", want: `limit "600": want RATE/PERIOD`},
-		{name: "limit of zero", route: "redis_rate_limit {\n\tlimit 0/1m # HERE\n}", want: "rate must be"},
-		{name: "limit of nothing", route: "redis_rate_limit {\n\tlimit # HERE\n}", want: "limit must be <rate>/<period> [burst <number>]"},
-		{name: "burst of zero", route: "redis_rate_limit {\n\tlimit 600/1m burst 0 # HERE\n}", want: "burst must be"},
-		{name: "burst without number", route: "redis_rate_limit {\n\tlimit 600/1m burst # HERE\n}", want: "limit must be <rate>/<period> [burst <number>]"},
-		{name: "burst that is none", route: "redis_rate_limit {\n\tlimit 600/1m burst all # HERE\n}", want: `burst must be a whole number, not "all"`},
-		{name: "misspelt burst", route: "redis_rate_limit {\n\tlimit 600/1m bursts 5 # HERE\n}", want: "limit must be <rate>/<period> [burst <number>]"},
-		{name: "limit given twice", route: "redis_rate_limit {\n\tlimit 1/s\n\tlimit 2/s # HERE\n}", want: "limit is given twice"},
-		{name: "impossible name", route: "redis_rate_limit {\n\tlimit 1/s\n\tname \"a b\" # HERE\n}", want: "name must consist of ASCII letters"},
-		{name: "unknown on_error", route: "redis_rate_limit {\n\tlimit 1/s\n\ton_error ignore # HERE\n}", want: `"ignore": want local, allow or deny`},
-		{name: "unknown subdirective of redis_rate_limit", route: "redis_rate_limit {\n\tlimit 1/s\n\tkey x # HERE\n}", want: `unrecognized redis_rate_limit subdirective "key"`},
+		{"", "redis_rate_limit {\n\tname a\n}", "redis_rate_limit needs a limit, such as limit 600/1m"},
+		{"", "redis_rate_limit", "redis_rate_limit needs a limit"},
+		{"", "redis_rate_limit 600/1m", "wrong argument count"},
+		{"redis_rate_limit", "limit 600", `limit "600": want RATE/PERIOD`},
+		{"redis_rate_limit", "limit 0/1m", "rate must be"},
+		{"redis_rate_limit", "limit", "limit must be <rate>/<period> [burst <number>]"},
+		{"redis_rate_limit", "limit 600/1m burst 0", "burst must be"},
+		{"redis_rate_limit", "limit 600/1m burst", "limit must be <rate>/<period> [burst <number>]"},
+		{"redis_rate_limit", "limit 600/1m burst all", `burst must be a whole number, not "all"`},
+		{"redis_rate_limit", "limit 600/1m bursts 5", "limit must be <rate>/<period> [burst <number>]"},
+		{"redis_rate_limit", "limit 1/s\nlimit 2/s", "limit is given twice"},
+		{"redis_rate_limit", "limit 1/s\nname \"a b\"", "name must consist of ASCII letters"},
+		{"redis_rate_limit", "limit 1/s\non_error ignore", `"ignore": want local, allow or deny`},
+		{"redis_rate_limit", "limit 1/s\nkey x", `unrecognized redis_rate_limit subdirective "key"`},
 
-		{name: "body_timeout of zero", route: "track_sale {\n\tbody_timeout 0s # HERE\n}", want: "body_timeout must be 100ms … 5m0s, not 0s"},
-		{name: "body_timeout given twice", route: "track_sale {\n\tbody_timeout 1s\n\tbody_timeout 2s # HERE\n}", want: "body_timeout is given twice"},
-		{name: "unknown subdirective of track_sale", route: "track_sale {\n\ttimeout 1s # HERE\n}", want: `unrecognized track_sale subdirective "timeout"`},
-		{name: "argument of track_sale", route: "track_sale 10s # HERE", want: "wrong argument count"},
+		{"track_sale", "body_timeout 0s", "body_timeout must be 100ms … 5m0s, not 0s"},
+		{"track_sale", "body_timeout 1s\nbody_timeout 2s", "body_timeout is given twice"},
+		{"track_sale", "timeout 1s", `unrecognized track_sale subdirective "timeout"`},
+		{"", "track_sale 10s", "wrong argument count"},
 
-		{name: "argument of api_errors", route: "api_errors json # HERE", want: "wrong argument count"},
-		{name: "request_fields without fields", route: "request_fields # HERE", want: "wrong argument count"},
-		{name: "request_fields that adds", route: "request_fields X-Digest # HERE", want: "request_fields deletes fields: write -X-Digest"},
-		{name: "request_fields of a wrong pattern", route: "request_fields -A -*-B # HERE", want: `"*-B" names no field`},
-		{name: "request_fields of everything", route: "request_fields -* # HERE", want: `"*" names no field`},
-		{name: "block of request_fields", route: "request_fields -A {\n\tx # HERE\n}", want: "wrong argument count"},
+		{"", "api_errors json", "wrong argument count"},
+		{"api_errors", "format json", "wrong argument count"},
 
-		{name: "block of api_errors", route: "api_errors {\n\tformat json # HERE\n}", want: "wrong argument count"},
+		{"", "request_fields", "wrong argument count"},
+		{"", "request_fields X-Digest", "request_fields deletes fields: write -X-Digest"},
+		{"", "request_fields -A -*-B", `"*-B" is not a field name`},
+		{"", "request_fields -*", `"*" is not a field name`},
+		{"request_fields -A", "x", "wrong argument count"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			text := "{\n" + tc.options + "\n}\nhttp://localhost {\n" + tc.route + "\n}\n"
+		t.Run(tc.in+" "+tc.text, func(t *testing.T) {
+			block := tc.text
+			if !strings.Contains(block, "# HERE") {
+				block += " # HERE"
+			}
+			for _, name := range slices.Backward(strings.Split(tc.in, " / ")) {
+				if name != "" {
+					block = name + " {\n" + block + "\n}"
+				}
+			}
+			text := "http://localhost {\n" + block + "\n}\n"
+			if strings.HasPrefix(block, "hoko") {
+				text = "{\n" + block + "\n}\nhttp://localhost {\n}\n"
+			}
 			_, _, err := adapt(t, text)
 			if err == nil {
-				t.Fatal("it was accepted")
+				t.Fatal("no error")
 			}
 			if !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %q does not say %q", err, tc.want)
 			}
-			if at := "Caddyfile:" + lineOf(t, text, "# HERE"); !strings.Contains(err.Error(), at) {
-				t.Errorf("error %q does not say %s", err, at)
+			before, _, _ := strings.Cut(text, "# HERE")
+			if line := fmt.Sprint("Caddyfile:", 1+strings.Count(before, "\n")); !strings.Contains(err.Error(), line) {
+				t.Errorf("error %q does not say %s", err, line)
 			}
 		})
 	}
-}
-
-// lineOf is the number of the line that holds mark.
-func lineOf(t *testing.T, text, mark string) string {
-	t.Helper()
-	before, _, found := strings.Cut(text, mark)
-	if !found {
-		t.Fatalf("no line says %s", mark)
-	}
-	return strconv.Itoa(1 + strings.Count(before, "\n"))
 }

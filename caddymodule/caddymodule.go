@@ -1,6 +1,7 @@
-// Package caddymodule plugs the edge into Caddy: the app `hoko` with the settings, one handler per
-// stage, the admin endpoint, and the command `caddy hoko`. The stages themselves are in plugin/,
-// which does not know Caddy.
+// Package caddymodule registers Hoko Edge's Caddy modules and commands: the app `hoko` with the
+// settings, one HTTP handler for each stage of a request, the admin endpoint /hoko/, the log format
+// `hoko`, and the command `caddy hoko`. The packages in plugin/ implement the stages and do
+// not import Caddy.
 package caddymodule
 
 import (
@@ -34,21 +35,19 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("api_errors", parseHandler[APIErrors])
 	httpcaddyfile.RegisterHandlerDirective("request_fields", parseHandler[RequestFields])
 
-	// Each goes right after request_header, so the last one registered comes first: the fields, the
-	// key, then its limit, then the sale, all before reverse_proxy.
-	for _, directive := range []string{"api_errors", "track_sale", "redis_rate_limit", "api_key_auth", "request_fields"} {
-		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.After, "request_header")
+	// Each goes right after request_header, so the one registered last runs first.
+	for _, name := range []string{"api_errors", "track_sale", "redis_rate_limit", "api_key_auth", "request_fields"} {
+		httpcaddyfile.RegisterDirectiveOrder(name, httpcaddyfile.After, "request_header")
 	}
 
 	cli.Register()
 	ratelimit.LogTo(backend.ProcessLogger()) // go-redis has one logger per process
 
-	// By then, all requests have ended, those of earlier configs too, or have used up their grace
-	// period.
+	// By then, all requests have ended, even those of earlier configs, or the grace period is over.
 	caddy.OnExit(func(context.Context) { backend.DropExpiring() })
 }
 
-// parseHandler sets up a handler of type T from its directive.
+// parseHandler returns a handler of type T, set up from its directive.
 func parseHandler[T any, P interface {
 	*T
 	caddyfile.Unmarshaler

@@ -10,7 +10,7 @@ import (
 	"hoko.to/edge/caddymodule/backend"
 )
 
-// heldSale is a sale that waits, because another session has locked its customer.
+// heldSale is a sale that waits because another session has locked its customer.
 type heldSale struct {
 	*testEdge
 	key      string
@@ -23,12 +23,9 @@ func holdSale(t *testing.T) *heldSale {
 	e := startEdge(t, strings.Replace(saleRoutes, "3/1h", "1000000/1h", 1))
 	key := e.key("conversionsWrite")
 	e.click(key.WorkspaceID)
-	e.sql(`INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ($1, 'customer_123', 'Somebody')`, key.WorkspaceID)
-	holder, err := pgx.Connect(t.Context(), e.dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { holder.Close(context.Background()) })
+	e.sql(`INSERT INTO hoko.customers (workspace_id, external_id, name)
+		VALUES ($1, 'customer_123', 'Old Name')`, key.WorkspaceID)
+	holder := e.connect()
 	if _, err := holder.Exec(t.Context(), "BEGIN; SELECT FROM hoko.customers FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
@@ -40,16 +37,16 @@ func holdSale(t *testing.T) *heldSale {
 		}
 		s.answered <- got
 	}()
-	eventually(t, "a sale that waits", func() bool { return backend.States()[0].Sales.SlowCustomers == 1 })
+	eventually(t, "the sale waits", func() bool { return backend.States()[0].Sales.SlowCustomers == 1 })
 	return s
 }
 
-func TestClosingAnswersTheSalesThatWereAccepted(t *testing.T) {
+func TestBackendClose_AnswersAcceptedSales(t *testing.T) {
 	s := holdSale(t)
 	closed := make(chan struct{})
 	b := onlyBackend(t)
 	go func() { defer close(closed); _ = b.Destruct() }()
-	eventually(t, "closed doors", func() bool {
+	eventually(t, "new sales are rejected", func() bool {
 		return s.send("POST", "/api/track/sale", bearer(s.key), validSale).status == 503
 	})
 	if _, err := s.holder.Exec(t.Context(), "COMMIT"); err != nil {
@@ -61,12 +58,12 @@ func TestClosingAnswersTheSalesThatWereAccepted(t *testing.T) {
 	<-closed
 }
 
-func TestSalesThatOutlastTheirTimeAreCutOffAndTheLogSaysSo(t *testing.T) {
+func TestBackendClose_LogsSalesThatAreCutOff(t *testing.T) {
 	s := holdSale(t)
 	b := onlyBackend(t)
-	over, cancel := context.WithCancel(t.Context())
-	cancel() // the backend's time is over; that of the sale is not
-	b.Close(over)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // before the sale's deadline
+	b.Close(ctx)
 	written.await(t, "sales were cut off", "level", "error")
 	if got := <-s.answered; got.status != 503 && got.status != 504 {
 		t.Errorf("status %d: %s", got.status, got.body)

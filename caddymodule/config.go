@@ -17,15 +17,16 @@ import (
 	"hoko.to/edge/plugin/ratelimit"
 )
 
-// Postgres is the database of keys and sales.
+// Postgres configures the database of keys and sales.
 type Postgres struct {
 	// Connection string: postgres://user:password@host:5432/database or key=value pairs. Required.
 	// If it names several hosts, the edge uses the primary. `{env.*}` and `{file.*}` placeholders
-	// are expanded when the config is loaded, so that the config holds no password.
+	// are expanded when the config is loaded, so the config contains no password.
 	DSN string `json:"dsn,omitempty"`
 
-	// Connection string for LISTEN, if LISTEN does not work on `dsn`: a PgBouncer in transaction
-	// mode drops it. Must name the same database. Placeholders work as in `dsn`. Default: `dsn`.
+	// Connection string for LISTEN, if `dsn` names a PgBouncer in transaction mode, which does not
+	// support LISTEN. It must name the same database. Placeholders work as in `dsn`. Default:
+	// `dsn`.
 	ListenDSN string `json:"listen_dsn,omitempty"`
 
 	// Maximum number of connections of this edge: one for the listener, two for sales whose
@@ -48,14 +49,14 @@ func (p *Postgres) unmarshal(d *caddyfile.Dispenser) error {
 	return parseBlock(d, "postgres", p.settings()...)
 }
 
-// Redis stores the buckets of the rate limits.
+// Redis configures the Redis that holds the buckets of the rate limits.
 type Redis struct {
-	// Address: redis://host:6379/0, rediss:// for TLS, or unix:///run/redis.sock.
-	// redis://a:6379,b:6379 is a Cluster; with ?master_name=main, the hosts are Sentinels.
-	// Required. `{env.*}` and `{file.*}` placeholders are expanded when the config is loaded.
+	// Address: redis://host:6379/0, rediss:// for TLS, or unix:///run/redis.sock. Several hosts, as
+	// in redis://a:6379,b:6379, are a Cluster or, with ?master_name=main, Sentinels. Required.
+	// `{env.*}` and `{file.*}` placeholders are expanded when the config is loaded.
 	URL string `json:"url,omitempty"`
 
-	// Prefix of the edge's keys in Redis. Edges that share a Redis and a prefix share limits: use
+	// Prefix of the edge's keys in Redis. Edges with the same Redis and prefix share limits, so use
 	// different prefixes for staging and production. Placeholders work as in `url`. Default: hoko:.
 	Prefix string `json:"prefix,omitempty"`
 
@@ -77,18 +78,18 @@ func (r *Redis) unmarshal(d *caddyfile.Dispenser) error {
 	return parseBlock(d, "redis", r.settings()...)
 }
 
-// KeyCache keeps verified keys in memory.
+// KeyCache configures the cache of verified keys.
 type KeyCache struct {
-	// Number of keys, about 400 bytes each. One with many allowed host names counts as several.
-	// Default: 100000.
+	// Maximum number of keys, about 400 bytes each. A key with many allowed host names counts as
+	// several. Default: 100000.
 	Size int `json:"size,omitempty"`
 
 	// How long a key is trusted before it is looked up again. A revoked key leaves the cache
 	// immediately, regardless of this setting. Default: 60s.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
-	// How long past its last check a key is trusted if Postgres is unreachable. 0 fails closed.
-	// Default: 5m.
+	// How long past its last check a key is trusted if Postgres is unreachable. With 0, requests
+	// with a key that is due for a check are answered 503. Default: 5m.
 	Stale *caddy.Duration `json:"stale,omitempty"`
 }
 
@@ -109,11 +110,10 @@ func (c *KeyCache) settings() []setting {
 
 func (c *KeyCache) unmarshal(d *caddyfile.Dispenser) error { return parseSection(d, c.settings()...) }
 
-// keyOptions returns the settings of the authenticator.
 func (a *App) keyOptions() apikey.Options {
 	o := apikey.Options{Size: a.KeyCache.Size, TTL: time.Duration(a.KeyCache.TTL)}
 	if stale := a.KeyCache.Stale; stale != nil {
-		// Zero means the default there, and a negative value no stale keys.
+		// In apikey.Options, zero means the default, and a negative value no stale keys.
 		o.Stale = cmp.Or(time.Duration(*stale), -1)
 	}
 	if a.Guesses != nil {
@@ -125,18 +125,19 @@ func (a *App) keyOptions() apikey.Options {
 // Sales configures how sales are written to Postgres.
 type Sales struct {
 	// Maximum number of batches that are committed at the same time, each on its own connection.
-	// Another batch starts only if a whole batch is waiting behind the previous one. Default: 4.
+	// Another batch starts only if a whole batch waits or the previous one is slow. Default: 4.
 	Writers int `json:"writers,omitempty"`
 
 	// Maximum number of sales in a batch, which is one statement. Default: 128.
 	Batch int `json:"batch,omitempty"`
 
-	// Maximum number of sales that wait for a writer. The edge answers 503 to further sales.
+	// Maximum number of sales that wait for a writer. If the queue is full, the edge sheds sales
+	// with 503.
 	// Default: 4096.
 	Queue int `json:"queue,omitempty"`
 
-	// How long a sale may take before it is answered 503 or 504. The time starts when the body has
-	// arrived, so `grace_period` should be at least `body_timeout` plus this. Default: 10s.
+	// How long a sale may take, once its body has arrived, before it is answered 503 or 504.
+	// `grace_period` should be at least `body_timeout` plus this. Default: 10s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 
@@ -151,7 +152,7 @@ func (s *Sales) settings() []setting {
 
 func (s *Sales) unmarshal(d *caddyfile.Dispenser) error { return parseSection(d, s.settings()...) }
 
-// parseGuesses reads the budget of guesses: RATE/PERIOD, all of which may come at the same time.
+// parseGuesses reads the budget of guesses, RATE/PERIOD.
 func (a *App) parseGuesses(d *caddyfile.Dispenser) error {
 	var text string
 	return textSetting("guesses", &text, func(string) error {
@@ -161,7 +162,7 @@ func (a *App) parseGuesses(d *caddyfile.Dispenser) error {
 	}).parse(d)
 }
 
-// validate rejects what a JSON config can hold and a Caddyfile cannot.
+// validate rejects values that a JSON config may contain and the Caddyfile parser rejects.
 func (a *App) validate() error {
 	err := errors.Join(
 		checkAll("postgres", a.Postgres.settings()),
@@ -179,12 +180,12 @@ func (a *App) validate() error {
 
 const exampleDSN = "postgres://user:password@host:5432/database"
 
-// backendSettings returns what the config says, with placeholders expanded but without defaults.
+// backendSettings returns the settings with placeholders expanded, but without defaults.
 func (a *App) backendSettings() (s backend.Settings, err error) {
 	if err := a.validate(); err != nil {
 		return s, err
 	}
-	const missing = "%s: no address: write %[1]s {env.%s} into the hoko block"
+	const missing = "%s: address is missing: add %[1]s {env.%s} to the hoko block"
 	if a.Postgres.DSN == "" {
 		return s, fmt.Errorf(missing, "postgres", "DATABASE_URL")
 	}
@@ -210,10 +211,10 @@ func (a *App) backendSettings() (s backend.Settings, err error) {
 		{&s.Limits.Prefix, "redis: prefix", a.Redis.Prefix, "staging:"},
 	} {
 		if literalPassword.MatchString(secret.value) {
-			a.logger.Warn("the config holds a password in clear, and the admin endpoint shows the config: "+
+			a.logger.Warn("the config, which the admin endpoint shows, contains a password: "+
 				"use {env.*} or {file.*}", slog.String("setting", secret.name))
 		}
-		if *secret.to, err = expand(secret.value, secret.example); err != nil {
+		if *secret.to, err = expandPlaceholders(secret.value, secret.example); err != nil {
 			return s, fmt.Errorf("%s: %w", secret.name, err)
 		}
 	}

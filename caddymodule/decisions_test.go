@@ -34,29 +34,29 @@ const saleRoutes = `
 
 const validSale = `{"customerExternalId":"customer_123","amount":12900,"customerName":"John Doe"}`
 
-// Each request has all the faults of those below it, too.
-func TestRequestsAreDecidedInOrder(t *testing.T) {
+// Each request also has the faults of the requests below it.
+func TestDecisions_Order(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	valid, unscoped := e.key("conversionsWrite"), e.key("linksRead")
-
+	long := strings.Repeat("x", 70_000)
 	for _, tc := range []struct {
-		name      string
-		header    header
-		body      string
-		status    int
-		cause     string
-		challenge string
-		evaluated string // X-RateLimit-Remaining
+		name                        string
+		header                      header
+		body                        string
+		status                      int
+		cause, challenge, remaining string
 	}{
-		{name: "early data", header: header{"Early-Data": "1", "Content-Encoding": "gzip"}, body: "x", status: 425, cause: "early_data"},
-		{name: "no key", header: header{"Content-Encoding": "gzip"}, body: "x", status: 401, cause: "missing", challenge: "Bearer"},
-		{name: "unknown key", header: header{"Authorization": "no-such-key", "Content-Encoding": "gzip"}, body: "x", status: 401, cause: "unknown", challenge: `Bearer error="invalid_token"`},
-		{name: "missing scope", header: header{"Authorization": unscoped.Key, "Content-Encoding": "gzip"}, body: "x", status: 403, cause: "missing_scopes", challenge: `Bearer error="insufficient_scope", scope="conversionsWrite"`},
-		{name: "encoded body", header: header{"Authorization": valid.Key, "Content-Encoding": "gzip"}, body: strings.Repeat("x", 70_000), status: 415, evaluated: "2"},
-		{name: "long body", header: header{"Authorization": valid.Key}, body: strings.Repeat("x", 70_000), status: 413, evaluated: "1"},
-		{name: "nothing attributes the sale", header: header{"Authorization": valid.Key}, body: validSale, status: 400, evaluated: "0"},
-		{name: "rate limit", header: header{"Authorization": valid.Key, "Content-Encoding": "gzip"}, body: "x", status: 429, cause: "rate_limit", evaluated: "0"},
-		{name: "early data once more", header: header{"Authorization": valid.Key, "Early-Data": "0"}, body: "x", status: 425, cause: "early_data"},
+		{"early data", header{"Early-Data": "1", "Content-Encoding": "gzip"}, "x", 425, "early_data", "", ""},
+		{"no key", header{"Content-Encoding": "gzip"}, "x", 401, "missing", "Bearer", ""},
+		{"unknown key", header{"Authorization": "no-such-key", "Content-Encoding": "gzip"}, "x",
+			401, "unknown", `Bearer error="invalid_token"`, ""},
+		{"missing scope", header{"Authorization": unscoped.Key, "Content-Encoding": "gzip"}, "x",
+			403, "missing_scopes", `Bearer error="insufficient_scope", scope="conversionsWrite"`, ""},
+		{"encoded body", header{"Authorization": valid.Key, "Content-Encoding": "gzip"}, long, 415, "", "", "2"},
+		{"long body", header{"Authorization": valid.Key}, long, 413, "", "", "1"},
+		{"no attribution", header{"Authorization": valid.Key}, validSale, 400, "", "", "0"},
+		{"rate limit", header{"Authorization": valid.Key, "Content-Encoding": "gzip"}, "x", 429, "rate_limit", "", "0"},
+		{"Early-Data: 0", header{"Authorization": valid.Key, "Early-Data": "0"}, "x", 425, "early_data", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.header["X-Request-Id"] = "the client's own"
@@ -67,15 +67,15 @@ func TestRequestsAreDecidedInOrder(t *testing.T) {
 			if challenge := got.header.Get("WWW-Authenticate"); challenge != tc.challenge {
 				t.Errorf("challenge %q, want %q", challenge, tc.challenge)
 			}
-			if remaining := got.header.Get("X-RateLimit-Remaining"); remaining != tc.evaluated {
-				t.Errorf("X-RateLimit-Remaining %q, want %q", remaining, tc.evaluated)
+			if remaining := got.header.Get("X-RateLimit-Remaining"); remaining != tc.remaining {
+				t.Errorf("X-RateLimit-Remaining %q, want %q", remaining, tc.remaining)
 			}
 			if got.header.Get("Cache-Control") != "no-store" {
 				t.Errorf("Cache-Control %q", got.header.Get("Cache-Control"))
 			}
 			id := got.header.Get("X-Request-Id")
 			if len(id) != 36 {
-				t.Fatalf("X-Request-Id %q is none of ours", id)
+				t.Fatalf("X-Request-Id %q is not the edge's", id)
 			}
 			line := written.await(t, "handled request", "uuid", id)
 			if tc.cause != "" && line["cause"] != tc.cause {
@@ -85,7 +85,7 @@ func TestRequestsAreDecidedInOrder(t *testing.T) {
 	}
 }
 
-func TestASaleIsRecorded(t *testing.T) {
+func TestTrackSale_RecordsASale(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	key := e.key("conversionsWrite")
 	e.click(key.WorkspaceID)
@@ -102,11 +102,12 @@ func TestASaleIsRecorded(t *testing.T) {
 	}
 	line := written.await(t, "handled request", "uuid", got.header.Get("X-Request-Id"))
 	if line["user_id"] != key.ID || line["workspace_id"] != key.WorkspaceID {
-		t.Errorf("logged user_id %v and workspace_id %v, want %s and %s", line["user_id"], line["workspace_id"], key.ID, key.WorkspaceID)
+		t.Errorf("logged user_id %v and workspace_id %v, want %s and %s",
+			line["user_id"], line["workspace_id"], key.ID, key.WorkspaceID)
 	}
 }
 
-func TestOtherMethodsAndPathsAreNotTheEdges(t *testing.T) {
+func TestTrackSale_OtherMethodsAndPathsPass(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	for _, request := range []string{"GET /api/track/sale", "POST /api/track/sale/", "POST /api/track/lead"} {
 		method, path, _ := strings.Cut(request, " ")
@@ -116,7 +117,7 @@ func TestOtherMethodsAndPathsAreNotTheEdges(t *testing.T) {
 	}
 }
 
-func TestGuessersAreAnswered429WithTheirBudget(t *testing.T) {
+func TestGuesses_429HasTheBudgetHeaders(t *testing.T) {
 	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
 	e.hoko, e.routes = "guesses 2/1h", saleRoutes
 	e.mustLoad()
@@ -128,8 +129,9 @@ func TestGuessersAreAnswered429WithTheirBudget(t *testing.T) {
 		}
 	}
 	got := e.send("POST", "/api/track/sale", bearer("guess-3"), "")
-	if got.status != 429 || got.header.Get("X-RateLimit-Limit") != "2" || got.header.Get("X-RateLimit-Remaining") != "0" ||
-		got.header.Get("X-RateLimit-Reset") == "" || got.header.Get("Retry-After") == "" || got.header.Get("RateLimit") != "" {
+	h := got.header.Get
+	if got.status != 429 || h("X-RateLimit-Limit") != "2" || h("X-RateLimit-Remaining") != "0" ||
+		h("X-RateLimit-Reset") == "" || h("Retry-After") == "" || h("RateLimit") != "" {
 		t.Errorf("%d %v", got.status, got.header)
 	}
 	if got := e.send("POST", "/api/track/sale", bearer(valid.Key), ""); got.status != 400 {
@@ -137,7 +139,7 @@ func TestGuessersAreAnswered429WithTheirBudget(t *testing.T) {
 	}
 }
 
-func TestA403CostsNoRedisCall(t *testing.T) {
+func TestDecisions_403CostsNoRedisCall(t *testing.T) {
 	e := newEdge(t, testenv.Database(t), "redis://127.0.0.1:1")
 	e.routes = saleRoutes
 	e.mustLoad()
@@ -146,7 +148,7 @@ func TestA403CostsNoRedisCall(t *testing.T) {
 	}
 	for _, node := range backend.States()[0].Limits.Nodes {
 		if node.Open {
-			t.Error("the breaker opened: Redis was asked")
+			t.Error("the breaker opened: the 403 made a Redis call")
 		}
 	}
 	if got := e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), ""); got.status != 400 {
@@ -154,12 +156,12 @@ func TestA403CostsNoRedisCall(t *testing.T) {
 	}
 	for _, node := range backend.States()[0].Limits.Nodes {
 		if !node.Open {
-			t.Error("the breaker is closed: this test does not see whether Redis is asked")
+			t.Error("the breaker is closed: this test cannot detect a Redis call")
 		}
 	}
 }
 
-func TestSalesNeedTheirScopeWhateverTheRouteAsks(t *testing.T) {
+func TestTrackSale_AlwaysNeedsItsScope(t *testing.T) {
 	e := startEdge(t, "api_key_auth\ntrack_sale")
 	got := e.send("POST", "/api/track/sale", bearer(e.key("linksRead").Key), validSale)
 	if got.status != 403 || !strings.Contains(got.body, `"missingScopes":["conversionsWrite"]`) {
@@ -167,7 +169,7 @@ func TestSalesNeedTheirScopeWhateverTheRouteAsks(t *testing.T) {
 	}
 }
 
-func TestHandlersWithoutAVerifiedKeyNameTheFix(t *testing.T) {
+func TestDecisions_UnverifiedKeyIs500(t *testing.T) {
 	for _, route := range []string{"redis_rate_limit {\nlimit 1/s\n}", "track_sale"} {
 		e := startEdge(t, "api_key_auth /elsewhere\n"+route+"\nhandle_errors {\napi_errors\n}")
 		got := e.send("POST", "/", nil, validSale)
@@ -181,7 +183,7 @@ func TestHandlersWithoutAVerifiedKeyNameTheFix(t *testing.T) {
 	}
 }
 
-func TestProxiedCallsCarryTheirLimitAndAreTheSitesOwn(t *testing.T) {
+func TestProxy_AddsOnlyRateLimitHeaders(t *testing.T) {
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")
 		w.Header().Set("X-Request-Id", "the site's "+r.Header.Get("X-Request-Id"))
@@ -215,7 +217,7 @@ func TestProxiedCallsCarryTheirLimitAndAreTheSitesOwn(t *testing.T) {
 	}
 }
 
-func TestAKeysOwnLimitCounts(t *testing.T) {
+func TestRateLimit_KeyOverridesHandler(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	key := e.key("conversionsWrite")
 	e.sql(`UPDATE hoko.api_keys SET rate_limit = 20, rate_period = '1 hour', rate_burst = 10 WHERE id = $1`, key.ID)
@@ -225,8 +227,9 @@ func TestAKeysOwnLimitCounts(t *testing.T) {
 	}
 }
 
-func TestHandlersOfAnotherNameHaveBucketsOfTheirOwn(t *testing.T) {
-	e := startEdge(t, "api_key_auth\nredis_rate_limit /a* {\nlimit 1/1h\nname a\n}\nredis_rate_limit /b {\nlimit 1/1h\nname b\n}\nrespond ok")
+func TestRateLimit_HasOneBucketPerName(t *testing.T) {
+	e := startEdge(t, "api_key_auth\nredis_rate_limit /a* {\nlimit 1/1h\nname a\n}\n"+
+		"redis_rate_limit /b {\nlimit 1/1h\nname b\n}\nrespond ok")
 	key := bearer(e.key("linksRead").Key)
 	for _, request := range []struct {
 		path   string
@@ -238,7 +241,7 @@ func TestHandlersOfAnotherNameHaveBucketsOfTheirOwn(t *testing.T) {
 	}
 }
 
-func TestABodyThatDoesNotArriveIsAnswered408(t *testing.T) {
+func TestTrackSale_SlowBodyIs408(t *testing.T) {
 	e := startEdge(t, strings.Replace(saleRoutes, "track_sale @sale", "track_sale @sale {\nbody_timeout 100ms\n}", 1))
 	conn, err := net.Dial("tcp", e.address)
 	if err != nil {
@@ -255,7 +258,8 @@ func TestABodyThatDoesNotArriveIsAnswered408(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != 408 || response.Header.Get("X-RateLimit-Remaining") != "2" || response.Header.Get("X-Request-Id") == "" {
-		t.Errorf("%d %v", response.StatusCode, response.Header)
+	h := response.Header
+	if response.StatusCode != 408 || h.Get("X-RateLimit-Remaining") != "2" || h.Get("X-Request-Id") == "" {
+		t.Errorf("%d %v", response.StatusCode, h)
 	}
 }

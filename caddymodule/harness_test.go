@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,21 +31,19 @@ func TestMain(m *testing.M) {
 	os.Exit(testenv.Main(m))
 }
 
-// hangGuard bounds what can only take long when something hangs.
+// hangGuard is how long tests wait for what takes long only if the edge hangs.
 const hangGuard = time.Minute
 
-// testEdge is a Caddy of a test's own, on real parts. There is one at a time, as
-// Caddy is one a process.
+// testEdge is a Caddy with the edge's modules. Tests run one at a time, because a process has only
+// one Caddy.
 type testEdge struct {
 	t            *testing.T
 	dsn, redis   string
 	address, dir string
-	// hoko and routes are what the config says besides: more of the hoko block,
-	// and the site's routes.
-	hoko, routes string
+	hoko, routes string // more settings of the hoko block, and the site's routes
 }
 
-// newEdge is an edge that is not started yet.
+// newEdge returns an edge that is not started yet.
 func newEdge(t *testing.T, dsn, redis string) *testEdge {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -53,7 +52,7 @@ func newEdge(t *testing.T, dsn, redis string) *testEdge {
 	}
 	defer listener.Close()
 	e := &testEdge{t: t, dsn: dsn, redis: redis, address: listener.Addr().String(), dir: t.TempDir()}
-	clean := fmt.Sprintf(`{"tls":{"timestamp":%q}}`, time.Now().Format(time.RFC3339))
+	clean := fmt.Sprintf(`{"tls":{"timestamp":%q}}`, time.Now().Format(time.RFC3339)) // so Caddy cleans no storage
 	if err := os.WriteFile(filepath.Join(e.dir, "last_clean.json"), []byte(clean), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +68,7 @@ func newEdge(t *testing.T, dsn, redis string) *testEdge {
 	return e
 }
 
-// startEdge is an edge with a database and a Redis of its own and these routes.
+// startEdge starts an edge with these routes, a new database and an empty Redis.
 func startEdge(t *testing.T, routes string) *testEdge {
 	t.Helper()
 	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
@@ -106,7 +105,7 @@ http://%s {
 `, e.dir, e.hoko, e.address, e.routes))))
 }
 
-// mustRun has Caddy run a config.
+// mustRun loads a config into Caddy.
 func mustRun(t *testing.T, config []byte) {
 	t.Helper()
 	if err := caddy.Load(config, true); err != nil {
@@ -114,7 +113,7 @@ func mustRun(t *testing.T, config []byte) {
 	}
 }
 
-// load has Caddy run the edge, in place of what ran before.
+// load starts the edge, or reloads it.
 func (e *testEdge) load() error { return caddy.Load(e.config(), true) }
 
 func (e *testEdge) mustLoad() {
@@ -122,17 +121,18 @@ func (e *testEdge) mustLoad() {
 	mustRun(e.t, e.config())
 }
 
-// key makes an API key of the workspace Acme.
+// key creates an API key of the workspace Acme.
 func (e *testEdge) key(scopes ...string) admin.CreatedKey {
 	e.t.Helper()
-	created, err := admin.CreateKey(e.t.Context(), e.dsn, admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes})
+	created, err := admin.CreateKey(e.t.Context(), e.dsn,
+		admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes})
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	return created
 }
 
-// answer is what a client got.
+// answer is a response, as the client received it.
 type answer struct {
 	status int
 	header http.Header
@@ -141,7 +141,7 @@ type answer struct {
 
 type header map[string]string
 
-// send sends a request, on a connection of its own, and reads the answer.
+// send sends a request on a new connection and returns the answer.
 func (e *testEdge) send(method, path string, h header, body string) answer {
 	e.t.Helper()
 	got, err := e.try(method, path, h, body)
@@ -151,7 +151,7 @@ func (e *testEdge) send(method, path string, h header, body string) answer {
 	return got
 }
 
-// try is send for other goroutines than the test's.
+// try is send for goroutines other than the test's.
 func (e *testEdge) try(method, path string, h header, body string) (answer, error) {
 	request, err := http.NewRequest(method, "http://"+e.address+path, strings.NewReader(body))
 	if err != nil {
@@ -160,7 +160,7 @@ func (e *testEdge) try(method, path string, h header, body string) (answer, erro
 	for name, value := range h {
 		request.Header.Set(name, value)
 	}
-	request.Host = request.Header.Get("Host") // empty: the address
+	request.Host = request.Header.Get("Host") // if empty, the address
 	client := http.Client{Timeout: hangGuard, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
@@ -173,17 +173,17 @@ func (e *testEdge) try(method, path string, h header, body string) (answer, erro
 
 func bearer(key string) header { return header{"Authorization": "Bearer " + key} }
 
-// eventually waits for what happens in another goroutine, or another process.
+// eventually waits for something that another goroutine or process does.
 func eventually(t *testing.T, what string, happened func() bool) {
 	t.Helper()
 	for began := time.Now(); !happened(); runtime.Gosched() {
 		if time.Since(began) > hangGuard {
-			t.Fatalf("it never came to %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }
 
-// written is all that Caddy has logged since the test began.
+// written holds all lines that Caddy has logged since the test began.
 var written logLines
 
 type logLines struct {
@@ -214,11 +214,12 @@ func (l *logLines) all() []string {
 
 func (l *logLines) text() string { return strings.Join(l.all(), "") }
 
-// await returns the first line with this message and this value of a field, once it is written.
+// await returns the first line with this message and this value of a field, or with any value if
+// value is empty. It waits until the line is written.
 func (l *logLines) await(t *testing.T, message, field, value string) (line map[string]any) {
 	t.Helper()
 	read := 0
-	eventually(t, fmt.Sprintf("a line %q with %s %q", message, field, value), func() bool {
+	eventually(t, fmt.Sprintf("there is a line %q with %s %q", message, field, value), func() bool {
 		for _, text := range l.all()[read:] {
 			read++
 			line = nil
@@ -234,7 +235,7 @@ func (l *logLines) await(t *testing.T, message, field, value string) (line map[s
 	return line
 }
 
-// memoryLog is a log writer that keeps what is written, for tests to read.
+// memoryLog is a log writer that writes to written.
 type memoryLog struct{}
 
 func (memoryLog) CaddyModule() caddy.ModuleInfo {
@@ -246,13 +247,21 @@ func (memoryLog) WriterKey() string                             { return "memory
 func (memoryLog) OpenWriter() (io.WriteCloser, error)           { return &written, nil }
 func (memoryLog) UnmarshalCaddyfile(*caddyfile.Dispenser) error { return nil }
 
-// sql changes the edge's database.
-func (e *testEdge) sql(statement string, args ...any) {
+// connect opens a session in the edge's database, which ends with the test.
+func (e *testEdge) connect() *pgx.Conn {
 	e.t.Helper()
 	conn, err := pgx.Connect(e.t.Context(), e.dsn)
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	e.t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+// sql runs a statement in the edge's database.
+func (e *testEdge) sql(statement string, args ...any) {
+	e.t.Helper()
+	conn := e.connect()
 	defer conn.Close(e.t.Context())
 	if _, err := conn.Exec(e.t.Context(), statement, args...); err != nil {
 		e.t.Fatal(err)
@@ -262,10 +271,7 @@ func (e *testEdge) sql(statement string, args ...any) {
 // connections counts the edge's sessions in its database.
 func (e *testEdge) connections() (n int) {
 	e.t.Helper()
-	conn, err := pgx.Connect(e.t.Context(), e.dsn)
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	conn := e.connect()
 	defer conn.Close(e.t.Context())
 	if err := conn.QueryRow(e.t.Context(), `SELECT count(*) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(&n); err != nil {
@@ -274,7 +280,7 @@ func (e *testEdge) connections() (n int) {
 	return n
 }
 
-// click adds a link with the click "click" to a workspace, which attributes sales.
+// click adds a link to a workspace, with a click "click" that sales can be attributed to.
 func (e *testEdge) click(workspace string) {
 	e.t.Helper()
 	e.sql(`INSERT INTO hoko.links (id, workspace_id, url, short_url)
@@ -282,5 +288,5 @@ func (e *testEdge) click(workspace string) {
 	e.sql(`INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('click', $1, 'link')`, workspace)
 }
 
-// withClick is the valid sale, attributed to the click.
+// withClick is validSale, attributed to the click.
 var withClick = strings.Replace(validSale, "{", `{"clickId":"click",`, 1)

@@ -8,16 +8,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-var errMisdirected = errors.New("no site of this server has the host")
-
-// misdirected is the host matcher of a site. It fails with 421 (RFC 9110, section 15.5.20) if no site of
-// the server has the request's host.
-type misdirected struct {
+// misdirectedMatcher is the host matcher of a site. It fails with 421 (RFC 9110, section 15.5.20)
+// if no site of the server has the request's host.
+type misdirectedMatcher struct {
 	site, otherHosts caddyhttp.RequestMatcherWithError
 }
 
-// MatchWithError implements [caddyhttp.RequestMatcherWithError].
-func (m misdirected) MatchWithError(r *http.Request) (bool, error) {
+func (m misdirectedMatcher) MatchWithError(r *http.Request) (bool, error) {
 	if match, err := m.site.MatchWithError(r); match || err != nil {
 		return match, err
 	}
@@ -25,17 +22,16 @@ func (m misdirected) MatchWithError(r *http.Request) (bool, error) {
 		return false, err
 	}
 	logCause(r, "host", "")
-	return false, caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
+	return false, caddyhttp.Error(http.StatusMisdirectedRequest, errors.New("no site of this server has the host"))
 }
 
-// answerMisdirected makes a server answer 421 to requests for a host
-// that none of its sites has. Caddy answers them with an empty 200, so a caller would take its sale
-// for recorded.
+// rejectMisdirected makes a server answer 421 to requests for hosts that none of its sites has.
+// Caddy would answer them with an empty 200, as if their sales were recorded. A server with a route
+// for all hosts, such as that of a site without a host, does not change.
 //
-// Like the redirects of automatic HTTPS, this is not part of the config: a site without a host would
-// need the port of each server, and would open a port that no other site has. A server that has a
-// route for all hosts, such as that of a site without a host, stays as it is.
-func answerMisdirected(server *caddyhttp.Server) {
+// This happens at runtime, like the redirects of automatic HTTPS: a fallback site in the Caddyfile
+// would have to name each server's port, and would open a port that no other site uses.
+func rejectMisdirected(server *caddyhttp.Server) {
 	if len(server.Routes) == 0 {
 		return
 	}
@@ -45,22 +41,23 @@ func answerMisdirected(server *caddyhttp.Server) {
 			return
 		}
 		for _, set := range route.MatcherSets {
-			i := hostMatcher(set)
+			i := hostMatcherIndex(set)
 			if i < 0 {
 				return
 			}
 			otherHosts.MatcherSets = append(otherHosts.MatcherSets, caddyhttp.MatcherSet{set[i]})
 		}
 	}
-	// Caddy sets up named routes once it has copied the others, but not their sets of matchers: one is
-	// replaced. That of the last route comes after all sites.
+	// Caddy may have copied the routes already, but the copies share their matcher sets, so
+	// replacing a matcher works. The matcher of the last route runs after those of all other sites.
 	last := server.Routes[len(server.Routes)-1].MatcherSets[0]
-	i := hostMatcher(last)
+	i := hostMatcherIndex(last)
 	last[0], last[i] = last[i], last[0]
-	last[0] = misdirected{last[0].(*caddyhttp.MatchHost), otherHosts}
-	// Like every other error, the 421 has no body if there are no error routes: as soon as there is one, Caddy
-	// logs no error above debug level. The same if they have been copied.
-	if server.Errors == nil || !slices.ContainsFunc(server.Routes, isBeingProvisioned) {
+	last[0] = misdirectedMatcher{last[0].(*caddyhttp.MatchHost), otherHosts}
+	// Without error routes, the 421 has no body: adding the first one would make Caddy log all
+	// errors at level DEBUG only. Error routes that Caddy has already copied cannot be changed.
+	unprovisioned := func(route caddyhttp.Route) bool { return len(route.HandlersRaw) > 0 }
+	if server.Errors == nil || !slices.ContainsFunc(server.Routes, unprovisioned) {
 		return
 	}
 	server.Errors.Routes = append(server.Errors.Routes, caddyhttp.Route{
@@ -69,12 +66,9 @@ func answerMisdirected(server *caddyhttp.Server) {
 	})
 }
 
-func hostMatcher(set caddyhttp.MatcherSet) int {
-	return slices.IndexFunc(set, func(matcher any) bool { _, ok := matcher.(*caddyhttp.MatchHost); return ok })
+func hostMatcherIndex(set caddyhttp.MatcherSet) int {
+	return slices.IndexFunc(set, func(m any) bool { _, ok := m.(*caddyhttp.MatchHost); return ok })
 }
 
-// isBeingProvisioned reports whether a route has handlers that are not set up yet.
-func isBeingProvisioned(route caddyhttp.Route) bool { return len(route.HandlersRaw) > 0 }
-
 // Interface guard
-var _ caddyhttp.RequestMatcherWithError = misdirected{}
+var _ caddyhttp.RequestMatcherWithError = misdirectedMatcher{}

@@ -10,15 +10,9 @@ import (
 
 const misdirectedBody = `{"error":{"en":"Misdirected request","ar":"طلب موجه إلى خادم غير صحيح"}}`
 
-// sendTo is send for a host other than the one that it connects to.
-func (e *testEdge) sendTo(host, method, path, body string) answer {
-	e.t.Helper()
-	return e.send(method, path, header{"Host": host}, body)
-}
-
 func (e *testEdge) wantMisdirected(host string) {
 	e.t.Helper()
-	got := e.sendTo(host, "POST", "/api/track/sale", validSale)
+	got := e.send("POST", "/api/track/sale", header{"Host": host}, validSale)
 	if got.status != 421 || got.body != misdirectedBody {
 		e.t.Errorf("%s: status %d %s", host, got.status, got.body)
 	}
@@ -27,24 +21,24 @@ func (e *testEdge) wantMisdirected(host string) {
 	}
 }
 
-func TestAHostThatNoSiteHas_Is421(t *testing.T) {
+func TestMisdirected_UnknownHostIs421(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	for _, host := range []string{"localhost", "127.0.0.1.", "127.0.0.2:80", "[::1]", "evil.example"} {
 		e.wantMisdirected(host)
 	}
 	for _, host := range []string{"127.0.0.1", "127.0.0.1:1", e.address} {
-		if got := e.sendTo(host, "POST", "/api/track/sale", ""); got.status != 401 {
+		if got := e.send("POST", "/api/track/sale", header{"Host": host}, ""); got.status != 401 {
 			t.Errorf("%s: status %d", host, got.status)
 		}
 	}
-	got := e.sendTo("evil.example", "GET", "/", "")
+	got := e.send("GET", "/", header{"Host": "evil.example"}, "")
 	line := written.await(t, "handled request", "uuid", got.header.Get("X-Request-Id"))
 	if got.status != 421 || line["cause"] != "host" {
 		t.Errorf("status %d, line %v", got.status, line)
 	}
 }
 
-func TestSitesOfTheSameServer_KeepTheirHosts(t *testing.T) {
+func TestMisdirected_OtherSitesKeepTheirHosts(t *testing.T) {
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	_, port, _ := strings.Cut(e.address, ":")
 	e.routes = fmt.Sprintf(`%s
@@ -58,8 +52,10 @@ http://empty.example:%[2]s {
 `, saleRoutes, port)
 	e.routes = strings.Replace(e.routes, "@sale {", "bind 127.0.0.1\n\t@sale {", 1)
 	e.mustLoad()
-	for host, want := range map[string]string{"plain.example": "200 plain", "A.Plain.example": "200 plain", "empty.example": "200 "} {
-		if got := e.sendTo(host, "GET", "/", ""); fmt.Sprintf("%d %s", got.status, got.body) != want {
+	for host, want := range map[string]string{
+		"plain.example": "200 plain", "A.Plain.example": "200 plain", "empty.example": "200 ",
+	} {
+		if got := e.send("GET", "/", header{"Host": host}, ""); fmt.Sprintf("%d %s", got.status, got.body) != want {
 			t.Errorf("%s: %d %s", host, got.status, got.body)
 		}
 	}
@@ -67,27 +63,29 @@ http://empty.example:%[2]s {
 	e.wantMisdirected("evil.example")
 }
 
-func TestASiteWithoutHost_TakesTheOtherHosts(t *testing.T) {
+func TestMisdirected_SiteWithoutHostTakesAll(t *testing.T) {
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	_, port, _ := strings.Cut(e.address, ":")
 	e.routes = strings.Replace(saleRoutes, "@sale {", "bind 127.0.0.1\n\t@sale {", 1) +
 		fmt.Sprintf("\n}\nhttp://:%s {\n\tbind 127.0.0.1\n\trespond /known \"any\"", port)
 	e.mustLoad()
 	for path, want := range map[string]string{"/known": "any", "/unknown": ""} {
-		if got := e.sendTo("evil.example", "GET", path, ""); got.status != 200 || got.body != want {
+		if got := e.send("GET", path, header{"Host": "evil.example"}, ""); got.status != 200 || got.body != want {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}
 	}
 }
 
-// Caddy sets up named routes after all others.
-func TestHandlersInANamedRoute_AreMisdirectedToo(t *testing.T) {
-	for name, errors := range map[string]string{"no error routes": "", "error routes": "handle_errors {\n\tapi_errors\n}"} {
+// Caddy provisions named routes after all others.
+func TestMisdirected_NamedRoutes(t *testing.T) {
+	for name, errors := range map[string]string{
+		"no error routes": "", "error routes": "handle_errors {\n\tapi_errors\n}",
+	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 			e.routes = "invoke sale\n" + errors + "\n}\n&(sale) {\napi_key_auth\ntrack_sale"
 			e.mustLoad()
-			if got := e.sendTo("evil.example", "POST", "/api/track/sale", validSale); got.status != 421 {
+			if got := e.send("POST", "/api/track/sale", header{"Host": "evil.example"}, validSale); got.status != 421 {
 				t.Errorf("another host: status %d %s", got.status, got.body)
 			}
 			if got := e.send("POST", "/api/track/sale", bearer("any"), validSale); got.status != 503 {
@@ -97,7 +95,7 @@ func TestHandlersInANamedRoute_AreMisdirectedToo(t *testing.T) {
 	}
 }
 
-func TestServerWithoutErrorRoutes_LogsItsErrors(t *testing.T) {
+func TestMisdirected_WithoutErrorRoutes(t *testing.T) {
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	e.routes = "api_key_auth /api/*\nerror broken 502"
 	e.mustLoad()
@@ -105,16 +103,16 @@ func TestServerWithoutErrorRoutes_LogsItsErrors(t *testing.T) {
 		t.Errorf("status %d", got.status)
 	}
 	written.await(t, "broken", "level", "error")
-	if got := e.sendTo("evil.example", "GET", "/", ""); got.status != 421 || got.body != "" {
+	if got := e.send("GET", "/", header{"Host": "evil.example"}, ""); got.status != 421 || got.body != "" {
 		t.Errorf("status %d %s", got.status, got.body)
 	}
 }
 
-// Configs in JSON may confine a route to a path of its host.
-func TestAHostOfAnotherPath_IsNotMisdirected(t *testing.T) {
+// A JSON config may limit a site's route to some paths of its host.
+func TestMisdirected_NotForAnotherPathOfAHost(t *testing.T) {
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	e.routes = saleRoutes
-	config := strings.Replace(string(e.config()), `{"host":["127.0.0.1"]}`, `{"host":["127.0.0.1"],"path":["/api/*"]}`, 1)
+	config := strings.Replace(string(e.config()), `["127.0.0.1"]}`, `["127.0.0.1"],"path":["/api/*"]}`, 1)
 	if !json.Valid([]byte(config)) || config == string(e.config()) {
 		t.Fatal(config)
 	}

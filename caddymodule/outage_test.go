@@ -10,8 +10,9 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-func TestTheEdgeStartsAndProxiesWithoutPostgresAndRedis(t *testing.T) {
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("page")) }))
+func TestOutage_ProxiesWithoutPostgresAndRedis(t *testing.T) {
+	page := func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("page")) }
+	site := httptest.NewServer(http.HandlerFunc(page))
 	defer site.Close()
 	e := newEdge(t, "postgres://hoko@127.0.0.1:1/site", "redis://127.0.0.1:1")
 	e.routes = strings.Replace(saleRoutes, "respond 404", "reverse_proxy "+site.Listener.Addr().String(), 1)
@@ -20,19 +21,21 @@ func TestTheEdgeStartsAndProxiesWithoutPostgresAndRedis(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	got := e.send("POST", "/api/track/sale", bearer("some-key"), validSale)
-	if got.status != 503 || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, `"en":"Service temporarily unavailable"`) {
+	if got.status != 503 || got.header.Get("Retry-After") == "" ||
+		!strings.Contains(got.body, `"en":"Service temporarily unavailable"`) {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
 	written.await(t, "request failed", "uuid", got.header.Get("X-Request-Id"))
 	written.await(t, "not listening for changed keys", "level", "warn")
 }
 
-func TestAFailingSiteIsAnsweredInTheEnvelopeOfTheAPIOnly(t *testing.T) {
+func TestAPIErrors_SiteFailureOnlyUnderAPI(t *testing.T) {
 	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
 	e.routes = "reverse_proxy 127.0.0.1:1\nhandle_errors {\n@api path /api/*\napi_errors @api\n}"
 	e.mustLoad()
 	got := e.send("POST", "/api/links", nil, "{}")
-	if got.status != 502 || !strings.Contains(got.body, `"en":"Bad gateway"`) || got.header.Get("Cache-Control") != "no-store" {
+	if got.status != 502 || !strings.Contains(got.body, `"en":"Bad gateway"`) ||
+		got.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
 	written.await(t, "handled request", "uuid", got.header.Get("X-Request-Id"))
@@ -41,7 +44,7 @@ func TestAFailingSiteIsAnsweredInTheEnvelopeOfTheAPIOnly(t *testing.T) {
 	}
 }
 
-func TestErrorsKeepTheirStatus(t *testing.T) {
+func TestAPIErrors_KeepsTheStatus(t *testing.T) {
 	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
 	e.routes = "error /gone 410\nerror /teapot 418\nerror /odd 599\nerror /redirect 302\nhandle_errors {\napi_errors\n}"
 	e.mustLoad()
@@ -49,8 +52,8 @@ func TestErrorsKeepTheirStatus(t *testing.T) {
 		status int
 		en     string
 	}{
-		"/gone": {410, "Invalid request"}, "/teapot": {418, "Invalid request"}, "/odd": {599, "Internal server error"},
-		"/redirect": {500, "Internal server error"},
+		"/gone": {410, "Invalid request"}, "/teapot": {418, "Invalid request"},
+		"/odd": {599, "Internal server error"}, "/redirect": {500, "Internal server error"},
 	} {
 		if got := e.send("GET", path, nil, ""); got.status != want.status || !strings.Contains(got.body, want.en) {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
@@ -58,16 +61,17 @@ func TestErrorsKeepTheirStatus(t *testing.T) {
 	}
 }
 
-func TestErrorRoutesWithoutAnErrorPass(t *testing.T) {
+func TestAPIErrors_PassesOnWithoutAnError(t *testing.T) {
 	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
 	e.routes = "api_errors\nrespond ok"
 	e.mustLoad()
-	if got := e.send("GET", "/", nil, ""); got.status != 200 || got.body != "ok" || got.header.Get("X-Request-Id") != "" {
+	got := e.send("GET", "/", nil, "")
+	if got.status != 200 || got.body != "ok" || got.header.Get("X-Request-Id") != "" {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
 }
 
-func TestOnErrorDecidesWithoutRedis(t *testing.T) {
+func TestOnError_DecidesWithoutRedis(t *testing.T) {
 	e := newEdge(t, testenv.Database(t), "redis://127.0.0.1:1")
 	e.routes = "api_key_auth"
 	for _, name := range []string{"local", "allow", "deny"} {
@@ -87,7 +91,7 @@ func TestOnErrorDecidesWithoutRedis(t *testing.T) {
 	}
 }
 
-func TestACachedKeyOutlivesPostgresBeyondItsTTL(t *testing.T) {
+func TestOutage_CachedKeyOutlivesItsTTL(t *testing.T) {
 	server := testenv.Postgres(t)
 	dsn := server.DSN("postgres")
 	if err := postgres.Migrate(t.Context(), dsn, nil); err != nil {
@@ -95,12 +99,12 @@ func TestACachedKeyOutlivesPostgresBeyondItsTTL(t *testing.T) {
 	}
 	e := newEdge(t, dsn, testenv.Redis(t))
 	e.hoko, e.routes = "key_cache {\nttl 1s\n}", "api_key_auth\nrespond ok"
-	key := bearer(e.key("linksRead").Key) // before anybody listens: news of it would drop it from the cache
+	key := bearer(e.key("linksRead").Key) // before the listener starts, which would invalidate the cached key
 	e.mustLoad()
 	e.send("GET", "/", key, "")
 	eventually(t, "the key is cached", func() bool { return metric(t, "hoko_key_cache_entries") == 1 })
 	server.Kill()
-	eventually(t, "the use of a stale key", func() bool {
+	eventually(t, "a stale key is used", func() bool {
 		if got := e.send("GET", "/", key, ""); got.status != 200 {
 			t.Fatalf("status %d", got.status)
 		}

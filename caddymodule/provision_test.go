@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,24 +23,24 @@ import (
 	"hoko.to/edge/plugin/ratelimit"
 )
 
-// ownGoroutines are the stacks of those that run our code, this test's excepted.
+// ownGoroutines returns the stacks of goroutines of a backend, without those of tests.
 func ownGoroutines() string {
 	var dump bytes.Buffer
 	_ = pprof.Lookup("goroutine").WriteTo(&dump, 2)
 	var own []string
 	for stack := range strings.SplitSeq(dump.String(), "\n\n") {
-		for _, sign := range []string{"hoko.to/edge/plugin/", "ristretto", "pgxpool", "go-redis", "backend.(*Backend)"} {
-			if strings.Contains(stack, sign) && !strings.Contains(stack, "testing.tRunner") && !strings.Contains(stack, "internal/devserver") {
-				own = append(own, stack)
-				break
-			}
+		contains := func(text string) bool { return strings.Contains(stack, text) }
+		ofBackend := []string{"hoko.to/edge/plugin/", "ristretto", "pgxpool", "go-redis", "backend.(*Backend)"}
+		ofTests := []string{"testing.tRunner", "internal/devserver"}
+		if slices.ContainsFunc(ofBackend, contains) && !slices.ContainsFunc(ofTests, contains) {
+			own = append(own, stack)
 		}
 	}
 	return strings.Join(own, "\n\n")
 }
 
-// mute is an address that accepts connections, and fails the test if one comes.
-func mute(t *testing.T) string {
+// unusedAddress returns an address that listens, and fails the test if a client connects to it.
+func unusedAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -51,18 +52,18 @@ func mute(t *testing.T) string {
 			t.Error(err)
 		}
 		if _, err := listener.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("somebody connected: %v", err)
+			t.Errorf("a client connected: %v", err)
 		}
 	})
 	return listener.Addr().String()
 }
 
-func TestProvisionConnectsToNothingAndStartsNothing(t *testing.T) {
+func TestProvision_ConnectsToNothing(t *testing.T) {
 	app := &App{
-		Postgres: Postgres{DSN: "postgres://hoko@" + mute(t) + "/site"},
-		Redis:    Redis{URL: "redis://" + mute(t)},
+		Postgres: Postgres{DSN: "postgres://hoko@" + unusedAddress(t) + "/site"},
+		Redis:    Redis{URL: "redis://" + unusedAddress(t)},
 	}
-	ctx, err := caddy.ProvisionContext(&caddy.Config{}) // unlike NewContext's, it has other apps
+	ctx, err := caddy.ProvisionContext(&caddy.Config{}) // NewContext would have no other apps
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestProvisionConnectsToNothingAndStartsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if running := ownGoroutines(); running != "" {
-		t.Errorf("goroutines run:\n%s", running)
+		t.Errorf("goroutines were started:\n%s", running)
 	}
 	if err := app.Cleanup(); err != nil {
 		t.Fatal(err)
@@ -80,42 +81,51 @@ func TestProvisionConnectsToNothingAndStartsNothing(t *testing.T) {
 	}
 }
 
-func TestUnusableSettingsAreRefusedByProvision(t *testing.T) {
+func TestProvision_RejectsUnusableSettings(t *testing.T) {
 	negative := -caddy.Duration(time.Second)
-	good := func() *App {
-		return &App{Postgres: Postgres{DSN: "postgres://hoko@127.0.0.1:1/site"}, Redis: Redis{URL: "redis://127.0.0.1:1"}}
+	valid := func() *App {
+		return &App{
+			Postgres: Postgres{DSN: "postgres://hoko@127.0.0.1:1/site"},
+			Redis:    Redis{URL: "redis://127.0.0.1:1"},
+		}
 	}
 	t.Setenv("SET_BUT_EMPTY", "")
 	for _, tc := range []struct {
-		name   string
 		change func(*App)
 		want   string
 	}{
-		{"no database", func(a *App) { a.Postgres.DSN = "" }, "postgres: no address: write postgres {env.DATABASE_URL} into the hoko block"},
-		{"no Redis", func(a *App) { a.Redis.URL = "" }, "redis: no address: write redis {env.REDIS_URL} into the hoko block"},
-		{"unset variable", func(a *App) { a.Postgres.DSN = "{env.HOKO_UNSET}" }, "postgres: {env.HOKO_UNSET} is empty: set HOKO_UNSET, e.g. postgres://user:password@host:5432/database"},
-		{"empty variable", func(a *App) { a.Redis.URL = "redis://{env.SET_BUT_EMPTY}:6379" }, "redis: {env.SET_BUT_EMPTY} is empty: set SET_BUT_EMPTY, e.g. redis://host:6379/0"},
-		{"missing file", func(a *App) { a.Postgres.ListenDSN = "{file./no/such/file}" }, "postgres: listen_dsn: {file./no/such/file} is empty or cannot be read"},
-		{"other placeholder", func(a *App) { a.Redis.Prefix = "{http.request.host}" }, "redis: prefix: {http.request.host} is not known here: use {env.*} or {file.*}"},
-		{"no connection string", func(a *App) { a.Postgres.DSN = "postgres://host:port/x" }, "postgres: connection string cannot be parsed"},
-		{"no listening connection string", func(a *App) { a.Postgres.ListenDSN = "postgres://host:port/x" }, "connection string cannot be parsed"},
-		{"quoted connection string", func(a *App) { a.Postgres.DSN = `"postgres://host/x?sslmode=disable"` }, "postgres: connection string is in quotation marks"},
-		{"listening by JDBC", func(a *App) { a.Postgres.ListenDSN = "jdbc:postgresql://host/x?user=a" }, "postgres: listen_dsn: connection string begins with a scheme"},
-		{"no Redis URL", func(a *App) { a.Redis.URL = "localhost:6379" }, "redis url"},
-		{"too many writers", func(a *App) { a.Sales.Writers = 20 }, "max_conns must be at least 24 for 20 writers, not 16"},
-		{"connections out of bounds", func(a *App) { a.Postgres.MaxConns = 5000 }, "postgres: max_conns must be 5 … 1000, not 5000"},
-		{"negative timeout", func(a *App) { a.Redis.Timeout = negative }, "redis: timeout must be 1ms … 10s, not -1s"},
-		{"negative cache", func(a *App) { a.KeyCache.Size = -1 }, "key_cache: size must be"},
-		{"short ttl", func(a *App) { a.KeyCache.TTL = 1 }, "key_cache: ttl must be 1s … 24h0m0s, not 1ns"},
-		{"negative stale", func(a *App) { a.KeyCache.Stale = &negative }, "key_cache: stale must be"},
-		{"no guesses", func(a *App) { a.Guesses = &limit.Limit{Period: time.Minute} }, "guesses: rate must be"},
-		{"writers out of bounds", func(a *App) { a.Sales.Writers = 65 }, "sales: writers must be"},
-		{"batch out of bounds", func(a *App) { a.Sales.Batch = -1 }, "sales: batch must be"},
-		{"queue out of bounds", func(a *App) { a.Sales.Queue = -1 }, "sales: queue must be"},
-		{"sales without time", func(a *App) { a.Sales.Timeout = 1 }, "sales: timeout must be"},
+		{func(a *App) { a.Postgres.DSN = "" },
+			"postgres: address is missing: add postgres {env.DATABASE_URL} to the hoko block"},
+		{func(a *App) { a.Redis.URL = "" }, "redis: address is missing: add redis {env.REDIS_URL} to the hoko block"},
+		{func(a *App) { a.Postgres.DSN = "{env.HOKO_UNSET}" },
+			"postgres: {env.HOKO_UNSET} is empty: set HOKO_UNSET, e.g. postgres://user:password@host:5432/database"},
+		{func(a *App) { a.Redis.URL = "redis://{env.SET_BUT_EMPTY}:6379" },
+			"redis: {env.SET_BUT_EMPTY} is empty: set SET_BUT_EMPTY, e.g. redis://host:6379/0"},
+		{func(a *App) { a.Postgres.ListenDSN = "{file./no/such/file}" },
+			"postgres: listen_dsn: {file./no/such/file} is empty or cannot be read"},
+		{func(a *App) { a.Redis.Prefix = "{http.request.host}" },
+			"redis: prefix: {http.request.host} is not supported here: use {env.*} or {file.*}"},
+		{func(a *App) { a.Postgres.DSN = "postgres://host:port/x" }, "postgres: connection string cannot be parsed"},
+		{func(a *App) { a.Postgres.ListenDSN = "postgres://host:port/x" }, "connection string cannot be parsed"},
+		{func(a *App) { a.Postgres.DSN = `"postgres://host/x?sslmode=disable"` },
+			"postgres: connection string is in quotation marks"},
+		{func(a *App) { a.Postgres.ListenDSN = "jdbc:postgresql://host/x?user=a" },
+			"postgres: listen_dsn: connection string begins with a scheme"},
+		{func(a *App) { a.Redis.URL = "localhost:6379" }, "redis url"},
+		{func(a *App) { a.Sales.Writers = 20 }, "max_conns must be at least 24 for 20 writers, not 16"},
+		{func(a *App) { a.Postgres.MaxConns = 5000 }, "postgres: max_conns must be 5 … 1000, not 5000"},
+		{func(a *App) { a.Redis.Timeout = negative }, "redis: timeout must be 1ms … 10s, not -1s"},
+		{func(a *App) { a.KeyCache.Size = -1 }, "key_cache: size must be"},
+		{func(a *App) { a.KeyCache.TTL = 1 }, "key_cache: ttl must be 1s … 24h0m0s, not 1ns"},
+		{func(a *App) { a.KeyCache.Stale = &negative }, "key_cache: stale must be"},
+		{func(a *App) { a.Guesses = &limit.Limit{Period: time.Minute} }, "guesses: rate must be"},
+		{func(a *App) { a.Sales.Writers = 65 }, "sales: writers must be"},
+		{func(a *App) { a.Sales.Batch = -1 }, "sales: batch must be"},
+		{func(a *App) { a.Sales.Queue = -1 }, "sales: queue must be"},
+		{func(a *App) { a.Sales.Timeout = 1 }, "sales: timeout must be"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			app := good()
+		t.Run(tc.want, func(t *testing.T) {
+			app := valid()
 			tc.change(app)
 			ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 			defer cancel()
@@ -133,26 +143,23 @@ func TestUnusableSettingsAreRefusedByProvision(t *testing.T) {
 	}
 }
 
-func TestTheShippedCaddyfileNeedsItsVariables(t *testing.T) {
+func TestShippedCaddyfile_NeedsItsVariables(t *testing.T) {
 	setVariables(t)
-	text, err := os.ReadFile(shipped)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, missing := range []string{"DATABASE_URL", "REDIS_URL"} {
 		var config *caddy.Config
-		if err := json.Unmarshal(mustAdapt(t, string(text)), &config); err != nil {
+		if err := json.Unmarshal(mustAdapt(t, readFile(t, shipped)), &config); err != nil {
 			t.Fatal(err)
 		}
 		err := caddy.Validate(config)
-		if want := "{env." + missing + "} is empty: set " + missing; err == nil || !strings.Contains(err.Error(), want) {
+		want := "{env." + missing + "} is empty: set " + missing
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 		t.Setenv("DATABASE_URL", "postgres://hoko@127.0.0.1:1/site")
 	}
 }
 
-func TestHandlersNeedTheHokoBlock(t *testing.T) {
+func TestProvision_HandlersNeedTheHokoBlock(t *testing.T) {
 	e := newEdge(t, "", "")
 	e.routes = "api_key_auth"
 	var config map[string]any
@@ -164,15 +171,16 @@ func TestHandlersNeedTheHokoBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(without, true); err == nil || !strings.Contains(err.Error(), "the global options have no hoko block") {
-		t.Errorf("error %v", err)
+	const want = "the global options have no hoko block"
+	if err := caddy.Load(without, true); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 
-func TestSettingsReachTheirParts(t *testing.T) {
+func TestSettings_ReachTheBackend(t *testing.T) {
 	stale := caddy.Duration(0)
 	app := &App{
-		Postgres: Postgres{DSN: "postgres://a@127.0.0.1:1/site", ListenDSN: "postgres://b@127.0.0.1:1/site", MaxConns: 20},
+		Postgres: Postgres{DSN: "postgres://a@127.0.0.1:1/x", ListenDSN: "postgres://b@127.0.0.1:1/x", MaxConns: 20},
 		Redis:    Redis{URL: "redis://127.0.0.1:1", Prefix: "staging:", Timeout: caddy.Duration(time.Second)},
 		KeyCache: KeyCache{Size: 5000, TTL: caddy.Duration(time.Hour), Stale: &stale},
 		Guesses:  &limit.Limit{Rate: 7, Period: time.Minute, Burst: 7},
@@ -184,10 +192,10 @@ func TestSettingsReachTheirParts(t *testing.T) {
 	}
 	want := backend.Settings{
 		Postgres: postgres.Options{
-			DSN: "postgres://a@127.0.0.1:1/site", ListenDSN: "postgres://b@127.0.0.1:1/site", MaxConns: 20,
+			DSN: "postgres://a@127.0.0.1:1/x", ListenDSN: "postgres://b@127.0.0.1:1/x", MaxConns: 20,
 			Writers: 2, Batch: 3, Queue: 4, SaleTimeout: 5 * time.Second,
 		},
-		Keys:   apikey.Options{Size: 5000, TTL: time.Hour, Stale: -1, Guesses: limit.Limit{Rate: 7, Period: time.Minute, Burst: 7}},
+		Keys:   apikey.Options{Size: 5000, TTL: time.Hour, Stale: -1, Guesses: *app.Guesses},
 		Limits: ratelimit.Options{URL: "redis://127.0.0.1:1", Prefix: "staging:", Timeout: time.Second},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -18,20 +18,20 @@ import (
 	"hoko.to/edge/plugin/ratelimit"
 )
 
-// RedisRateLimit limits how often a verified key may call: GCRA in Redis, with one bucket per key
-// that all edges share. Use it after `api_key_auth`. A key over its limit is answered 429 before
-// any of the body is read. Every response to a request whose limit was evaluated has the
-// X-RateLimit-* and RateLimit headers.
+// RedisRateLimit limits the requests of each verified key with GCRA in Redis, in a bucket that all
+// edges share. Use it after `api_key_auth`. It answers 429 to a key over its limit, without waiting
+// for the body. If the limit was evaluated, the response has the X-RateLimit-* and RateLimit
+// headers.
 type RedisRateLimit struct {
 	// Name of the limit in the RateLimit headers. Handlers with the same name share a key's bucket
 	// and must have the same limit. Letters, digits, `.`, `_` and `-`. Default: default.
 	Name string `json:"name,omitempty"`
 
-	// Limit of a key if neither the key nor its workspace has its own. Without a burst, the bucket
-	// holds as many requests as the rate.
+	// Limit of a key if neither the key nor its workspace has its own. The burst defaults to the
+	// rate.
 	Limit limit.Limit `json:"limit"`
 
-	// What happens if Redis is unreachable: `local` applies the limit in each edge's own memory,
+	// What happens if Redis is unreachable: `local` counts in each edge's memory,
 	// `allow` admits every request, `deny` answers 503. Default: local.
 	OnError ratelimit.OnError `json:"on_error,omitempty"`
 
@@ -41,10 +41,13 @@ type RedisRateLimit struct {
 
 // CaddyModule returns the Caddy module information.
 func (RedisRateLimit) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers.redis_rate_limit", New: func() caddy.Module { return new(RedisRateLimit) }}
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.redis_rate_limit",
+		New: func() caddy.Module { return new(RedisRateLimit) },
+	}
 }
 
-// Provision sets up the handler.
+// Provision sets up the handler and sets defaults.
 func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
 	l.logger = ctx.Logger()
 	l.Name = cmp.Or(l.Name, "default")
@@ -58,12 +61,13 @@ func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
 	if err := l.Limit.Validate(); err != nil {
 		return fmt.Errorf("limit: %w", err)
 	}
-	if l.app, err = configuredApp(ctx); err != nil {
+	if l.app, err = loadApp(ctx); err != nil {
 		return err
 	}
-	return l.app.claimLimit(l.Name, l.Limit)
+	return l.app.registerLimit(l.Name, l.Limit)
 }
 
+// ServeHTTP passes on a request whose key is within its limit.
 func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key, verified := apikey.FromContext(r.Context())
 	if !verified {
@@ -82,7 +86,7 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 		decision.SetHeaders(w.Header(), l.Name, time.Now())
 	}
 	if !decision.Allowed {
-		refuse(w, r, "rate_limit", func() { apierror.WriteRateLimitExceeded(w, decision.RetryAfter) })
+		reject(w, r, "rate_limit", func() { apierror.WriteRateLimitExceeded(w, decision.RetryAfter) })
 		return nil
 	}
 	return next.ServeHTTP(w, r)
@@ -96,8 +100,8 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 //		on_error local|allow|deny
 //	}
 //
-// Only limit is required: 600/1m is 600 requests per minute. Periods are in ms, s, m, h or d.
-// Handlers with the same name share a key's bucket and must have the same limit.
+// Only limit is required: 600/1m is 600 requests per minute. Units of the period are ms, s, m, h
+// and d.
 func (l *RedisRateLimit) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	err := parseDirective(d,
 		setting{name: "limit", parse: l.parseLimit},
@@ -120,12 +124,12 @@ func (l *RedisRateLimit) parseLimit(d *caddyfile.Dispenser) (err error) {
 		return d.Err("limit must be <rate>/<period> [burst <number>]")
 	}
 	if l.Limit, err = limit.Parse(args[0]); err != nil || !withBurst {
-		return at(d, err)
+		return wrapErr(d, err)
 	}
 	if l.Limit.Burst, err = strconv.Atoi(args[2]); err != nil {
 		return d.Errf("burst must be a whole number, not %q", args[2])
 	}
-	return at(d, l.Limit.Validate())
+	return wrapErr(d, l.Limit.Validate())
 }
 
 // Interface guards

@@ -21,11 +21,6 @@ func onlyBackend(t *testing.T) *backend.Backend {
 	if n := len(backend.States()); n != 1 {
 		t.Fatalf("there are %d backends", n)
 	}
-	return activeBackend(t)
-}
-
-func activeBackend(t *testing.T) *backend.Backend {
-	t.Helper()
 	app, err := caddy.ActiveContext().AppIfConfigured("hoko")
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +28,7 @@ func activeBackend(t *testing.T) *backend.Backend {
 	return app.(*App).lease.Backend
 }
 
-// metric is the sum of a metric's samples in the running config's registry.
+// metric returns the sum of a metric's series in the running config's registry.
 func metric(t *testing.T, name string) (sum float64) {
 	t.Helper()
 	for _, sample := range gathered(t, name) {
@@ -42,7 +37,7 @@ func metric(t *testing.T, name string) (sum float64) {
 	return sum
 }
 
-// gathered returns the series of a metric.
+// gathered returns the series of a metric in the running config's registry.
 func gathered(t *testing.T, name string) []*dto.Metric {
 	t.Helper()
 	ctx := caddy.ActiveContext()
@@ -55,38 +50,38 @@ func gathered(t *testing.T, name string) []*dto.Metric {
 			return family.GetMetric()
 		}
 	}
-	t.Fatalf("there is no metric %s", name)
+	t.Fatalf("no metric %s", name)
 	return nil
 }
 
-func TestAReloadThatChangesNoSettingKeepsTheBackend(t *testing.T) {
+func TestReload_SameSettingsKeepTheBackend(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	key := bearer(e.key("conversionsWrite").Key)
 	e.send("POST", "/api/track/sale", key, "")
 	before, counted := onlyBackend(t), metric(t, "hoko_auth_total")
 
-	e.hoko = "guesses 60/60s" // says what the default is
+	e.hoko = "guesses 60/60s" // the default
 	e.routes = strings.Replace(saleRoutes, "3/1h", "30/1h", 1)
 	e.mustLoad()
 	if onlyBackend(t) != before {
-		t.Fatal("the reload made a new backend")
+		t.Fatal("the reload created a new backend")
 	}
 	if got := e.send("POST", "/api/track/sale", key, ""); got.header.Get("X-RateLimit-Limit") != "30" {
-		t.Errorf("X-RateLimit-Limit %q: the new limit does not hold", got.header.Get("X-RateLimit-Limit"))
+		t.Errorf("X-RateLimit-Limit %q: the new limit is not applied", got.header.Get("X-RateLimit-Limit"))
 	}
 	if now := metric(t, "hoko_auth_total"); now != counted+1 {
 		t.Errorf("the counter went from %v to %v", counted, now)
 	}
 	backend.DropExpiring()
 	if configs := backend.States()[0].Configs; configs != 1 {
-		t.Errorf("%d configs have a share", configs)
+		t.Errorf("%d configs share the backend, want 1", configs)
 	}
 	if got := e.send("POST", "/api/track/sale", key, ""); got.status != 400 {
-		t.Errorf("status %d once the old config's share was given up", got.status)
+		t.Errorf("status %d after the old config's lease has ended", got.status)
 	}
 }
 
-func TestAReloadWithOtherSettingsSwapsTheBackend(t *testing.T) {
+func TestReload_OtherSettingsSwapTheBackend(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	old := onlyBackend(t)
 	e.hoko = "guesses 50/1m"
@@ -99,11 +94,11 @@ func TestAReloadWithOtherSettingsSwapsTheBackend(t *testing.T) {
 	}
 	backend.DropExpiring()
 	if onlyBackend(t) == old {
-		t.Error("the old backend stayed")
+		t.Error("the old backend is still running")
 	}
 }
 
-func TestAReloadBackFindsItsBackendAgain(t *testing.T) {
+func TestReload_BackReusesTheFirstBackend(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	first := onlyBackend(t)
 	e.hoko = "guesses 50/1m"
@@ -112,11 +107,11 @@ func TestAReloadBackFindsItsBackendAgain(t *testing.T) {
 	e.mustLoad()
 	backend.DropExpiring()
 	if onlyBackend(t) != first {
-		t.Error("a second backend of the same settings was made while the first was still there")
+		t.Error("the reload did not reuse the first backend, which was still running")
 	}
 }
 
-func TestARequestOutlivesTheConfigItCameUnder(t *testing.T) {
+func TestReload_RequestInFlightIsAnswered(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	key := e.key("conversionsWrite").Key
 	conn, err := net.Dial("tcp", e.address)
@@ -124,8 +119,8 @@ func TestARequestOutlivesTheConfigItCameUnder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
-		e.address, key, len(validSale))
+	fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\n"+
+		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", e.address, key, len(validSale))
 	reader := bufio.NewReader(conn)
 	if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
 		t.Fatalf("%q %v", line, err)
@@ -141,52 +136,53 @@ func TestARequestOutlivesTheConfigItCameUnder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != 400 || response.Header.Get("Hoko-Reason") == "" {
-		t.Errorf("status %d, reason %q: the database was not asked", response.StatusCode, response.Header.Get("Hoko-Reason"))
+	if reason := response.Header.Get("Hoko-Reason"); response.StatusCode != 400 || reason == "" {
+		t.Errorf("status %d, reason %q: the database was not asked", response.StatusCode, reason)
 	}
 }
 
-func TestNothingIsLeftWhenCaddyHasStopped(t *testing.T) {
+func TestStop_LeavesNothingRunning(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), validSale)
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	if len(backend.States()) != 1 {
-		t.Error("the backend closed under requests that may be under way")
+		t.Error("the backend closed while requests may be in flight")
 	}
 	backend.DropExpiring()
 	if left := backend.States(); len(left) != 0 {
 		t.Errorf("%d backends are left", len(left))
 	}
-	eventually(t, "the end of all goroutines", func() bool { return ownGoroutines() == "" })
+	eventually(t, "all goroutines have ended", func() bool { return ownGoroutines() == "" })
 }
 
-func TestAFailedReloadLeavesTheRunningConfigAlone(t *testing.T) {
+func TestReload_FailureKeepsTheRunningConfig(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	running := onlyBackend(t)
 	e.hoko = "guesses 50/1m"
 	e.routes = "api_key_auth\nredis_rate_limit {\nlimit 1/s\n}\nredis_rate_limit {\nlimit 2/s\n}"
 	err := e.load()
-	if err == nil || !strings.Contains(err.Error(), `two of name "default" have different limits`) {
+	if err == nil || !strings.Contains(err.Error(), `two named "default" have different limits`) {
 		t.Errorf("error %v", err)
 	}
 	if onlyBackend(t) != running {
-		t.Error("the failed config's backend stayed")
+		t.Error("the failed config's backend is still running")
 	}
 	if got := e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), ""); got.status != 400 {
 		t.Errorf("status %d", got.status)
 	}
 }
 
-func TestHandlersOfOneNameMayShareALimit(t *testing.T) {
-	startEdge(t, "api_key_auth\nredis_rate_limit /a {\nlimit 1/s\n}\nredis_rate_limit /b {\nlimit 1/1s burst 1\non_error deny\n}")
+func TestRateLimit_SameNameAndLimit(t *testing.T) {
+	startEdge(t, "api_key_auth\nredis_rate_limit /a {\nlimit 1/s\n}\n"+
+		"redis_rate_limit /b {\nlimit 1/1s burst 1\non_error deny\n}")
 }
 
-func TestFailedReloads_LeaveNoConnection(t *testing.T) {
+func TestReload_FailureLeavesNoConnection(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), "")
-	eventually(t, "an edge that listens", func() bool { return metric(t, "hoko_key_listener_up") == 1 })
+	eventually(t, "the edge listens", func() bool { return metric(t, "hoko_key_listener_up") == 1 })
 	running, before := onlyBackend(t), e.connections()
 
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -204,13 +200,13 @@ func TestFailedReloads_LeaveNoConnection(t *testing.T) {
 			t.Fatalf("reload %d left its backend", i)
 		}
 	}
-	eventually(t, "the connections of the running config alone", func() bool { return e.connections() <= before })
+	eventually(t, "only the running config has connections", func() bool { return e.connections() <= before })
 	if got := e.send("POST", "/api/track/sale", bearer(e.key("conversionsWrite").Key), ""); got.status != 400 {
 		t.Errorf("status %d", got.status)
 	}
 }
 
-func TestACommittedStart_ListensWithoutARequest(t *testing.T) {
+func TestStart_ListensWithoutARequest(t *testing.T) {
 	startEdge(t, saleRoutes)
-	eventually(t, "an edge that listens", func() bool { return metric(t, "hoko_key_listener_up") == 1 })
+	eventually(t, "the edge listens", func() bool { return metric(t, "hoko_key_listener_up") == 1 })
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// RequestFields deletes fields from the header and the trailer of the request. Caddy's
-// `request_header` leaves the trailer alone.
+// RequestFields deletes header and trailer fields of the request. Caddy's `request_header` deletes
+// header fields only.
 type RequestFields struct {
-	// Names of the fields to delete. A `*` at the end stands for any text.
+	// Names of the fields to delete. A `*` at the end matches any text.
 	Delete []string `json:"delete,omitempty"`
 }
 
@@ -24,7 +24,7 @@ func (RequestFields) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.request_fields", New: func() caddy.Module { return new(RequestFields) }}
 }
 
-// Validate returns an error if there is nothing to delete, or a name is no name.
+// Validate returns an error if no field is named, or a name is not valid.
 func (f RequestFields) Validate() error {
 	if len(f.Delete) == 0 {
 		return errors.New("request_fields: no fields to delete")
@@ -39,16 +39,17 @@ func (f RequestFields) Validate() error {
 
 func checkFieldName(name string) error {
 	if text := strings.TrimSuffix(name, "*"); text == "" || strings.Contains(text, "*") {
-		return fmt.Errorf("%q names no field: write X-Name, or X-* for several", name)
+		return fmt.Errorf("%q is not a field name: write X-Name, or X-* for several", name)
 	}
 	return nil
 }
 
+// ServeHTTP deletes the fields and passes the request on.
 func (f RequestFields) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	f.deleteFrom(r.Header)
-	if r.Trailer != nil { // otherwise none is announced, and Caddy passes none on
+	if r.Trailer != nil { // nil if the client announces no trailer; Caddy then passes none on
 		f.deleteFrom(r.Trailer)
-		r.Body = &trailedBody{r.Body, func() { f.deleteFrom(r.Trailer) }}
+		r.Body = &trailerBody{r.Body, func() { f.deleteFrom(r.Trailer) }}
 	}
 	return next.ServeHTTP(w, r)
 }
@@ -68,14 +69,14 @@ func (f RequestFields) deleteFrom(fields http.Header) {
 	}
 }
 
-// trailedBody calls atEOF once net/http has read the trailer, which then holds fields that were not
-// announced, too.
-type trailedBody struct {
+// trailerBody calls atEOF once net/http has read the trailer, which may contain fields that were
+// not announced.
+type trailerBody struct {
 	io.ReadCloser
 	atEOF func()
 }
 
-func (b *trailedBody) Read(p []byte) (int, error) {
+func (b *trailerBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if errors.Is(err, io.EOF) {
 		b.atEOF()

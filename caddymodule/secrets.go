@@ -8,13 +8,14 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// expand replaces {env.*} and {file.*}, and returns an error that names the one that is empty.
-func expand(value, example string) (string, error) {
+// expandPlaceholders replaces {env.*} and {file.*}. It returns an error that names a placeholder
+// that is empty or unknown. The error suggests the example.
+func expandPlaceholders(value, example string) (string, error) {
 	return caddy.NewReplacer().ReplaceFunc(value, func(name string, val any) (any, error) {
 		variable, isEnv := strings.CutPrefix(name, "env.")
 		switch {
 		case !isEnv && !strings.HasPrefix(name, "file."):
-			return nil, fmt.Errorf("{%s} is not known here: use {env.*} or {file.*}", name)
+			return nil, fmt.Errorf("{%s} is not supported here: use {env.*} or {file.*}", name)
 		case caddy.ToString(val) != "":
 			return val, nil
 		case isEnv:
@@ -25,6 +26,5 @@ func expand(value, example string) (string, error) {
 	})
 }
 
-// literalPassword matches an address with a password in clear text, which everyone who may read the
-// config can see.
+// literalPassword matches an address with a password in plain text.
 var literalPassword = regexp.MustCompile(`(?i)\bpassword\s*=\s*[^\s{]|://[^:@/]*:[^{@/][^@/]*@`)

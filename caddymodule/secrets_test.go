@@ -8,7 +8,7 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-func TestSecretsAreInNeitherConfigNorLog(t *testing.T) {
+func TestSecrets_AreNotInConfigOrLog(t *testing.T) {
 	const secret = "pa55word"
 	e := newEdge(t, "postgres://hoko:"+secret+"@127.0.0.1:1/site", "redis://:"+secret+"@127.0.0.1:1")
 	e.routes = saleRoutes
@@ -17,10 +17,10 @@ func TestSecretsAreInNeitherConfigNorLog(t *testing.T) {
 	written.await(t, "not listening for changed keys", "level", "warn")
 	written.await(t, "handled request", "status", "503")
 	if strings.Contains(string(e.config()), secret) {
-		t.Error("the config holds the password")
+		t.Error("the config contains the password")
 	}
 	if strings.Contains(written.text(), secret) {
-		t.Errorf("the log holds the password:\n%s", written.text())
+		t.Errorf("the log contains the password:\n%s", written.text())
 	}
 	written.reset()
 
@@ -35,11 +35,11 @@ func TestSecretsAreInNeitherConfigNorLog(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if strings.Contains(written.text(), secret) {
-		t.Errorf("the log holds the password:\n%s", written.text())
+		t.Errorf("the log contains the password:\n%s", written.text())
 	}
 }
 
-func TestAPasswordInTheConfigIsWarnedOf(t *testing.T) {
+func TestSecrets_WarnsOfPasswordInConfig(t *testing.T) {
 	for address, warned := range map[string]bool{
 		"postgres://hoko:secret@127.0.0.1:1/site":       true,
 		"host=127.0.0.1 port=1 password=secret":         true,
@@ -54,7 +54,8 @@ func TestAPasswordInTheConfigIsWarnedOf(t *testing.T) {
 	}
 	e := newEdge(t, "", testenv.Redis(t))
 	e.hoko, e.routes = "", "respond 404"
-	config := bytes.ReplaceAll(e.config(), []byte("{env.DATABASE_URL}"), []byte("postgres://hoko:secret@127.0.0.1:1/site"))
-	mustRun(t, config)
-	written.await(t, "the config holds a password in clear, and the admin endpoint shows the config: use {env.*} or {file.*}", "setting", "postgres")
+	literal := []byte("postgres://hoko:secret@127.0.0.1:1/site")
+	mustRun(t, bytes.ReplaceAll(e.config(), []byte("{env.DATABASE_URL}"), literal))
+	written.await(t, "the config, which the admin endpoint shows, contains a password: use {env.*} or {file.*}",
+		"setting", "postgres")
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // TrackSale records the sale of a POST /api/track/sale and answers 201 once the sale is committed
-// in Postgres. Use it after `api_key_auth`. It answers every request it receives, and 403 if the
-// key lacks conversionsWrite, whatever the scopes of the route.
+// in Postgres. Use it after `api_key_auth`. It never calls the next handler. If the key lacks
+// conversionsWrite, it answers 403, regardless of the scopes that `api_key_auth` requires.
 type TrackSale struct {
 	// How long the body, at most 64 KiB, may take to arrive before the request is answered 408.
 	// Default: 10s.
@@ -37,18 +37,18 @@ func (t *TrackSale) Provision(ctx caddy.Context) error {
 	if err := t.bodyTimeout().check(); err != nil {
 		return err
 	}
-	app, err := configuredApp(ctx)
+	app, err := loadApp(ctx)
 	if err != nil {
 		return err
 	}
 	options, err := sale.HandlerOptions{
-		Recorder:    app.lease.Backend.Recorder, // a verified key has started it before Serve uses it
+		Recorder:    app.lease.Backend.Recorder, // APIKeyAuth has started it before Serve uses it
 		BodyTimeout: time.Duration(t.BodyTimeout),
 	}.WithDefaults()
 	if err != nil {
 		return err
 	}
-	app.longestBody = max(app.longestBody, options.BodyTimeout)
+	app.maxBodyTimeout = max(app.maxBodyTimeout, options.BodyTimeout)
 	t.handler, err = sale.NewHandler(options)
 	return err
 }
@@ -57,8 +57,9 @@ func (t *TrackSale) bodyTimeout() setting {
 	return durationSetting("body_timeout", &t.BodyTimeout, 100*time.Millisecond, 5*time.Minute)
 }
 
+// ServeHTTP records the sale.
 func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	markOwn(w, r)
+	setRequestID(w, r)
 	rejected, err := t.handler.Serve(w, r)
 	if rejected != nil {
 		logCause(r, rejected.Cause, rejected.Reason)

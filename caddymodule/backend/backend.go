@@ -1,5 +1,6 @@
-// Package backend holds the Postgres and Redis resources that configs with the same settings share:
-// connections, caches, the listener, the recorder, and their metrics.
+// Package backend provides the resources that Caddy configs with the same settings share:
+// connections to Postgres and Redis, caches, the listener for changed keys, the recorder of sales,
+// and their metrics. ARCHITECTURE.md, "Backends across reloads", describes their life cycle.
 package backend
 
 import (
@@ -19,8 +20,8 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// Backend is what configs with the same settings share. Until it is started, it has neither
-// goroutines nor connections.
+// Backend is what configs with the same settings share. Until [Lease.Use] starts it, it has no
+// goroutines and no connections.
 type Backend struct {
 	Keys     *apikey.Authenticator
 	Limiter  *ratelimit.Limiter
@@ -34,9 +35,9 @@ type Backend struct {
 	saleStore   *sales.Store
 	listener    *keys.Listener
 
-	once     sync.Once
-	stop     context.CancelFunc // of the listener, nil before start
-	listened chan struct{}      // closed when the listener has ended
+	once         sync.Once
+	stopListener context.CancelFunc // nil before start
+	listenerDone chan struct{}      // closed when the listener has stopped
 }
 
 func newBackend(s Settings) (*Backend, error) {
@@ -53,7 +54,6 @@ func newBackend(s Settings) (*Backend, error) {
 	return b, nil
 }
 
-// assemble creates the parts. None of them connects or starts anything.
 func (b *Backend) assemble(s Settings) (err error) {
 	logger := slog.New(b.log)
 	s.Postgres.Logger, s.Postgres.Metrics = logger, b.Metrics
@@ -80,22 +80,22 @@ func (b *Backend) assemble(s Settings) (err error) {
 	return err
 }
 
-// start begins to listen for changed keys. The goroutine ends with Close.
+// start starts the listener, which Close stops.
 func (b *Backend) start() {
 	b.once.Do(func() {
 		ctx, cancel := context.WithCancel(context.Background())
-		b.stop, b.listened = cancel, make(chan struct{})
+		b.stopListener, b.listenerDone = cancel, make(chan struct{})
 		go func() {
-			defer close(b.listened)
-			_ = b.listener.Run(ctx) // ends with ctx only
+			defer close(b.listenerDone)
+			_ = b.listener.Run(ctx) // returns only when ctx ends
 		}()
 	})
 }
 
-// drainMargin is how long Destruct waits beyond the time that a sale may take.
+// drainMargin is how much longer Destruct waits than a sale may take.
 const drainMargin = 2 * time.Second
 
-// Destruct closes the backend. The pool calls it when the last lease has ended.
+// Destruct closes the backend. The [caddy.UsagePool] calls it when the last lease has ended.
 func (b *Backend) Destruct() error {
 	ctx, cancel := context.WithTimeout(context.Background(), b.saleTimeout+drainMargin)
 	defer cancel()
@@ -103,18 +103,18 @@ func (b *Backend) Destruct() error {
 	return nil
 }
 
-// Close answers all accepted sales, until ctx ends, and stops everything that was started. Later
-// requests are answered 503.
+// Close waits until all accepted sales are answered, or until ctx ends, and closes everything that
+// the backend uses. Later requests are answered 503.
 func (b *Backend) Close(ctx context.Context) {
-	b.once.Do(func() {}) // waits for a start, and prevents a later one
+	b.once.Do(func() {}) // waits for a running start and prevents a later one
 	if b.saleStore != nil {
 		if err := b.saleStore.Close(ctx); err != nil {
 			slog.New(b.log).Error("sales were cut off", slog.Any("error", err))
 		}
 	}
-	if b.stop != nil {
-		b.stop()
-		<-b.listened
+	if b.stopListener != nil {
+		b.stopListener()
+		<-b.listenerDone
 	}
 	if b.Keys != nil {
 		b.Keys.Close()
@@ -127,18 +127,17 @@ func (b *Backend) Close(ctx context.Context) {
 	}
 }
 
-// State is the state of a backend, for the admin endpoint.
+// State is the state of a backend, as the admin endpoint /hoko/ shows it.
 type State struct {
-	Since time.Time `json:"since"`
-	// Configs that share it, including those that have just ended.
-	Configs int             `json:"configs"`
+	Since   time.Time       `json:"since"`   // when the backend was created
+	Configs int             `json:"configs"` // that have a lease, including some that have ended
 	Keys    apikey.Stats    `json:"keys"`
 	Limits  ratelimit.Stats `json:"limits"`
 	Sales   sales.Stats     `json:"sales"`
 }
 
-// States returns the states of all backends, oldest first. After a reload with other settings there
-// are several until the requests of the old config have ended.
+// States returns the states of all backends, oldest first. After a reload with other settings,
+// there are several until the leases of the old config have ended.
 func States() []State {
 	running := make(map[any]*Backend)
 	backends.Range(func(hash, value any) bool {
@@ -154,12 +153,12 @@ func States() []State {
 	return all
 }
 
-// Collector passes a backend's metrics to a config's registry, which is new with each config, while
-// the metrics keep counting. It describes none of them, so that a config does not fail if another
-// module has a metric of the same name.
+// Collector passes a backend's metrics to the registry of a config, which is new for each config.
+// The metrics therefore keep counting across reloads.
 type Collector struct{ Backend *Backend }
 
-// Describe sends nothing.
+// Describe sends nothing, so that a config does not fail if another module has a metric of the same
+// name.
 func (Collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect sends the backend's metrics.

@@ -9,26 +9,25 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// longestHead is how long after a reload a request may still reach a handler of the old config:
-// Caddy's default read_header_timeout plus a margin.
-const longestHead = 75 * time.Second
+// maxHeaderTime is how long after a reload a request may reach a handler of the old config: Caddy's
+// default read_header_timeout, one minute, plus a margin.
+const maxHeaderTime = 75 * time.Second
 
-// backends in use, by the hash of their settings.
+// backends is the pool of backends in use, by the hash of their settings.
 var backends = caddy.NewUsagePool()
 
-// Lease is a config's share in a backend. Configs with the same settings share one backend, which
-// closes with the last lease.
+// Lease is a config's share in a backend, which closes when its last lease ends.
 type Lease struct {
-	// Backend may be used in requests, whose handlers get it from Use.
-	Backend *Backend
+	Backend *Backend // to serve requests, get it from Use, which starts it
 
-	unlog func()      // ends the backend's logging through this config
-	used  atomic.Bool // requests of this config may hold the backend
-	drop  func()
+	removeLog      func()      // stops the backend from logging through this config
+	used           atomic.Bool // whether requests of this config may be using the backend
+	releaseBackend func()
 }
 
-// NewLease takes a share in the backend of these settings and creates it if necessary. It connects
-// to nothing. The backend logs through the config that took its lease last.
+// NewLease returns a lease on the backend for these settings, which it creates if there is none. It
+// connects to nothing. The backend logs through the newest of its leases. NewLease returns an error
+// if the settings are not valid.
 func NewLease(s Settings, log slog.Handler) (*Lease, error) {
 	s, err := s.WithDefaults()
 	if err != nil {
@@ -41,14 +40,14 @@ func NewLease(s Settings, log slog.Handler) (*Lease, error) {
 	}
 	b := value.(*Backend)
 	return &Lease{
-		Backend: b,
-		unlog:   b.log.holders.add(log),
-		drop:    sync.OnceFunc(func() { backends.Delete(hash) }),
+		Backend:        b,
+		removeLog:      b.log.configHandlers.add(log),
+		releaseBackend: sync.OnceFunc(func() { backends.Delete(hash) }),
 	}, nil
 }
 
-// Use returns the backend. The first call starts it: a request may arrive before all apps of its
-// config have started.
+// Use returns the backend. The first call starts it, because a request may arrive before all apps
+// of its config have started.
 func (l *Lease) Use() *Backend {
 	if !l.used.Load() {
 		l.used.Store(true)
@@ -57,49 +56,44 @@ func (l *Lease) Use() *Backend {
 	return l.Backend
 }
 
-// Release ends the lease. If it was used, it ends only after the longest request, whose body may
-// take longestBody: Caddy cleans up a config's modules while requests of that config are in flight.
-// A lease that was not used is that of a config that failed to start, or was only validated.
-func (l *Lease) Release(longestBody time.Duration) {
-	l.unlog()
+// Release ends the lease. If it was used, it ends after the longest time that a request with this
+// body timeout may take, because Caddy calls Cleanup while requests of the old config are in
+// flight. Otherwise, the config failed to start or was only validated, and the lease ends
+// immediately.
+func (l *Lease) Release(bodyTimeout time.Duration) {
+	l.removeLog()
 	if !l.used.Load() {
-		l.drop()
+		l.releaseBackend()
 		return
 	}
-	leases.add(l, longestHead+longestBody+l.Backend.saleTimeout)
-}
-
-// leases of configs that have ended.
-var leases = expiring{timers: make(map[*Lease]*time.Timer)}
-
-type expiring struct {
-	mu     sync.Mutex
-	timers map[*Lease]*time.Timer
-}
-
-func (e *expiring) add(l *Lease, after time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.timers[l] = time.AfterFunc(after, func() {
-		l.drop()
-		e.mu.Lock() // only now, so that DropExpiring waits for a backend that is closing
-		delete(e.timers, l)
-		e.mu.Unlock()
+	expiring.mu.Lock()
+	defer expiring.mu.Unlock()
+	expiring.timers[l] = time.AfterFunc(maxHeaderTime+bodyTimeout+l.Backend.saleTimeout, func() {
+		l.releaseBackend()
+		expiring.mu.Lock() // not earlier: DropExpiring waits only for leases with a timer
+		delete(expiring.timers, l)
+		expiring.mu.Unlock()
 	})
 }
 
-// DropExpiring ends the leases of configs that have ended immediately. It returns when their
-// backends have closed and all accepted sales are answered.
+// expiring has a timer for each lease that was released and has not ended.
+var expiring = struct {
+	mu     sync.Mutex
+	timers map[*Lease]*time.Timer
+}{timers: make(map[*Lease]*time.Timer)}
+
+// DropExpiring immediately ends all leases that were released. It returns when their backends have
+// closed and all accepted sales are answered.
 func DropExpiring() {
-	leases.mu.Lock()
+	expiring.mu.Lock()
 	var expired []*Lease
-	for l, timer := range leases.timers {
+	for l, timer := range expiring.timers {
 		timer.Stop()
 		expired = append(expired, l)
 	}
-	clear(leases.timers)
-	leases.mu.Unlock()
+	clear(expiring.timers)
+	expiring.mu.Unlock()
 	for _, l := range expired {
-		l.drop()
+		l.releaseBackend()
 	}
 }

@@ -22,26 +22,26 @@ func newLease(t *testing.T, size int) *Lease {
 	return l
 }
 
-func TestLease_OfTheSameSettingsSharesABackend(t *testing.T) {
+func TestLease_SameSettingsShareABackend(t *testing.T) {
 	first, second, other := newLease(t, 100_000), newLease(t, 0), newLease(t, 1)
 	if first.Backend != second.Backend || first.Backend == other.Backend {
-		t.Fatal("backends are not those of their settings")
+		t.Fatal("leases do not share backends by settings")
 	}
 	for _, l := range []*Lease{first, second, other} {
 		l.Use()
 	}
 	first.Release(0)
-	if writers := len(second.Backend.log.holders.handlers); writers != 1 {
-		t.Errorf("it logs through %d configs", writers)
+	if writers := len(second.Backend.log.configHandlers.handlers); writers != 1 {
+		t.Errorf("the backend logs through %d configs, want 1", writers)
 	}
 	second.Release(0)
 	if n := len(States()); n != 2 {
-		t.Errorf("%d backends: one closed under requests that may be in flight", n)
+		t.Errorf("%d backends, want 2: one closed while requests may be in flight", n)
 	}
 	DropExpiring()
-	<-first.Backend.listened
+	<-first.Backend.listenerDone
 	if n := len(States()); n != 1 {
-		t.Errorf("there are %d backends", n)
+		t.Errorf("%d backends, want 1", n)
 	}
 	other.Release(0)
 	DropExpiring()

@@ -17,8 +17,8 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/logging"
 )
 
-// plain writes a record's level, message and attributes.
-func plain(w io.Writer) slog.Handler {
+// newTextHandler returns a handler that writes records without their time.
+func newTextHandler(w io.Writer) slog.Handler {
 	return slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
@@ -27,29 +27,30 @@ func plain(w io.Writer) slog.Handler {
 	}})
 }
 
-func TestRecordsGoToTheConfigThatCameLast(t *testing.T) {
+func TestLogHandler_UsesTheNewestConfig(t *testing.T) {
 	var first, second bytes.Buffer
 	l := newLogHandler()
 	logger := slog.New(l).With("part", "listener").WithGroup("inner")
 
-	endFirst := l.holders.add(plain(&first))
+	endFirst := l.configHandlers.add(newTextHandler(&first))
 	logger.Info("one", "n", 1)
-	endSecond := l.holders.add(plain(&second))
+	endSecond := l.configHandlers.add(newTextHandler(&second))
 	logger.Info("two", "n", 2)
 	endFirst()
 	logger.Info("three", "n", 3)
 	if got, want := first.String(), "level=INFO msg=one part=listener inner.n=1\n"; got != want {
 		t.Errorf("the first config's log is %q, want %q", got, want)
 	}
-	if got, want := second.String(), "level=INFO msg=two part=listener inner.n=2\nlevel=INFO msg=three part=listener inner.n=3\n"; got != want {
+	want := "level=INFO msg=two part=listener inner.n=2\nlevel=INFO msg=three part=listener inner.n=3\n"
+	if got := second.String(); got != want {
 		t.Errorf("the second config's log is %q, want %q", got, want)
 	}
 
-	endThird := l.holders.add(plain(&first)) // a config that fails to start
+	endThird := l.configHandlers.add(newTextHandler(&first)) // a config that fails to start
 	endThird()
 	logger.Info("four")
 	if !strings.Contains(second.String(), "msg=four") {
-		t.Error("a failed config took the log with it")
+		t.Error("after a config failed to start, the log is lost")
 	}
 	endSecond()
 	second.Reset()
@@ -59,7 +60,7 @@ func TestRecordsGoToTheConfigThatCameLast(t *testing.T) {
 	}
 }
 
-func TestRecordsOfABackendWithoutConfigGoToCaddysOwnLog(t *testing.T) {
+func TestLogHandler_FallsBackToCaddysLog(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
 	config := fmt.Sprintf(`{"admin": {"disabled": true}, "logging": {"logs": {"default":
 		{"writer": {"output": "file", "filename": %q}, "encoder": {"format": "json"}}}}}`, file)
@@ -68,7 +69,7 @@ func TestRecordsOfABackendWithoutConfigGoToCaddysOwnLog(t *testing.T) {
 	}
 	defer caddy.Stop()
 	logger := ProcessLogger()
-	logger.Warn("nobody holds this backend")
+	logger.Warn("no config")
 	var line struct{ Level, Logger, Msg string }
 	written, err := os.ReadFile(file)
 	if err != nil {
@@ -78,32 +79,32 @@ func TestRecordsOfABackendWithoutConfigGoToCaddysOwnLog(t *testing.T) {
 	if err := json.Unmarshal(lines[len(lines)-1], &line); err != nil {
 		t.Fatal(err)
 	}
-	if line.Level != "warn" || line.Logger != "hoko" || line.Msg != "nobody holds this backend" {
+	if line.Level != "warn" || line.Logger != "hoko" || line.Msg != "no config" {
 		t.Errorf("logged %v", line)
 	}
 	if logger.Enabled(t.Context(), slog.LevelDebug) {
-		t.Error("it does not know Caddy's level")
+		t.Error("it ignores the level of Caddy's log")
 	}
 }
 
-// contexts are those that its records came with.
-type contexts struct {
+// contextRecorder records the contexts that it receives.
+type contextRecorder struct {
 	slog.Handler
 	seen []context.Context
 }
 
-func (c *contexts) Handle(ctx context.Context, _ slog.Record) error {
+func (c *contextRecorder) Handle(ctx context.Context, _ slog.Record) error {
 	c.seen = append(c.seen, ctx)
 	return nil
 }
 
-func TestRecordsLeaveTheirRequestsContextBehind(t *testing.T) {
-	handler := &contexts{Handler: slog.DiscardHandler}
+func TestLogHandler_DropsTheRequestContext(t *testing.T) {
+	handler := &contextRecorder{Handler: slog.DiscardHandler}
 	l := newLogHandler()
-	l.holders.add(handler)
+	l.configHandlers.add(handler)
 	fields := new(caddyhttp.ExtraLogFields)
 	err := l.Handle(context.WithValue(t.Context(), caddyhttp.ExtraLogFieldsCtxKey, fields), slog.Record{})
 	if err != nil || len(handler.seen) != 1 || handler.seen[0].Value(caddyhttp.ExtraLogFieldsCtxKey) != nil {
-		t.Errorf("%v %v: Caddy would read the fields of a request while its handlers write them", handler.seen, err)
+		t.Errorf("%v %v: Caddy would read a request's log fields while handlers write them", handler.seen, err)
 	}
 }

@@ -10,16 +10,16 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// Settings are what a Backend is built from. They hold passwords, so they are never logged or
-// marshaled. The Backend sets loggers and registerers.
+// Settings configures a Backend, which sets the loggers and registerers itself. Settings contain
+// passwords: never log or marshal them.
 type Settings struct {
 	Postgres postgres.Options
 	Keys     apikey.Options
 	Limits   ratelimit.Options
-	Sales    sale.RecorderOptions // its timeout is that of Postgres
+	Sales    sale.RecorderOptions // Timeout is set from Postgres.SaleTimeout
 }
 
-// WithDefaults returns the settings with defaults filled in, or an error if they are invalid.
+// WithDefaults returns the settings with defaults, or an error if they are not valid.
 func (s Settings) WithDefaults() (Settings, error) {
 	var err error
 	if s.Postgres, err = s.Postgres.WithDefaults(); err != nil {
@@ -29,7 +29,7 @@ func (s Settings) WithDefaults() (Settings, error) {
 		return s, fmt.Errorf("key_cache: %w", err)
 	}
 	if s.Limits, err = s.Limits.WithDefaults(); err != nil {
-		return s, err // it names redis
+		return s, err // already names redis
 	}
 	s.Sales.Timeout = s.Postgres.SaleTimeout
 	if s.Sales, err = s.Sales.WithDefaults(); err != nil {
@@ -38,7 +38,7 @@ func (s Settings) WithDefaults() (Settings, error) {
 	return s, nil
 }
 
-// hash identifies settings with defaults without revealing them.
+// hash returns a hash of settings with defaults, which does not reveal passwords.
 func (s Settings) hash() [sha256.Size]byte {
 	s.Postgres.Logger, s.Keys.Logger, s.Limits.Logger, s.Sales.Logger = nil, nil, nil, nil
 	s.Postgres.Metrics, s.Keys.Metrics, s.Limits.Metrics, s.Sales.Metrics = nil, nil, nil, nil

@@ -1,5 +1,4 @@
-// Package logencoder provides the log encoder "hoko", which writes what Caddy's JSON encoder
-// writes, but no secrets.
+// Package logencoder provides Caddy's log format "hoko": JSON as Caddy writes it, without secrets.
 package logencoder
 
 import (
@@ -16,10 +15,9 @@ import (
 	"golang.org/x/term"
 )
 
-// Encoder encodes log entries as Caddy's JSON encoder does, but for secrets. It logs those header
-// fields only that it knows to be harmless, replaces the values of URL parameters that are named
-// like secrets, and masks text that has the form of an API key wherever it occurs. On a terminal it
-// writes as Caddy's console encoder does.
+// Encoder encodes log entries as Caddy's JSON encoder does, or as its console encoder does on a
+// terminal, but keeps secrets out. It omits header fields that are not known to be harmless,
+// replaces the values of URL parameters with names such as token, and masks API keys in any text.
 type Encoder struct {
 	encoder `json:"-"`
 	logging.LogEncoderConfig
@@ -27,10 +25,7 @@ type Encoder struct {
 
 // CaddyModule returns the Caddy module information.
 func (Encoder) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "caddy.logging.encoders.hoko",
-		New: func() caddy.Module { return new(Encoder) },
-	}
+	return caddy.ModuleInfo{ID: "caddy.logging.encoders.hoko", New: func() caddy.Module { return new(Encoder) }}
 }
 
 // Provision sets up the encoder.
@@ -39,7 +34,7 @@ func (e *Encoder) Provision(caddy.Context) error {
 	return nil
 }
 
-// ConfigureDefaultFormat writes for people if the log goes to a terminal, as Caddy's own default does.
+// ConfigureDefaultFormat selects Caddy's console encoder if the log goes to a terminal.
 func (e *Encoder) ConfigureDefaultFormat(to caddy.WriterOpener) error {
 	if !caddy.IsWriterStandardStream(to) || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return nil
@@ -58,38 +53,38 @@ func (e *Encoder) ConfigureDefaultFormat(to caddy.WriterOpener) error {
 //		<the subdirectives of json>
 //	}
 func (e *Encoder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next()
+	d.Next() // the encoder's name
 	if d.NextArg() {
 		return d.ArgErr()
 	}
 	return e.LogEncoderConfig.UnmarshalCaddyfile(d)
 }
 
-// encoder is what encodes: another encoder, to which it passes no secrets.
+// encoder passes entries to another encoder, without secrets.
 type encoder struct{ zapcore.Encoder }
 
-// Clone returns an encoder that keeps secrets out, too.
+// Clone returns a copy.
 func (e encoder) Clone() zapcore.Encoder { return encoder{e.Encoder.Clone()} }
 
-// AddObject adds a field of a logger's own, such as the request of an access log.
+// AddObject adds a field of the logger, such as the request of an access log.
 func (e encoder) AddObject(key string, object zapcore.ObjectMarshaler) error {
-	return e.Encoder.AddObject(key, withoutSecrets(object))
+	return e.Encoder.AddObject(key, redactObject(object))
 }
 
-// AddArray adds a field of a logger's own, or a header field: an encoder that wraps this one, such
-// as filter, adds them one by one.
+// AddArray adds a field of the logger, or a header field: an encoder that wraps this one, such as
+// filter, adds each one separately.
 func (e encoder) AddArray(key string, array zapcore.ArrayMarshaler) error {
 	values, ok := array.(caddyhttp.LoggableStringArray)
 	if !ok || key == "transfer_encoding" {
 		return e.Encoder.AddArray(key, array)
 	}
-	if logged[key] == 0 {
+	if loggedFields[key] == 0 {
 		return nil
 	}
-	return e.Encoder.AddArray(key, &lines{logged[key], values})
+	return e.Encoder.AddArray(key, &fieldValues{loggedFields[key], values})
 }
 
-// AddString adds a field of a logger's own.
+// AddString adds a field of the logger, and redacts the field uri.
 func (e encoder) AddString(key, value string) {
 	if key == "uri" {
 		value = redactURI(value)
@@ -97,21 +92,21 @@ func (e encoder) AddString(key, value string) {
 	e.Encoder.AddString(key, value)
 }
 
-// EncodeEntry encodes an entry with the fields that only it has.
+// EncodeEntry encodes an entry with the fields of the logger and of the entry.
 func (e encoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
 	pooled := fieldsPool.Get().(*[]zapcore.Field)
-	harmless := append((*pooled)[:0], fields...) // other encoders may get the same fields
-	for i := range harmless {
-		switch field := &harmless[i]; {
+	redactedFields := append((*pooled)[:0], fields...) // a copy: other encoders may get the same fields
+	for i := range redactedFields {
+		switch field := &redactedFields[i]; {
 		case field.Type == zapcore.ObjectMarshalerType:
-			field.Interface = withoutSecrets(field.Interface.(zapcore.ObjectMarshaler))
+			field.Interface = redactObject(field.Interface.(zapcore.ObjectMarshaler))
 		case field.Type == zapcore.StringType && field.Key == "uri":
 			field.String = redactURI(field.String)
 		}
 	}
-	line, err := e.Encoder.EncodeEntry(entry, harmless)
-	clear(harmless)
-	*pooled = harmless
+	line, err := e.Encoder.EncodeEntry(entry, redactedFields)
+	clear(redactedFields)
+	*pooled = redactedFields
 	fieldsPool.Put(pooled)
 	if err != nil {
 		return nil, err
@@ -120,11 +115,11 @@ func (e encoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buff
 	return line, nil
 }
 
-// fieldsPool holds the copies of fields of entries that were encoded.
+// fieldsPool holds slices for EncodeEntry's copies.
 var fieldsPool = sync.Pool{New: func() any { return new([]zapcore.Field) }}
 
-// withoutSecrets returns what stands for an object in the log.
-func withoutSecrets(object zapcore.ObjectMarshaler) zapcore.ObjectMarshaler {
+// redactObject returns an object without its secrets.
+func redactObject(object zapcore.ObjectMarshaler) zapcore.ObjectMarshaler {
 	switch object := object.(type) {
 	case caddyhttp.LoggableHTTPRequest:
 		return (*request)(object.Request)

@@ -16,17 +16,17 @@ import (
 	"hoko.to/edge/plugin/postgres/admin"
 )
 
-func TestEncoder_SecretsInEveryPlace(t *testing.T) {
+func TestEncoder_RedactsSecretsEverywhere(t *testing.T) {
 	key, other := admin.GenerateKey(), "swordfish"
 	r, _ := saleEntry()
 	r.Method, r.Host, r.Proto = key, key, key
 	r.RequestURI = "/" + key + "?" + key + "=1&a=" + key + "&api_key=" + other + "&a=%68oko_" + key[5:]
 	r.TLS.ServerName = key
 	r.TransferEncoding = []string{key}
-	for name := range logged {
+	for name := range loggedFields {
 		r.Header.Set(name, "https://user:"+other+"@host/?token="+other+"&a="+key)
 	}
-	for name, handling := range logged {
+	for name, handling := range loggedFields {
 		if handling == asIs {
 			r.Header.Set(name, key)
 		}
@@ -37,7 +37,8 @@ func TestEncoder_SecretsInEveryPlace(t *testing.T) {
 	request := caddyhttp.LoggableHTTPRequest{Request: r, ShouldLogCredentials: true}
 	answer := caddyhttp.LoggableHTTPHeader{Header: r.Header, ShouldLogCredentials: true}
 	texts := []zapcore.Field{
-		zap.String("error", "dial "+key+": "+key), zap.Any("x", map[string]string{key: key}), zap.Strings("y", []string{key}),
+		zap.String("error", "dial "+key+": "+key),
+		zap.Any("x", map[string]string{key: key}), zap.Strings("y", []string{key}),
 	}
 	objects := []zapcore.Field{
 		zap.Object("request", request), zap.Object("resp_headers", answer), zap.String("uri", r.RequestURI),
@@ -55,10 +56,10 @@ func TestEncoder_SecretsInEveryPlace(t *testing.T) {
 		"a filter's":          encode(t, filter, nil, objects),
 		"an appender's":       encode(t, appending, nil, objects),
 	} {
-		if strings.Contains(line, key[len(keyPrefix)+keyStart:]) || strings.Contains(line, other) {
+		if strings.Contains(line, key[len(keyPrefix)+shownLen:]) || strings.Contains(line, other) {
 			t.Errorf("%s fields show a secret:\n%s", where, line)
 		}
-		if !strings.Contains(line, key[:len(keyPrefix)+keyStart]+"***") {
+		if !strings.Contains(line, key[:len(keyPrefix)+shownLen]+"***") {
 			t.Errorf("%s fields do not show the start of the key:\n%s", where, line)
 		}
 	}
@@ -66,7 +67,7 @@ func TestEncoder_SecretsInEveryPlace(t *testing.T) {
 
 func init() { caddy.RegisterModule(Encoder{}) }
 
-// wrapped returns Caddy's encoder, which wraps another one, ready for use.
+// wrapped provisions an encoder of Caddy that wraps another one.
 func wrapped[E interface {
 	caddy.Provisioner
 	zapcore.Encoder
@@ -80,8 +81,8 @@ func wrapped[E interface {
 	return e
 }
 
-// A filter sees each field of the request.
-func TestEncoder_FilteredLineIsWhole(t *testing.T) {
+// The filter encoder adds each field of the request separately.
+func TestEncoder_FilterKeepsAllFields(t *testing.T) {
 	r, fields := saleEntry()
 	request := []zapcore.Field{zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: r})}
 	filter := wrapped(t, &logging.FilterEncoder{WrappedRaw: json.RawMessage(`{"format":"hoko"}`)})
@@ -92,12 +93,11 @@ func TestEncoder_FilteredLineIsWhole(t *testing.T) {
 	}
 }
 
-// What no secret is in, is logged as by Caddy.
-func TestEncoder_HarmlessLineIsCaddys(t *testing.T) {
+func TestEncoder_MatchesCaddyWithoutSecrets(t *testing.T) {
 	r, fields := saleEntry()
 	r.RequestURI = "/search?q=shoes&page=2"
 	for name := range r.Header {
-		if logged[name] == 0 {
+		if loggedFields[name] == 0 {
 			r.Header.Del(name)
 		}
 	}
@@ -115,8 +115,8 @@ func TestEncoder_HarmlessLineIsCaddys(t *testing.T) {
 	}
 }
 
-// A logger may write to several logs, each with its encoder.
-func TestEncoder_FieldsOfOthersStay(t *testing.T) {
+// A logger may write the same entry to several logs, each with its own encoder.
+func TestEncoder_LeavesTheEntryUnchanged(t *testing.T) {
 	header := caddyhttp.LoggableHTTPHeader{Header: http.Header{"X-Other": {"1"}}}
 	fields := []zapcore.Field{zap.Object("resp_headers", header), zap.String("uri", "/?key=1")}
 	encode(t, newEncoder(t), nil, fields)
@@ -132,7 +132,7 @@ func TestEncoder_AccessLogCostsLessThanCaddys(t *testing.T) {
 		return testing.AllocsPerRun(100, func() { encodeRequest(t, e, r, fields) })
 	}
 	if own, caddys := cost(newEncoder(t)), cost(caddysEncoder(t)); own > caddys/2 {
-		t.Errorf("a line costs %.0f allocations, Caddy's %.0f", own, caddys)
+		t.Errorf("a line needs %.0f allocations, with Caddy's encoder %.0f", own, caddys)
 	}
 }
 
@@ -173,8 +173,10 @@ func TestRedactURI(t *testing.T) {
 	}
 }
 
-func TestMaskKeys_NamesAreNoKeys(t *testing.T) {
-	for _, text := range []string{"hoko_sale_batch_size", "hoko_ratelimit_decisions_total", "hoko_", "hoko_AbCd", "hoko"} {
+func TestMaskKeys_IgnoresMetricNames(t *testing.T) {
+	for _, text := range []string{
+		"hoko_sale_batch_size", "hoko_ratelimit_decisions_total", "hoko_", "hoko_AbCd", "hoko",
+	} {
 		if line := []byte(text); maskKeys(line) || string(line) != text {
 			t.Errorf("%s became %s", text, line)
 		}
@@ -195,7 +197,7 @@ func FuzzRedactURI(f *testing.F) {
 	})
 }
 
-// encode writes an entry through a clone that has some fields, as loggers do.
+// encode encodes an entry with a clone that already has the logger's own fields, as loggers do.
 func encode(t *testing.T, e zapcore.Encoder, own, fields []zapcore.Field) string {
 	t.Helper()
 	clone := e.Clone()

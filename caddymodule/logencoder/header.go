@@ -6,20 +6,20 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// header is the header of a request or a response.
+// header is the header of a request or a response, logged without fields that may hold secrets.
 type header http.Header
 
-// handling says how a header field is logged. Fields without one are not: they may hold secrets of
-// the site or of its clients.
+// handling is how a header field is logged. Zero means not at all.
 type handling int
 
 const (
 	asIs   handling = iota + 1
-	asURIs          // with the secrets of URLs redacted
+	asURIs          // with secrets redacted
 )
 
-// logged are the header fields that are logged, of requests and responses.
-var logged = map[string]handling{
+// loggedFields lists the header fields that are logged. Others may hold secrets of the site or of
+// its clients.
+var loggedFields = map[string]handling{
 	"Accept": asIs, "Accept-Encoding": asIs, "Accept-Language": asIs,
 	"Access-Control-Request-Headers": asIs, "Access-Control-Request-Method": asIs,
 	"Age": asIs, "Allow": asIs, "Cache-Control": asIs, "Connection": asIs,
@@ -36,11 +36,10 @@ var logged = map[string]handling{
 	"X-Request-Id": asIs,
 }
 
-// MarshalLogObject adds the fields that are logged.
 func (h header) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	list := new(lines) // of all fields, one after the other
+	list := new(fieldValues) // reused for each field, to save allocations
 	for name, values := range h {
-		list.handling, list.values = logged[name], values
+		list.handling, list.values = loggedFields[name], values
 		if list.handling == 0 {
 			continue
 		}
@@ -51,16 +50,15 @@ func (h header) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// lines are the values of a header field.
-type lines struct {
+// fieldValues are the values of a header field.
+type fieldValues struct {
 	handling handling
 	values   []string
 }
 
-// MarshalLogArray adds the values.
-func (l *lines) MarshalLogArray(enc zapcore.ArrayEncoder) error {
-	for _, value := range l.values {
-		if l.handling == asURIs {
+func (v *fieldValues) MarshalLogArray(enc zapcore.ArrayEncoder) error {
+	for _, value := range v.values {
+		if v.handling == asURIs {
 			value = redactURI(value)
 		}
 		enc.AppendString(value)

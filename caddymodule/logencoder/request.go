@@ -8,10 +8,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// request is logged with the members that Caddy's own has.
+// request is logged with the same members as [caddyhttp.LoggableHTTPRequest].
 type request http.Request
 
-// MarshalLogObject adds the members of the request.
 func (r *request) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	ip, port, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

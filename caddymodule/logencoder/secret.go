@@ -10,12 +10,13 @@ import (
 
 const redacted = "REDACTED"
 
-// redactURI replaces the secrets of a URL or of the target of a request: its userinfo, the values
-// of parameters that are named like secrets or hold a URL with some, and API keys hidden by
-// percent-encoding. maskKeys finds the others.
+// redactURI replaces the secrets in a URL or request target: its userinfo, the values of parameters
+// that have the name of a secret or contain a URL with secrets, and percent-encoded API keys.
+// maskKeys masks other API keys.
 func redactURI(uri string) string { return redactNested(uri, maxNesting) }
 
-// maxNesting is how many URLs within URLs are looked into. A client may write thousands.
+// maxNesting limits how deep redactURI follows URLs within URLs, because a client may nest
+// thousands.
 const maxNesting = 3
 
 func redactNested(uri string, nesting int) string {
@@ -24,8 +25,8 @@ func redactNested(uri string, nesting int) string {
 	}
 	uri = redactUserinfo(uri)
 	out := make([]byte, 0, len(uri)+len(redacted))
-	// Parameters follow the path, as in /a;b=c, make up the query and, as OAuth passes tokens, the
-	// fragment. A query may hold a URL as it is: /?next=/a?b=c.
+	// There are parameters in the path (/a;b=c), in the query and, as OAuth passes tokens, in the
+	// fragment. A query may contain an unencoded URL: /?next=/a?b=c.
 	for first := true; ; first = false {
 		end := strings.IndexAny(uri, "?#&;")
 		if end < 0 {
@@ -36,7 +37,7 @@ func redactNested(uri string, nesting int) string {
 	}
 }
 
-// redactUserinfo replaces the user name and password before the host of a URL.
+// redactUserinfo replaces the user name and password in a URL.
 func redactUserinfo(address string) string {
 	start := strings.Index(address, "//")
 	if start < 0 || strings.ContainsAny(address[:start], "/?#") {
@@ -54,27 +55,26 @@ func redactUserinfo(address string) string {
 	return address[:start] + redacted + address[start+at:]
 }
 
-// appendPart appends what is between two separators, but for secrets: an address, which only the
-// first part can be, or a parameter.
+// appendPart appends a parameter, or the address with which a URL starts, without secrets.
 func appendPart(dst []byte, part string, first bool, nesting int) []byte {
 	name, value, hasValue := strings.Cut(part, "=")
 	if !hasValue || first && strings.Contains(part, "/") {
-		if hidesKey(part) {
+		if encodesKey(part) {
 			part = redacted
 		}
 		return append(dst, part...)
 	}
-	if hidesKey(name) {
+	if encodesKey(name) {
 		name = redacted
 	}
-	if value != "" && (namesSecret(unescape(name)) || hidesKey(value) || hidesSecret(value, nesting)) {
+	if value != "" && (isSecretName(unescape(name)) || encodesKey(value) || encodesSecret(value, nesting)) {
 		value = redacted
 	}
 	return append(append(append(dst, name...), '='), value...)
 }
 
-// hidesSecret reports whether a value is a percent-encoded URL, or query, with a secret.
-func hidesSecret(value string, nesting int) bool {
+// encodesSecret reports whether a value is a percent-encoded URL or query with a secret.
+func encodesSecret(value string, nesting int) bool {
 	if nesting == 0 || strings.IndexByte(value, '%') < 0 {
 		return false
 	}
@@ -82,7 +82,7 @@ func hidesSecret(value string, nesting int) bool {
 	return redactNested(plain, nesting-1) != plain
 }
 
-// unescape returns the text as it is if it is not percent-encoded correctly.
+// unescape percent-decodes text. It returns text that cannot be decoded as it is.
 func unescape(text string) string {
 	if plain, err := url.QueryUnescape(text); err == nil {
 		return plain
@@ -90,14 +90,14 @@ func unescape(text string) string {
 	return text
 }
 
-// hidesKey reports whether text contains an API key once it is percent-decoded.
-func hidesKey(text string) bool {
+// encodesKey reports whether text contains a percent-encoded API key.
+func encodesKey(text string) bool {
 	return strings.IndexByte(text, '%') >= 0 && maskKeys([]byte(unescape(text)))
 }
 
-// namesSecret reports whether a parameter of this name holds a secret: a key, token, secret,
-// password, session or another proof of identity. It errs on the safe side.
-func namesSecret(name string) bool {
+// isSecretName reports whether a parameter of this name may hold a secret, such as a key, token,
+// password or session ID. When in doubt, it returns true.
+func isSecretName(name string) bool {
 	return slices.ContainsFunc(words(name), func(word string) bool {
 		for _, part := range []string{"token", "secret", "passw", "authenti", "authoriz", "credential", "signature",
 			"session", "bearer", "passphrase", "passcode"} {
@@ -105,12 +105,13 @@ func namesSecret(name string) bool {
 				return true
 			}
 		}
-		return strings.HasSuffix(word, "key") || strings.HasSuffix(word, "keys") || strings.HasSuffix(word, "auth") ||
-			strings.HasSuffix(word, "sid") || slices.Contains([]string{"jwt", "otp", "pass", "pwd", "sessid", "sig"}, word)
+		return strings.HasSuffix(word, "key") || strings.HasSuffix(word, "keys") ||
+			strings.HasSuffix(word, "auth") || strings.HasSuffix(word, "sid") ||
+			slices.Contains([]string{"jwt", "otp", "pass", "pwd", "sessid", "sig"}, word)
 	})
 }
 
-// words splits a name such as access_token, apiKey or X-Auth[key] and lowercases the parts.
+// words returns the lowercase words of a name such as access_token, apiKey or X-Auth[key].
 func words(name string) []string {
 	var separated []rune
 	lower := false
@@ -125,13 +126,13 @@ func words(name string) []string {
 }
 
 const (
-	keyPrefix  = "hoko_"
-	keyStart   = 4  // characters after the prefix by which keys are listed
-	leastOfKey = 16 // characters after the prefix that are taken for a part of a key; names have fewer
+	keyPrefix = "hoko_"
+	shownLen  = 4  // characters after the prefix that stay visible, as in `caddy hoko keys list`
+	minKeyLen = 16 // characters after the prefix that make it a key; names such as hoko_auth_total have fewer
 )
 
-// maskKeys overwrites all but the start of what has the form of an API key, or of most of one, and
-// reports whether there was any.
+// maskKeys overwrites all but the start of each text that looks like an API key, or part of one,
+// and reports whether it found any.
 func maskKeys(text []byte) (found bool) {
 	for {
 		at := bytes.Index(text, []byte(keyPrefix))
@@ -143,9 +144,9 @@ func maskKeys(text []byte) (found bool) {
 		if end < 0 {
 			end = len(text)
 		}
-		if end >= leastOfKey {
+		if end >= minKeyLen {
 			found = true
-			for i := keyStart; i < end; i++ {
+			for i := shownLen; i < end; i++ {
 				text[i] = '*'
 			}
 		}

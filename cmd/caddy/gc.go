@@ -5,28 +5,27 @@ import (
 	"runtime/metrics"
 )
 
-// garbageRoom is how much garbage, in bytes, gathers before it is collected. An edge holds little and
-// allocates much: with Go's default, as much garbage as there is live heap, a busy edge collects
-// several times a second, which is a tenth of its CPU time. A fixed GOGC that avoids this wastes
-// memory once the key cache has filled.
-const garbageRoom = 64 << 20
+// gcHeadroom is how many bytes, at least, are allocated between two garbage collections. An edge
+// has a small live heap and allocates much. With Go's default, GOGC=100, a busy edge collects
+// several times a second, which is a tenth of its CPU time. A higher fixed GOGC wastes memory once
+// the key cache is full.
+const gcHeadroom = 64 << 20
 
-// gcPercent is the GOGC in force.
-var gcPercent = 100
+var gcPercent = 100 // the current GOGC
 
-// tuneGC adjusts GOGC to the live heap. It skips small changes, because each stops the world.
+// tuneGC sets GOGC for the current live heap. It skips small changes, because each stops the world.
 func tuneGC() {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(live)
-	percent := percentFor(live[0].Value.Uint64())
+	percent := gcPercentFor(live[0].Value.Uint64())
 	if change := percent - gcPercent; change*change*100 > gcPercent*gcPercent {
 		gcPercent = percent
 		debug.SetGCPercent(percent)
 	}
 }
 
-// percentFor returns the GOGC at which garbageRoom gathers over a live heap, but at least Go's default.
-func percentFor(live uint64) int {
-	const leastHeap = 8 << 20 // Go derives the least heap that it collects from GOGC
-	return int(max(garbageRoom*100/max(live, leastHeap), 100))
+// gcPercentFor returns the GOGC that allows gcHeadroom over a live heap, but at least 100.
+func gcPercentFor(live uint64) int {
+	const minHeap = 8 << 20 // bounds GOGC, from which Go derives its minimum heap size
+	return int(max(gcHeadroom*100/max(live, minHeap), 100))
 }

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-func TestPercentFor(t *testing.T) {
+func TestGCPercentFor(t *testing.T) {
 	for live, want := range map[uint64]int{0: 800, 8 << 20: 800, 16 << 20: 400, 64 << 20: 100, 1 << 30: 100} {
-		if got := percentFor(live); got != want {
+		if got := gcPercentFor(live); got != want {
 			t.Errorf("%d MiB live: GOGC=%d, want %d", live>>20, got, want)
 		}
 	}
@@ -26,11 +26,11 @@ func TestTuneGC_FollowsTheLiveHeap(t *testing.T) {
 		return percent
 	}
 	if percent := tuned(); percent <= 100 {
-		t.Errorf("GOGC=%d over a small heap", percent)
+		t.Errorf("GOGC=%d with a small heap", percent)
 	}
-	held := make([]byte, 2*garbageRoom)
+	held := make([]byte, 2*gcHeadroom)
 	if percent := tuned(); percent != 100 {
-		t.Errorf("GOGC=%d over a large heap", percent)
+		t.Errorf("GOGC=%d with a large heap", percent)
 	}
 	runtime.KeepAlive(held)
 	held = nil

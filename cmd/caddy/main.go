@@ -1,5 +1,5 @@
-// Command caddy is the edge: Caddy with its standard modules and Hoko's, the
-// same binary that xcaddy builds from xcaddy.Dockerfile.
+// Command caddy is Hoko Edge: Caddy with its standard modules and those of caddymodule.
+// xcaddy builds the same modules without this package, and so without tuneGC.
 package main
 
 import (

@@ -4,7 +4,7 @@ package failure
 var proofs = map[string][]string{
 	"redis-refused": {
 		"TestRedisOutage_KeepsLimitAndHeals", "TestRedisOutage_DelaysOnlyFirstRequests",
-		"TestBreaker_OpensAfterRefusedDial", "TestOutage_RecoversWithoutRestart", "TestOnErrorDecidesWithoutRedis",
+		"TestBreaker_OpensAfterRefusedDial", "TestOutage_RecoversWithoutRestart", "TestOnError_DecidesWithoutRedis",
 	},
 	"redis-mute": {
 		"TestRedisOutage_KeepsLimitAndHeals", "TestRedisOutage_DelaysOnlyFirstRequests",
@@ -43,7 +43,7 @@ var proofs = map[string][]string{
 	},
 	"sentinel": {"TestSentinel_FollowsElectedMaster"},
 	"keys-down-cached": {
-		"TestPostgresOutage_Is503AndHeals", "TestACachedKeyOutlivesPostgresBeyondItsTTL",
+		"TestPostgresOutage_Is503AndHeals", "TestOutage_CachedKeyOutlivesItsTTL",
 		"TestOutage_CachedKeyServedWithinStale", "TestStaleKey_StillExpires", "TestStaleKey_NotServedAfterNotification",
 		"TestStaleKey_RevokedIsStillRejected",
 	},
@@ -154,7 +154,7 @@ var proofs = map[string][]string{
 		"TestReport_WarnsOfClockSkew",
 	},
 	"site": {
-		"TestSiteError_UnderAPIIsInTheEnvelope", "TestAFailingSiteIsAnsweredInTheEnvelopeOfTheAPIOnly",
+		"TestSiteError_UnderAPIIsInTheEnvelope", "TestAPIErrors_SiteFailureOnlyUnderAPI",
 	},
 	"client-gone": {
 		"TestHandler_FinishesASaleWhoseClientHungUp", "TestRecord_OutlivesItsCallerUntilTheTimeout",
@@ -162,7 +162,7 @@ var proofs = map[string][]string{
 	},
 	"stop": {
 		"TestSIGTERM_AnswersAcceptedSale", "TestReload_UnderLoadLosesNoRequest",
-		"TestClosingAnswersTheSalesThatWereAccepted", "TestSalesThatOutlastTheirTimeAreCutOffAndTheLogSaysSo",
+		"TestBackendClose_AnswersAcceptedSales", "TestBackendClose_LogsSalesThatAreCutOff",
 	},
 	"killed": {"TestLedger_AgreesWithTablesWhateverFails"},
 }
