@@ -164,7 +164,7 @@ func importsOf(t *testing.T, name string) (imported []string) {
 	return imported
 }
 
-// eachFile visits the tree's files, by path from the root, except those in .git and bin.
+// eachFile visits the tree's files, by path from the root, except those that are not in Git.
 func eachFile(t *testing.T, visit func(name string)) {
 	t.Helper()
 	tree := os.DirFS(root)
@@ -172,7 +172,7 @@ func eachFile(t *testing.T, visit func(name string)) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && (name == ".git" || name == "bin") {
+		if entry.IsDir() && (name == ".git" || name == "bin" || entry.Name() == "node_modules") {
 			return fs.SkipDir
 		}
 		if entry.Type().IsRegular() {
