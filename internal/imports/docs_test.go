@@ -87,7 +87,8 @@ func TestDocs_CommandsSelectExistingTests(t *testing.T) {
 }
 
 func TestDocs_Anchors(t *testing.T) {
-	got := anchors("# `hoko`: the [global](x.md) option\n## 4. What the edge's writes\n## 201\n```\n# comment\n```\n## 201\n")
+	got := anchors("# `hoko`: the [global](x.md) option\n## 4. What the edge's writes\n" +
+		"## 201\n```\n# comment\n```\n## 201\n")
 	for _, want := range []string{"hoko-the-global-option", "4-what-the-edges-writes", "201", "201-1"} {
 		if !got[want] {
 			t.Errorf("no anchor %s in %v", want, got)
@@ -128,7 +129,7 @@ func TestDocs_PlainWords(t *testing.T) {
 				return
 			}
 			for _, found := range pattern.FindAllStringIndex(text, -1) {
-				t.Errorf("%s:%d: write %q in place of %q", name, lineOf(text, found[0]), instead, text[found[0]:found[1]])
+				t.Errorf("%s:%d: %q: write %s", name, lineOf(text, found[0]), text[found[0]:found[1]], instead)
 			}
 		})
 	}
