@@ -164,7 +164,16 @@ func importsOf(t *testing.T, name string) (imported []string) {
 	return imported
 }
 
-// eachFile visits the tree's files, by path from the root, except those that are not in Git.
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// eachFile visits the tree's files, by path from the root, except .git, bin and node_modules.
 func eachFile(t *testing.T, visit func(name string)) {
 	t.Helper()
 	tree := os.DirFS(root)
