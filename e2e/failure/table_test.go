@@ -60,7 +60,7 @@ func sources(t *testing.T, tests bool) string {
 }
 
 var (
-	metricName = regexp.MustCompile(`hoko_\w+(\{\w+="\w+"\})?`)
+	metricName = regexp.MustCompile(`hoko_\w+(?:\{\w+="\w+"\})?|\{\w+="\w+"\}`)
 	logged     = regexp.MustCompile(`"([^"]+)"`)
 )
 
