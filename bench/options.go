@@ -15,7 +15,6 @@ type options struct {
 	mode    suite.Mode
 	suites  []suite.Suite
 	scale   bool
-	partial bool   // --suite is set
 	binary  string // path of the edge; built if empty
 	out     string // directory for the results; they are only printed if empty
 	profile string // directory for profiles; none are taken if empty
@@ -28,15 +27,18 @@ Compares the edge with its alternatives on this machine. Without flags, it runs
 every suite except scale, takes under 20 minutes and writes bench/RESULTS.md and
 bench/plot.svg. Nothing else should run on the machine meanwhile.
 
-Suites: %s
-
+Suites:
 `
 
 func parseOptions(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Usage = func() {
-		fmt.Fprintf(flags.Output(), usage, strings.Join(suiteNames(), ", "))
+		fmt.Fprint(flags.Output(), usage)
+		for _, s := range suite.All {
+			fmt.Fprintln(flags.Output(), "  "+s.Name)
+		}
+		fmt.Fprintln(flags.Output(), "\nFlags:")
 		flags.PrintDefaults()
 	}
 	quick := flags.Bool("quick", false, "run shorter and fewer rounds, about three minutes, and only print the results")
@@ -70,7 +72,7 @@ func parseOptions(args []string) (options, error) {
 	if err := o.selectSuites(*names); err != nil {
 		return o, err
 	}
-	if o.out == "" && !*quick && !*smoke && !o.partial && o.profile == "" {
+	if o.out == "" && !*quick && !*smoke && *names == "" && o.profile == "" {
 		o.out = "bench"
 	}
 	return o, nil
@@ -88,20 +90,12 @@ func (o *options) selectSuites(names string) error {
 	if o.scale {
 		return errors.New("--suite and --scale exclude each other")
 	}
-	o.partial = true
 	for _, name := range strings.Split(names, ",") {
 		i := slices.IndexFunc(suite.All, func(s suite.Suite) bool { return s.Name == name })
 		if i < 0 {
-			return fmt.Errorf("unknown suite %q; the suites are %s", name, strings.Join(suiteNames(), ", "))
+			return fmt.Errorf("unknown suite %q; --help lists them", name)
 		}
 		o.suites = append(o.suites, suite.All[i])
 	}
 	return nil
-}
-
-func suiteNames() (names []string) {
-	for _, s := range suite.All {
-		names = append(names, s.Name)
-	}
-	return names
 }

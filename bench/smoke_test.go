@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/xml"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,11 +93,8 @@ func expectedRows() (rows []string) {
 func secrets(t *testing.T) []string {
 	t.Helper()
 	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.Getwd()
-	if err != nil {
+	dir, err2 := os.Getwd()
+	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
 	return []string{host, dir, os.TempDir()}

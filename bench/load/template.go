@@ -26,15 +26,12 @@ type template struct {
 func newTemplate(r Request, host string) template {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\n", r.Method, r.Path)
-	header := maps.Clone(r.Header)
-	if header == nil {
-		header = map[string]string{}
-	}
-	if !has(header, "Host") {
+	names := slices.Sorted(maps.Keys(r.Header))
+	if !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, "Host") }) {
 		fmt.Fprintf(&text, "Host: %s\r\n", host)
 	}
-	for _, name := range slices.Sorted(maps.Keys(header)) {
-		fmt.Fprintf(&text, "%s: %s\r\n", name, header[name])
+	for _, name := range names {
+		fmt.Fprintf(&text, "%s: %s\r\n", name, r.Header[name])
 	}
 	if r.Body != "" || r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
 		fmt.Fprintf(&text, "Content-Length: %d\r\n", len(expand(r.Body, 0, 0)))
@@ -43,15 +40,6 @@ func newTemplate(r Request, host string) template {
 	t := compile(text.String())
 	t.head = r.Method == http.MethodHead
 	return t
-}
-
-func has(header map[string]string, name string) bool {
-	for n := range header {
-		if strings.EqualFold(n, name) {
-			return true
-		}
-	}
-	return false
 }
 
 func compile(text string) (t template) {

@@ -45,9 +45,10 @@ type Point struct {
 func plot(curves []Curve) string {
 	var svg strings.Builder
 	fmt.Fprintf(&svg, plotHead, plotWidth, plotHeight)
-	x := xAxis(curves)
-	throughput := panel{70, "sales per second", x, linear(curves), func(p Point) float64 { return p.Rate }}
-	latency := panel{500, "p99 latency in ms", x, logarithmic(curves), func(p Point) float64 { return p.P99 }}
+	points := allPoints(curves)
+	x := xAxis(points)
+	throughput := panel{70, "sales per second", x, linear(points), func(p Point) float64 { return p.Rate }}
+	latency := panel{500, "p99 latency in ms", x, logarithmic(points), func(p Point) float64 { return p.P99 }}
 	throughput.write(&svg, curves)
 	latency.write(&svg, curves)
 	writeLegend(&svg, curves)
@@ -69,23 +70,26 @@ type scale struct {
 	ticks    []float64
 }
 
-func xAxis(curves []Curve) (x []int) {
+func allPoints(curves []Curve) (points []Point) {
 	for _, c := range curves {
-		for _, p := range c.Points {
-			x = append(x, p.Connections)
-		}
+		points = append(points, c.Points...)
+	}
+	return points
+}
+
+func xAxis(points []Point) (x []int) {
+	for _, p := range points {
+		x = append(x, p.Connections)
 	}
 	slices.Sort(x)
 	return slices.Compact(x)
 }
 
 // linear returns a scale for rates. It begins at zero and has up to five steps of a round number.
-func linear(curves []Curve) scale {
+func linear(points []Point) scale {
 	highest := 1.0
-	for _, c := range curves {
-		for _, p := range c.Points {
-			highest = max(highest, p.Rate)
-		}
+	for _, p := range points {
+		highest = max(highest, p.Rate)
 	}
 	step := roundUp(highest / 5)
 	top := math.Ceil(highest/step) * step
@@ -108,13 +112,11 @@ func roundUp(v float64) float64 {
 }
 
 // logarithmic returns a scale for p99 between two powers of ten.
-func logarithmic(curves []Curve) scale {
+func logarithmic(points []Point) scale {
 	low, high := math.Inf(1), math.Inf(-1)
-	for _, c := range curves {
-		for _, p := range c.Points {
-			exponent := math.Log10(max(p.P99, 0.001))
-			low, high = min(low, math.Floor(exponent)), max(high, math.Ceil(exponent))
-		}
+	for _, p := range points {
+		exponent := math.Log10(max(p.P99, 0.001))
+		low, high = min(low, math.Floor(exponent)), max(high, math.Ceil(exponent))
 	}
 	if low >= high {
 		low, high = min(low, high)-1, max(low, high)

@@ -31,12 +31,11 @@ func (t Table) write(to *strings.Builder) {
 	}
 	writeRow(to, t.Head, widths)
 	for i, width := range widths {
-		rule := strings.Repeat("-", width+1)
+		alignment := ":"
 		if i == 0 {
-			to.WriteString("|" + rule + "-")
-		} else {
-			to.WriteString("|" + rule + ":")
+			alignment = "-"
 		}
+		to.WriteString("|" + strings.Repeat("-", width+1) + alignment)
 	}
 	to.WriteString("|\n")
 	for _, row := range t.Rows {

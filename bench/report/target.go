@@ -43,8 +43,9 @@ func (t Target) verdict() string {
 
 // goal returns the goal as text, with a check mark if it is met.
 func (t Target) goal() string {
+	text := t.Goal.format(t.Unit)
 	if t.Goal.isMet(t.Figure.Value) {
-		return t.Goal.format(t.Unit) + " ✓"
+		text += " ✓"
 	}
-	return t.Goal.format(t.Unit)
+	return text
 }

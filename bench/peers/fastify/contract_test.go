@@ -67,17 +67,11 @@ http://127.0.0.1:{$PORT} {
 `
 
 // published is the request in docs/api.md.
-const published = `{
-	"customerExternalId": "customer_123",
-	"amount": 12900,
-	"currency": "usd",
-	"eventName": "Invoice paid",
-	"customerName": "John Doe",
-	"customerEmail": "john@example.com"
-}`
+const published = `{"customerExternalId": "customer_123", "amount": 12900, "currency": "usd",
+	"eventName": "Invoice paid", "customerName": "John Doe", "customerEmail": "john@example.com"}`
 
 // with returns the published request with one more member.
-func with(member string) string { return strings.TrimSuffix(published, "\n}") + ",\n" + member + "\n}" }
+func with(member string) string { return strings.TrimSuffix(published, "}") + ", " + member + "}" }
 
 // minimal returns a request with one customer and the given members.
 func minimal(members string) string { return `{"customerExternalId": "customer_123", ` + members + `}` }

@@ -14,21 +14,14 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	err := install()
-	if err == nil {
-		err = readSources()
+func TestMain(m *testing.M) {
+	for _, prepare := range []func() error{install, readSources, testenv.BuildEdge} {
+		if err := prepare(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
-	if err == nil {
-		err = testenv.BuildEdge()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return testenv.Main(m)
+	os.Exit(testenv.Main(m))
 }
 
 // install runs npm ci, unless it has done so for the same lock file.

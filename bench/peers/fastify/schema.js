@@ -27,6 +27,7 @@ const object = (properties, more) => ({ type: 'object', properties, ...more });
 const string = { type: 'string' };
 const nullable = { type: 'string', nullable: true };
 
+const metadata = { type: 'object', additionalProperties: true, nullable: true };
 const utm = { source: string, medium: string, campaign: string, term: string, content: string, referral: string };
 
 const response = object({
@@ -39,10 +40,7 @@ const response = object({
 	customer: object({
 		id: string, name: string, email: nullable, phone: nullable, avatar: nullable, externalId: string,
 	}),
-	sale: object({
-		amount: { type: 'integer' }, currency: string, eventName: string,
-		metadata: { type: 'object', additionalProperties: true, nullable: true },
-	}),
+	sale: object({ amount: { type: 'integer' }, currency: string, eventName: string, metadata }),
 });
 
 export const saleSchema = { body, headers, response: { 201: response } };

@@ -61,8 +61,7 @@ export async function start({ env } = process) {
 }
 
 // One line per request, with fields of Caddy's access log.
-async function logRequest({ log, ip, method, host, url, key }, { statusCode, elapsedTime }) {
-	const user_id = key?.id;
-	const fields = { remote_ip: ip, method, host, uri: url, user_id, status: statusCode, duration: elapsedTime };
-	log.info(fields, 'handled request');
+async function logRequest(request, { statusCode: status, elapsedTime: duration }) {
+	const { ip: remote_ip, method, host, url: uri, key } = request;
+	request.log.info({ remote_ip, method, host, uri, user_id: key?.id, status, duration }, 'handled request');
 }

@@ -10,10 +10,8 @@ const keyed = { name: 'keyed_sale', text: `SELECT * FROM bench.keyed_sale(${plac
 
 // Times stay text, because a Date would lose the microseconds: 2024-01-01 00:00:00+00 to RFC 3339.
 const rfc3339 = (time) => time.replace(' ', 'T').replace(/\+00(:00)?$/, 'Z');
-const types = {
-	getTypeParser: (oid, format) =>
-		oid === pg.types.builtins.TIMESTAMPTZ ? rfc3339 : pg.types.getTypeParser(oid, format),
-};
+const { builtins, getTypeParser } = pg.types;
+const types = { getTypeParser: (oid, format) => (oid === builtins.TIMESTAMPTZ ? rfc3339 : getTypeParser(oid, format)) };
 
 const uniqueViolation = '23505';
 
@@ -60,10 +58,8 @@ const fromRow = (row, sale) => ({
 		collectionId: row.collection_id, partnerId: row.partner_id, tenantId: row.tenant_id,
 		externalId: row.link_external_id, createdAt: row.link_created_at,
 	},
-	customer: {
-		id: row.customer_id, name: sale.customerName, email: row.email, phone: row.phone, avatar: row.avatar,
-		externalId: sale.customerExternalId,
-	},
+	customer: { id: row.customer_id, name: sale.customerName, email: row.email, phone: row.phone, avatar: row.avatar,
+		externalId: sale.customerExternalId },
 	sale,
 });
 

@@ -1,6 +1,5 @@
 -- Like known.sql, but each sale changes the name of its customer.
 \set n random(0, :customers - 1)
--- The sale's ID is a UUIDv7: the time in milliseconds, then this random part.
 \set tail random(8000000000000000, 8999999999999999)
 SELECT * FROM bench.sale('bench', 'customer_' || lpad(:n::text, 8, '0'), 'John Doe ' || :tail,
   'john@example.com', false, NULL, true, NULL, NULL,

@@ -80,41 +80,35 @@ func (d *database) record(store *sales.Store, s *sale.Sale) *sale.Recorded {
 	return recorded
 }
 
-// argument is an argument of bench.sale or bench.keyed_sale; a nil value means NULL.
+// argument is an argument of bench.sale or bench.keyed_sale as text; nil means NULL.
 type argument struct {
 	name  string
-	value any
+	value *string
 }
 
 // arguments returns the arguments that the edge would bind.
 func arguments(s *sale.Sale) []argument {
 	r := s.Request
 	all := []argument{
-		{"workspace", s.WorkspaceID}, {"customer", r.CustomerExternalID}, {"name", r.CustomerName},
-		{"email", orNull(r.CustomerEmail.Value)}, {"keep_email", !r.CustomerEmail.Given},
-		{"avatar", orNull(r.CustomerAvatar.Value)}, {"keep_avatar", !r.CustomerAvatar.Given},
-		{"lead", emptyAsNull(r.LeadEventName)}, {"click", emptyAsNull(r.ClickID)},
-		{"id", s.ID.String()}, {"amount", r.Amount}, {"currency", r.Currency}, {"event", r.EventName},
-		{"metadata", emptyAsNull(string(r.Metadata))},
+		{"workspace", &s.WorkspaceID}, {"customer", &r.CustomerExternalID}, {"name", &r.CustomerName},
+		{"email", r.CustomerEmail.Value}, {"keep_email", new(fmt.Sprint(!r.CustomerEmail.Given))},
+		{"avatar", r.CustomerAvatar.Value}, {"keep_avatar", new(fmt.Sprint(!r.CustomerAvatar.Given))},
+		{"lead", nullIfEmpty(r.LeadEventName)}, {"click", nullIfEmpty(r.ClickID)}, {"id", new(s.ID.String())},
+		{"amount", new(fmt.Sprint(r.Amount))}, {"currency", &r.Currency}, {"event", &r.EventName},
+		{"metadata", nullIfEmpty(string(r.Metadata))},
 	}
 	if s.IdempotencyKey == "" {
 		return all
 	}
-	return append(all, argument{"key", s.IdempotencyKey}, argument{"fingerprint", fmt.Sprintf(`\x%x`, s.Fingerprint)})
+	fingerprint := fmt.Sprintf(`\x%x`, s.Fingerprint)
+	return append(all, argument{"key", &s.IdempotencyKey}, argument{"fingerprint", &fingerprint})
 }
 
-func orNull(text *string) any {
-	if text == nil {
-		return nil
-	}
-	return *text
-}
-
-func emptyAsNull(text string) any {
+func nullIfEmpty(text string) *string {
 	if text == "" {
 		return nil
 	}
-	return text
+	return &text
 }
 
 // call returns the SQL that calls the function for a sale.
@@ -140,9 +134,6 @@ func (d *database) queryAndRollBack(s *sale.Sale, row ...any) {
 		placeholders = append(placeholders, fmt.Sprintf("$%d", i+1))
 		values = append(values, a.value)
 	}
-	if s.IdempotencyKey != "" {
-		values[len(values)-1] = s.Fingerprint[:]
-	}
 	if err := tx.QueryRow(testenv.Guarded(d.T), call(s, placeholders), values...).Scan(row...); err != nil {
 		d.T.Fatal(err)
 	}
@@ -158,7 +149,7 @@ func (d *database) recordWithPgbench(s *sale.Sale) {
 			continue
 		}
 		variables = append(variables, ":"+a.name)
-		flags = append(flags, "-D", fmt.Sprintf("%s=%v", a.name, a.value))
+		flags = append(flags, "-D", a.name+"="+*a.value)
 	}
 	script := filepath.Join(d.T.TempDir(), "sale.sql")
 	if err := os.WriteFile(script, []byte(call(s, variables)+";\n"), 0o600); err != nil {

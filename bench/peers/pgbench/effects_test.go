@@ -84,11 +84,11 @@ func TestSaleSQL_SameEffectsAsTheEdge(t *testing.T) {
 	edge, peer := openDatabase(t), openDatabase(t)
 	store := edge.store()
 	ann, picture := "ann@example.com", "https://example.com/ann.png"
+	const metadata = `{"b":1.0,"a":[{"c":"ä"}]}`
 	for name, sales := range map[string][]*sale.Sale{
-		"known, unchanged": {newSale("ada", "Ada")},
-		"known, all sent and unchanged": {
-			newSale("bob", "Bob", withEmail(nil)), newSale("bob", "Bob", withEmail(nil), withAvatar(nil)),
-		},
+		"known, unchanged":             {newSale("ada", "Ada")},
+		"known, unchanged email sent":  {newSale("bob", "Bob", withEmail(nil))},
+		"known, all sent, unchanged":   {newSale("bob", "Bob", withEmail(nil), withAvatar(nil))},
 		"name changes":                 {newSale("ada", "Ann")},
 		"e-mail changes":               {newSale("ada", "Ada", withEmail(&ann))},
 		"avatar changes":               {newSale("ada", "Ada", withAvatar(&picture))},
@@ -119,10 +119,10 @@ func TestSaleSQL_SameEffectsAsTheEdge(t *testing.T) {
 		"a lead by a purged click":            {newSale("eve", "Eve"), newSale("eve", "Eve", byLead("Sign up"))},
 		"no lead":                             {newSale("cyd", "Cyd")},
 		"unknown, no click":                   {newSale("zoe", "Zoe")},
-		"metadata":                            {newSale("ada", "Ada", withMetadata(`{"b":1.0,"a":[{"c":"ä"}]}`))},
+		"metadata":                            {newSale("ada", "Ada", withMetadata(metadata))},
 		"another workspace":                   {newSale("xia", "Xia", inWorkspace("w2"))},
 		"with a key": {
-			newSale("ada", "Ann", withKey("k"), withEmail(&ann), withMetadata(`{"b":1.0,"a":"ä"}`)),
+			newSale("ada", "Ann", withKey("k"), withEmail(&ann), withMetadata(metadata)),
 		},
 		"with a key, new": {newSale("zoe", "Zoe", withKey("k"), byClick("c2"))},
 		"same key in two workspaces": {
@@ -238,7 +238,7 @@ func TestSaleSQL_CustomerIsCreatedConcurrently(t *testing.T) {
 	}()
 	const blocked = `SELECT count(*) FROM pg_stat_activity
 		WHERE datname = current_database() AND wait_event_type = 'Lock'`
-	testenv.Until(t, "the sale waits for the open INSERT", func() bool { return site.Count(blocked) > 0 })
+	testenv.Until(t, "the sale waits for the open INSERT", func() bool { return d.Count(blocked) > 0 })
 	site.Exec("COMMIT")
 	<-recorded
 

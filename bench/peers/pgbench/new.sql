@@ -1,7 +1,6 @@
 -- Like known.sql, but each sale has a new customer. It is attributed by a click, for lack of a
 -- lead.
 \set n random(0, :customers - 1)
--- The sale's ID is a UUIDv7: the time in milliseconds, then this random part.
 \set tail random(8000000000000000, 8999999999999999)
 SELECT * FROM bench.sale('bench', 'new_' || :tail, 'John Doe', 'john@example.com', false, NULL, true,
   NULL, 'click_' || lpad(:n::text, 8, '0'),
