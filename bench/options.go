@@ -27,7 +27,7 @@ Compares the edge with its alternatives on this machine. Without flags, it runs
 every suite except scale, takes under 20 minutes and writes bench/RESULTS.md and
 bench/plot.svg. Nothing else should run on the machine meanwhile.
 
-Suites:
+Suites (bench/README.md describes them):
 `
 
 func parseOptions(args []string) (options, error) {

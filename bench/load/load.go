@@ -48,7 +48,8 @@ type Request struct {
 	Start        uint64 // the first {seq}; by default the time in µs, which later runs do not repeat
 }
 
-// Result is the outcome of a run. Except for Next, it covers only the measured time.
+// Result is the outcome of a run. Except for Reconnects and Next, it
+// covers only the measured time.
 type Result struct {
 	Requests   int            // responses with the expected status
 	Seconds    float64        // the measured time

@@ -63,7 +63,8 @@ func bytesIn(text []byte, name string) (int64, error) {
 	return kilobytes << 10, nil
 }
 
-// Field returns the value of the first line with this name, or an empty string.
+// Field returns the value of the first line that consists of name, separator and a value. It
+// returns an empty string if there is none.
 func Field(text []byte, name, separator string) string {
 	for line := range bytes.Lines(text) {
 		key, value, _ := strings.Cut(string(line), separator)

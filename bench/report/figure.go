@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Figure is the median of the rounds, with the lowest and the highest round.
+// Figure is the median of the rounds (Value), with the lowest and the highest round.
 type Figure struct{ Value, Low, High float64 }
 
 // FigureOf returns the figure of the given rounds, or NaN for all three values if there are none.

@@ -34,7 +34,7 @@ type Curve struct {
 	Points []Point
 }
 
-// Point is a measurement with a number of connections.
+// Point is the measurement at a number of connections.
 type Point struct {
 	Connections int
 	Rate        float64 // sales per second

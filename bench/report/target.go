@@ -1,6 +1,6 @@
 package report
 
-// Target is a figure with the bound that it must meet and the one that it may reach.
+// Target is a figure with the bound that it must meet and a stretch goal.
 type Target struct {
 	Name           string
 	Figure         Figure

@@ -16,13 +16,10 @@ import (
 	"hoko.to/edge/internal/devserver"
 )
 
-// stopTimeout is how long a child may take to exit after SIGTERM.
-const stopTimeout = 10 * time.Second
-
 // Child is a process of the stage. It ends with this process, even if that is killed.
 type Child struct {
 	Name    string // in tables
-	Address string // that it printed, if StartSelf or StartService started it
+	Address string // where it listens, if StartSelf or StartService started it
 	cmd     *exec.Cmd
 	stdin   io.Closer
 	ended   chan struct{}
@@ -109,7 +106,7 @@ func (c *Child) stop() {
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.ended:
-	case <-time.After(stopTimeout):
+	case <-time.After(10 * time.Second):
 		c.cmd.Process.Kill()
 		<-c.ended
 	}

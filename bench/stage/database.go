@@ -18,7 +18,7 @@ type Database struct {
 	conn *pgx.Conn
 }
 
-// CreateDatabase creates a database with a number of customers. It exists as long as the stage.
+// CreateDatabase creates a database with the given number of customers.
 func (s *Stage) CreateDatabase(ctx context.Context, name string, customers int) (*Database, error) {
 	admin, err := pgx.Connect(ctx, s.Postgres.DSN("postgres"))
 	if err != nil {

@@ -17,9 +17,6 @@ import (
 	"hoko.to/edge/bench/measure"
 )
 
-// startTimeout bounds the time until a server accepts connections.
-const startTimeout = time.Minute
-
 // Edge is a running Caddy: an edge, or a stock Caddy.
 type Edge struct {
 	*Child
@@ -83,9 +80,9 @@ func (s *Stage) StartEdge(ctx context.Context, config Caddyfile, env Env) (*Edge
 	return e, nil
 }
 
-// await returns when a TLS handshake succeeds.
+// await returns when a TLS handshake succeeds, or an error after a minute.
 func (e *Edge) await(ctx context.Context, port int) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	dialer := tls.Dialer{Config: &tls.Config{ServerName: "localhost", InsecureSkipVerify: true}}
 	ticker := time.NewTicker(10 * time.Millisecond)
@@ -105,7 +102,7 @@ func (e *Edge) await(ctx context.Context, port int) error {
 	}
 }
 
-// Processes returns the edge and others.
+// Processes returns the edge and the given processes for measure.Snapshot.
 func (e *Edge) Processes(others ...measure.Process) []measure.Process {
 	return append([]measure.Process{e.Process()}, others...)
 }

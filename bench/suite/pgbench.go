@@ -26,12 +26,7 @@ type pgbench struct {
 	seconds            int // measured, after one second of warm-up
 }
 
-const (
-	pgbenchName = "pgbench"
-
-	// pgbenchStopTimeout bounds the wait for pgbench to exit.
-	pgbenchStopTimeout = 10 * time.Second
-)
+const pgbenchName = "pgbench"
 
 // pgbenchSide returns a side that runs a script, named without its extension.
 func (b *Bench) pgbenchSide(name, script string, clients int) *side {
@@ -65,7 +60,7 @@ func (p *pgbench) extend() { p.seconds *= 2 }
 func (p *pgbench) drive(ctx context.Context, begin, end func() error) (outcome, error) {
 	cmd := exec.CommandContext(ctx, p.path, p.args()...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.WaitDelay = pgbenchStopTimeout
+	cmd.WaitDelay = 10 * time.Second
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return outcome{}, err
