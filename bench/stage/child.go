@@ -44,6 +44,7 @@ func (s *Stage) spawn(name string, cmd *exec.Cmd) (*Child, error) {
 	c := &Child{Name: name, cmd: cmd, stdin: stdin, ended: make(chan struct{})}
 	started := make(chan error)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // not interrupted by Ctrl-C
+	// StartBound locks its thread, which must live as long as the child.
 	go func() {
 		release, err := devserver.StartBound(cmd, syscall.SIGTERM)
 		started <- err
@@ -90,8 +91,8 @@ func (s *Stage) spawnServer(ctx context.Context, name string, cmd *exec.Cmd) (*C
 	return c, nil
 }
 
-// StartSelf starts this executable as a server. The first argument selects the server and is its
-// name.
+// StartSelf starts this executable as a server. The first argument selects the server and is the
+// child's name.
 func (s *Stage) StartSelf(ctx context.Context, args ...string) (*Child, error) {
 	return s.spawnServer(ctx, args[0], exec.Command(s.self, args...))
 }

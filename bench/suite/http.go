@@ -12,13 +12,11 @@ import (
 	"hoko.to/edge/bench/stage"
 )
 
-const (
-	// generator is the name of the load generator in tables.
-	generator = "generator"
+// generator is the name of the load generator in tables.
+const generator = "generator"
 
-	// benchKey is the key in peers.Seed. No side reaches its limit, but each request asks Redis.
-	benchKey = "hoko_bench_key"
-)
+// benchKey is the key in peers.Seed. No side reaches its limit, but each request asks Redis.
+const benchKey = "hoko_bench_key"
 
 // httpDriver sends requests over HTTP.
 type httpDriver struct{ load.Spec }
@@ -48,7 +46,7 @@ func (b *Bench) httpSide(name, url string, connections, status int, r load.Reque
 	}}}
 }
 
-// spec returns the load of an HTTP side, to be changed.
+// spec returns the load of an HTTP side, which the caller may change.
 func (s *side) spec() *load.Spec { return &s.driver.(*httpDriver).Spec }
 
 // saleSide returns a side that records sales through an edge.

@@ -35,7 +35,7 @@ func openLoop(ctx context.Context, b *Bench) error {
 		Title: "Latency at a fixed rate",
 		Note: fmt.Sprintf("An open loop over %d connections. The peak is %.0f sales per second. "+
 			"Latency counts from the time at which a request was due.", connections, b.peak),
-		Head: []string{"case", "requests/s", "p50", "p99", "p99.9", "max"},
+		Head: []string{"side", "requests/s", "p50", "p99", "p99.9", "max"},
 	}
 	for _, s := range all {
 		row := []string{s.name, report.Count.Format(s.figure(rate).Value)}

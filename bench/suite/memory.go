@@ -24,7 +24,7 @@ type footprint struct{ rss, heap float64 }
 // warmupRequests is the number of requests, with one key, before the first measurement.
 const warmupRequests = 20_000
 
-// memory compares an edge that has cached keys with the same edge before.
+// memory compares an edge that has cached keys with the same edge before it has cached them.
 func memory(ctx context.Context, b *Bench) error {
 	steps := append([]int{0}, b.Mode.keys...)
 	most := steps[len(steps)-1]

@@ -51,8 +51,8 @@ var Smoke = Mode{
 
 // String describes the mode for the head of a report.
 func (m Mode) String() string {
-	return fmt.Sprintf("%s run: medians of %d rounds (%d in the suites kinds, latency, memory and delay), "+
-		"%g s per round (%g s in refusals, proxy and delay) after %g s of warm-up",
+	return fmt.Sprintf("%s run; rounds: %d (%d in the suites kinds, latency, memory and delay) of %g s "+
+		"(%g s in refusals, proxy and delay) after %g s of warm-up; figures are medians",
 		m.Name, m.rounds, m.fewerRounds, m.measure.Seconds(), m.brief.Seconds(), m.warmup.Seconds())
 }
 

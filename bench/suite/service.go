@@ -40,11 +40,11 @@ func service(ctx context.Context, b *Bench) error {
 		return err
 	}
 	for i, e := range edges {
-		name := fmt.Sprintf("sales/s over HTTPS at %d connections, against service over plain HTTP", e.connections)
+		name := fmt.Sprintf("sales/s over HTTPS at %d connections, against the service over plain HTTP", e.connections)
 		b.Report.AddTarget(name, ratio(e, services[i], rate), report.Times, atLeast(2.5), atLeast(5))
 	}
 	for _, v := range variants {
-		name := fmt.Sprintf("sales/s over HTTPS at %d connections, against %s", most, v.name)
+		name := fmt.Sprintf("sales/s over HTTPS at %d connections, against the %s", most, v.name)
 		b.Report.AddTarget(name, ratio(edges[len(edges)-1], v, rate), report.Times, none, none)
 	}
 	more := forEach(b.Mode.few, plain)

@@ -30,7 +30,7 @@ type side struct {
 
 // driver generates the load of a side.
 type driver interface {
-	// check sends one request and returns an error if the response is not the expected one.
+	// check returns an error if a request does not get the expected response.
 	check(ctx context.Context) error
 	// extend doubles the measured time of later calls of drive.
 	extend()
@@ -193,7 +193,7 @@ func errorSummary(errors map[string]int) (text string) {
 }
 
 // withProfiles returns a begin function that also profiles the measured time, and a function that
-// waits until the profiles are written. It only prints errors.
+// waits until the profiles are written. Errors are only printed.
 func (b *Bench) withProfiles(ctx context.Context, s *side, begin func() error) (profiled func() error, wait func()) {
 	file := fmt.Sprintf("%s-%d-%d", s.name, s.connections, len(s.samples)+1)
 	file = filepath.Join(b.Profile, strings.NewReplacer(" ", "-", "/", "-").Replace(file))

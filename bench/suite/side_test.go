@@ -61,7 +61,7 @@ func TestTable_HasAColumnForEachProcess(t *testing.T) {
 	s := round(1000, 150*time.Microsecond, 50*time.Microsecond)
 	s.cpu[generator] = 2000 * 10 * time.Microsecond
 	table := newTable("", "", []*side{{name: "edge", connections: 64, samples: []sample{s}}})
-	want := []string{"case", "connections", "requests/s", "spread", "p50", "p99", "edge µs", "Postgres µs", "total µs",
+	want := []string{"side", "connections", "requests/s", "spread", "p50", "p99", "edge µs", "Postgres µs", "total µs",
 		"generator µs"}
 	if !slices.Equal(table.Head, want) {
 		t.Errorf("head %q, want %q", table.Head, want)

@@ -24,7 +24,7 @@ type Bench struct {
 	peak  float64 // sales per second of the edge; 0 until measured
 }
 
-// Suite is a set of sides that are measured together.
+// Suite is a named group of measurements.
 type Suite struct {
 	Name  string
 	OptIn bool // runs only on request

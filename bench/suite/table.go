@@ -9,7 +9,7 @@ import (
 	"hoko.to/edge/bench/report"
 )
 
-// processes is the order of the CPU columns, except for the generator's.
+// processes is the order of the CPU columns; those for the total and the generator follow.
 var processes = []string{"edge", "Caddy", "service", "pgbench", "Postgres", "Redis", "site", "delay"}
 
 // addTable adds a table with a row for each side: rate, latency, and CPU time by process.
@@ -17,6 +17,7 @@ func (b *Bench) addTable(title, note string, sides ...*side) {
 	b.Report.Tables = append(b.Report.Tables, newTable(title, note, sides))
 }
 
+// newTable returns the table of addTable. Columns without any value are left out.
 func newTable(title, note string, sides []*side) report.Table {
 	seen := map[string]bool{}
 	calls, failed := false, false
@@ -31,7 +32,7 @@ func newTable(title, note string, sides []*side) report.Table {
 	}
 	columns := slices.DeleteFunc(slices.Clone(processes), func(name string) bool { return !seen[name] })
 	t := report.Table{Title: title, Note: note}
-	t.Head = []string{"case", "connections", "requests/s", "spread", "p50", "p99"}
+	t.Head = []string{"side", "connections", "requests/s", "spread", "p50", "p99"}
 	for _, name := range columns {
 		t.Head = append(t.Head, name+" µs")
 	}

@@ -48,12 +48,10 @@ INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_
 
 type change func(*sale.Sale)
 
-func withName(name string) change { return func(s *sale.Sale) { s.Request.CustomerName = name } }
-func byLead(event string) change  { return func(s *sale.Sale) { s.Request.LeadEventName = event } }
-func byClick(id string) change    { return func(s *sale.Sale) { s.Request.ClickID = id } }
-func withMetadata(json string) change {
-	return func(s *sale.Sale) { s.Request.Metadata = []byte(json) }
-}
+func withName(name string) change    { return func(s *sale.Sale) { s.Request.CustomerName = name } }
+func byLead(event string) change     { return func(s *sale.Sale) { s.Request.LeadEventName = event } }
+func byClick(id string) change       { return func(s *sale.Sale) { s.Request.ClickID = id } }
+func withMetadata(m string) change   { return func(s *sale.Sale) { s.Request.Metadata = []byte(m) } }
 func withKey(key string) change      { return func(s *sale.Sale) { s.IdempotencyKey = key } }
 func withAmount(amount int64) change { return func(s *sale.Sale) { s.Request.Amount = amount } }
 func inWorkspace(id string) change   { return func(s *sale.Sale) { s.WorkspaceID = id } }
@@ -86,14 +84,15 @@ func TestSaleSQL_SameEffectsAsTheEdge(t *testing.T) {
 	ann, picture := "ann@example.com", "https://example.com/ann.png"
 	const metadata = `{"b":1.0,"a":[{"c":"ä"}]}`
 	for name, sales := range map[string][]*sale.Sale{
-		"known, unchanged":             {newSale("ada", "Ada")},
-		"known, unchanged email sent":  {newSale("bob", "Bob", withEmail(nil))},
-		"known, all sent, unchanged":   {newSale("bob", "Bob", withEmail(nil), withAvatar(nil))},
+		"known, unchanged": {newSale("ada", "Ada")},
+		"restored, then all sent and unchanged": {
+			newSale("bob", "Bob", withEmail(nil)), newSale("bob", "Bob", withEmail(nil), withAvatar(nil)),
+		},
 		"name changes":                 {newSale("ada", "Ann")},
-		"e-mail changes":               {newSale("ada", "Ada", withEmail(&ann))},
+		"email changes":                {newSale("ada", "Ada", withEmail(&ann))},
 		"avatar changes":               {newSale("ada", "Ada", withAvatar(&picture))},
 		"all three change":             {newSale("ada", "Ann", withEmail(&ann), withAvatar(&picture))},
-		"e-mail and avatar cleared":    {newSale("ada", "Ada", withEmail(nil), withAvatar(nil))},
+		"email and avatar cleared":     {newSale("ada", "Ada", withEmail(nil), withAvatar(nil))},
 		"name instead of NULL":         {newSale("cyd", "Cyd", byClick("c1"))},
 		"deleted customer is restored": {newSale("bob", "Bob")},
 		"new, by click":                {newSale("zoe", "Zoe", byClick("c2"))},
@@ -223,7 +222,7 @@ func (d *database) keyedResponse(s *sale.Sale, recorded *sale.Recorded) keyedRes
 }
 
 // The function does not see the customer that another session is creating, and must not overwrite
-// its e-mail address.
+// its email address.
 func TestSaleSQL_CustomerIsCreatedConcurrently(t *testing.T) {
 	d := openDatabase(t)
 	d.reset(t, seed)
