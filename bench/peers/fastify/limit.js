@@ -1,8 +1,7 @@
 // Limits the rate with GCRA in Redis, on Redis's clock, with one script call per request.
 import { fail } from './errors.js';
 
-// Returns the times in µs until the bucket is full and until a request is admitted (0 if this one
-// is).
+// Returns two times in µs: until the bucket is full, and until a request is admitted (0: now).
 const gcra = `
 local interval, fill = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
