@@ -32,8 +32,8 @@ func scales(ctx context.Context, b *Bench) error {
 	if err := b.alternateWith(ctx, b.Mode.rounds, checkpoint, all...); err != nil {
 		return err
 	}
-	b.Report.Scale = append(b.Report.Scale, newTable("", "The sales of the suite sale. The tables for customers, "+
-		"clicks, leads and sales have the given number of rows each. The cache is warm.", all))
+	b.Report.Scale = append(b.Report.Scale, newTable("", "The sales of the suite sale. Each of the tables for "+
+		"customers, clicks, leads and sales has the given number of rows. The cache is warm.", all))
 	return nil
 }
 
