@@ -9,18 +9,19 @@ import (
 	"hoko.to/edge/internal/relay"
 )
 
-// delayed is how late everything arrives that goes through a delay, each way.
-const delayed = time.Millisecond
+// oneWayDelay is the delay that serveDelays adds in each direction.
+const oneWayDelay = time.Millisecond
 
-// serveDelays stands before a server's socket and passes everything on late:
-// args are the socket it listens on and the server's.
+// serveDelays forwards connections between two Unix sockets with a delay. args are the path to
+// listen on and the path of the server. It prints the first path once it listens, and returns when
+// stdin ends.
 func serveDelays(stdin io.Reader, stdout io.Writer, args []string) error {
 	if len(args) != 2 {
-		return errors.New("usage: bench delay <socket> <server's socket>")
+		return errors.New("usage: bench delay <socket> <server socket>")
 	}
 	r := relay.New(args[0], args[1])
-	for _, way := range []relay.Direction{relay.ToServer, relay.ToClient} {
-		r.Delay(way, delayed, 0)
+	for _, direction := range []relay.Direction{relay.ToServer, relay.ToClient} {
+		r.Delay(direction, oneWayDelay, 0)
 	}
 	if err := r.Open(); err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Command bench measures the edge side by side with what would otherwise do its
-// work, on one machine and within one run. README.md says how to read it.
+// Command bench compares the edge with its alternatives on one machine and within one run.
+// README.md explains how to run it and how to read the results.
 package main
 
 import (
@@ -27,8 +27,8 @@ func main() {
 	}
 }
 
-// dispatch: the parts of the measurement that are processes of their own, so that their CPU counts
-// apart, are this same binary.
+// dispatch runs the benchmark, or a helper process if the first argument names one. Helpers are
+// separate processes so that their CPU time counts separately.
 func dispatch(args []string) error {
 	if len(args) > 0 {
 		switch args[0] {
@@ -49,7 +49,7 @@ func dispatch(args []string) error {
 	return run(ctx, o)
 }
 
-// run measures the chosen suites and reports them.
+// run runs the suites of o and publishes the report, also if a suite fails.
 func run(ctx context.Context, o options) error {
 	for _, dir := range []string{o.out, o.profile, o.logs} {
 		if dir == "" {
@@ -73,13 +73,13 @@ func run(ctx context.Context, o options) error {
 	}
 	defer s.Close()
 	r := &report.Report{Run: o.mode.String(), Judged: o.mode.Judged, Machine: machine.String(), Settings: s.Settings()}
-	b := &suite.Bench{Mode: o.mode, Stage: s, Report: r, Profile: o.profile, Delay: delayed}
+	b := &suite.Bench{Mode: o.mode, Stage: s, Report: r, Profile: o.profile, Delay: oneWayDelay}
 	failed := b.Run(ctx, o.suites)
 	if r.Versions, err = s.Versions(ctx); err != nil {
 		return errors.Join(failed, err)
 	}
 	if failed != nil {
-		o.out = "" // what was measured is printed, and that is all it is good for
+		o.out = "" // print the incomplete report, but do not write it
 	}
 	return errors.Join(r.Publish(o.out), failed)
 }

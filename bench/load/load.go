@@ -1,9 +1,8 @@
 // Package load generates HTTP/1.1 and HTTP/2 load and measures latency. It shares the machine with
-// what it measures, so it must be cheap. With TLS 1.3 on two virtual cores under other load, a
-// request costs 11 µs of CPU at 64 connections and 15 µs at 256; wrk with one thread and a fixed
-// request costs 11 and 26 µs. A second core (GOMAXPROCS=2) does not help. An open loop costs 25 to
-// 100 µs per request, more at lower rates, because it wakes up for each request. HTTP/2 uses
-// net/http and costs 50 µs, which is enough to compare servers but not to find their peak.
+// what it measures, so it must be cheap. With TLS 1.3, a request costs 11 µs of CPU at 64
+// connections and 15 µs at 256; wrk with a fixed request costs 11 and 26 µs. An open loop costs 25
+// to 100 µs, because it wakes up for each request. HTTP/2 uses net/http and costs 50 µs, which is
+// enough to compare servers but not to find their peak.
 package load
 
 import (
@@ -49,14 +48,14 @@ type Request struct {
 	Start        uint64 // the first {seq}; by default the time in µs, which later runs do not repeat
 }
 
-// Result is the outcome of a run. Except for Next, it covers only the measured time.
+// Result is the outcome of a run. Except for Reconnects and Next, it
+// covers only the measured time.
 type Result struct {
 	Requests   int            // responses with the expected status
 	Seconds    float64        // the measured time
 	Errors     map[string]int // by status or text
 	Reconnects int            // in the whole run; with HTTP/2, once per request that noticed
 	Latency    Latency        // since a request was sent, or was due in an open loop
-	Late       Latency        // open loop: delay of the generator's wake-up; part of Latency
 	CPU        time.Duration  // user and system time of the load process
 	Next       uint64         // the first unused {seq}
 }

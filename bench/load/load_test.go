@@ -72,7 +72,9 @@ func TestRun_PlaceholdersAreUnique(t *testing.T) {
 			})
 			spec.URL, spec.Expect = s.URL, http.StatusCreated
 			header := map[string]string{"Idempotency-Key": "{seq}", "Host": "hoko.to"}
-			spec.Request = Request{Method: "POST", Path: "/", Header: header, Body: "{seq} {pick}", Pick: pick, Start: first}
+			spec.Request = Request{
+				Method: "POST", Path: "/", Header: header, Body: "{seq} {pick}", Pick: pick, Start: first,
+			}
 			r := runSpec(t, spec)
 			if r.Requests == 0 || len(r.Errors) != 0 || r.Reconnects != 0 {
 				t.Errorf("%+v", r)

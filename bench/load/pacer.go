@@ -36,9 +36,6 @@ func (p *pacer) run(ctx context.Context) {
 				return
 			}
 			p.alarm.sleep(early)
-			if p.recorder.measured(due) {
-				p.recorder.late.Record(p.recorder.now() - due)
-			}
 		}
 		select {
 		case p.dues <- due:

@@ -21,7 +21,7 @@ type recorder struct {
 
 	seq                  atomic.Uint64
 	requests, reconnects atomic.Int64
-	latency, late        Histogram
+	latency              Histogram
 	used                 time.Duration
 
 	mu     sync.Mutex
@@ -102,7 +102,6 @@ func (r *recorder) result() Result {
 		Errors:     r.errors,
 		Reconnects: int(r.reconnects.Load()),
 		Latency:    r.latency.Latency(),
-		Late:       r.late.Latency(),
 		CPU:        r.used,
 		Next:       r.seq.Load(),
 	}

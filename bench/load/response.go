@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strconv"
 )
 
 var (
@@ -21,7 +22,7 @@ type responseReader struct {
 	r, w int // buf[r:w] is read but not consumed
 }
 
-// response holds what the reader needs of a response's head.
+// response holds the parts of a response's head that matter to the reader.
 type response struct {
 	status  int
 	length  int64 // -1 if absent
@@ -73,16 +74,11 @@ func (a *responseReader) head() (response, error) {
 	if !ok || len(rest) < 5 || rest[1] != ' ' || len(rest) > 5 && rest[5] != ' ' {
 		return got, errGarbage
 	}
-	got.close = rest[0] == '0'
-	for _, c := range rest[2:5] {
-		if c < '0' || c > '9' {
-			return got, errGarbage
-		}
-		got.status = got.status*10 + int(c-'0')
-	}
-	if got.status < 100 {
+	status, ok := number(rest[2:5], 10)
+	if !ok || status < 100 {
 		return got, errGarbage
 	}
+	got.close, got.status = rest[0] == '0', int(status)
 	for {
 		line, err := a.line()
 		if err != nil || len(line) == 0 {
@@ -187,7 +183,7 @@ func (a *responseReader) skip(n int64) error {
 	}
 }
 
-// line is valid until the next read.
+// line returns the next line without its end. It is valid until the next call.
 func (a *responseReader) line() ([]byte, error) {
 	for seen := 0; ; {
 		if i := bytes.IndexByte(a.buf[a.r+seen:a.w], '\n'); i >= 0 {
@@ -202,7 +198,7 @@ func (a *responseReader) line() ([]byte, error) {
 	}
 }
 
-// fill reads more after the bytes that are not consumed.
+// fill reads more bytes and keeps those that are not consumed.
 func (a *responseReader) fill() error {
 	switch {
 	case a.r == a.w:
@@ -225,22 +221,8 @@ func (a *responseReader) fill() error {
 	return err
 }
 
-func number(digits []byte, base int64) (n int64, ok bool) {
-	if len(digits) == 0 || len(digits) > 15 {
-		return 0, false
-	}
-	for _, c := range digits {
-		d := int64(base)
-		switch {
-		case c >= '0' && c <= '9':
-			d = int64(c - '0')
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			d = int64(c|0x20-'a') + 10
-		}
-		if d >= base {
-			return 0, false
-		}
-		n = n*base + d
-	}
-	return n, true
+// number parses digits without a sign.
+func number(digits []byte, base int) (int64, bool) {
+	n, err := strconv.ParseUint(string(digits), base, 62)
+	return int64(n), err == nil
 }

@@ -39,14 +39,17 @@ func TestResponseReader_Next(t *testing.T) {
 		err        error // io.EOF if the connection can be reused
 	}{
 		{"content length", "HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello", false, []int{201}, false, io.EOF},
-		{"names in any case", ok + "cOnTeNt-LeNgTh:5  \r\nconnection: x, CLOSE\r\n\r\nhello", false, []int{200}, true, nil},
-		{"longer than the buffer", ok + "Content-Length: 49152\r\n\r\n" + long, false, []int{200}, false, io.EOF},
+		{"names in any case", ok + "cOnTeNt-LeNgTh:5  \r\nconnection: x, CLOSE\r\n\r\nhello",
+			false, []int{200}, true, nil},
+		{"body longer than buffer", ok + "Content-Length: 49152\r\n\r\n" + long, false, []int{200}, false, io.EOF},
 		{"no reason", "HTTP/1.1 429\r\nContent-Length: 0\r\n\r\n", false, []int{429}, false, io.EOF},
 		{"chunked", chunked + "5\r\nhello\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n", false, []int{200}, false, io.EOF},
 		{"chunked, with a trailer", chunked + "0\r\nX: y\r\n\r\n", false, []int{200}, false, io.EOF},
-		{"chunk longer than the buffer", chunked + "c000\r\n" + long + "\r\n0\r\n\r\n", false, []int{200}, false, io.EOF},
-		{"100 Continue first", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false, []int{200}, false, io.EOF},
-		{"head longer than the buffer", ok + strings.Repeat("X: "+long[:1000]+"\r\n", 40) + "Content-Length: 2\r\n\r\nok", false, []int{200}, false, io.EOF},
+		{"chunk longer than buffer", chunked + "c000\r\n" + long + "\r\n0\r\n\r\n", false, []int{200}, false, io.EOF},
+		{"100 Continue first", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" +
+			ok + "Content-Length: 2\r\n\r\nok", false, []int{200}, false, io.EOF},
+		{"head longer than buffer", ok + strings.Repeat("X: "+long[:1000]+"\r\n", 40) +
+			"Content-Length: 2\r\n\r\nok", false, []int{200}, false, io.EOF},
 		{"nothing to read", "HTTP/1.1 204 No Content\r\n\r\n", false, []int{204}, false, io.EOF},
 		{"not modified", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", false, []int{304}, false, io.EOF},
 		{"HEAD", ok + "Content-Length: 5\r\n\r\n", true, []int{200}, false, io.EOF},

@@ -2,8 +2,10 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,15 +28,12 @@ type template struct {
 func newTemplate(r Request, host string) template {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\n", r.Method, r.Path)
-	header := maps.Clone(r.Header)
-	if header == nil {
-		header = map[string]string{}
-	}
-	if !has(header, "Host") {
+	names := slices.Sorted(maps.Keys(r.Header))
+	if !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, "Host") }) {
 		fmt.Fprintf(&text, "Host: %s\r\n", host)
 	}
-	for _, name := range slices.Sorted(maps.Keys(header)) {
-		fmt.Fprintf(&text, "%s: %s\r\n", name, header[name])
+	for _, name := range names {
+		fmt.Fprintf(&text, "%s: %s\r\n", name, r.Header[name])
 	}
 	if r.Body != "" || r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
 		fmt.Fprintf(&text, "Content-Length: %d\r\n", len(expand(r.Body, 0, 0)))
@@ -43,15 +42,6 @@ func newTemplate(r Request, host string) template {
 	t := compile(text.String())
 	t.head = r.Method == http.MethodHead
 	return t
-}
-
-func has(header map[string]string, name string) bool {
-	for n := range header {
-		if strings.EqualFold(n, name) {
-			return true
-		}
-	}
-	return false
 }
 
 func compile(text string) (t template) {
@@ -116,11 +106,6 @@ func host(raw string) string {
 // address returns the host and port to dial.
 func address(raw string) string {
 	u, _ := url.Parse(raw)
-	if u.Port() != "" {
-		return u.Host
-	}
-	if u.Scheme == "https" {
-		return u.Host + ":443"
-	}
-	return u.Host + ":80"
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	return net.JoinHostPort(u.Hostname(), port)
 }

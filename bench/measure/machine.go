@@ -3,6 +3,7 @@ package measure
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -20,16 +21,10 @@ type Machine struct {
 // Linux.
 func FindMachine() (m Machine, err error) {
 	cpu, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return m, fmt.Errorf("measuring CPU needs Linux's /proc: %w", err)
-	}
-	memory, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return m, err
-	}
-	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		return m, err
+	memory, err2 := os.ReadFile("/proc/meminfo")
+	kernel, err3 := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err := errors.Join(err, err2, err3); err != nil {
+		return m, fmt.Errorf("measuring needs /proc of Linux: %w", err)
 	}
 	m = Machine{Field(cpu, "model name", ":"), "Linux", strings.TrimSpace(string(kernel)), 0}
 	if release, err := os.ReadFile("/etc/os-release"); err == nil {
@@ -68,7 +63,8 @@ func bytesIn(text []byte, name string) (int64, error) {
 	return kilobytes << 10, nil
 }
 
-// Field returns the value of the first line with this name, or an empty string.
+// Field returns the value of the first line that consists of name, separator and a value. It
+// returns an empty string if there is none.
 func Field(text []byte, name, separator string) string {
 	for line := range bytes.Lines(text) {
 		key, value, _ := strings.Cut(string(line), separator)

@@ -1,24 +1,25 @@
-// Package peers holds what the edge is measured against, and the sale and the rows of all sides.
+// Package peers embeds the alternatives that the edge is compared with, and their test data.
 package peers
 
 import "embed"
 
-// Files are pgbench's scripts and the Fastify service.
+// Files contains the scripts of pgbench and the Fastify service.
 //
 //go:embed pgbench/*.sql fastify/*.js fastify/*.json fastify/.npmrc
 var Files embed.FS
 
-// Seed has the rows that all sides are measured on; :customers stands for their number.
+// Seed inserts the rows that all sides use. :customers stands for the number of customers.
 //
 //go:embed seed.sql
 var Seed string
 
-// Statement makes the functions that pgbench's scripts and the service call.
+// SaleSQL creates the functions that the scripts of pgbench and the service call.
 //
 //go:embed pgbench/sale.sql
-var Statement string
+var SaleSQL string
 
-// Sale is the published example, of customer {pick}; it leaves its customer as seeded.
+// Sale is the published example with the customer {pick}, an 8-digit number. It leaves the
+// customers of Seed unchanged.
 //
 //go:embed request.json
 var Sale string

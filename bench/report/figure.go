@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Figure is a median over rounds, and the least and the greatest of them.
+// Figure is the median of the rounds (Value), with the lowest and the highest round.
 type Figure struct{ Value, Low, High float64 }
 
-// FigureOf returns the figure of these rounds; not numbers if there is none.
+// FigureOf returns the figure of the given rounds, or NaN for all three values if there are none.
 func FigureOf(rounds []float64) Figure {
 	n := len(rounds)
 	if n == 0 {
@@ -19,35 +19,35 @@ func FigureOf(rounds []float64) Figure {
 	return Figure{(sorted[(n-1)/2] + sorted[n/2]) / 2, sorted[0], sorted[n-1]}
 }
 
-// Unit says how a number is shown.
+// Unit is the format of a number with its unit. Values are in that unit.
 type Unit string
 
 const (
-	Times     Unit = "%.2f×"
-	Added     Unit = "%+.2f ms"
-	Nanos     Unit = "%.0f ns"
-	Micros    Unit = "%.1f"
-	Count     Unit = "%.0f"
-	Share     Unit = "%.2f"
-	Megabytes Unit = "%.1f MB"
-	Millis    Unit = "%.2f ms"
+	Times       Unit = "%.2f×"    // a ratio
+	AddedMillis Unit = "%+.2f ms" // a difference
+	Nanos       Unit = "%.0f ns"  // per operation
+	Micros      Unit = "%.1f"     // in columns whose head names the unit
+	Count       Unit = "%.0f"
+	Fraction    Unit = "%.2f"
+	Megabytes   Unit = "%.1f MB" // 1,000,000 bytes
+	Millis      Unit = "%.2f ms"
 )
 
-// Show returns v as text.
-func (u Unit) Show(v float64) string { return fmt.Sprintf(string(u), v) }
+// Format returns v as text.
+func (u Unit) Format(v float64) string { return fmt.Sprintf(string(u), v) }
 
-// ShowPositive returns v as text, empty if that reads as zero.
-func (u Unit) ShowPositive(v float64) string {
-	if text := u.Show(v); text != u.Show(0) {
+// FormatNonzero returns v as text, or an empty string if v rounds to zero.
+func (u Unit) FormatNonzero(v float64) string {
+	if text := u.Format(v); text != u.Format(0) {
 		return text
 	}
 	return ""
 }
 
-// Spread returns the least and the greatest of all rounds as text, empty for one round.
+// Spread returns the lowest and the highest round as text, or an empty string if they are equal.
 func (u Unit) Spread(f Figure) string {
 	if f.Low == f.High {
 		return ""
 	}
-	return u.Show(f.Low) + " – " + u.Show(f.High)
+	return u.Format(f.Low) + " – " + u.Format(f.High)
 }

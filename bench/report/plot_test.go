@@ -2,9 +2,6 @@ package report
 
 import (
 	"encoding/xml"
-	"errors"
-	"io"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -15,53 +12,42 @@ var twoCurves = []Curve{
 	{"pgbench", []Point{{1, 2500, 0.5}, {64, 14_000, 9}}},
 }
 
-func TestAPlotIsWellFormedAndHasEveryCurveTwice(t *testing.T) {
+func TestPlot_WellFormedWithEveryCurveTwice(t *testing.T) {
 	svg := plot(twoCurves)
-	if err := wellFormed(svg); err != nil {
+	if err := xml.Unmarshal([]byte(svg), new(struct{})); err != nil {
 		t.Fatalf("%v in\n%s", err, svg)
 	}
 	if got := strings.Count(svg, "<polyline"); got != 2*len(twoCurves) {
-		t.Errorf("%d lines", got)
+		t.Errorf("%d lines, want %d", got, 2*len(twoCurves))
 	}
-	for _, text := range []string{">sales a second<", ">p99 latency in ms<", ">connections<", ">256<", ">30k<", ">edge<", ">pgbench<"} {
-		if !strings.Contains(svg, text) {
-			t.Errorf("no %s", text)
+	texts := []string{"sales per second", "p99 latency in ms", "connections", "256", "30k", "edge", "pgbench"}
+	for _, text := range texts {
+		if !strings.Contains(svg, ">"+text+"<") {
+			t.Errorf("the plot has no text %q", text)
 		}
 	}
 }
 
-func wellFormed(text string) error {
-	for d := xml.NewDecoder(strings.NewReader(text)); ; {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-}
-
-func TestAxesHoldEveryPoint(t *testing.T) {
+func TestScale_HoldsEveryPoint(t *testing.T) {
 	for _, curves := range [][]Curve{nil, twoCurves, {{"one", []Point{{1, 7, 1}}}}, {{"none", []Point{{1, 0, 0}}}}} {
-		for _, c := range curves {
-			for _, p := range c.Points {
-				for name, at := range map[string]float64{"rate": linear(curves).at(p.Rate), "p99": logarithmic(curves).at(p.P99)} {
-					if math.IsNaN(at) || at < 0 || at > 1 {
-						t.Errorf("%s of %+v is at %v", name, p, at)
-					}
-				}
+		points := allPoints(curves)
+		for _, p := range points {
+			rate, p99 := linear(points).position(p.Rate), logarithmic(points).position(p.P99)
+			if !(rate >= 0 && rate <= 1 && p99 >= 0 && p99 <= 1) { // also if NaN
+				t.Errorf("%+v: the rate is at %v and p99 at %v, want 0 to 1", p, rate, p99)
 			}
 		}
-		if err := wellFormed(plot(curves)); err != nil {
+		if err := xml.Unmarshal([]byte(plot(curves)), new(struct{})); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-func TestTicksAreRoundNumbers(t *testing.T) {
-	if got, want := linear(twoCurves).ticks, []float64{0, 10_000, 20_000, 30_000}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+func TestScale_TicksAreRoundNumbers(t *testing.T) {
+	if got, want := linear(allPoints(twoCurves)).ticks, []float64{0, 10_000, 20_000, 30_000}; !slices.Equal(got, want) {
+		t.Errorf("ticks %v, want %v", got, want)
 	}
-	if got, want := logarithmic(twoCurves).ticks, []float64{0.1, 1, 10, 100}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+	if got, want := logarithmic(allPoints(twoCurves)).ticks, []float64{0.1, 1, 10, 100}; !slices.Equal(got, want) {
+		t.Errorf("ticks %v, want %v", got, want)
 	}
 }

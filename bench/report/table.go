@@ -6,14 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// Table is a table of the report. Rows may be shorter than its head.
+// Table is a table of the report. A row may have fewer cells than the head.
 type Table struct {
 	Title, Note string
 	Head        []string
 	Rows        [][]string
 }
 
-// write writes it as Markdown that is also aligned as plain text.
+// write writes the table as Markdown that is also aligned as plain text: the first column to the
+// left, the others to the right.
 func (t Table) write(to *strings.Builder) {
 	if t.Title != "" {
 		fmt.Fprintf(to, "\n## %s\n", t.Title)
@@ -30,12 +31,11 @@ func (t Table) write(to *strings.Builder) {
 	}
 	writeRow(to, t.Head, widths)
 	for i, width := range widths {
-		rule := strings.Repeat("-", width+1)
+		alignment := ":"
 		if i == 0 {
-			to.WriteString("|" + rule + "-")
-		} else {
-			to.WriteString("|" + rule + ":")
+			alignment = "-"
 		}
+		to.WriteString("|" + strings.Repeat("-", width+1) + alignment)
 	}
 	to.WriteString("|\n")
 	for _, row := range t.Rows {
@@ -43,7 +43,6 @@ func (t Table) write(to *strings.Builder) {
 	}
 }
 
-// writeRow aligns the first column left and numbers right.
 func writeRow(to *strings.Builder, row []string, widths []int) {
 	for i, width := range widths {
 		cell := ""

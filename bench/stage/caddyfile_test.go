@@ -6,27 +6,29 @@ import (
 	"testing"
 )
 
-// The harness changes the shipped Caddyfile by its lines: this fails where those are others by now.
-func TestTheShippedCaddyfileHasTheLinesThatAreChanged(t *testing.T) {
-	for name, c := range map[string]Caddyfile{"ungrouped": Ungrouped(), "apiProxy": APIProxy()} {
+func TestCaddyfile_ShippedHasTheLinesToChange(t *testing.T) {
+	for name, c := range map[string]Caddyfile{"Ungrouped": Ungrouped(), "APIProxy": APIProxy()} {
 		if !strings.HasPrefix(c.local("/dir", 8443), "{\n\tadmin unix//dir/admin.sock\n") {
-			t.Errorf("%s: the global options are not the first block", name)
+			t.Errorf("%s: the text does not begin with the global options", name)
 		}
 	}
 	if !strings.Contains(Ungrouped().text, "batch 1\n") || strings.Contains(Shipped().text, "batch") {
-		t.Error("the batch bound is not what tells ungrouped from shipped")
+		t.Error("Ungrouped must set batch, and Shipped must not")
 	}
 }
 
-func TestStockCaddyAnswersWithAsManyHeaders(t *testing.T) {
-	a := Answer{401, http.Header{"Date": {"today"}, "Content-Length": {"2"}, "X-Request-Id": {"1"}, "Www-Authenticate": {"Bearer"}}, "{}"}
-	text := StockRespond(a).text
-	for _, line := range []string{"\theader X-Request-Id `1`\n", "\theader Www-Authenticate `Bearer`\n", "\trespond `{}` 401\n", "\tlog\n"} {
-		if strings.Count(text, line) != 1 {
-			t.Errorf("not once %q in\n%s", line, text)
+func TestStockRespond_SameNumberOfHeaders(t *testing.T) {
+	header := http.Header{
+		"Date": {"today"}, "Content-Length": {"2"}, "X-Request-Id": {"1"}, "Www-Authenticate": {"Bearer"},
+	}
+	text := StockRespond(Response{401, header, "{}"}).text
+	lines := []string{"header X-Request-Id `1`", "header Www-Authenticate `Bearer`", "respond `{}` 401", "log"}
+	for _, line := range lines {
+		if strings.Count(text, "\t"+line+"\n") != 1 {
+			t.Errorf("want %q once in\n%s", line, text)
 		}
 	}
 	if strings.Contains(text, "today") || strings.Contains(text, "hoko") {
-		t.Errorf("more than a stock Caddy needs:\n%s", text)
+		t.Errorf("want neither the edge's modules nor headers that Caddy sets:\n%s", text)
 	}
 }

@@ -16,21 +16,17 @@ import (
 	"hoko.to/edge/internal/devserver"
 )
 
-// stopPatience is how long a child may take to end in good order.
-const stopPatience = 10 * time.Second
-
-// Child is a process that the stage has started. It does not outlive us.
+// Child is a process of the stage. It ends with this process, even if that is killed.
 type Child struct {
-	Name    string // in the tables
-	Address string // where it listens, if it said so
+	Name    string // in tables
+	Address string // where it listens, if StartSelf or StartService started it
 	cmd     *exec.Cmd
 	stdin   io.Closer
 	ended   chan struct{}
-	err     error // why it ended; read after ended is closed
+	err     error // of cmd.Wait, once ended is closed
 }
 
-// spawn starts a child. Its output goes to /dev/null or into the logs, on every side, unless
-// something else reads its standard output.
+// spawn starts a child. Its output goes to Options.Logs or /dev/null, unless cmd.Stdout is set.
 func (s *Stage) spawn(name string, cmd *exec.Cmd) (*Child, error) {
 	log, err := s.openLog(name)
 	if err != nil {
@@ -47,7 +43,8 @@ func (s *Stage) spawn(name string, cmd *exec.Cmd) (*Child, error) {
 	}
 	c := &Child{Name: name, cmd: cmd, stdin: stdin, ended: make(chan struct{})}
 	started := make(chan error)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the terminal's Ctrl-C is not for it
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // not interrupted by Ctrl-C
+	// StartBound locks its thread, which must live as long as the child.
 	go func() {
 		release, err := devserver.StartBound(cmd, syscall.SIGTERM)
 		started <- err
@@ -71,7 +68,7 @@ func (s *Stage) openLog(name string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(s.logs, name+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 }
 
-// spawnServer starts a child whose first line says that it listens, and where if it is ours.
+// spawnServer starts a child, waits for its first line of output and keeps that as Address.
 func (s *Stage) spawnServer(ctx context.Context, name string, cmd *exec.Cmd) (*Child, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -88,18 +85,19 @@ func (s *Stage) spawnServer(ctx context.Context, name string, cmd *exec.Cmd) (*C
 	defer context.AfterFunc(ctx, func() { r.Close() })()
 	line, err := bufio.NewReader(r).ReadString('\n')
 	if err != nil {
-		return nil, fmt.Errorf("%s did not say where it listens: %w", name, err)
+		return nil, fmt.Errorf("%s ended before it printed an address: %w", name, err)
 	}
 	c.Address = strings.TrimSpace(line)
 	return c, nil
 }
 
-// StartSelf starts this executable with arguments that make it a server, called by the first.
+// StartSelf starts this executable as a server. The first argument selects the server and is the
+// child's name.
 func (s *Stage) StartSelf(ctx context.Context, args ...string) (*Child, error) {
 	return s.spawnServer(ctx, args[0], exec.Command(s.self, args...))
 }
 
-// Process is how the child's CPU is counted.
+// Process returns the child for measure.Snapshot.
 func (c *Child) Process() measure.Process {
 	return measure.Process{Name: c.Name, PID: c.cmd.Process.Pid}
 }
@@ -109,7 +107,7 @@ func (c *Child) stop() {
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.ended:
-	case <-time.After(stopPatience):
+	case <-time.After(10 * time.Second):
 		c.cmd.Process.Kill()
 		<-c.ended
 	}

@@ -12,13 +12,13 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// Database has the schema, customers and a connection for the harness.
+// Database has the edge's schema, the rows of peers.Seed and the functions of peers.SaleSQL.
 type Database struct {
 	DSN  string
 	conn *pgx.Conn
 }
 
-// CreateDatabase makes a database with so many customers.
+// CreateDatabase creates a database with the given number of customers.
 func (s *Stage) CreateDatabase(ctx context.Context, name string, customers int) (*Database, error) {
 	admin, err := pgx.Connect(ctx, s.Postgres.DSN("postgres"))
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Stage) CreateDatabase(ctx context.Context, name string, customers int) 
 	}
 	s.onClose(func() { d.conn.Close(context.Background()) })
 	seed := strings.ReplaceAll(peers.Seed, ":customers", strconv.Itoa(customers))
-	for _, sql := range []string{seed, peers.Statement, "VACUUM ANALYZE"} {
+	for _, sql := range []string{seed, peers.SaleSQL, "VACUUM ANALYZE"} {
 		if err := d.Exec(ctx, sql); err != nil {
 			return nil, fmt.Errorf("seed: %w", err)
 		}
@@ -45,15 +45,14 @@ func (s *Stage) CreateDatabase(ctx context.Context, name string, customers int) 
 	return d, nil
 }
 
-// Exec runs statements without arguments, several in one transaction.
+// Exec runs one or more statements without arguments, in one implicit transaction.
 func (d *Database) Exec(ctx context.Context, sql string) error {
 	_, err := d.conn.PgConn().Exec(ctx, sql).ReadAll()
 	return err
 }
 
-// asSeeded undoes what a round has done, so that each finds the same tables.
-// Only customers that a round has changed or made are touched.
-var asSeeded = []string{
+// resetSQL undoes a round. It writes only to customers that the round has created or changed.
+var resetSQL = []string{
 	"TRUNCATE hoko.sales, hoko.idempotency_keys",
 	`DELETE FROM hoko.customers WHERE external_id NOT LIKE 'customer\_%'`,
 	`UPDATE hoko.customers SET name = 'John Doe', email = 'john@example.com'
@@ -62,11 +61,11 @@ var asSeeded = []string{
 	"CHECKPOINT",
 }
 
-// Reset puts the tables back to what they were.
+// Reset restores the rows of the seed, vacuums the tables and runs a checkpoint.
 func (d *Database) Reset(ctx context.Context) error {
-	for _, sql := range asSeeded {
+	for _, sql := range resetSQL {
 		if err := d.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("%s: %w", sql, err)
+			return fmt.Errorf("reset the tables: %s: %w", sql, err)
 		}
 	}
 	return nil

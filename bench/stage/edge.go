@@ -17,30 +17,28 @@ import (
 	"hoko.to/edge/bench/measure"
 )
 
-// startPatience bounds the time until a server answers.
-const startPatience = time.Minute
-
-// Edge is one running Caddy: an edge, or a stock one.
+// Edge is a running Caddy: an edge, or a stock Caddy.
 type Edge struct {
 	*Child
 	URL   string
-	admin string // path of the socket
+	admin string // path of the admin socket
 }
 
-// Backing is what an edge's environment names.
-type Backing struct{ DatabaseURL, RedisURL, Upstream string }
+// Env holds the environment variables of a Caddyfile.
+type Env struct{ DatabaseURL, RedisURL, Upstream string }
 
-// Backing returns that of the stage's own servers and a site, if there is one.
-func (s *Stage) Backing(site *Child) Backing {
-	b := Backing{DatabaseURL: s.Database.DSN, RedisURL: s.redis.URL()}
+// Env returns an environment with the servers of the stage and, unless it is nil, a site.
+func (s *Stage) Env(site *Child) Env {
+	env := Env{DatabaseURL: s.Database.DSN, RedisURL: s.redis.URL()}
 	if site != nil {
-		b.Upstream = site.Address
+		env.Upstream = site.Address
 	}
-	return b
+	return env
 }
 
-// StartEdge runs a configuration and returns when it serves.
-func (s *Stage) StartEdge(ctx context.Context, config Caddyfile, b Backing) (*Edge, error) {
+// StartEdge starts Caddy with a configuration and returns when it accepts TLS connections. If it
+// does not start, the error contains its output.
+func (s *Stage) StartEdge(ctx context.Context, config Caddyfile, env Env) (*Edge, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -57,11 +55,11 @@ func (s *Stage) StartEdge(ctx context.Context, config Caddyfile, b Backing) (*Ed
 	e := &Edge{URL: fmt.Sprintf("https://localhost:%d", port), admin: filepath.Join(dir, "admin.sock")}
 	command := func(ctx context.Context) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, s.binary, "run", "--config", file)
-		cmd.Env = append(os.Environ(), "DATABASE_URL="+b.DatabaseURL, "REDIS_URL="+b.RedisURL,
-			"UPSTREAM="+cmp.Or(b.Upstream, "127.0.0.1:1"), // not asked then
+		cmd.Env = append(os.Environ(), "DATABASE_URL="+env.DatabaseURL, "REDIS_URL="+env.RedisURL,
+			"UPSTREAM="+cmp.Or(env.Upstream, "127.0.0.1:1"), // no request is proxied if it is empty
 			"SITE_ADDRESS="+e.URL, "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 		if !config.hoko {
-			cmd.Env = append(cmd.Env, "GOGC=100") // plain Caddy has Go's default
+			cmd.Env = append(cmd.Env, "GOGC=100") // the default, which cmd/caddy changes
 		}
 		return cmd
 	}
@@ -72,8 +70,8 @@ func (s *Stage) StartEdge(ctx context.Context, config Caddyfile, b Backing) (*Ed
 	if e.Child, err = s.spawn(name, command(context.Background())); err != nil {
 		return nil, err
 	}
-	if err := e.awaitServing(ctx, port); err != nil {
-		// Once more for what it prints: its log went to /dev/null.
+	if err := e.await(ctx, port); err != nil {
+		// Start it again for its output, which may have gone to /dev/null.
 		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
 		out, _ := command(ctx).CombinedOutput()
@@ -82,34 +80,34 @@ func (s *Stage) StartEdge(ctx context.Context, config Caddyfile, b Backing) (*Ed
 	return e, nil
 }
 
-// awaitServing returns when a TLS handshake gets through.
-func (e *Edge) awaitServing(ctx context.Context, port int) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+// await returns when a TLS handshake succeeds, or an error after a minute.
+func (e *Edge) await(ctx context.Context, port int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	dialer := tls.Dialer{Config: &tls.Config{ServerName: "localhost", InsecureSkipVerify: true}} // only whether it serves
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
+	dialer := tls.Dialer{Config: &tls.Config{ServerName: "localhost", InsecureSkipVerify: true}}
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
 	for {
 		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			return conn.Close()
 		}
 		select {
-		case <-again.C:
+		case <-ticker.C:
 		case <-e.ended:
-			return fmt.Errorf("%s ended before it served: %w", e.Name, e.err)
+			return fmt.Errorf("%s ended before it accepted connections: %w", e.Name, e.err)
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not serve: %w", e.Name, err)
+			return fmt.Errorf("%s does not accept connections: %w", e.Name, err)
 		}
 	}
 }
 
-// Processes returns the edge and what it uses.
+// Processes returns the edge and the given processes for measure.Snapshot.
 func (e *Edge) Processes(others ...measure.Process) []measure.Process {
 	return append([]measure.Process{e.Process()}, others...)
 }
 
-// Admin returns what the admin endpoint answers.
+// Admin returns the response of the admin endpoint to a GET request.
 func (e *Edge) Admin(ctx context.Context, path string) ([]byte, error) {
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -117,11 +115,11 @@ func (e *Edge) Admin(ctx context.Context, path string) ([]byte, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", e.admin)
 		},
 	}}
-	a, err := Ask(ctx, client, "http://localhost", load.Request{Method: "GET", Path: path}, http.StatusOK)
-	return []byte(a.Body), err
+	r, err := Send(ctx, client, "http://localhost", load.Request{Method: "GET", Path: path}, http.StatusOK)
+	return []byte(r.Body), err
 }
 
-// Heap returns what is live after a garbage collection, in bytes.
+// Heap returns the live heap after a garbage collection, in bytes.
 func (e *Edge) Heap(ctx context.Context) (int64, error) {
 	profile, err := e.Admin(ctx, "/debug/pprof/heap?gc=1&debug=1")
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 
 func (s *Stage) serviceDir() string { return filepath.Join(s.Peers, "fastify") }
 
-// StartService starts the service with so many workers and returns when it listens. Like the edge,
-// it logs its requests to /dev/null.
+// StartService starts the Fastify service with a number of worker processes and returns when it
+// listens. Like the edge's, its access log goes to /dev/null.
 func (s *Stage) StartService(ctx context.Context, workers int) (*Child, error) {
 	if err := s.installService(ctx); err != nil {
 		return nil, err
@@ -31,13 +31,13 @@ func (s *Stage) StartService(ctx context.Context, workers int) (*Child, error) {
 		return nil, err
 	}
 	if !strings.HasPrefix(c.Address, "listening") {
-		return nil, fmt.Errorf("the service said %q", c.Address)
+		return nil, fmt.Errorf("the service does not listen: it printed %q", c.Address)
 	}
 	c.Address = fmt.Sprintf("127.0.0.1:%d", port)
 	return c, nil
 }
 
-// installService adds the dependencies of its lock file, once.
+// installService installs the dependencies in the lock file, unless it has done so before.
 func (s *Stage) installService(ctx context.Context) error {
 	if s.installed {
 		return nil

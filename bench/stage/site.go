@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// page is what the site answers: a small one, as an API or a page's fragment is.
+// page is the response of the site, about 1 kB.
 var page = "<!doctype html><title>A page</title><p>" + strings.Repeat("Some text of a page. ", 45) + "\n"
 
-// ServeSite is the site behind every proxy. It prints its address and ends with its standard input.
+// ServeSite runs the site behind the proxies. It prints its address and returns when stdin ends.
 func ServeSite(stdin io.Reader, stdout io.Writer) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

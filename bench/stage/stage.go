@@ -1,5 +1,5 @@
-// Package stage runs what is measured and what it needs: edges and stock Caddys, one Postgres and
-// one Redis for all of them, the site behind them, and the service that they are compared with.
+// Package stage starts the servers of a measurement: edges and stock Caddys, the Fastify service,
+// and the Postgres, the Redis and the site that all of them share.
 package stage
 
 import (
@@ -20,44 +20,45 @@ import (
 	"hoko.to/edge/internal/devserver"
 )
 
-// BuildTags are those of the edge's own builds.
+// BuildTags are the build tags of the edge, which omit unused storage drivers of Caddy.
 const BuildTags = "nobadger,nomysql,nopgx"
 
-// Options say what a stage has.
+// Options are the options of Open.
 type Options struct {
-	Binary        string // of the edge; built if empty
-	PGO           bool   // the build uses the edge's profile, which doubles its time
-	Logs          string // directory of what edges and services print; /dev/null if empty
-	SharedBuffers string // of Postgres; 1GB if empty
-	Customers     int    // rows of the database
+	Binary        string // path of the edge; Open builds it if empty
+	PGO           bool   // build with cmd/caddy/edge.pgo, which takes twice as long
+	Logs          string // directory for the output of edges and services; /dev/null if empty
+	SharedBuffers string // shared_buffers of Postgres, 1GB by default
+	Customers     int    // in the database
 }
 
-// Stage is everything around the sides.
+// Stage holds the servers of a run.
 type Stage struct {
 	Database *Database
 	Postgres *devserver.Postgres
-	Pgbench  string // path
-	Peers    string // directory of the copied peers.Files
+	Pgbench  string // path of the executable
+	Peers    string // directory with a copy of peers.Files
 
-	dir       string // of all that is temporary
+	dir       string // for all temporary files
 	root      string // of the repository
-	self      string // this executable
-	binary    string // of the edge
+	self      string // path of this executable
+	binary    string // path of the edge
 	logs      string
-	settings  map[string]string // of Postgres, that are not its defaults
+	settings  map[string]string // of Postgres, if not the default
 	redis     *devserver.Redis
 	client    *redis.Client
-	installed bool // the service
-	started   int  // edges, for names of directories
+	installed bool // whether npm has installed the service
+	started   int  // number of edges so far
 	closers   []func()
 }
 
-// Open starts the servers and fills the database. Close ends all that was started since.
+// Open starts Postgres and Redis and creates the database. Close stops them and all that the stage
+// has started since.
 func Open(ctx context.Context, o Options) (_ *Stage, err error) {
 	s := &Stage{logs: o.Logs, settings: map[string]string{
 		"shared_buffers":  cmp.Or(o.SharedBuffers, "1GB"),
 		"max_connections": "300",
-		// Checkpoints and vacuums happen between rounds, where they favor no side.
+		// Reset vacuums and runs checkpoints between rounds; none may begin during a round.
 		"max_wal_size":       "16GB",
 		"checkpoint_timeout": "1h",
 		"autovacuum":         "off",
@@ -73,7 +74,8 @@ func Open(ctx context.Context, o Options) (_ *Stage, err error) {
 	if s.root, err = repositoryRoot(ctx); err != nil {
 		return nil, err
 	}
-	// Short, as sockets are in it, and passable, as the servers run as another user under root.
+	// The path is short because it contains Unix sockets. If root runs the benchmark, Postgres and
+	// Redis run as another user and must be able to enter the directory.
 	if s.dir, err = os.MkdirTemp("", "hoko-bench-"); err != nil {
 		return nil, err
 	}
@@ -100,16 +102,16 @@ func Open(ctx context.Context, o Options) (_ *Stage, err error) {
 	return s, err
 }
 
-// repositoryRoot is where the sources are that are built and tested.
+// repositoryRoot returns the directory of the module.
 func repositoryRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "hoko.to/edge").Output()
 	if err != nil {
-		return "", fmt.Errorf("find the repository (bench runs inside of it): %w", err)
+		return "", fmt.Errorf("find the repository, in which bench must run: %w", err)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
 
-// build builds cmd/caddy with the flags of the image, and its profile if pgo.
+// build builds cmd/caddy with the flags of the image, and with its profile if pgo is set.
 func (s *Stage) build(ctx context.Context, pgo bool) error {
 	s.binary = filepath.Join(s.dir, "caddy")
 	args := []string{"build", "-trimpath", "-ldflags", "-w -s", "-tags", BuildTags, "-o", s.binary}
@@ -122,7 +124,7 @@ func (s *Stage) build(ctx context.Context, pgo bool) error {
 	return nil
 }
 
-// Go returns a command that runs in the repository and builds as xcaddy does.
+// Go returns a go command that runs in the repository without cgo, as xcaddy does.
 func (s *Stage) Go(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = s.root
@@ -138,7 +140,8 @@ func (s *Stage) startServers(ctx context.Context) (err error) {
 		return err
 	}
 	s.onClose(s.Postgres.Stop)
-	if s.redis, err = devserver.StartRedis(ctx, devserver.RedisOptions{Dir: filepath.Join(s.dir, "redis")}); err != nil {
+	s.redis, err = devserver.StartRedis(ctx, devserver.RedisOptions{Dir: filepath.Join(s.dir, "redis")})
+	if err != nil {
 		return err
 	}
 	s.onClose(s.redis.Stop)
@@ -152,7 +155,7 @@ func (s *Stage) startServers(ctx context.Context) (err error) {
 	return err
 }
 
-// findPgbench returns that which came with the server, else that in PATH.
+// findPgbench prefers the pgbench of the running Postgres to the one in PATH.
 func (s *Stage) findPgbench() (string, error) {
 	server, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.Postgres.PID()))
 	if err == nil {
@@ -164,13 +167,13 @@ func (s *Stage) findPgbench() (string, error) {
 	return exec.LookPath("pgbench")
 }
 
-// Backends returns the processes that every side with a database uses.
-func (s *Stage) Backends() []measure.Process {
+// Databases returns Postgres and Redis for measure.Snapshot.
+func (s *Stage) Databases() []measure.Process {
 	return []measure.Process{{Name: "Postgres", PID: s.Postgres.PID()}, {Name: "Redis", PID: s.redis.PID()}}
 }
 
-// RedisCalls returns how many scripts Redis has run: each is one question whether a request is
-// within its limit.
+// RedisCalls returns the number of scripts that Redis has run. Each checks the rate limit of one
+// request.
 func (s *Stage) RedisCalls(ctx context.Context) (all int, err error) {
 	info := s.client.InfoMap(ctx, "commandstats")
 	if info.Err() != nil {
@@ -189,15 +192,15 @@ func (s *Stage) RedisCalls(ctx context.Context) (all int, err error) {
 	return all, nil
 }
 
-// TempDir makes a directory of this name, for as long as the stage is open.
+// TempDir creates a directory whose name begins with name. Close removes it.
 func (s *Stage) TempDir(name string) (string, error) { return os.MkdirTemp(s.dir, name) }
 
 func (s *Stage) onClose(f func()) { s.closers = append(s.closers, f) }
 
-// Mark returns what Unwind needs to end all that is started from now on.
+// Mark returns a mark for Unwind.
 func (s *Stage) Mark() int { return len(s.closers) }
 
-// Unwind ends all that was started since the mark.
+// Unwind stops all that was started after the mark, the last first.
 func (s *Stage) Unwind(mark int) {
 	for _, f := range slices.Backward(s.closers[mark:]) {
 		f()
@@ -205,5 +208,5 @@ func (s *Stage) Unwind(mark int) {
 	s.closers = s.closers[:mark]
 }
 
-// Close ends everything.
+// Close stops all that the stage has started and removes its files.
 func (s *Stage) Close() { s.Unwind(0) }

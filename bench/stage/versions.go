@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Versions returns those of everything that was measured.
+// Versions returns the versions of everything measured, as one line.
 func (s *Stage) Versions(ctx context.Context) (string, error) {
 	all, err := edgeVersions(s.binary)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *Stage) Versions(ctx context.Context) (string, error) {
 	return strings.Join(all, ", "), nil
 }
 
-// edgeVersions are in the binary.
+// edgeVersions reads the build information of a binary.
 func edgeVersions(binary string) ([]string, error) {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
@@ -47,8 +47,9 @@ func edgeVersions(binary string) ([]string, error) {
 	}
 	all := []string{"Go " + strings.TrimPrefix(info.GoVersion, "go")}
 	names := map[string]string{
-		"github.com/caddyserver/caddy/v2": "Caddy", "github.com/jackc/pgx/v5": "pgx", "github.com/redis/go-redis/v9": "go-redis",
-		"github.com/go-redis/redis_rate/v10": "redis_rate", "github.com/dgraph-io/ristretto/v2": "ristretto",
+		"github.com/caddyserver/caddy/v2": "Caddy", "github.com/jackc/pgx/v5": "pgx",
+		"github.com/redis/go-redis/v9": "go-redis", "github.com/go-redis/redis_rate/v10": "redis_rate",
+		"github.com/dgraph-io/ristretto/v2": "ristretto",
 	}
 	for _, d := range info.Deps {
 		if name, ok := names[d.Path]; ok {
@@ -68,7 +69,8 @@ func edgeVersions(binary string) ([]string, error) {
 	return all, nil
 }
 
-// serviceVersions are Node's and, by the lock file, those of the service's own dependencies.
+// serviceVersions returns the version of Node.js and, from the lock file, of the direct
+// dependencies.
 func (s *Stage) serviceVersions(ctx context.Context) ([]string, error) {
 	node, err := exec.CommandContext(ctx, "node", "--version").Output()
 	if err != nil {
@@ -86,7 +88,7 @@ func (s *Stage) serviceVersions(ctx context.Context) ([]string, error) {
 		}
 	}
 	if err := json.Unmarshal(text, &lock); err != nil {
-		return nil, fmt.Errorf("package-lock.json: %w", err)
+		return nil, fmt.Errorf("read package-lock.json: %w", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(lock.Packages[""].Dependencies)) {
 		all = append(all, name+" "+lock.Packages["node_modules/"+name].Version)
@@ -94,12 +96,13 @@ func (s *Stage) serviceVersions(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// Settings returns what differs from the defaults.
+// Settings describes the settings of Postgres and Redis, as one line.
 func (s *Stage) Settings() string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(s.settings)) {
 		all = append(all, name+"="+s.settings[name])
 	}
 	return "Postgres with " + strings.Join(all, ", ") +
-		", all else as it comes (fsync and synchronous_commit on); Redis without persistence; both by socket"
+		" and otherwise the defaults (fsync and synchronous_commit on); Redis without persistence; " +
+		"both over Unix sockets"
 }

@@ -10,9 +10,9 @@ import (
 	"hoko.to/edge/bench/stage"
 )
 
-// delays shows what distance costs: sales while everything to and from Redis, or Postgres, arrives late.
+// delays measures sales while everything to and from Redis, or Postgres, arrives late.
 func delays(ctx context.Context, b *Bench) error {
-	direct := b.Stage.Backing(nil)
+	direct := b.Stage.Env(nil)
 	farRedis, farPostgres := direct, direct
 	redisDelay, err := b.startDelay(ctx, strings.TrimPrefix(direct.RedisURL, "unix://"))
 	if err != nil {
@@ -33,33 +33,37 @@ func delays(ctx context.Context, b *Bench) error {
 	farPostgres.DatabaseURL = dsn.String()
 
 	var all []*side
-	for _, far := range []struct {
-		name    string
-		backing stage.Backing
-		delay   *stage.Child
-	}{{"at once", direct, nil}, {"Redis 1 ms away", farRedis, redisDelay}, {"Postgres 1 ms away", farPostgres, postgresDelay}} {
-		e, err := b.Stage.StartEdge(ctx, stage.Shipped(), far.backing)
+	for _, c := range []struct {
+		name  string
+		env   stage.Env
+		delay *stage.Child
+	}{
+		{"no delay", direct, nil},
+		{"Redis 1 ms away", farRedis, redisDelay},
+		{"Postgres 1 ms away", farPostgres, postgresDelay},
+	} {
+		e, err := b.Stage.StartEdge(ctx, stage.Shipped(), c.env)
 		if err != nil {
 			return err
 		}
-		for _, n := range b.Mode.delayed() {
-			s := b.saleSide(far.name, e, n)
+		for _, n := range b.Mode.delayConnections() {
+			s := b.saleSide(c.name, e, n)
 			s.spec().Duration = b.Mode.brief
-			if far.delay != nil {
-				s.servers = append(s.servers, far.delay.Process())
+			if c.delay != nil {
+				s.servers = append(s.servers, c.delay.Process())
 			}
 			all = append(all, s)
 		}
 	}
-	if err := b.alternate(ctx, b.Mode.reported, all...); err != nil {
+	if err := b.alternate(ctx, b.Mode.fewerRounds, all...); err != nil {
 		return err
 	}
-	b.tabulate("Distance", fmt.Sprintf("Everything to and from Redis, or Postgres, %g ms late each way: "+
-		"a round trip takes %g ms more.", milliseconds(b.Delay), 2*milliseconds(b.Delay)), all...)
+	b.addTable("Redis or Postgres at a distance", fmt.Sprintf("Everything to and from Redis, or Postgres, arrives "+
+		"%g ms later: a round trip takes %g ms longer.", milliseconds(b.Delay), 2*milliseconds(b.Delay)), all...)
 	return nil
 }
 
-// startDelay starts a delay before a server's socket; its own has the same name.
+// startDelay starts a delay in front of a server's socket. Its own socket has the same file name.
 func (b *Bench) startDelay(ctx context.Context, socket string) (*stage.Child, error) {
 	dir, err := b.Stage.TempDir("far")
 	if err != nil {

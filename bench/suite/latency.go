@@ -7,40 +7,40 @@ import (
 	"hoko.to/edge/bench/report"
 )
 
-// openLoop sends at a fixed rate, at random moments, whatever the edge does: a slow answer holds
-// back no request, and the wait of each counts from when it was due.
+// openLoop sends at a fixed rate, at random times. A slow response delays no request, and each
+// latency counts from the time at which the request was due.
 func openLoop(ctx context.Context, b *Bench) error {
 	e, err := b.startEdge(ctx)
 	if err != nil {
 		return err
 	}
-	most := b.Mode.most()
+	connections := b.Mode.maxConnections()
 	if b.peak == 0 {
-		closed := b.saleSide("edge, as fast as it goes", e, most)
-		if err := b.alternate(ctx, 1, closed); err != nil {
+		peak := b.saleSide("edge at its peak", e, connections)
+		if err := b.alternate(ctx, 1, peak); err != nil {
 			return err
 		}
-		b.peak = closed.of(rate).Value
+		b.peak = peak.figure(rate).Value
 	}
 	var all []*side
 	for _, percent := range []int{25, 50, 75} {
-		s := b.saleSide(fmt.Sprintf("%d %% of the peak", percent), e, most)
+		s := b.saleSide(fmt.Sprintf("%d %% of the peak", percent), e, connections)
 		s.spec().Rate = b.peak * float64(percent) / 100
 		all = append(all, s)
 	}
-	if err := b.alternate(ctx, b.Mode.reported, all...); err != nil {
+	if err := b.alternate(ctx, b.Mode.fewerRounds, all...); err != nil {
 		return err
 	}
 	t := report.Table{
 		Title: "Latency at a fixed rate",
-		Note: fmt.Sprintf("An open loop over %d connections, of %.0f sales a second at the peak; "+
-			"each wait counts from when the request was due.", most, b.peak),
-		Head: []string{"", "a second", "p50", "p99", "p99.9", "worst"},
+		Note: fmt.Sprintf("An open loop over %d connections. The peak is %.0f sales per second. "+
+			"Latency counts from the time at which a request was due.", connections, b.peak),
+		Head: []string{"side", "requests/s", "p50", "p99", "p99.9", "max"},
 	}
 	for _, s := range all {
-		row := []string{s.name, report.Count.Show(s.of(rate).Value)}
-		for _, quantity := range []func(sample) float64{p50, p99, p999, worst} {
-			row = append(row, report.Millis.Show(s.of(quantity).Value))
+		row := []string{s.name, report.Count.Format(s.figure(rate).Value)}
+		for _, quantity := range []func(sample) float64{p50, p99, p999, longest} {
+			row = append(row, report.Millis.Format(s.figure(quantity).Value))
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -48,23 +48,23 @@ func openLoop(ctx context.Context, b *Bench) error {
 	return nil
 }
 
-// loneClient compares one connection with one client of pgbench: how long a caller waits that has
-// no other to share a commit with.
+// loneClient compares one connection with one client of pgbench: the latency of a caller that
+// shares its commit with no other.
 func loneClient(ctx context.Context, b *Bench) error {
 	e, err := b.startEdge(ctx)
 	if err != nil {
 		return err
 	}
-	one, client := b.saleSide("edge", e, 1), b.pgbenchSide("pgbench", "known", 1)
-	if err := b.alternate(ctx, b.Mode.rounds, one, client); err != nil {
+	edge, client := b.saleSide("edge", e, 1), b.pgbenchSide("pgbench", "known", 1)
+	if err := b.alternate(ctx, b.Mode.rounds, edge, client); err != nil {
 		return err
 	}
-	more := func(quantity func(sample) float64) report.Figure {
-		return between(one, client, func(a, b sample) float64 { return quantity(a) - quantity(b) })
+	added := func(quantity func(sample) float64) report.Figure {
+		return compare(edge, client, func(a, b sample) float64 { return quantity(a) - quantity(b) })
 	}
-	const against = " of one client at a time, against pgbench's one client"
-	b.Report.Judge("p50"+against, more(p50), report.Added, atMost(0.8), atMost(0.4))
-	b.Report.Judge("p99"+against, more(p99), report.Added, none, none)
-	b.tabulate("One client at a time", "", one, client)
+	const suffix = " latency of a single connection, against one pgbench client"
+	b.Report.AddTarget("p50"+suffix, added(p50), report.AddedMillis, atMost(0.8), atMost(0.4))
+	b.Report.AddTarget("p99"+suffix, added(p99), report.AddedMillis, none, none)
+	b.addTable("A single connection", "", edge, client)
 	return nil
 }

@@ -17,20 +17,23 @@ import (
 	"hoko.to/edge/bench/stage"
 )
 
-// benchmarked are the packages with benchmarks of the hot path.
-var benchmarked = []string{"./plugin/apikey", "./plugin/sale", "./plugin/ratelimit", "./caddymodule/logencoder", "./plugin/postgres/..."}
+// benchmarkPackages have Go benchmarks of the hot path.
+var benchmarkPackages = []string{
+	"./plugin/apikey", "./plugin/sale", "./plugin/ratelimit", "./caddymodule/logencoder", "./plugin/postgres/...",
+}
 
+// These benchmarks have targets.
 const (
-	cachedKey    = "apikey.CachedKey"
-	accessLog    = "logencoder.AccessLog"
-	caddysOwnLog = "logencoder.AccessLogOfCaddy"
+	cachedKey      = "apikey.CachedKey"
+	accessLog      = "logencoder.AccessLog"
+	caddyAccessLog = "logencoder.AccessLogOfCaddy"
 )
 
-// micro runs Go's benchmarks.
+// micro runs Go benchmarks.
 func micro(ctx context.Context, b *Bench) error {
 	args := []string{"test", "-vet=off", "-trimpath", "-tags", stage.BuildTags, "-run", "^$", "-bench", ".",
 		"-skip", "HundredThousand", "-benchmem", "-benchtime", b.Mode.benchtime, "-count", strconv.Itoa(b.Mode.rounds)}
-	out, err := b.Stage.Go(ctx, append(args, benchmarked[:b.Mode.packages]...)...).CombinedOutput()
+	out, err := b.Stage.Go(ctx, append(args, benchmarkPackages[:b.Mode.packages]...)...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("go test -bench: %w\n%s", err, out)
 	}
@@ -39,30 +42,32 @@ func micro(ctx context.Context, b *Bench) error {
 		return fmt.Errorf("go test -bench: no result (%v) in\n%s", err, out)
 	}
 	t := report.Table{
-		Title: "micro", Note: "Go's benchmarks of the hot path, each on its own.",
-		Head: []string{"", "a run", "spread", "bytes", "allocations"},
+		Title: "Go benchmarks", Note: "Functions of the hot path, measured separately.",
+		Head: []string{"benchmark", "per run", "spread", "bytes", "allocations"},
 	}
 	for _, m := range found {
-		took := report.FigureOf(m.nanos)
-		t.Rows = append(t.Rows, []string{m.name, report.Nanos.Show(took.Value), report.Nanos.Spread(took),
-			report.Count.Show(m.bytes), report.Count.Show(m.allocs)})
+		duration := report.FigureOf(m.nanos)
+		t.Rows = append(t.Rows, []string{m.name, report.Nanos.Format(duration.Value), report.Nanos.Spread(duration),
+			report.Count.Format(m.bytes), report.Count.Format(m.allocs)})
 		if m.name == cachedKey {
-			b.Report.Judge("authentication of a cached key", took, report.Nanos, atMost(400), atMost(200))
-			b.Report.Judge("allocations of that", report.FigureOf([]float64{m.allocs}), report.Count, atMost(0), none)
+			const name = "authentication of a cached key"
+			b.Report.AddTarget(name, duration, report.Nanos, atMost(400), atMost(200))
+			allocs := report.FigureOf([]float64{m.allocs})
+			b.Report.AddTarget(name+", allocations", allocs, report.Count, atMost(0), none)
 		}
 	}
 	b.Report.Tables = append(b.Report.Tables, t)
-	if own, caddys := nanosOf(found, accessLog), nanosOf(found, caddysOwnLog); own != nil && caddys != nil {
+	if own, caddys := nanosOf(found, accessLog), nanosOf(found, caddyAccessLog); own != nil && caddys != nil {
 		for i := range own {
 			own[i] /= caddys[i]
 		}
-		b.Report.Judge("CPU of a sale's line in the access log, against Caddy's JSON encoder",
+		b.Report.AddTarget("CPU per access log line of a sale, against Caddy's JSON encoder",
 			report.FigureOf(own), report.Times, atMost(1), none)
 	}
 	return nil
 }
 
-// nanosOf returns what the runs of a benchmark took; nil if it did not run.
+// nanosOf returns a copy of the durations of a benchmark, or nil if it did not run.
 func nanosOf(all []*benchmark, name string) []float64 {
 	for _, b := range all {
 		if b.name == name {
@@ -72,14 +77,14 @@ func nanosOf(all []*benchmark, name string) []float64 {
 	return nil
 }
 
-// benchmark is the runs of one.
+// benchmark holds the runs of a Go benchmark.
 type benchmark struct {
 	name          string
-	nanos         []float64
-	bytes, allocs float64
+	nanos         []float64 // per operation, one per run
+	bytes, allocs float64   // per operation, the highest of all runs
 }
 
-// parseBenchmarks reads what go test prints, in its order.
+// parseBenchmarks parses the output of go test -bench and keeps its order.
 func parseBenchmarks(out io.Reader) (all []*benchmark, err error) {
 	byName := map[string]*benchmark{}
 	results := benchfmt.NewReader(out, "go test -bench")
@@ -103,5 +108,5 @@ func parseBenchmarks(out io.Reader) (all []*benchmark, err error) {
 	return all, results.Err()
 }
 
-// procs is the GOMAXPROCS that go test appends to a name.
+// procs matches the value of GOMAXPROCS that go test appends to a name.
 var procs = regexp.MustCompile(`-\d+$`)

@@ -6,64 +6,60 @@ import (
 	"time"
 )
 
-// Mode is how much is measured.
+// Mode says how much a run measures.
 type Mode struct {
 	Name            string
-	Judged          bool // bars get a verdict
-	Everything      bool // a suite that stands alone is one among others
+	Judged          bool // targets get a verdict
+	AllSuites       bool // includes suites that otherwise run only on request
 	Customers       int
-	rounds          int // of what a bar is judged on
-	reported        int // rounds of what is only reported
+	rounds          int
+	fewerRounds     int // instead of rounds in the suites kinds, latency, memory and delay
 	warmup, measure time.Duration
-	brief           time.Duration // measured instead if only CPU a request is judged
-	connections     []int         // of the sales
-	few             []int         // further points of the plot
+	brief           time.Duration // instead of measure in the suites refusals, proxy and delay
+	connections     []int         // of the suites sale and service, ascending
+	few             []int         // further numbers of connections for the plot, below connections
 	clients         []int         // of pgbench
-	keys            []int         // cached ones, of the memory
-	scale           []int         // rows, of the scale
-	benchtime       string
-	packages        int // with benchmarks
+	keys            []int         // cached keys in the suite memory
+	scale           []int         // rows of each table in the suite scale
+	benchtime       string        // as in go test -benchtime
+	packages        int           // number of benchmarked packages
 }
 
-// Full is what RESULTS.md is measured with.
+// Full is the mode for RESULTS.md.
 var Full = Mode{
-	Name: "full", Judged: true, Customers: 10_000, rounds: 5, reported: 3,
+	Name: "full", Judged: true, Customers: 10_000, rounds: 5, fewerRounds: 3,
 	warmup: 500 * time.Millisecond, measure: 2 * time.Second, brief: 1500 * time.Millisecond,
 	connections: []int{64, 128, 256}, few: []int{1, 16}, clients: []int{16, 32, 64},
 	keys: []int{10_000, 100_000}, scale: []int{1_000, 100_000, 10_000_000}, benchtime: "200ms", packages: 5,
 }
 
-// Quick takes three minutes.
+// Quick is a mode that takes three minutes.
 var Quick = Mode{
-	Name: "quick", Judged: true, Customers: 10_000, rounds: 1, reported: 1,
+	Name: "quick", Judged: true, Customers: 10_000, rounds: 1, fewerRounds: 1,
 	warmup: 500 * time.Millisecond, measure: 1500 * time.Millisecond, brief: time.Second,
 	connections: []int{64, 256}, few: []int{1}, clients: []int{32, 64},
 	keys: []int{10_000, 100_000}, scale: []int{1_000, 100_000}, benchtime: "100ms", packages: 5,
 }
 
-// Smoke only shows that every suite runs.
+// Smoke is a mode that only shows that every suite runs.
 var Smoke = Mode{
-	Name: "smoke", Everything: true, Customers: 20, rounds: 1, reported: 1,
+	Name: "smoke", AllSuites: true, Customers: 20, rounds: 1, fewerRounds: 1,
 	warmup: 50 * time.Millisecond, measure: 150 * time.Millisecond, brief: 150 * time.Millisecond,
 	connections: []int{2}, clients: []int{2},
 	keys: []int{10, 100}, scale: []int{100}, benchtime: "1x", packages: 1,
 }
 
+// String describes the mode for the head of a report.
 func (m Mode) String() string {
-	return fmt.Sprintf("%s run: medians of %d rounds (%d where nothing is judged), sides in turn, "+
-		"%g s each (%g s where only CPU is judged) after %g s of warm-up",
-		m.Name, m.rounds, m.reported, m.measure.Seconds(), m.brief.Seconds(), m.warmup.Seconds())
+	return fmt.Sprintf("%s run; rounds: %d (%d in the suites kinds, latency, memory and delay) of %g s "+
+		"(%g s in refusals, proxy and delay) after %g s of warm-up; figures are medians",
+		m.Name, m.rounds, m.fewerRounds, m.measure.Seconds(), m.brief.Seconds(), m.warmup.Seconds())
 }
 
-// most returns the most connections of the sales.
-func (m Mode) most() int { return m.connections[len(m.connections)-1] }
+func (m Mode) maxConnections() int { return m.connections[len(m.connections)-1] }
 
-// plotted returns the connections of the plot.
-func (m Mode) plotted() []int {
-	return slices.Sorted(slices.Values(slices.Concat(m.few, m.connections)))
-}
+func (m Mode) plotConnections() []int { return slices.Concat(m.few, m.connections) }
 
-// delayed returns the connections of the curves with delays.
-func (m Mode) delayed() []int {
-	return slices.Compact(append(slices.Clone(m.few[min(1, len(m.few)):]), m.connections[0], m.most()))
+func (m Mode) delayConnections() []int {
+	return slices.Compact(append(slices.Clone(m.few[min(1, len(m.few)):]), m.connections[0], m.maxConnections()))
 }

@@ -18,22 +18,17 @@ import (
 	"hoko.to/edge/bench/measure"
 )
 
-// pgbench drives Postgres alone: one sale a transaction, in one statement.
+// pgbench runs one of the scripts of bench/peers/pgbench. One transaction records one sale.
 type pgbench struct {
 	path, script, dsn  string
-	dir                string // of its logs
+	dir                string // for its logs
 	clients, customers int
-	seconds            int // that count, after one of warm-up: it reports once a second
+	seconds            int // measured, after one second of warm-up
 }
 
-const (
-	pgbenchName = "pgbench"
+const pgbenchName = "pgbench"
 
-	// endPatience is how long pgbench may take to end.
-	endPatience = 10 * time.Second
-)
-
-// pgbenchSide returns pgbench with one of its scripts.
+// pgbenchSide returns a side that runs a script, named without its extension.
 func (b *Bench) pgbenchSide(name, script string, clients int) *side {
 	dir := filepath.Join(b.Stage.Peers, "pgbench")
 	return &side{
@@ -47,34 +42,34 @@ func (b *Bench) pgbenchSide(name, script string, clients int) *side {
 }
 
 func (p *pgbench) args() []string {
-	// Logging costs: of few clients all transactions are logged, of many some.
-	logged := "0.05"
+	sampling := "0.05" // with many clients, logging every transaction would cost too much
 	if p.clients <= 2 {
-		logged = "1"
+		sampling = "1"
 	}
 	return []string{"-n", "-M", "prepared", "-f", p.script, "-D", "customers=" + strconv.Itoa(p.customers),
-		"-c", strconv.Itoa(p.clients), "-j", strconv.Itoa(min(2, p.clients)), "-T", "3600", "-P", "1", "--progress-timestamp",
-		"-l", "--log-prefix", filepath.Join(p.dir, "log"), "--sampling-rate", logged, p.dsn}
+		"-c", strconv.Itoa(p.clients), "-j", strconv.Itoa(min(2, p.clients)),
+		"-T", "3600", "-P", "1", "--progress-timestamp",
+		"-l", "--log-prefix", filepath.Join(p.dir, "log"), "--sampling-rate", sampling, p.dsn}
 }
 
-// try: a script that fails ends its client, and follow says so.
-func (p *pgbench) try(context.Context) error { return nil }
+// check does nothing, because drive returns the error of a script that fails.
+func (p *pgbench) check(context.Context) error { return nil }
 
-func (p *pgbench) longer() { p.seconds *= 2 }
+func (p *pgbench) extend() { p.seconds *= 2 }
 
 func (p *pgbench) drive(ctx context.Context, begin, end func() error) (outcome, error) {
 	cmd := exec.CommandContext(ctx, p.path, p.args()...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.WaitDelay = endPatience
-	said, err := cmd.StderrPipe()
+	cmd.WaitDelay = 10 * time.Second
+	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return outcome{}, err
 	}
 	if err := cmd.Start(); err != nil {
 		return outcome{}, err
 	}
-	w, err := p.follow(said, measure.Process{Name: pgbenchName, PID: cmd.Process.Pid}, begin, end)
-	// As its own timer would, once its hour is over: it ends in good order and writes its log.
+	w, err := p.follow(stderr, measure.Process{Name: pgbenchName, PID: cmd.Process.Pid}, begin, end)
+	// The timer of -T sends the same signal. pgbench then writes its log and exits with status 0.
 	cmd.Process.Signal(syscall.SIGALRM)
 	err = errors.Join(err, cmd.Wait())
 	if err != nil {
@@ -82,23 +77,24 @@ func (p *pgbench) drive(ctx context.Context, begin, end func() error) (outcome, 
 	}
 	latency, err := p.latency(w)
 	if latency.Max == 0 {
-		w.requests = 0 // too short a time to tell anything of it
+		w.requests = 0 // no sampled transaction: the time was too short
 	}
 	return outcome{int(math.Round(w.requests)), w.to.Sub(w.from).Seconds(), latency, nil, pgbenchName, w.cpu}, err
 }
 
-// window is what is counted of a run.
+// window is the measured part of a run.
 type window struct {
 	from, to time.Time
 	requests float64
 	cpu      time.Duration // of pgbench
 }
 
-// follow reads one report a second. The first one ends the warm-up.
-func (p *pgbench) follow(said io.Reader, self measure.Process, begin, end func() error) (w window, err error) {
+// follow reads the progress report that pgbench prints every second. The first one ends the
+// warm-up.
+func (p *pgbench) follow(stderr io.Reader, self measure.Process, begin, end func() error) (w window, err error) {
 	var before measure.CPU
-	lines := bufio.NewScanner(said)
-	last := "it said nothing"
+	lines := bufio.NewScanner(stderr)
+	last := "no output"
 	for seconds := 0; lines.Scan(); {
 		r, ok := parseProgress(lines.Text())
 		if !ok {
@@ -122,30 +118,31 @@ func (p *pgbench) follow(said io.Reader, self measure.Process, begin, end func()
 		}
 		if seconds == p.seconds {
 			err = end()
-			after, gone := measure.Snapshot(self)
+			after, snapshotErr := measure.Snapshot(self)
 			w.cpu = after.Sub(before)[self.Name]
-			return w, errors.Join(err, gone)
+			return w, errors.Join(err, snapshotErr)
 		}
 		seconds++
 	}
-	return w, fmt.Errorf("it ended early: %s", last)
+	return w, fmt.Errorf("ended early: %s", last)
 }
 
-// progress is one of its reports.
+// progress is a progress report of pgbench.
 type progress struct {
 	at     time.Time
-	rate   float64
+	rate   float64 // transactions per second
 	failed int
 }
 
 func parseProgress(line string) (p progress, ok bool) {
 	var at, latency, deviation float64
-	n, _ := fmt.Sscanf(line, "progress: %f s, %f tps, lat %f ms stddev %f, %d failed", &at, &p.rate, &latency, &deviation, &p.failed)
+	n, _ := fmt.Sscanf(line, "progress: %f s, %f tps, lat %f ms stddev %f, %d failed",
+		&at, &p.rate, &latency, &deviation, &p.failed)
 	p.at = time.UnixMilli(int64(math.Round(at * 1e3)))
 	return p, n == 5
 }
 
-// latency is that of the logged transactions that ended within a window. The logs are removed.
+// latency summarizes the logged transactions that ended within w, and removes the logs.
 func (p *pgbench) latency(w window) (load.Latency, error) {
 	logs, err := filepath.Glob(filepath.Join(p.dir, "log.*"))
 	var all load.Histogram
@@ -155,7 +152,7 @@ func (p *pgbench) latency(w window) (load.Latency, error) {
 	return all.Latency(), err
 }
 
-// readLog reads lines of client, transaction, its time in µs, script, and when it ended, in seconds and µs.
+// readLog reads a log in the format of the manual of pgbench, "Per-Transaction Logging".
 func readLog(all *load.Histogram, path string, w window) error {
 	log, err := os.Open(path)
 	if err != nil {
@@ -163,12 +160,13 @@ func readLog(all *load.Histogram, path string, w window) error {
 	}
 	defer log.Close()
 	for lines := bufio.NewScanner(log); lines.Scan(); {
-		var client, transaction, took, script, seconds, micros int64
-		if n, _ := fmt.Sscan(lines.Text(), &client, &transaction, &took, &script, &seconds, &micros); n != 6 {
-			return fmt.Errorf("pgbench's log: %q", lines.Text())
+		var client, transaction, latency, script, seconds, micros int64
+		n, _ := fmt.Sscan(lines.Text(), &client, &transaction, &latency, &script, &seconds, &micros)
+		if n != 6 {
+			return fmt.Errorf("log of pgbench: %q", lines.Text())
 		}
 		if ended := time.Unix(seconds, micros*1e3); ended.After(w.from) && !ended.After(w.to) {
-			all.Record(time.Duration(took) * time.Microsecond)
+			all.Record(time.Duration(latency) * time.Microsecond)
 		}
 	}
 	return nil

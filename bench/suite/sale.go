@@ -11,116 +11,118 @@ import (
 	"hoko.to/edge/bench/stage"
 )
 
-// sales compares the edge with itself without group commit and with pgbench, on
-// known customers that no sale changes, without an Idempotency-Key.
+// sales compares the edge with itself without group commit, and with pgbench. The sales leave known
+// customers unchanged and have no Idempotency-Key.
 func sales(ctx context.Context, b *Bench) error {
 	edge, err := b.startEdge(ctx)
 	if err != nil {
 		return err
 	}
-	single, err := b.Stage.StartEdge(ctx, stage.Ungrouped(), b.Stage.Backing(nil))
+	ungroupedEdge, err := b.Stage.StartEdge(ctx, stage.Ungrouped(), b.Stage.Env(nil))
 	if err != nil {
 		return err
 	}
+	const ungroupedName = "edge without group commit"
 	grouped := func(n int) *side { return b.saleSide("edge", edge, n) }
-	ungrouped := func(n int) *side { return b.saleSide("sale/ungrouped", single, n) }
-	client := func(n int) *side { return b.pgbenchSide("sale/pgbench", "known", n) }
+	ungrouped := func(n int) *side { return b.saleSide(ungroupedName, ungroupedEdge, n) }
+	client := func(n int) *side { return b.pgbenchSide("pgbench", "known", n) }
 	m := b.Mode
-	edges, others, clients := at(m.connections, grouped), at(m.connections, ungrouped), at(m.clients, client)
-	all := append(inPairs(edges, others), clients...)
+	edges, others := forEach(m.connections, grouped), forEach(m.connections, ungrouped)
+	clients := forEach(m.clients, client)
+	all := append(interleave(edges, others), clients...)
 	if err := b.alternate(ctx, m.rounds, all...); err != nil {
 		return err
 	}
-	b.judgeGrouping(edges, others)
-	last := edges[len(edges)-1]
-	// All of this counts only while Redis is asked each time. An edge that limits by itself, as Redis
-	// is late on a machine with other work, does less than it should.
-	b.Report.Judge(fmt.Sprintf("questions to Redis a sale at %d connections", last.connections),
-		last.of(redisCalls), report.Share, atLeast(0.99), none)
-	b.judgePgbench(last, clients)
-	b.peak = fastest(edges).of(rate).Value
+	b.compareUngrouped(edges, others)
+	most := edges[len(edges)-1]
+	// The other figures are valid only if the edge asks Redis each time. If Redis is late because
+	// the machine is busy, the edge counts locally, which is cheaper.
+	b.Report.AddTarget(fmt.Sprintf("Redis calls per sale at %d connections", most.connections),
+		most.figure(redisCalls), report.Fraction, atLeast(0.99), none)
+	b.comparePgbench(most, clients)
+	b.peak = fastest(edges).figure(rate).Value
 
-	unmeasured := slices.DeleteFunc(m.plotted(), func(n int) bool { return slices.Contains(m.clients, n) })
-	further := slices.Concat(at(m.few, grouped), at(m.few, ungrouped), at(unmeasured, client))
-	err = b.alternate(ctx, 1, further...)
-	all = append(all, further...)
-	b.draw("edge", "edge", all)
-	b.draw("edge, batch bound 1", "sale/ungrouped", all)
-	b.draw("pgbench", "sale/pgbench", all)
-	b.tabulate("Sales of known, unchanged customers", "Without an Idempotency-Key; bars are judged on these. "+
-		"Where there is no spread, one round was measured, for the plot.", all...)
+	moreClients := slices.DeleteFunc(m.plotConnections(), func(n int) bool { return slices.Contains(m.clients, n) })
+	more := slices.Concat(forEach(m.few, grouped), forEach(m.few, ungrouped), forEach(moreClients, client))
+	err = b.alternate(ctx, 1, more...)
+	all = append(all, more...)
+	b.addCurve("edge", all)
+	b.addCurve(ungroupedName, all)
+	b.addCurve("pgbench", all)
+	b.addTable("Sales to known, unchanged customers", "Without an Idempotency-Key. "+
+		"Rows without a spread were measured once, for the plot.", all...)
 	return err
 }
 
-// at returns a side for each number of connections.
-func at(connections []int, side func(int) *side) (all []*side) {
+// forEach returns a side for each number of connections.
+func forEach(connections []int, newSide func(int) *side) (all []*side) {
 	for _, n := range connections {
-		all = append(all, side(n))
+		all = append(all, newSide(n))
 	}
 	return all
 }
 
-// inPairs puts those that are compared after one another.
-func inPairs(ones, others []*side) (all []*side) {
-	for i, one := range ones {
-		all = append(all, one, others[i])
+// interleave returns a[0], b[0], a[1], b[1] and so on.
+func interleave(a, b []*side) (all []*side) {
+	for i := range a {
+		all = append(all, a[i], b[i])
 	}
 	return all
 }
 
-// judgeGrouping: at the fewest connections ≥ 2×, at the most ≥ 2.5×.
-func (b *Bench) judgeGrouping(edges, ungrouped []*side) {
+func (b *Bench) compareUngrouped(edges, ungrouped []*side) {
 	for i, e := range edges {
-		must := none
+		required := none
 		switch i {
 		case len(edges) - 1:
-			must = atLeast(2.5)
+			required = atLeast(2.5)
 		case 0:
-			must = atLeast(2)
+			required = atLeast(2)
 		}
-		what := fmt.Sprintf("sales/s at %d connections, against a batch bound of 1", e.connections)
-		b.Report.Judge(what, ratio(e, ungrouped[i], rate), report.Times, must, atLeast(4))
+		b.Report.AddTarget(fmt.Sprintf("sales/s at %d connections, against the %s", e.connections, ungrouped[i].name),
+			ratio(e, ungrouped[i], rate), report.Times, required, atLeast(4))
 	}
 }
 
-// judgePgbench holds each figure against that number of pgbench's clients which does best in it.
-func (b *Bench) judgePgbench(edge *side, clients []*side) {
-	whole := cpuOf("edge", "Postgres", "Redis", "pgbench")
-	for _, bar := range []struct {
-		what      string
-		client    *side
-		quantity  func(sample) float64
-		must, may report.Bound
+// comparePgbench compares each figure with pgbench at the number of clients that is best for
+// pgbench.
+func (b *Bench) comparePgbench(edge *side, clients []*side) {
+	total := cpuOf("edge", "Postgres", "Redis", "pgbench")
+	for _, t := range []struct {
+		name           string
+		client         *side
+		quantity       func(sample) float64
+		required, goal report.Bound
 	}{
-		{"Postgres's CPU a sale at %d connections, against pgbench (%d clients)",
-			best(clients, cpuOf("Postgres")), cpuOf("Postgres"), atMost(0.4), atMost(0.25)},
-		{"CPU a sale of edge, Postgres and Redis at %d connections, against pgbench and Postgres (%d clients)",
-			best(clients, whole), whole, atMost(1), atMost(0.6)},
-		{"sales/s over HTTPS at %d connections, against pgbench's best (%d clients)",
+		{"Postgres CPU per sale at %d connections, against pgbench (%d clients)",
+			lowest(clients, cpuOf("Postgres")), cpuOf("Postgres"), atMost(0.4), atMost(0.25)},
+		{"CPU per sale of edge, Postgres and Redis at %d connections, against pgbench and Postgres (%d clients)",
+			lowest(clients, total), total, atMost(1), atMost(0.6)},
+		{"sales/s over HTTPS at %d connections, against pgbench (%d clients)",
 			fastest(clients), rate, none, atLeast(1)},
 	} {
-		what := fmt.Sprintf(bar.what, edge.connections, bar.client.connections)
-		b.Report.Judge(what, ratio(edge, bar.client, bar.quantity), report.Times, bar.must, bar.may)
+		b.Report.AddTarget(fmt.Sprintf(t.name, edge.connections, t.client.connections),
+			ratio(edge, t.client, t.quantity), report.Times, t.required, t.goal)
 	}
 }
 
-// kinds of sales that are not the usual one.
+// kinds are other sales than those of the suite sale.
 var kinds = []struct {
 	name, script string
 	change       func(*load.Request)
 }{
 	{"with Idempotency-Key", "keyed", func(r *load.Request) { r.Header["Idempotency-Key"] = "order_{seq}" }},
-	{"changed customers", "changed", saying("John Doe", "John Doe {seq}")},
-	{"new customers", "new", saying("customer_{pick}", "new_{seq}", `"amount"`, `"clickId":"click_{pick}","amount"`)},
-	{"one hot customer", "hot", saying("{pick}", "00000000")},
+	{"changed customers", "changed", replaceInBody("John Doe", "John Doe {seq}")},
+	{"new customers", "new",
+		replaceInBody("customer_{pick}", "new_{seq}", `"amount"`, `"clickId":"click_{pick}","amount"`)},
+	{"one hot customer", "hot", replaceInBody("{pick}", "00000000")},
 }
 
-// saying replaces texts of the body.
-func saying(oldnew ...string) func(*load.Request) {
+func replaceInBody(oldnew ...string) func(*load.Request) {
 	return func(r *load.Request) { r.Body = strings.NewReplacer(oldnew...).Replace(r.Body) }
 }
 
-// kindsOfSales reports the same work on other customers.
+// kindsOfSales compares the edge with pgbench for each of kinds.
 func kindsOfSales(ctx context.Context, b *Bench) error {
 	e, err := b.startEdge(ctx)
 	if err != nil {
@@ -128,13 +130,13 @@ func kindsOfSales(ctx context.Context, b *Bench) error {
 	}
 	var all []*side
 	for _, k := range kinds {
-		s := b.saleSide("edge, "+k.name, e, b.Mode.most())
+		s := b.saleSide("edge, "+k.name, e, b.Mode.maxConnections())
 		k.change(&s.spec().Request)
 		all = append(all, s, b.pgbenchSide("pgbench, "+k.name, k.script, b.Mode.clients[len(b.Mode.clients)-1]))
 	}
-	if err := b.alternate(ctx, b.Mode.reported, all...); err != nil {
+	if err := b.alternate(ctx, b.Mode.fewerRounds, all...); err != nil {
 		return err
 	}
-	b.tabulate("Other sales", "", all...)
+	b.addTable("Other sales", "", all...)
 	return nil
 }

@@ -3,18 +3,19 @@ package suite
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"hoko.to/edge/bench/report"
 	"hoko.to/edge/bench/stage"
 )
 
-// service compares the edge with what a team would otherwise write.
+// service compares the edge with the service in bench/peers/fastify.
 func service(ctx context.Context, b *Bench) error {
 	edge, err := b.startEdge(ctx)
 	if err != nil {
 		return err
 	}
-	peer, err := b.Stage.StartService(ctx, 1)
+	single, err := b.Stage.StartService(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -22,45 +23,45 @@ func service(ctx context.Context, b *Bench) error {
 	if err != nil {
 		return err
 	}
-	front, err := b.Stage.StartEdge(ctx, stage.StockProxy(), stage.Backing{Upstream: peer.Address})
+	proxy, err := b.Stage.StartEdge(ctx, stage.StockProxy(), stage.Env{Upstream: single.Address})
 	if err != nil {
 		return err
 	}
-	plain := func(n int) *side { return b.serviceSide("sale/service", "http://"+peer.Address, n, peer) }
-	edges := at(b.Mode.connections, func(n int) *side { return b.saleSide("edge", edge, n) })
-	services := at(b.Mode.connections, plain)
-	most := b.Mode.most()
-	others := []*side{
-		b.serviceSide("sale/service, 2 workers", "http://"+cluster.Address, most, cluster),
-		b.serviceSide("sale/service behind stock Caddy", front.URL, most, peer, front.Child),
+	plain := func(n int) *side { return b.serviceSide("service", "http://"+single.Address, n, single) }
+	edges := forEach(b.Mode.connections, func(n int) *side { return b.saleSide("edge", edge, n) })
+	services := forEach(b.Mode.connections, plain)
+	most := b.Mode.maxConnections()
+	variants := []*side{
+		b.serviceSide("service, 2 workers", "http://"+cluster.Address, most, cluster),
+		b.serviceSide("service behind stock Caddy", proxy.URL, most, single, proxy.Child),
 	}
-	all := append(inPairs(edges, services), others...)
+	all := append(interleave(edges, services), variants...)
 	if err := b.alternate(ctx, b.Mode.rounds, all...); err != nil {
 		return err
 	}
 	for i, e := range edges {
-		what := fmt.Sprintf("sales/s over HTTPS at %d connections, against the service over plain HTTP", e.connections)
-		b.Report.Judge(what, ratio(e, services[i], rate), report.Times, atLeast(2.5), atLeast(5))
+		name := fmt.Sprintf("sales/s over HTTPS at %d connections, against the service over plain HTTP", e.connections)
+		b.Report.AddTarget(name, ratio(e, services[i], rate), report.Times, atLeast(2.5), atLeast(5))
 	}
-	for _, other := range others {
-		what := fmt.Sprintf("sales/s over HTTPS at %d connections, against %s", most, other.name)
-		b.Report.Judge(what, ratio(edges[len(edges)-1], other, rate), report.Times, none, none)
+	for _, v := range variants {
+		name := fmt.Sprintf("sales/s over HTTPS at %d connections, against the %s", most, v.name)
+		b.Report.AddTarget(name, ratio(edges[len(edges)-1], v, rate), report.Times, none, none)
 	}
-	further := at(b.Mode.few, plain)
-	err = b.alternate(ctx, 1, further...)
-	all = append(all, further...)
-	b.draw("service", "sale/service", all)
-	b.tabulate("The service that a team would write", "Fastify, pg and ioredis, the same contract and SQL. "+
-		"One process of Node.js over plain HTTP unless a row says otherwise. "+
-		"Where there is no spread, one round was measured, for the plot.", all...)
+	more := forEach(b.Mode.few, plain)
+	err = b.alternate(ctx, 1, more...)
+	all = append(all, more...)
+	b.addCurve("service", all)
+	b.addTable("A Fastify service", "Fastify, pg and ioredis with the same contract and the SQL of pgbench. "+
+		"One Node.js process over plain HTTP, unless the row says otherwise. "+
+		"Rows without a spread were measured once, for the plot.", all...)
 	return err
 }
 
-// serviceSide returns the service at a URL, with the processes that it is made of.
+// serviceSide returns a side that records sales at a URL. parts are the processes of the service.
 func (b *Bench) serviceSide(name, url string, connections int, parts ...*stage.Child) *side {
-	servers := b.Stage.Backends()
+	servers := b.Stage.Databases()
 	for _, part := range parts {
 		servers = append(servers, part.Process())
 	}
-	return b.send(name, url, connections, createdStatus, b.saleRequest(), servers...)
+	return b.httpSide(name, url, connections, http.StatusCreated, b.saleRequest(), servers...)
 }

@@ -18,47 +18,47 @@ import (
 	"hoko.to/edge/bench/stage"
 )
 
-// side is one of the things that are measured against each other.
+// side is one of the systems that are compared, under one load.
 type side struct {
 	name        string
-	connections int
-	servers     []measure.Process // whose CPU counts, the client's aside
-	edge        *stage.Edge       // whose profiles are saved; may be nil
+	connections int               // or clients of pgbench
+	servers     []measure.Process // whose CPU counts, in addition to the client's
+	edge        *stage.Edge       // for profiles; may be nil
 	driver      driver
-	samples     []sample // one a round
+	samples     []sample // one per round
 }
 
-// driver has requests sent for a while. It calls begin when the warm-up is over
-// and end when no more requests count.
+// driver generates the load of a side.
 type driver interface {
-	// try does it once, so that nothing is measured that does something else.
-	try(ctx context.Context) error
-	// longer makes later drives take twice as long.
-	longer()
+	// check returns an error if a request does not get the expected response.
+	check(ctx context.Context) error
+	// extend doubles the measured time of later calls of drive.
+	extend()
+	// drive calls begin when the warm-up ends and end when the measured time ends.
 	drive(ctx context.Context, begin, end func() error) (outcome, error)
 }
 
-// outcome is what the sender of requests saw.
+// outcome is what the client measured.
 type outcome struct {
-	requests int // answered as expected
-	seconds  float64
-	latency  load.Latency
-	errors   map[string]int
-	client   string        // what sent them
-	spent    time.Duration // its CPU
+	requests  int     // with the expected response
+	seconds   float64 // the measured time
+	latency   load.Latency
+	errors    map[string]int // by kind
+	client    string         // name of the client process
+	clientCPU time.Duration
 }
 
-// sample is what one side did in one round.
+// sample is the measurement of a side in one round.
 type sample struct {
 	outcome
-	cpu        map[string]time.Duration // by process, the client's too
+	cpu        map[string]time.Duration // by process, including the client
 	redisCalls int
 }
 
-// rate is in requests a second.
+// rate returns requests per second.
 func rate(s sample) float64 { return float64(s.requests) / s.seconds }
 
-// cpuOf is the CPU of some processes in µs a request.
+// cpuOf returns a function for the CPU time of the named processes in µs per request.
 func cpuOf(names ...string) func(sample) float64 {
 	return func(s sample) float64 {
 		var sum time.Duration
@@ -69,51 +69,56 @@ func cpuOf(names ...string) func(sample) float64 {
 	}
 }
 
-func p50(s sample) float64   { return milliseconds(s.latency.P50) }
-func p99(s sample) float64   { return milliseconds(s.latency.P99) }
-func p999(s sample) float64  { return milliseconds(s.latency.P999) }
-func worst(s sample) float64 { return milliseconds(s.latency.Max) }
+func p50(s sample) float64     { return milliseconds(s.latency.P50) }
+func p99(s sample) float64     { return milliseconds(s.latency.P99) }
+func p999(s sample) float64    { return milliseconds(s.latency.P999) }
+func longest(s sample) float64 { return milliseconds(s.latency.Max) }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// of is a figure of one side.
-func (s *side) of(quantity func(sample) float64) report.Figure {
-	return between(s, s, func(a, _ sample) float64 { return quantity(a) })
+// figure returns a quantity of the side over all rounds.
+func (s *side) figure(quantity func(sample) float64) report.Figure {
+	return compare(s, s, func(a, _ sample) float64 { return quantity(a) })
 }
 
-// between compares two sides round by round, as both saw the same machine then.
-func between(one, other *side, compare func(a, b sample) float64) report.Figure {
-	values := make([]float64, min(len(one.samples), len(other.samples)))
+// compare compares two sides round by round, because only samples of one round were measured under
+// the same conditions.
+func compare(a, b *side, f func(a, b sample) float64) report.Figure {
+	values := make([]float64, min(len(a.samples), len(b.samples)))
 	for i := range values {
-		values[i] = compare(one.samples[i], other.samples[i])
+		values[i] = f(a.samples[i], b.samples[i])
 	}
 	return report.FigureOf(values)
 }
 
-// ratio is how many times the other's quantity one has.
-func ratio(one, other *side, quantity func(sample) float64) report.Figure {
-	return between(one, other, func(a, b sample) float64 { return quantity(a) / quantity(b) })
+// ratio returns a quantity of a divided by that of b.
+func ratio(a, b *side, quantity func(sample) float64) report.Figure {
+	return compare(a, b, func(a, b sample) float64 { return quantity(a) / quantity(b) })
 }
 
-// best is the side for which a quantity's median is the least.
-func best(sides []*side, quantity func(sample) float64) *side {
-	return slices.MinFunc(sides, func(a, b *side) int { return cmp.Compare(a.of(quantity).Value, b.of(quantity).Value) })
+// lowest returns the side with the lowest median of a quantity.
+func lowest(sides []*side, quantity func(sample) float64) *side {
+	return slices.MinFunc(sides, func(a, b *side) int {
+		return cmp.Compare(a.figure(quantity).Value, b.figure(quantity).Value)
+	})
 }
 
-// fastest is the side with the most requests a second.
+// fastest returns the side with the highest rate.
 func fastest(sides []*side) *side {
-	return best(sides, func(s sample) float64 { return -rate(s) })
+	return lowest(sides, func(s sample) float64 { return -rate(s) })
 }
 
-// alternate measures the sides in turn, A B A B …, on the same tables each time.
+// alternate measures the sides in turn (A B A B …) and resets the tables before each measurement.
 func (b *Bench) alternate(ctx context.Context, rounds int, sides ...*side) error {
-	return b.inTurn(ctx, rounds, b.Stage.Database.Reset, sides...)
+	return b.alternateWith(ctx, rounds, b.Stage.Database.Reset, sides...)
 }
 
-// inTurn calls reset before each measurement.
-func (b *Bench) inTurn(ctx context.Context, rounds int, reset func(context.Context) error, sides ...*side) error {
+// alternateWith is alternate with another reset.
+func (b *Bench) alternateWith(
+	ctx context.Context, rounds int, reset func(context.Context) error, sides ...*side,
+) error {
 	for _, s := range sides {
-		if err := s.driver.try(ctx); err != nil {
+		if err := s.driver.check(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
@@ -122,29 +127,29 @@ func (b *Bench) inTurn(ctx context.Context, rounds int, reset func(context.Conte
 			if err := reset(ctx); err != nil {
 				return err
 			}
-			sample, err := b.measureSome(ctx, s)
+			sample, err := b.measure(ctx, s)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 			s.samples = append(s.samples, sample)
 			b.progress("%d/%d  %-40s %3d connections  %8.0f/s  p99 %.2f ms%s",
-				round+1, rounds, s.name, s.connections, rate(sample), p99(sample), complaints(sample.errors))
+				round+1, rounds, s.name, s.connections, rate(sample), p99(sample), errorSummary(sample.errors))
 		}
 	}
 	return nil
 }
 
-// measureSome measures again, twice as long, what answered nothing at all: a
-// stalled machine may not get to it within a short round.
-func (b *Bench) measureSome(ctx context.Context, s *side) (got sample, err error) {
+// measure doubles the measured time and tries again if there was no response at all, because a busy
+// machine may send none within a short round.
+func (b *Bench) measure(ctx context.Context, s *side) (got sample, err error) {
 	for range 6 {
 		if got, err = b.measureOnce(ctx, s); err != nil || got.requests > 0 || len(got.errors) > 0 {
 			break
 		}
-		s.driver.longer()
+		s.driver.extend()
 	}
 	if err == nil && got.requests == 0 {
-		err = fmt.Errorf("no request was answered as expected%s", complaints(got.errors))
+		err = fmt.Errorf("no request got the expected response%s", errorSummary(got.errors))
 	}
 	return got, err
 }
@@ -163,20 +168,21 @@ func (b *Bench) measureOnce(ctx context.Context, s *side) (sample, error) {
 	}
 	begin, end := take(&before, &callsBefore), take(&after, &callsAfter)
 	if b.Profile != "" && s.edge != nil {
-		finish := b.profiled(ctx, s, &begin)
-		defer finish()
+		var wait func()
+		begin, wait = b.withProfiles(ctx, s, begin)
+		defer wait()
 	}
 	out, err := s.driver.drive(ctx, begin, end)
 	if err != nil {
 		return sample{}, err
 	}
 	used := after.Sub(before)
-	used[out.client] += out.spent
+	used[out.client] += out.clientCPU
 	return sample{outcome: out, cpu: used, redisCalls: callsAfter - callsBefore}, nil
 }
 
-// complaints are the errors of a sample, the most frequent first.
-func complaints(errors map[string]int) (text string) {
+// errorSummary lists the kinds of errors, the most frequent first. Each is preceded by a semicolon.
+func errorSummary(errors map[string]int) (text string) {
 	names := slices.SortedFunc(maps.Keys(errors), func(a, b string) int {
 		return cmp.Or(cmp.Compare(errors[b], errors[a]), cmp.Compare(a, b))
 	})
@@ -186,29 +192,28 @@ func complaints(errors map[string]int) (text string) {
 	return text
 }
 
-// profiled has the measured interval profiled: begin is wrapped. What it
-// returns waits for the profiles to be on disk.
-func (b *Bench) profiled(ctx context.Context, s *side, begin *func() error) (finish func()) {
+// withProfiles returns a begin function that also profiles the measured time, and a function that
+// waits until the profiles are written. Errors are only printed.
+func (b *Bench) withProfiles(ctx context.Context, s *side, begin func() error) (profiled func() error, wait func()) {
 	file := fmt.Sprintf("%s-%d-%d", s.name, s.connections, len(s.samples)+1)
 	file = filepath.Join(b.Profile, strings.NewReplacer(" ", "-", "/", "-").Replace(file))
 	seconds := max(1, int(s.spec().Duration.Seconds()))
-	save := func(kind, path string) {
+	save := func(extension, path string) {
 		profile, err := s.edge.Admin(ctx, path)
 		if err == nil {
-			err = os.WriteFile(file+kind, profile, 0o644)
+			err = os.WriteFile(file+extension, profile, 0o644)
 		}
 		if err != nil {
-			b.progress("no profile %s%s: %v", file, kind, err)
+			b.progress("cannot write the profile %s%s: %v", file, extension, err)
 		}
 	}
 	var saved sync.WaitGroup
-	counted := *begin
-	*begin = func() error {
+	profiled = func() error {
 		saved.Go(func() {
 			save(".cpu.pprof", fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds))
 			save(".allocs.pprof", "/debug/pprof/allocs")
 		})
-		return counted()
+		return begin()
 	}
-	return saved.Wait
+	return profiled, saved.Wait
 }

@@ -10,23 +10,23 @@ import (
 	"hoko.to/edge/bench/report"
 )
 
-// round is a sample of that rate, whose edge and Postgres have used so much CPU a request.
+// round returns a sample with a rate and the CPU time of edge and Postgres per request.
 func round(rate int, edge, postgres time.Duration) sample {
-	return sample{outcome: outcome{requests: 2 * rate, seconds: 2, latency: load.Latency{P50: edge}}, cpu: map[string]time.Duration{
-		"edge": time.Duration(2*rate) * edge, "Postgres": time.Duration(2*rate) * postgres,
-	}}
+	n := time.Duration(2 * rate)
+	cpu := map[string]time.Duration{"edge": n * edge, "Postgres": n * postgres}
+	return sample{outcome: outcome{requests: 2 * rate, seconds: 2, latency: load.Latency{P50: edge}}, cpu: cpu}
 }
 
-func TestRatiosAreThoseOfTheSameRound(t *testing.T) {
-	// A noisy machine: the second round is ten times slower for both.
-	one := &side{samples: []sample{round(4000, 10, 10), round(300, 10, 10), round(3000, 10, 10)}}
-	other := &side{samples: []sample{round(2000, 10, 10), round(100, 10, 10), round(3000, 10, 10)}}
-	if got, want := ratio(one, other, rate), (report.Figure{Value: 2, Low: 1, High: 3}); got != want {
+func TestRatio_ComparesWithinARound(t *testing.T) {
+	// In the second round, the machine is ten times slower for both.
+	a := &side{samples: []sample{round(4000, 10, 10), round(300, 10, 10), round(3000, 10, 10)}}
+	b := &side{samples: []sample{round(2000, 10, 10), round(100, 10, 10), round(3000, 10, 10)}}
+	if got, want := ratio(a, b, rate), (report.Figure{Value: 2, Low: 1, High: 3}); got != want {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
 
-func TestCPUIsThatOfTheNamedProcessesARequest(t *testing.T) {
+func TestCPUOf_NamedProcesses(t *testing.T) {
 	s := round(1000, 150*time.Microsecond, 50*time.Microsecond)
 	for _, tc := range []struct {
 		names []string
@@ -38,72 +38,74 @@ func TestCPUIsThatOfTheNamedProcessesARequest(t *testing.T) {
 	}
 }
 
-func TestTheBestSideIsThatOfTheQuantity(t *testing.T) {
+func TestLowest_OfAQuantity(t *testing.T) {
 	fast := &side{name: "fast", samples: []sample{round(3000, 0, 300), round(100, 0, 100), round(3000, 0, 300)}}
 	cheap := &side{name: "cheap", samples: []sample{round(2000, 0, 200), round(2000, 0, 200), round(2000, 0, 200)}}
 	sides := []*side{fast, cheap}
 	if got := fastest(sides); got != fast {
 		t.Errorf("the fastest is %s", got.name)
 	}
-	if got := best(sides, cpuOf("Postgres")); got != cheap {
+	if got := lowest(sides, cpuOf("Postgres")); got != cheap {
 		t.Errorf("the cheapest is %s", got.name)
 	}
 }
 
-func TestErrorsAreNamedTheMostFrequentFirst(t *testing.T) {
-	if got, want := complaints(map[string]int{"503": 2, "timeout": 2, "500": 7}), "; 7 × 500; 2 × 503; 2 × timeout"; got != want {
+func TestErrorSummary_MostFrequentFirst(t *testing.T) {
+	const want = "; 7 × 500; 2 × 503; 2 × timeout"
+	if got := errorSummary(map[string]int{"503": 2, "timeout": 2, "500": 7}); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
 
-func TestATableHasAColumnForEachProcessThatTookPart(t *testing.T) {
+func TestTable_HasAColumnForEachProcess(t *testing.T) {
 	s := round(1000, 150*time.Microsecond, 50*time.Microsecond)
 	s.cpu[generator] = 2000 * 10 * time.Microsecond
-	table := tableOf("", "", []*side{{name: "edge", connections: 64, samples: []sample{s}}})
-	want := []string{"", "connections", "a second", "spread", "p50", "p99", "edge µs", "Postgres µs", "generator µs", "CPU µs without generator"}
+	table := newTable("", "", []*side{{name: "edge", connections: 64, samples: []sample{s}}})
+	want := []string{"side", "connections", "requests/s", "spread", "p50", "p99", "edge µs", "Postgres µs", "total µs",
+		"generator µs"}
 	if !slices.Equal(table.Head, want) {
 		t.Errorf("head %q, want %q", table.Head, want)
 	}
-	row := []string{"edge", "64", "1000", "", "0.15 ms", "0.00 ms", "150.0", "50.0", "10.0", "200.0"}
+	row := []string{"edge", "64", "1000", "", "0.15 ms", "0.00 ms", "150.0", "50.0", "200.0", "10.0"}
 	if !slices.Equal(table.Rows[0], row) {
 		t.Errorf("row %q, want %q", table.Rows[0], row)
 	}
 }
 
-// slow answers nothing until it is given enough time.
-type slow struct {
-	length, needs int
-	failures      map[string]int
+// slowDriver gets no response unless the measured time is long enough.
+type slowDriver struct {
+	duration, needed int
+	errors           map[string]int
 }
 
-func (s *slow) try(context.Context) error { return nil }
-func (s *slow) longer()                   { s.length *= 2 }
+func (d *slowDriver) check(context.Context) error { return nil }
+func (d *slowDriver) extend()                     { d.duration *= 2 }
 
-func (s *slow) drive(_ context.Context, begin, end func() error) (outcome, error) {
-	out := outcome{seconds: 1, errors: s.failures, client: generator}
-	if s.length >= s.needs {
+func (d *slowDriver) drive(_ context.Context, begin, end func() error) (outcome, error) {
+	out := outcome{seconds: 1, errors: d.errors, client: generator}
+	if d.duration >= d.needed {
 		out.requests = 1
 	}
 	return out, nil
 }
 
-func TestARoundThatAnsweredNothingIsMeasuredLonger(t *testing.T) {
+func TestMeasure_ExtendsARoundWithoutResponse(t *testing.T) {
 	for _, tc := range []struct {
-		name   string
-		driver slow
-		length int
-		fails  bool
+		name     string
+		driver   slowDriver
+		duration int
+		fails    bool
 	}{
-		{"at once", slow{length: 1, needs: 1}, 1, false},
-		{"at the third attempt", slow{length: 1, needs: 4}, 4, false},
-		{"never", slow{length: 1, needs: 1 << 20}, 64, true},
-		{"with errors only", slow{length: 1, needs: 4, failures: map[string]int{"500": 1}}, 1, true},
+		{"first attempt", slowDriver{duration: 1, needed: 1}, 1, false},
+		{"third attempt", slowDriver{duration: 1, needed: 4}, 4, false},
+		{"never", slowDriver{duration: 1, needed: 1 << 20}, 64, true},
+		{"only errors", slowDriver{duration: 1, needed: 4, errors: map[string]int{"500": 1}}, 1, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := &Bench{}
-			_, err := b.measureSome(t.Context(), &side{driver: &tc.driver})
-			if (err != nil) != tc.fails || tc.driver.length != tc.length {
-				t.Errorf("length %d, %v; want %d, an error %v", tc.driver.length, err, tc.length, tc.fails)
+			_, err := b.measure(t.Context(), &side{driver: &tc.driver})
+			if (err != nil) != tc.fails || tc.driver.duration != tc.duration {
+				t.Errorf("duration %d, error %v; want %d, an error: %v", tc.driver.duration, err, tc.duration, tc.fails)
 			}
 		})
 	}

@@ -1,5 +1,5 @@
-// Package suite holds the measurements. Each suite starts its sides, measures them in turn, and
-// reports their figures.
+// Package suite contains the measurements. A suite starts the systems that it compares, measures
+// them in turn, and reports the figures.
 package suite
 
 import (
@@ -12,41 +12,42 @@ import (
 	"hoko.to/edge/bench/stage"
 )
 
-// Bench is one run.
+// Bench runs suites.
 type Bench struct {
 	Mode    Mode
 	Stage   *stage.Stage
 	Report  *report.Report
-	Profile string        // directory of profiles of the edge; none if empty
-	Delay   time.Duration // of the bench's delays, each way
+	Profile string        // directory for profiles of the edge; none are taken if empty
+	Delay   time.Duration // one-way delay of the "delay" process
 
-	suite string  // that runs
-	peak  float64 // sales a second of the edge, once measured
+	suite string  // the running suite
+	peak  float64 // sales per second of the edge; 0 until measured
 }
 
-// Suite is a set of sides that are measured together.
+// Suite is a named group of measurements.
 type Suite struct {
 	Name  string
+	OptIn bool // runs only on request
 	run   func(context.Context, *Bench) error
-	Alone bool // only if it is asked for
 }
 
-// All are the suites in their order.
+// All contains the suites in the order in which they run.
 var All = []Suite{
 	{Name: "sale", run: sales},
 	{Name: "kinds", run: kindsOfSales},
 	{Name: "service", run: service},
 	{Name: "lone", run: loneClient},
 	{Name: "latency", run: openLoop},
-	{Name: "refusals", run: refusals},
+	{Name: "refusals", run: rejections},
 	{Name: "proxy", run: proxies},
 	{Name: "memory", run: memory},
 	{Name: "delay", run: delays},
 	{Name: "micro", run: micro},
-	{Name: "scale", run: scales, Alone: true},
+	{Name: "scale", run: scales, OptIn: true},
 }
 
-// Run stops at the first suite that fails. What a suite has started ends with it.
+// Run runs the suites and ends the processes of each. It returns the error of the first suite that
+// fails, and runs no further ones.
 func (b *Bench) Run(ctx context.Context, suites []Suite) error {
 	for _, s := range suites {
 		b.suite = s.Name
@@ -61,17 +62,17 @@ func (b *Bench) Run(ctx context.Context, suites []Suite) error {
 	return nil
 }
 
-// progress tells whoever waits what is going on.
+// progress prints a line to standard error.
 func (b *Bench) progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%-8s  %s\n", b.suite, fmt.Sprintf(format, args...))
 }
 
-// startEdge starts the edge as shipped.
+// startEdge starts an edge with the shipped Caddyfile.
 func (b *Bench) startEdge(ctx context.Context) (*stage.Edge, error) {
-	return b.Stage.StartEdge(ctx, stage.Shipped(), b.Stage.Backing(nil))
+	return b.Stage.StartEdge(ctx, stage.Shipped(), b.Stage.Env(nil))
 }
 
-// The bounds of figures without a bar or a hope.
+// none is the bound of a figure without a requirement or a goal.
 var none report.Bound
 
 var atLeast, atMost = report.AtLeast, report.AtMost

@@ -1,7 +1,6 @@
 package fastify_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,30 +10,33 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"hoko.to/edge/internal/testenv"
 )
 
-// seedSQL is the published example, with keys of 600 requests a day, which
-// leaves X-RateLimit-Remaining to no clock, and of one.
+// seedSQL inserts the rows of the published example. Limits are per day, so that
+// X-RateLimit-Remaining does not change between the two requests of a case.
 const seedSQL = `
 INSERT INTO hoko.workspaces (id) VALUES ('ws_1');
 INSERT INTO hoko.api_keys (workspace_id, key_hash, scopes, rate_limit, rate_period) VALUES
 	('ws_1', sha256('full'), '{linksRead,conversionsWrite}', 600, '1 day'),
 	('ws_1', sha256('reader'), '{linksRead}', 600, '1 day'),
 	('ws_1', sha256('slow'), '{conversionsWrite}', 1, '1 day');
-INSERT INTO hoko.api_keys (workspace_id, key_hash, scopes, revoked_at) VALUES ('ws_1', sha256('revoked'), '{conversionsWrite}', now());
-INSERT INTO hoko.api_keys (workspace_id, key_hash, scopes, expires_at) VALUES ('ws_1', sha256('expired'), '{conversionsWrite}', now());
-INSERT INTO hoko.links (id, workspace_id, url, short_url, collection_id, partner_id, tenant_id, external_id, created_at) VALUES
-	('link_xyz', 'ws_1', 'https://example.com', 'https://hoko.to/abc123', '550e8400-e29b-41d4-a716-446655440000',
-	 'partner_123', 'tenant_456', 'ext_789', '2024-01-01T00:00:00Z');
-INSERT INTO hoko.links (id, workspace_id, url, short_url, title, description, image, utm, created_at) VALUES
-	('link_full', 'ws_1', 'https://example.com/?a=1&b=<ä>', 'https://hoko.to/full?x=1#top', 'Tïtle', 'A "title"', 'https://example.com/i.png',
-	 '{"medium": "m", "source": "s", "term": "", "other": "o"}', '2024-01-02T03:04:05.678901Z');
-INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('click_abc123', 'ws_1', 'link_xyz'), ('click_full', 'ws_1', 'link_full');
-INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES ('customer_123', 'ws_1', 'customer_123', 'John Doe');
-INSERT INTO hoko.leads (workspace_id, customer_id, click_id, link_id, event_name) VALUES ('ws_1', 'customer_123', 'click_abc123', 'link_xyz', 'Sign up');
+INSERT INTO hoko.api_keys (workspace_id, key_hash, scopes, revoked_at, expires_at) VALUES
+	('ws_1', sha256('revoked'), '{conversionsWrite}', now(), NULL),
+	('ws_1', sha256('expired'), '{conversionsWrite}', NULL, now());
+INSERT INTO hoko.links (id, workspace_id, url, short_url, collection_id, partner_id, tenant_id, external_id, created_at)
+VALUES ('link_xyz', 'ws_1', 'https://example.com', 'https://hoko.to/abc123', '550e8400-e29b-41d4-a716-446655440000',
+	'partner_123', 'tenant_456', 'ext_789', '2024-01-01T00:00:00Z');
+INSERT INTO hoko.links (id, workspace_id, url, short_url, title, description, image, utm, created_at)
+VALUES ('link_full', 'ws_1', 'https://example.com/?a=1&b=<ä>', 'https://hoko.to/full?x=1#top', 'Tïtle', 'A "title"',
+	'https://example.com/i.png', '{"medium": "m", "source": "s", "term": "", "other": "o"}',
+	'2024-01-02T03:04:05.678901Z');
+INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES
+	('click_abc123', 'ws_1', 'link_xyz'), ('click_full', 'ws_1', 'link_full');
+INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES
+	('customer_123', 'ws_1', 'customer_123', 'John Doe');
+INSERT INTO hoko.leads (workspace_id, customer_id, click_id, link_id, event_name) VALUES
+	('ws_1', 'customer_123', 'click_abc123', 'link_xyz', 'Sign up');
 `
 
 const edgeCaddyfile = `{
@@ -64,20 +66,17 @@ http://127.0.0.1:{$PORT} {
 }
 `
 
-// published is the request of docs/api.md.
-const published = `{
-	"customerExternalId": "customer_123",
-	"amount": 12900,
-	"currency": "usd",
-	"eventName": "Invoice paid",
-	"customerName": "John Doe",
-	"customerEmail": "john@example.com"
-}`
+// published is the request in docs/api.md.
+const published = `{"customerExternalId": "customer_123", "amount": 12900, "currency": "usd",
+	"eventName": "Invoice paid", "customerName": "John Doe", "customerEmail": "john@example.com"}`
 
-// with is the published request and one more member.
-func with(member string) string { return strings.TrimSuffix(published, "\n}") + ",\n" + member + "\n}" }
+// with returns the published request with one more member.
+func with(member string) string { return strings.TrimSuffix(published, "}") + ", " + member + "}" }
 
-// The cases are asked in this order, the same of both.
+// minimal returns a request with one customer and the given members.
+func minimal(members string) string { return `{"customerExternalId": "customer_123", ` + members + `}` }
+
+// cases are sent in this order to both servers. Their states depend on the earlier ones.
 var cases = []struct {
 	name                   string
 	status                 int
@@ -85,24 +84,28 @@ var cases = []struct {
 }{
 	{"published", 201, "Bearer full", "", published},
 	{"bare key", 201, "full", "", published},
-	{"metadata", 201, "Bearer full", "", with(`"metadata": {"invoiceId": "inv_123", "lines": [1, {"a": null}], "text": "<ä&>"}`)},
-	{"defaults", 201, "Bearer full", "", `{"customerExternalId": "customer_123", "amount": 0.0, "currency": "EUR", "customerName": "", "eventName": null, "metadata": null}`},
+	{"metadata", 201, "Bearer full", "",
+		with(`"metadata": {"invoiceId": "inv_123", "lines": [1, {"a": null}], "text": "<ä&>"}`)},
+	{"defaults", 201, "Bearer full", "", `{"customerExternalId": "customer_123", "amount": 0.0, "currency": "EUR",
+		"customerName": "", "eventName": null, "metadata": null}`},
 	{"lead event", 201, "Bearer full", "", with(`"leadEventName": "Sign up"`)},
 	{"click", 201, "Bearer full", "", with(`"clickId": "click_full", "leadEventName": "None"`)},
-	{"new customer", 201, "Bearer full", "", `{"customerExternalId": "new", "amount": 1, "customerName": "New", "clickId": "click_full", "customerAvatar": "https://example.com/a.png"}`},
-	{"with a key", 201, "Bearer full", "key", with(`"metadata": {"b": 1, "a": 2}`)},
+	{"new customer", 201, "Bearer full", "", `{"customerExternalId": "new", "amount": 1, "customerName": "New",
+		"clickId": "click_full", "customerAvatar": "https://example.com/a.png"}`},
+	{"idempotency key", 201, "Bearer full", "key", with(`"metadata": {"b": 1, "a": 2}`)},
 	{"replayed", 201, "Bearer full", "key", with(`"metadata": {"a": 2, "b": 1}, "unknown": 1`)},
-	{"another request", 422, "Bearer full", "key", published},
+	{"idempotency key with another request", 422, "Bearer full", "key", published},
 	{"malformed idempotency key", 400, "Bearer full", strings.Repeat("k", 256), published},
-	{"negative amount", 400, "Bearer full", "", `{"customerExternalId": "customer_123", "amount": -100, "customerName": "John Doe"}`},
-	{"amount as text", 400, "Bearer full", "", `{"customerExternalId": "customer_123", "amount": "100", "customerName": "John Doe"}`},
-	{"no name", 400, "Bearer full", "", `{"customerExternalId": "customer_123", "amount": 100}`},
-	{"no e-mail address", 400, "Bearer full", "", `{"customerExternalId": "customer_123", "amount": 100, "customerName": "", "customerEmail": "john"}`},
-	{"no web address", 400, "Bearer full", "", `{"customerExternalId": "customer_123", "amount": 100, "customerName": "", "customerAvatar": "ftp://a.example"}`},
-	{"NUL", 400, "Bearer full", "", `{"customerExternalId": "customer_123", "amount": 100, "customerName": "\u0000"}`},
+	{"negative amount", 400, "Bearer full", "", minimal(`"amount": -100, "customerName": "John Doe"`)},
+	{"amount as text", 400, "Bearer full", "", minimal(`"amount": "100", "customerName": "John Doe"`)},
+	{"no name", 400, "Bearer full", "", minimal(`"amount": 100`)},
+	{"invalid email", 400, "Bearer full", "", minimal(`"amount": 100, "customerName": "", "customerEmail": "john"`)},
+	{"avatar is not HTTP", 400, "Bearer full", "",
+		minimal(`"amount": 100, "customerName": "", "customerAvatar": "ftp://a.example"`)},
+	{"NUL", 400, "Bearer full", "", minimal(`"amount": 100, "customerName": "\u0000"`)},
 	{"array", 400, "Bearer full", "", `[` + published + `]`},
-	{"no JSON", 400, "Bearer full", "", `{`},
-	{"unattributed", 400, "Bearer full", "", `{"customerExternalId": "nobody", "amount": 100, "customerName": "Nobody"}`},
+	{"invalid JSON", 400, "Bearer full", "", `{`},
+	{"unattributed", 400, "Bearer full", "", `{"customerExternalId": "unknown", "amount": 100, "customerName": "A"}`},
 	{"unknown click", 400, "Bearer full", "", with(`"clickId": "none"`)},
 	{"too large", 413, "Bearer full", "", with(`"metadata": {"a": "` + strings.Repeat("a", 65<<10) + `"}`)},
 	{"no key", 401, "", "", published},
@@ -115,42 +118,41 @@ var cases = []struct {
 	{"over the limit", 429, "Bearer slow", "", published},
 }
 
-func TestServiceAnswersAsTheEdge(t *testing.T) {
+func TestService_SameResponsesAsTheEdge(t *testing.T) {
 	edge, service := startEdge(t), startService(t)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			want := ask(t, edge, c.key, c.idempotency, c.body)
+			want := send(t, edge, c.key, c.idempotency, c.body)
 			if want.status != c.status {
-				t.Fatalf("the edge answers %d, want %d\n%s", want.status, c.status, want)
+				t.Fatalf("the edge sends %d, want %d\n%s", want.status, c.status, want)
 			}
-			if got := ask(t, service, c.key, c.idempotency, c.body); got != want {
-				t.Errorf("the service answers\n%s\nand the edge\n%s", got, want)
+			if got := send(t, service, c.key, c.idempotency, c.body); got != want {
+				t.Errorf("the service sends\n%s\nthe edge:\n%s", got, want)
 			}
 		})
 	}
 }
 
-// answer is what of an answer must be equal.
-type answer struct {
+// response is the part of a response that must be equal.
+type response struct {
 	status        int
 	headers, body string
 }
 
-func (a answer) String() string { return fmt.Sprintf("%d\n%s%s", a.status, a.headers, a.body) }
+func (r response) String() string { return fmt.Sprintf("%d\n%s%s", r.status, r.headers, r.body) }
 
 var (
-	equal   = []string{"Content-Type", "Cache-Control", "WWW-Authenticate", "Hoko-Attribution", "Idempotency-Replayed", "X-RateLimit-Limit", "X-RateLimit-Remaining", "RateLimit-Policy"}
-	present = []string{"X-Request-Id", "Hoko-Sale-Id", "X-RateLimit-Reset", "RateLimit", "Retry-After"}
+	sameValue = []string{"Content-Type", "Cache-Control", "WWW-Authenticate", "Hoko-Attribution",
+		"Idempotency-Replayed", "X-RateLimit-Limit", "X-RateLimit-Remaining", "RateLimit-Policy"}
+	anyValue = []string{"X-Request-Id", "Hoko-Sale-Id", "X-RateLimit-Reset", "RateLimit", "Retry-After"}
 
-	// What the database has made, and what the clock has.
-	varies = regexp.MustCompile(`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}","name"|"retryAfter":86(400|3\d\d)\b`)
+	// varying matches generated IDs of customers, and times.
+	varying = regexp.MustCompile(`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}","name"|"retryAfter":86(400|3\d\d)\b`)
 )
 
-func ask(t *testing.T, s *server, key, idempotency, body string) answer {
+func send(t *testing.T, s *server, key, idempotency, body string) response {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "POST", s.url+"/api/track/sale", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(testenv.Guarded(t), "POST", s.url+"/api/track/sale", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,13 +172,13 @@ func ask(t *testing.T, s *server, key, idempotency, body string) answer {
 		t.Fatal(err)
 	}
 	var headers strings.Builder
-	for _, name := range equal {
+	for _, name := range sameValue {
 		fmt.Fprintf(&headers, "%s: %s\n", name, res.Header.Get(name))
 	}
-	for _, name := range present {
+	for _, name := range anyValue {
 		fmt.Fprintf(&headers, "%s: %t\n", name, res.Header.Get(name) != "")
 	}
-	return answer{res.StatusCode, headers.String(), varies.ReplaceAllString(string(text), "…")}
+	return response{res.StatusCode, headers.String(), varying.ReplaceAllString(string(text), "…")}
 }
 
 func startEdge(t *testing.T) *server {
@@ -185,33 +187,26 @@ func startEdge(t *testing.T) *server {
 	if err := os.WriteFile(caddyfile, []byte(edgeCaddyfile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := startServer(t, backends(t), testenv.Edge(t), "run", "--config", caddyfile)
-	s.await(t, "serving initial configuration")
+	s := startServer(t, databases(t), testenv.Edge(t), "run", "--config", caddyfile)
+	s.log.Wait(t, "serving initial configuration")
 	return s
 }
 
 func startService(t *testing.T, env ...string) *server {
 	t.Helper()
-	s := startServer(t, append(backends(t), env...), "node", "index.js")
-	s.await(t, "listening")
+	s := startServer(t, append(databases(t), env...), "node", "index.js")
+	s.log.Wait(t, "listening")
 	return s
 }
 
-// backends are a seeded database and a Redis of its own.
-func backends(t *testing.T) []string {
+// databases returns the environment variables for a new database with the seed and a new Redis.
+func databases(t *testing.T) []string {
 	t.Helper()
 	dsn := testenv.Database(t)
-	conn, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
 	statement, err := os.ReadFile("../pgbench/sale.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Exec(t.Context(), string(statement)+seedSQL); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Connect(t, dsn).Exec(string(statement) + seedSQL)
 	return []string{"DATABASE_URL=" + dsn, "REDIS_URL=" + testenv.Redis(t), "XDG_DATA_HOME=" + t.TempDir()}
 }

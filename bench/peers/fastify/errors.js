@@ -1,4 +1,4 @@
-// The bilingual envelope.
+// Renders errors in the edge's bilingual envelope.
 const messages = {
 	400: { en: 'Invalid request', ar: 'طلب غير صالح' },
 	401: { en: 'Invalid API key', ar: 'مفتاح API غير صالح' },
@@ -10,22 +10,23 @@ const messages = {
 	500: { en: 'Internal server error', ar: 'خطأ داخلي في الخادم' },
 };
 
-// A refusal is an outcome and needs no stack.
+// Throws an object instead of an Error, which would capture a stack trace.
 export function fail(status, headers, members) {
-	throw { refusal: true, status, headers, members };
+	throw { rejection: true, status, headers, members };
 }
 
 export function onError(error, request, reply) {
-	if (error.refusal) return refuse(reply, error.status, error.headers, error.members);
-	if (error.validation) return refuse(reply, 400, { 'hoko-reason': error.message });
-	if (error.code === '22P05' || error.code === '22021') return refuse(reply, 400); // NUL in a string
+	if (error.rejection) return reject(reply, error.status, error.headers, error.members);
+	if (error.validation) return reject(reply, 400, { 'hoko-reason': error.message });
+	if (error.code === '22P05' || error.code === '22021') return reject(reply, 400); // NUL in a string
 	const status = error.statusCode in messages ? error.statusCode : 500;
 	if (status === 500) request.log.error(error);
-	refuse(reply, status);
+	reject(reply, status);
 }
 
-export const onNotFound = (_, reply) => refuse(reply, 404);
+export const onNotFound = (_, reply) => reject(reply, 404);
 
-function refuse(reply, status, headers = {}, members = {}) {
-	reply.code(status).headers(headers).type('application/json; charset=utf-8').send({ error: messages[status], ...members });
+function reject(reply, status, headers = {}, members = {}) {
+	reply.code(status).headers(headers).type('application/json; charset=utf-8');
+	reply.send({ error: messages[status], ...members });
 }

@@ -1,4 +1,4 @@
-// Starts WORKERS processes (default 1) that share PORT, and ends them on SIGTERM.
+// Starts WORKERS processes (1 by default) that share PORT, and stops them on SIGTERM.
 import cluster from 'node:cluster';
 import { start } from './service.js';
 

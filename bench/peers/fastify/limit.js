@@ -1,7 +1,7 @@
-// How often: GCRA on Redis's clock, asked for each request.
+// Limits the rate with GCRA in Redis, on Redis's clock, with one script call per request.
 import { fail } from './errors.js';
 
-// Times are whole microseconds: until the bucket is full, and until the next request is admitted (0: this one is).
+// Returns two times in µs: until the bucket is full, and until a request is admitted (0: now).
 const gcra = `
 local interval, fill = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')

@@ -1,15 +1,12 @@
 package fastify_test
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,27 +14,17 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// hangGuard ends a test that waits for something that never comes.
-const hangGuard = 2 * time.Minute
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	err := install()
-	if err == nil {
-		err = readSources()
+func TestMain(m *testing.M) {
+	for _, prepare := range []func() error{install, readSources, testenv.BuildEdge} {
+		if err := prepare(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
-	if err == nil {
-		err = testenv.BuildEdge()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return testenv.Main(m)
+	os.Exit(testenv.Main(m))
 }
 
-// install runs npm ci, unless the last one was for the same lock file.
+// install runs npm ci, unless it has done so for the same lock file.
 func install() error {
 	lock, err := os.ReadFile("package-lock.json")
 	if err != nil {
@@ -54,7 +41,8 @@ func install() error {
 	return os.WriteFile(stampFile, []byte(stamp), 0o644)
 }
 
-// readSources shows go test what node will read: it would not run again for a change that it has not seen.
+// readSources makes the sources inputs of the test. Otherwise go test would return a cached result
+// after a change to them.
 func readSources() error {
 	sources, err := filepath.Glob("*.js")
 	if err != nil {
@@ -68,86 +56,44 @@ func readSources() error {
 	return nil
 }
 
-// server is a running process that answers on a port.
+// server is a process that listens on a port.
 type server struct {
 	url    string
 	client *http.Client
 	cmd    *exec.Cmd
-	lines  chan string // of its output; closed when it has ended
+	log    testenv.Log
+	ended  chan error // receives the result of cmd.Wait
 }
 
-// startServer runs a command until the test ends; PORT tells it its port.
+// startServer starts a command with a free port in PORT. The process ends with the test.
 func startServer(t *testing.T, env []string, name string, args ...string) *server {
 	t.Helper()
-	port := freePort(t)
-	// A request is written in one piece: the service hangs up on a body that is too large.
+	port := testenv.FreePort(t)
+	// The service closes the connection if a body is too large, so a request is one write.
 	client := &http.Client{Transport: &http.Transport{WriteBufferSize: 128 << 10}}
-	s := &server{url: fmt.Sprintf("http://127.0.0.1:%d", port), client: client, cmd: exec.Command(name, args...), lines: make(chan string, 1000)}
+	s := &server{url: fmt.Sprintf("http://127.0.0.1:%d", port), client: client, cmd: exec.Command(name, args...),
+		ended: make(chan error, 1)}
 	s.cmd.Env = append(append(os.Environ(), fmt.Sprintf("PORT=%d", port)), env...)
-	output, input, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.cmd.Stdout, s.cmd.Stderr = input, input
-	err = s.cmd.Start()
-	input.Close()
-	if err != nil {
+	s.cmd.Stdout, s.cmd.Stderr, s.cmd.WaitDelay = &s.log, &s.log, testenv.HangGuard
+	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		defer close(s.lines)
-		for scanner := bufio.NewScanner(output); scanner.Scan(); {
-			select {
-			case s.lines <- scanner.Text():
-			default: // nobody waits for so many
-			}
-		}
+		s.ended <- s.cmd.Wait()
+		close(s.ended)
+		s.log.Close()
 	}()
 	t.Cleanup(func() { s.stop(t) })
 	return s
 }
 
-// stop ends it as an operator would, and returns when it has exited well.
+// stop sends SIGTERM and waits until the process has exited. The test fails unless its status is 0.
 func (s *server) stop(t *testing.T) {
 	t.Helper()
-	if s.cmd.ProcessState != nil {
-		return
-	}
 	s.cmd.Process.Signal(syscall.SIGTERM)
-	guard := time.AfterFunc(hangGuard, func() { s.cmd.Process.Kill() })
+	guard := time.AfterFunc(testenv.HangGuard, func() { s.cmd.Process.Kill() })
 	defer guard.Stop()
-	if err := s.cmd.Wait(); err != nil {
+	if err := <-s.ended; err != nil {
 		t.Errorf("%s: %v", s.cmd.Path, err)
 	}
-}
-
-// await returns when a line with this text has been printed.
-func (s *server) await(t *testing.T, text string) {
-	t.Helper()
-	guard := time.After(hangGuard)
-	var seen []string
-	for {
-		select {
-		case line, ok := <-s.lines:
-			if !ok {
-				t.Fatalf("%s ended before it printed %q:\n%s", s.cmd.Path, text, strings.Join(seen, "\n"))
-			}
-			if strings.Contains(line, text) {
-				return
-			}
-			seen = append(seen, line)
-		case <-guard:
-			t.Fatalf("%s has not printed %q:\n%s", s.cmd.Path, text, strings.Join(seen, "\n"))
-		}
-	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

@@ -1,4 +1,4 @@
-// What Ajv compiles to check requests, and fast-json-stringify to write answers.
+// Schemas that Ajv compiles to validate requests and fast-json-stringify to write responses.
 const text = (min, max) => ({ type: 'string', minLength: min, maxLength: max });
 const optional = (max) => ({ type: ['string', 'null'], maxLength: max });
 
@@ -20,21 +20,27 @@ const body = {
 };
 
 // Idempotency-Key: 1 to 255 characters of printable ASCII.
-const headers = { type: 'object', properties: { 'idempotency-key': { type: 'string', pattern: '^[ -~]{1,255}$' } } };
+const idempotencyKey = { type: 'string', pattern: '^[ -~]{1,255}$' };
+const headers = { type: 'object', properties: { 'idempotency-key': idempotencyKey } };
 
 const object = (properties, more) => ({ type: 'object', properties, ...more });
 const string = { type: 'string' };
 const nullable = { type: 'string', nullable: true };
 
-const answer = object({
+const metadata = { type: 'object', additionalProperties: true, nullable: true };
+const utm = { source: string, medium: string, campaign: string, term: string, content: string, referral: string };
+
+const response = object({
 	click: object({ id: string }, { nullable: true }),
 	link: object({
-		id: string, url: string, shortUrl: string, qrCode: string, title: nullable, description: nullable, image: nullable,
-		utm: object({ source: string, medium: string, campaign: string, term: string, content: string, referral: string }, { nullable: true }),
+		id: string, url: string, shortUrl: string, qrCode: string,
+		title: nullable, description: nullable, image: nullable, utm: object(utm, { nullable: true }),
 		collectionId: nullable, partnerId: nullable, tenantId: nullable, externalId: nullable, createdAt: string,
 	}),
-	customer: object({ id: string, name: string, email: nullable, phone: nullable, avatar: nullable, externalId: string }),
-	sale: object({ amount: { type: 'integer' }, currency: string, eventName: string, metadata: { type: 'object', additionalProperties: true, nullable: true } }),
+	customer: object({
+		id: string, name: string, email: nullable, phone: nullable, avatar: nullable, externalId: string,
+	}),
+	sale: object({ amount: { type: 'integer' }, currency: string, eventName: string, metadata }),
 });
 
-export const saleSchema = { body, headers, response: { 201: answer } };
+export const saleSchema = { body, headers, response: { 201: response } };

@@ -1,4 +1,4 @@
-// The service: Fastify over one pool of Postgres and one connection to Redis.
+// The service: Fastify with a pool of Postgres connections and one connection to Redis.
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import Fastify, { LogController } from 'fastify';
@@ -12,13 +12,16 @@ import { saleStore } from './store.js';
 import { saleSchema } from './schema.js';
 
 export async function start({ env } = process) {
-	// As the edge's sessions: planned once, by index whatever the statistics say.
-	const options = '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c timezone=UTC';
-	const pool = new pg.Pool({ connectionString: env.DATABASE_URL, max: Number(env.POOL ?? 16), idleTimeoutMillis: 0, options });
-	// Commands of one turn of the event loop go out together.
+	// The session settings of the edge.
+	const options = '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off'
+		+ ' -c timezone=UTC';
+	const max = Number(env.POOL ?? 16);
+	const pool = new pg.Pool({ connectionString: env.DATABASE_URL, max, idleTimeoutMillis: 0, options });
+	// All commands of one iteration of the event loop share a write.
 	const redis = new Redis(env.REDIS_URL, { enableAutoPipelining: true });
+	const log = env.LOG && pino.destination({ dest: env.LOG, sync: false, minLength: 4096 });
 	const app = Fastify({
-		...(env.LOG && { loggerInstance: pino(pino.destination({ dest: env.LOG, sync: false, minLength: 4096 })) }),
+		...(log && { loggerInstance: pino(log) }),
 		...(env.TLS_CERT && { https: { cert: readFileSync(env.TLS_CERT), key: readFileSync(env.TLS_KEY) } }),
 		logController: new LogController({ disableRequestLogging: true }),
 		genReqId: () => randomUUID(),
@@ -45,7 +48,7 @@ export async function start({ env } = process) {
 			if (!sale) fail(400, { 'hoko-reason': 'nothing attributes the sale' });
 			reply.code(201).headers({ 'hoko-sale-id': sale.id, 'hoko-attribution': sale.attribution });
 			if (sale.replayed) reply.header('idempotency-replayed', 'true');
-			return sale.answer;
+			return sale.response;
 		},
 	});
 
@@ -57,7 +60,8 @@ export async function start({ env } = process) {
 	};
 }
 
-// One line a request, of what Caddy's access log has.
-async function logRequest({ log, ip, method, host, url, key }, { statusCode, elapsedTime }) {
-	log.info({ remote_ip: ip, method, host, uri: url, user_id: key?.id, status: statusCode, duration: elapsedTime }, 'handled request');
+// One line per request, with fields of Caddy's access log.
+async function logRequest(request, { statusCode: status, elapsedTime: duration }) {
+	const { ip: remote_ip, method, host, url: uri, key } = request;
+	request.log.info({ remote_ip, method, host, uri, user_id: key?.id, status, duration }, 'handled request');
 }

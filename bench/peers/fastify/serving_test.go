@@ -12,27 +12,27 @@ import (
 	"testing"
 )
 
-// With everything set that a benchmark may set: HTTPS, several workers and a log.
-func TestServesHTTPSFromSeveralWorkersAndLogsEachRequest(t *testing.T) {
-	trusting := httptest.NewTLSServer(nil) // for its certificate, and a client that trusts it
-	defer trusting.Close()
+func TestService_HTTPSWithWorkersAndLog(t *testing.T) {
+	tlsServer := httptest.NewTLSServer(nil) // for its certificate and its client
+	defer tlsServer.Close()
 	dir := t.TempDir()
-	cert, key, log := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "access.log")
-	private, err := x509.MarshalPKCS8PrivateKey(trusting.TLS.Certificates[0].PrivateKey)
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	log := filepath.Join(dir, "access.log")
+	private, err := x509.MarshalPKCS8PrivateKey(tlsServer.TLS.Certificates[0].PrivateKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writePEM(t, cert, "CERTIFICATE", trusting.Certificate().Raw)
+	writePEM(t, cert, "CERTIFICATE", tlsServer.Certificate().Raw)
 	writePEM(t, key, "PRIVATE KEY", private)
 
 	s := startService(t, "WORKERS=2", "TLS_CERT="+cert, "TLS_KEY="+key, "LOG="+log)
-	s.url, s.client = strings.Replace(s.url, "http:", "https:", 1), trusting.Client()
+	s.url, s.client = strings.Replace(s.url, "http:", "https:", 1), tlsServer.Client()
 	const requests = 4
 	for range requests {
-		if got := ask(t, s, "Bearer full", "", published); got.status != 201 {
+		if got := send(t, s, "Bearer full", "", published); got.status != 201 {
 			t.Fatalf("got %s", got)
 		}
-		s.client.CloseIdleConnections() // the next one goes to the other worker
+		s.client.CloseIdleConnections() // the next request goes to the other worker
 	}
 	s.stop(t)
 
@@ -55,7 +55,7 @@ func TestServesHTTPSFromSeveralWorkersAndLogsEachRequest(t *testing.T) {
 		}
 	}
 	if handled != requests || len(workers) != 2 {
-		t.Errorf("logged %d requests of %d workers, want %d of 2:\n%s", handled, len(workers), requests, text)
+		t.Errorf("%d requests of %d workers are logged, want %d of 2:\n%s", handled, len(workers), requests, text)
 	}
 }
 

@@ -10,60 +10,63 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// The scripts sell what a load generator asks the edge for: ../request.json,
-// changed as each script says, to the only customer of ../seed.sql.
-func TestScriptsSellWhatTheEdgeIsAskedFor(t *testing.T) {
-	edge, peer := openShop(t), openShop(t)
+// TestScripts_SameEffectsAsTheEdge runs each script, and records the sale that the load generator
+// would send to the edge: ../request.json with the change of the script.
+func TestScripts_SameEffectsAsTheEdge(t *testing.T) {
+	edge, peer := openDatabase(t), openDatabase(t)
 	store, seed := edge.store(), strings.ReplaceAll(read(t, "../seed.sql"), ":customers", "1")
 	for script, changes := range map[string][]change{
 		"known.sql":   nil,
 		"hot.sql":     nil,
-		"keyed.sql":   {keyed("order_0000000000000000")},
-		"changed.sql": {named("John Doe 0000000000000000")},
+		"keyed.sql":   {withKey("order_0000000000000000")},
+		"changed.sql": {withName("John Doe 0000000000000000")},
 		"new.sql":     {byClick("click_00000000"), toCustomer("new_0000000000000000")},
 	} {
 		t.Run(script, func(t *testing.T) {
-			edge.stock(t, seed)
-			peer.stock(t, seed)
+			edge.reset(t, seed)
+			peer.reset(t, seed)
 
 			request, err := sale.Decode([]byte(strings.Replace(read(t, "../request.json"), "{pick}", "00000000", 1)))
 			if err != nil {
 				t.Fatal(err)
 			}
-			asked := &sale.Sale{ID: uuid.Must(uuid.NewV7()), WorkspaceID: "bench", Request: request}
+			s := &sale.Sale{ID: uuid.Must(uuid.NewV7()), WorkspaceID: "bench", Request: request}
 			for _, c := range changes {
-				c(asked)
+				c(s)
 			}
-			if edge.record(store, asked) == nil {
-				t.Fatal("the edge has refused the sale")
+			if edge.record(store, s) == nil {
+				t.Fatal("the edge has rejected the sale")
 			}
 
-			before := seeded(peer)
+			before := rowVersion(peer)
 			peer.pgbench(script, "-D", "customers=1")
-			same(t, "pgbench leaves", chosen(peer.rows()), chosen(edge.rows()))
-			if left := seeded(peer) == before; left != (script != "changed.sql") {
-				t.Errorf("the customer was left alone: %t", left)
+			expectSame(t, "rows after pgbench", withoutRandom(peer.rows()), withoutRandom(edge.rows()))
+			if same := rowVersion(peer) == before; same != (script != "changed.sql") {
+				t.Errorf("the customer's row is untouched: %t", same)
 			}
 		})
 	}
 }
 
-// seeded is the version of the seed's customer, and who has locked it.
-func seeded(s *shop) string {
-	s.t.Helper()
-	return value[string](s, "SELECT ctid::text || xmin || '/' || xmax FROM hoko.customers WHERE external_id = 'customer_00000000'")
+// rowVersion identifies the version of the customer's row and the transaction that has locked it
+// last.
+func rowVersion(d *database) string {
+	d.T.Helper()
+	return d.Text(`SELECT ctid::text || xmin || '/' || xmax FROM hoko.customers
+		WHERE external_id = 'customer_00000000'`)
 }
 
-func TestSaleIDsAreUUIDv7OfTheTime(t *testing.T) {
-	s := openShop(t)
-	s.stock(t, strings.ReplaceAll(read(t, "../seed.sql"), ":customers", "1"))
+func TestScripts_SaleIDIsUUIDv7(t *testing.T) {
+	d := openDatabase(t)
+	d.reset(t, strings.ReplaceAll(read(t, "../seed.sql"), ":customers", "1"))
 	for _, script := range []string{"known.sql", "hot.sql", "keyed.sql", "changed.sql", "new.sql"} {
-		s.pgbench(script, "-D", "customers=1")
+		d.pgbench(script, "-D", "customers=1")
 	}
-	n := value[int](s, `SELECT count(*) FROM hoko.sales WHERE id::text ~ '^.{14}7.{4}[89ab]'
-		AND abs(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint - extract(epoch FROM created_at) * 1000) <= 1`)
+	n := d.Count(`SELECT count(*) FROM hoko.sales WHERE id::text ~ '^.{14}7.{4}[89ab]'
+		AND abs(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint
+			- extract(epoch FROM created_at) * 1000) <= 1`)
 	if n != 5 {
-		t.Errorf("%d of 5 ids are a UUIDv7 of their sale's time", n)
+		t.Errorf("%d of 5 IDs are a UUIDv7 with the time of the sale", n)
 	}
 }
 
@@ -71,13 +74,13 @@ func toCustomer(id string) change {
 	return func(s *sale.Sale) { s.Request.CustomerExternalID = id }
 }
 
-var choices = regexp.MustCompile(`(John Doe |new_|order_)\d+|\\\\x[0-9a-f]{64}`)
+var random = regexp.MustCompile(`(John Doe |new_|order_)\d+|\\\\x[0-9a-f]{64}`)
 
-// chosen is rows without what a script chooses at random, and without the
-// fingerprint, which is the client's work.
-func chosen(rows []string) []string {
+// withoutRandom replaces random values of the scripts, and the fingerprint, which scripts do not
+// compute.
+func withoutRandom(rows []string) []string {
 	for i := range rows {
-		rows[i] = choices.ReplaceAllString(rows[i], "$1…")
+		rows[i] = random.ReplaceAllString(rows[i], "$1…")
 	}
 	return rows
 }
