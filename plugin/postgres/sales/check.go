@@ -139,7 +139,8 @@ func explainTypes(err error) error {
 		return err
 	}
 	switch pgErr.Code {
-	case pgerrcode.CannotCoerce, pgerrcode.DatatypeMismatch, pgerrcode.UndefinedFunction, pgerrcode.IndeterminateCollation:
+	case pgerrcode.CannotCoerce, pgerrcode.DatatypeMismatch, pgerrcode.UndefinedFunction,
+		pgerrcode.IndeterminateCollation:
 		return fmt.Errorf("a column has a type that docs/adopting.md does not list: %w", err)
 	}
 	return err
@@ -209,7 +210,8 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 	}
 	var workspace string
 	err = s.conn.QueryRow(ctx, `SELECT k.workspace_id, k.id FROM hoko.clicks k
-		JOIN hoko.links l ON l.id = k.link_id AND l.workspace_id = k.workspace_id LIMIT 1`).Scan(&workspace, &request.ClickID)
+		JOIN hoko.links l ON l.id = k.link_id AND l.workspace_id = k.workspace_id LIMIT 1`).Scan(&workspace,
+		&request.ClickID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrNoClick
 	}
@@ -241,8 +243,9 @@ func largestRequest(clickID string) *sale.Request {
 	email, avatar := strings.Repeat("x", 64)+"@"+strings.Repeat("x.", 93)+"xyz", fill("https://example.com/", 2048)
 	return &sale.Request{
 		CustomerExternalID: fill(rand.Text(), 100), CustomerName: fill("hoko doctor ", 100), ClickID: clickID,
-		CustomerEmail: sale.Optional{Given: true, Value: &email}, CustomerAvatar: sale.Optional{Given: true, Value: &avatar},
-		Amount: 1<<53 - 1, Currency: "usd", EventName: fill("hoko doctor ", 255),
+		CustomerEmail:  sale.Optional{Given: true, Value: &email},
+		CustomerAvatar: sale.Optional{Given: true, Value: &avatar},
+		Amount:         1<<53 - 1, Currency: "usd", EventName: fill("hoko doctor ", 255),
 		Metadata: []byte(`{"n":"` + fill("", 9_000) + `"}`),
 	}
 }
