@@ -12,7 +12,8 @@ import (
 
 func TestGarbageCollector_IsTunedUnlessGOGCIsSet(t *testing.T) {
 	tuned := startWithGOGC(t, "")
-	testenv.Until(t, "the edge has tuned its garbage collector", func() bool { return goMetric(t, tuned, "go_gc_gogc_percent") > 100 })
+	testenv.Until(t, "the edge has tuned its garbage collector",
+		func() bool { return goMetric(t, tuned, "go_gc_gogc_percent") > 100 })
 
 	left := startWithGOGC(t, "150")
 	testenv.Until(t, "the edge would have tuned its garbage collector", func() bool {
@@ -27,7 +28,8 @@ func TestGarbageCollector_IsTunedUnlessGOGCIsSet(t *testing.T) {
 func startWithGOGC(t *testing.T, percent string) *harness.Edge {
 	t.Helper()
 	return harness.Start(t, harness.Settings{
-		DatabaseURL: "postgres://127.0.0.1:1/none", RedisURL: "redis://127.0.0.1:1", Upstream: "127.0.0.1:1", Env: []string{"GOGC=" + percent},
+		DatabaseURL: "postgres://127.0.0.1:1/none", RedisURL: "redis://127.0.0.1:1", Upstream: "127.0.0.1:1",
+		Env: []string{"GOGC=" + percent},
 	})
 }
 
@@ -38,8 +40,6 @@ func goMetric(t *testing.T, e *harness.Edge, name string) float64 {
 		t.Fatalf("no metric %s", name)
 	}
 	value, err := strconv.ParseFloat(m[1], 64)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	return value
 }

@@ -37,7 +37,8 @@ func TestImage_HealthCheck(t *testing.T) {
 			return regexp.MustCompile(`admin unix/\S+`).ReplaceAllString(config, fmt.Sprint("admin 127.0.0.1:", port))
 		},
 	})
-	check := strings.Replace(dockerfile(t, `^HEALTHCHECK .* CMD (.*)$`), "127.0.0.1:2019", fmt.Sprint("127.0.0.1:", port), 1)
+	check := strings.Replace(dockerfile(t, `^HEALTHCHECK .* CMD (.*)$`), "127.0.0.1:2019",
+		fmt.Sprint("127.0.0.1:", port), 1)
 	healthy := func() error {
 		command := exec.CommandContext(t.Context(), "/bin/sh", "-c", check)
 		command.Env = append(os.Environ(), "http_proxy=http://127.0.0.1:1", "all_proxy=http://127.0.0.1:1", "no_proxy=")
@@ -65,9 +66,7 @@ func TestImage_StopTimeout(t *testing.T) {
 			t.Fatalf("%s is not in\n%s", pattern, text)
 		}
 		n, err := strconv.Atoi(m[1])
-		if err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, err)
 		return n
 	}
 	grace := max(seconds(harness.ReadRoot(t, "Caddyfile"), `grace_period (\d+)s`),
@@ -105,8 +104,9 @@ func TestImage_Entrypoint(t *testing.T) {
 		writable, readOnly []string // folders below the home of the data
 		warned             string
 	}{
-		"empty volume of root":              {nil, []string{"."}, "."},
-		"volume of Caddy's own image":       {[]string{".", "caddy"}, []string{"caddy/certificates"}, "caddy/certificates"},
+		"empty volume of root": {nil, []string{"."}, "."},
+		"volume of Caddy's own image": {[]string{".", "caddy"}, []string{"caddy/certificates"},
+			"caddy/certificates"},
 		"volume of this image":              {[]string{".", "caddy", "caddy/certificates"}, nil, ""},
 		"folder of ours in a volume's root": {[]string{"caddy", "caddy/certificates"}, []string{"."}, ""},
 	} {
@@ -131,12 +131,8 @@ func makeFolders(t testing.TB, home string, names []string, mode os.FileMode) {
 	t.Helper()
 	for _, name := range names {
 		folder := filepath.Join(home, name)
-		if err := os.MkdirAll(folder, 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(folder, mode); err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, os.MkdirAll(folder, 0o777))
+		testenv.NoError(t, os.Chmod(folder, mode))
 	}
 }
 

@@ -55,7 +55,8 @@ func TestGuesses_NewEdgeAdmitsValidKeys(t *testing.T) {
 func TestGuesses_CountByAddressFromTrustedProxy(t *testing.T) {
 	s := harness.StartStack(t, func(config string) string {
 		config = strings.Replace(config, "guesses 60/1m", "guesses 1/1h", 1)
-		config = strings.Replace(config, "# trusted_proxies static 192.0.2.0/24", "trusted_proxies static 127.0.0.1/32 ::1/128", 1)
+		config = strings.Replace(config, "# trusted_proxies static 192.0.2.0/24",
+			"trusted_proxies static 127.0.0.1/32 ::1/128", 1)
 		return strings.Replace(config, "# trusted_proxies_strict", "trusted_proxies_strict", 1)
 	})
 	c := s.Client(t, "HTTP/2.0")

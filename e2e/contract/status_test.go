@@ -26,10 +26,12 @@ func TestContract_ByStatus(t *testing.T) {
 			if !harness.UUIDv7.MatchString(id) {
 				t.Fatalf("Hoko-Sale-Id is %q", id)
 			}
-			if n := s.DB.Count("SELECT count(*) FROM hoko.sales WHERE id = $1 AND amount = 12900", id); n != 1 || s.DB.Sales() != before+1 {
+			n := s.DB.Count("SELECT count(*) FROM hoko.sales WHERE id = $1 AND amount = 12900", id)
+			if n != 1 || s.DB.Sales() != before+1 {
 				t.Fatalf("%d rows with that ID, %d sales after %d", n, s.DB.Sales(), before)
 			}
-			for _, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy"} {
+			for _, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
+				"RateLimit", "RateLimit-Policy"} {
 				if got.Header.Get(name) == "" {
 					t.Errorf("no %s", name)
 				}
@@ -37,7 +39,8 @@ func TestContract_ByStatus(t *testing.T) {
 			harness.WantHeader(t, got, "RateLimit-Policy", `"default";q=600;w=60`)
 		})
 
-		rejected := func(name string, status int, body string, send func() harness.Answer, also func(t *testing.T, got harness.Answer)) {
+		rejected := func(name string, status int, body string, send func() harness.Answer,
+			also func(t *testing.T, got harness.Answer)) {
 			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
 				before := s.DB.Sales()
 				got := send()
@@ -46,10 +49,9 @@ func TestContract_ByStatus(t *testing.T) {
 				if also != nil {
 					also(t, got)
 				}
-				if after := s.DB.Sales(); after != before {
-					t.Fatalf("%d sales after %d", after, before)
-				}
-				harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK) // the next request succeeds
+				s.DB.WantSales(t, before)
+				// the next request succeeds
+				harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 			})
 		}
 		header := func(name, value string) func(*testing.T, harness.Answer) {
@@ -62,25 +64,35 @@ func TestContract_ByStatus(t *testing.T) {
 			return post(body, append([]string{"Authorization", "Bearer " + harness.FullKey}, headers...)...)
 		}
 
-		rejected("negative amount", 400, harness.Body400, authorized(strings.Replace(harness.ValidSale, "12900", "-100", 1)),
+		rejected("negative amount", 400, harness.Body400,
+			authorized(strings.Replace(harness.ValidSale, "12900", "-100", 1)),
 			header("Hoko-Reason", "amount: must be a non-negative integer"))
-		rejected("no lead and no click", 400, harness.Body400, authorized(strings.Replace(harness.ValidSale, "customer_123", "unknown "+t.Name(), 1)), nil)
-		rejected("another workspace's click", 400, harness.Body400, authorized(strings.Replace(harness.ValidSale, `{`, `{"clickId":"click_two",`, 1)), nil)
-		rejected("malformed idempotency key", 400, harness.Body400, authorized(harness.ValidSale, "Idempotency-Key", "a", "Idempotency-Key", "b"), nil)
+		rejected("no lead and no click", 400, harness.Body400,
+			authorized(strings.Replace(harness.ValidSale, "customer_123", "unknown "+t.Name(), 1)), nil)
+		rejected("another workspace's click", 400, harness.Body400,
+			authorized(strings.Replace(harness.ValidSale, `{`, `{"clickId":"click_two",`, 1)), nil)
+		rejected("malformed idempotency key", 400, harness.Body400,
+			authorized(harness.ValidSale, "Idempotency-Key", "a", "Idempotency-Key", "b"), nil)
 		rejected("no key", 401, harness.Body401, post(harness.ValidSale), header("WWW-Authenticate", "Bearer"))
-		rejected("another scheme", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Basic aGVsbG86d29ybGQ="), header("WWW-Authenticate", "Bearer"))
-		rejected("unknown key", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Bearer invalid_key"), header("WWW-Authenticate", `Bearer error="invalid_token"`))
-		rejected("missing scope", 403, harness.Body403, post(harness.ValidSale, "Authorization", "Bearer "+harness.ReadOnlyKey),
+		rejected("another scheme", 401, harness.Body401,
+			post(harness.ValidSale, "Authorization", "Basic aGVsbG86d29ybGQ="), header("WWW-Authenticate", "Bearer"))
+		rejected("unknown key", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Bearer invalid_key"),
+			header("WWW-Authenticate", `Bearer error="invalid_token"`))
+		rejected("missing scope", 403, harness.Body403,
+			post(harness.ValidSale, "Authorization", "Bearer "+harness.ReadOnlyKey),
 			header("WWW-Authenticate", `Bearer error="insufficient_scope", scope="conversionsWrite"`))
-		rejected("compressed body", 415, harness.Body415, authorized(harness.ValidSale, "Content-Encoding", "gzip"), nil)
+		rejected("compressed body", 415, harness.Body415,
+			authorized(harness.ValidSale, "Content-Encoding", "gzip"), nil)
 		rejected("large body", 413, harness.Body413, authorized(harness.ValidSale+strings.Repeat(" ", 64<<10)), nil)
 		rejected("early data", 425, harness.Body425, authorized(harness.ValidSale, "Early-Data", "1"), nil)
 
 		t.Run("201 64 KiB exactly", func(t *testing.T) {
-			harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale+strings.Repeat(" ", 64<<10-len(harness.ValidSale))), 201, harness.PublishedOK)
+			harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale+strings.Repeat(" ", 64<<10-len(harness.ValidSale))),
+				201, harness.PublishedOK)
 		})
 		t.Run("201 bare key, and a scheme in any case", func(t *testing.T) {
-			for _, value := range []string{harness.FullKey, "bearer " + harness.FullKey, "BEARER   " + harness.FullKey} {
+			for _, value := range []string{harness.FullKey, "bearer " + harness.FullKey,
+				"BEARER   " + harness.FullKey} {
 				harness.WantAnswer(t, s.SellAs(t, c, value), 201, harness.PublishedOK)
 			}
 		})
@@ -96,9 +108,7 @@ func TestContract_ByStatus(t *testing.T) {
 			other := s.Sell(t, c, strings.Replace(harness.ValidSale, "12900", "12901", 1), "Idempotency-Key", key)
 			harness.WantAnswer(t, other, 422, harness.Body422)
 			harness.WantHeader(t, other, "RateLimit-Policy", `"default";q=600;w=60`)
-			if after := s.DB.Sales(); after != before {
-				t.Fatalf("%d sales after %d", after, before)
-			}
+			s.DB.WantSales(t, before)
 		})
 	})
 }
@@ -128,7 +138,8 @@ func TestRateLimit_IsPublished429(t *testing.T) {
 	if seconds, err := strconv.Atoi(retryAfter); err != nil || seconds < 1 || seconds > 60 {
 		t.Fatalf("Retry-After is %q", retryAfter)
 	}
-	harness.WantAnswer(t, denied, 429, `{"error":{"en":"Rate limit exceeded","ar":"تم تجاوز حد المعدل"},"retryAfter":`+retryAfter+`}`)
+	harness.WantAnswer(t, denied, 429, `{"error":{"en":"Rate limit exceeded","ar":"تم تجاوز حد المعدل"},"retryAfter":`+
+		retryAfter+`}`)
 	harness.WantHeader(t, denied, "RateLimit-Policy", `"default";q=1;w=60`)
 	if sales := s.DB.Sales(); sales != 1 {
 		t.Fatalf("%d sales", sales)
@@ -187,7 +198,8 @@ func TestRequestID_LeadsToTheCauseInTheLog(t *testing.T) {
 	for _, wrong := range []struct{ key, body, cause string }{
 		{"unknown", harness.ValidSale, `"cause":"unknown"`},
 		{harness.ReadOnlyKey, harness.ValidSale, `"cause":"missing_scopes"`},
-		{harness.FullKey, `{"customerExternalId":"a","amount":-5,"customerName":"x"}`, `"reason":"amount: must be a non-negative integer"`},
+		{harness.FullKey, `{"customerExternalId":"a","amount":-5,"customerName":"x"}`,
+			`"reason":"amount: must be a non-negative integer"`},
 		{harness.FullKey, harness.ValidSale + strings.Repeat(" ", 64<<10), `"cause":"too_large"`},
 	} {
 		got := s.Call(t, c, "POST", "/api/track/sale", wrong.body, "Authorization", wrong.key)
