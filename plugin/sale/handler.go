@@ -188,7 +188,7 @@ func invalidRequest(err error) *rejection {
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, rejected *rejection) *Rejection {
 	h.recorder.metrics.rejections[rejected.cause].Inc()
 	if rejected.reason != "" {
-		w.Header().Set(apierror.Reason, rejected.reason)
+		w.Header().Set(apierror.HeaderReason, rejected.reason)
 	}
 	apierror.RespondEarly(w, r, func() { apierror.Write(w, rejected.err) })
 	return &Rejection{rejected.err.Status, rejected.cause, rejected.reason}
