@@ -120,7 +120,7 @@ func TestWrite_SetsRetryAfterOfA503(t *testing.T) {
 	}
 }
 
-func TestSetBacklog_AddsJitter(t *testing.T) {
+func TestSetExpectedWait_AddsJitter(t *testing.T) {
 	for wait, want := range map[time.Duration][2]int{
 		0:                {1, 2},
 		4 * time.Second:  {4, 6},
@@ -130,7 +130,7 @@ func TestSetBacklog_AddsJitter(t *testing.T) {
 		h := http.Header{}
 		least, most := 1000, 0
 		for range 2000 {
-			SetBacklog(h, wait)
+			SetExpectedWait(h, wait)
 			seconds, err := strconv.Atoi(h.Get("Retry-After"))
 			testkit.NoError(t, err)
 			least, most = min(least, seconds), max(most, seconds)

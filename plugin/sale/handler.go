@@ -156,7 +156,7 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, req *Reque
 		w.Header().Set("Hoko-Sale-Id", unknown.SaleID.String())
 		return nil, &apierror.Failure{Err: apierror.GatewayTimeout, Cause: err}
 	case isNotRecorded:
-		apierror.SetBacklog(w.Header(), notRecorded.RetryAfter)
+		apierror.SetExpectedWait(w.Header(), notRecorded.RetryAfter)
 		return nil, &apierror.Failure{Err: apierror.Unavailable, Cause: err}
 	case errors.Is(err, ErrNotRecorded):
 		return nil, &apierror.Failure{Err: apierror.Unavailable, Cause: err}
