@@ -188,7 +188,7 @@ func (c *checks) sales(ctx context.Context) {
 	switch err := sales.Rehearse(ctx, options); {
 	case errors.Is(err, sales.ErrNoClick):
 		c.ok(about, "the role may record them; none was rehearsed, as %v", err)
-	case errors.Is(err, sales.ErrNarrow):
+	case errors.Is(err, sales.ErrColumnTooSmall):
 		c.warn(about, err.Error(), adoptFix)
 	case err != nil:
 		c.fail(about, err, adoptFix)

@@ -182,13 +182,14 @@ func Unprobed(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) 
 // ErrNoClick is returned by Rehearse if no click exists to which it could attribute a sale.
 var ErrNoClick = errors.New("there is no click on a link of its workspace")
 
-// ErrNarrow is returned by Rehearse, with the database's error, if the database rejects a sale with
-// the longest texts and the largest amount that the API accepts.
-var ErrNarrow = errors.New("a sale with the longest texts and the largest amount that the API accepts is rejected")
+// ErrColumnTooSmall is returned by Rehearse, with the database's error, if a column or constraint
+// rejects a sale with the longest texts and the largest amount that the API accepts.
+var ErrColumnTooSmall = errors.New(
+	"a sale with the longest texts and the largest amount that the API accepts is rejected")
 
 // Rehearse records sales of a new customer in a transaction and rolls it back: sales that create,
 // change and keep the customer, and one as large as the API accepts. It returns ErrNoClick, an
-// error that wraps ErrNarrow, or another error of the database, for example of a trigger or
+// error that wraps ErrColumnTooSmall, or another error of the database, for example of a trigger or
 // constraint.
 func Rehearse(ctx context.Context, o postgres.Options) error {
 	o, err := o.WithDefaults()
@@ -232,7 +233,7 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 		return rejected(err)
 	}
 	if err := s.rehearse(ctx, sale.Sale{WorkspaceID: workspace, Request: largestRequest(request.ClickID)}); err != nil {
-		return fmt.Errorf("%w: %w", ErrNarrow, err)
+		return fmt.Errorf("%w: %w", ErrColumnTooSmall, err)
 	}
 	return nil
 }
