@@ -88,7 +88,7 @@ func (c *checks) indexes(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	o := postgres.Options{DSN: c.DSN}
-	ofSales, err := sales.Unprobed(ctx, o)
+	ofSales, err := sales.FullScans(ctx, o)
 	ofKeys, keysErr := keys.Unprobed(ctx, o)
 	if err := cmp.Or(err, keysErr); err != nil {
 		c.fail(about, err, grantFix)

@@ -169,9 +169,9 @@ func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgco
 	}
 }
 
-// Unprobed returns the scans by which the sale statements read more of a relation than an index
-// probe does. It returns an error if it cannot connect with o or plan the statements.
-func Unprobed(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
+// FullScans returns the scans with which the sale statements would read a relation, or much of it,
+// instead of probing an index. It returns an error if it cannot connect or plan the statements.
+func FullScans(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
 		return nil, err
