@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,25 +58,16 @@ func TestImage_HealthCheck(t *testing.T) {
 
 // Docker kills a container 10 s after asking it to stop, unless configured otherwise.
 func TestImage_StopTimeout(t *testing.T) {
-	seconds := func(text, pattern string) int {
-		t.Helper()
-		m := regexp.MustCompile(pattern).FindStringSubmatch(text)
-		if m == nil {
-			t.Fatalf("%s is not in\n%s", pattern, text)
-		}
-		n, err := strconv.Atoi(m[1])
-		testenv.NoError(t, err)
-		return n
-	}
-	grace := max(seconds(harness.ReadRoot(t, "Caddyfile"), `grace_period (\d+)s`),
-		seconds(harness.ReadRoot(t, "examples/sidecar.Caddyfile"), `grace_period (\d+)s`))
+	const gracePeriod = `grace_period (\d+)s`
+	grace := max(harness.Number(t, gracePeriod, harness.ReadRoot(t, "Caddyfile")),
+		harness.Number(t, gracePeriod, harness.ReadRoot(t, "examples/sidecar.Caddyfile")))
 	doc := harness.ReadRoot(t, "docs/operations.md")
 	runs := regexp.MustCompile(`docker run --detach (?:.*\\\n)*.*`).FindAllString(doc, -1)
 	if len(runs) == 0 {
 		t.Error("docs/operations.md starts no container")
 	}
 	for _, run := range runs {
-		if timeout := seconds(run, `--stop-timeout (\d+) `); timeout <= grace {
+		if timeout := harness.Number(t, `--stop-timeout (\d+) `, run); timeout <= grace {
 			t.Errorf("the container is killed after %d s, within the grace period of %d s", timeout, grace)
 		}
 	}
@@ -89,11 +79,7 @@ func TestUnit_HidesThePasswordAndAwaitsSales(t *testing.T) {
 	if !strings.Contains(unit, "\nExecStart=/usr/bin/caddy run --config ") || strings.Contains(unit, "--environ") {
 		t.Errorf("the unit prints the environment, or does not start the edge:\n%s", unit)
 	}
-	timeout := regexp.MustCompile(`(?m)^TimeoutStopSec=(\d+)s$`).FindStringSubmatch(unit)
-	if timeout == nil {
-		t.Fatalf("the unit has no TimeoutStopSec:\n%s", unit)
-	}
-	if seconds, _ := strconv.Atoi(timeout[1]); seconds < 30 {
+	if seconds := harness.Number(t, `(?m)^TimeoutStopSec=(\d+)s$`, unit); seconds < 30 {
 		t.Errorf("the unit waits %d s, grace_period and a sale take up to 30 s", seconds)
 	}
 }
@@ -104,11 +90,10 @@ func TestImage_Entrypoint(t *testing.T) {
 		writable, readOnly []string // folders below the home of the data
 		warned             string
 	}{
-		"empty volume of root": {nil, []string{"."}, "."},
-		"volume of Caddy's own image": {[]string{".", "caddy"}, []string{"caddy/certificates"},
-			"caddy/certificates"},
-		"volume of this image":              {[]string{".", "caddy", "caddy/certificates"}, nil, ""},
-		"folder of ours in a volume's root": {[]string{"caddy", "caddy/certificates"}, []string{"."}, ""},
+		"empty volume of root":    {nil, []string{"."}, "."},
+		"volume of Caddy's":       {[]string{".", "caddy"}, []string{"caddy/certificates"}, "caddy/certificates"},
+		"volume of this image":    {[]string{".", "caddy", "caddy/certificates"}, nil, ""},
+		"folder in root's volume": {[]string{"caddy", "caddy/certificates"}, []string{"."}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			home := testenv.ShortDir(t)

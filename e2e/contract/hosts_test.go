@@ -85,9 +85,7 @@ func TestOtherPort_UnknownHostIs421(t *testing.T) {
 	wantMisdirected(t, sell(t, e, e.Address()))
 	wantMisdirected(t, sell(t, e, "localhost."))
 	harness.WantAnswer(t, sell(t, e, fmt.Sprint("localhost:", e.Port)), 201, harness.PublishedOK)
-	if n := d.Sales(); n != 1 {
-		t.Errorf("%d sales", n)
-	}
+	d.WantSales(t, 1)
 }
 
 func TestSidecar_RecordsSalesForAnyHost(t *testing.T) {
@@ -96,7 +94,5 @@ func TestSidecar_RecordsSalesForAnyHost(t *testing.T) {
 	for _, host := range hosts {
 		harness.WantAnswer(t, sell(t, e, host), 201, harness.PublishedOK)
 	}
-	if n := d.Sales(); n != len(hosts) {
-		t.Errorf("%d sales", n)
-	}
+	d.WantSales(t, len(hosts))
 }

@@ -32,9 +32,9 @@ func TestProxy_PassesEverythingElseUnchanged(t *testing.T) {
 		}
 		for _, want := range requests {
 			before := len(s.Site.Requests())
-			got := s.Call(t, c, want.method, want.path, want.body, "Authorization", "Bearer "+harness.FullKey,
-				"X-Custom", "yes",
-				"Hoko-Sale-Id", "forged", "hoko-anything", "forged", "Hoko_Sale_Id", "forged", "X.Dotted", "dropped")
+			got := s.Call(t, c, want.method, want.path, want.body,
+				"Authorization", "Bearer "+harness.FullKey, "X-Custom", "yes", "Hoko-Sale-Id", "forged",
+				"hoko-anything", "forged", "Hoko_Sale_Id", "forged", "X.Dotted", "dropped")
 			if got.StatusCode != 200 || got.Header.Get("X-Site") != "yes" {
 				t.Fatalf("%s %s: got %d %s", want.method, want.path, got.StatusCode, got.Text)
 			}
@@ -65,12 +65,9 @@ func TestPathSpellings_ThatCaddyEquatesAreTheRoute(t *testing.T) {
 				key    string
 				status int
 			}{{"unknown", 401}, {harness.ReadOnlyKey, 403}, {harness.FullKey, 201}} {
-				conn := s.Dial(t) // an HTTP client would clean the path
-				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\n"+
-					"Content-Length: %d\r\n\r\n%s", path, key.key, len(harness.ValidSale), harness.ValidSale)
-				if got := harness.ReadAnswer(t, bufio.NewReader(conn)); got.StatusCode != key.status {
-					t.Fatalf("got %d %s, want %d", got.StatusCode, got.Text, key.status)
-				}
+				conn := s.Dial(t)
+				harness.WriteSale(conn, path, key.key, "")
+				harness.WantStatus(t, harness.ReadAnswer(t, bufio.NewReader(conn)), key.status)
 			}
 		})
 	}
@@ -90,8 +87,7 @@ func TestProxy_StreamsAnswers(t *testing.T) {
 		}
 		io.WriteString(w, "data: second\n\n")
 	}})
-	dsn := testenv.Database(t)
-	e := harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: testenv.Redis(t), Upstream: site.Upstream()})
+	e := harness.StartStackWithSite(t, site, nil)
 	res, err := e.Client(t, "HTTP/2.0").Get(e.URL("/stream"))
 	testenv.NoError(t, err)
 	defer res.Body.Close()
@@ -122,9 +118,7 @@ func TestProxy_PassesUpgradedConnections(t *testing.T) {
 		rw.WriteString("echo " + line)
 		rw.Flush()
 	}})
-	e := harness.Start(t, harness.Settings{DatabaseURL: testenv.Database(t), RedisURL: testenv.Redis(t),
-		Upstream: site.Upstream()})
-	conn := e.Dial(t)
+	conn := harness.StartStackWithSite(t, site, nil).Dial(t)
 	fmt.Fprintf(conn, "GET /socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	reader := bufio.NewReader(conn)
@@ -156,10 +150,8 @@ func TestStart_WithoutServersProxies(t *testing.T) {
 
 func TestPlainHTTP_IsRedirected(t *testing.T) {
 	s := harness.StartStack(t, nil)
-	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout: harness.HangGuard}
-	res, err := c.Post(fmt.Sprintf("http://localhost:%d/api/track/sale", s.HTTPPort), "application/json",
-		strings.NewReader(harness.ValidSale))
+	res, err := s.Client(t, "HTTP/1.1").Post(fmt.Sprintf("http://localhost:%d/api/track/sale", s.HTTPPort),
+		"application/json", strings.NewReader(harness.ValidSale))
 	testenv.NoError(t, err)
 	res.Body.Close()
 	target, err := url.Parse(res.Header.Get("Location"))

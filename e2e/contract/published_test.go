@@ -20,8 +20,8 @@ type example struct{ status, curl, fetch, answer string }
 func publishedExamples(t *testing.T) []example {
 	t.Helper()
 	doc := harness.ReadRoot(t, "docs/api.md")
-	section := regexp.MustCompile("(?ms)^### (\\d{3})\n\n```bash\n(.*?)```\n\n```javascript\n(.*?)```\n\n```json\n" +
-		"(.*?)```")
+	section := regexp.MustCompile(
+		"(?ms)^### (\\d{3})\n\n```bash\n(.*?)```\n\n```javascript\n(.*?)```\n\n```json\n(.*?)```")
 	var examples []example
 	for _, m := range section.FindAllStringSubmatch(doc, -1) {
 		examples = append(examples, example{m[1], m[2], m[3], m[4]})
@@ -66,11 +66,9 @@ func TestPublishedExamples_AnswerAsPublished(t *testing.T) {
 					}
 					dsn := testenv.Database(t)
 					harness.Seed(t, dsn)
+					edit := func(config string) string { return strings.Replace(config, "limit 600/1m", limit, 1) + "\n" }
 					e := harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: testenv.Redis(t),
-						Upstream: "127.0.0.1:1", Host: "hoko.to",
-						Edit: func(config string) string {
-							return strings.Replace(config, "limit 600/1m", limit, 1) + "\n"
-						}})
+						Upstream: "127.0.0.1:1", Host: "hoko.to", Edit: edit})
 					run := runCurl
 					script := strings.ReplaceAll(ex.curl, "<API_KEY>", key)
 					if language == "fetch" {
@@ -94,8 +92,8 @@ func TestPublishedExamples_AnswerAsPublished(t *testing.T) {
 
 func runCurl(t *testing.T, e *harness.Edge, script string) (status, body string) {
 	t.Helper()
-	rc := fmt.Sprintf("silent\ncacert = %q\nconnect-to = \"hoko.to:443:127.0.0.1:%d\"\nwrite-out = \"\\n"+
-		"%%{http_code}\"\n", e.CAFile(), e.Port)
+	rc := fmt.Sprintf("silent\ncacert = %q\nconnect-to = \"hoko.to:443:127.0.0.1:%d\"\n"+
+		"write-out = \"\\n%%{http_code}\"\n", e.CAFile(), e.Port)
 	testenv.NoError(t, os.WriteFile(filepath.Join(e.Dir, ".curlrc"), []byte(rc), 0o600))
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
 	cmd.Env = append(os.Environ(), "CURL_HOME="+e.Dir, "HOME="+e.Dir)

@@ -56,9 +56,7 @@ func TestStart_WithoutServersFindsThemLater(t *testing.T) {
 				s.logs("not listening for changed keys")
 			}
 			answers := asked{}
-			if got := s.askInOutage(answers); got.StatusCode != want {
-				t.Errorf("got %d %s, want %d", got.StatusCode, got.Text, want)
-			}
+			harness.WantStatus(t, s.askInOutage(answers), want)
 			if away.redis && !away.postgres { // without a key, no limit is evaluated
 				s.wantMetric(allowedLocally, 1)
 				s.wantMetric(breakersOpen, 1)

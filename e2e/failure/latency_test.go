@@ -26,8 +26,7 @@ const (
 func limitedRoute(config string) string {
 	config = strings.Replace(config, "timeout 1s", "timeout 50ms", 1) // the default
 	return strings.Replace(config, "\treverse_proxy", "\tapi_key_auth /limited\n\t\tredis_rate_limit /limited {\n"+
-		"\t\t\tlimit 1000000/1m\n\t\t\tname figures\n\t\t}\n"+
-		"\t\trespond /limited 204\n\t\treverse_proxy", 1)
+		"\t\t\tlimit 1000000/1m\n\t\t\tname figures\n\t\t}\n\t\trespond /limited 204\n\t\treverse_proxy", 1)
 }
 
 func TestRedisOutage_DelaysOnlyFirstRequests(t *testing.T) {

@@ -101,9 +101,7 @@ func (p *brokenPostgres) fillDisk(t *testing.T) (fix func()) {
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != pgerrcode.DiskFull {
 		t.Fatalf("the table is not full: %v", err)
 	}
-	return func() {
-		testenv.NoError(t, os.Remove(rest))
-	}
+	return func() { testenv.NoError(t, os.Remove(rest)) }
 }
 
 // fill takes all connections of the server, including those of the edge.

@@ -118,10 +118,8 @@ func heads(t testing.TB, e *harness.Edge) int {
 
 func TestUnreadAnswer_HTTP3StreamIsReset(t *testing.T) {
 	const clients, whole = 10, 16 << 20 // more than the flow control windows of a client
-	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter,
-		_ *http.Request) {
-		io.CopyN(w, harness.Zeros{}, whole)
-	}})
+	large := func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }
+	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": large})
 	s := harness.StartStackWithSite(t, site, impatient)
 	deaf := make([]*http.Response, clients)
 	for i := range deaf {

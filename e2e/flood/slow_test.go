@@ -123,8 +123,7 @@ func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
 	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		return raw.Control(func(fd uintptr) {
-			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET,
-				syscall.SO_RCVBUF, 2048)
+			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 2048)
 		})
 	}}
 	return e.DialWith(t, &dialer, "http/1.1")
@@ -134,21 +133,19 @@ func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
 // buffers. Then the edge closes the connection.
 func TestUnreadAnswer_ConnectionIsClosed(t *testing.T) {
 	const clients, each, whole = 10, 20, 16 << 20 // more than kernel buffers hold
-	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter,
-		_ *http.Request) {
-		io.CopyN(w, harness.Zeros{}, whole)
-	}})
+	large := func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }
+	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": large})
 	s := harness.StartStackWithSite(t, site, impatient)
-	sale := fmt.Sprintf("POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\n"+
-		"Content-Length: %d\r\n\r\n%s", harness.FullKey, len(harness.ValidSale), harness.ValidSale)
+	var sale strings.Builder
+	harness.WriteSale(&sale, "/api/track/sale", harness.FullKey, "")
 	page := "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	var deaf sync.WaitGroup
 	for range clients {
 		conn := dialDeaf(t, s.Edge)
 		deaf.Go(func() {
-			io.WriteString(conn, strings.Repeat(sale, each)+page)
+			io.WriteString(conn, strings.Repeat(sale.String(), each)+page)
 			for { // the edge stops reading when it cannot write, then closes the connection
-				if _, err := io.WriteString(conn, sale); err != nil {
+				if _, err := io.WriteString(conn, sale.String()); err != nil {
 					if harness.IsTimeout(err) {
 						t.Error("the edge still waits for a client that does not read")
 					}

@@ -3,6 +3,7 @@ package harness
 import (
 	"bufio"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -135,4 +136,11 @@ func EachProtocol(t *testing.T, e *Edge, test func(t *testing.T, c *http.Client)
 			test(t, c)
 		})
 	}
+}
+
+// WriteSale writes a POST of ValidSale to path on a raw connection, with an Authorization header and
+// more fields, each ended by CRLF. An HTTP client would clean the path.
+func WriteSale(w io.Writer, path, authorization, fields string) {
+	fmt.Fprintf(w, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\n%sContent-Length: %d\r\n\r\n%s",
+		path, authorization, fields, len(ValidSale), ValidSale)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -154,7 +153,5 @@ func admitsAfterRetryAfter(t *testing.T, f *harness.Fleet) {
 
 func atoi(t testing.TB, text string) int {
 	t.Helper()
-	n, err := strconv.Atoi(text)
-	testenv.NoError(t, err)
-	return n
+	return harness.Number(t, `^(\d+)$`, text)
 }

@@ -35,9 +35,8 @@ func TestRevocation_OvertakesLookupsInFlight(t *testing.T) {
 				c.SwitchKey(key)
 				c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
 				held.hold.begin(t)
-				// forces new lookups
 				f.DB.Exec("SELECT pg_notify('hoko_keys', 'key:' || $1)", apikey.HashOf(key).String())
-				untilHeld(t, f)
+				untilHeld(t, f) // new lookups, because of the notification
 				now := time.Now()
 				revokeHeld(t, f, c, held.hold, key, now)
 			})
