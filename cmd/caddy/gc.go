@@ -5,7 +5,7 @@ import (
 	"runtime/metrics"
 )
 
-// garbageRoom is how much garbage, in bytes, gathers before it is collected. An edge holds little and
+// garbageRoom is how much garbage, in bytes, gathers before a collection. An edge holds little and
 // allocates much: with Go's default, as much garbage as there is live heap, a busy edge collects
 // several times a second, which is a tenth of its CPU time. A fixed GOGC that avoids this wastes
 // memory once the key cache has filled.
@@ -25,7 +25,7 @@ func tuneGC() {
 	}
 }
 
-// percentFor returns the GOGC at which garbageRoom gathers over a live heap, but at least Go's default.
+// percentFor returns the GOGC at which garbageRoom gathers over a live heap, at least Go's default.
 func percentFor(live uint64) int {
 	const leastHeap = 8 << 20 // Go derives the least heap that it collects from GOGC
 	return int(max(garbageRoom*100/max(live, leastHeap), 100))

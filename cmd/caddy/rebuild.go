@@ -16,6 +16,7 @@ func rejectRebuild(args []string) error {
 	}
 	version, _ := caddy.Version()
 	return fmt.Errorf("caddy %s would replace the edge by a Caddy without it; in the edge's source tree, run this, "+
-		"with another --with for each package: xcaddy build %s --replace hoko.to/edge=. --with hoko.to/edge/caddymodule",
+		"with another --with for each package: "+
+		"xcaddy build %s --replace hoko.to/edge=. --with hoko.to/edge/caddymodule",
 		args[0], version)
 }

@@ -66,7 +66,10 @@ func TestPublishedExamples_AnswerAsPublished(t *testing.T) {
 					}
 					dsn := testenv.Database(t)
 					harness.Seed(t, dsn)
-					edit := func(config string) string { return strings.Replace(config, "limit 600/1m", limit, 1) + "\n" }
+					edit := harness.Replace("limit 600/1m", limit)
+					if limit == "limit 600/1m" {
+						edit = nil
+					}
 					e := harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: testenv.Redis(t),
 						Upstream: "127.0.0.1:1", Host: "hoko.to", Edit: edit})
 					run := runCurl

@@ -35,8 +35,8 @@ func SetExpectedWait(h http.Header, wait time.Duration) {
 	h.Set("Retry-After", strconv.FormatInt(seconds, 10))
 }
 
-// SetRetryAfter sets the Retry-After of a 503 as SetExpectedWait does for no wait, unless the header
-// is already set. It ignores other statuses.
+// SetRetryAfter sets the Retry-After of a 503 as SetExpectedWait does for a wait of 0, unless the
+// header is already set. It ignores other statuses.
 func SetRetryAfter(h http.Header, status int) {
 	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
 		SetExpectedWait(h, 0)

@@ -211,8 +211,8 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 	}
 	var workspace string
 	err = s.conn.QueryRow(ctx, `SELECT k.workspace_id, k.id FROM hoko.clicks k
-		JOIN hoko.links l ON l.id = k.link_id AND l.workspace_id = k.workspace_id LIMIT 1`).Scan(&workspace,
-		&request.ClickID)
+		JOIN hoko.links l ON l.id = k.link_id AND l.workspace_id = k.workspace_id LIMIT 1`).
+		Scan(&workspace, &request.ClickID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrNoClick
 	}

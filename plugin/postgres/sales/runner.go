@@ -243,7 +243,7 @@ func (r *runner) answer(sales []*pendingSale) {
 	if earlier {
 		r.answerEarlier(sales)
 	}
-	for _, p := range unattributed { // the last, as a question may come first
+	for _, p := range unattributed { // the last, as session.unattributed may run a query
 		r.fail(p, r.session.unattributed())
 	}
 }
@@ -264,8 +264,8 @@ func (r *runner) answerEarlier(sales []*pendingSale) {
 		case err == nil:
 			p.answer(row.recorded, row.err)
 		case !lost:
-			p.answer(nil,
-				p.outcomeUnknown(fmt.Errorf("the sale is recorded, but perhaps not on the standbys: %w", err)))
+			err := fmt.Errorf("the sale is recorded, but perhaps not on the standbys: %w", err)
+			p.answer(nil, p.outcomeUnknown(err))
 		case p.lose():
 			r.again = append(r.again, p)
 		}
