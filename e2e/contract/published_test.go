@@ -66,10 +66,7 @@ func TestPublishedExamples_AnswerAsPublished(t *testing.T) {
 					}
 					dsn := testenv.Database(t)
 					harness.Seed(t, dsn)
-					edit := harness.Replace("limit 600/1m", limit)
-					if limit == "limit 600/1m" {
-						edit = nil
-					}
+					edit := harness.Replace("limit 600/1m", limit+"\n")
 					e := harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: testenv.Redis(t),
 						Upstream: "127.0.0.1:1", Host: "hoko.to", Edit: edit})
 					run := runCurl

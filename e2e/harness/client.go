@@ -138,8 +138,8 @@ func EachProtocol(t *testing.T, e *Edge, test func(t *testing.T, c *http.Client)
 	}
 }
 
-// WriteSale writes a POST of ValidSale as HTTP/1.1. Each of fields ends in CRLF. Unlike a client, it
-// sends path as it is.
+// WriteSale writes a POST of ValidSale as HTTP/1.1. Each of fields ends in CRLF. Unlike a client,
+// it sends path as it is.
 func WriteSale(w io.Writer, path, authorization, fields string) {
 	fmt.Fprintf(w, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\n%sContent-Length: %d\r\n\r\n%s",
 		path, authorization, fields, len(ValidSale), ValidSale)
