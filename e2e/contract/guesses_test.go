@@ -10,8 +10,7 @@ import (
 )
 
 func TestGuesses_CountByAddressIgnoringForgedOnes(t *testing.T) {
-	s := harness.StartStack(t, harness.Replace("guesses 60/1m", "guesses 2/1h"))
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", harness.Replace("guesses 60/1m", "guesses 2/1h"))
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	guess := func(i int) harness.Answer {
 		return s.SellAs(t, c, fmt.Sprint("guess-", i), "X-Forwarded-For", fmt.Sprint("203.0.113.", i))

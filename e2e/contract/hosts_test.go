@@ -66,8 +66,7 @@ func TestUnknownHost_Is421(t *testing.T) {
 }
 
 func TestPlainHTTP_AnyHostIsRedirected(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/1.1")
+	s, c := harness.StartStackAndClient(t, "HTTP/1.1", nil)
 	for _, host := range []string{"localhost", "127.0.0.1", "evil.example"} {
 		req, err := http.NewRequestWithContext(t.Context(), "POST",
 			fmt.Sprintf("http://127.0.0.1:%d/api/track/sale", s.HTTPPort), nil)

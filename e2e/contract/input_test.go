@@ -61,8 +61,7 @@ func TestBody_InvalidIs400AndLeavesNothing(t *testing.T) {
 			bad = append(bad, struct{ member, body string }{member, with(member, value)})
 		}
 	}
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	const everything = `SELECT (SELECT count(*) FROM hoko.sales) + (SELECT count(*) FROM hoko.idempotency_keys)
 		+ (SELECT count(*) FROM hoko.customers WHERE id <> 'customer_123' OR name <> 'John Doe' OR email IS NOT NULL
 		OR avatar IS NOT NULL)`

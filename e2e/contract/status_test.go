@@ -112,8 +112,7 @@ func TestContract_ByStatus(t *testing.T) {
 }
 
 func TestSiteError_UnderAPIIsInTheEnvelope(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	s.Site.Close()
 	got := s.Call(t, c, "GET", "/API/links", "")
 	harness.WantAnswer(t, got, 502, harness.Body502)
@@ -124,8 +123,7 @@ func TestSiteError_UnderAPIIsInTheEnvelope(t *testing.T) {
 }
 
 func TestRateLimit_IsPublished429(t *testing.T) {
-	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1/1m"))
-	c := s.Client(t, "HTTP/1.1")
+	s, c := harness.StartStackAndClient(t, "HTTP/1.1", harness.Replace("limit 600/1m", "limit 1/1m"))
 	first := s.Sell(t, c, harness.ValidSale)
 	harness.WantAnswer(t, first, 201, harness.PublishedOK)
 	harness.WantHeader(t, first, "X-RateLimit-Limit", "1")
@@ -149,8 +147,7 @@ func TestRateLimit_IsPublished429(t *testing.T) {
 }
 
 func TestMissingTable_Is503AndLogNamesCommand(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	s.DB.Exec("ALTER TABLE hoko.sales RENAME TO gone")
 	got := s.Sell(t, c, harness.ValidSale)
@@ -187,8 +184,7 @@ func TestKeys_AppearInNoLogOrAdminAnswer(t *testing.T) {
 }
 
 func TestRequestID_LeadsToTheCauseInTheLog(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	for _, wrong := range []struct{ key, body, cause string }{
 		{"unknown", harness.ValidSale, `"cause":"unknown"`},
 		{harness.ReadOnlyKey, harness.ValidSale, `"cause":"missing_scopes"`},

@@ -12,8 +12,7 @@ import (
 // does not appear in places that are named like a secret. The harness checks all logs for the
 // former.
 func TestLog_MisplacedKey(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/1.1")
+	s, c := harness.StartStackAndClient(t, "HTTP/1.1", nil)
 	generated, other := admin.GenerateKey(), "a-key-of-another-form"
 	for _, path := range []string{"/api/track/sale", "/page"} {
 		for _, header := range []string{"X-Api-Key", "Api-Key", "Authorization", "Proxy-Authorization", "Cookie"} {

@@ -10,8 +10,7 @@ import (
 )
 
 func TestReload_SameSettingsKeepCachesAndConnections(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	testenv.Until(t, "the edge listens",
 		func() bool { return strings.Contains(s.AdminGet(t, "/hoko/"), `"listening":true`) })
 	first := s.Sell(t, c, harness.ValidSale)
@@ -34,8 +33,7 @@ func TestReload_SameSettingsKeepCachesAndConnections(t *testing.T) {
 }
 
 func TestSIGTERM_AnswersAcceptedSale(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	lock := harness.Connect(t, s.DSN)
 	lock.Exec("BEGIN; SELECT FROM hoko.customers WHERE id = 'customer_123' FOR UPDATE")
 	sold := make(chan harness.Answer, 1)

@@ -123,8 +123,7 @@ func TestBatch_IsBounded(t *testing.T) {
 	for i := range 10 {
 		sales = append(sales, sell(fmt.Sprint("k", i)))
 	}
-	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	outcomes := queueAndSend(t, wire, store, sales...)
 	expectRecorded(t, outcomes...)
 	if count, sum := statements(t, metrics); count != 3 || sum != 10 {
 		t.Errorf("%d statements of %v sales, want 3 of 10", count, sum)

@@ -25,8 +25,7 @@ func TestRejectedSale_FailsAlone(t *testing.T) {
 	sales[3].Request.CustomerName = "not UTF-8: \xff"
 	sales[11].Request.Amount = -1
 	sales[19].Request.Metadata = []byte(`{"n":1e999999}`)
-	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	outcomes := queueAndSend(t, wire, store, sales...)
 	for i, o := range outcomes {
 		got := wait(t, o)
 		bad := i == 3 || i == 11 || i == 19
@@ -89,8 +88,7 @@ func TestStatement_Errors(t *testing.T) {
 			metrics := prometheus.NewRegistry()
 			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
 			bad := sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" })
-			outcomes := queue(t, store, sell("one"), bad, sell("two"), sell("three"))
-			wire.Speak()
+			outcomes := queueAndSend(t, wire, store, sell("one"), bad, sell("two"), sell("three"))
 			for i, o := range outcomes {
 				want := c.others
 				if i == 1 {
@@ -138,8 +136,7 @@ func TestCommit_Rejected(t *testing.T) {
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, oneWriter)
 	bad := sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" })
-	outcomes := queue(t, store, sell("one"), bad, sell("two"))
-	wire.Speak()
+	outcomes := queueAndSend(t, wire, store, sell("one"), bad, sell("two"))
 	expectRecorded(t, outcomes[0], outcomes[2])
 	if got := wait(t, outcomes[1]); !meets(got.err, errAny) {
 		t.Error(got.err)
@@ -196,8 +193,7 @@ func TestPoolerThatLosesTheServer_IsAskedAgain(t *testing.T) {
 			store := openStore(t, wire.DSN, oneWriter)
 			lost := wire.Next(pgtest.Cut{Says: code})
 			before := shop.Sales("true")
-			outcomes := queue(t, store, sell("k", named("one")), sell("j", keyed(code)))
-			wire.Speak()
+			outcomes := queueAndSend(t, wire, store, sell("k", named("one")), sell("j", keyed(code)))
 			<-lost
 			for i, o := range outcomes {
 				if got := wait(t, o); got.err != nil || got.Replayed {

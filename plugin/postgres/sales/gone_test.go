@@ -74,8 +74,7 @@ func TestUnattributedSale_FailsAlone(t *testing.T) {
 			sell("both", named(fmt.Sprint("good", i))),
 			sell("both", named("bad"), byClick("c3"), keyed(fmt.Sprint("bad", i))))
 	}
-	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	outcomes := queueAndSend(t, wire, store, sales...)
 	for i, o := range outcomes {
 		got, good := wait(t, o), i%2 == 0
 		if good && got.err != nil || !good && !errors.Is(got.err, sale.ErrUnattributed) {

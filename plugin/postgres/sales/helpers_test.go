@@ -109,6 +109,15 @@ func queue(t testing.TB, store *sales.Store, sales ...*sale.Sale) []<-chan outco
 	return outcomes
 }
 
+// queueAndSend begins sales that share a batch: wire has kept the store from sending until then.
+func queueAndSend(
+	t testing.TB, wire *pgtest.Wire, store *sales.Store, sales ...*sale.Sale,
+) []<-chan outcome {
+	t.Helper()
+	defer wire.Speak()
+	return queue(t, store, sales...)
+}
+
 func wait(t testing.TB, done <-chan outcome) outcome {
 	t.Helper()
 	select {

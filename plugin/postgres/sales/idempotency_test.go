@@ -208,8 +208,7 @@ func TestDuplicates_CostNeighborsOneRun(t *testing.T) {
 	duplicate := func(key string) *sale.Sale { return sell("duplicates", keyed(key), inWorkspace("w2"), byClick("y1")) }
 	sales := []*sale.Sale{duplicate("a"), sell("k", costing(1)), duplicate("b"),
 		sell("k", costing(2), named("changed"), keyed("a")), duplicate("c"), sell("new", costing(3))}
-	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	outcomes := queueAndSend(t, wire, store, sales...)
 	expectRecorded(t, outcomes...)
 	if got, want := runs(), "(1,2)\n(2,2)\n(3,2)"; got != want {
 		t.Errorf("the neighbors ran\n%s\nwant\n%s", got, want)
@@ -232,8 +231,7 @@ func TestDuplicates_WaitCostsNeighborsTheHalvings(t *testing.T) {
 	for i := 1; i <= neighbors; i++ {
 		sales = append(sales, sell(fmt.Sprint("k", i), keyed(fmt.Sprint(i)), costing(int64(i))))
 	}
-	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	outcomes := queueAndSend(t, wire, store, sales...)
 	expectRecorded(t, outcomes[1:]...)
 	for run := range strings.Lines(runs()) {
 		var neighbor, times int

@@ -11,10 +11,18 @@ import (
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
+	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
 
 const lockCustomer = "SELECT FROM hoko.customers WHERE external_id = $1 FOR UPDATE"
+
+// lockKnown records a sale of the customer, then locks the customer in another session.
+func (s *shop) lockKnown(t testing.TB, store *sales.Store, customer string) testenv.DB {
+	t.Helper()
+	mustRecord(t, store, sell(customer))
+	return s.Lock(lockCustomer, customer)
+}
 
 func TestLockedCustomer_DelaysNoOther(t *testing.T) {
 	shop, store := openShopAndStore(t, oneWriter)
@@ -72,8 +80,7 @@ func TestUnchangedCustomer_DoesNotWaitForItsBatch(t *testing.T) {
 
 func TestSlowLane_SessionTerminatedWhileWaiting(t *testing.T) {
 	shop, store := openShopAndStore(t)
-	mustRecord(t, store, sell("held"))
-	session := shop.Lock(lockCustomer, "held")
+	session := shop.lockKnown(t, store, "held")
 	held := begin(t, store, sell("held", named("changed")))
 	until(t, "the waiting session is terminated", func() bool {
 		return testenv.Value[int](shop.DB, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -86,8 +93,7 @@ func TestSlowLane_SessionTerminatedWhileWaiting(t *testing.T) {
 
 func TestLockedCustomer_NotRecordedByTheDeadline(t *testing.T) {
 	shop, store := openShopAndStore(t)
-	mustRecord(t, store, sell("held"))
-	session := shop.Lock(lockCustomer, "held")
+	session := shop.lockKnown(t, store, "held")
 	got := wait(t, beginWithin(t, store, sell("held", named("changed"), costing(1)), time.Second))
 	if !errors.Is(got.err, sale.ErrNotRecorded) || isUnknown(got.err) {
 		t.Fatalf("error %v, want not recorded", got.err)
@@ -107,8 +113,7 @@ func TestCustomersLockedForGood_LeaveRoom(t *testing.T) {
 		shop.Lock(lockCustomer, fmt.Sprint("held", i))
 		outcomes = append(outcomes, beginWithin(t, store, sell(fmt.Sprint("held", i), named("changed")), 4*time.Second))
 	}
-	mustRecord(t, store, sell("freed"))
-	session := shop.Lock(lockCustomer, "freed")
+	session := shop.lockKnown(t, store, "freed")
 	until(t, "the slow lane has them", func() bool { return store.Stats().SlowCustomers >= 4 })
 	freed := begin(t, store, sell("freed", named("changed")))
 	until(t, "the slow lane has it too", func() bool { return store.Stats().SlowCustomers == 5 })
@@ -153,8 +158,7 @@ func TestLockedCustomer_LineIsBounded(t *testing.T) {
 	shop := openShop(t)
 	metrics := prometheus.NewRegistry()
 	store := shop.Store(oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Batch, o.Queue = 3, 12 })
-	mustRecord(t, store, sell("held"))
-	session := shop.Lock(lockCustomer, "held")
+	session := shop.lockKnown(t, store, "held")
 	var outcomes []<-chan outcome
 	begun := func(n int) {
 		for range n {
@@ -179,8 +183,7 @@ func TestLockedCustomer_LineIsBounded(t *testing.T) {
 func TestLockedCustomer_LineMayExceedABatch(t *testing.T) {
 	const sales = 12
 	shop, store := openShopAndStore(t, oneWriter, func(o *postgres.Options) { o.Batch, o.Queue = 3, 4*sales })
-	mustRecord(t, store, sell("held"))
-	session := shop.Lock(lockCustomer, "held")
+	session := shop.lockKnown(t, store, "held")
 	outcomes := []<-chan outcome{begin(t, store, sell("held", named("0")))}
 	shop.untilBlocked()
 	for n := 1; n < sales; n++ {
@@ -227,8 +230,7 @@ func TestCustomerInCreation_BesideKnownOnes(t *testing.T) {
 		sales = append(sales, sell(fmt.Sprint("k", i)))
 	}
 	session := shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', 'held')")
-	outcomes := queue(t, store, sales...)
-	wire.Speak()
+	outcomes := queueAndSend(t, wire, store, sales...)
 	expectRecorded(t, outcomes[1:]...)
 	// All halves down to the sale that must wait, which runs two or three times.
 	if n, _ := statements(t, metrics); n > 11 {
