@@ -110,8 +110,9 @@ func (s *tickets) Put(key string, state *tls.ClientSessionState) {
 
 // sellEarly sends a sale in the first packets of a connection, before the handshake if the session
 // allows that. attempt marks it in the log, which has the status. sent is called after the request.
-func sellEarly(t testing.TB, e *harness.Edge, address string, sessions tls.ClientSessionCache, attempt string,
-	sent func()) (status string, early bool) {
+func sellEarly(
+	t testing.TB, e *harness.Edge, address string, sessions tls.ClientSessionCache, attempt string, sent func(),
+) (status string, early bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.HangGuard)
 	defer cancel()

@@ -14,8 +14,8 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var (
-	revocationRounds = flag.Int("revocation.rounds",
-		1, "revocations of each kind; an eighth as many for each listener fault")
+	revocationRounds = flag.Int("revocation.rounds", 1,
+		"revocations of each kind; an eighth as many for each listener fault")
 	revocationFigures = flag.Bool("revocation.figures", false,
 		"print revocation times, and fail if they exceed docs/measurements.md")
 )

@@ -29,8 +29,8 @@ func TestRevocation_WithoutTriggersIsDetected(t *testing.T) {
 		t.Error("want one log line with the key's ID and without the key")
 	}
 	out, err := s.Caddy(t, "hoko", "doctor")
-	if err == nil || !strings.Contains(out,
-		"FAIL  triggers: the triggers on hoko.api_keys that notify of DELETE, UPDATE are disabled") {
+	const finding = "FAIL  triggers: the triggers on hoko.api_keys that notify of DELETE, UPDATE are disabled"
+	if err == nil || !strings.Contains(out, finding) {
 		t.Errorf("doctor: %v\n%s", err, out)
 	}
 }

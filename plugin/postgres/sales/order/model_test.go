@@ -224,8 +224,8 @@ func (d call) gives() (gives []fact) {
 func (a saleAct) facts(c customerRow) (given, kept []fact) {
 	for _, f := range factsOf(a.name(), c) {
 		switch {
-		case f.column == "name", f.column == "email" && a.Request.CustomerEmail.Given, f.column == "avatar" &&
-			a.Request.CustomerAvatar.Given:
+		case f.column == "name", f.column == "email" && a.Request.CustomerEmail.Given,
+			f.column == "avatar" && a.Request.CustomerAvatar.Given:
 			given = append(given, f)
 		default:
 			kept = append(kept, f)

@@ -287,8 +287,8 @@ var siteKinds = map[string]struct {
 	"purge": {"DELETE FROM hoko.customers %[2]s RETURNING %[1]s",
 		func(_ *customerRow, n *customerName, _ string) { *n = noCustomer }},
 	// The only kind for a customer that does not exist.
-	"create": {`INSERT INTO hoko.customers (workspace_id, external_id, phone) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
-		RETURNING %[1]s`,
+	"create": {`INSERT INTO hoko.customers (workspace_id, external_id, phone) VALUES ($1, $2, $3)
+		ON CONFLICT DO NOTHING RETURNING %[1]s`,
 		func(c *customerRow, _ *customerName, v string) { c.phone = v }},
 }
 

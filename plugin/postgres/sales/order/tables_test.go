@@ -150,8 +150,8 @@ CREATE INDEX ON hoko.leads (customer_id);
 CREATE SCHEMA site;
 ALTER TABLE hoko.customers SET SCHEMA site;
 ALTER TABLE hoko.sales SET SCHEMA site;
-ALTER TABLE site.customers ALTER id DROP DEFAULT, ALTER id TYPE uuid USING id::uuid, ALTER id
-SET DEFAULT gen_random_uuid();
+ALTER TABLE site.customers ALTER id DROP DEFAULT, ALTER id TYPE uuid USING id::uuid,
+	ALTER id SET DEFAULT gen_random_uuid();
 ALTER TABLE site.sales ALTER customer_id TYPE uuid USING customer_id::uuid;
 CREATE UNIQUE INDEX ON site.customers ((id::text COLLATE "C"));
 CREATE VIEW hoko.customers AS
