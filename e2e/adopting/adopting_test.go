@@ -49,7 +49,8 @@ const (
 
 // siteSQL fills the site's own tables. Identity columns count from 1.
 const siteSQL = `
-INSERT INTO site.teams (id, title, requests_per_minute) VALUES ('` + teamID + `', 'One', 1000000), ('` + otherTeamID + `', 'Two', NULL);
+INSERT INTO site.teams (id, title, requests_per_minute)
+VALUES ('` + teamID + `', 'One', 1000000), ('` + otherTeamID + `', 'Two', NULL);
 INSERT INTO site.tokens (team_id, label, digest, permissions) VALUES
 	('` + teamID + `', 'all', encode(sha256('` + harness.FullKey + `'), 'hex'), '{sales:write,links:read,pages:write}'),
 	('` + teamID + `', 'reads', encode(sha256('` + harness.ReadOnlyKey + `'), 'hex'), '{links:read}');
@@ -89,8 +90,8 @@ func startAdopted(t testing.TB, edit func(string) string) (*harness.Stack, adopt
 	t.Helper()
 	a, dsn, site := readAdoption(t), testenv.Database(t), harness.StartSite(t, nil)
 	d := a.apply(t, dsn, edit)
-	e := harness.Start(t, harness.Settings{DatabaseURL: dsn + "&role=hoko_edge", RedisURL: testenv.Redis(t), Upstream: site.Upstream(),
-		Edit: harness.Replace("ttl 60s", "ttl 1h")}) // only notifications trigger lookups
+	e := harness.Start(t, harness.Settings{DatabaseURL: dsn + "&role=hoko_edge", RedisURL: testenv.Redis(t),
+		Upstream: site.Upstream(), Edit: harness.Replace("ttl 60s", "ttl 1h")}) // only notifications trigger lookups
 	return &harness.Stack{Edge: e, DB: d, Site: site, DSN: dsn}, a
 }
 
@@ -100,9 +101,11 @@ func soldTo(customerID int, externalID, name, email, phone, click string, link i
 	if link == 2 {
 		slug, title, utm, created = "b", "null", "null", "2024-01-01T00:00:00Z"
 	}
-	return fmt.Sprintf(`{"click":%s,"link":{"id":"%d","url":"https://example.com/%s","shortUrl":"https://sho.rt/%[3]s",`+
-		`"qrCode":"https://sho.rt/qrcode?text=https%%3A%%2F%%2Fsho.rt%%2F%[3]s%%3Fqr%%3D1&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg",`+
-		`"title":%[4]s,"description":null,"image":null,"utm":%[5]s,"collectionId":null,"partnerId":null,"tenantId":null,"externalId":null,"createdAt":"%[6]s"},`+
+	return fmt.Sprintf(`{"click":%s,"link":{"id":"%d","url":"https://example.com/%s",`+
+		`"shortUrl":"https://sho.rt/%[3]s","qrCode":"https://sho.rt/qrcode?text=https%%3A%%2F%%2Fsho.rt%%2F%[3]s%%3Fqr`+
+		`%%3D1&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg",`+
+		`"title":%[4]s,"description":null,"image":null,"utm":%[5]s,"collectionId":null,"partnerId":null,`+
+		`"tenantId":null,"externalId":null,"createdAt":"%[6]s"},`+
 		`"customer":{"id":"%[7]d","name":"%[8]s","email":%[9]s,"phone":%[10]s,"avatar":null,"externalId":"%[11]s"},`+
 		`"sale":{"amount":100,"currency":"usd","eventName":"Purchase","metadata":{"n":1.0}}}`,
 		click, link, slug, title, utm, created, customerID, name, email, phone, externalID)
@@ -110,7 +113,8 @@ func soldTo(customerID int, externalID, name, email, phone, click string, link i
 
 // saleTo returns a sale of 100. more is appended to its members.
 func saleTo(externalID, name, more string) string {
-	return fmt.Sprintf(`{"customerExternalId":"%s","customerName":"%s","amount":100,"metadata":{"n":1.0}%s}`, externalID, name, more)
+	return fmt.Sprintf(`{"customerExternalId":"%s","customerName":"%s","amount":100,"metadata":{"n":1.0}%s}`,
+		externalID, name, more)
 }
 
 const visited = `{"id":"` + visitID + `"}`
@@ -126,12 +130,14 @@ func TestSales_OverASite(t *testing.T) {
 	}
 	t.Run("201 by click creates a customer and an order", func(t *testing.T) {
 		got := s.Sell(t, c, saleTo("new", "New", `,"customerEmail":"new@example.com","clickId":"`+visitID+`"`))
-		id := s.DB.Count(`SELECT id FROM site.clients WHERE reference = 'new' AND full_name = 'New' AND mail = 'new@example.com' AND team_id = $1`, teamID)
+		id := s.DB.Count(`SELECT id FROM site.clients WHERE reference = 'new' AND full_name = 'New'
+			AND mail = 'new@example.com' AND team_id = $1`, teamID)
 		harness.WantAnswer(t, got, 201, soldTo(id, "new", "New", `"new@example.com"`, "null", visited, 1))
 		harness.WantHeader(t, got, "Hoko-Attribution", "click")
 		harness.WantHeader(t, got, "X-RateLimit-Limit", "1000000")
-		if s.DB.Count(`SELECT count(*) FROM site.orders WHERE hoko_id = $1 AND team_id = $2 AND client_id = $3 AND link_id = 1 AND visit_id = $4
-			AND signup_id IS NULL AND attribution = 'click' AND cents = 100 AND currency = 'usd' AND title = 'Purchase' AND details = '{"n": 1}'`,
+		if s.DB.Count(`SELECT count(*) FROM site.orders WHERE hoko_id = $1 AND team_id = $2 AND client_id = $3
+			AND link_id = 1 AND visit_id = $4 AND signup_id IS NULL AND attribution = 'click' AND cents = 100
+			AND currency = 'usd' AND title = 'Purchase' AND details = '{"n": 1}'`,
 			got.Header.Get("Hoko-Sale-Id"), teamID, id, visitID) != 1 {
 			t.Error("the order is missing from the site's table")
 		}
@@ -146,8 +152,10 @@ func TestSales_OverASite(t *testing.T) {
 		john("changed_at = '2024-01-01'")
 	})
 	t.Run("201 by lead name, with a changed email", func(t *testing.T) {
-		got := s.Sell(t, c, saleTo("customer_123", "John Doe", `,"leadEventName":"Sign up","customerEmail":"john@example.com"`))
-		harness.WantAnswer(t, got, 201, soldTo(1, "customer_123", "John Doe", `"john@example.com"`, `"123"`, visited, 1))
+		got := s.Sell(t, c, saleTo("customer_123", "John Doe",
+			`,"leadEventName":"Sign up","customerEmail":"john@example.com"`))
+		harness.WantAnswer(t, got, 201, soldTo(1, "customer_123", "John Doe", `"john@example.com"`,
+			`"123"`, visited, 1))
 		harness.WantHeader(t, got, "Hoko-Attribution", "lead-event")
 		john("mail = 'john@example.com' AND phone = '123' AND changed_at > '2024-01-01'")
 	})
@@ -161,18 +169,22 @@ func TestSales_OverASite(t *testing.T) {
 	t.Run("a removed customer comes back", func(t *testing.T) {
 		harness.WantAnswer(t, s.Sell(t, c, saleTo("removed", "Back", `,"clickId":"`+visitID+`"`)), 201,
 			soldTo(2, "removed", "Back", "null", "null", visited, 1))
-		if s.DB.Count("SELECT count(*) FROM site.clients WHERE id = 2 AND removed_at IS NULL AND full_name = 'Back'") != 1 {
+		if s.DB.Count(`SELECT count(*) FROM site.clients WHERE id = 2 AND removed_at IS NULL
+			AND full_name = 'Back'`) != 1 {
 			t.Error("the customer is still removed")
 		}
 	})
 	t.Run("the same Idempotency-Key is a replay", func(t *testing.T) {
 		body := saleTo("once", "Once", `,"clickId":"`+visitID+`"`)
 		first := s.Sell(t, c, body, "Idempotency-Key", "k")
-		harness.WantAnswer(t, first, 201, soldTo(s.DB.Count("SELECT id FROM site.clients WHERE reference = 'once'"), "once", "Once", "null", "null", visited, 1))
+		harness.WantAnswer(t, first, 201, soldTo(s.DB.Count("SELECT id FROM site.clients WHERE reference = 'once'"),
+			"once", "Once", "null", "null", visited, 1))
 		again := s.Sell(t, c, body, "Idempotency-Key", "k")
 		harness.WantAnswer(t, again, 201, first.Text)
 		harness.WantHeader(t, again, "Idempotency-Replayed", "true")
-		if n := s.DB.Count("SELECT count(*) FROM site.orders JOIN site.clients c ON c.id = client_id WHERE reference = 'once'"); n != 1 {
+		n := s.DB.Count(`SELECT count(*) FROM site.orders JOIN site.clients c ON c.id = client_id
+			WHERE reference = 'once'`)
+		if n != 1 {
 			t.Errorf("%d orders", n)
 		}
 	})
@@ -222,8 +234,9 @@ func tryCommands(t *testing.T, s *harness.Stack) {
 // transaction commits when the edge waits for it.
 func sellWhileHeld(t *testing.T, s *harness.Stack, c *http.Client) {
 	for reference, change := range map[string]string{
-		"held new": `INSERT INTO site.clients (team_id, reference, full_name, phone) VALUES ('` + teamID + `', $1, 'Site', '456')`,
-		"removed":  `UPDATE site.clients SET phone = '456' WHERE reference = $1`,
+		"held new": `INSERT INTO site.clients (team_id, reference, full_name, phone)
+			VALUES ('` + teamID + `', $1, 'Site', '456')`,
+		"removed": `UPDATE site.clients SET phone = '456' WHERE reference = $1`,
 	} {
 		held := harness.Connect(t, s.DSN)
 		held.Exec("BEGIN")
@@ -231,9 +244,7 @@ func sellWhileHeld(t *testing.T, s *harness.Stack, c *http.Client) {
 		released := make(chan error, 1)
 		go func() { released <- commitWhenAwaited(s.DB.Conn, held.Conn) }()
 		got := s.Sell(t, c, saleTo(reference, "Sold", `,"clickId":"`+visitID+`"`))
-		if err := <-released; err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, <-released)
 		id := s.DB.Count("SELECT id FROM site.clients WHERE reference = $1 AND full_name = 'Sold'", reference)
 		harness.WantAnswer(t, got, 201, soldTo(id, reference, "Sold", "null", `"456"`, visited, 1))
 	}
@@ -244,7 +255,8 @@ func commitWhenAwaited(observer, holder *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), harness.HangGuard)
 	defer cancel()
 	for waiting := 0; waiting == 0; {
-		const count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hoko-edge' AND wait_event_type = 'Lock'"
+		const count = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+			AND application_name = 'hoko-edge' AND wait_event_type = 'Lock'`
 		if err := observer.QueryRow(ctx, count).Scan(&waiting); err != nil {
 			return err
 		}
@@ -258,9 +270,11 @@ func TestSales_OverCustomersWithAFlag(t *testing.T) {
 	c := s.Client(t, "HTTP/2.0")
 	s.DB.Exec(a.flag)
 	s.DB.Exec("UPDATE site.clients SET is_removed = true WHERE reference = 'removed'")
-	harness.WantAnswer(t, s.Sell(t, c, saleTo("removed", "Back", `,"customerEmail":"back@example.com","clickId":"`+visitID+`"`)), 201,
+	harness.WantAnswer(t,
+		s.Sell(t, c, saleTo("removed", "Back", `,"customerEmail":"back@example.com","clickId":"`+visitID+`"`)), 201,
 		soldTo(2, "removed", "Back", `"back@example.com"`, "null", visited, 1))
-	if s.DB.Count("SELECT count(*) FROM site.clients WHERE id = 2 AND NOT is_removed AND full_name = 'Back' AND mail = 'back@example.com'") != 1 {
+	if s.DB.Count(`SELECT count(*) FROM site.clients WHERE id = 2 AND NOT is_removed AND full_name = 'Back'
+		AND mail = 'back@example.com'`) != 1 {
 		t.Error("the customer does not match the sale")
 	}
 }

@@ -16,7 +16,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-var ofLeadsOrSales = regexp.MustCompile(`(?ms)^CREATE VIEW hoko\.(leads|sales) AS$.*?;$|^CREATE TRIGGER \w+ INSTEAD OF INSERT ON hoko\.sales$.*?;$`)
+var ofLeadsOrSales = regexp.MustCompile(`(?ms)^CREATE VIEW hoko\.(leads|sales) AS$.*?;$|` +
+	`^CREATE TRIGGER \w+ INSTEAD OF INSERT ON hoko\.sales$.*?;$`)
 
 // withoutLeadsAndSales makes a step leave leads and sales to the edge's own tables.
 func withoutLeadsAndSales(step string) string {
@@ -26,10 +27,13 @@ func withoutLeadsAndSales(step string) string {
 func TestSales_OverASiteWithoutLeadsAndSales(t *testing.T) {
 	s, _ := startAdopted(t, withoutLeadsAndSales)
 	c := s.Client(t, "HTTP/2.0")
-	s.DB.Exec(`INSERT INTO hoko.leads (workspace_id, customer_id, link_id, event_name) VALUES ($1, '1', '2', 'Trial')`, teamID)
+	s.DB.Exec(`INSERT INTO hoko.leads (workspace_id, customer_id, link_id, event_name) VALUES ($1, '1', '2', 'Trial')`,
+		teamID)
 	got := s.Sell(t, c, saleTo("customer_123", "John Doe", ""))
 	harness.WantAnswer(t, got, 201, soldTo(1, "customer_123", "John Doe", `"old@example.com"`, `"123"`, "null", 2))
-	if n := s.DB.Count("SELECT count(*) FROM hoko.sales WHERE id = $1 AND customer_id = '1'", got.Header.Get("Hoko-Sale-Id")); n != 1 {
+	n := s.DB.Count("SELECT count(*) FROM hoko.sales WHERE id = $1 AND customer_id = '1'",
+		got.Header.Get("Hoko-Sale-Id"))
+	if n != 1 {
 		t.Errorf("%d sales in the edge's own table", n)
 	}
 }
@@ -37,12 +41,15 @@ func TestSales_OverASiteWithoutLeadsAndSales(t *testing.T) {
 // growthSQL makes the tables large enough that the plans differ in cost.
 const growthSQL = `
 INSERT INTO site.teams (title) SELECT 'another' FROM generate_series(1, 500);
-INSERT INTO site.tokens (team_id, label, digest, permissions) SELECT '` + teamID + `', '', encode(sha256(n::text::bytea), 'hex'), '{}' FROM generate_series(1, 500) n;
+INSERT INTO site.tokens (team_id, label, digest, permissions) SELECT '` + teamID + `', '',
+	encode(sha256(n::text::bytea), 'hex'), '{}' FROM generate_series(1, 500) n;
 INSERT INTO site.short_links (team_id, target, slug) SELECT '` + teamID + `', '', n FROM generate_series(1, 500) n;
 INSERT INTO site.visits (link_id) SELECT 1 FROM generate_series(1, 500);
 INSERT INTO site.clients (team_id, reference) SELECT '` + teamID + `', n FROM generate_series(1, 500) n;
-INSERT INTO site.signups (team_id, client_id, link_id, kind) SELECT '` + teamID + `', 1 + n % 10, 1, n FROM generate_series(1, 5000) n;
-INSERT INTO site.orders (hoko_id, team_id, client_id, link_id, cents, currency, title) SELECT gen_random_uuid(), '` + teamID + `', 1, 1, 1, 'usd', '' FROM generate_series(1, 500);
+INSERT INTO site.signups (team_id, client_id, link_id, kind) SELECT '` + teamID + `', 1 + n % 10, 1, n
+	FROM generate_series(1, 5000) n;
+INSERT INTO site.orders (hoko_id, team_id, client_id, link_id, cents, currency, title)
+SELECT gen_random_uuid(), '` + teamID + `', 1, 1, 1, 'usd', '' FROM generate_series(1, 500);
 ANALYZE site.teams, site.tokens, site.short_links, site.visits, site.clients, site.signups, site.orders`
 
 // Plans statements as the edge's sessions do. sale says how often each relation or index is read.
@@ -52,15 +59,18 @@ func TestPlans_OverASiteUseIndexes(t *testing.T) {
 		sale map[string]int
 	}{
 		"all seven": {nil,
-			map[string]int{"idempotency_keys": 1, "orders": 1, "clients": 3, "signups_client_id_kind_made_at_id_idx": 1, "signups_client_id_made_at_id_idx": 1, "visits": 2, "short_links": 3}},
+			map[string]int{"idempotency_keys": 1, "orders": 1, "clients": 3, "signups_client_id_kind_made_at_id_idx": 1,
+				"signups_client_id_made_at_id_idx": 1, "visits": 2, "short_links": 3}},
 		"all but leads and sales": {withoutLeadsAndSales,
-			map[string]int{"idempotency_keys": 1, "sales": 1, "clients": 3, "leads_named": 1, "leads_latest": 1, "visits": 2, "short_links": 3}},
+			map[string]int{"idempotency_keys": 1, "sales": 1, "clients": 3, "leads_named": 1, "leads_latest": 1,
+				"visits": 2, "short_links": 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := readAdoption(t)
 			d := a.apply(t, testenv.Database(t), of.edit)
 			d.Exec(growthSQL)
-			d.Exec("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off")
+			d.Exec("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off;" +
+				" SET jit = off")
 			sale, key := readQuery(t, "sales/query/sale.sql"), readQuery(t, "keys/query/key.sql")
 			d.Exec("PREPARE sale AS " + sale)
 			d.Exec("PREPARE waiting_sale AS " + strings.Replace(sale, " SKIP LOCKED", "", 1))
@@ -100,13 +110,10 @@ func (n planNode) walk(visit func(planNode)) {
 func wantProbes(t testing.TB, d harness.DB, statement string, want map[string]int) {
 	t.Helper()
 	var text string
-	if err := d.Conn.QueryRow(t.Context(), "EXPLAIN (FORMAT JSON) "+statement, pgx.QueryExecModeSimpleProtocol).Scan(&text); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, d.Conn.QueryRow(t.Context(), "EXPLAIN (FORMAT JSON) "+statement,
+		pgx.QueryExecModeSimpleProtocol).Scan(&text))
 	var plans []struct{ Plan planNode }
-	if err := json.Unmarshal([]byte(text), &plans); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, json.Unmarshal([]byte(text), &plans))
 	read := map[string]int{}
 	plans[0].Plan.walk(func(n planNode) {
 		if n.Relation == "" || n.Kind == "ModifyTable" {
@@ -136,13 +143,16 @@ func TestSQL_OverASite(t *testing.T) {
 		}
 	}
 	t.Run("a sale ID is unique", func(t *testing.T) {
-		insert := `INSERT INTO hoko.sales (id, workspace_id, customer_id, click_id, link_id, lead_id, attribution, amount, currency, event_name, metadata)
-			VALUES ('01890000-0000-7000-8000-000000000000', '` + teamID + `', '1', NULL, '1', 1, 'latest-lead', 1, 'usd', 'Purchase', NULL)`
+		insert := `INSERT INTO hoko.sales (id, workspace_id, customer_id, click_id, link_id, lead_id, attribution,
+			amount, currency, event_name, metadata)
+			VALUES ('01890000-0000-7000-8000-000000000000', '` + teamID +
+			`', '1', NULL, '1', 1, 'latest-lead', 1, 'usd', 'Purchase', NULL)`
 		d.Exec(insert)
 		wantError(insert, pgerrcode.UniqueViolation)
 	})
 	t.Run("a customer is created once", func(t *testing.T) {
-		insert := `WITH made AS (INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('` + teamID + `', 'x', 'X') ON CONFLICT DO NOTHING RETURNING id) SELECT count(*) FROM made`
+		insert := `WITH made AS (INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('` + teamID +
+			`', 'x', 'X') ON CONFLICT DO NOTHING RETURNING id) SELECT count(*) FROM made`
 		if first, second := d.Count(insert), d.Count(insert); first != 1 || second != 0 {
 			t.Errorf("%d and then %d rows, want 1 and 0", first, second)
 		}
@@ -151,7 +161,8 @@ func TestSQL_OverASite(t *testing.T) {
 		wantError("ALTER TABLE hoko.customers ADD COLUMN tier text", pgerrcode.WrongObjectType)
 	})
 	t.Run("other roles may not use the functions that write", func(t *testing.T) {
-		if d.Count(`SELECT count(*) FROM pg_proc WHERE pronamespace = 'hoko'::regnamespace AND prosecdef AND has_function_privilege('public', oid, 'EXECUTE')`) != 0 {
+		if d.Count(`SELECT count(*) FROM pg_proc WHERE pronamespace = 'hoko'::regnamespace AND prosecdef
+			AND has_function_privilege('public', oid, 'EXECUTE')`) != 0 {
 			t.Error("PUBLIC may execute a SECURITY DEFINER function")
 		}
 	})
@@ -170,9 +181,12 @@ func wantSiteNotifies(t *testing.T, d harness.DB, dsn string) {
 		{`UPDATE site.tokens SET active = false WHERE label = 'all!'`, []string{all}},
 		{`UPDATE site.tokens SET permissions = '{}' WHERE label = 'all!'`, []string{all}},
 		{`UPDATE site.tokens SET valid_until = now() WHERE label = 'all!'`, []string{all}},
-		{`UPDATE site.tokens SET digest = encode(sha256('other'), 'hex') WHERE label = 'all!'`, []string{all, "key:" + digestOf(d, "other")}},
-		{`INSERT INTO site.tokens (team_id, label, digest, permissions) VALUES ('` + teamID + `', 'new', upper(encode(sha256('new'), 'hex')), '{}')`, []string{"key:" + digestOf(d, "new")}},
-		{`SET session_replication_role = replica; DELETE FROM site.tokens WHERE label = 'new'; RESET session_replication_role`, []string{"key:" + digestOf(d, "new")}},
+		{`UPDATE site.tokens SET digest = encode(sha256('other'), 'hex') WHERE label = 'all!'`,
+			[]string{all, "key:" + digestOf(d, "other")}},
+		{`INSERT INTO site.tokens (team_id, label, digest, permissions) VALUES ('` + teamID +
+			`', 'new', upper(encode(sha256('new'), 'hex')), '{}')`, []string{"key:" + digestOf(d, "new")}},
+		{`SET session_replication_role = replica; DELETE FROM site.tokens WHERE label = 'new';
+			RESET session_replication_role`, []string{"key:" + digestOf(d, "new")}},
 		{`UPDATE site.teams SET title = 'x'`, nil},
 		{`UPDATE site.teams SET suspended = NOT suspended WHERE id = '` + teamID + `'`, []string{team}},
 		{`UPDATE site.teams SET requests_per_minute = NULL WHERE id = '` + teamID + `'`, []string{team}},
@@ -191,9 +205,7 @@ func wantSiteNotifies(t *testing.T, d harness.DB, dsn string) {
 
 func digestOf(d harness.DB, key string) (digest string) {
 	d.T.Helper()
-	if err := d.Conn.QueryRow(d.T.Context(), "SELECT encode(sha256($1), 'hex')", []byte(key)).Scan(&digest); err != nil {
-		d.T.Fatal(err)
-	}
+	testenv.NoError(d.T, d.Conn.QueryRow(d.T.Context(), "SELECT encode(sha256($1), 'hex')", []byte(key)).Scan(&digest))
 	return digest
 }
 
@@ -202,9 +214,7 @@ func notifiedBefore(t testing.TB, conn *pgx.Conn, last string) (payloads []strin
 	t.Helper()
 	for {
 		n, err := conn.WaitForNotification(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, err)
 		if n.Payload == last {
 			return payloads
 		}

@@ -39,12 +39,8 @@ type devRun struct {
 func stateHome(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(testenv.ShortDir(t), "it's state")
-	if err := os.Mkdir(dir, 0o711); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, os.Mkdir(dir, 0o711))
+	testenv.NoError(t, os.Chmod(filepath.Dir(dir), 0o711))
 	return dir
 }
 
@@ -129,12 +125,11 @@ func (d *devRun) get(path string) string {
 	e := &harness.Edge{Port: d.port, Host: "localhost"}
 	quoted := regexp.MustCompile(`--cacert '(.*?root\.crt)'`).FindStringSubmatch(d.curlLine())
 	root, err := os.ReadFile(strings.ReplaceAll(quoted[1], `'\''`, "'"))
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	testenv.NoError(d.t, err)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(root)
-	client := &http.Client{Timeout: harness.HangGuard, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
+	client := &http.Client{Timeout: harness.HangGuard,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
 	answer := e.Call(d.t, client, "GET", path, "")
 	if answer.StatusCode != http.StatusOK {
 		d.t.Fatalf("%s: %s", path, answer.Status)
@@ -145,17 +140,11 @@ func (d *devRun) get(path string) string {
 func (d *devRun) connectToServers() (postgres, redis net.Conn) {
 	d.t.Helper()
 	conn, err := pgx.Connect(d.t.Context(), d.printed(`postgres://\S+$`))
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	testenv.NoError(d.t, err)
 	address, err := url.Parse(d.printed(`unix://\S+$`))
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	testenv.NoError(d.t, err)
 	redis, err = net.Dial("unix", address.Path)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	testenv.NoError(d.t, err)
 	postgres = conn.PgConn().Conn()
 	d.t.Cleanup(func() { postgres.Close(); redis.Close() })
 	return postgres, redis
@@ -173,7 +162,8 @@ func awaitHangUp(t testing.TB, conn net.Conn) {
 func TestDev_PrintedLineRecordsASale(t *testing.T) {
 	d := startDev(t, stateHome(t), testenv.FreePort(t))
 	d.wantSale(d.paste(""))
-	if page := d.get("/"); !strings.Contains(page, "the demo site behind the edge") || !strings.Contains(page, "X-Forwarded-Proto: https") {
+	page := d.get("/")
+	if !strings.Contains(page, "the demo site behind the edge") || !strings.Contains(page, "X-Forwarded-Proto: https") {
 		t.Errorf("the site answers\n%s", page)
 	}
 }
@@ -252,7 +242,8 @@ func TestDev_SecondReportsTheFirst(t *testing.T) {
 	state := stateHome(t)
 	d := startDev(t, state, testenv.FreePort(t))
 	said := failedDev(t, state, testenv.FreePort(t))
-	if !strings.Contains(said, "hoko dev is running already") || !strings.Contains(said, "process "+strconv.Itoa(d.PID())) {
+	if !strings.Contains(said, "hoko dev is running already") ||
+		!strings.Contains(said, "process "+strconv.Itoa(d.PID())) {
 		t.Errorf("got %s", said)
 	}
 	d.wantSale(d.paste("")) // the first is not affected
@@ -272,14 +263,17 @@ func TestDev_EndsWithItsServer(t *testing.T) {
 	if _, err := redis.Write([]byte("SHUTDOWN\r\n")); err != nil {
 		t.Fatal(err)
 	}
-	if code := d.AwaitEnd(t); code == 0 || !strings.Contains(d.errOut.String(), "redis-server exited") && !strings.Contains(d.errOut.String(), "valkey-server exited") {
+	code := d.AwaitEnd(t)
+	if code == 0 || !strings.Contains(d.errOut.String(), "redis-server exited") &&
+		!strings.Contains(d.errOut.String(), "valkey-server exited") {
 		t.Errorf("exit code %d:\n%s", code, d.errOut)
 	}
 }
 
 func TestDev_UsesServersOfItsEnvironment(t *testing.T) {
 	dsn, site, state := testenv.EmptyDatabase(t), harness.StartSite(t, nil), stateHome(t)
-	d := startDev(t, state, testenv.FreePort(t), "DATABASE_URL="+dsn, "REDIS_URL="+testenv.Redis(t), "UPSTREAM="+site.Upstream())
+	d := startDev(t, state, testenv.FreePort(t), "DATABASE_URL="+dsn, "REDIS_URL="+testenv.Redis(t),
+		"UPSTREAM="+site.Upstream())
 	id := d.wantSale(d.paste(""))
 	if page := d.get("/page"); page != "site GET /page" {
 		t.Errorf("the site answers %s", page)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
 )
 
 // dockerfile returns what the group of pattern matches in xcaddy.Dockerfile, after joining lines
@@ -33,11 +34,13 @@ func dockerfileCaddyVersion(t testing.TB) string {
 }
 
 func TestImage_HasTheCaddyVersionOfGoMod(t *testing.T) {
-	m := regexp.MustCompile(`(?m)^\s*(?:require )?github\.com/caddyserver/caddy/v2 v(\S+)`).FindStringSubmatch(harness.ReadRoot(t, "go.mod"))
+	m := regexp.MustCompile(`(?m)^\s*(?:require )?github\.com/caddyserver/caddy/v2 v(\S+)`).
+		FindStringSubmatch(harness.ReadRoot(t, "go.mod"))
 	if m == nil || m[1] != dockerfileCaddyVersion(t) {
 		t.Fatalf("go.mod says %v, xcaddy.Dockerfile %s", m, dockerfileCaddyVersion(t))
 	}
-	for _, from := range regexp.MustCompile(`(?m)^FROM .*$`).FindAllString(harness.ReadRoot(t, "xcaddy.Dockerfile"), -1) {
+	file := harness.ReadRoot(t, "xcaddy.Dockerfile")
+	for _, from := range regexp.MustCompile(`(?m)^FROM .*$`).FindAllString(file, -1) {
 		if !strings.Contains(from, "caddy:${CADDY_RELEASE}") {
 			t.Errorf("%q has another version", from)
 		}
@@ -50,12 +53,11 @@ func TestImage_BuildArguments(t *testing.T) {
 	version := dockerfileCaddyVersion(t)
 	arguments := []string{"TARGETOS=linux", "TARGETARCH=amd64", "CADDY_RELEASE=" + version, "CADDY_VERSION=" + version}
 	// As https://github.com/caddyserver/caddy-docker sets them.
-	builder := []string{"CADDY_VERSION=v" + version, "XCADDY_VERSION=v0.4.5", "XCADDY_SETCAP=1", "XCADDY_SKIP_CLEANUP=1"}
+	builder := []string{"CADDY_VERSION=v" + version, "XCADDY_VERSION=v0.4.5", "XCADDY_SETCAP=1",
+		"XCADDY_SKIP_CLEANUP=1"}
 	bin := t.TempDir()
 	const xcaddy = "#!/bin/sh\necho \"$GOOS $GOARCH setcap=$XCADDY_SETCAP $1 $2\"\n"
-	if err := os.WriteFile(filepath.Join(bin, "xcaddy"), []byte(xcaddy), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, os.WriteFile(filepath.Join(bin, "xcaddy"), []byte(xcaddy), 0o755))
 	for precedence, env := range map[string][]string{
 		"ARG wins": slices.Concat(builder, arguments),
 		"ENV wins": slices.Concat(arguments, builder),
@@ -83,7 +85,8 @@ func TestImage_BuildCommandBuildsTheEdge(t *testing.T) {
 	source, built := copiedSource(t), filepath.Join(t.TempDir(), "caddy")
 	args := strings.NewReplacer("${CADDY_RELEASE}", dockerfileCaddyVersion(t), "/src", source, "/usr/bin/caddy", built).
 		Replace(dockerfile(t, ` xcaddy (build .*)$`))
-	build := exec.CommandContext(t.Context(), "go", append([]string{"tool", "-modfile=tools.mod", "xcaddy"}, strings.Fields(args)...)...)
+	build := exec.CommandContext(t.Context(), "go",
+		append([]string{"tool", "-modfile=tools.mod", "xcaddy"}, strings.Fields(args)...)...)
 	build.Dir = "../.."
 	build.Env = append(os.Environ(), "GOPROXY="+proxyWithoutUs(t))
 	if out, err := build.CombinedOutput(); err != nil {
@@ -93,12 +96,15 @@ func TestImage_BuildCommandBuildsTheEdge(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, module := range []string{"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale", "http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko", "caddy.logging.encoders.hoko"} {
+	for _, module := range []string{"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit",
+		"http.handlers.track_sale", "http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko",
+		"caddy.logging.encoders.hoko"} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(module) + `(\s|$)`).Match(out) {
 			t.Errorf("%s is missing from the binary", module)
 		}
 	}
-	if version, err := exec.CommandContext(t.Context(), built, "version").CombinedOutput(); err != nil || !strings.HasPrefix(string(version), "v"+dockerfileCaddyVersion(t)) {
+	version, err := exec.CommandContext(t.Context(), built, "version").CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(version), "v"+dockerfileCaddyVersion(t)) {
 		t.Errorf("caddy version: %s %v", version, err)
 	}
 }
@@ -112,7 +118,8 @@ func copiedSource(t testing.TB) string {
 		t.Error(".dockerignore must exclude tests, so that editing one does not recompile the image")
 	}
 	dir := t.TempDir()
-	for _, line := range regexp.MustCompile(`(?m)^COPY (.*) /src/(.*)$`).FindAllStringSubmatch(harness.ReadRoot(t, "xcaddy.Dockerfile"), -1) {
+	file := harness.ReadRoot(t, "xcaddy.Dockerfile")
+	for _, line := range regexp.MustCompile(`(?m)^COPY (.*) /src/(.*)$`).FindAllStringSubmatch(file, -1) {
 		for _, from := range strings.Fields(line[1]) {
 			to := filepath.Join(dir, line[2])
 			if line[2] == "" || strings.HasSuffix(line[2], "/") {
@@ -148,9 +155,7 @@ func copyTree(t testing.TB, from, to string) {
 		}
 		return os.WriteFile(target, content, 0o644)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 }
 
 // proxyWithoutUs returns a Go module proxy that answers 404 for the edge's module path, as the
@@ -158,9 +163,7 @@ func copyTree(t testing.TB, from, to string) {
 func proxyWithoutUs(t *testing.T) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "env", "GOPROXY").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	configured := strings.TrimSpace(string(out))
 	upstream, _, _ := strings.Cut(configured, ",")
 	if !strings.HasPrefix(upstream, "http") {

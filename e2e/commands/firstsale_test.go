@@ -48,8 +48,8 @@ func TestFirstSale_AsDocumented(t *testing.T) {
 	if ran["sql"] != 4 || ran["bash"] != 4 {
 		t.Errorf("ran %v blocks, want 4 of SQL and 4 of bash", ran)
 	}
-	recorded := owner.Text(`SELECT string_agg(concat_ws(' ', attribution, link_id, amount, event_name), '; ' ORDER BY id)
-		FROM hoko.sales`)
+	recorded := owner.Text(`SELECT string_agg(
+		concat_ws(' ', attribution, link_id, amount, event_name), '; ' ORDER BY id) FROM hoko.sales`)
 	if want := "click link_1 12900 Purchase; latest-lead link_1 4900 Invoice paid"; recorded != want {
 		t.Errorf("recorded %s, want %s", recorded, want)
 	}

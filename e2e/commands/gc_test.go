@@ -1,8 +1,6 @@
 package commands
 
 import (
-	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
@@ -12,14 +10,15 @@ import (
 
 func TestGarbageCollector_IsTunedUnlessGOGCIsSet(t *testing.T) {
 	tuned := startWithGOGC(t, "")
-	testenv.Until(t, "the edge has tuned its garbage collector", func() bool { return goMetric(t, tuned, "go_gc_gogc_percent") > 100 })
+	const percentage = "go_gc_gogc_percent"
+	testenv.Until(t, "the edge has tuned it", func() bool { return tuned.Metric(t, percentage) > 100 })
 
 	left := startWithGOGC(t, "150")
 	testenv.Until(t, "the edge would have tuned its garbage collector", func() bool {
-		started := goMetric(t, left, "process_start_time_seconds")
+		started := left.Metric(t, "process_start_time_seconds")
 		return time.Since(time.Unix(int64(started), 0)) > 4*time.Second
 	})
-	if percent := goMetric(t, left, "go_gc_gogc_percent"); percent != 150 {
+	if percent := left.Metric(t, percentage); percent != 150 {
 		t.Errorf("GOGC=150, but the garbage collector uses %v", percent)
 	}
 }
@@ -27,19 +26,7 @@ func TestGarbageCollector_IsTunedUnlessGOGCIsSet(t *testing.T) {
 func startWithGOGC(t *testing.T, percent string) *harness.Edge {
 	t.Helper()
 	return harness.Start(t, harness.Settings{
-		DatabaseURL: "postgres://127.0.0.1:1/none", RedisURL: "redis://127.0.0.1:1", Upstream: "127.0.0.1:1", Env: []string{"GOGC=" + percent},
+		DatabaseURL: "postgres://127.0.0.1:1/none", RedisURL: "redis://127.0.0.1:1", Upstream: "127.0.0.1:1",
+		Env: []string{"GOGC=" + percent},
 	})
-}
-
-func goMetric(t *testing.T, e *harness.Edge, name string) float64 {
-	t.Helper()
-	m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(e.AdminGet(t, "/metrics"))
-	if m == nil {
-		t.Fatalf("no metric %s", name)
-	}
-	value, err := strconv.ParseFloat(m[1], 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
 }

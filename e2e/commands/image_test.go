@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,7 +36,8 @@ func TestImage_HealthCheck(t *testing.T) {
 			return regexp.MustCompile(`admin unix/\S+`).ReplaceAllString(config, fmt.Sprint("admin 127.0.0.1:", port))
 		},
 	})
-	check := strings.Replace(dockerfile(t, `^HEALTHCHECK .* CMD (.*)$`), "127.0.0.1:2019", fmt.Sprint("127.0.0.1:", port), 1)
+	check := strings.Replace(dockerfile(t, `^HEALTHCHECK .* CMD (.*)$`), "127.0.0.1:2019",
+		fmt.Sprint("127.0.0.1:", port), 1)
 	healthy := func() error {
 		command := exec.CommandContext(t.Context(), "/bin/sh", "-c", check)
 		command.Env = append(os.Environ(), "http_proxy=http://127.0.0.1:1", "all_proxy=http://127.0.0.1:1", "no_proxy=")
@@ -58,27 +58,16 @@ func TestImage_HealthCheck(t *testing.T) {
 
 // Docker kills a container 10 s after asking it to stop, unless configured otherwise.
 func TestImage_StopTimeout(t *testing.T) {
-	seconds := func(text, pattern string) int {
-		t.Helper()
-		m := regexp.MustCompile(pattern).FindStringSubmatch(text)
-		if m == nil {
-			t.Fatalf("%s is not in\n%s", pattern, text)
-		}
-		n, err := strconv.Atoi(m[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	grace := max(seconds(harness.ReadRoot(t, "Caddyfile"), `grace_period (\d+)s`),
-		seconds(harness.ReadRoot(t, "examples/sidecar.Caddyfile"), `grace_period (\d+)s`))
+	const gracePeriod = `grace_period (\d+)s`
+	grace := max(harness.Number(t, gracePeriod, harness.ReadRoot(t, "Caddyfile")),
+		harness.Number(t, gracePeriod, harness.ReadRoot(t, "examples/sidecar.Caddyfile")))
 	doc := harness.ReadRoot(t, "docs/operations.md")
 	runs := regexp.MustCompile(`docker run --detach (?:.*\\\n)*.*`).FindAllString(doc, -1)
 	if len(runs) == 0 {
 		t.Error("docs/operations.md starts no container")
 	}
 	for _, run := range runs {
-		if timeout := seconds(run, `--stop-timeout (\d+) `); timeout <= grace {
+		if timeout := harness.Number(t, `--stop-timeout (\d+) `, run); timeout <= grace {
 			t.Errorf("the container is killed after %d s, within the grace period of %d s", timeout, grace)
 		}
 	}
@@ -90,11 +79,7 @@ func TestUnit_HidesThePasswordAndAwaitsSales(t *testing.T) {
 	if !strings.Contains(unit, "\nExecStart=/usr/bin/caddy run --config ") || strings.Contains(unit, "--environ") {
 		t.Errorf("the unit prints the environment, or does not start the edge:\n%s", unit)
 	}
-	timeout := regexp.MustCompile(`(?m)^TimeoutStopSec=(\d+)s$`).FindStringSubmatch(unit)
-	if timeout == nil {
-		t.Fatalf("the unit has no TimeoutStopSec:\n%s", unit)
-	}
-	if seconds, _ := strconv.Atoi(timeout[1]); seconds < 30 {
+	if seconds := harness.Number(t, `(?m)^TimeoutStopSec=(\d+)s$`, unit); seconds < 30 {
 		t.Errorf("the unit waits %d s, grace_period and a sale take up to 30 s", seconds)
 	}
 }
@@ -105,10 +90,10 @@ func TestImage_Entrypoint(t *testing.T) {
 		writable, readOnly []string // folders below the home of the data
 		warned             string
 	}{
-		"empty volume of root":              {nil, []string{"."}, "."},
-		"volume of Caddy's own image":       {[]string{".", "caddy"}, []string{"caddy/certificates"}, "caddy/certificates"},
-		"volume of this image":              {[]string{".", "caddy", "caddy/certificates"}, nil, ""},
-		"folder of ours in a volume's root": {[]string{"caddy", "caddy/certificates"}, []string{"."}, ""},
+		"empty volume of root":    {nil, []string{"."}, "."},
+		"volume of Caddy's":       {[]string{".", "caddy"}, []string{"caddy/certificates"}, "caddy/certificates"},
+		"volume of this image":    {[]string{".", "caddy", "caddy/certificates"}, nil, ""},
+		"folder in root's volume": {[]string{"caddy", "caddy/certificates"}, []string{"."}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			home := testenv.ShortDir(t)
@@ -131,12 +116,8 @@ func makeFolders(t testing.TB, home string, names []string, mode os.FileMode) {
 	t.Helper()
 	for _, name := range names {
 		folder := filepath.Join(home, name)
-		if err := os.MkdirAll(folder, 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(folder, mode); err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, os.MkdirAll(folder, 0o777))
+		testenv.NoError(t, os.Chmod(folder, mode))
 	}
 }
 

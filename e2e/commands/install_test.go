@@ -27,9 +27,7 @@ func install(t testing.TB) *installation {
 		t.Fatal("the owner's commands are not in docs/operations.md")
 	}
 	bin := t.TempDir()
-	if err := os.Symlink(testenv.Edge(t), filepath.Join(bin, "caddy")); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, os.Symlink(testenv.Edge(t), filepath.Join(bin, "caddy")))
 	i := &installation{t: t, owner: testenv.EmptyDatabase(t)}
 	i.env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "OWNER_DATABASE_URL="+i.owner, "HOME="+bin)
 	i.key = regexp.MustCompile(`hoko_[0-9A-Za-z]{43}`).FindString(i.run(commands[1]))
@@ -54,9 +52,7 @@ func (i *installation) run(script string, env ...string) string {
 func (i *installation) dsn(role string) string {
 	i.t.Helper()
 	u, err := url.Parse(i.owner)
-	if err != nil {
-		i.t.Fatal(err)
-	}
+	testenv.NoError(i.t, err)
 	query := u.Query()
 	query.Set("user", role)
 	u.User, u.RawQuery = nil, query.Encode()

@@ -20,7 +20,8 @@ func TestInstallation_AsDocumented(t *testing.T) {
 	}
 	i := install(t)
 	d := harness.Connect(t, i.owner)
-	d.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url) SELECT 'l', id, 'https://example.com', 'https://hoko.to/l' FROM hoko.workspaces`)
+	d.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url)
+		SELECT 'l', id, 'https://example.com', 'https://hoko.to/l' FROM hoko.workspaces`)
 	d.Exec(`INSERT INTO hoko.clicks (id, workspace_id, link_id) SELECT 'c', id, 'l' FROM hoko.workspaces`)
 
 	role, redis := i.dsn("hoko_edge"), testenv.Redis(t)
@@ -28,11 +29,10 @@ func TestInstallation_AsDocumented(t *testing.T) {
 	i.run(strings.Replace(probing, "hoko_Ab12", i.key[:9], 1), "DATABASE_URL="+role, "REDIS_URL="+redis)
 
 	e := harness.Start(t, harness.Settings{DatabaseURL: role, RedisURL: redis, Upstream: "127.0.0.1:1"})
-	sold := e.Call(t, e.Client(t, "HTTP/2.0"), "POST", "/api/track/sale", strings.Replace(harness.ValidSale, "{", `{"clickId":"c",`, 1),
+	sold := e.Call(t, e.Client(t, "HTTP/2.0"), "POST", "/api/track/sale",
+		strings.Replace(harness.ValidSale, "{", `{"clickId":"c",`, 1),
 		"Authorization", "Bearer "+i.key, "Idempotency-Key", "order 1")
-	if sold.StatusCode != 201 {
-		t.Fatalf("got %d %s", sold.StatusCode, sold.Text)
-	}
+	harness.WantStatus(t, sold, 201)
 	workspace := d.Text("SELECT id FROM hoko.workspaces")
 	i.run(strings.Replace(erasing, "ws_1", workspace, 1), "DATABASE_URL="+i.owner)
 	if n := d.Count("SELECT count(*) FROM hoko.idempotency_keys WHERE response #>> '{customer,name}' = ''"); n != 1 {

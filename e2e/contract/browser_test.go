@@ -18,9 +18,7 @@ func TestCORS_AllowedOriginMayCall(t *testing.T) {
 
 	preflight := s.Call(t, c, "OPTIONS", "/api/track/sale", "", "Origin", shop, "Access-Control-Request-Method", "POST",
 		"Access-Control-Request-Headers", "authorization,content-type,idempotency-key")
-	if preflight.StatusCode != 204 {
-		t.Fatalf("the preflight got %d %s", preflight.StatusCode, preflight.Text)
-	}
+	harness.WantStatus(t, preflight, 204)
 	harness.WantHeader(t, preflight, "Access-Control-Allow-Origin", shop)
 	harness.WantHeader(t, preflight, "Access-Control-Allow-Methods", "POST")
 	harness.WantHeader(t, preflight, "Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key")
@@ -33,12 +31,14 @@ func TestCORS_AllowedOriginMayCall(t *testing.T) {
 		harness.WantHeader(t, got, "Access-Control-Allow-Origin", shop)
 		exposed := got.Header.Get("Access-Control-Expose-Headers")
 		for name := range got.Header {
-			if (strings.HasPrefix(name, "Hoko-") || strings.Contains(name, "Ratelimit")) && !strings.Contains(strings.ToLower(exposed), strings.ToLower(name)) {
+			if (strings.HasPrefix(name, "Hoko-") || strings.Contains(name, "Ratelimit")) &&
+				!strings.Contains(strings.ToLower(exposed), strings.ToLower(name)) {
 				t.Errorf("%s is not exposed", name)
 			}
 		}
 	}
-	if got := s.Sell(t, c, harness.ValidSale, "Origin", "https://evil.example"); got.Header.Get("Access-Control-Allow-Origin") != "" {
+	got := s.Sell(t, c, harness.ValidSale, "Origin", "https://evil.example")
+	if got.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("another origin is allowed")
 	}
 }

@@ -10,8 +10,7 @@ import (
 )
 
 func TestGuesses_CountByAddressIgnoringForgedOnes(t *testing.T) {
-	s := harness.StartStack(t, harness.Replace("guesses 60/1m", "guesses 2/1h"))
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", harness.Replace("guesses 60/1m", "guesses 2/1h"))
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	guess := func(i int) harness.Answer {
 		return s.SellAs(t, c, fmt.Sprint("guess-", i), "X-Forwarded-For", fmt.Sprint("203.0.113.", i))
@@ -55,7 +54,8 @@ func TestGuesses_NewEdgeAdmitsValidKeys(t *testing.T) {
 func TestGuesses_CountByAddressFromTrustedProxy(t *testing.T) {
 	s := harness.StartStack(t, func(config string) string {
 		config = strings.Replace(config, "guesses 60/1m", "guesses 1/1h", 1)
-		config = strings.Replace(config, "# trusted_proxies static 192.0.2.0/24", "trusted_proxies static 127.0.0.1/32 ::1/128", 1)
+		config = strings.Replace(config, "# trusted_proxies static 192.0.2.0/24",
+			"trusted_proxies static 127.0.0.1/32 ::1/128", 1)
 		return strings.Replace(config, "# trusted_proxies_strict", "trusted_proxies_strict", 1)
 	})
 	c := s.Client(t, "HTTP/2.0")

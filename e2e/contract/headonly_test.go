@@ -13,9 +13,7 @@ import (
 
 func TestRejection_ReachesClientThatSentOnlyItsHead(t *testing.T) {
 	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1/1h"))
-	if got := s.Sell(t, s.Client(t, "HTTP/1.1"), harness.ValidSale); got.StatusCode != 201 {
-		t.Fatalf("got %d", got.StatusCode)
-	}
+	harness.WantStatus(t, s.Sell(t, s.Client(t, "HTTP/1.1"), harness.ValidSale), 201)
 	roomy := "hoko_key_with_room"
 	s.DB.AddKey(roomy, "conversionsWrite")
 	s.DB.Exec("UPDATE hoko.api_keys SET rate_limit = 1000 WHERE id = $1", harness.KeyID(roomy))
@@ -36,16 +34,16 @@ func TestRejection_ReachesClientThatSentOnlyItsHead(t *testing.T) {
 	}
 	for _, rejection := range rejections {
 		for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
-			for _, framing := range []string{fmt.Sprintf("Content-Length: %d\r\n", rejection.length), "Transfer-Encoding: chunked\r\n"} {
+			for _, framing := range []string{fmt.Sprintf("Content-Length: %d\r\n", rejection.length),
+				"Transfer-Encoding: chunked\r\n"} {
 				if rejection.status == 413 && strings.HasPrefix(framing, "Transfer") {
 					continue // the length of a chunked body is unknown until it is read
 				}
 				t.Run(fmt.Sprintln(rejection.status, expect, framing), func(t *testing.T) {
 					conn := s.Dial(t)
-					fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s%s%s\r\n", rejection.key, rejection.header, expect, framing)
-					if got := harness.ReadAnswer(t, bufio.NewReader(conn)); got.StatusCode != rejection.status {
-						t.Fatalf("got %d %s", got.StatusCode, got.Text)
-					}
+					fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\n"+
+						"Authorization: Bearer %s\r\n%s%s%s\r\n", rejection.key, rejection.header, expect, framing)
+					harness.WantStatus(t, harness.ReadAnswer(t, bufio.NewReader(conn)), rejection.status)
 				})
 			}
 		}
@@ -60,7 +58,8 @@ func TestRejection_WithoutBodyOverHTTP2And3(t *testing.T) {
 			key, encoding string
 			length        int64
 		}{
-			{401, "unknown", "", 100}, {403, harness.ReadOnlyKey, "", 100}, {413, harness.FullKey, "", 70_000}, {415, harness.FullKey, "gzip", 100},
+			{401, "unknown", "", 100}, {403, harness.ReadOnlyKey, "", 100}, {413, harness.FullKey, "", 70_000},
+			{415, harness.FullKey, "gzip", 100},
 		} {
 			t.Run(fmt.Sprint(protocol, " ", rejection.status), func(t *testing.T) {
 				body, end := io.Pipe()
@@ -74,9 +73,7 @@ func TestRejection_WithoutBodyOverHTTP2And3(t *testing.T) {
 				if rejection.encoding != "" {
 					req.Header.Set("Content-Encoding", rejection.encoding)
 				}
-				if got := harness.Do(t, s.Client(t, protocol), req); got.StatusCode != rejection.status {
-					t.Fatalf("got %d %s", got.StatusCode, got.Text)
-				}
+				harness.WantStatus(t, harness.Do(t, s.Client(t, protocol), req), rejection.status)
 			})
 		}
 	}
@@ -98,7 +95,8 @@ func TestRejection_KeepsConnectionAfterWholeBody(t *testing.T) {
 		case 400:
 			body = "{}"
 		}
-		fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%sContent-Length: %d\r\n\r\n%s", key, header, len(body), body)
+		fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"+
+			"%sContent-Length: %d\r\n\r\n%s", key, header, len(body), body)
 		if got := harness.ReadAnswer(t, reader); got.StatusCode != status || got.Close {
 			t.Fatalf("got %d, close %v; want %d and an open connection", got.StatusCode, got.Close, status)
 		}
@@ -108,7 +106,8 @@ func TestRejection_KeepsConnectionAfterWholeBody(t *testing.T) {
 func TestRejection_ReachesClientThatIsStillSending(t *testing.T) {
 	s := harness.StartStack(t, nil)
 	conn := s.Dial(t)
-	fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer unknown\r\nContent-Length: 50000000\r\n\r\n")
+	fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer unknown\r\n"+
+		"Content-Length: 50000000\r\n\r\n")
 	go io.CopyN(conn, harness.Zeros{}, 50_000_000) // ends when the connection does
 	if got := harness.ReadAnswer(t, bufio.NewReader(conn)); got.StatusCode != 401 || got.Text != harness.Body401 {
 		t.Fatalf("got %d %s", got.StatusCode, got.Text)
@@ -116,13 +115,13 @@ func TestRejection_ReachesClientThatIsStillSending(t *testing.T) {
 }
 
 func TestBodyTimeout_Is408(t *testing.T) {
-	s := harness.StartStack(t, harness.Replace("track_sale @sale", "track_sale @sale {\n\t\t\tbody_timeout 300ms\n\t\t}"))
+	s := harness.StartStack(t, harness.Replace("track_sale @sale",
+		"track_sale @sale {\n\t\t\tbody_timeout 300ms\n\t\t}"))
 	conn := s.Dial(t)
-	fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{", harness.FullKey)
+	fmt.Fprintf(conn, "POST /api/track/sale HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Length: 100\r\n\r\n{", harness.FullKey)
 	got := harness.ReadAnswer(t, bufio.NewReader(conn))
 	harness.WantAnswer(t, got, 408, `{"error":{"en":"Request timeout","ar":"انتهت مهلة الطلب"}}`)
 	harness.WantEdgeHeaders(t, got)
-	if s.DB.Sales() != 0 {
-		t.Fatal("a sale was recorded")
-	}
+	s.DB.WantSales(t, 0)
 }

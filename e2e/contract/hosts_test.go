@@ -13,10 +13,9 @@ import (
 
 func sell(t *testing.T, e *harness.Edge, host string) harness.Answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+e.Address()+"/api/track/sale", strings.NewReader(harness.ValidSale))
-	if err != nil {
-		t.Fatal(err)
-	}
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+e.Address()+"/api/track/sale",
+		strings.NewReader(harness.ValidSale))
+	testenv.NoError(t, err)
 	req.Host = host
 	req.Header.Set("Authorization", harness.FullKey)
 	return harness.Do(t, http.DefaultClient, req)
@@ -31,7 +30,8 @@ func wantMisdirected(t *testing.T, got harness.Answer) {
 // startPlain starts an edge without HTTPS on a seeded database. It must open no second port.
 func startPlain(t *testing.T, s harness.Settings) (*harness.Edge, harness.DB) {
 	t.Helper()
-	s.DatabaseURL, s.RedisURL, s.Upstream, s.Plain = testenv.Database(t), testenv.Redis(t), harness.StartSite(t, nil).Upstream(), true
+	s.DatabaseURL, s.RedisURL, s.Upstream, s.Plain = testenv.Database(t), testenv.Redis(t),
+		harness.StartSite(t, nil).Upstream(), true
 	d := harness.Seed(t, s.DatabaseURL)
 	e := harness.Start(t, s)
 	if conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", e.HTTPPort)); err == nil {
@@ -48,10 +48,9 @@ func TestUnknownHost_Is421(t *testing.T) {
 		for _, host := range []string{"127.0.0.1", "edge", "localhost.", "localhost.evil.example", "[::1]:443"} {
 			for _, request := range []string{"POST /api/track/sale", "GET /page", "HEAD /api/links"} {
 				method, path, _ := strings.Cut(request, " ")
-				req, err := http.NewRequestWithContext(t.Context(), method, s.URL(path), strings.NewReader(harness.ValidSale))
-				if err != nil {
-					t.Fatal(err)
-				}
+				req, err := http.NewRequestWithContext(t.Context(), method, s.URL(path),
+					strings.NewReader(harness.ValidSale))
+				testenv.NoError(t, err)
 				req.Host = host // as on a connection that a client uses for several hosts
 				req.Header.Set("Authorization", harness.FullKey)
 				got := harness.Do(t, c, req)
@@ -61,25 +60,20 @@ func TestUnknownHost_Is421(t *testing.T) {
 				wantMisdirected(t, got)
 			}
 		}
-		if seen := s.Site.Requests()[before:]; len(seen) > 0 {
-			t.Fatalf("the site saw %v", seen)
-		}
+		s.Site.WantNothingSince(t, before)
 	})
-	if s.DB.Sales() != 0 {
-		t.Fatal("a sale was recorded")
-	}
+	s.DB.WantSales(t, 0)
 }
 
 func TestPlainHTTP_AnyHostIsRedirected(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/1.1")
+	s, c := harness.StartStackAndClient(t, "HTTP/1.1", nil)
 	for _, host := range []string{"localhost", "127.0.0.1", "evil.example"} {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", fmt.Sprintf("http://127.0.0.1:%d/api/track/sale", s.HTTPPort), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		req, err := http.NewRequestWithContext(t.Context(), "POST",
+			fmt.Sprintf("http://127.0.0.1:%d/api/track/sale", s.HTTPPort), nil)
+		testenv.NoError(t, err)
 		req.Host = host
-		if got := harness.Do(t, c, req); got.StatusCode != 308 || !strings.HasPrefix(got.Header.Get("Location"), "https://"+host) {
+		got := harness.Do(t, c, req)
+		if got.StatusCode != 308 || !strings.HasPrefix(got.Header.Get("Location"), "https://"+host) {
 			t.Errorf("%s: got %d to %q", host, got.StatusCode, got.Header.Get("Location"))
 		}
 	}
@@ -90,9 +84,7 @@ func TestOtherPort_UnknownHostIs421(t *testing.T) {
 	wantMisdirected(t, sell(t, e, e.Address()))
 	wantMisdirected(t, sell(t, e, "localhost."))
 	harness.WantAnswer(t, sell(t, e, fmt.Sprint("localhost:", e.Port)), 201, harness.PublishedOK)
-	if n := d.Sales(); n != 1 {
-		t.Errorf("%d sales", n)
-	}
+	d.WantSales(t, 1)
 }
 
 func TestSidecar_RecordsSalesForAnyHost(t *testing.T) {
@@ -101,7 +93,5 @@ func TestSidecar_RecordsSalesForAnyHost(t *testing.T) {
 	for _, host := range hosts {
 		harness.WantAnswer(t, sell(t, e, host), 201, harness.PublishedOK)
 	}
-	if n := d.Sales(); n != len(hosts) {
-		t.Errorf("%d sales", n)
-	}
+	d.WantSales(t, len(hosts))
 }

@@ -10,7 +10,8 @@ import (
 
 // with returns a valid sale with one member added or replaced.
 func with(member, value string) string {
-	members := map[string]string{"customerExternalId": `"customer_123"`, "amount": `12900`, "customerName": `"John Doe"`}
+	members := map[string]string{"customerExternalId": `"customer_123"`, "amount": `12900`,
+		"customerName": `"John Doe"`}
 	members[member] = value
 	var pairs []string
 	for name, value := range members {
@@ -29,38 +30,46 @@ func TestBody_InvalidIs400AndLeavesNothing(t *testing.T) {
 		return strings.Repeat(`{"marker":`, levels-1) + "{}" + strings.Repeat("}", levels-1)
 	}
 	bad := []struct{ member, body string }{
-		{"body", ``}, {"body", `null`}, {"body", `"marker"`}, {"body", `[` + harness.ValidSale + `]`}, {"body", harness.ValidSale + `{}`},
-		{"body", "\ufeff" + harness.ValidSale}, {"body", `{"marker":1,"marker":2,` + harness.ValidSale[1:]}, {"body", `{"x":[{"marker":1,"\u006darker":2}],` + harness.ValidSale[1:]},
-		{"body", `{"x":"\ud800",` + harness.ValidSale[1:]}, {"body", "{\"x\":\"\xff\"," + harness.ValidSale[1:]}, {"body", harness.ValidSale[:len(harness.ValidSale)-1]},
+		{"body", ``}, {"body", `null`}, {"body", `"marker"`}, {"body", `[` + harness.ValidSale + `]`},
+		{"body", harness.ValidSale + `{}`}, {"body", "\ufeff" + harness.ValidSale},
+		{"body", `{"marker":1,"marker":2,` + harness.ValidSale[1:]},
+		{"body", `{"x":[{"marker":1,"\u006darker":2}],` + harness.ValidSale[1:]},
+		{"body", `{"x":"\ud800",` + harness.ValidSale[1:]}, {"body", "{\"x\":\"\xff\"," + harness.ValidSale[1:]},
+		{"body", harness.ValidSale[:len(harness.ValidSale)-1]},
 		{"body", `{"x":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "," + harness.ValidSale[1:]},
-		{"customerExternalId", with("customerExternalId", `""`)}, {"customerExternalId", with("customerExternalId", long(101))},
-		{"customerExternalId", with("customerExternalId", `null`)}, {"customerExternalId", with("customerExternalId", `1`)},
-		{"customerExternalId", with("customerExternalId", `"marker\u0000"`)}, {"customerExternalId", strings.Replace(harness.ValidSale, "customerExternalId", "CustomerExternalId", 1)},
-		{"amount", with("amount", `-1`)}, {"amount", with("amount", `"12900"`)}, {"amount", with("amount", `0.5`)}, {"amount", with("amount", `1e999999999`)},
-		{"amount", with("amount", `9007199254740992`)}, {"amount", with("amount", `null`)}, {"amount", strings.Replace(harness.ValidSale, "amount", "Amount", 1)},
-		{"currency", with("currency", `"marker"`)}, {"currency", with("currency", `"us"`)}, {"currency", with("currency", `"ريا"`)}, {"currency", with("currency", `1`)},
-		{"eventName", with("eventName", long(256))}, {"eventName", with("eventName", `"\u0000"`)}, {"eventName", with("eventName", `{}`)},
-		{"metadata", with("metadata", `"marker"`)}, {"metadata", with("metadata", `[]`)}, {"metadata", with("metadata", nested(33))},
-		{"metadata", with("metadata", `{"marker":1e309}`)}, {"metadata", with("metadata", `{"marker":1e-400}`)}, {"metadata", with("metadata", `{"marker":0e401}`)},
-		{"metadata", with("metadata", `{"marker":"\u0000"}`)}, {"metadata", with("metadata", `{"a":`+quoted(strings.Repeat("m", 10_000))+`}`)},
-		{"leadEventName", with("leadEventName", long(256))}, {"leadEventName", with("leadEventName", `false`)},
-		{"clickId", with("clickId", long(256))}, {"clickId", with("clickId", `7`)}, {"clickId", with("clickId", `"marker"`)},
-		{"customerName", with("customerName", long(101))}, {"customerName", with("customerName", `null`)}, {"customerName", strings.Replace(harness.ValidSale, "customerName", "customername", 1)},
-		{"customerEmail", with("customerEmail", `""`)}, {"customerEmail", with("customerEmail", `"marker@localhost"`)}, {"customerEmail", with("customerEmail", `"marker@example.com."`)},
-		{"customerEmail", with("customerEmail", `"\"marker\"@example.com"`)}, {"customerEmail", with("customerEmail", `"marker@a..b"`)}, {"customerEmail", with("customerEmail", `"marker@[127.0.0.1]"`)},
-		{"customerEmail", with("customerEmail", quoted(strings.Repeat("m", 65)+"@example.com"))}, {"customerEmail", with("customerEmail", `"marker @example.com"`)},
-		{"customerAvatar", with("customerAvatar", `"marker"`)}, {"customerAvatar", with("customerAvatar", `"ftp://marker.example"`)}, {"customerAvatar", with("customerAvatar", `"http://marker<b"`)},
-		{"customerAvatar", with("customerAvatar", `"https:///marker"`)}, {"customerAvatar", with("customerAvatar", `"https://marker.example:65536/"`)},
-		{"customerAvatar", with("customerAvatar", quoted("https://example.com/"+strings.Repeat("m", 2048)))},
+		{"customerExternalId", strings.Replace(harness.ValidSale, "customerExternalId", "CustomerExternalId", 1)},
+		{"amount", strings.Replace(harness.ValidSale, "amount", "Amount", 1)},
+		{"customerName", strings.Replace(harness.ValidSale, "customerName", "customername", 1)},
 	}
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	for member, values := range map[string][]string{
+		"customerExternalId": {`""`, long(101), `null`, `1`, `"marker\u0000"`},
+		"amount":             {`-1`, `"12900"`, `0.5`, `1e999999999`, `9007199254740992`, `null`},
+		"currency":           {`"marker"`, `"us"`, `"ريا"`, `1`},
+		"eventName":          {long(256), `"\u0000"`, `{}`},
+		"metadata": {`"marker"`, `[]`, nested(33), `{"marker":1e309}`, `{"marker":1e-400}`, `{"marker":0e401}`,
+			`{"marker":"\u0000"}`, `{"a":` + quoted(strings.Repeat("m", 10_000)) + `}`},
+		"leadEventName": {long(256), `false`},
+		"clickId":       {long(256), `7`, `"marker"`},
+		"customerName":  {long(101), `null`},
+		"customerEmail": {`""`, `"marker@localhost"`, `"marker@example.com."`, `"\"marker\"@example.com"`,
+			`"marker@a..b"`, `"marker@[127.0.0.1]"`, quoted(strings.Repeat("m", 65) + "@example.com"),
+			`"marker @example.com"`},
+		"customerAvatar": {`"marker"`, `"ftp://marker.example"`, `"http://marker<b"`, `"https:///marker"`,
+			`"https://marker.example:65536/"`, quoted("https://example.com/" + strings.Repeat("m", 2048))},
+	} {
+		for _, value := range values {
+			bad = append(bad, struct{ member, body string }{member, with(member, value)})
+		}
+	}
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	const everything = `SELECT (SELECT count(*) FROM hoko.sales) + (SELECT count(*) FROM hoko.idempotency_keys)
-		+ (SELECT count(*) FROM hoko.customers WHERE id <> 'customer_123' OR name <> 'John Doe' OR email IS NOT NULL OR avatar IS NOT NULL)`
+		+ (SELECT count(*) FROM hoko.customers WHERE id <> 'customer_123' OR name <> 'John Doe' OR email IS NOT NULL
+		OR avatar IS NOT NULL)`
 	for _, tc := range bad {
 		got := s.Sell(t, c, tc.body)
 		reason := got.Header.Get("Hoko-Reason")
-		if got.StatusCode != 400 || got.Text != harness.Body400 || !strings.HasPrefix(reason, tc.member+": ") || strings.Contains(reason, marker) {
+		if got.StatusCode != 400 || got.Text != harness.Body400 || !strings.HasPrefix(reason, tc.member+": ") ||
+			strings.Contains(reason, marker) {
 			t.Errorf("%.120s: got %d %s, Hoko-Reason %q", tc.body, got.StatusCode, got.Text, reason)
 			continue
 		}

@@ -17,7 +17,8 @@ func TestMethod_PostInAnotherCaseIs405(t *testing.T) {
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		before := len(s.Site.Requests())
 		for _, request := range []string{
-			"post /api/track/sale", "Post /api/track/sale", "pOST /api/track/sale", "POSt /API//Track/SALE", "poST /api/track/%73ale?x=1",
+			"post /api/track/sale", "Post /api/track/sale", "pOST /api/track/sale", "POSt /API//Track/SALE",
+			"poST /api/track/%73ale?x=1",
 		} {
 			method, path, _ := strings.Cut(request, " ")
 			got := s.Call(t, c, method, path, harness.ValidSale, "Authorization", harness.FullKey)
@@ -25,24 +26,22 @@ func TestMethod_PostInAnotherCaseIs405(t *testing.T) {
 			harness.WantEdgeHeaders(t, got)
 			harness.WantHeader(t, got, "Allow", "POST")
 		}
-		if seen := s.Site.Requests()[before:]; len(seen) > 0 {
-			t.Fatalf("the site saw %v", seen)
-		}
-		for _, request := range []string{"post /api/links", "get /api/track/sale", "posts /api/track/sale", "repost /api/track/sale"} {
+		s.Site.WantNothingSince(t, before)
+		for _, request := range []string{"post /api/links", "get /api/track/sale", "posts /api/track/sale",
+			"repost /api/track/sale"} {
 			method, path, _ := strings.Cut(request, " ")
 			if got := s.Call(t, c, method, path, ""); got.Text != "site "+request {
 				t.Errorf("%s: got %d %s", request, got.StatusCode, got.Text)
 			}
 		}
 	})
-	if s.DB.Sales() != 0 {
-		t.Fatal("a sale was recorded")
-	}
+	s.DB.WantSales(t, 0)
 }
 
 func Test405_CarriesAllow(t *testing.T) {
 	s := harness.StartStack(t, nil)
-	for _, target := range []string{"CONNECT /api/track/sale", "CONNECT /page", "CONNECT localhost:22", "connect /page", strings.Repeat("X", 33) + " /page"} {
+	for _, target := range []string{"CONNECT /api/track/sale", "CONNECT /page", "CONNECT localhost:22", "connect /page",
+		strings.Repeat("X", 33) + " /page"} {
 		conn := s.Dial(t)
 		io.WriteString(conn, target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		got := harness.ReadAnswer(t, bufio.NewReader(conn))
@@ -75,11 +74,10 @@ func TestTrailers_OfTheEdgeDoNotReachTheSite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Trailer = http.Header{"Hoko-Sale-Id": {"forged"}, "hoko-key-id": {"forged"}, "Hoko_sale_id": {"forged"}, "X-Digest": {"1"}}
+		req.Trailer = http.Header{"Hoko-Sale-Id": {"forged"}, "hoko-key-id": {"forged"}, "Hoko_sale_id": {"forged"},
+			"X-Digest": {"1"}}
 		got := harness.Do(t, c, req)
-		if got.StatusCode != 200 {
-			t.Fatalf("got %d %s", got.StatusCode, got.Text)
-		}
+		harness.WantStatus(t, got, 200)
 		digest := []string{"1"}
 		if got.Proto == "HTTP/3.0" {
 			digest = nil // quic-go's server ignores trailers
@@ -88,11 +86,10 @@ func TestTrailers_OfTheEdgeDoNotReachTheSite(t *testing.T) {
 	})
 	t.Run("next to an announced one", func(t *testing.T) {
 		before, conn := len(s.Site.Requests()), s.Dial(t)
-		io.WriteString(conn, "POST /upload HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Digest\r\n\r\n"+
-			"5\r\nhello\r\n0\r\nX-Digest: 1\r\nHoko-Sale-Id: forged\r\n\r\n")
-		if got := harness.ReadAnswer(t, bufio.NewReader(conn)); got.StatusCode != 200 {
-			t.Fatalf("got %d %s", got.StatusCode, got.Text)
-		}
+		io.WriteString(conn,
+			"POST /upload HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Digest\r\n\r\n"+
+				"5\r\nhello\r\n0\r\nX-Digest: 1\r\nHoko-Sale-Id: forged\r\n\r\n")
+		harness.WantStatus(t, harness.ReadAnswer(t, bufio.NewReader(conn)), 200)
 		wantTrailer(t, before, []string{"1"})
 	})
 }

@@ -32,13 +32,15 @@ func TestProxy_PassesEverythingElseUnchanged(t *testing.T) {
 		}
 		for _, want := range requests {
 			before := len(s.Site.Requests())
-			got := s.Call(t, c, want.method, want.path, want.body, "Authorization", "Bearer "+harness.FullKey, "X-Custom", "yes",
-				"Hoko-Sale-Id", "forged", "hoko-anything", "forged", "Hoko_Sale_Id", "forged", "X.Dotted", "dropped")
+			got := s.Call(t, c, want.method, want.path, want.body,
+				"Authorization", "Bearer "+harness.FullKey, "X-Custom", "yes", "Hoko-Sale-Id", "forged",
+				"hoko-anything", "forged", "Hoko_Sale_Id", "forged", "X.Dotted", "dropped")
 			if got.StatusCode != 200 || got.Header.Get("X-Site") != "yes" {
 				t.Fatalf("%s %s: got %d %s", want.method, want.path, got.StatusCode, got.Text)
 			}
 			seen := s.Site.Requests()[before:]
-			if len(seen) != 1 || seen[0].Method != want.method || seen[0].URI != want.path || seen[0].Body != want.body {
+			if len(seen) != 1 || seen[0].Method != want.method || seen[0].URI != want.path ||
+				seen[0].Body != want.body {
 				t.Fatalf("the site saw %.300v", seen)
 			}
 			if h := seen[0].Header; h.Get("X-Custom") != "yes" || h.Get("Authorization") != "Bearer "+harness.FullKey {
@@ -51,30 +53,25 @@ func TestProxy_PassesEverythingElseUnchanged(t *testing.T) {
 			}
 		}
 	})
-	if s.DB.Sales() != 0 {
-		t.Fatal("a sale was recorded")
-	}
+	s.DB.WantSales(t, 0)
 }
 
 func TestPathSpellings_ThatCaddyEquatesAreTheRoute(t *testing.T) {
 	s := harness.StartStack(t, nil)
-	for _, path := range []string{"/API/Track/SALE", "//api//track/sale", "/api/track/%73ale", "/api/x/../track/sale", "/api%2ftrack/sale", "/api/track/sale?x=1"} {
+	for _, path := range []string{"/API/Track/SALE", "//api//track/sale", "/api/track/%73ale", "/api/x/../track/sale",
+		"/api%2ftrack/sale", "/api/track/sale?x=1"} {
 		t.Run(path, func(t *testing.T) {
 			for _, key := range []struct {
 				key    string
 				status int
 			}{{"unknown", 401}, {harness.ReadOnlyKey, 403}, {harness.FullKey, 201}} {
-				conn := s.Dial(t) // an HTTP client would clean the path
-				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n%s", path, key.key, len(harness.ValidSale), harness.ValidSale)
-				if got := harness.ReadAnswer(t, bufio.NewReader(conn)); got.StatusCode != key.status {
-					t.Fatalf("got %d %s, want %d", got.StatusCode, got.Text, key.status)
-				}
+				conn := s.Dial(t)
+				harness.WriteSale(conn, path, key.key, "")
+				harness.WantStatus(t, harness.ReadAnswer(t, bufio.NewReader(conn)), key.status)
 			}
 		})
 	}
-	if seen := s.Site.Requests(); len(seen) != 0 {
-		t.Fatalf("the site saw %v", seen)
-	}
+	s.Site.WantNothingSince(t, 0)
 }
 
 func TestProxy_StreamsAnswers(t *testing.T) {
@@ -90,12 +87,9 @@ func TestProxy_StreamsAnswers(t *testing.T) {
 		}
 		io.WriteString(w, "data: second\n\n")
 	}})
-	dsn := testenv.Database(t)
-	e := harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: testenv.Redis(t), Upstream: site.Upstream()})
+	e := harness.StartStackWithSite(t, site, nil)
 	res, err := e.Client(t, "HTTP/2.0").Get(e.URL("/stream"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	defer res.Body.Close()
 	lines := bufio.NewReader(res.Body)
 	if line, err := lines.ReadString('\n'); line != "data: first\n" {
@@ -124,9 +118,9 @@ func TestProxy_PassesUpgradedConnections(t *testing.T) {
 		rw.WriteString("echo " + line)
 		rw.Flush()
 	}})
-	e := harness.Start(t, harness.Settings{DatabaseURL: testenv.Database(t), RedisURL: testenv.Redis(t), Upstream: site.Upstream()})
-	conn := e.Dial(t)
-	fmt.Fprintf(conn, "GET /socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	conn := harness.StartStackWithSite(t, site, nil).Dial(t)
+	fmt.Fprintf(conn, "GET /socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	reader := bufio.NewReader(conn)
 	res, err := http.ReadResponse(reader, nil)
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
@@ -140,7 +134,8 @@ func TestProxy_PassesUpgradedConnections(t *testing.T) {
 
 func TestStart_WithoutServersProxies(t *testing.T) {
 	site := harness.StartSite(t, nil)
-	e := harness.Start(t, harness.Settings{DatabaseURL: "postgres://127.0.0.1:1/none", RedisURL: "redis://127.0.0.1:1", Upstream: site.Upstream()})
+	e := harness.Start(t, harness.Settings{DatabaseURL: "postgres://127.0.0.1:1/none", RedisURL: "redis://127.0.0.1:1",
+		Upstream: site.Upstream()})
 	c := e.Client(t, "HTTP/1.1")
 	if got := e.Call(t, c, "GET", "/page", ""); got.StatusCode != 200 || got.Text != "site GET /page" {
 		t.Fatalf("got %d %s", got.StatusCode, got.Text)
@@ -155,11 +150,9 @@ func TestStart_WithoutServersProxies(t *testing.T) {
 
 func TestPlainHTTP_IsRedirected(t *testing.T) {
 	s := harness.StartStack(t, nil)
-	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: harness.HangGuard}
-	res, err := c.Post(fmt.Sprintf("http://localhost:%d/api/track/sale", s.HTTPPort), "application/json", strings.NewReader(harness.ValidSale))
-	if err != nil {
-		t.Fatal(err)
-	}
+	res, err := s.Client(t, "HTTP/1.1").Post(fmt.Sprintf("http://localhost:%d/api/track/sale", s.HTTPPort),
+		"application/json", strings.NewReader(harness.ValidSale))
+	testenv.NoError(t, err)
 	res.Body.Close()
 	target, err := url.Parse(res.Header.Get("Location"))
 	if err != nil || res.StatusCode != http.StatusPermanentRedirect || target.Scheme != "https" {

@@ -20,7 +20,8 @@ type example struct{ status, curl, fetch, answer string }
 func publishedExamples(t *testing.T) []example {
 	t.Helper()
 	doc := harness.ReadRoot(t, "docs/api.md")
-	section := regexp.MustCompile("(?ms)^### (\\d{3})\n\n```bash\n(.*?)```\n\n```javascript\n(.*?)```\n\n```json\n(.*?)```")
+	section := regexp.MustCompile(
+		"(?ms)^### (\\d{3})\n\n```bash\n(.*?)```\n\n```javascript\n(.*?)```\n\n```json\n(.*?)```")
 	var examples []example
 	for _, m := range section.FindAllStringSubmatch(doc, -1) {
 		examples = append(examples, example{m[1], m[2], m[3], m[4]})
@@ -65,8 +66,9 @@ func TestPublishedExamples_AnswerAsPublished(t *testing.T) {
 					}
 					dsn := testenv.Database(t)
 					harness.Seed(t, dsn)
-					e := harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: testenv.Redis(t), Upstream: "127.0.0.1:1", Host: "hoko.to",
-						Edit: func(config string) string { return strings.Replace(config, "limit 600/1m", limit, 1) + "\n" }})
+					edit := harness.Replace("limit 600/1m", limit+"\n")
+					e := harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: testenv.Redis(t),
+						Upstream: "127.0.0.1:1", Host: "hoko.to", Edit: edit})
 					run := runCurl
 					script := strings.ReplaceAll(ex.curl, "<API_KEY>", key)
 					if language == "fetch" {
@@ -90,10 +92,9 @@ func TestPublishedExamples_AnswerAsPublished(t *testing.T) {
 
 func runCurl(t *testing.T, e *harness.Edge, script string) (status, body string) {
 	t.Helper()
-	rc := fmt.Sprintf("silent\ncacert = %q\nconnect-to = \"hoko.to:443:127.0.0.1:%d\"\nwrite-out = \"\\n%%{http_code}\"\n", e.CAFile(), e.Port)
-	if err := os.WriteFile(filepath.Join(e.Dir, ".curlrc"), []byte(rc), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	rc := fmt.Sprintf("silent\ncacert = %q\nconnect-to = \"hoko.to:443:127.0.0.1:%d\"\n"+
+		"write-out = \"\\n%%{http_code}\"\n", e.CAFile(), e.Port)
+	testenv.NoError(t, os.WriteFile(filepath.Join(e.Dir, ".curlrc"), []byte(rc), 0o600))
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
 	cmd.Env = append(os.Environ(), "CURL_HOME="+e.Dir, "HOME="+e.Dir)
 	out, err := cmd.CombinedOutput()
@@ -117,13 +118,9 @@ globalThis.fetch = async (...args) => {
 	return response;
 };
 `, e.Port)), 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	file := filepath.Join(e.Dir, "example.mjs")
-	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, os.WriteFile(file, []byte(script), 0o600))
 	cmd := exec.CommandContext(t.Context(), "node", "--require", preload, file)
 	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+e.CAFile())
 	out, err := cmd.CombinedOutput()

@@ -26,10 +26,12 @@ func TestContract_ByStatus(t *testing.T) {
 			if !harness.UUIDv7.MatchString(id) {
 				t.Fatalf("Hoko-Sale-Id is %q", id)
 			}
-			if n := s.DB.Count("SELECT count(*) FROM hoko.sales WHERE id = $1 AND amount = 12900", id); n != 1 || s.DB.Sales() != before+1 {
+			n := s.DB.Count("SELECT count(*) FROM hoko.sales WHERE id = $1 AND amount = 12900", id)
+			if n != 1 || s.DB.Sales() != before+1 {
 				t.Fatalf("%d rows with that ID, %d sales after %d", n, s.DB.Sales(), before)
 			}
-			for _, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy"} {
+			for _, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
+				"RateLimit", "RateLimit-Policy"} {
 				if got.Header.Get(name) == "" {
 					t.Errorf("no %s", name)
 				}
@@ -37,7 +39,8 @@ func TestContract_ByStatus(t *testing.T) {
 			harness.WantHeader(t, got, "RateLimit-Policy", `"default";q=600;w=60`)
 		})
 
-		rejected := func(name string, status int, body string, send func() harness.Answer, also func(t *testing.T, got harness.Answer)) {
+		rejected := func(name string, status int, body string, send func() harness.Answer,
+			also func(t *testing.T, got harness.Answer)) {
 			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
 				before := s.DB.Sales()
 				got := send()
@@ -46,10 +49,8 @@ func TestContract_ByStatus(t *testing.T) {
 				if also != nil {
 					also(t, got)
 				}
-				if after := s.DB.Sales(); after != before {
-					t.Fatalf("%d sales after %d", after, before)
-				}
-				harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK) // the next request succeeds
+				s.DB.WantSales(t, before)
+				harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK) // the next one
 			})
 		}
 		header := func(name, value string) func(*testing.T, harness.Answer) {
@@ -62,26 +63,35 @@ func TestContract_ByStatus(t *testing.T) {
 			return post(body, append([]string{"Authorization", "Bearer " + harness.FullKey}, headers...)...)
 		}
 
-		rejected("negative amount", 400, harness.Body400, authorized(strings.Replace(harness.ValidSale, "12900", "-100", 1)),
+		rejected("negative amount", 400, harness.Body400,
+			authorized(strings.Replace(harness.ValidSale, "12900", "-100", 1)),
 			header("Hoko-Reason", "amount: must be a non-negative integer"))
-		rejected("no lead and no click", 400, harness.Body400, authorized(strings.Replace(harness.ValidSale, "customer_123", "unknown "+t.Name(), 1)), nil)
-		rejected("another workspace's click", 400, harness.Body400, authorized(strings.Replace(harness.ValidSale, `{`, `{"clickId":"click_two",`, 1)), nil)
-		rejected("malformed idempotency key", 400, harness.Body400, authorized(harness.ValidSale, "Idempotency-Key", "a", "Idempotency-Key", "b"), nil)
+		rejected("no lead and no click", 400, harness.Body400,
+			authorized(strings.Replace(harness.ValidSale, "customer_123", "unknown "+t.Name(), 1)), nil)
+		rejected("another workspace's click", 400, harness.Body400,
+			authorized(strings.Replace(harness.ValidSale, `{`, `{"clickId":"click_two",`, 1)), nil)
+		rejected("malformed idempotency key", 400, harness.Body400,
+			authorized(harness.ValidSale, "Idempotency-Key", "a", "Idempotency-Key", "b"), nil)
 		rejected("no key", 401, harness.Body401, post(harness.ValidSale), header("WWW-Authenticate", "Bearer"))
-		rejected("another scheme", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Basic aGVsbG86d29ybGQ="), header("WWW-Authenticate", "Bearer"))
-		rejected("unknown key", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Bearer invalid_key"), header("WWW-Authenticate", `Bearer error="invalid_token"`))
-		rejected("missing scope", 403, harness.Body403, post(harness.ValidSale, "Authorization", "Bearer "+harness.ReadOnlyKey),
+		rejected("another scheme", 401, harness.Body401,
+			post(harness.ValidSale, "Authorization", "Basic aGVsbG86d29ybGQ="), header("WWW-Authenticate", "Bearer"))
+		rejected("unknown key", 401, harness.Body401, post(harness.ValidSale, "Authorization", "Bearer invalid_key"),
+			header("WWW-Authenticate", `Bearer error="invalid_token"`))
+		rejected("missing scope", 403, harness.Body403,
+			post(harness.ValidSale, "Authorization", "Bearer "+harness.ReadOnlyKey),
 			header("WWW-Authenticate", `Bearer error="insufficient_scope", scope="conversionsWrite"`))
-		rejected("compressed body", 415, harness.Body415, authorized(harness.ValidSale, "Content-Encoding", "gzip"), nil)
+		rejected("compressed body", 415, harness.Body415,
+			authorized(harness.ValidSale, "Content-Encoding", "gzip"), nil)
 		rejected("large body", 413, harness.Body413, authorized(harness.ValidSale+strings.Repeat(" ", 64<<10)), nil)
 		rejected("early data", 425, harness.Body425, authorized(harness.ValidSale, "Early-Data", "1"), nil)
 
 		t.Run("201 64 KiB exactly", func(t *testing.T) {
-			harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale+strings.Repeat(" ", 64<<10-len(harness.ValidSale))), 201, harness.PublishedOK)
+			harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale+strings.Repeat(" ", 64<<10-len(harness.ValidSale))),
+				201, harness.PublishedOK)
 		})
 		t.Run("201 bare key, and a scheme in any case", func(t *testing.T) {
-			for _, value := range []string{harness.FullKey, "bearer " + harness.FullKey, "BEARER   " + harness.FullKey} {
-				harness.WantAnswer(t, s.SellAs(t, c, value), 201, harness.PublishedOK)
+			for _, scheme := range []string{"", "bearer ", "BEARER   "} {
+				harness.WantAnswer(t, s.SellAs(t, c, scheme+harness.FullKey), 201, harness.PublishedOK)
 			}
 		})
 		t.Run("201 replayed and 422 by idempotency key", func(t *testing.T) {
@@ -96,16 +106,13 @@ func TestContract_ByStatus(t *testing.T) {
 			other := s.Sell(t, c, strings.Replace(harness.ValidSale, "12900", "12901", 1), "Idempotency-Key", key)
 			harness.WantAnswer(t, other, 422, harness.Body422)
 			harness.WantHeader(t, other, "RateLimit-Policy", `"default";q=600;w=60`)
-			if after := s.DB.Sales(); after != before {
-				t.Fatalf("%d sales after %d", after, before)
-			}
+			s.DB.WantSales(t, before)
 		})
 	})
 }
 
 func TestSiteError_UnderAPIIsInTheEnvelope(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	s.Site.Close()
 	got := s.Call(t, c, "GET", "/API/links", "")
 	harness.WantAnswer(t, got, 502, harness.Body502)
@@ -116,8 +123,7 @@ func TestSiteError_UnderAPIIsInTheEnvelope(t *testing.T) {
 }
 
 func TestRateLimit_IsPublished429(t *testing.T) {
-	s := harness.StartStack(t, harness.Replace("limit 600/1m", "limit 1/1m"))
-	c := s.Client(t, "HTTP/1.1")
+	s, c := harness.StartStackAndClient(t, "HTTP/1.1", harness.Replace("limit 600/1m", "limit 1/1m"))
 	first := s.Sell(t, c, harness.ValidSale)
 	harness.WantAnswer(t, first, 201, harness.PublishedOK)
 	harness.WantHeader(t, first, "X-RateLimit-Limit", "1")
@@ -128,11 +134,10 @@ func TestRateLimit_IsPublished429(t *testing.T) {
 	if seconds, err := strconv.Atoi(retryAfter); err != nil || seconds < 1 || seconds > 60 {
 		t.Fatalf("Retry-After is %q", retryAfter)
 	}
-	harness.WantAnswer(t, denied, 429, `{"error":{"en":"Rate limit exceeded","ar":"تم تجاوز حد المعدل"},"retryAfter":`+retryAfter+`}`)
+	harness.WantAnswer(t, denied, 429,
+		`{"error":{"en":"Rate limit exceeded","ar":"تم تجاوز حد المعدل"},"retryAfter":`+retryAfter+`}`)
 	harness.WantHeader(t, denied, "RateLimit-Policy", `"default";q=1;w=60`)
-	if sales := s.DB.Sales(); sales != 1 {
-		t.Fatalf("%d sales", sales)
-	}
+	s.DB.WantSales(t, 1)
 	// A 403 is not charged and has no limit headers.
 	forbidden := s.SellAs(t, c, harness.ReadOnlyKey)
 	harness.WantAnswer(t, forbidden, 403, harness.Body403)
@@ -142,8 +147,7 @@ func TestRateLimit_IsPublished429(t *testing.T) {
 }
 
 func TestMissingTable_Is503AndLogNamesCommand(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	s.DB.Exec("ALTER TABLE hoko.sales RENAME TO gone")
 	got := s.Sell(t, c, harness.ValidSale)
@@ -154,9 +158,7 @@ func TestMissingTable_Is503AndLogNamesCommand(t *testing.T) {
 	}
 	harness.WantHeader(t, got, "RateLimit-Policy", `"default";q=600;w=60`)
 	s.Log.Wait(t, got.Header.Get("X-Request-Id"), "caddy hoko migrate")
-	if page := s.Call(t, c, "GET", "/page", ""); page.StatusCode != 200 {
-		t.Errorf("a page got %d", page.StatusCode)
-	}
+	harness.WantStatus(t, s.Call(t, c, "GET", "/page", ""), 200)
 	s.DB.Exec("ALTER TABLE hoko.gone RENAME TO sales")
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 }
@@ -182,12 +184,12 @@ func TestKeys_AppearInNoLogOrAdminAnswer(t *testing.T) {
 }
 
 func TestRequestID_LeadsToTheCauseInTheLog(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	for _, wrong := range []struct{ key, body, cause string }{
 		{"unknown", harness.ValidSale, `"cause":"unknown"`},
 		{harness.ReadOnlyKey, harness.ValidSale, `"cause":"missing_scopes"`},
-		{harness.FullKey, `{"customerExternalId":"a","amount":-5,"customerName":"x"}`, `"reason":"amount: must be a non-negative integer"`},
+		{harness.FullKey, `{"customerExternalId":"a","amount":-5,"customerName":"x"}`,
+			`"reason":"amount: must be a non-negative integer"`},
 		{harness.FullKey, harness.ValidSale + strings.Repeat(" ", 64<<10), `"cause":"too_large"`},
 	} {
 		got := s.Call(t, c, "POST", "/api/track/sale", wrong.body, "Authorization", wrong.key)

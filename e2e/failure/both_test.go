@@ -14,21 +14,15 @@ func TestPostgresAndRedisOutage_ServesSiteAndHeals(t *testing.T) {
 	// Before the outage, Redis must decide.
 	s := startOutageStack(t, dsn, limits.URL(), harness.Replace("timeout 1s", "timeout 10s"))
 	answers := asked{}
-	if got := s.askInOutage(answers); got.StatusCode != 201 {
-		t.Fatalf("before: %d %s", got.StatusCode, got.Text)
-	}
+	harness.WantStatus(t, s.askInOutage(answers), 201)
 	server.Stop()
 	limits.Kill()
 	for range outageBurst {
 		got := s.askInOutage(answers)
-		if got.StatusCode != 503 {
-			t.Errorf("got %d %s", got.StatusCode, got.Text)
-		}
+		harness.WantStatus(t, got, 503)
 		harness.WantHeader(t, got, "X-RateLimit-Limit", "10")
 	}
-	if got := s.ask(1); got.StatusCode != 429 { // the limit applies while both are down
-		t.Errorf("beyond the limit: %d %s", got.StatusCode, got.Text)
-	}
+	harness.WantStatus(t, s.ask(1), 429) // the limit applies while both are down
 	s.wantSite()
 	server.Start(t)
 	limits.Start(t)
@@ -62,9 +56,7 @@ func TestStart_WithoutServersFindsThemLater(t *testing.T) {
 				s.logs("not listening for changed keys")
 			}
 			answers := asked{}
-			if got := s.askInOutage(answers); got.StatusCode != want {
-				t.Errorf("got %d %s, want %d", got.StatusCode, got.Text, want)
-			}
+			harness.WantStatus(t, s.askInOutage(answers), want)
 			if away.redis && !away.postgres { // without a key, no limit is evaluated
 				s.wantMetric(allowedLocally, 1)
 				s.wantMetric(breakersOpen, 1)
@@ -76,7 +68,8 @@ func TestStart_WithoutServersFindsThemLater(t *testing.T) {
 				limits.Start(t)
 			}
 			s.verify(harness.Connect(t, dsn), answers)
-			s.until("redis decides", func() bool { s.link(harness.FullKey); s.ask(1); return s.metric(decidedByRedis) > 0 })
+			s.until("redis decides",
+				func() bool { s.link(harness.FullKey); s.ask(1); return s.metric(decidedByRedis) > 0 })
 			s.until("the listener is up", func() bool { return s.metric("hoko_key_listener_up") == 1 })
 		})
 	}

@@ -95,16 +95,13 @@ func (p *brokenPostgres) fillDisk(t *testing.T) (fix func()) {
 		t.Fatalf("the disk is not full: %v", err)
 	}
 	// The last page still has room. Rows that are rolled back fill it until it is vacuumed.
-	_, err := p.Conn.Exec(t.Context(), `INSERT INTO hoko.sales (id, workspace_id, customer_id, link_id, attribution, amount, currency, event_name)
+	_, err := p.Conn.Exec(t.Context(),
+		`INSERT INTO hoko.sales (id, workspace_id, customer_id, link_id, attribution, amount, currency, event_name)
 		SELECT gen_random_uuid(), 'ws_1', 'c', 'l', 'click', 1, 'usd', 'e' FROM generate_series(1, 10000)`)
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != pgerrcode.DiskFull {
 		t.Fatalf("the table is not full: %v", err)
 	}
-	return func() {
-		if err := os.Remove(rest); err != nil {
-			t.Fatal(err)
-		}
-	}
+	return func() { testenv.NoError(t, os.Remove(rest)) }
 }
 
 // fill takes all connections of the server, including those of the edge.
@@ -121,9 +118,7 @@ func (p *brokenPostgres) fill(t *testing.T) (empty func()) {
 			if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == pgerrcode.TooManyConnections {
 				break
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			testenv.NoError(t, err)
 			held = append(held, conn)
 		}
 	}
@@ -142,12 +137,11 @@ func TestPostgresOutage_Is503AndHeals(t *testing.T) {
 			p.AddKey(coldKey, "conversionsWrite")
 			s := startOutageStack(t, p.dsn, testenv.Redis(t), manyCalls)
 			answers := asked{}
-			if got := s.askInOutage(answers); got.StatusCode != 201 {
-				t.Fatalf("before: %d %s", got.StatusCode, got.Text)
-			}
+			harness.WantStatus(t, s.askInOutage(answers), 201)
 			fix := outage.inject(t, p)
 			for i := range 2 {
-				if got := s.askInOutage(answers); got.StatusCode == 201 || i == 0 && outage.first != 0 && got.StatusCode != outage.first {
+				got := s.askInOutage(answers)
+				if got.StatusCode == 201 || i == 0 && outage.first != 0 && got.StatusCode != outage.first {
 					t.Errorf("sale %d of the outage: %d %s", i, got.StatusCode, got.Text)
 				}
 			}
@@ -155,9 +149,7 @@ func TestPostgresOutage_Is503AndHeals(t *testing.T) {
 			if outage.lookups {
 				s.want503(s.link("unknown_key"))
 				s.until("a stale key is used", func() bool {
-					if got := s.link(harness.FullKey); got.StatusCode != 200 {
-						t.Fatalf("a cached key got %d %s", got.StatusCode, got.Text)
-					}
+					harness.WantStatus(t, s.link(harness.FullKey), 200)
 					return s.metric("hoko_key_stale_total") > 0
 				})
 				s.wantMetric(`hoko_auth_total{outcome="unavailable"}`, 2)
@@ -176,9 +168,7 @@ func TestPostgresOutage_Is503AndHeals(t *testing.T) {
 
 			fix()
 			s.verify(harness.Connect(t, p.dsn), answers)
-			if got := s.SellAs(t, s.client, coldKey); got.StatusCode != 201 {
-				t.Errorf("the uncached key: %d %s", got.StatusCode, got.Text)
-			}
+			harness.WantStatus(t, s.SellAs(t, s.client, coldKey), 201)
 			s.until("the listener is up again", func() bool { return s.metric("hoko_key_listener_up") == 1 })
 		})
 	}
@@ -208,14 +198,10 @@ func TestPostgresFailover_LosesNoAnsweredSale(t *testing.T) {
 	s := startOutageStack(t, dsn, testenv.Redis(t), manyCalls)
 	answers := asked{}
 	for range 3 {
-		if got := s.askInOutage(answers); got.StatusCode != 201 {
-			t.Fatalf("before: %d %s", got.StatusCode, got.Text)
-		}
+		harness.WantStatus(t, s.askInOutage(answers), 201)
 	}
 	pair.Standby().Kill()
-	if got := s.askInOutage(answers); got.StatusCode != 504 {
-		t.Errorf("without a standby: %d %s", got.StatusCode, got.Text)
-	}
+	harness.WantStatus(t, s.askInOutage(answers), 504)
 
 	// The primary dies with a sale that no standby has, and returns. The sale must be recorded.
 	s.until("the previous sale no longer waits", func() bool { return pair.Waiting(t) == 0 })

@@ -19,7 +19,8 @@ func TestRotatedPassword_CostsNoSale(t *testing.T) {
 			admin := server.DSN("postgres")
 			db := migrateAndSeed(t, admin)
 			db.AddKey(coldKey, "conversionsWrite")
-			db.Exec(`COPY (SELECT unnest('{local all postgres trust,local all rotated scram-sha-256}'::text[])) TO PROGRAM 'cat > pg_hba.conf'`)
+			db.Exec(`COPY (SELECT unnest('{local all postgres trust,local all rotated scram-sha-256}'::text[]))
+				TO PROGRAM 'cat > pg_hba.conf'`)
 			db.Exec("CREATE ROLE rotated LOGIN SUPERUSER")
 			db.Exec("SELECT pg_reload_conf()")
 			file := filepath.Join(t.TempDir(), "secret")
@@ -30,13 +31,12 @@ func TestRotatedPassword_CostsNoSale(t *testing.T) {
 				if reload {
 					content = admin + "&user=rotated&password=" + password + "\n"
 				}
-				if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				testenv.NoError(t, os.WriteFile(file, []byte(content), 0o600))
 			}
 			rotate("s3cret_old")
 			settings := harness.Settings{
-				DatabaseURL: admin + "&user=rotated&passfile=" + file, RedisURL: testenv.Redis(t), Upstream: harness.StartSite(t, nil).Upstream(),
+				DatabaseURL: admin + "&user=rotated&passfile=" + file, RedisURL: testenv.Redis(t),
+				Upstream: harness.StartSite(t, nil).Upstream(),
 			}
 			if reload {
 				settings.Edit = func(config string) string {
@@ -45,18 +45,14 @@ func TestRotatedPassword_CostsNoSale(t *testing.T) {
 			}
 			e := harness.Start(t, settings)
 			c := e.Client(t, "HTTP/1.1")
-			if got := e.Sell(t, c, harness.ValidSale); got.StatusCode != 201 {
-				t.Fatalf("%s: %s", got.Status, got.Text)
-			}
+			harness.WantStatus(t, e.Sell(t, c, harness.ValidSale), 201)
 			rotate("s3cret_new")
 			db.Exec("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'rotated'")
 			if reload {
 				e.Reload(t)
 			}
 			for _, key := range []string{harness.FullKey, coldKey} {
-				if got := e.SellAs(t, c, "Bearer "+key); got.StatusCode != 201 {
-					t.Errorf("%s: %s", got.Status, got.Text)
-				}
+				harness.WantStatus(t, e.SellAs(t, c, "Bearer "+key), 201)
 			}
 			if strings.Contains(e.Log.String(), "s3cret") {
 				t.Error("the log contains the password")

@@ -44,21 +44,20 @@ func outageConfig(config string) string {
 // migrateAndSeed prepares an empty database for an edge.
 func migrateAndSeed(t testing.TB, dsn string) harness.DB {
 	t.Helper()
-	if err := postgres.Migrate(t.Context(), dsn, nil); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, postgres.Migrate(t.Context(), dsn, nil))
 	return harness.Seed(t, dsn)
 }
 
 func startOutageStack(t testing.TB, dsn, redisURL string, edit func(string) string) *outageStack {
 	t.Helper()
 	site := harness.StartSite(t, nil)
-	e := harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: redisURL, Upstream: site.Upstream(), Edit: func(config string) string {
-		if config = outageConfig(config); edit != nil {
-			config = edit(config)
-		}
-		return config
-	}})
+	e := harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: redisURL, Upstream: site.Upstream(),
+		Edit: func(config string) string {
+			if config = outageConfig(config); edit != nil {
+				config = edit(config)
+			}
+			return config
+		}})
 	return &outageStack{e, t, e.Client(t, "HTTP/2.0"), site}
 }
 
@@ -154,9 +153,7 @@ func (s *outageStack) verify(d harness.DB, answers asked) {
 		}
 	}
 	for amount, status := range answers {
-		if got := s.ask(amount); got.StatusCode != 201 {
-			s.t.Errorf("a sale that was answered %d, sent again: %d %s", status, got.StatusCode, got.Text)
-		}
+		harness.WantStatus(s.t, s.ask(amount), 201)
 		if n := d.Count(rows, amount); n != 1 {
 			s.t.Errorf("a sale that was answered %d and sent again is recorded %d times", status, n)
 		}

@@ -53,9 +53,7 @@ func sources(t *testing.T, tests bool) string {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	return all.String()
 }
 

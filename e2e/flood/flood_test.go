@@ -31,19 +31,17 @@ func TestOversizedHead_IsRejected(t *testing.T) {
 	for _, size := range []int{40 << 10, 2 << 20} {
 		conn := s.Dial(t)
 		go fmt.Fprintf(conn, "GET /page HTTP/1.1\r\nHost: localhost\r\nX-A: %s\r\n\r\n", strings.Repeat("a", size))
-		if got := harness.ReadAnswer(t, bufio.NewReader(conn)); got.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-			t.Errorf("%d bytes over HTTP/1.1: got %d", size, got.StatusCode)
-		}
+		got := harness.ReadAnswer(t, bufio.NewReader(conn))
+		harness.WantStatus(t, got, http.StatusRequestHeaderFieldsTooLarge)
 	}
 	many := s.Dial(t)
 	go fmt.Fprintf(many, "GET /page HTTP/1.1\r\nHost: localhost\r\n%s\r\n", strings.Repeat("A: b\r\n", 20_000))
-	if got := harness.ReadAnswer(t, bufio.NewReader(many)); got.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("many over HTTP/1.1: got %d", got.StatusCode)
-	}
+	harness.WantStatus(t, harness.ReadAnswer(t, bufio.NewReader(many)), http.StatusRequestHeaderFieldsTooLarge)
 
 	f := harness.OpenFrames(t, s.Edge)
 	f.Stream = 1
-	block := f.Encode(harness.Fields{":method", "GET", ":scheme", "https", ":authority", "localhost", ":path", "/page", "x-a", strings.Repeat("~", 40<<10)})
+	block := f.Encode(harness.Fields{":method", "GET", ":scheme", "https", ":authority", "localhost", ":path", "/page",
+		"x-a", strings.Repeat("~", 40<<10)})
 	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block[:16<<10], EndStream: true})
 	f.WriteContinuation(1, false, block[16<<10:32<<10])
 	f.WriteContinuation(1, true, block[32<<10:])
@@ -52,9 +50,7 @@ func TestOversizedHead_IsRejected(t *testing.T) {
 	}
 
 	req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL("/page"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	req.Header.Set("X-A", strings.Repeat("a", 40<<10))
 	if res, err := s.Client(t, "HTTP/3.0").Do(req); err == nil {
 		res.Body.Close()
@@ -62,13 +58,9 @@ func TestOversizedHead_IsRejected(t *testing.T) {
 			t.Errorf("over HTTP/3: got %d", res.StatusCode)
 		}
 	}
-	if seen := s.Site.Requests(); len(seen) != 0 {
-		t.Errorf("the site saw %d requests", len(seen))
-	}
+	s.Site.WantNothingSince(t, 0)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
-		if got := s.Call(t, c, "GET", "/page", "", "X-A", strings.Repeat("a", 8<<10)); got.StatusCode != 200 {
-			t.Errorf("8 KiB: got %d", got.StatusCode)
-		}
+		harness.WantStatus(t, s.Call(t, c, "GET", "/page", "", "X-A", strings.Repeat("a", 8<<10)), 200)
 	})
 }
 
@@ -118,9 +110,11 @@ func TestRapidReset_BlocksNoOther(t *testing.T) {
 			}
 		}
 	}()
-	head := bytes.Clone(f.Encode(harness.Post("/api/track/sale", "authorization", harness.FullKey, "content-length", "100")))
+	head := bytes.Clone(f.Encode(harness.Post("/api/track/sale", "authorization", harness.FullKey,
+		"content-length", "100")))
 	for i := range uint32(20_000) {
-		if f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: head, EndHeaders: true}) != nil || f.WriteRSTStream(2*i+1, http2.ErrCodeCancel) != nil {
+		if f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: head, EndHeaders: true}) != nil ||
+			f.WriteRSTStream(2*i+1, http2.ErrCodeCancel) != nil {
 			break // the edge has closed the connection
 		}
 	}
@@ -128,9 +122,7 @@ func TestRapidReset_BlocksNoOther(t *testing.T) {
 	f.Conn.Close()
 	<-ended
 	untilIdle(t, s.Edge)
-	if n := s.DB.Sales(); n != 1 {
-		t.Errorf("%d sales", n)
-	}
+	s.DB.WantSales(t, 1)
 }
 
 func TestIdleConnections_BlockNoOther(t *testing.T) {

@@ -75,7 +75,8 @@ func guess(t *testing.T, e *harness.Edge, clients []*http.Client) map[int]int {
 				if n > *guessedKeys {
 					return
 				}
-				status, err := try(t.Context(), e, clients[n%len(clients)], fmt.Sprint("hoko_guess_", n, "_", t.Name()), "X-Forwarded-For", loopback(n))
+				status, err := try(t.Context(), e, clients[n%len(clients)], fmt.Sprint("hoko_guess_", n, "_", t.Name()),
+					"X-Forwarded-For", loopback(n))
 				if err != nil || status != 401 && status != 429 && status != 503 {
 					t.Errorf("status %d %v", status, err)
 					return
@@ -93,11 +94,10 @@ func guess(t *testing.T, e *harness.Edge, clients []*http.Client) map[int]int {
 // lookups returns how many lookups found no key, and how many there were.
 func lookups(t testing.TB, e *harness.Edge) (unknown, all int) {
 	t.Helper()
-	for _, sample := range regexp.MustCompile(`(?m)^hoko_key_lookups_total{result="(\w+)"} (\d+)$`).FindAllStringSubmatch(e.AdminGet(t, "/metrics"), -1) {
+	lookups := regexp.MustCompile(`(?m)^hoko_key_lookups_total{result="(\w+)"} (\d+)$`)
+	for _, sample := range lookups.FindAllStringSubmatch(e.AdminGet(t, "/metrics"), -1) {
 		n, err := strconv.Atoi(sample[2])
-		if err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, err)
 		if all += n; sample[1] == "not_found" {
 			unknown = n
 		}
@@ -112,7 +112,8 @@ func TestGuessFlood_IsBoundedAndValidKeysWork(t *testing.T) {
 	}{{"from one address", 1, 60}, {"from many addresses", 500, 3}} {
 		t.Run(flood.name, func(t *testing.T) {
 			s := harness.StartStack(t, func(config string) string {
-				return strings.NewReplacer("limit 600/1m", "limit 1000000/1m", "\tlog\n", "\tlog {\n\t\toutput discard\n\t}\n",
+				return strings.NewReplacer("limit 600/1m", "limit 1000000/1m", "\tlog\n",
+					"\tlog {\n\t\toutput discard\n\t}\n",
 					"guesses 60/1m", fmt.Sprintf("guesses %d/24h", flood.budget)).Replace(config)
 			})
 			clients := make([]*http.Client, flood.clients)
@@ -146,13 +147,15 @@ func TestGuessFlood_IsBoundedAndValidKeysWork(t *testing.T) {
 				c.CloseIdleConnections()
 			}
 			heapAfter, residentAfter := s.Memory(t)
-			t.Logf("%d keys: answers %v, %d of %d lookups found nothing; meanwhile %d rounds of real keys, %d 503s of new keys; heap %d to %d MiB, process %d to %d MiB",
+			t.Logf("%d keys: answers %v, %d of %d lookups found nothing; meanwhile %d rounds of real keys, %d 503s "+
+				"of new keys; heap %d to %d MiB, process %d to %d MiB",
 				*guessedKeys, statuses, unknown, all, real, busy, heap, heapAfter, resident, residentAfter)
 			if most := flood.budget * flood.clients; unknown > most {
 				t.Errorf("%d lookups found nothing, want at most the sum of all budgets, %d", unknown, most)
 			}
 			if heapAfter-heap > 32 || residentAfter-resident > 256 {
-				t.Errorf("the heap grew from %d to %d MiB, the process from %d to %d MiB", heap, heapAfter, resident, residentAfter)
+				t.Errorf("the heap grew from %d to %d MiB, the process from %d to %d MiB", heap, heapAfter, resident,
+					residentAfter)
 			}
 			wantIndexProbes(t, s, all)
 		})
@@ -191,7 +194,8 @@ func wantIndexProbes(t *testing.T, s *harness.Stack, most int) {
 	s.Signal(syscall.SIGTERM)
 	<-s.Ended
 	testenv.Until(t, "the edge's sessions have ended", func() bool {
-		return s.DB.Count("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hoko-edge' AND datname = current_database()") == 0
+		return s.DB.Count(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hoko-edge'
+			AND datname = current_database()`) == 0
 	})
 	probes := s.DB.Count("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'api_keys_key_hash_key'")
 	if probes == 0 || probes > most {

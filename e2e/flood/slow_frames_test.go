@@ -45,9 +45,7 @@ func TestUnfinishedHead_LeavesHTTP2ConnectionIdle(t *testing.T) {
 	}
 	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/2.0"), harness.ValidSale), 201, harness.PublishedOK)
 	clients.Wait()
-	if seen := s.Site.Requests(); len(seen) != 0 {
-		t.Errorf("the site saw %v", seen)
-	}
+	s.Site.WantNothingSince(t, 0)
 }
 
 // dripHead continues a header section with a byte every 20 ms and never ends it.
@@ -69,9 +67,7 @@ func quicConn(t testing.TB, e *harness.Edge) *quic.Conn {
 	config := e.TLS(t)
 	config.NextProtos = []string{"h3"}
 	conn, err := quic.DialAddr(t.Context(), e.Address(), config, &quic.Config{MaxIdleTimeout: 10 * harness.HangGuard})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	t.Cleanup(func() { conn.CloseWithError(0, "") })
 	return conn
 }
@@ -86,9 +82,7 @@ func TestUnfinishedHead_EndsWithItsHTTP3Connection(t *testing.T) {
 	const streams = 100 // the edge's limit per connection
 	for range streams {
 		stream, err := conn.OpenStream()
-		if err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, err)
 		// Two bytes of a HEADERS frame that is nearly as long as the edge allows.
 		if _, err := stream.Write([]byte{1, 0x7f, 0xff, 0, 0}); err != nil {
 			t.Fatal(err)
@@ -106,9 +100,7 @@ func TestUnfinishedHead_EndsWithItsHTTP3Connection(t *testing.T) {
 		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	}
 	testenv.Until(t, "the edge reads no header section", func() bool { return heads(t, s.Edge) == 0 })
-	if seen := s.Site.Requests(); len(seen) != 0 {
-		t.Errorf("the site saw %v", seen)
-	}
+	s.Site.WantNothingSince(t, 0)
 }
 
 // heads returns the number of HTTP/3 header sections that the edge is reading.
@@ -126,14 +118,14 @@ func heads(t testing.TB, e *harness.Edge) int {
 
 func TestUnreadAnswer_HTTP3StreamIsReset(t *testing.T) {
 	const clients, whole = 10, 16 << 20 // more than the flow control windows of a client
-	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }})
+	large := func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }
+	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": large})
 	s := harness.StartStackWithSite(t, site, impatient)
 	deaf := make([]*http.Response, clients)
 	for i := range deaf {
-		req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), "GET", s.URL("/large"), strings.NewReader(""))
-		if err != nil {
-			t.Fatal(err)
-		}
+		req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), "GET", s.URL("/large"),
+			strings.NewReader(""))
+		testenv.NoError(t, err)
 		if deaf[i], err = s.Client(t, "HTTP/3.0").Transport.RoundTrip(req); err != nil {
 			t.Fatal(err)
 		}

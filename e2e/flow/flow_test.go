@@ -49,20 +49,25 @@ func stockShop(t *testing.T, dsn string) *shop {
 	s := &shop{t: t, db: harness.Connect(t, dsn), dsn: dsn}
 	s.db.Exec(`INSERT INTO hoko.workspaces (id, name, rate_limit, rate_period, rate_burst)
 		SELECT 'ws_' || i, i, 1000000, '1 minute', 1000000 FROM generate_series(0, $1::int - 1) i`, workspaces)
-	s.db.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url) SELECT 'link_' || id, id, 'https://example.com', 'https://hoko.to/' || id FROM hoko.workspaces`)
-	s.db.Exec(`INSERT INTO hoko.clicks (id, workspace_id, link_id) SELECT 'click_' || id, id, 'link_' || id FROM hoko.workspaces`)
+	s.db.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url)
+		SELECT 'link_' || id, id, 'https://example.com', 'https://hoko.to/' || id FROM hoko.workspaces`)
+	s.db.Exec(`INSERT INTO hoko.clicks (id, workspace_id, link_id) SELECT 'click_' || id, id, 'link_' || id
+		FROM hoko.workspaces`)
 	s.db.Exec(`INSERT INTO hoko.api_keys (workspace_id, name, key_hash, key_start, scopes)
-		SELECT id, 'a key', sha256(('hoko_flow_key_of_' || id)::bytea), 'hoko_flow', '{conversionsWrite}' FROM hoko.workspaces`)
+		SELECT id, 'a key', sha256(('hoko_flow_key_of_' || id)::bytea), 'hoko_flow', '{conversionsWrite}'
+		FROM hoko.workspaces`)
 	return s
 }
 
 func (s *shop) start(edges int, dsn, settings string) {
 	s.t.Helper()
 	redis := testenv.Redis(s.t)
-	edit := strings.NewReplacer("\tlog\n", "", "\t\tguesses 60/1m\n", "\t\tguesses 60/1m\n\t\tsales {\n"+settings+"\n\t\t}\n").Replace
+	edit := strings.NewReplacer("\tlog\n", "", "\t\tguesses 60/1m\n", "\t\tguesses 60/1m\n\t\tsales {\n"+settings+
+		"\n\t\t}\n").Replace
 	for i := range edges {
 		named := fmt.Sprintf("%s&application_name=edge-%d", dsn, i)
-		s.edges = append(s.edges, harness.Start(s.t, harness.Settings{DatabaseURL: named, RedisURL: redis, Upstream: "127.0.0.1:1", Edit: edit}))
+		s.edges = append(s.edges, harness.Start(s.t,
+			harness.Settings{DatabaseURL: named, RedisURL: redis, Upstream: "127.0.0.1:1", Edit: edit}))
 	}
 }
 
@@ -76,7 +81,8 @@ func (s *shop) commitsTake(d time.Duration) {
 			END IF;
 			RETURN NULL;
 		END $$`, d.Seconds()))
-	s.db.Exec("CREATE CONSTRAINT TRIGGER commit_slowly AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.commit_slowly()")
+	s.db.Exec(`CREATE CONSTRAINT TRIGGER commit_slowly AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION public.commit_slowly()`)
 }
 
 func workspace(i int) string { return fmt.Sprint("ws_", i) }

@@ -37,7 +37,8 @@ type load struct {
 func (s *shop) load() *load {
 	l := &load{shop: s, stop: make(chan struct{})}
 	for _, e := range s.edges {
-		transport := &http.Transport{TLSClientConfig: e.TLS(s.t), TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}, MaxIdleConnsPerHost: 4096}
+		transport := &http.Transport{TLSClientConfig: e.TLS(s.t),
+			TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}, MaxIdleConnsPerHost: 4096}
 		s.t.Cleanup(transport.CloseIdleConnections)
 		l.clients = append(l.clients, &http.Client{Transport: transport, Timeout: harness.HangGuard})
 	}
@@ -71,8 +72,10 @@ type request struct {
 }
 
 func (l *load) send(r request) {
-	body := fmt.Sprintf(`{"customerExternalId":%q,"customerName":%q,"clickId":"click_%s","amount":100,"currency":"usd","eventName":"Purchase"}`, r.customer, r.name, r.workspace)
-	req, err := http.NewRequestWithContext(context.Background(), "POST", l.shop.edges[r.edge].URL("/api/track/sale"), strings.NewReader(body))
+	body := fmt.Sprintf(`{"customerExternalId":%q,"customerName":%q,"clickId":"click_%s","amount":100,`+
+		`"currency":"usd","eventName":"Purchase"}`, r.customer, r.name, r.workspace)
+	req, err := http.NewRequestWithContext(context.Background(), "POST", l.shop.edges[r.edge].URL("/api/track/sale"),
+		strings.NewReader(body))
 	if err != nil {
 		l.shop.t.Error(err)
 		return

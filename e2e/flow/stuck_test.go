@@ -20,7 +20,8 @@ func (s *shop) stopBackend() (release func()) {
 	var pid int
 	testenv.Until(s.t, "a writer's backend is stopped while it commits", func() bool {
 		pid = s.db.Count(`SELECT coalesce((SELECT pid FROM pg_stat_activity
-			WHERE application_name LIKE 'edge-%' AND datname = current_database() AND wait_event = 'PgSleep' LIMIT 1), 0)`)
+			WHERE application_name LIKE 'edge-%' AND datname = current_database()
+			AND wait_event = 'PgSleep' LIMIT 1), 0)`)
 		return pid != 0 && syscall.Kill(pid, syscall.SIGSTOP) == nil
 	})
 	release = func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
@@ -69,9 +70,7 @@ func (s *shop) wantNoDuplicates(loads ...*load) {
 func TestPostgresFrozen_SalesFlowAgain(t *testing.T) {
 	server := testenv.Postgres(t)
 	dsn := server.DSN("postgres")
-	if err := postgres.Migrate(t.Context(), dsn, nil); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, postgres.Migrate(t.Context(), dsn, nil))
 	s := stockShop(t, dsn)
 	s.start(1, dsn, choose("timeout 4s", "timeout 10s"))
 	s.commitsTake(choose(100*time.Millisecond, 2*time.Millisecond))
@@ -102,9 +101,7 @@ func TestDeadConnections_HalfLeavesTheOthersWorking(t *testing.T) {
 		}
 		return drop, drop
 	}
-	if err := between.Open(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, between.Open())
 	s.start(1, through, choose("batch 16\ntimeout 4s", "batch 32\ntimeout 10s"))
 	s.commitsTake(choose(50*time.Millisecond, 2*time.Millisecond))
 	l, normal := s.startNormal(choose(96, 256))

@@ -65,7 +65,8 @@ func TestOffendingWorkspace_CostsOthersLittle(t *testing.T) {
 // lockLink locks the offender's link, for which sales wait because of the site's foreign key.
 func (s *shop) lockLink() {
 	s.db.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (link_id) REFERENCES hoko.links")
-	s.db.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT $1, 'c' || i, 'Ada' FROM generate_series(0, 9) i", workspace(0))
+	s.db.Exec(`INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT $1, 'c' || i, 'Ada'
+		FROM generate_series(0, 9) i`, workspace(0))
 	other := testenv.Connect(s.t, s.dsn)
 	other.Exec("BEGIN")
 	other.Exec("SELECT FROM hoko.links WHERE workspace_id = $1 FOR UPDATE", workspace(0))

@@ -24,9 +24,7 @@ import (
 func (e *Edge) AdminGet(t testing.TB, path string) string {
 	t.Helper()
 	got, err := e.admin("GET", path, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	return got.Text
 }
 
@@ -34,9 +32,7 @@ func (e *Edge) AdminGet(t testing.TB, path string) string {
 func (e *Edge) Load(t testing.TB) {
 	t.Helper()
 	config, err := os.ReadFile(e.CaddyfilePath())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	testenv.Until(t, "the Caddyfile is loaded", func() bool {
 		got, err := e.admin("POST", "/load", string(config))
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
@@ -96,9 +92,7 @@ func (e *Edge) Metric(t testing.TB, series string) float64 {
 	for line := range strings.Lines(e.AdminGet(t, "/metrics")) {
 		if value, ok := strings.CutPrefix(line, series+" "); ok {
 			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testenv.NoError(t, err)
 			return n
 		}
 	}
@@ -110,9 +104,7 @@ func (e *Edge) Metric(t testing.TB, series string) float64 {
 func (e *Edge) Descriptors(t testing.TB) int {
 	t.Helper()
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", e.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	return len(open)
 }
 
@@ -122,13 +114,9 @@ func (e *Edge) Memory(t testing.TB) (heap, resident int) {
 	e.AdminGet(t, "/debug/pprof/heap?gc=1")
 	allocated := Number(t, `(?m)^# HeapAlloc = (\d+)$`, e.AdminGet(t, "/debug/pprof/heap?gc=1&debug=1"))
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", e.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	pages, err := strconv.Atoi(string(bytes.Fields(statm)[1]))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	return allocated >> 20, pages * os.Getpagesize() >> 20
 }
 
@@ -140,8 +128,6 @@ func Number(t testing.TB, pattern, text string) int {
 		t.Fatalf("no %s in %.300s", pattern, text)
 	}
 	n, err := strconv.Atoi(found[1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	return n
 }

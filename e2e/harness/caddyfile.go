@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hoko.to/edge/internal/testenv"
 )
 
 // CaddyfilePath returns the path from which the edge reads its Caddyfile.
@@ -33,9 +35,7 @@ func (e *Edge) WriteCaddyfile(t testing.TB, edit func(string) string) {
 		}
 		config = changed
 	}
-	if err := os.WriteFile(e.CaddyfilePath(), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, os.WriteFile(e.CaddyfilePath(), []byte(config), 0o600))
 }
 
 // Replace returns an edit that replaces the first occurrence of from in the Caddyfile.
@@ -47,14 +47,8 @@ func Replace(from, to string) func(string) string {
 // directory of a certificate that is being written.
 func skipStorageCleaning(t testing.TB, dir string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Join(dir, "caddy"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, os.MkdirAll(filepath.Join(dir, "caddy"), 0o700))
 	stamp, err := json.Marshal(map[string]any{"tls": map[string]any{"timestamp": time.Now()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "caddy", "last_clean.json"), stamp, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
+	testenv.NoError(t, os.WriteFile(filepath.Join(dir, "caddy", "last_clean.json"), stamp, 0o600))
 }

@@ -3,6 +3,7 @@ package harness
 import (
 	"bufio"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go/http3"
+
+	"hoko.to/edge/internal/testenv"
 )
 
 // Protocols lists the versions of HTTP that a client can use.
@@ -46,9 +49,7 @@ type Answer struct {
 func (e *Edge) Call(t testing.TB, c *http.Client, method, path, body string, headers ...string) Answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, e.URL(path), strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
@@ -59,9 +60,7 @@ func (e *Edge) Call(t testing.TB, c *http.Client, method, path, body string, hea
 func Do(t testing.TB, c *http.Client, req *http.Request) Answer {
 	t.Helper()
 	got, err := send(c, req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	return got
 }
 
@@ -101,9 +100,7 @@ func (e *Edge) DialWith(t testing.TB, dialer *net.Dialer, protocol string) *tls.
 	config := e.TLS(t)
 	config.NextProtos = []string{protocol}
 	conn, err := tls.DialWithDialer(dialer, "tcp", e.Address(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(HangGuard))
 	return conn
@@ -113,13 +110,9 @@ func (e *Edge) DialWith(t testing.TB, dialer *net.Dialer, protocol string) *tls.
 func ReadAnswer(t testing.TB, r *bufio.Reader) Answer {
 	t.Helper()
 	res, err := http.ReadResponse(r, &http.Request{Method: "POST"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	if res.StatusCode < 200 {
 		t.Fatalf("an interim %d came first", res.StatusCode)
 	}
@@ -143,4 +136,11 @@ func EachProtocol(t *testing.T, e *Edge, test func(t *testing.T, c *http.Client)
 			test(t, c)
 		})
 	}
+}
+
+// WriteSale writes a POST of ValidSale as HTTP/1.1. Each of fields ends in CRLF. Unlike a client,
+// it sends path as it is.
+func WriteSale(w io.Writer, path, authorization, fields string) {
+	fmt.Fprintf(w, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\n%sContent-Length: %d\r\n\r\n%s",
+		path, authorization, fields, len(ValidSale), ValidSale)
 }

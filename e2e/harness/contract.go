@@ -14,6 +14,14 @@ func WantAnswer(t testing.TB, got Answer, status int, body string) {
 	}
 }
 
+// WantStatus fails the test unless the status is this one.
+func WantStatus(t testing.TB, got Answer, status int) {
+	t.Helper()
+	if got.StatusCode != status {
+		t.Fatalf("got %d %s (Hoko-Reason %q), want %d", got.StatusCode, got.Text, got.Header.Get("Hoko-Reason"), status)
+	}
+}
+
 // WantHeader fails the test unless the header has exactly one value, this one.
 func WantHeader(t testing.TB, got Answer, name, value string) {
 	t.Helper()

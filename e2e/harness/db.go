@@ -60,6 +60,14 @@ func (d DB) AddKey(key string, scopes ...string) {
 // Sales returns the number of recorded sales.
 func (d DB) Sales() int { d.T.Helper(); return d.Count("SELECT count(*) FROM hoko.sales") }
 
+// WantSales fails the test unless this many sales are recorded.
+func (d DB) WantSales(t testing.TB, want int) {
+	t.Helper()
+	if n := d.Sales(); n != want {
+		t.Fatalf("%d sales, want %d", n, want)
+	}
+}
+
 // KeyID returns the ID under which a key is stored. Unlike the key, it may appear in logs.
 func KeyID(key string) string {
 	hash := sha256.Sum256([]byte(key))

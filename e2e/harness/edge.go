@@ -156,9 +156,7 @@ func (e *Edge) CAFile() string {
 func (e *Edge) TLS(t testing.TB) *tls.Config {
 	t.Helper()
 	pem, err := os.ReadFile(e.CAFile())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
 	return &tls.Config{RootCAs: pool, ServerName: e.Host}

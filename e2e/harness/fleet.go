@@ -44,9 +44,7 @@ func StartFleet(t testing.TB, redisURL string) *Fleet {
 	dsn := testenv.Database(t)
 	site := StartSite(t, map[string]http.HandlerFunc{"/api/links": func(http.ResponseWriter, *http.Request) {}})
 	between, through := testenv.Relay(t, dsn)
-	if err := between.Open(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, between.Open())
 	f := &Fleet{DB: Seed(t, dsn), DSN: dsn, Relay: between}
 	edit := strings.NewReplacer(
 		"{env.DATABASE_URL}\n",

@@ -20,9 +20,7 @@ type Process struct {
 // StartProcess starts a command that writes to logs, and closes the logs when the command ends.
 func StartProcess(t testing.TB, cmd *exec.Cmd, logs ...*testenv.Log) *Process {
 	t.Helper()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, cmd.Start())
 	p := &Process{make(chan struct{}), cmd}
 	go func() {
 		cmd.Wait()

@@ -5,15 +5,15 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"hoko.to/edge/internal/testenv"
 )
 
 // RedisClient returns a client that is closed when the test ends.
 func RedisClient(t testing.TB, url string) *redis.Client {
 	t.Helper()
 	options, err := redis.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	client := redis.NewClient(options)
 	t.Cleanup(func() { client.Close() })
 	return client
@@ -31,9 +31,7 @@ func RedisDo(t testing.TB, client *redis.Client, command ...any) {
 func WantClockSkew(t testing.TB, url string, off time.Duration) {
 	t.Helper()
 	now, err := RedisClient(t, url).Time(t.Context()).Result()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	if is := time.Until(now); (is - off).Abs() > HangGuard {
 		t.Fatalf("redis is off by %s, not %s: run script/bootstrap --test", is, off)
 	}

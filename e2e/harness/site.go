@@ -53,3 +53,11 @@ func (s *Site) Requests() []SiteRequest {
 	defer s.mu.Unlock()
 	return append([]SiteRequest(nil), s.seen...)
 }
+
+// WantNothingSince fails the test if more than n requests have reached the site.
+func (s *Site) WantNothingSince(t testing.TB, n int) {
+	t.Helper()
+	if seen := s.Requests(); len(seen) > n {
+		t.Fatalf("the site saw %v", seen[n:])
+	}
+}

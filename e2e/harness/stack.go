@@ -22,6 +22,13 @@ func StartStack(t testing.TB, edit func(string) string) *Stack {
 	return StartStackWithSite(t, StartSite(t, nil), edit)
 }
 
+// StartStackAndClient is StartStack with a client that uses protocol, one of Protocols.
+func StartStackAndClient(t testing.TB, protocol string, edit func(string) string) (*Stack, *http.Client) {
+	t.Helper()
+	s := StartStack(t, edit)
+	return s, s.Client(t, protocol)
+}
+
 // StartStackWithSite is StartStack with a given site.
 func StartStackWithSite(t testing.TB, site *Site, edit func(string) string) *Stack {
 	t.Helper()

@@ -12,8 +12,7 @@ import (
 // does not appear in places that are named like a secret. The harness checks all logs for the
 // former.
 func TestLog_MisplacedKey(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/1.1")
+	s, c := harness.StartStackAndClient(t, "HTTP/1.1", nil)
 	generated, other := admin.GenerateKey(), "a-key-of-another-form"
 	for _, path := range []string{"/api/track/sale", "/page"} {
 		for _, header := range []string{"X-Api-Key", "Api-Key", "Authorization", "Proxy-Authorization", "Cookie"} {
@@ -23,7 +22,8 @@ func TestLog_MisplacedKey(t *testing.T) {
 		for _, header := range []string{"User-Agent", "Referer", "Idempotency-Key", "X-Request-Id", "Content-Type"} {
 			s.Call(t, c, "POST", path, harness.ValidSale, header, generated)
 		}
-		for _, parameter := range []string{"key", "api_key", "apiKey", "api-key", "x-api-key", "token", "access_token", "KEY"} {
+		for _, parameter := range []string{"key", "api_key", "apiKey", "api-key", "x-api-key", "token",
+			"access_token", "KEY"} {
 			s.Call(t, c, "POST", path+"?a=b&"+parameter+"="+other+"&c=d", harness.ValidSale)
 		}
 		s.Call(t, c, "POST", path+"?a="+generated, harness.ValidSale)
@@ -32,7 +32,8 @@ func TestLog_MisplacedKey(t *testing.T) {
 		s.Call(t, c, generated, path, "")
 	}
 	s.Site.Close()
-	failed := s.Call(t, c, "POST", "/page?api_key="+other+"&a="+generated, "", "X-Api-Key", other) // Caddy logs this twice
+	// Caddy logs this twice
+	failed := s.Call(t, c, "POST", "/page?api_key="+other+"&a="+generated, "", "X-Api-Key", other)
 	last := s.Call(t, c, "GET", "/last?q=x&c=d", "")
 	if failed.StatusCode != 502 || last.StatusCode != 502 {
 		t.Fatal(failed.StatusCode, last.StatusCode)

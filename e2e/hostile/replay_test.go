@@ -32,9 +32,7 @@ type eavesdropper struct {
 func eavesdrop(t testing.TB, e *harness.Edge) *eavesdropper {
 	t.Helper()
 	server, err := net.ResolveUDPAddr("udp", e.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	front, back := listenUDP(t), listenUDP(t)
 	v := &eavesdropper{PacketConn: front, edge: server, silent: make(chan struct{})}
 	var client net.Addr
@@ -56,9 +54,7 @@ func eavesdrop(t testing.TB, e *harness.Edge) *eavesdropper {
 func listenUDP(t testing.TB) net.PacketConn {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return conn
 }
@@ -114,26 +110,22 @@ func (s *tickets) Put(key string, state *tls.ClientSessionState) {
 
 // sellEarly sends a sale in the first packets of a connection, before the handshake if the session
 // allows that. attempt marks it in the log, which has the status. sent is called after the request.
-func sellEarly(t testing.TB, e *harness.Edge, address string, sessions tls.ClientSessionCache, attempt string, sent func()) (status string, early bool) {
+func sellEarly(
+	t testing.TB, e *harness.Edge, address string, sessions tls.ClientSessionCache, attempt string, sent func(),
+) (status string, early bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.HangGuard)
 	defer cancel()
 	config := e.TLS(t)
 	config.NextProtos, config.ClientSessionCache = []string{http3.NextProtoH3}, sessions
 	conn, err := quic.DialAddrEarly(ctx, address, config, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	defer conn.CloseWithError(0, "")
 	control, err := conn.OpenUniStreamSync(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	control.Write(append([]byte{0}, h3Frame(4, nil)...)) // empty SETTINGS
 	stream, err := conn.OpenStreamSync(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	uri := "/api/track/sale?" + attempt
 	head := qpackLiterals(append(harness.Post(uri), "authorization", harness.FullKey))
 	stream.Write(append(h3Frame(1, head), h3Frame(0, []byte(harness.ValidSale))...))
@@ -145,7 +137,8 @@ func sellEarly(t testing.TB, e *harness.Edge, address string, sessions tls.Clien
 	s := `"uri":"` + uri + `"`
 	e.Log.Wait(t, s, `"status":`)
 	for line := range strings.Lines(e.Log.String()) {
-		if _, after, found := strings.Cut(line, `"status":`); found && strings.Contains(line, s) && strings.Contains(line, "handled request") {
+		_, after, found := strings.Cut(line, `"status":`)
+		if found && strings.Contains(line, s) && strings.Contains(line, "handled request") {
 			return after[:3], conn.ConnectionState().Used0RTT
 		}
 	}
@@ -219,9 +212,7 @@ func TestReplayedHandshake_RecordsNothing(t *testing.T) {
 					return s.Log.HasLine(`"remote_port":"`+port+`"`, `"status":425`)
 				})
 			}
-			if got := s.Sell(t, s.Client(t, "HTTP/3.0"), harness.ValidSale); got.StatusCode != 201 {
-				t.Fatalf("status %d", got.StatusCode)
-			}
+			harness.WantStatus(t, s.Sell(t, s.Client(t, "HTTP/3.0"), harness.ValidSale), 201)
 			if n := s.DB.Sales(); n != sales+1 {
 				t.Errorf("%d sales before, %d after", sales, n)
 			}
@@ -235,11 +226,10 @@ func TestEarlyDataHeader_Is425(t *testing.T) {
 		for _, value := range []string{"1", "0", " 1 ", "true", ""} {
 			harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale, "Early-Data", value), 425, harness.Body425)
 		}
-		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale, "Early-Data", "0", "Early-Data", "1"), 425, harness.Body425)
+		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale, "Early-Data", "0", "Early-Data", "1"), 425,
+			harness.Body425)
 		// Caddy drops header names with an underscore.
-		if got := s.Sell(t, c, harness.ValidSale, "Early_Data", "1"); got.StatusCode != 201 {
-			t.Errorf("Early_Data: got %d", got.StatusCode)
-		}
+		harness.WantStatus(t, s.Sell(t, c, harness.ValidSale, "Early_Data", "1"), 201)
 	})
 	if !strings.Contains(s.Log.String(), `"cause":"early_data"`) {
 		t.Error("the cause is not logged")

@@ -32,9 +32,7 @@ type wireSite struct {
 func startWireSite(t testing.TB) *wireSite {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	s := &wireSite{Listener: listener}
 	var connections sync.WaitGroup
 	connections.Go(func() {
@@ -217,5 +215,6 @@ func startWireStack(t testing.TB, edit func(string) string) *wireStack {
 	t.Helper()
 	dsn, site := testenv.Database(t), startWireSite(t)
 	d := harness.Seed(t, dsn)
-	return &wireStack{harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: testenv.Redis(t), Upstream: site.upstream(), Edit: edit}), d, site}
+	return &wireStack{harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: testenv.Redis(t),
+		Upstream: site.upstream(), Edit: edit}), d, site}
 }

@@ -26,7 +26,8 @@ func newFixture() *fixture {
 	f.sell("timed out", "", &attempt{status: 504, saleID: "id-3"})
 	f.record("timed out", "id-3", 0)
 	f.sell("vanished", "", &attempt{err: errors.New("EOF")})
-	f.sell("given up", "order 2", &attempt{status: 503}, &attempt{err: errors.New("refused"), unsent: true}, &attempt{status: 429})
+	f.sell("given up", "order 2", &attempt{status: 503}, &attempt{err: errors.New("refused"), unsent: true},
+		&attempt{status: 429})
 	f.sell("unattributed", "order 3", &attempt{status: 400}).fate = unattributed
 	f.sell("mismatched", "order 1", &attempt{status: 503}, &attempt{status: 422}).fate = mismatched
 	return f
@@ -60,9 +61,10 @@ func (f *fixture) recorded(saleID string, replied bool) *attempt {
 
 // answer returns the body of a 201, as far as the audit reads it.
 func (s *sale) answer(attempt int) string {
-	return fmt.Sprintf(`{"click":{"id":%q},"link":{"id":%q},"customer":{"id":%q,"name":%q,"email":%q,"avatar":%q,"externalId":%q},
-		"sale":{"amount":%d,"currency":%q,"eventName":%q,"metadata":%s}}`,
-		s.source.clickID, s.tenant.link(), "id of "+s.customer, nameOf(s.version), emailOf(s.version), avatarOf(s.version), s.customer,
+	return fmt.Sprintf(`{"click":{"id":%q},"link":{"id":%q},
+		"customer":{"id":%q,"name":%q,"email":%q,"avatar":%q,"externalId":%q},
+		"sale":{"amount":%d,"currency":%q,"eventName":%q,"metadata":%s}}`, s.source.clickID, s.tenant.link(),
+		"id of "+s.customer, nameOf(s.version), emailOf(s.version), avatarOf(s.version), s.customer,
 		s.amount, s.currency, s.event, s.metadata(attempt))
 }
 
@@ -74,19 +76,23 @@ func (f *fixture) record(id, saleID string, attempt int) {
 		amount: s.amount, currency: s.currency, event: s.event, journal: s.id, attempt: attempt,
 	})
 	f.tables.customers = append(f.tables.customers, customerRow{
-		"id of " + s.customer, s.tenant.workspace, s.customer, nameOf(s.version), emailOf(s.version), avatarOf(s.version),
+		"id of " + s.customer, s.tenant.workspace, s.customer,
+		nameOf(s.version), emailOf(s.version), avatarOf(s.version),
 	})
 	if s.key != "" {
 		f.tables.keys = append(f.tables.keys, keyRow{s.tenant.workspace, s.key, saleID})
 	}
 }
 
+func (f *fixture) try(id string, attempt int) *attempt { return f.sales[id].attempts[attempt] }
+
 func (f *fixture) row(saleID string) *saleRow {
 	return &f.tables.sales[slices.IndexFunc(f.tables.sales, func(row saleRow) bool { return row.id == saleID })]
 }
 
 func (f *fixture) customer(id string) *customerRow {
-	return &f.tables.customers[slices.IndexFunc(f.tables.customers, func(row customerRow) bool { return row.external == "customer of "+id })]
+	return &f.tables.customers[slices.IndexFunc(f.tables.customers,
+		func(row customerRow) bool { return row.external == "customer of "+id })]
 }
 
 func (f *fixture) forget(saleID string) {
@@ -109,58 +115,66 @@ func TestLedgerAudit_FindsNothingIfAllAgrees(t *testing.T) {
 }
 
 func TestLedgerAudit_FindsEachDiscrepancy(t *testing.T) {
-	for name, c := range map[string]struct {
-		corrupt func(*fixture)
-		want    string
+	for _, c := range []struct {
+		name, want string
+		corrupt    func(*fixture)
 	}{
-		"a lost sale":                         {func(f *fixture) { f.forget("id-1") }, "it was answered 201 and is lost"},
-		"a lost sale without a key":           {func(f *fixture) { f.forget("id-2") }, "it was answered 201 and is lost"},
-		"a duplicate sale":                    {func(f *fixture) { f.record("retried", "id-9", 0) }, "it is recorded 2 times"},
-		"a duplicate sale without a key":      {func(f *fixture) { f.record("timed out", "id-9", 0) }, "it is recorded 2 times"},
-		"a sale that was answered 503":        {func(f *fixture) { f.record("given up", "id-9", 0) }, "every answer rules it out"},
-		"an attempt that was answered 503":    {func(f *fixture) { f.record("second try", "id-9", 0) }, "every answer rules it out"},
-		"a sale that was answered 400":        {func(f *fixture) { f.record("unattributed", "id-9", 0) }, "it had to be rejected and is recorded"},
-		"a sale that was answered 422":        {func(f *fixture) { f.record("mismatched", "id-9", 0) }, "it had to be rejected and is recorded"},
-		"a mismatch that was answered 201":    {func(f *fixture) { f.sales["mismatched"].attempts[1] = f.recorded("id-1", true) }, "it was answered 201"},
-		"an outage answered 401":              {func(f *fixture) { f.sales["vanished"].attempts[0].status = 401 }, "it was answered 401"},
-		"an outage answered 500":              {func(f *fixture) { f.sales["vanished"].attempts[0].status = 500 }, "it was answered 500"},
-		"an outage answered 400":              {func(f *fixture) { f.sales["second try"].attempts[0].status = 400 }, "it was answered 400"},
-		"a 503 without Retry-After":           {func(f *fixture) { f.sales["given up"].attempts[0].wait = 0 }, "503 without Retry-After"},
-		"a sale that was never sent":          {func(f *fixture) { f.record("retried", "id-9", 0); f.row("id-9").journal = "?" }, "was never sent"},
-		"an attempt that was never made":      {func(f *fixture) { f.row("id-3").attempt = 1 }, "was never sent"},
-		"a 201 under another id":              {func(f *fixture) { f.sales["second try"].attempts[1].saleID = "id-3" }, "answered 201 with the wrong sale id-3"},
-		"a 504 under another id":              {func(f *fixture) { f.sales["timed out"].attempts[0].saleID = "id-2" }, "answered 504 with the wrong sale \"id-2\""},
-		"a 504 that names no sale":            {func(f *fixture) { f.sales["timed out"].attempts[0].saleID = "" }, "answered 504 with the wrong sale \"\""},
-		"a 504's sale recorded under another": {func(f *fixture) { f.sales["timed out"].attempts[0].saleID = "id-9" }, "answered 504 with sale id-9 and is recorded as id-3"},
-		"another amount":                      {func(f *fixture) { f.row("id-3").amount++ }, "it is recorded as"},
-		"another customer":                    {func(f *fixture) { f.row("id-3").customer = "customer of retried" }, "it is recorded as"},
-		"another workspace":                   {func(f *fixture) { f.row("id-3").workspace = tenants[1].workspace }, "it is recorded as"},
-		"another attribution":                 {func(f *fixture) { f.row("id-3").attribution = "latest-lead" }, "it is recorded as"},
-		"an answer of another amount":         {func(f *fixture) { f.row("id-2").amount++; f.sales["second try"].amount++ }, "attempt 1 shows"},
-		"an answer of another attribution":    {func(f *fixture) { f.sales["second try"].attempts[1].attribution = "latest-lead" }, "by latest-lead"},
-		"replays of different bytes":          {func(f *fixture) { f.sales["retried"].attempts[2].body += " " }, "its answers differ"},
-		"replays of different sales":          {func(f *fixture) { f.sales["retried"].attempts[2].saleID = "id-2" }, "its answers differ"},
-		"replays of different attributions":   {func(f *fixture) { f.sales["retried"].attempts[2].attribution = "lead-event" }, "its answers differ"},
-		"two first answers": {func(f *fixture) {
-			f.sales["retried"].attempts[1].replied, f.sales["retried"].attempts[2].replied = false, false
-		}, "2 of its answers are no replays"},
-		"a replay of what was answered 503": {func(f *fixture) {
-			f.sales["retried"].attempts[0].status = 503
-			f.sales["retried"].attempts[0].wait = time.Second
-		}, "no earlier attempt can have recorded it"},
-		"an outcome that stays unknown":   {func(f *fixture) { f.sales["retried"].attempts = f.sales["retried"].attempts[:1] }, "never learned its outcome"},
-		"a torn customer":                 {func(f *fixture) { f.customer("retried").email = emailOf("v2") }, "customer torn"},
-		"a customer that no sale updated": {func(f *fixture) { *f.customer("retried") = f.customer("retried").as("v2") }, "customer torn"},
-		"a customer that no sale created": {func(f *fixture) {
-			f.tables.customers = append(f.tables.customers, customerRow{"id", tenants[0].workspace, "customer of unattributed", "", "", ""})
-		}, "no sale created this customer"},
-		"a key without its sale": {func(f *fixture) {
+		{"a lost sale", "201 and is lost", func(f *fixture) { f.forget("id-1") }},
+		{"a lost sale without a key", "201 and is lost", func(f *fixture) { f.forget("id-2") }},
+		{"a duplicate sale", "recorded 2 times", func(f *fixture) { f.record("retried", "id-9", 0) }},
+		{"a duplicate sale without a key", "recorded 2 times", func(f *fixture) { f.record("timed out", "id-9", 0) }},
+		{"a sale answered 503", "rules it out", func(f *fixture) { f.record("given up", "id-9", 0) }},
+		{"an attempt answered 503", "rules it out", func(f *fixture) { f.record("second try", "id-9", 0) }},
+		{"a sale answered 400", "had to be rejected", func(f *fixture) { f.record("unattributed", "id-9", 0) }},
+		{"a sale answered 422", "had to be rejected", func(f *fixture) { f.record("mismatched", "id-9", 0) }},
+		{"a mismatch answered 201", "answered 201",
+			func(f *fixture) { f.sales["mismatched"].attempts[1] = f.recorded("id-1", true) }},
+		{"an outage answered 401", "answered 401", func(f *fixture) { f.try("vanished", 0).status = 401 }},
+		{"an outage answered 500", "answered 500", func(f *fixture) { f.try("vanished", 0).status = 500 }},
+		{"an outage answered 400", "answered 400", func(f *fixture) { f.try("second try", 0).status = 400 }},
+		{"no Retry-After", "503 without Retry-After", func(f *fixture) { f.try("given up", 0).wait = 0 }},
+		{"a sale that was never sent", "was never sent",
+			func(f *fixture) { f.record("retried", "id-9", 0); f.row("id-9").journal = "?" }},
+		{"an attempt that was never made", "was never sent", func(f *fixture) { f.row("id-3").attempt = 1 }},
+		{"a 201 under another id", "201 with the wrong sale id-3",
+			func(f *fixture) { f.try("second try", 1).saleID = "id-3" }},
+		{"a 504 under another id", `504 with the wrong sale "id-2"`,
+			func(f *fixture) { f.try("timed out", 0).saleID = "id-2" }},
+		{"a 504 of no sale", `504 with the wrong sale ""`, func(f *fixture) { f.try("timed out", 0).saleID = "" }},
+		{"a 504's sale recorded under another", "504 with sale id-9 and is recorded as id-3",
+			func(f *fixture) { f.try("timed out", 0).saleID = "id-9" }},
+		{"another amount", "recorded as", func(f *fixture) { f.row("id-3").amount++ }},
+		{"another customer", "recorded as", func(f *fixture) { f.row("id-3").customer = "customer of retried" }},
+		{"another workspace", "recorded as", func(f *fixture) { f.row("id-3").workspace = tenants[1].workspace }},
+		{"another attribution", "recorded as", func(f *fixture) { f.row("id-3").attribution = "latest-lead" }},
+		{"an answer of another amount", "attempt 1 shows",
+			func(f *fixture) { f.row("id-2").amount++; f.sales["second try"].amount++ }},
+		{"an answer of another attribution", "by latest-lead",
+			func(f *fixture) { f.try("second try", 1).attribution = "latest-lead" }},
+		{"replays of different bytes", "answers differ", func(f *fixture) { f.try("retried", 2).body += " " }},
+		{"replays of different sales", "answers differ", func(f *fixture) { f.try("retried", 2).saleID = "id-2" }},
+		{"replays of different attributions", "answers differ",
+			func(f *fixture) { f.try("retried", 2).attribution = "lead-event" }},
+		{"two first answers", "2 of its answers are no replays",
+			func(f *fixture) { f.try("retried", 1).replied, f.try("retried", 2).replied = false, false }},
+		{"a replay of what was answered 503", "no earlier attempt can have recorded it",
+			func(f *fixture) { f.try("retried", 0).status, f.try("retried", 0).wait = 503, time.Second }},
+		{"an outcome that stays unknown", "never learned its outcome",
+			func(f *fixture) { f.sales["retried"].attempts = f.sales["retried"].attempts[:1] }},
+		{"a torn customer", "customer torn", func(f *fixture) { f.customer("retried").email = emailOf("v2") }},
+		{"a customer that no sale updated", "customer torn",
+			func(f *fixture) { *f.customer("retried") = f.customer("retried").as("v2") }},
+		{"a customer that no sale created", "no sale created this customer", func(f *fixture) {
+			f.tables.customers = append(f.tables.customers,
+				customerRow{"id", tenants[0].workspace, "customer of unattributed", "", "", ""})
+		}},
+		{"a key without its sale", "belongs to no sale", func(f *fixture) {
 			f.tables.keys = append(f.tables.keys, keyRow{tenants[0].workspace, "order 2", "id-9"})
-		}, "belongs to no sale"},
-		"a key of another sale":  {func(f *fixture) { f.tables.keys[0].saleID = "id-3" }, "belongs to no sale"},
-		"a sale without its key": {func(f *fixture) { f.tables.keys = nil }, "is not remembered"},
+		}},
+		{"a key of another sale", "belongs to no sale", func(f *fixture) { f.tables.keys[0].saleID = "id-3" }},
+		{"a sale without its key", "is not remembered", func(f *fixture) { f.tables.keys = nil }},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			f := newFixture()
 			c.corrupt(f)
 			found := f.audit()

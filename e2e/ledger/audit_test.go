@@ -33,7 +33,8 @@ type auditor struct {
 
 func audit(sales []*sale, tables tables) []discrepancy {
 	a := &auditor{
-		sales: map[string]*sale{}, rows: map[string][]saleRow{}, byID: map[string]saleRow{}, remembers: map[[2]string]string{}, tables: tables,
+		sales: map[string]*sale{}, rows: map[string][]saleRow{}, byID: map[string]saleRow{},
+		remembers: map[[2]string]string{}, tables: tables,
 	}
 	for _, s := range sales {
 		a.sales[s.id] = s
@@ -65,7 +66,8 @@ func (a *auditor) report(s *sale, format string, args ...any) {
 
 // statuses checks that the sale received only statuses that it may receive.
 func (a *auditor) statuses(s *sale) {
-	allowed := []int{0, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+	allowed := []int{0, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout}
 	switch s.fate {
 	case toBeRecorded:
 		allowed = append(allowed, http.StatusCreated)
@@ -78,7 +80,8 @@ func (a *auditor) statuses(s *sale) {
 		if !slices.Contains(allowed, try.status) {
 			a.report(s, "it was answered %d", try.status)
 		}
-		if (try.status == http.StatusTooManyRequests || try.status == http.StatusServiceUnavailable) && try.wait < time.Second {
+		if (try.status == http.StatusTooManyRequests || try.status == http.StatusServiceUnavailable) &&
+			try.wait < time.Second {
 			a.report(s, "it was answered %d without Retry-After", try.status)
 		}
 	}
@@ -94,7 +97,8 @@ func (a *auditor) number(s *sale) {
 		}
 	case s.key == "":
 		for i, try := range s.tries() {
-			a.numberOf(s, []*attempt{try}, slices.DeleteFunc(slices.Clone(rows), func(row saleRow) bool { return row.attempt != i }))
+			a.numberOf(s, []*attempt{try}, slices.DeleteFunc(slices.Clone(rows),
+				func(row saleRow) bool { return row.attempt != i }))
 		}
 	default:
 		a.numberOf(s, s.tries(), rows)
@@ -158,7 +162,8 @@ func (r *rawText) UnmarshalJSON(text []byte) error { *r = rawText(text); return 
 func (s *sale) shown(row saleRow, attempt int) (want shownSale) {
 	want.Click.ID, want.Link.ID = row.clickID, row.linkID
 	want.Customer.ID, want.Customer.ExternalID = row.customerID, s.customer
-	want.Customer.Name, want.Customer.Email, want.Customer.Avatar = nameOf(s.version), emailOf(s.version), avatarOf(s.version)
+	want.Customer.Name, want.Customer.Email, want.Customer.Avatar = nameOf(s.version), emailOf(s.version),
+		avatarOf(s.version)
 	want.Sale.Amount, want.Sale.Currency, want.Sale.EventName = s.amount, s.currency, s.event
 	want.Sale.Metadata = rawText(s.metadata(attempt))
 	return want
@@ -175,7 +180,8 @@ func (a *auditor) replays(s *sale) {
 		}
 		if !answer.replied {
 			firsts++
-		} else if !slices.ContainsFunc(s.tries(), func(other *attempt) bool { return other != answer && other.before(answer.end) && !other.absent() }) {
+		} else if !slices.ContainsFunc(s.tries(),
+			func(other *attempt) bool { return other != answer && other.before(answer.end) && !other.absent() }) {
 			a.report(s, "it was answered with a replay, but no earlier attempt can have recorded it")
 		}
 	}
@@ -211,7 +217,8 @@ func (a *auditor) fields(s *sale) {
 	for _, row := range a.rows[s.id] {
 		want := row // the IDs that only the database knows stay as they are
 		want.workspace, want.customer = s.tenant.workspace, s.customer
-		want.clickID, want.leadID, want.linkID, want.attribution = s.source.clickID, s.source.leadID, s.tenant.link(), s.source.attribution
+		want.clickID, want.leadID, want.linkID, want.attribution = s.source.clickID, s.source.leadID, s.tenant.link(),
+			s.source.attribution
 		want.amount, want.currency, want.event = s.amount, s.currency, s.event
 		if row != want {
 			a.report(s, "it is recorded as %+v\nwant %+v", row, want)
@@ -277,7 +284,8 @@ func (a *auditor) keys() {
 		}
 	}
 	for _, row := range a.tables.sales {
-		if s := a.sales[row.journal]; s != nil && s.key != "" && a.remembers[[2]string{row.workspace, s.key}] != row.id {
+		s := a.sales[row.journal]
+		if s != nil && s.key != "" && a.remembers[[2]string{row.workspace, s.key}] != row.id {
 			a.report(s, "the idempotency key of %+v is not remembered", row)
 		}
 	}

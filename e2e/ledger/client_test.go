@@ -48,7 +48,8 @@ type client struct {
 func startClients(edges []*edge, seed uint64) *clients {
 	clients := &clients{edges: edges, stopping: make(chan struct{})}
 	for i := range clientCount {
-		c := &client{clients: clients, name: fmt.Sprint("c", i), orders: fmt.Sprint("order ", i), tenant: tenants[0], rand: rand.New(rand.NewPCG(seed, uint64(i)+1))}
+		c := &client{clients: clients, name: fmt.Sprint("c", i), orders: fmt.Sprint("order ", i), tenant: tenants[0],
+			rand: rand.New(rand.NewPCG(seed, uint64(i)+1))}
 		if i < scarceClients {
 			c.tenant, c.orders = tenants[1], fmt.Sprint("order ", i+scarceClients) // keys of the other tenant too
 		}
@@ -63,7 +64,8 @@ func (c *clients) join(count int, tenant *tenant, seed uint64) (leave func()) {
 	for i := range count {
 		c.joined++
 		name := fmt.Sprint("crowd", c.joined)
-		member := &client{clients: c, name: name, orders: name, tenant: tenant, rand: rand.New(rand.NewPCG(seed, uint64(i))), gone: gone}
+		member := &client{clients: c, name: name, orders: name, tenant: tenant,
+			rand: rand.New(rand.NewPCG(seed, uint64(i))), gone: gone}
 		c.group.Go(member.run)
 	}
 	return func() { close(gone) }
@@ -139,7 +141,8 @@ func (c *client) newSale() *sale {
 
 // randomSource returns one of the sources of a sale to a customer that has leads.
 func (c *client) randomSource(customer string) source {
-	return []source{c.tenant.byClick(), c.tenant.byMissingLead(), c.tenant.byLead(customer), c.tenant.byLatestLead(customer)}[c.rand.IntN(4)]
+	return []source{c.tenant.byClick(), c.tenant.byMissingLead(), c.tenant.byLead(customer),
+		c.tenant.byLatestLead(customer)}[c.rand.IntN(4)]
 }
 
 func (c *clients) enter(s *sale) {
@@ -190,7 +193,8 @@ func (c *client) reuseKey(s *sale) {
 		c.send(s)
 	case n < 15:
 		other := c.newSale()
-		other.fate, other.key, other.customer, other.version, other.source = mismatched, s.key, s.customer, s.version, s.source
+		other.fate, other.key, other.customer, other.version, other.source = mismatched, s.key, s.customer,
+			s.version, s.source
 		c.enter(other)
 		c.pursue(other)
 	}

@@ -79,7 +79,8 @@ func (f *flight) do(ctx context.Context, body string) (*http.Response, []byte, e
 	}()
 	// The transport can read the body only once, so it never resends the request by itself.
 	once := io.NopCloser(&slowBody{ctx: ctx, rest: bytes.NewReader([]byte(body)), half: len(body) / 2, pause: f.pause})
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), "POST", f.edge.URL("/api/track/sale"), once)
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), "POST",
+		f.edge.URL("/api/track/sale"), once)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -170,7 +170,8 @@ func (s *sale) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "sale %s of %s, Idempotency-Key %q: %s\n", s.id, s.tenant.workspace, s.key, s.request(0))
 	for i, a := range s.tries() {
-		fmt.Fprintf(&text, "\t%d: %s, %s over %s, %v: ", i, a.start.Format("15:04:05.000"), a.edge, a.protocol, a.end.Sub(a.start).Round(time.Millisecond))
+		fmt.Fprintf(&text, "\t%d: %s, %s over %s, %v: ", i, a.start.Format("15:04:05.000"), a.edge, a.protocol,
+			a.end.Sub(a.start).Round(time.Millisecond))
 		if a.err != nil {
 			fmt.Fprintf(&text, "%v (unsent: %v)\n", a.err, a.unsent)
 			continue

@@ -133,9 +133,12 @@ func (total *total) mustCount(t *testing.T) {
 
 func (total *total) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "\t%d runs, %d sales attempted, %d recorded, %d replays, %d outcomes unknown, longest answer %v, %d discrepancies\n",
-		total.runs, total.sales, total.rows, total.replays, total.unknown, total.longest.Round(time.Millisecond), total.discrepancies)
-	fmt.Fprintf(&text, "\t%8d requests without an answer, %d of them without a connection\n", total.answers[0], total.unsent)
+	fmt.Fprintf(&text, "\t%d runs, %d sales attempted, %d recorded, %d replays, %d outcomes unknown, longest answer "+
+		"%v, %d discrepancies\n",
+		total.runs, total.sales, total.rows, total.replays, total.unknown, total.longest.Round(time.Millisecond),
+		total.discrepancies)
+	fmt.Fprintf(&text, "\t%8d requests without an answer, %d of them without a connection\n",
+		total.answers[0], total.unsent)
 	for _, status := range slices.Sorted(maps.Keys(total.answers)) {
 		if status == 0 {
 			continue
@@ -143,7 +146,8 @@ func (total *total) String() string {
 		fmt.Fprintf(&text, "\t%8d answers %d\n", total.answers[status], status)
 	}
 	for _, fault := range slices.Sorted(maps.Keys(total.injections)) {
-		fmt.Fprintf(&text, "\t%8d injections, each with at least %d sales in flight: %s\n", total.injections[fault], total.least[fault], fault)
+		fmt.Fprintf(&text, "\t%8d injections, each with at least %d sales in flight: %s\n", total.injections[fault],
+			total.least[fault], fault)
 	}
 	return text.String()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
 )
 
 // killCommitting kills a backend during its commit. The whole server then restarts.
@@ -20,7 +21,8 @@ func killCommitting(w *world, _ *edge, _ *rand.Rand) fix {
 	d := w.connect("postgres")
 	defer d.Conn.Close(context.Background())
 	w.until("a backend commits", func() bool {
-		pid := d.Count("SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE usename = $1 AND wait_event IN ('SyncRep', 'WALSync', 'WALWrite')", edgeRole)
+		pid := d.Count(`SELECT coalesce(min(pid), 0) FROM pg_stat_activity
+			WHERE usename = $1 AND wait_event IN ('SyncRep', 'WALSync', 'WALWrite')`, edgeRole)
 		return pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
 	})
 	w.until("the server ends its other sessions", func() bool { return d.Conn.Ping(w.t.Context()) != nil })
@@ -29,9 +31,7 @@ func killCommitting(w *world, _ *edge, _ *rand.Rand) fix {
 
 func crashPostgres(w *world, _ *edge, _ *rand.Rand) fix {
 	primary := w.pair.Primary()
-	if err := syscall.Kill(primary.PID(), syscall.SIGQUIT); err != nil {
-		w.t.Fatal(err)
-	}
+	testenv.NoError(w.t, syscall.Kill(primary.PID(), syscall.SIGQUIT))
 	select {
 	case <-primary.Done():
 	case <-time.After(harness.HangGuard):
@@ -47,7 +47,8 @@ func terminateConnections(w *world, _ *edge, _ *rand.Rand) fix {
 }
 
 func lockHotCustomer(w *world, _ *edge, r *rand.Rand) fix {
-	return w.holding("SELECT FROM hoko.customers WHERE workspace_id = $1 AND external_id = $2 FOR UPDATE", tenants[0].workspace, hotCustomer(r.IntN(hotCustomers)))
+	return w.holding("SELECT FROM hoko.customers WHERE workspace_id = $1 AND external_id = $2 FOR UPDATE",
+		tenants[0].workspace, hotCustomer(r.IntN(hotCustomers)))
 }
 
 // stopBackend stops a busy backend of an edge.
@@ -56,7 +57,8 @@ func stopBackend(w *world, _ *edge, _ *rand.Rand) fix {
 	defer d.Conn.Close(context.Background())
 	var pid int
 	w.until("a backend of an edge is stopped", func() bool {
-		pid = d.Count("SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE usename = $1 AND state = 'active'", edgeRole)
+		pid = d.Count("SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE usename = $1 AND state = 'active'",
+			edgeRole)
 		return pid != 0 && syscall.Kill(pid, syscall.SIGSTOP) == nil
 	})
 	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) } // it may have ended after its edge gave up
@@ -121,7 +123,8 @@ func fillConnections(w *world, _ *edge, _ *rand.Rand) fix {
 		}
 	}
 	fill()
-	w.onPrimary("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND client_addr IS NOT NULL", edgeRole)
+	w.onPrimary("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND client_addr IS NOT NULL",
+		edgeRole)
 	fill()
 	return func() {
 		for _, conn := range conns {
@@ -161,7 +164,8 @@ func failOverLagging(w *world, _ *edge, r *rand.Rand) fix {
 	time.Sleep(time.Duration(r.IntN(6000)) * time.Millisecond)
 	// As an operator who loses patience: the statements then succeed.
 	if r.IntN(2) == 0 {
-		w.onPrimary("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND wait_event = 'SyncRep'", edgeRole)
+		w.onPrimary("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND wait_event = 'SyncRep'",
+			edgeRole)
 		time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
 	}
 	w.pair.Primary().Kill()
@@ -199,7 +203,5 @@ func (w *world) askStandby() (pid int, err error) {
 
 func (w *world) signal(pid int, signal syscall.Signal) {
 	w.t.Helper()
-	if err := syscall.Kill(pid, signal); err != nil {
-		w.t.Fatal(err)
-	}
+	testenv.NoError(w.t, syscall.Kill(pid, signal))
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"hoko.to/edge/e2e/harness"
+	"hoko.to/edge/internal/testenv"
 )
 
 // tables holds the database's contents at the end of a run.
@@ -26,13 +27,17 @@ type keyRow struct{ workspace, key, saleID string }
 
 func readTables(d harness.DB) (tables tables) {
 	d.T.Helper()
-	read(d, &tables.sales, `SELECT s.id::text, s.workspace_id, coalesce(c.external_id, ''), s.customer_id, coalesce(s.click_id, ''), s.link_id, coalesce(s.lead_id, ''),
-			s.attribution, s.currency, s.event_name, coalesce(s.metadata->>'journal', ''), s.amount, coalesce((s.metadata->>'attempt')::int, 0)
+	read(d, &tables.sales, `SELECT s.id::text, s.workspace_id, coalesce(c.external_id, ''), s.customer_id,
+		coalesce(s.click_id, ''), s.link_id, coalesce(s.lead_id, ''),
+			s.attribution, s.currency, s.event_name, coalesce(s.metadata->>'journal', ''), s.amount,
+			coalesce((s.metadata->>'attempt')::int, 0)
 		FROM hoko.sales s LEFT JOIN hoko.customers c ON c.id = s.customer_id AND c.workspace_id = s.workspace_id`,
 		func(r *saleRow) []any {
-			return []any{&r.id, &r.workspace, &r.customer, &r.customerID, &r.clickID, &r.linkID, &r.leadID, &r.attribution, &r.currency, &r.event, &r.journal, &r.amount, &r.attempt}
+			return []any{&r.id, &r.workspace, &r.customer, &r.customerID, &r.clickID, &r.linkID, &r.leadID,
+				&r.attribution, &r.currency, &r.event, &r.journal, &r.amount, &r.attempt}
 		})
-	read(d, &tables.customers, `SELECT id, workspace_id, external_id, coalesce(name, ''), coalesce(email, ''), coalesce(avatar, '') FROM hoko.customers`,
+	read(d, &tables.customers, `SELECT id, workspace_id, external_id, coalesce(name, ''), coalesce(email, ''),
+		coalesce(avatar, '') FROM hoko.customers`,
 		func(r *customerRow) []any {
 			return []any{&r.id, &r.workspace, &r.external, &r.name, &r.email, &r.avatar}
 		})
@@ -44,18 +49,12 @@ func readTables(d harness.DB) (tables tables) {
 func read[Row any](d harness.DB, rows *[]Row, sql string, columns func(*Row) []any) {
 	d.T.Helper()
 	found, err := d.Conn.Query(d.T.Context(), sql)
-	if err != nil {
-		d.T.Fatal(err)
-	}
+	testenv.NoError(d.T, err)
 	defer found.Close()
 	for found.Next() {
 		var row Row
-		if err := found.Scan(columns(&row)...); err != nil {
-			d.T.Fatal(err)
-		}
+		testenv.NoError(d.T, found.Scan(columns(&row)...))
 		*rows = append(*rows, row)
 	}
-	if err := found.Err(); err != nil {
-		d.T.Fatal(err)
-	}
+	testenv.NoError(d.T, found.Err())
 }

@@ -56,7 +56,8 @@ func (n *tenant) byMissingLead() source {
 }
 
 func (n *tenant) byLead(customer string) source {
-	return source{leadEvent: "Sign up", attribution: "lead-event", clickID: n.click("ad"), leadID: n.lead("signup", customer)}
+	return source{leadEvent: "Sign up", attribution: "lead-event", clickID: n.click("ad"),
+		leadID: n.lead("signup", customer)}
 }
 
 func (n *tenant) byLatestLead(customer string) source {
@@ -66,11 +67,14 @@ func (n *tenant) byLatestLead(customer string) source {
 func (n *tenant) seed(t testing.TB, d harness.DB) {
 	t.Helper()
 	d.Exec("INSERT INTO hoko.workspaces (id, name) VALUES ($1, $1)", n.workspace)
-	d.Exec("INSERT INTO hoko.links (id, workspace_id, url, short_url) VALUES ($1, $2, 'https://example.com', 'https://hoko.to/l')", n.link(), n.workspace)
-	d.Exec("INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ($1, $3, $4), ($2, $3, $4)", n.click("ad"), n.click("mail"), n.workspace, n.link())
+	d.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url)
+		VALUES ($1, $2, 'https://example.com', 'https://hoko.to/l')`, n.link(), n.workspace)
+	d.Exec("INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ($1, $3, $4), ($2, $3, $4)", n.click("ad"),
+		n.click("mail"), n.workspace, n.link())
 	hash := sha256.Sum256([]byte(n.apiKey))
 	d.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, name, key_hash, key_start, scopes, rate_limit, rate_period)
-		VALUES ($1, $2, 'a key', $3, 'hoko_key', '{conversionsWrite}', nullif($4, 0), interval '1 second')`, "key_"+n.workspace, n.workspace, hash[:], n.perSecond)
+		VALUES ($1, $2, 'a key', $3, 'hoko_key', '{conversionsWrite}', nullif($4, 0), interval '1 second')`,
+		"key_"+n.workspace, n.workspace, hash[:], n.perSecond)
 	for i := range hotCustomers {
 		n.seedCustomer(d, hotCustomer(i))
 	}
@@ -82,9 +86,12 @@ func (n *tenant) seed(t testing.TB, d harness.DB) {
 func (n *tenant) seedCustomer(d harness.DB, customer string) {
 	d.T.Helper()
 	id := "customer_" + customer + "_" + n.workspace
-	d.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, avatar) VALUES ($1, $2, $3, $4, $5, $6)",
+	d.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, avatar)
+		VALUES ($1, $2, $3, $4, $5, $6)`,
 		id, n.workspace, customer, nameOf(seededVersion), emailOf(seededVersion), avatarOf(seededVersion))
 	d.Exec(`INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_name, created_at)
-		VALUES ($1, $3, $4, $5, $7, 'Sign up', now() - interval '2 days'), ($2, $3, $4, $6, $7, 'Trial', now() - interval '1 day')`,
-		n.lead("signup", customer), n.lead("trial", customer), n.workspace, id, n.click("ad"), n.click("mail"), n.link())
+		VALUES ($1, $3, $4, $5, $7, 'Sign up', now() - interval '2 days'), ($2, $3, $4, $6, $7, 'Trial',
+		now() - interval '1 day')`,
+		n.lead("signup", customer), n.lead("trial", customer), n.workspace, id, n.click("ad"),
+		n.click("mail"), n.link())
 }

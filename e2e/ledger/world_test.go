@@ -59,14 +59,13 @@ func (w *world) seed() {
 	server := w.connect("postgres")
 	server.Exec("CREATE DATABASE hoko")
 	server.Exec(fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", edgeRole, edgePassword))
-	if err := postgres.Migrate(w.t.Context(), w.pair.Primary().DSN("hoko"), nil); err != nil {
-		w.t.Fatal(err)
-	}
+	testenv.NoError(w.t, postgres.Migrate(w.t.Context(), w.pair.Primary().DSN("hoko"), nil))
 	d := w.connect("hoko")
 	d.Exec(harness.ReadRoot(w.t, "docs/role.sql"))
 	d.Exec("ALTER TABLE hoko.sales ADD FOREIGN KEY (link_id) REFERENCES hoko.links") // as a site may add
 	w.commitsTake(0)
-	d.Exec("CREATE CONSTRAINT TRIGGER commit_slowly AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.commit_slowly()")
+	d.Exec(`CREATE CONSTRAINT TRIGGER commit_slowly AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION public.commit_slowly()`)
 	for _, tenant := range tenants {
 		tenant.seed(w.t, d)
 	}
@@ -90,9 +89,7 @@ func (w *world) onPrimary(sql string, args ...any) {
 // edgeDSN returns a DSN of the edges' role that leads directly to the primary.
 func (w *world) edgeDSN() string {
 	u, err := url.Parse(w.pair.Primary().DSN("hoko"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	testenv.NoError(w.t, err)
 	u.User = url.User(edgeRole)
 	return u.String()
 }
@@ -103,7 +100,8 @@ func (w *world) startEdge(name string) *edge {
 	for _, node := range []*testenv.Node{w.pair.Primary(), w.pair.Standby()} {
 		e.postgres = append(e.postgres, startRelay(w.t, node.Address))
 	}
-	e.Edge = harness.Start(w.t, harness.Settings{DatabaseURL: e.dsn(), RedisURL: "redis://" + e.redis.Address(), Upstream: "127.0.0.1:1", Edit: e.settings})
+	e.Edge = harness.Start(w.t, harness.Settings{DatabaseURL: e.dsn(), RedisURL: "redis://" + e.redis.Address(),
+		Upstream: "127.0.0.1:1", Edit: e.settings})
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		c := e.Client(w.t, protocol)
 		c.Timeout = 0 // each attempt has its own timeout
@@ -116,9 +114,7 @@ func (w *world) startEdge(name string) *edge {
 func startRelay(t testing.TB, server string) *relay.Relay {
 	t.Helper()
 	r, err := relay.Start(fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t)), server)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	t.Cleanup(r.Close)
 	return r
 }
@@ -129,7 +125,8 @@ func (e *edge) dsn() string {
 	if e.otherDSN {
 		hosts[0], hosts[1] = hosts[1], hosts[0]
 	}
-	return fmt.Sprintf("postgres://%s:%s@%s/hoko?sslmode=disable&target_session_attrs=read-write&connect_timeout=2", edgeRole, edgePassword, strings.Join(hosts, ","))
+	return fmt.Sprintf("postgres://%s:%s@%s/hoko?sslmode=disable&target_session_attrs=read-write&connect_timeout=2",
+		edgeRole, edgePassword, strings.Join(hosts, ","))
 }
 
 // settings changes the Caddyfile so that the edge gives up sooner, which lets many faults fit into

@@ -11,7 +11,8 @@ import (
 
 var (
 	limitsRounds  = flag.Int("limits.rounds", 1, "number of changes of each kind")
-	limitsFigures = flag.Bool("limits.figures", false, "print times of changes, and fail if they exceed docs/measurements.md")
+	limitsFigures = flag.Bool("limits.figures", false,
+		"print times of changes, and fail if they exceed docs/measurements.md")
 )
 
 // Clients that are denied for hours are admitted as soon as their limit is raised.
@@ -27,7 +28,8 @@ func TestRaisedLimit_TakesEffect(t *testing.T) {
 		limit               string
 	}{
 		{
-			"of the key", "", "UPDATE hoko.api_keys SET rate_limit = 100000, rate_burst = 90001, rate_period = NULL WHERE id = $1",
+			"of the key", "",
+			"UPDATE hoko.api_keys SET rate_limit = 100000, rate_burst = 90001, rate_period = NULL WHERE id = $1",
 			hourly, "90001",
 		},
 		{
@@ -36,12 +38,15 @@ func TestRaisedLimit_TakesEffect(t *testing.T) {
 		},
 		{
 			"of the workspace", "UPDATE hoko.workspaces SET rate_limit = 1, rate_period = '1 hour', rate_burst = 1",
-			"UPDATE hoko.workspaces SET rate_limit = 100000, rate_period = NULL, rate_burst = 90003 WHERE id = (SELECT workspace_id FROM hoko.api_keys WHERE id = $1)",
+			`UPDATE hoko.workspaces SET rate_limit = 100000, rate_period = NULL, rate_burst = 90003
+				WHERE id = (SELECT workspace_id FROM hoko.api_keys WHERE id = $1)`,
 			harness.KeyLimit{}, "90003",
 		},
 		{
-			"of the workspace, to the Caddyfile's", "UPDATE hoko.workspaces SET rate_limit = 1, rate_period = '1 hour', rate_burst = 1",
-			"UPDATE hoko.workspaces SET rate_limit = NULL WHERE id = (SELECT workspace_id FROM hoko.api_keys WHERE id = $1)",
+			"of the workspace, to the Caddyfile's",
+			"UPDATE hoko.workspaces SET rate_limit = 1, rate_period = '1 hour', rate_burst = 1",
+			`UPDATE hoko.workspaces SET rate_limit = NULL WHERE id = (SELECT workspace_id FROM hoko.api_keys
+				WHERE id = $1)`,
 			harness.KeyLimit{}, "600",
 		},
 	} {
@@ -55,7 +60,8 @@ func TestRaisedLimit_TakesEffect(t *testing.T) {
 				c.UntilEach(t, "every caller is denied", 3, harness.Call.Denied)
 				f.DB.Exec(raised.raise, harness.KeyID(key))
 				committed := time.Now()
-				c.UntilEach(t, "the new limit is in force", 3, func(last harness.Call) bool { return last.Limit == raised.limit })
+				c.UntilEach(t, "the new limit is in force", 3,
+					func(last harness.Call) bool { return last.Limit == raised.limit })
 				for i := range f.Edges {
 					took.Add(changed(t, f, harness.CallsOf(i, c.All()), committed, raised.limit))
 				}
@@ -71,7 +77,8 @@ func TestRaisedLimit_TakesEffect(t *testing.T) {
 // changed checks one edge's calls around a change: after its first use the new limit always
 // decides, and its bucket is full at first. The result is the time from the commit to the last call
 // that the old limit decided.
-func changed(t *testing.T, f *harness.Fleet, calls []harness.Call, committed time.Time, limit string) (late time.Duration) {
+func changed(t *testing.T, f *harness.Fleet, calls []harness.Call, committed time.Time,
+	limit string) (late time.Duration) {
 	t.Helper()
 	first, admitted := committed.Add(time.Hour), false
 	for _, one := range calls {

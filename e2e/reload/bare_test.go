@@ -22,9 +22,7 @@ func TestReload_FromABareShellChangesNothing(t *testing.T) {
 	e, c = startWithoutServers(t, harness.Settings{Caddyfile: "examples/sidecar.Caddyfile", Plain: true})
 	wantBareReloadRejected(t, e)
 	page, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+e.Address()+"/page", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	if got := harness.Do(t, c, page); got.Text != "site GET /page" {
 		t.Errorf("the site behind the sidecar answers %d %s", got.StatusCode, got.Text)
 	}
@@ -44,7 +42,8 @@ func startWithoutServers(t *testing.T, settings harness.Settings) (*harness.Edge
 func wantBareReloadRejected(t *testing.T, e *harness.Edge) {
 	t.Helper()
 	for _, environment := range [][]string{nil, {"SITE_ADDRESS=", "UPSTREAM=", "PORT="}} {
-		reload := exec.CommandContext(t.Context(), testenv.Edge(t), "reload", "--config", e.CaddyfilePath(), "--address", "unix/"+e.Admin, "--force")
+		reload := exec.CommandContext(t.Context(), testenv.Edge(t), "reload", "--config", e.CaddyfilePath(),
+			"--address", "unix/"+e.Admin, "--force")
 		reload.Env = append([]string{"HOME=" + e.Dir}, environment...)
 		out, err := reload.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "UPSTREAM, which this file reads") {

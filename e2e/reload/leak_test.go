@@ -18,13 +18,15 @@ type footprint struct {
 }
 
 func (f footprint) String() string {
-	return fmt.Sprintf("%d goroutines, %d descriptors, %d sessions in Postgres, %d in Redis, heap %d MiB, process %d MiB",
+	return fmt.Sprintf("%d goroutines, %d descriptors, %d sessions in Postgres, %d in Redis, heap %d MiB, process "+
+		"%d MiB",
 		f.goroutines, f.descriptors, f.postgres, f.redis, f.heap, f.resident)
 }
 
 // within reports whether nothing is left of each reload, or of each that changed the settings.
 func (f footprint) within(before footprint) bool {
-	return f.goroutines <= before.goroutines+20 && f.descriptors <= before.descriptors+20 && f.postgres <= before.postgres+5 &&
+	return f.goroutines <= before.goroutines+20 && f.descriptors <= before.descriptors+20 &&
+		f.postgres <= before.postgres+5 &&
 		f.redis <= before.redis+5 && f.heap <= before.heap+8 && f.resident <= before.resident+128
 }
 
@@ -35,11 +37,10 @@ func takeFootprint(t *testing.T, s *harness.Stack, redisServer *redis.Client) fo
 	f.heap, f.resident = s.Memory(t)
 	f.goroutines = harness.Number(t, `^goroutine profile: total (\d+)`, s.AdminGet(t, "/debug/pprof/goroutine?debug=1"))
 	f.descriptors = s.Descriptors(t)
-	f.postgres = s.DB.Count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	f.postgres = s.DB.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+		AND pid <> pg_backend_pid()`)
 	clients, err := redisServer.Info(t.Context(), "clients").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	f.redis = harness.Number(t, `connected_clients:(\d+)`, clients) - 1 // the test's own
 	return f
 }
@@ -51,7 +52,8 @@ func TestReload_AHundredLeakNothing(t *testing.T) {
 	roomy := func(config string) string { return strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1) }
 	s := &harness.Stack{
 		DB: harness.Seed(t, dsn), Site: site, DSN: dsn,
-		Edge: harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: redisURL, Upstream: site.Upstream(), Edit: roomy}),
+		Edge: harness.Start(t, harness.Settings{DatabaseURL: dsn, RedisURL: redisURL, Upstream: site.Upstream(),
+			Edit: roomy}),
 	}
 
 	_, stop := load(t, s, 1)
@@ -83,7 +85,8 @@ func TestReload_AHundredLeakNothing(t *testing.T) {
 			return
 		}
 		if time.Now().After(guard) {
-			t.Fatalf("before: %s\nafter:  %s, and %d backends\n%s", before, after, backends, s.AdminGet(t, "/debug/pprof/goroutine?debug=1"))
+			t.Fatalf("before: %s\nafter:  %s, and %d backends\n%s", before, after, backends,
+				s.AdminGet(t, "/debug/pprof/goroutine?debug=1"))
 		}
 	}
 }

@@ -147,8 +147,7 @@ func TestReload_UnderLoadLosesNoRequest(t *testing.T) {
 }
 
 func TestReload_RevokedKeyIsRejected(t *testing.T) {
-	s := harness.StartStack(t, harness.Replace("ttl 60s", "ttl 1h"))
-	c := s.Client(t, "HTTP/1.1")
+	s, c := harness.StartStackAndClient(t, "HTTP/1.1", harness.Replace("ttl 60s", "ttl 1h"))
 	harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	s.Reload(t)
 	s.DB.Exec("UPDATE hoko.api_keys SET revoked_at = now() WHERE id = $1", harness.KeyID(harness.FullKey))

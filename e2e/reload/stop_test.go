@@ -10,12 +10,13 @@ import (
 )
 
 func TestReload_SameSettingsKeepCachesAndConnections(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
-	testenv.Until(t, "the edge listens", func() bool { return strings.Contains(s.AdminGet(t, "/hoko/"), `"listening":true`) })
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
+	testenv.Until(t, "the edge listens",
+		func() bool { return strings.Contains(s.AdminGet(t, "/hoko/"), `"listening":true`) })
 	first := s.Sell(t, c, harness.ValidSale)
 	harness.WantAnswer(t, first, 201, harness.PublishedOK)
-	const connections = "SELECT array_agg(pid ORDER BY pid)::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+	const connections = `SELECT array_agg(pid ORDER BY pid)::text FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`
 	before, pids := s.Backends(t), s.DB.Text(connections)
 	s.Reload(t)
 	harness.WantAnswer(t, s.Sell(t, s.Client(t, "HTTP/2.0"), harness.ValidSale), 201, harness.PublishedOK)
@@ -32,8 +33,7 @@ func TestReload_SameSettingsKeepCachesAndConnections(t *testing.T) {
 }
 
 func TestSIGTERM_AnswersAcceptedSale(t *testing.T) {
-	s := harness.StartStack(t, nil)
-	c := s.Client(t, "HTTP/2.0")
+	s, c := harness.StartStackAndClient(t, "HTTP/2.0", nil)
 	lock := harness.Connect(t, s.DSN)
 	lock.Exec("BEGIN; SELECT FROM hoko.customers WHERE id = 'customer_123' FOR UPDATE")
 	sold := make(chan harness.Answer, 1)

@@ -35,8 +35,8 @@ func TestRevocation_OvertakesLookupsInFlight(t *testing.T) {
 				c.SwitchKey(key)
 				c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
 				held.hold.begin(t)
-				f.DB.Exec("SELECT pg_notify('hoko_keys', 'key:' || $1)", apikey.HashOf(key).String()) // forces new lookups
-				untilHeld(t, f)
+				f.DB.Exec("SELECT pg_notify('hoko_keys', 'key:' || $1)", apikey.HashOf(key).String())
+				untilHeld(t, f) // new lookups, because of the notification
 				now := time.Now()
 				revokeHeld(t, f, c, held.hold, key, now)
 			})
@@ -55,7 +55,8 @@ func TestRevocation_OvertakesLookupsInFlight(t *testing.T) {
 // untilHeld waits until every edge is blocked in a lookup.
 func untilHeld(t *testing.T, f *harness.Fleet) {
 	t.Helper()
-	const waiting = "SELECT count(DISTINCT application_name) FROM pg_stat_activity WHERE datname = current_database() AND wait_event IN ('relation', 'advisory') AND application_name LIKE 'edge-%'"
+	const waiting = `SELECT count(DISTINCT application_name) FROM pg_stat_activity WHERE datname = current_database()
+		AND wait_event IN ('relation', 'advisory') AND application_name LIKE 'edge-%'`
 	testenv.Until(t, "every edge looks up the key", func() bool { return f.DB.Count(waiting) == len(f.Edges) })
 }
 
@@ -114,7 +115,8 @@ CREATE VIEW hoko.workspaces AS SELECT * FROM hoko.workspaces_held WHERE hoko.hol
 			const revoke = "UPDATE hoko.api_keys SET revoked_at = now() WHERE id = '%s';"
 			f.DB.Exec(fmt.Sprintf("BEGIN;"+revoke+revoke+"COMMIT", harness.KeyID(key), harness.KeyID(canary)))
 			for i := range f.Edges {
-				testenv.Until(t, "the edge has received the notification", func() bool { return f.GetLinks(t, i, canary).StatusCode == 401 })
+				testenv.Until(t, "the edge has received the notification",
+					func() bool { return f.GetLinks(t, i, canary).StatusCode == 401 })
 			}
 		},
 		release: func(t *testing.T) { lock.Exec("SELECT pg_advisory_unlock(1)") },

@@ -41,7 +41,8 @@ func TestRevocation_WhileTheListenerIsDown(t *testing.T) {
 func terminated(t *testing.T, f *harness.Fleet) func() func() {
 	return func() func() {
 		f.UntilListening(t, true)
-		const listeners = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()"
+		const listeners = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1
+			AND datname = current_database()`
 		if f.DB.Count(listeners, harness.ListenerName) == 0 {
 			t.Error("no listener was terminated")
 		}
@@ -55,9 +56,7 @@ func connecting(t *testing.T, f *harness.Fleet) func() func() {
 		f.UntilListening(t, true)
 		f.Relay.Cut()
 		silence(f)
-		if err := f.Relay.Open(); err != nil {
-			t.Fatal(err)
-		}
+		testenv.NoError(t, f.Relay.Open())
 		testenv.Until(t, "every edge has redialed", func() bool { return f.Relay.Accepted() >= len(f.Edges) })
 		return f.Relay.Resume
 	}
@@ -90,7 +89,5 @@ func silence(f *harness.Fleet) {
 
 func restore(t *testing.T, f *harness.Fleet) {
 	t.Helper()
-	if err := f.Relay.Restore(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, f.Relay.Restore())
 }

@@ -14,8 +14,10 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var (
-	revocationRounds  = flag.Int("revocation.rounds", 1, "revocations of each kind; an eighth as many for each listener fault")
-	revocationFigures = flag.Bool("revocation.figures", false, "print revocation times, and fail if they exceed docs/measurements.md")
+	revocationRounds = flag.Int("revocation.rounds", 1,
+		"revocations of each kind; an eighth as many for each listener fault")
+	revocationFigures = flag.Bool("revocation.figures", false,
+		"print revocation times, and fail if they exceed docs/measurements.md")
 )
 
 // revocation is a statement that takes access from a key, and the answers that follow.
@@ -31,7 +33,8 @@ var revocations = []revocation{
 	{"expired", "UPDATE hoko.api_keys SET expires_at = now() WHERE id = $1", 401, harness.Body401, harness.Body401},
 	{"scopes taken", "UPDATE hoko.api_keys SET scopes = '{linksWrite}' WHERE id = $1", 403, harness.Body403,
 		`{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":["linksRead"]}`},
-	{"workspace disabled", "UPDATE hoko.workspaces SET disabled_at = now() WHERE id = (SELECT workspace_id FROM hoko.api_keys WHERE id = $1)",
+	{"workspace disabled", `UPDATE hoko.workspaces SET disabled_at = now() WHERE id = (SELECT workspace_id
+		FROM hoko.api_keys WHERE id = $1)`,
 		401, harness.Body401, harness.Body401},
 }
 
@@ -119,11 +122,10 @@ func expire(t *testing.T, f *harness.Fleet, c *harness.Crowd) {
 	c.SwitchKey(key)
 	c.UntilEach(t, "the new key is admitted", 1, harness.Call.Admitted)
 	var expires time.Time
-	err := f.DB.Conn.QueryRow(t.Context(), "UPDATE hoko.api_keys SET expires_at = clock_timestamp() + interval '1 second' WHERE id = $1 RETURNING expires_at",
+	err := f.DB.Conn.QueryRow(t.Context(), `UPDATE hoko.api_keys
+		SET expires_at = clock_timestamp() + interval '1 second' WHERE id = $1 RETURNING expires_at`,
 		harness.KeyID(key)).Scan(&expires)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	c.UntilEach(t, "the key has expired", 3, func(last harness.Call) bool { return last.Status == 401 })
 	for _, one := range c.All() {
 		if one.Admitted() && one.Sent.After(expires) || one.Status == 401 && one.Answered.Before(expires) {

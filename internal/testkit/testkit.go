@@ -27,8 +27,8 @@ func ServePipe(t testing.TB, h http.Handler) net.Conn {
 			close(closed)
 		}
 	}}
-	listener := make(pipeListener, 1)
-	listener <- server
+	listener := pipeListener{conns: make(chan net.Conn, 1)}
+	listener.conns <- server
 	go func() { s.Serve(listener); close(served) }()
 	t.Cleanup(func() {
 		client.Close()
@@ -39,17 +39,17 @@ func ServePipe(t testing.TB, h http.Handler) net.Conn {
 	return client
 }
 
-// pipeListener accepts the connections in it.
-type pipeListener chan net.Conn
-
-func (l pipeListener) Accept() (net.Conn, error) {
-	conn, ok := <-l
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return conn, nil
+// pipeListener accepts the connections in conns. http.Server asks for no address.
+type pipeListener struct {
+	net.Listener
+	conns chan net.Conn
 }
 
-func (l pipeListener) Close() error { close(l); return nil }
+func (l pipeListener) Accept() (net.Conn, error) {
+	if conn, ok := <-l.conns; ok {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
 
-func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+func (l pipeListener) Close() error { close(l.conns); return nil }

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"hoko.to/edge/internal/testkit"
 )
 
 // hangGuard fails a test that gets no response.
@@ -59,9 +61,7 @@ func serve(t *testing.T, h http.Handler, secure bool) (dial func() net.Conn) {
 	t.Cleanup(server.Close)
 	return func() net.Conn {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.NoError(t, err)
 		conn.(*net.TCPConn).SetWriteBuffer(64 << 10)
 		if secure {
 			conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
@@ -213,9 +213,7 @@ func TestRespondEarly_KeepsHTTP2Connections(t *testing.T) {
 		unsent, neverWritten := io.Pipe()
 		req, _ := http.NewRequestWithContext(ctx, "POST", server.URL, unsent)
 		res, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.NoError(t, err)
 		expectUnauthorized(t, res)
 		if res.ProtoMajor != 2 {
 			t.Fatalf("protocol %s", res.Proto)
@@ -276,9 +274,7 @@ func send(t *testing.T, conn net.Conn, request string) {
 func receive(t *testing.T, answers *bufio.Reader) *http.Response {
 	t.Helper()
 	res, err := http.ReadResponse(answers, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.NoError(t, err)
 	expectUnauthorized(t, res)
 	return res
 }
@@ -286,9 +282,7 @@ func receive(t *testing.T, answers *bufio.Reader) *http.Response {
 func expectUnauthorized(t *testing.T, res *http.Response) {
 	t.Helper()
 	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.NoError(t, err)
 	if res.StatusCode != 401 || !bytes.Equal(body, InvalidKey.body) {
 		t.Fatalf("%d %s, want the 401", res.StatusCode, body)
 	}

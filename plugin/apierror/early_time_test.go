@@ -2,11 +2,12 @@ package apierror
 
 import (
 	"bufio"
-	"net"
 	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hoko.to/edge/internal/testkit"
 )
 
 // Times are those of a fake clock.
@@ -28,7 +29,7 @@ func TestRespondEarly_WaitsAtMost200msForTheBody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				conn := servePipe(t, rejecting(true))
+				conn := testkit.ServePipe(t, rejecting(true))
 				start := time.Now()
 				send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\n"+upload.head+"\r\n\r\n")
 				if upload.late > 0 {
@@ -48,7 +49,7 @@ func TestRespondEarly_WaitsAtMost200msForTheBody(t *testing.T) {
 
 func TestRespondEarly_ClosesWithinTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := servePipe(t, rejecting(true))
+		conn := testkit.ServePipe(t, rejecting(true))
 		send(t, conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n")
 		answers := bufio.NewReader(conn)
 		receive(t, answers)
@@ -65,7 +66,7 @@ func TestRespondEarly_ClosesWithinTwoSeconds(t *testing.T) {
 // A read timeout cancels the context of every later request of its connection.
 func TestRespondEarly_ClosesAfterAnEarlierTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := servePipe(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := testkit.ServePipe(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 			r.Body.Read(make([]byte, 1)) // times out
 			RespondEarly(w, r, func() { Write(w, InvalidKey) })
@@ -77,41 +78,3 @@ func TestRespondEarly_ClosesAfterAnEarlierTimeout(t *testing.T) {
 		}
 	})
 }
-
-// servePipe serves one in-memory connection, for synctest.
-func servePipe(t *testing.T, h http.Handler) net.Conn {
-	t.Helper()
-	client, server := net.Pipe()
-	listener := &pipeListener{conns: make(chan net.Conn, 1)}
-	listener.conns <- server
-	closed := make(chan struct{})
-	s := &http.Server{Handler: h, ConnState: func(_ net.Conn, state http.ConnState) {
-		if state == http.StateClosed {
-			close(closed)
-		}
-	}}
-	served := make(chan struct{})
-	go func() { s.Serve(listener); close(served) }()
-	t.Cleanup(func() {
-		client.Close()
-		<-closed
-		s.Close()
-		<-served
-	})
-	return client
-}
-
-// pipeListener accepts the connections in conns.
-type pipeListener struct{ conns chan net.Conn }
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	conn, ok := <-l.conns
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return conn, nil
-}
-
-func (l *pipeListener) Close() error { close(l.conns); return nil }
-
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }

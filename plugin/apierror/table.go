@@ -19,13 +19,14 @@ var (
 	BodyTooLarge        = row(413, "Request body too large", "حجم الطلب كبير جدًا")
 	UnsupportedEncoding = row(415, "Unsupported content encoding", "ترميز المحتوى غير مدعوم")
 	Misdirected         = row(421, "Misdirected request", "طلب موجه إلى خادم غير صحيح")
-	IdempotencyMismatch = row(422, "Idempotency key was used with a different request", "استُخدم مفتاح عدم التكرار مع طلب مختلف")
-	TooEarly            = row(425, "Too early", "الطلب مبكر جدًا")
-	RateLimitExceeded   = row(429, "Rate limit exceeded", "تم تجاوز حد المعدل")
-	Internal            = row(500, "Internal server error", "خطأ داخلي في الخادم")
-	BadGateway          = row(502, "Bad gateway", "بوابة غير صالحة")
-	Unavailable         = row(503, "Service temporarily unavailable", "الخدمة غير متاحة مؤقتًا")
-	GatewayTimeout      = row(504, "Gateway timeout", "انتهت مهلة البوابة")
+	IdempotencyMismatch = row(422, "Idempotency key was used with a different request",
+		"استُخدم مفتاح عدم التكرار مع طلب مختلف")
+	TooEarly          = row(425, "Too early", "الطلب مبكر جدًا")
+	RateLimitExceeded = row(429, "Rate limit exceeded", "تم تجاوز حد المعدل")
+	Internal          = row(500, "Internal server error", "خطأ داخلي في الخادم")
+	BadGateway        = row(502, "Bad gateway", "بوابة غير صالحة")
+	Unavailable       = row(503, "Service temporarily unavailable", "الخدمة غير متاحة مؤقتًا")
+	GatewayTimeout    = row(504, "Gateway timeout", "انتهت مهلة البوابة")
 )
 
 // byStatus holds each row by its status.

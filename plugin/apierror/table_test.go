@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"hoko.to/edge/internal/testkit"
 )
 
 // rows are the responses without additional members, byte for byte.
@@ -27,7 +29,8 @@ var rows = []struct {
 	{UnsupportedEncoding, 415, `{"error":{"en":"Unsupported content encoding","ar":"ترميز المحتوى غير مدعوم"}}`},
 	{Misdirected, 421, `{"error":{"en":"Misdirected request","ar":"طلب موجه إلى خادم غير صحيح"}}`},
 	{IdempotencyMismatch, 422,
-		`{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب مختلف"}}`},
+		`{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب ` +
+			`مختلف"}}`},
 	{TooEarly, 425, `{"error":{"en":"Too early","ar":"الطلب مبكر جدًا"}}`},
 	{Internal, 500, `{"error":{"en":"Internal server error","ar":"خطأ داخلي في الخادم"}}`},
 	{BadGateway, 502, `{"error":{"en":"Bad gateway","ar":"بوابة غير صالحة"}}`},
@@ -117,7 +120,7 @@ func TestWrite_SetsRetryAfterOfA503(t *testing.T) {
 	}
 }
 
-func TestSetBacklog_AddsJitter(t *testing.T) {
+func TestSetExpectedWait_AddsJitter(t *testing.T) {
 	for wait, want := range map[time.Duration][2]int{
 		0:                {1, 2},
 		4 * time.Second:  {4, 6},
@@ -127,11 +130,9 @@ func TestSetBacklog_AddsJitter(t *testing.T) {
 		h := http.Header{}
 		least, most := 1000, 0
 		for range 2000 {
-			SetBacklog(h, wait)
+			SetExpectedWait(h, wait)
 			seconds, err := strconv.Atoi(h.Get("Retry-After"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.NoError(t, err)
 			least, most = min(least, seconds), max(most, seconds)
 		}
 		if least < want[0] || most > want[1] || least == most {
@@ -182,9 +183,7 @@ func expectAnswer(t *testing.T, w *httptest.ResponseRecorder, status int, body s
 
 func TestTable_EqualsThatInDocs(t *testing.T) {
 	document, err := os.ReadFile("../../docs/api.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.NoError(t, err)
 	pattern := regexp.MustCompile(`(?m)^\| (\d{3}) \| ([^|]+) \| ([^|]+) \|`)
 	rows := pattern.FindAllStringSubmatch(string(document), -1)
 	if len(rows) != len(byStatus) {
@@ -192,9 +191,7 @@ func TestTable_EqualsThatInDocs(t *testing.T) {
 	}
 	for _, row := range rows {
 		status, err := strconv.Atoi(row[1])
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.NoError(t, err)
 		if e := byStatus[status]; e == nil || e.En != row[2] || e.Ar != row[3] {
 			t.Errorf("the document says %q, the table %+v", row[0], e)
 		}

@@ -9,9 +9,9 @@ import (
 // ContentType is the Content-Type of every JSON response of the edge.
 const ContentType = "application/json; charset=utf-8"
 
-// Reason is the name of the header that says which member of a request is wrong and why. Its value
-// is ASCII and never contains a value that the client sent.
-const Reason = "Hoko-Reason"
+// HeaderReason is the header that says which member of a request is wrong and why. Its value is
+// ASCII and never contains a value that the client sent.
+const HeaderReason = "Hoko-Reason"
 
 // Write writes e as the response: status, headers and body. A 503 gets a Retry-After unless the
 // header is already set. Write does not read the request's body: see RespondEarly.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,13 +11,16 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hoko.to/edge/internal/testkit"
 )
 
 const body415 = `{"error":{"en":"Unsupported content encoding","ar":"ترميز المحتوى غير مدعوم"}}`
 
 func Test415_RejectsOtherCodings(t *testing.T) {
 	for _, lines := range [][]string{
-		{"gzip"}, {"GZIP"}, {"br"}, {"deflate"}, {"zstd"}, {"identity, gzip"}, {"gzip,identity"}, {"identity", "gzip"}, {"identity;q=1"}, {"identit"},
+		{"gzip"}, {"GZIP"}, {"br"}, {"deflate"}, {"zstd"}, {"identity, gzip"}, {"gzip,identity"}, {"identity", "gzip"},
+		{"identity;q=1"}, {"identit"},
 	} {
 		f := newFixture(recording, 0)
 		w := f.post(aBody, http.Header{"Content-Encoding": lines})
@@ -164,9 +166,7 @@ func Test408_KeepsAnHTTP2Connection(t *testing.T) {
 		status int
 	}{{unsent, 408}, {strings.NewReader(aBody), 201}} {
 		res, err := client.Post(server.URL, "application/json", request.body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.NoError(t, err)
 		res.Body.Close()
 		if res.StatusCode != request.status || res.ProtoMajor != 2 {
 			t.Errorf("%s %d, want %d", res.Proto, res.StatusCode, request.status)
@@ -179,7 +179,7 @@ func Test408_BoundsTheWholeBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var trickle sync.WaitGroup
 		t.Cleanup(trickle.Wait)
-		conn := servePipe(t, newFixture(recording, 0))
+		conn := testkit.ServePipe(t, newFixture(recording, 0))
 		start := time.Now()
 		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 78\r\n\r\n")
 		trickle.Go(func() {
@@ -191,9 +191,7 @@ func Test408_BoundsTheWholeBody(t *testing.T) {
 			}
 		})
 		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.NoError(t, err)
 		if waited := time.Since(start); res.StatusCode != 408 || waited >= 11*time.Second || waited < 10*time.Second {
 			t.Errorf("%d after %v", res.StatusCode, waited)
 		}
@@ -218,43 +216,6 @@ func (d *deadlines) SetReadDeadline(deadline time.Time) error {
 	d.set = append(d.set, deadline)
 	return nil
 }
-
-// servePipe serves one in-memory connection, for synctest.
-func servePipe(t *testing.T, h http.Handler) net.Conn {
-	t.Helper()
-	client, server := net.Pipe()
-	closed, served := make(chan struct{}), make(chan struct{})
-	s := &http.Server{Handler: h, ConnState: func(_ net.Conn, state http.ConnState) {
-		if state == http.StateClosed {
-			close(closed)
-		}
-	}}
-	listener := make(pipeListener, 1)
-	listener <- server
-	go func() { s.Serve(listener); close(served) }()
-	t.Cleanup(func() {
-		client.Close()
-		<-closed
-		s.Close()
-		<-served
-	})
-	return client
-}
-
-// pipeListener accepts the connections in it.
-type pipeListener chan net.Conn
-
-func (l pipeListener) Accept() (net.Conn, error) {
-	conn, ok := <-l
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return conn, nil
-}
-
-func (l pipeListener) Close() error { close(l); return nil }
-
-func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 func Test400_AnswersACorruptBody(t *testing.T) {
 	f := newFixture(recording, 0)

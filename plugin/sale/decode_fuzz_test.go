@@ -14,8 +14,10 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(with("metadata", metadata)))
 	}
 	for member, raw := range map[string]string{
-		"amount": "1.29e4", "currency": `"EUR"`, "eventName": `"\u0000"`, "leadEventName": `"\ud83d\ude00"`, "clickId": "null",
-		"customerEmail": `"a@b\u00fccher.de"`, "customerAvatar": `"https://example.com/\u00e9"`, "unknown": `{"a":1,"\u0061":2}`, "": "",
+		"amount": "1.29e4", "currency": `"EUR"`, "eventName": `"\u0000"`, "leadEventName": `"\ud83d\ude00"`,
+		"clickId":       "null",
+		"customerEmail": `"a@b\u00fccher.de"`, "customerAvatar": `"https://example.com/\u00e9"`,
+		"unknown": `{"a":1,"\u0061":2}`, "": "",
 	} {
 		f.Add([]byte(with(member, raw)))
 	}
@@ -45,7 +47,8 @@ func FuzzDecode(f *testing.F) {
 func sameValues(t *testing.T, r *Request, members map[string]json.RawMessage) {
 	t.Helper()
 	for _, c := range []struct{ member, got, missing string }{
-		{"customerExternalId", r.CustomerExternalID, ""}, {"customerName", r.CustomerName, ""}, {"eventName", r.EventName, "Purchase"},
+		{"customerExternalId", r.CustomerExternalID, ""}, {"customerName", r.CustomerName, ""},
+		{"eventName", r.EventName, "Purchase"},
 		{"leadEventName", r.LeadEventName, ""}, {"clickId", r.ClickID, ""},
 	} {
 		if want := stringValue(t, members[c.member]); want == nil && c.got != c.missing ||
@@ -95,8 +98,10 @@ func stringValue(t *testing.T, raw json.RawMessage) (value *string) {
 func encode(t *testing.T, r *Request) string {
 	t.Helper()
 	members := map[string]any{
-		"customerExternalId": r.CustomerExternalID, "amount": r.Amount, "currency": r.Currency, "eventName": r.EventName,
-		"metadata": json.RawMessage(r.Metadata), "leadEventName": r.LeadEventName, "clickId": r.ClickID, "customerName": r.CustomerName,
+		"customerExternalId": r.CustomerExternalID, "amount": r.Amount, "currency": r.Currency,
+		"eventName": r.EventName,
+		"metadata":  json.RawMessage(r.Metadata), "leadEventName": r.LeadEventName, "clickId": r.ClickID,
+		"customerName": r.CustomerName,
 	}
 	if r.CustomerEmail.Given {
 		members["customerEmail"] = r.CustomerEmail.Value

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"hoko.to/edge/internal/testkit"
 )
 
 // with returns a valid body in which member has this raw JSON value, or is missing if raw is "".
@@ -92,11 +94,10 @@ func TestDecode_FillsInDefaults(t *testing.T) {
 	want := &Request{CustomerExternalID: "customer_123", Amount: 12900, Currency: "usd", EventName: "Purchase",
 		CustomerName: "John Doe"}
 	for _, body := range []string{
-		with("", ""),
-		with("currency", "null"), with("eventName", "null"), with("metadata", "null"),
+		with("", ""), with("currency", "null"), with("eventName", "null"), with("metadata", "null"),
 		with("leadEventName", "null"), with("leadEventName", `""`), with("clickId", "null"), with("clickId", `""`),
-		with("unknown", `{"amount":"x","deep":[[1e999999999]]}`),
-		with("Currency", `1`), with("eventname", `1`), with(" metadata", `1`), with("CLICKID", `1`),
+		with("unknown", `{"amount":"x","deep":[[1e999999999]]}`), with("Currency", `1`), with("eventname", `1`),
+		with(" metadata", `1`), with("CLICKID", `1`),
 	} {
 		if got := mustDecode(t, body); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s gives %+v, want %+v", body, got, want)
@@ -142,9 +143,7 @@ func TestDecode_DoesNotKeepTheBody(t *testing.T) {
 	body := []byte(with("metadata", `{"a":"b"}`))
 	sent := string(body)
 	r, err := Decode(body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.NoError(t, err)
 	if string(body) != sent {
 		t.Errorf("the body became %s", body)
 	}
@@ -157,8 +156,10 @@ func TestDecode_DoesNotKeepTheBody(t *testing.T) {
 }
 
 func TestDecode_SharesNothingBetweenRequests(t *testing.T) {
-	first := mustDecode(t, `{"metadata":{"a":"b"},"customerExternalId":"\u0041\u0042","amount":1,"customerName":"\u0043"}`)
-	second := mustDecode(t, `{"metadata":{"x":"y"},"customerExternalId":"\u0058\u0059","amount":1,"customerName":"\u005a"}`)
+	first := mustDecode(t,
+		`{"metadata":{"a":"b"},"customerExternalId":"\u0041\u0042","amount":1,"customerName":"\u0043"}`)
+	second := mustDecode(t,
+		`{"metadata":{"x":"y"},"customerExternalId":"\u0058\u0059","amount":1,"customerName":"\u005a"}`)
 	if first.CustomerExternalID+first.CustomerName+string(first.Metadata) != `ABC{"a":"b"}` {
 		t.Errorf("the second request changed it to %+v", first)
 	}
@@ -246,12 +247,11 @@ func escaped(text string) string {
 func TestDecode_KeepsTextsAsSent(t *testing.T) {
 	for _, text := range texts {
 		for _, value := range []string{
-			"  padded\t\n ", "e\u0301", "\u00e9", "ﬁ Å Å", "مرحبا بالعالم", "שלום\u200f", "👩‍👩‍👧‍👦", `"\/<>&'`, "\u2028\u2029", `\u0000`, "\x01\x1f", "null",
+			"  padded\t\n ", "e\u0301", "\u00e9", "ﬁ Å Å", "مرحبا بالعالم", "שלום\u200f", "👩‍👩‍👧‍👦", `"\/<>&'`,
+			"\u2028\u2029", `\u0000`, "\x01\x1f", "null",
 		} {
 			raw, err := json.Marshal(value)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.NoError(t, err)
 			if got := text.field(mustDecode(t, with(text.member, string(raw)))); got != value {
 				t.Errorf("%s %q became %q", text.member, value, got)
 			}
@@ -275,14 +275,16 @@ func TestDecode_RejectsAllButStrings(t *testing.T) {
 
 func TestDecode_LowercasesTheCurrency(t *testing.T) {
 	for raw, want := range map[string]string{
-		`"usd"`: "usd", `"USD"`: "usd", `"eUr"`: "eur", `"SAR"`: "sar", `"\u0055SD"`: "usd", `"zzz"`: "zzz", `"AAZ"`: "aaz", `null`: "usd",
+		`"usd"`: "usd", `"USD"`: "usd", `"eUr"`: "eur", `"SAR"`: "sar", `"\u0055SD"`: "usd", `"zzz"`: "zzz",
+		`"AAZ"`: "aaz", `null`: "usd",
 	} {
 		if got := mustDecode(t, with("currency", raw)).Currency; got != want {
 			t.Errorf("%s became %q, want %q", raw, got, want)
 		}
 	}
 	for _, raw := range []string{
-		`""`, `"us"`, `"usdt"`, `"us "`, `" usd"`, `"u$d"`, `"us1"`, `"us@"`, `"us["`, `"us` + "`" + `"`, `"us{"`, `"€"`, `"é1"`, `"ﬀd"`, `"usб"`, `"ＵＳＤ"`, `"u\ns"`, `"ſsd"`,
+		`""`, `"us"`, `"usdt"`, `"us "`, `" usd"`, `"u$d"`, `"us1"`, `"us@"`, `"us["`, `"us` + "`" + `"`, `"us{"`,
+		`"€"`, `"é1"`, `"ﬀd"`, `"usб"`, `"ＵＳＤ"`, `"u\ns"`, `"ſsd"`,
 	} {
 		mustReject(t, with("currency", raw), "currency: must be three ASCII letters")
 	}
@@ -290,9 +292,12 @@ func TestDecode_LowercasesTheCurrency(t *testing.T) {
 
 func BenchmarkDecode(b *testing.B) {
 	for _, c := range []struct{ name, body string }{
-		{"published", `{"customerExternalId":"customer_123","amount":12900,"currency":"usd","eventName":"Invoice paid","customerName":"John Doe","customerEmail":"john@example.com"}`},
-		{"all members", `{"customerExternalId":"customer_123","amount":12900,"currency":"USD","eventName":"Invoice paid","metadata":{"invoiceId":"inv_123","items":[{"sku":"a","price":12.5}]},` +
-			`"leadEventName":"Sign up","clickId":"click_abc123","customerName":"Jos\u00e9","customerEmail":"john@example.com","customerAvatar":"https://example.com/a.png"}`},
+		{"published", `{"customerExternalId":"customer_123","amount":12900,"currency":"usd","eventName":"Invoice ` +
+			`paid","customerName":"John Doe","customerEmail":"john@example.com"}`},
+		{"all members", `{"customerExternalId":"customer_123","amount":12900,"currency":"USD","eventName":"Invoice ` +
+			`paid","metadata":{"invoiceId":"inv_123","items":[{"sku":"a","price":12.5}]},` +
+			`"leadEventName":"Sign up","clickId":"click_abc123","customerName":"Jos\u00e9",` +
+			`"customerEmail":"john@example.com","customerAvatar":"https://example.com/a.png"}`},
 		{"metadata 10 kB", with("metadata", `{"a":[`+strings.Repeat("1,", 4990)+`1]}`)},
 		{"slow numbers 10 kB", with("metadata", `{"a":[`+strings.Repeat("1.7976931348623157e-308,", 410)+`1]}`)},
 		{"names 64 kB", "{" + manyNames(8000) + with("", "")[1:]},

@@ -33,7 +33,8 @@ func ExampleDecode() {
 	// amount: must be a non-negative integer
 }
 
-// noLeads is a Store in which nothing attributes a sale. The edge's own is in plugin/postgres/sales.
+// noLeads is a Store in which nothing attributes a sale. The edge uses that of
+// plugin/postgres/sales.
 type noLeads struct{}
 
 func (noLeads) Record(context.Context, *sale.Sale) (*sale.Recorded, error) {

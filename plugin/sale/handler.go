@@ -156,7 +156,7 @@ func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, req *Reque
 		w.Header().Set("Hoko-Sale-Id", unknown.SaleID.String())
 		return nil, &apierror.Failure{Err: apierror.GatewayTimeout, Cause: err}
 	case isNotRecorded:
-		apierror.SetBacklog(w.Header(), notRecorded.RetryAfter)
+		apierror.SetExpectedWait(w.Header(), notRecorded.RetryAfter)
 		return nil, &apierror.Failure{Err: apierror.Unavailable, Cause: err}
 	case errors.Is(err, ErrNotRecorded):
 		return nil, &apierror.Failure{Err: apierror.Unavailable, Cause: err}
@@ -188,7 +188,7 @@ func invalidRequest(err error) *rejection {
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, rejected *rejection) *Rejection {
 	h.recorder.metrics.rejections[rejected.cause].Inc()
 	if rejected.reason != "" {
-		w.Header().Set(apierror.Reason, rejected.reason)
+		w.Header().Set(apierror.HeaderReason, rejected.reason)
 	}
 	apierror.RespondEarly(w, r, func() { apierror.Write(w, rejected.err) })
 	return &Rejection{rejected.err.Status, rejected.cause, rejected.reason}

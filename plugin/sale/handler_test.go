@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"hoko.to/edge/internal/testkit"
 	"hoko.to/edge/plugin/apikey"
 )
 
@@ -109,9 +110,7 @@ func serve(t *testing.T, h http.Handler) (dial func() *client) {
 	t.Cleanup(server.Close)
 	return func() *client {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.NoError(t, err)
 		conn.SetDeadline(time.Now().Add(hangGuard))
 		t.Cleanup(func() { conn.Close() })
 		return &client{t, conn, bufio.NewReader(conn)}
@@ -137,13 +136,9 @@ func (c *client) send(head, rest string) {
 func (c *client) receive() (res *http.Response, body string) {
 	c.t.Helper()
 	res, err := http.ReadResponse(c.answers, nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	testkit.NoError(c.t, err)
 	read, err := io.ReadAll(res.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	testkit.NoError(c.t, err)
 	return res, string(read)
 }
 
@@ -237,7 +232,8 @@ func Test403_CountsAndReturnsTheRejection(t *testing.T) {
 	if err != nil || rejected == nil || *rejected != (Rejection{Status: 403, Cause: "missing_scopes"}) {
 		t.Errorf("Serve returned %+v %v", rejected, err)
 	}
-	expect(t, w, 403, `{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},"missingScopes":["conversionsWrite"]}`)
+	expect(t, w, 403, `{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},`+
+		`"missingScopes":["conversionsWrite"]}`)
 	expectHeader(t, w, "WWW-Authenticate", `Bearer error="insufficient_scope", scope="conversionsWrite"`)
 	f.expectNoSale(t)
 	f.expectRejection(t, "missing_scopes")

@@ -20,9 +20,7 @@ import (
 // exponents to zeros.
 func TestMetadata_IsStoredByPostgres(t *testing.T) {
 	conn, err := pgx.Connect(t.Context(), testenv.EmptyDatabase(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	defer conn.Close(t.Context())
 	full := []string{fill("1e308"), fill("5e-324"), fill("0e-400"), fill("0e400"), fill("-1.7e308"), fill("9")}
 	objects := slices.Concat(sale.AcceptedMetadata, full, generate(400))
@@ -55,9 +53,7 @@ func fill(number string) string {
 // value returns what a reader that uses doubles sees.
 func value(t *testing.T, text string) (v any) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, json.Unmarshal([]byte(text), &v))
 	return positiveZero(v)
 }
 

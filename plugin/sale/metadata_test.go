@@ -15,7 +15,8 @@ import (
 var acceptedMetadata = append([]string{
 	`{}`, `{"":{}}`, `{"":null,"a":[],"b":[[]],"c":[{}],"d":true,"e":false}`,
 	`{"b":1,"a":2,"b ":3}`, `{"A":1,"a":2}`, `{"a":{"a":{"a":"a"}}}`,
-	`{"plain":"é مرحبا 漢字 😀","escaped":"\u00e9\u0645\ud83d\ude00\"\\\/\b\f\n\r\t\u0001\u001f\u007f","\u006eame":"\u006E"}`,
+	`{"plain":"é مرحبا 漢字 😀","escaped":"\u00e9\u0645\ud83d\ude00\"\\\/\b\f\n\r\t\u0001\u001f\u007f",` +
+		`"\u006eame":"\u006E"}`,
 	`{"not NUL":"\\u0000 \\\\u0000","html":"<&>\u2028\u2029","space":" \t \u00a0 "}`,
 	`{"":"` + strings.Repeat("x", maxMetadata-len(`{"":""}`)) + `"}`,
 	`{"` + strings.Repeat("k", maxMetadata-len(`{"":0}`)) + `":0}`,
@@ -35,12 +36,13 @@ func acceptedNumbers() []string {
 }
 
 var storableNumbers = []string{
-	"0", "-0", "-0.0", "1", "-1", "1.0", "1.10", "1E5", "1e5", "1e+05", "1E-5", "0.1", "123456789012345678901234567890.123456789",
-	"9007199254740993", "1e308", "1.7976931348623157e308", "-1.7976931348623157e308", "1.797693134862315807e308", "17976931348623157e292",
-	"5e-324", "4.9e-324", "2.4703282292062328e-324", "-5e-324", "1e-323", "2.2250738585072014e-308",
-	"0e400", "0e-400", "-0.00e400", "0.0E+400", "0e0000000000000000000000400",
-	"1" + strings.Repeat("0", 308), "0." + strings.Repeat("0", 322) + "5", "0." + strings.Repeat("0", 700) + "5e400",
-	"1" + strings.Repeat("0", 600) + "e-400", "1." + strings.Repeat("3", 3000), strings.Repeat("1", 300) + "." + strings.Repeat("7", 700),
+	"0", "-0", "-0.0", "1", "-1", "1.0", "1.10", "1E5", "1e5", "1e+05", "1E-5", "0.1",
+	"123456789012345678901234567890.123456789", "9007199254740993", "1e308", "1.7976931348623157e308",
+	"-1.7976931348623157e308", "1.797693134862315807e308", "17976931348623157e292", "5e-324", "4.9e-324",
+	"2.4703282292062328e-324", "-5e-324", "1e-323", "2.2250738585072014e-308", "0e400", "0e-400", "-0.00e400",
+	"0.0E+400", "0e0000000000000000000000400", "1" + strings.Repeat("0", 308), "0." + strings.Repeat("0", 322) + "5",
+	"0." + strings.Repeat("0", 700) + "5e400", "1" + strings.Repeat("0", 600) + "e-400",
+	"1." + strings.Repeat("3", 3000), strings.Repeat("1", 300) + "." + strings.Repeat("7", 700),
 }
 
 func TestMetadata_KeepsAllButWhiteSpace(t *testing.T) {
@@ -109,14 +111,17 @@ func TestMetadata_RejectsNumbersBeyondDoubles(t *testing.T) {
 	const large, small, exponent = "metadata: has a number too large for a double",
 		"metadata: has a number too small for a double", "metadata: has a number with an exponent beyond 400"
 	for _, c := range []struct{ number, want string }{
-		{"1.797693134862315808e308", large}, {"-1.797693134862315808e308", large}, {"1.8e308", large}, {"1e309", large}, {"1e400", large},
-		{"1" + strings.Repeat("0", 309), large}, {strings.Repeat("9", 309), large}, {strings.Repeat("9", 309) + ".5", large},
-		{"0." + strings.Repeat("0", 90) + "1e400", large},
-		{"2.4703282292062327e-324", small}, {"-2.4703282292062327e-324", small}, {"1e-324", small}, {"1e-400", small}, {"-1e-400", small},
-		{"0." + strings.Repeat("0", 400) + "1", small}, {"0." + strings.Repeat("0", 5000) + "1", small}, {"1" + strings.Repeat("0", 70) + "e-400", small},
-		{"1e401", exponent}, {"1e-401", exponent}, {"0e401", exponent}, {"0e-401", exponent}, {"0E+401", exponent}, {"0.0e-999999999", exponent},
-		{"1e131072", exponent}, {"1e-16384", exponent}, {"1e999999999", exponent}, {"0e99999999999999999999", exponent}, {"1e18446744073709551616", exponent}, {"1e-18446744073709551616", exponent},
-		{"0.1e00000000000000000000401", exponent}, {"0." + strings.Repeat("0", 401) + "1e401", exponent},
+		{"1.797693134862315808e308", large}, {"-1.797693134862315808e308", large}, {"1.8e308", large}, {"1e309", large},
+		{"1e400", large}, {"1" + strings.Repeat("0", 309), large}, {strings.Repeat("9", 309), large},
+		{strings.Repeat("9", 309) + ".5", large}, {"0." + strings.Repeat("0", 90) + "1e400", large},
+		{"2.4703282292062327e-324", small}, {"-2.4703282292062327e-324", small}, {"1e-324", small}, {"1e-400", small},
+		{"-1e-400", small}, {"0." + strings.Repeat("0", 400) + "1", small},
+		{"0." + strings.Repeat("0", 5000) + "1", small}, {"1" + strings.Repeat("0", 70) + "e-400", small},
+		{"1e401", exponent}, {"1e-401", exponent}, {"0e401", exponent}, {"0e-401", exponent}, {"0E+401", exponent},
+		{"0.0e-999999999", exponent}, {"1e131072", exponent}, {"1e-16384", exponent}, {"1e999999999", exponent},
+		{"0e99999999999999999999", exponent}, {"1e18446744073709551616", exponent},
+		{"1e-18446744073709551616", exponent}, {"0.1e00000000000000000000401", exponent},
+		{"0." + strings.Repeat("0", 401) + "1e401", exponent},
 	} {
 		mustReject(t, with("metadata", `{"a":`+c.number+`}`), c.want)
 		mustReject(t, with("metadata", `{"a":{"b":[0,`+c.number+`]}}`), c.want)
@@ -131,7 +136,8 @@ func TestMetadata_RejectsNumbersBeyondDoubles(t *testing.T) {
 
 func TestMetadata_RejectsNULAtAnyDepth(t *testing.T) {
 	for _, raw := range []string{
-		`{"a":"\u0000"}`, `{"\u0000":1}`, `{"a":"x\u0000y"}`, `{"a":["b",["\u0000"]]}`, `{"a":{"b":{"c\u0000":[]}}}`, `{"a":"\\\u0000"}`, `{"a":"\"\u0000"}`, `{"a":"\\\\\\\u0000"}`,
+		`{"a":"\u0000"}`, `{"\u0000":1}`, `{"a":"x\u0000y"}`, `{"a":["b",["\u0000"]]}`, `{"a":{"b":{"c\u0000":[]}}}`,
+		`{"a":"\\\u0000"}`, `{"a":"\"\u0000"}`, `{"a":"\\\\\\\u0000"}`,
 	} {
 		mustReject(t, with("metadata", raw), "metadata: must not contain NUL (U+0000)")
 		mustReject(t, with("unknown", raw), "")
@@ -140,7 +146,8 @@ func TestMetadata_RejectsNULAtAnyDepth(t *testing.T) {
 }
 
 func TestMetadata_EndsAtItsBrace(t *testing.T) {
-	r := mustDecode(t, `{"metadata":{"amount":"x","customerName":{"metadata":{}}},"customerExternalId":"c","amount":1,"customerName":"n"}`)
+	r := mustDecode(t, `{"metadata":{"amount":"x","customerName":{"metadata":{}}},"customerExternalId":"c",`+
+		`"amount":1,"customerName":"n"}`)
 	if string(r.Metadata) != `{"amount":"x","customerName":{"metadata":{}}}` || r.Amount != 1 || r.CustomerName != "n" {
 		t.Errorf("got %+v", r)
 	}
@@ -164,11 +171,15 @@ func TestMetadata_HasTheBoundsOfADouble(t *testing.T) {
 		return digits[:len(digits)-1] + string(digits[len(digits)-1]-1)
 	}
 	for number, want := range map[string]bool{
-		halfBeyondLargest: false, infinityDigits: false, infinityDigits + ".000": false, largest + "000e308": false, largest + "1e308": false,
-		below(largest) + "e308": true, below(largest) + "999e308": true, below(infinityDigits) + ".9": true, "-" + below(largest) + "e308": true,
-		halfOfSmallest: false, smallest + "000e-324": false, "-" + halfOfSmallest: false, below(smallest) + "9e-324": false,
-		smallest + "1e-324": true, smallest + "0001e-324": true, "-" + smallest + "1e-324": true,
-		"0." + strings.Repeat("0", 323) + zeroDigits: false, "0." + strings.Repeat("0", 323) + zeroDigits + "1": true, "0." + strings.Repeat("0", 322) + zeroDigits: true,
+		halfBeyondLargest: false, infinityDigits: false, infinityDigits + ".000": false, largest + "000e308": false,
+		largest + "1e308":       false,
+		below(largest) + "e308": true, below(largest) + "999e308": true, below(infinityDigits) + ".9": true,
+		"-" + below(largest) + "e308": true,
+		halfOfSmallest:                false, smallest + "000e-324": false, "-" + halfOfSmallest: false,
+		below(smallest) + "9e-324": false,
+		smallest + "1e-324":        true, smallest + "0001e-324": true, "-" + smallest + "1e-324": true,
+		"0." + strings.Repeat("0", 323) + zeroDigits: false, "0." + strings.Repeat("0", 323) + zeroDigits + "1": true,
+		"0." + strings.Repeat("0", 322) + zeroDigits: true,
 	} {
 		if fault := numberFault([]byte(number)); (fault == "") != want {
 			t.Errorf("%.60s… %q", number, fault)
@@ -192,7 +203,8 @@ func FuzzNumber(f *testing.F) {
 		f.Add(number)
 	}
 	for _, number := range []string{
-		halfBeyondLargest, halfOfSmallest, infinityDigits, "1e309", "1e-325", "3e-324", "2e-324", "1.7976931348623158e308", "0.00247032822920623272088e-321",
+		halfBeyondLargest, halfOfSmallest, infinityDigits, "1e309", "1e-325", "3e-324", "2e-324",
+		"1.7976931348623158e308", "0.00247032822920623272088e-321",
 	} {
 		f.Add(number)
 	}

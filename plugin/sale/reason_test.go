@@ -85,7 +85,8 @@ func TestDecode_RejectsLoneSurrogates(t *testing.T) {
 	for _, lone := range []string{`\ud83d`, `\ude00`, `\ud83dx`, `\ud83d\n`, `\ud83d\u0041`, `\ud83d\ud83d`,
 		`\ude00\ud83d`, `\uDBFF`} {
 		for _, body := range []string{
-			with("customerName", `"`+lone+`"`), with("metadata", `{"a":["`+lone+`"]}`), with("metadata", `{"`+lone+`":1}`),
+			with("customerName", `"`+lone+`"`), with("metadata", `{"a":["`+lone+`"]}`),
+			with("metadata", `{"`+lone+`":1}`),
 			with("unknown", `"`+lone+`"`), `{"` + lone + `":1}`,
 		} {
 			_, err := Decode([]byte(body))
@@ -154,7 +155,8 @@ func TestDecode_ErrorsRepeatNoValue(t *testing.T) {
 	const sent = "s3cr3t"
 	bodies := []string{
 		sent, `{"` + sent, `{"` + sent + `":1,"` + sent + `":1}`, `{"metadata":{"` + sent + `":1,"` + sent + `":2}}`,
-		`{"amount":` + sent + `}`, `{"` + sent + `":` + sent + `}`, `{"` + sent + `":"\` + sent + `"}`, with("", "") + sent,
+		`{"amount":` + sent + `}`, `{"` + sent + `":` + sent + `}`, `{"` + sent + `":"\` + sent + `"}`,
+		with("", "") + sent,
 	}
 	for _, member := range members {
 		bodies = append(bodies, with(member, `["`+sent+`"]`), with(member, `"`+sent+`é"`),
@@ -236,11 +238,13 @@ func Test400_RejectsAMalformedIdempotencyKey(t *testing.T) {
 
 func Test400_NamesWhyNothingAttributesTheSale(t *testing.T) {
 	for members, want := range map[string]string{
-		``:                                     "clickId: missing, and the customer has no lead, or its link is gone",
-		`,"clickId":"","leadEventName":null`:   "clickId: missing, and the customer has no lead, or its link is gone",
-		`,"clickId":"secret"`:                  "clickId: no such click, or its link is gone",
-		`,"leadEventName":"secret"`:            "leadEventName: the customer has no such lead and no other, or its link is gone",
-		`,"leadEventName":"x","clickId":"abc"`: "clickId: no such click and no lead of that leadEventName, or the link is gone",
+		``:                                   "clickId: missing, and the customer has no lead, or its link is gone",
+		`,"clickId":"","leadEventName":null`: "clickId: missing, and the customer has no lead, or its link is gone",
+		`,"clickId":"secret"`:                "clickId: no such click, or its link is gone",
+		`,"leadEventName":"secret"`: "leadEventName: the customer has no such lead and no other, or its " +
+			"link is gone",
+		`,"leadEventName":"x","clickId":"abc"`: "clickId: no such click and no lead of that leadEventName, or the " +
+			"link is gone",
 	} {
 		t.Run(members, func(t *testing.T) {
 			f := newFixture(failing(fmt.Errorf("batch of 1: %w", ErrUnattributed)), 0)
@@ -256,7 +260,8 @@ func Test400_NamesADatabaseWithoutSources(t *testing.T) {
 	f := newFixture(failing(fmt.Errorf("batch of 1: %w", ErrNoSource)), 0)
 	w := f.post(strings.TrimSuffix(aBody, "}")+`,"clickId":"secret"}`, nil)
 	expect(t, w, 400, body400)
-	const want = "clickId: nothing can earn a sale yet, as there is no link, or neither click nor lead: see docs/first-sale.md"
+	const want = "clickId: nothing can earn a sale yet, as there is no link, or neither click nor lead: see " +
+		"docs/first-sale.md"
 	expectHeader(t, w, "Hoko-Reason", want)
 	if !strings.Contains(f.log.String(), want) {
 		t.Errorf("the log lacks the reason: %s", f.log)
@@ -267,7 +272,8 @@ func Test400_NamesADatabaseWithoutSources(t *testing.T) {
 func Test422_AnswersADifferentRequest(t *testing.T) {
 	f := newFixture(failing(fmt.Errorf("batch of 1: %w", ErrIdempotencyMismatch)), 0)
 	w := f.post(aBody, http.Header{"Idempotency-Key": {"once"}})
-	expect(t, w, 422, `{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم التكرار مع طلب مختلف"}}`)
+	expect(t, w, 422, `{"error":{"en":"Idempotency key was used with a different request","ar":"استُخدم مفتاح عدم `+
+		`التكرار مع طلب مختلف"}}`)
 	f.expectRejection(t, "idempotency_mismatch")
 }
 
@@ -287,10 +293,12 @@ func Test5xx_AreReturnedThenAnswered(t *testing.T) {
 		saleID     string
 		retryAfter []string
 	}{
-		"500":              {errors.New("value out of range"), apierror.Internal, body500, "", []string{""}},
-		"503":              {full, apierror.Unavailable, body503, "", []string{"1", "2"}},
-		"503 of a backlog": {&NotRecordedError{9 * time.Second, full}, apierror.Unavailable, body503, "", []string{"9", "10", "11", "12"}},
-		"504":              {&UnknownOutcomeError{unknown, errors.New("connection lost")}, apierror.GatewayTimeout, body504, unknown.String(), []string{""}},
+		"500": {errors.New("value out of range"), apierror.Internal, body500, "", []string{""}},
+		"503": {full, apierror.Unavailable, body503, "", []string{"1", "2"}},
+		"503 of a backlog": {&NotRecordedError{9 * time.Second, full}, apierror.Unavailable, body503, "",
+			[]string{"9", "10", "11", "12"}},
+		"504": {&UnknownOutcomeError{unknown, errors.New("connection lost")}, apierror.GatewayTimeout, body504,
+			unknown.String(), []string{""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(failing(failure.err), 0)

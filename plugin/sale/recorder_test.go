@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"hoko.to/edge/internal/testkit"
 )
 
 // storeFunc is a function that implements Store.
@@ -95,9 +97,7 @@ func TestRecord_OutlivesItsCallerUntilTheTimeout(t *testing.T) {
 		}, RecorderOptions{Timeout: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 
 		recorded, err := recorder.Record(caller, "ws_1", aRequest, "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.NoError(t, err)
 		if !strings.Contains(log.String(), recorded.SaleID.String()) {
 			t.Errorf("the log does not name the sale whose caller is gone: %s", log.String())
 		}
@@ -163,9 +163,7 @@ func counterValues(t *testing.T, metrics prometheus.Gatherer, name string) map[s
 func gather(t *testing.T, metrics prometheus.Gatherer, name string) []*dto.Metric {
 	t.Helper()
 	families, err := metrics.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.NoError(t, err)
 	for _, family := range families {
 		if family.GetName() == name {
 			return family.GetMetric()

@@ -54,25 +54,32 @@ func TestAppendResponse_IsFrozen(t *testing.T) {
 	full.Link.Title = new("عرض <b>&amp;</b> \u2028\u2029 🛒 \x7f")
 	full.Link.Description = new("\b\t\n\f\r\x00\x1f\\\"/")
 	full.Link.Image = new("https://example.com/a.png?x=1&y=2")
-	full.Link.UTM = json.RawMessage(`{"referral": "r", "source": "نشرة", "medium": "", "content": 1, "term": "<t>", "other": "x"}`)
+	full.Link.UTM = json.RawMessage(`{"referral": "r", "source": "نشرة", "medium": "", "content": 1, "term": "<t>", ` +
+		`"other": "x"}`)
 	full.Link.CreatedAt = time.Date(2024, 2, 29, 2, 4, 5, 120_300_000, time.FixedZone("+03", 3*60*60))
 	full.Customer = Customer{ID: "7", Name: "", Phone: new("+966"), Avatar: new("https://a.example/م"),
 		ExternalID: "زبون"}
 	full.Amount = 9007199254740991
 	full.EventName = ""
 	full.Metadata = []byte(`{"b":1.0,"a":"\u0041<&>","n":{"x":[1e2,null]}}`)
-	const wantFull = `{"click":{"id":"c\"1"},"link":{"id":"link_xyz","url":"https://example.com","shortUrl":"https://hoko.to/abc123",` +
+	const wantFull = `{"click":{"id":"c\"1"},"link":{"id":"link_xyz","url":"https://example.com",` +
+		`"shortUrl":"https://hoko.to/abc123",` +
 		`"qrCode":"https://hoko.to/qrcode?text=https%3A%2F%2Fhoko.to%2Fabc123%3Fqr%3D1` + qrOptions + `",` +
-		`"title":"عرض <b>&amp;</b> ` + "\u2028\u2029" + ` 🛒 ` + "\x7f" + `","description":"\b\t\n\f\r\u0000\u001f\\\"/","image":"https://example.com/a.png?x=1&y=2",` +
+		`"title":"عرض <b>&amp;</b> ` + "\u2028\u2029" + ` 🛒 ` + "\x7f" +
+		`","description":"\b\t\n\f\r\u0000\u001f\\\"/","image":"https://example.com/a.png?x=1&y=2",` +
 		`"utm":{"source":"نشرة","term":"<t>","referral":"r"},` +
-		`"collectionId":"550e8400-e29b-41d4-a716-446655440000","partnerId":"partner_123","tenantId":"tenant_456","externalId":"ext_789","createdAt":"2024-02-28T23:04:05.1203Z"},` +
-		`"customer":{"id":"7","name":"","email":null,"phone":"+966","avatar":"https://a.example/م","externalId":"زبون"},` +
-		`"sale":{"amount":9007199254740991,"currency":"usd","eventName":"","metadata":{"b":1.0,"a":"\u0041<&>","n":{"x":[1e2,null]}}}}`
+		`"collectionId":"550e8400-e29b-41d4-a716-446655440000","partnerId":"partner_123","tenantId":"tenant_456",` +
+		`"externalId":"ext_789","createdAt":"2024-02-28T23:04:05.1203Z"},` +
+		`"customer":{"id":"7","name":"","email":null,"phone":"+966","avatar":"https://a.example/م",` +
+		`"externalId":"زبون"},` +
+		`"sale":{"amount":9007199254740991,"currency":"usd","eventName":"","metadata":{"b":1.0,"a":"\u0041<&>",` +
+		`"n":{"x":[1e2,null]}}}}`
 
 	empty := &Recorded{Currency: "sar", Link: Link{CreatedAt: time.Unix(0, 0)}}
 	const wantEmpty = `{"click":null,"link":{"id":"","url":"","shortUrl":"",` +
 		`"qrCode":"/qrcode?text=%3Fqr%3D1` + qrOptions + `",` +
-		`"title":null,"description":null,"image":null,"utm":null,"collectionId":null,"partnerId":null,"tenantId":null,"externalId":null,"createdAt":"1970-01-01T00:00:00Z"},` +
+		`"title":null,"description":null,"image":null,"utm":null,"collectionId":null,"partnerId":null,` +
+		`"tenantId":null,"externalId":null,"createdAt":"1970-01-01T00:00:00Z"},` +
 		`"customer":{"id":"","name":"","email":null,"phone":null,"avatar":null,"externalId":""},` +
 		`"sale":{"amount":0,"currency":"sar","eventName":"","metadata":null}}`
 
@@ -101,8 +108,10 @@ func TestAppendResponse_OmitsEmptyUTM(t *testing.T) {
 		`{"Source": "a"}`:   `null`,
 		`{"source": {}}`:    `null`,
 		`{"utm_term": "a"}`: `null`,
-		`{"referral": "f", "content": "e", "term": "d", "campaign": "c", "medium": "b", "source": "a"}`: `{"source":"a","medium":"b","campaign":"c","term":"d","content":"e","referral":"f"}`,
-		`{"s\u006furce": "a", "source": {"source": ["b"]}, "source": "c", "medium": "\ud800"} `:         `{"source":"c","medium":"�"}`,
+		`{"referral": "f", "content": "e", "term": "d", "campaign": "c", "medium": "b", "source": "a"}`: `` +
+			`{"source":"a","medium":"b","campaign":"c","term":"d","content":"e","referral":"f"}`,
+		`{"s\u006furce": "a", "source": {"source": ["b"]}, "source": "c", "medium": "\ud800"} `: `` +
+			`{"source":"c","medium":"�"}`,
 		`{"source": "a"`:                        `null`,
 		`{"term": "\u0041\"", "source": 1e999}`: `{"term":"A\""}`,
 	})

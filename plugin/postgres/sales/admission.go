@@ -15,7 +15,7 @@ var (
 	errQueueFull    = &shed{"queue", "too many sales wait"}
 	errShareUsed    = &shed{"share", "too many sales of its workspace wait"} // once half of the queue is used
 	errWait         = &shed{"wait", "the expected wait exceeds the time left"}
-	errLate         = &shed{"late", "not sent before its deadline"} // or would be before a statement ended
+	errLate         = &shed{"late", "not sent before its deadline"} // or too shortly before it
 	errCustomerFull = &shed{"customer", "too many sales wait for the lock on its customer"}
 )
 

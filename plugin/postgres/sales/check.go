@@ -139,7 +139,8 @@ func explainTypes(err error) error {
 		return err
 	}
 	switch pgErr.Code {
-	case pgerrcode.CannotCoerce, pgerrcode.DatatypeMismatch, pgerrcode.UndefinedFunction, pgerrcode.IndeterminateCollation:
+	case pgerrcode.CannotCoerce, pgerrcode.DatatypeMismatch, pgerrcode.UndefinedFunction,
+		pgerrcode.IndeterminateCollation:
 		return fmt.Errorf("a column has a type that docs/adopting.md does not list: %w", err)
 	}
 	return err
@@ -168,8 +169,8 @@ func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgco
 	}
 }
 
-// FullScans returns the scans by which the sale statements read more of a relation than an index
-// probe does. It returns an error if it cannot connect with o or plan the statements.
+// FullScans returns the scans with which the sale statements would read a relation, or much of it,
+// instead of probing an index. It returns an error if it cannot connect or plan the statements.
 func FullScans(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -181,13 +182,14 @@ func FullScans(ctx context.Context, o postgres.Options) ([]postgres.Scan, error)
 // ErrNoClick is returned by Rehearse if no click exists to which it could attribute a sale.
 var ErrNoClick = errors.New("there is no click on a link of its workspace")
 
-// ErrNarrow is returned by Rehearse, with the database's error, if the database rejects a sale with
-// the longest texts and the largest amount that the API accepts.
-var ErrNarrow = errors.New("a sale with the longest texts and the largest amount that the API accepts is rejected")
+// ErrColumnTooSmall is returned by Rehearse, with the database's error, if a column or constraint
+// rejects a sale with the longest texts and the largest amount that the API accepts.
+var ErrColumnTooSmall = errors.New(
+	"a sale with the longest texts and the largest amount that the API accepts is rejected")
 
 // Rehearse records sales of a new customer in a transaction and rolls it back: sales that create,
 // change and keep the customer, and one as large as the API accepts. It returns ErrNoClick, an
-// error that wraps ErrNarrow, or another error of the database, for example of a trigger or
+// error that wraps ErrColumnTooSmall, or another error of the database, for example of a trigger or
 // constraint.
 func Rehearse(ctx context.Context, o postgres.Options) error {
 	o, err := o.WithDefaults()
@@ -209,7 +211,8 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 	}
 	var workspace string
 	err = s.conn.QueryRow(ctx, `SELECT k.workspace_id, k.id FROM hoko.clicks k
-		JOIN hoko.links l ON l.id = k.link_id AND l.workspace_id = k.workspace_id LIMIT 1`).Scan(&workspace, &request.ClickID)
+		JOIN hoko.links l ON l.id = k.link_id AND l.workspace_id = k.workspace_id LIMIT 1`).
+		Scan(&workspace, &request.ClickID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrNoClick
 	}
@@ -230,7 +233,7 @@ func Rehearse(ctx context.Context, o postgres.Options) error {
 		return rejected(err)
 	}
 	if err := s.rehearse(ctx, sale.Sale{WorkspaceID: workspace, Request: largestRequest(request.ClickID)}); err != nil {
-		return fmt.Errorf("%w: %w", ErrNarrow, err)
+		return fmt.Errorf("%w: %w", ErrColumnTooSmall, err)
 	}
 	return nil
 }
@@ -241,8 +244,9 @@ func largestRequest(clickID string) *sale.Request {
 	email, avatar := strings.Repeat("x", 64)+"@"+strings.Repeat("x.", 93)+"xyz", fill("https://example.com/", 2048)
 	return &sale.Request{
 		CustomerExternalID: fill(rand.Text(), 100), CustomerName: fill("hoko doctor ", 100), ClickID: clickID,
-		CustomerEmail: sale.Optional{Given: true, Value: &email}, CustomerAvatar: sale.Optional{Given: true, Value: &avatar},
-		Amount: 1<<53 - 1, Currency: "usd", EventName: fill("hoko doctor ", 255),
+		CustomerEmail:  sale.Optional{Given: true, Value: &email},
+		CustomerAvatar: sale.Optional{Given: true, Value: &avatar},
+		Amount:         1<<53 - 1, Currency: "usd", EventName: fill("hoko doctor ", 255),
 		Metadata: []byte(`{"n":"` + fill("", 9_000) + `"}`),
 	}
 }

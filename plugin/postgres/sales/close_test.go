@@ -19,12 +19,8 @@ func TestStore_ConnectsWithItsFirstSale(t *testing.T) {
 	shop := openShop(t)
 	wire := pgtest.Tap(t, shop.DSN).Working()
 	store := openStore(t, wire.DSN)
-	if err := store.Close(testenv.Guarded(t)); err != nil {
-		t.Fatal(err)
-	}
-	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
-		t.Errorf("after the close: %v", got.err)
-	}
+	testenv.NoError(t, store.Close(testenv.Guarded(t)))
+	expectError(t, record(t, store, sell("k")), sale.ErrNotRecorded)
 	if n := wire.Accepted(); n != 0 {
 		t.Errorf("%d connections", n)
 	}
@@ -48,18 +44,12 @@ func TestClose_AnswersAcceptedSales(t *testing.T) {
 		return errors.Is(err, sale.ErrNotRecorded) && ctx.Err() == nil
 	})
 	wire.Resume()
-	for _, o := range outcomes {
-		if got := wait(t, o); got.err != nil {
-			t.Error(got.err)
-		}
-	}
+	expectRecorded(t, outcomes...)
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}
 	until(t, "no connection is left", func() bool { return shop.connections() == 0 })
-	if n := shop.Sales("true"); n != len(sales) {
-		t.Errorf("%d sales, want %d", n, len(sales))
-	}
+	shop.expectSales(t, len(sales), "true")
 }
 
 func TestClose_AnswersAllIfItMayNotWait(t *testing.T) {
@@ -76,22 +66,14 @@ func TestClose_AnswersAllIfItMayNotWait(t *testing.T) {
 	cancel()
 	closed := make(chan outcome, 1)
 	go func() { closed <- outcome{nil, store.Close(ctx)} }()
-	if got := wait(t, closed); !errors.Is(got.err, context.Canceled) {
-		t.Errorf("close: %v", got.err)
-	}
-	if got := wait(t, sent); !isUnknown(got.err) {
-		t.Errorf("sent: %v", got.err)
-	}
-	if got := wait(t, queued); !errors.Is(got.err, sale.ErrNotRecorded) {
-		t.Errorf("queued: %v", got.err)
-	}
+	expectError(t, wait(t, closed), context.Canceled)
+	expectUnknown(t, wait(t, sent))
+	expectError(t, wait(t, queued), sale.ErrNotRecorded)
 }
 
 func TestQueue_NeverSendsASaleWhoseCallerLeft(t *testing.T) {
-	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN)
 	metrics := prometheus.NewRegistry()
-	store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
+	shop, wire, store := openTappedShop(t, withMetrics(metrics))
 	ctx, leave := context.WithCancel(context.Background())
 	left := make(chan error, 1)
 	go func() {
@@ -105,12 +87,8 @@ func TestQueue_NeverSendsASaleWhoseCallerLeft(t *testing.T) {
 		t.Errorf("left: %v", err)
 	}
 	wire.Resume()
-	if got := wait(t, stayed); got.err != nil {
-		t.Error(got.err)
-	}
-	if n := shop.Sales("amount = 1"); n != 0 {
-		t.Error("the sale was recorded anyway")
-	}
+	expectRecorded(t, stayed)
+	shop.expectSales(t, 0, "amount = 1")
 	if n := metric(t, metrics, "hoko_sale_shed_total", "late"); n != 1 {
 		t.Errorf("%v sales count as late, want 1", n)
 	}
@@ -120,48 +98,33 @@ func TestQueue_NeverSendsASaleWhoseCallerLeft(t *testing.T) {
 }
 
 func TestQueue_ShedsIfFull(t *testing.T) {
-	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN)
 	metrics := prometheus.NewRegistry()
-	store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Queue = 3 })
+	shop, wire, store := openTappedShop(t, withMetrics(metrics), func(o *postgres.Options) { o.Queue = 3 })
 	outcomes := queue(t, store, sell("a"), sell("b"), sell("c"))
-	if got := record(t, store, sell("d")); !errors.Is(got.err, sale.ErrNotRecorded) {
-		t.Errorf("one too many: %v", got.err)
-	}
-	if shed, waiting := metric(t, metrics, "hoko_sale_shed_total", "queue"), metric(t, metrics, "hoko_sale_queue_depth"); shed != 1 || waiting != 3 {
+	expectError(t, record(t, store, sell("d")), sale.ErrNotRecorded)
+	shed, waiting := metric(t, metrics, "hoko_sale_shed_total", "queue"), metric(t, metrics, "hoko_sale_queue_depth")
+	if shed != 1 || waiting != 3 {
 		t.Errorf("%v sales shed while %v wait, want 1 and 3", shed, waiting)
 	}
 	wire.Resume()
-	for _, o := range outcomes {
-		if got := wait(t, o); got.err != nil {
-			t.Error(got.err)
-		}
-	}
+	expectRecorded(t, outcomes...)
 	mustRecord(t, store, sell("d"))
-	if n := shop.Sales("true"); n != 4 {
-		t.Errorf("%d sales, want 4", n)
-	}
-	if shed, waiting := metric(t, metrics, "hoko_sale_shed_total"), metric(t, metrics, "hoko_sale_queue_depth"); shed != 1 || waiting != 0 {
+	shop.expectSales(t, 4, "true")
+	shed, waiting = metric(t, metrics, "hoko_sale_shed_total"), metric(t, metrics, "hoko_sale_queue_depth")
+	if shed != 1 || waiting != 0 {
 		t.Errorf("afterwards %v sales shed and %v wait, want 1 and 0", shed, waiting)
 	}
 }
 
 func TestBatch_IsBounded(t *testing.T) {
-	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN)
 	metrics := prometheus.NewRegistry()
-	store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Batch = 4 })
+	_, wire, store := openTappedShop(t, withMetrics(metrics), func(o *postgres.Options) { o.Batch = 4 })
 	var sales []*sale.Sale
 	for i := range 10 {
 		sales = append(sales, sell(fmt.Sprint("k", i)))
 	}
-	outcomes := queue(t, store, sales...)
-	wire.Resume()
-	for _, o := range outcomes {
-		if got := wait(t, o); got.err != nil {
-			t.Error(got.err)
-		}
-	}
+	outcomes := queueAndSend(t, wire, store, sales...)
+	expectRecorded(t, outcomes...)
 	if count, sum := statements(t, metrics); count != 3 || sum != 10 {
 		t.Errorf("%d statements of %v sales, want 3 of 10", count, sum)
 	}

@@ -17,14 +17,19 @@ func TestSplitConflicting_InEveryLanguage(t *testing.T) {
 		err        error
 		duplicates string
 	}{
-		{"a duplicate", &pgconn.PgError{TableName: keysTable, Detail: "Key (workspace_id, key)=(w2, b) already exists."}, "w2/b w2/c"},
-		{"in German", &pgconn.PgError{TableName: keysTable, Detail: "Schlüssel »(workspace_id, key)=(w2, b)« existiert bereits."}, "w2/b w2/c"},
-		{"a key that reads like another's", &pgconn.PgError{TableName: keysTable, Detail: "Key (workspace_id, key)=(w3, z=(w2, b)) already exists."}, "w3/z=(w2, b) w3/x)=(w2, b"},
-		{"a key that names another's first", &pgconn.PgError{TableName: keysTable, Detail: "Key (workspace_id, key)=(w3, x)=(w2, b)) already exists."}, "w3/z=(w2, b) w3/x)=(w2, b"},
+		{"a duplicate", &pgconn.PgError{TableName: keysTable,
+			Detail: "Key (workspace_id, key)=(w2, b) already exists."}, "w2/b w2/c"},
+		{"in German", &pgconn.PgError{TableName: keysTable,
+			Detail: "Schlüssel »(workspace_id, key)=(w2, b)« existiert bereits."}, "w2/b w2/c"},
+		{"a key that reads like another's", &pgconn.PgError{TableName: keysTable,
+			Detail: "Key (workspace_id, key)=(w3, z=(w2, b)) already exists."}, "w3/z=(w2, b) w3/x)=(w2, b"},
+		{"a key that names another's first", &pgconn.PgError{TableName: keysTable,
+			Detail: "Key (workspace_id, key)=(w3, x)=(w2, b)) already exists."}, "w3/z=(w2, b) w3/x)=(w2, b"},
 		{"without the right to read it", &pgconn.PgError{TableName: keysTable}, ""},
 		{"a wait", &pgconn.PgError{Where: `while inserting index tuple (0,1) in relation "idempotency_keys_pkey"`}, ""},
 		{"a duplicate sale", &pgconn.PgError{TableName: "sales", Detail: "Key (id)=(w2, b) already exists."}, ""},
-		{"a wait for a customer", &pgconn.PgError{Where: `while inserting index tuple (0,1) in relation "customers_workspace_id_external_id_key"`}, ""},
+		{"a wait for a customer", &pgconn.PgError{Where: `while inserting index tuple (0,1) in relation ` +
+			`"customers_workspace_id_external_id_key"`}, ""},
 		{"another error", errors.New("idempotency_keys"), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -17,9 +17,7 @@ import (
 )
 
 func TestRejectedSale_FailsAlone(t *testing.T) {
-	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN)
-	store := openStore(t, wire.DSN, oneWriter)
+	shop, wire, store := openTappedShop(t)
 	var sales []*sale.Sale
 	for i := range 20 {
 		sales = append(sales, sell(fmt.Sprint("k", i%7), named(fmt.Sprint(i))))
@@ -27,8 +25,7 @@ func TestRejectedSale_FailsAlone(t *testing.T) {
 	sales[3].Request.CustomerName = "not UTF-8: \xff"
 	sales[11].Request.Amount = -1
 	sales[19].Request.Metadata = []byte(`{"n":1e999999}`)
-	outcomes := queue(t, store, sales...)
-	wire.Resume()
+	outcomes := queueAndSend(t, wire, store, sales...)
 	for i, o := range outcomes {
 		got := wait(t, o)
 		bad := i == 3 || i == 11 || i == 19
@@ -39,9 +36,7 @@ func TestRejectedSale_FailsAlone(t *testing.T) {
 			t.Errorf("sale %d: %v, want a separate error", i, got.err)
 		}
 	}
-	if n := shop.Sales("true"); n != 17 {
-		t.Errorf("%d sales, want 17", n)
-	}
+	shop.expectSales(t, 17, "true")
 }
 
 // raising makes the first n sales of the event "bad" raise a SQLSTATE. 57P01 ends the session.
@@ -81,9 +76,9 @@ func TestStatement_Errors(t *testing.T) {
 		{"an end of the session", pgerrcode.AdminShutdown, "08", 2, nil, nil},
 		{"a full disk", pgerrcode.DiskFull, "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
 		{"a timeout", pgerrcode.QueryCanceled, "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a lack of privilege", pgerrcode.InsufficientPrivilege, "42", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"no privilege", pgerrcode.InsufficientPrivilege, "42", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
 		{"a lost table", pgerrcode.UndefinedTable, "42", always, postgres.ErrSchema, sale.ErrNotRecorded},
-		{"a read-only server", pgerrcode.ReadOnlySQLTransaction, "25", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a standby", pgerrcode.ReadOnlySQLTransaction, "25", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
 		{"a trigger's objection", pgerrcode.RaiseException, "other", always, errAny, nil},
 		{"a violated constraint", pgerrcode.CheckViolation, "23", always, errAny, nil},
 	} {
@@ -93,8 +88,7 @@ func TestStatement_Errors(t *testing.T) {
 			metrics := prometheus.NewRegistry()
 			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
 			bad := sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" })
-			outcomes := queue(t, store, sell("one"), bad, sell("two"), sell("three"))
-			wire.Resume()
+			outcomes := queueAndSend(t, wire, store, sell("one"), bad, sell("two"), sell("three"))
 			for i, o := range outcomes {
 				want := c.others
 				if i == 1 {
@@ -137,19 +131,17 @@ func TestCommit_Rejected(t *testing.T) {
 			IF NEW.event_name = 'bad' THEN RAISE 'raised'; END IF;
 			RETURN NULL;
 		END $$`)
-	shop.Exec("CREATE CONSTRAINT TRIGGER object AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.object()")
+	shop.Exec(`CREATE CONSTRAINT TRIGGER object AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION public.object()`)
 	wire := pgtest.Tap(t, shop.DSN)
 	store := openStore(t, wire.DSN, oneWriter)
-	outcomes := queue(t, store, sell("one"), sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" }), sell("two"))
-	wire.Resume()
-	for i, o := range outcomes {
-		if got := wait(t, o); i == 1 && !meets(got.err, errAny) || i != 1 && got.err != nil {
-			t.Errorf("sale %d: %v", i, got.err)
-		}
+	bad := sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" })
+	outcomes := queueAndSend(t, wire, store, sell("one"), bad, sell("two"))
+	expectRecorded(t, outcomes[0], outcomes[2])
+	if got := wait(t, outcomes[1]); !meets(got.err, errAny) {
+		t.Error(got.err)
 	}
-	if n := shop.Sales("true"); n != 2 {
-		t.Errorf("%d sales, want 2", n)
-	}
+	shop.expectSales(t, 2, "true")
 }
 
 func TestLostAnswer_IsAskedForAgain(t *testing.T) {
@@ -159,9 +151,11 @@ func TestLostAnswer_IsAskedForAgain(t *testing.T) {
 			wire := pgtest.Tap(t, shop.DSN)
 			var log testenv.Log
 			metrics := prometheus.NewRegistry()
-			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics), func(o *postgres.Options) { o.Logger = log.Logger() })
+			store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics),
+				func(o *postgres.Options) { o.Logger = log.Logger() })
 			lost := wire.Next(pgtest.Cut{Before: before})
-			outcomes := queue(t, store, sell("k", keyed("one"), named("one")), sell("k", named("two")), sell("j", keyed("two")))
+			outcomes := queue(t, store, sell("k", keyed("one"), named("one")), sell("k", named("two")),
+				sell("j", keyed("two")))
 			wire.Resume()
 			for i, o := range outcomes {
 				got := wait(t, o)
@@ -173,9 +167,7 @@ func TestLostAnswer_IsAskedForAgain(t *testing.T) {
 				}
 			}
 			<-lost
-			if n := shop.Sales("true"); n != 3 {
-				t.Errorf("%d sales, want 3", n)
-			}
+			shop.expectSales(t, 3, "true")
 			if n, _ := statements(t, metrics); n != 2 {
 				t.Errorf("%d statements, want 2", n)
 			}
@@ -193,15 +185,15 @@ func TestLostAnswer_IsAskedForAgain(t *testing.T) {
 // unknown.
 func TestPoolerThatLosesTheServer_IsAskedAgain(t *testing.T) {
 	shop := openShop(t)
-	for _, code := range []string{pgerrcode.ConnectionFailure, pgerrcode.ConnectionException, pgerrcode.ProtocolViolation,
-		pgerrcode.StatementCompletionUnknown, pgerrcode.AdminShutdown, pgerrcode.CannotConnectNow, pgerrcode.SystemError} {
+	for _, code := range []string{pgerrcode.ConnectionFailure, pgerrcode.ConnectionException,
+		pgerrcode.ProtocolViolation, pgerrcode.StatementCompletionUnknown, pgerrcode.AdminShutdown,
+		pgerrcode.CannotConnectNow, pgerrcode.SystemError} {
 		t.Run(code, func(t *testing.T) {
 			wire := pgtest.Tap(t, shop.DSN)
 			store := openStore(t, wire.DSN, oneWriter)
 			lost := wire.Next(pgtest.Cut{ErrorCode: code})
 			before := shop.Sales("true")
-			outcomes := queue(t, store, sell("k", named("one")), sell("j", keyed(code)))
-			wire.Resume()
+			outcomes := queueAndSend(t, wire, store, sell("k", named("one")), sell("j", keyed(code)))
 			<-lost
 			for i, o := range outcomes {
 				if got := wait(t, o); got.err != nil || got.Replayed {
@@ -247,24 +239,18 @@ func TestConnectionErrorOfATrigger_IsItsSalesOnly(t *testing.T) {
 
 // The lost statement may have seen the click.
 func TestUnattributedSale_IsAskedForAfterALostAnswer(t *testing.T) {
-	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN)
-	store := openStore(t, wire.DSN, oneWriter)
+	_, wire, store := openTappedShop(t)
 	lost := wire.Next(pgtest.Cut{})
 	done := beginWithin(t, store, sell("u", byClick("none")), time.Second)
 	until(t, "it waits", func() bool { return store.Stats().Queued == 1 })
 	wire.Resume()
 	<-lost
-	if got := wait(t, done); !isUnknown(got.err) || errors.Is(got.err, sale.ErrUnattributed) {
-		t.Errorf("answered %v", got.err)
-	}
+	expectUnknown(t, wait(t, done))
 }
 
 func TestOutcome_UnknownIfItCannotBeAskedFor(t *testing.T) {
 	t.Parallel() // it mostly waits
-	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN)
-	store := openStore(t, wire.DSN, oneWriter)
+	shop, wire, store := openTappedShop(t)
 	lost := wire.Next(pgtest.Cut{})
 	s := sell("k", keyed("key"))
 	done := beginWithin(t, store, s, 2*time.Second)
@@ -272,12 +258,8 @@ func TestOutcome_UnknownIfItCannotBeAskedFor(t *testing.T) {
 	wire.Resume()
 	<-lost
 	wire.Cut()
-	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
-		t.Errorf("never sent: %v", got.err)
-	}
-	if got := wait(t, done); !isUnknown(got.err) || errors.Is(got.err, sale.ErrNotRecorded) {
-		t.Errorf("sent: %v", got.err)
-	}
+	expectError(t, record(t, store, sell("k")), sale.ErrNotRecorded)
+	expectUnknown(t, wait(t, done))
 	if got := mustRecord(t, shop.Store(), sell("k", keyed("key"))); !got.Replayed || got.SaleID != s.ID {
 		t.Errorf("asked again: %+v", got)
 	}
@@ -296,18 +278,10 @@ func TestMuteServer_DelaysNoAnswerBeyondItsDeadline(t *testing.T) {
 			<-lost
 			queued := beginWithin(t, store, sell("k", costing(2)), 100*time.Millisecond)
 			patient := begin(t, store, sell("k", costing(3)))
-			if got := wait(t, queued); !errors.Is(got.err, sale.ErrNotRecorded) {
-				t.Errorf("queued behind it: %v", got.err)
-			}
-			if got := wait(t, sent); !isUnknown(got.err) {
-				t.Errorf("sent: %v", got.err)
-			}
-			if got := wait(t, patient); got.err != nil {
-				t.Errorf("queued until the connection was given up: %v", got.err)
-			}
-			if n := shop.Sales("amount = 2"); n != 0 {
-				t.Error("what was not recorded was recorded after all")
-			}
+			expectError(t, wait(t, queued), sale.ErrNotRecorded)
+			expectUnknown(t, wait(t, sent))
+			expectRecorded(t, patient)
+			shop.expectSales(t, 0, "amount = 2")
 		})
 	}
 }
@@ -316,9 +290,7 @@ func TestKilledServer_NoAnswerIsWrong(t *testing.T) {
 	t.Parallel() // it mostly waits
 	server := testenv.Postgres(t)
 	dsn := server.DSN("postgres")
-	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, postgres.Migrate(testenv.Guarded(t), dsn, nil))
 	testenv.Connect(t, dsn).Exec(pgtest.Catalog)
 	store := openStore(t, dsn, withTimeout(5*time.Second))
 	mustRecord(t, store, sell("k"))
@@ -354,14 +326,13 @@ func TestMetrics_NamedOnce(t *testing.T) {
 	shop := openShop(t)
 	mustRecord(t, shop.Store(withMetrics(registry)), sell("k"))
 	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	var names []string
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	want := "hoko_sale_batch_size hoko_sale_expected_wait_seconds hoko_sale_queue_depth hoko_sale_shed_total hoko_sale_statement_failures_total hoko_sale_statement_seconds"
+	want := "hoko_sale_batch_size hoko_sale_expected_wait_seconds hoko_sale_queue_depth hoko_sale_shed_total " +
+		"hoko_sale_statement_failures_total hoko_sale_statement_seconds"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("metrics %s, want %s", got, want)
 	}

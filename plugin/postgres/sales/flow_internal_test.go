@@ -21,14 +21,12 @@ func TestQueue_SuspectHasSeparateBatches(t *testing.T) {
 	first := b.want(0, "w/0")
 	b.push("x/0")
 	b.queue.finish(b.slots[0], first, nil, []string{"w"}, true)
-	b.push("w/1")
-	b.push("x/1")
+	b.push("w/1", "x/1")
 	b.want(0, "w/0 w/1")
 	b.push("w/2")
 	b.want(1, "x/0 x/1")
 	b.finish(0)
-	b.want(0, "w/2")
-	b.finish(0)
+	b.serve(0, "w/2")
 	b.finish(1)
 }
 
@@ -36,17 +34,14 @@ func TestQueue_LostSalesAreAskedForWithoutOthers(t *testing.T) {
 	b := newBench(t, nil)
 	lost := b.push("w/c/key")
 	b.want(0, "w/c/key")
-	lost.claim()
-	lost.lose()
+	lose(lost)
 	b.push("w/d")
 	b.queue.finish(b.slots[0], nil, []*pendingSale{lost}, nil, true)
 	b.push("w/e/key")
 	b.want(0, "w/c/key")
-	b.want(1, "w/d")
-	b.finish(1)
+	b.serve(1, "w/d")
 	b.finish(0)
-	b.want(0, "w/e/key")
-	b.finish(0)
+	b.serve(0, "w/e/key")
 }
 
 func TestQueue_ShedsWhatCannotBeAnsweredInItsTime(t *testing.T) {
@@ -77,8 +72,7 @@ func TestQueue_LostSaleComesBeforeItsCustomersNext(t *testing.T) {
 	b := newBench(t, nil)
 	lost := b.push("w/hot")
 	b.want(0, "w/hot")
-	lost.claim()
-	lost.lose()
+	lose(lost)
 	b.push("w/hot")
 	b.queue.finish(b.slots[0], nil, []*pendingSale{lost}, nil, false)
 	if batch := b.want(1, "w/hot"); batch[0] != lost {
@@ -91,28 +85,24 @@ func TestQueue_LostSaleWaitsForItsCustomersBatch(t *testing.T) {
 	b := newBench(t, nil)
 	lost := b.push("w/hot")
 	b.want(0, "w/hot")
-	lost.claim()
-	lost.lose()
+	lose(lost)
 	b.queue.finish(b.slots[0], nil, nil, nil, true)
 	b.push("w/hot")
 	b.want(0, "w/hot")
 	b.ask([]*pendingSale{lost})
-	b.want(1, "")
-	b.finish(1)
+	b.serve(1, "")
 	b.push("w/hot")
 	b.finish(0)
 	if batch := b.want(0, "w/hot"); len(batch) != 1 || batch[0] != lost {
 		t.Error("the lost sale is not asked for")
 	}
 	b.finish(0)
-	b.want(0, "w/hot")
-	b.finish(0)
+	b.serve(0, "w/hot")
 }
 
 func TestQueue_OnlyWriterSharesItsTimeWithSuspects(t *testing.T) {
 	b := newBench(t, func(o *postgres.Options) { o.Writers = 1 })
-	b.push("w/0")
-	b.push("x/0")
+	b.push("w/0", "x/0")
 	first := b.want(0, "w/0 x/0")
 	b.queue.finish(b.slots[0], first, nil, []string{"w"}, true)
 	var order []string
@@ -130,15 +120,12 @@ func TestQueue_OnlyWriterSharesItsTimeWithSuspects(t *testing.T) {
 
 func TestQueue_ServedCustomerComesLast(t *testing.T) {
 	b := newBench(t, func(o *postgres.Options) { o.Batch = 1 })
-	b.push("w/a")
-	b.push("w/b")
+	b.push("w/a", "w/b")
 	b.want(0, "w/a")
 	b.push("w/a")
 	b.finish(0)
-	b.want(0, "w/b")
-	b.finish(0)
-	b.want(0, "w/a")
-	b.finish(0)
+	b.serve(0, "w/b")
+	b.serve(0, "w/a")
 }
 
 func TestQueue_KeepsNoPlacesOfSalesThatFailed(t *testing.T) {
@@ -216,8 +203,7 @@ func TestQueue_ShedsWhatAnIdleWriterCannotTake(t *testing.T) {
 
 func TestQueue_StuckTaskIsNoReasonToWait(t *testing.T) {
 	b := newBench(t, nil)
-	b.push("w/0")
-	b.push("x/0")
+	b.push("w/0", "x/0")
 	first := b.want(0, "w/0 x/0")
 	b.queue.finish(b.slots[0], first[:1], nil, []string{"w"}, true)
 	b.want(0, "w/0")
@@ -234,21 +220,18 @@ func TestQueue_StuckTaskIsNoReasonToWait(t *testing.T) {
 
 func TestQueue_WorkspaceThatIsForgottenMayComeBack(t *testing.T) {
 	b := newBench(t, nil)
-	b.push("w/0")
-	b.push("x/0")
+	b.push("w/0", "x/0")
 	first := b.want(0, "w/0 x/0")
 	b.queue.finish(b.slots[0], first[:1], nil, []string{"w"}, true)
 	b.mu.Lock() // a writer that cannot connect had the task; another one does it
 	b.assign(b.slots[0], time.Now())
 	b.slots[0].since = time.Now().Add(-time.Second)
 	b.mu.Unlock()
-	b.want(1, "w/0")
-	b.finish(1)
+	b.serve(1, "w/0")
 	b.push("w/1")
 	b.queue.unreachable(b.slots[0], nil)
 	b.check()
-	b.want(1, "w/1")
-	b.finish(1)
+	b.serve(1, "w/1")
 }
 
 func TestExpectedWait_ExcludesAHotCustomer(t *testing.T) {
@@ -280,18 +263,14 @@ func TestQueue_SeveralOfAFewWorkspacesMayBeIsolated(t *testing.T) {
 	b.want(1, "c/0 d/0")
 	b.finish(0)
 	b.finish(1)
-	b.want(0, "b/0")
-	b.finish(0)
+	b.serve(0, "b/0")
 }
 
 func TestQueue_UnsentLostSaleIsAskedForByAnother(t *testing.T) {
 	b := newBench(t, func(o *postgres.Options) { o.Writers = 3 })
 	hot, other := b.push("w/hot"), b.push("w/other")
 	b.want(0, "w/hot w/other")
-	for _, p := range []*pendingSale{hot, other} {
-		p.claim()
-		p.lose()
-	}
+	lose(hot, other)
 	b.queue.finish(b.slots[0], nil, nil, nil, true)
 	b.push("w/hot")
 	b.want(1, "w/hot")
@@ -347,7 +326,8 @@ func TestRejectedSale_MakesItsWorkspaceASuspect(t *testing.T) {
 }
 
 func TestAlteredRelation_InEveryLanguage(t *testing.T) {
-	for _, message := range []string{`invalid input syntax for type bigint: "altered: hoko.sales 3"`, `ungültige Eingabesyntax für Typ bigint: »altered: hoko.sales 3«`} {
+	for _, message := range []string{`invalid input syntax for type bigint: "altered: hoko.sales 3"`,
+		`ungültige Eingabesyntax für Typ bigint: »altered: hoko.sales 3«`} {
 		err := error(&pgconn.PgError{Code: pgerrcode.InvalidTextRepresentation, Message: message})
 		if relation, altered := alteredRelation(err); !altered || relation != "hoko.sales" {
 			t.Errorf("%s: %q", message, relation)

@@ -19,7 +19,8 @@ INSERT INTO hoko.customers (id, workspace_id, external_id, name, deleted_at) VAL
 	('m1', 'w1', 'known, link missing', 'before', now()), ('f1', 'w1', 'known, link foreign', 'before', now()),
 	('m2', 'w2', 'new, link missing', 'before', now()), ('f2', 'w2', 'new, link foreign', 'before', now());
 INSERT INTO hoko.leads (workspace_id, customer_id, click_id, link_id, event_name, created_at)
-	SELECT workspace_id, id, 'c1', CASE WHEN event = 'Demo' THEN 'l1' WHEN left(id, 1) = 'm' THEN 'none' ELSE 'x1' END, event, at
+	SELECT workspace_id, id, 'c1', CASE WHEN event = 'Demo' THEN 'l1' WHEN left(id, 1) = 'm' THEN 'none' ELSE 'x1' END,
+		event, at
 	FROM hoko.customers, (VALUES ('Demo', timestamptz '2024-01-01'), ('Signup', '2024-01-02')) AS lead (event, at);
 `
 
@@ -47,21 +48,16 @@ func TestLink_EarnsNothingIfMissingOrForeign(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec(badLeads)
 	store := shop.Store()
-	for _, customers := range []string{"deleted_at = now()", "deleted_at = NULL, name = 'after'"} { // changed by the sales, or left as they are
+	// changed by the sales, or left as they are
+	for _, customers := range []string{"deleted_at = now()", "deleted_at = NULL, name = 'after'"} {
 		shop.Exec("UPDATE hoko.customers SET " + customers)
 		before := shop.Rows("SELECT * FROM hoko.customers ORDER BY id")
 		for _, s := range badSales() {
-			if got := record(t, store, s); !errors.Is(got.err, sale.ErrUnattributed) {
-				t.Errorf("%+v: %v, want unattributed", s.Request, got.err)
-			}
+			expectError(t, record(t, store, s), sale.ErrUnattributed)
 		}
-		if after := shop.Rows("SELECT * FROM hoko.customers ORDER BY id"); after != before {
-			t.Errorf("customers\n%s\nbefore, and after\n%s", before, after)
-		}
+		shop.expectRows(t, before, "SELECT * FROM hoko.customers ORDER BY id")
 	}
-	if n := shop.Sales("true"); n != 0 {
-		t.Errorf("%d sales are stored", n)
-	}
+	shop.expectSales(t, 0, "true")
 }
 
 func TestUnattributedSale_FailsAlone(t *testing.T) {
@@ -75,10 +71,10 @@ func TestUnattributedSale_FailsAlone(t *testing.T) {
 	var sales []*sale.Sale // good and bad ones alternate
 	for i, bad := range badSales() {
 		sales = append(sales, sell(fmt.Sprint("good", i), keyed(fmt.Sprint("good", i))), bad,
-			sell("both", named(fmt.Sprint("good", i))), sell("both", named("bad"), byClick("c3"), keyed(fmt.Sprint("bad", i))))
+			sell("both", named(fmt.Sprint("good", i))),
+			sell("both", named("bad"), byClick("c3"), keyed(fmt.Sprint("bad", i))))
 	}
-	outcomes := queue(t, store, sales...)
-	wire.Resume()
+	outcomes := queueAndSend(t, wire, store, sales...)
 	for i, o := range outcomes {
 		got, good := wait(t, o), i%2 == 0
 		if good && got.err != nil || !good && !errors.Is(got.err, sale.ErrUnattributed) {
@@ -88,16 +84,13 @@ func TestUnattributedSale_FailsAlone(t *testing.T) {
 	if n, _ := statements(t, metrics); n != 1 {
 		t.Errorf("%d statements, want 1", n)
 	}
-	if after := shop.Rows("SELECT * FROM hoko.customers WHERE name IN ('before', 'after', 'bad') ORDER BY id"); after != before {
-		t.Errorf("customers\n%s\nbefore, and after\n%s", before, after)
-	}
+	shop.expectRows(t, before, "SELECT * FROM hoko.customers WHERE name IN ('before', 'after', 'bad') ORDER BY id")
 	last := len(sales)/4 - 1
-	if name := testenv.Value[string](shop.DB, "SELECT name FROM hoko.customers WHERE external_id = 'both'"); name != fmt.Sprint("good", last) {
+	name := testenv.Value[string](shop.DB, "SELECT name FROM hoko.customers WHERE external_id = 'both'")
+	if name != fmt.Sprint("good", last) {
 		t.Errorf("%s is stored, want what the last good one left", name)
 	}
-	if n := shop.Sales("true"); n != len(sales)/2 {
-		t.Errorf("%d sales are stored, want %d", n, len(sales)/2)
-	}
+	shop.expectSales(t, len(sales)/2, "true")
 	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.idempotency_keys"); n != len(sales)/4 {
 		t.Errorf("%d idempotency keys are stored, want %d", n, len(sales)/4)
 	}
@@ -107,13 +100,14 @@ func TestUnattributedSale_FailsAlone(t *testing.T) {
 // on l2.
 const twoCustomers = `
 TRUNCATE hoko.customers, hoko.leads, hoko.sales;
-INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES ('k1', 'w1', 'k', 'one'), ('k2', 'w1', 'j', 'two');
-INSERT INTO hoko.leads (workspace_id, customer_id, link_id, event_name) VALUES ('w1', 'k1', 'l1', 'Signup'), ('w1', 'k2', 'l2', 'Signup');
+INSERT INTO hoko.customers (id, workspace_id, external_id, name)
+VALUES ('k1', 'w1', 'k', 'one'), ('k2', 'w1', 'j', 'two');
+INSERT INTO hoko.leads (workspace_id, customer_id, link_id, event_name)
+VALUES ('w1', 'k1', 'l1', 'Signup'), ('w1', 'k2', 'l2', 'Signup');
 `
 
 func TestCustomer_GoneBeforeItsSaleIsSent(t *testing.T) {
-	shop := openShop(t)
-	store := shop.Store()
+	shop, store := openShopAndStore(t)
 	for _, c := range []struct {
 		name, change    string
 		byClick, byLead string // the sale's customer; "": not recorded, as nothing earns it
@@ -123,9 +117,12 @@ func TestCustomer_GoneBeforeItsSaleIsSent(t *testing.T) {
 		{"renamed", "UPDATE hoko.customers SET external_id = 'l' WHERE id = 'k1'", "new", ""},
 		{"purged", "DELETE FROM hoko.customers WHERE id = 'k1'", "new", ""},
 		{"moved to another workspace", "UPDATE hoko.customers SET workspace_id = 'w2' WHERE id = 'k1'", "new", ""},
-		{"renamed, and another has its name", "UPDATE hoko.customers SET external_id = 'l' WHERE id = 'k1'; UPDATE hoko.customers SET external_id = 'k' WHERE id = 'k2'", "k2", "k2"},
-		{"purged, and another has its name", "DELETE FROM hoko.customers WHERE id = 'k1'; UPDATE hoko.customers SET external_id = 'k' WHERE id = 'k2'", "k2", "k2"},
-		{"purged and made anew", "DELETE FROM hoko.customers WHERE id = 'k1'; INSERT INTO hoko.customers (id, workspace_id, external_id) VALUES ('k3', 'w1', 'k')", "k3", ""},
+		{"renamed, and another has its name", `UPDATE hoko.customers SET external_id = 'l' WHERE id = 'k1';
+			UPDATE hoko.customers SET external_id = 'k' WHERE id = 'k2'`, "k2", "k2"},
+		{"purged, and another has its name", `DELETE FROM hoko.customers WHERE id = 'k1';
+			UPDATE hoko.customers SET external_id = 'k' WHERE id = 'k2'`, "k2", "k2"},
+		{"purged and made anew", `DELETE FROM hoko.customers WHERE id = 'k1';
+			INSERT INTO hoko.customers (id, workspace_id, external_id) VALUES ('k3', 'w1', 'k')`, "k3", ""},
 	} {
 		for by, whose := range map[string]string{"click": c.byClick, "lead": c.byLead} {
 			sold := sell("k", named("sold"))
@@ -160,16 +157,16 @@ func (s *shop) expectSoldTo(t *testing.T, customer, by string, got outcome) {
 		if !errors.Is(got.err, sale.ErrUnattributed) {
 			t.Errorf("answered %+v, want unattributed", got)
 		}
-		if stored := s.Rows("SELECT customer_id FROM hoko.sales UNION ALL SELECT id FROM hoko.customers WHERE name = 'sold'"); stored != "" {
-			t.Errorf("stored anyway, for %s", stored)
-		}
+		s.expectRows(t, "", `SELECT customer_id FROM hoko.sales UNION ALL SELECT id FROM hoko.customers
+			WHERE name = 'sold'`)
 		return
 	}
 	if got.err != nil {
 		t.Fatal(got.err)
 	}
-	const stored = `SELECT CASE WHEN c.id LIKE 'k_' THEN c.id ELSE 'new' END, c.id = $1, workspace_id, external_id, name, deleted_at IS NULL,
-		(SELECT string_agg(link_id, ' ') FROM hoko.sales WHERE customer_id = c.id) FROM hoko.customers c WHERE name = 'sold'`
+	const stored = `SELECT CASE WHEN c.id LIKE 'k_' THEN c.id ELSE 'new' END, c.id = $1, workspace_id, external_id,
+			name, deleted_at IS NULL, (SELECT string_agg(link_id, ' ') FROM hoko.sales WHERE customer_id = c.id)
+		FROM hoko.customers c WHERE name = 'sold'`
 	link := "l1"
 	if customer == "k2" && by == "lead" {
 		link = "l2"
@@ -177,7 +174,5 @@ func (s *shop) expectSoldTo(t *testing.T, customer, by string, got outcome) {
 	if stored, want := s.Rows(stored, got.Customer.ID), "("+customer+",t,w1,k,sold,t,"+link+")"; stored != want {
 		t.Errorf("stored %s, want %s", stored, want)
 	}
-	if n := s.Sales("true"); n != 1 {
-		t.Errorf("%d sales, want 1", n)
-	}
+	s.expectSales(t, 1, "true")
 }

@@ -2,6 +2,7 @@ package sales_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,20 @@ type shop struct{ *pgtest.Shop }
 func openShop(t testing.TB) *shop {
 	t.Helper()
 	return &shop{pgtest.OpenShop(t)}
+}
+
+func openShopAndStore(t testing.TB, change ...func(*postgres.Options)) (*shop, *sales.Store) {
+	t.Helper()
+	s := openShop(t)
+	return s, s.Store(change...)
+}
+
+// openTappedShop returns a store with one writer, whose connections pass through wire.
+func openTappedShop(t testing.TB, change ...func(*postgres.Options)) (s *shop, wire *pgtest.Wire, store *sales.Store) {
+	t.Helper()
+	s = openShop(t)
+	wire = pgtest.Tap(t, s.DSN)
+	return s, wire, openStore(t, wire.DSN, append(change, oneWriter)...)
 }
 
 var (
@@ -94,6 +109,15 @@ func queue(t testing.TB, store *sales.Store, sales ...*sale.Sale) []<-chan outco
 	return outcomes
 }
 
+// queueAndSend begins sales that share a batch: wire has kept the store from sending until then.
+func queueAndSend(
+	t testing.TB, wire *pgtest.Wire, store *sales.Store, sales ...*sale.Sale,
+) []<-chan outcome {
+	t.Helper()
+	defer wire.Resume()
+	return queue(t, store, sales...)
+}
+
 func wait(t testing.TB, done <-chan outcome) outcome {
 	t.Helper()
 	select {
@@ -102,6 +126,43 @@ func wait(t testing.TB, done <-chan outcome) outcome {
 	case <-time.After(testenv.HangGuard):
 		t.Fatal("no answer")
 		return outcome{}
+	}
+}
+
+func expectRecorded(t testing.TB, outcomes ...<-chan outcome) {
+	t.Helper()
+	for i, o := range outcomes {
+		if got := wait(t, o); got.err != nil {
+			t.Errorf("sale %d: %v", i, got.err)
+		}
+	}
+}
+
+func expectError(t testing.TB, got outcome, want error) {
+	t.Helper()
+	if !errors.Is(got.err, want) {
+		t.Errorf("error %v, want %v", got.err, want)
+	}
+}
+
+func expectUnknown(t testing.TB, got outcome) {
+	t.Helper()
+	if !isUnknown(got.err) || errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, sale.ErrUnattributed) {
+		t.Errorf("error %v, want an unknown outcome", got.err)
+	}
+}
+
+func (s *shop) expectSales(t testing.TB, want int, condition string, args ...any) {
+	t.Helper()
+	if n := s.Sales(condition, args...); n != want {
+		t.Errorf("%d sales with %s, want %d", n, condition, want)
+	}
+}
+
+func (s *shop) expectRows(t testing.TB, want, query string, args ...any) {
+	t.Helper()
+	if rows := s.Rows(query, args...); rows != want {
+		t.Errorf("%s\nreturns\n%s\nwant\n%s", query, rows, want)
 	}
 }
 
@@ -125,9 +186,7 @@ func (s *shop) connections() int {
 func metric(t testing.TB, r *prometheus.Registry, name string, label ...string) float64 {
 	t.Helper()
 	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	for _, f := range families {
 		if f.GetName() != name {
 			continue

@@ -39,7 +39,8 @@ func rush(t *testing.T, edges []edge, clients int, next func(edge, client, n int
 						t.Error(got.err)
 						return
 					}
-					if got.SaleID != s.ID || got.Customer.ExternalID != s.Request.CustomerExternalID || got.Customer.Name != s.Request.CustomerName {
+					if got.SaleID != s.ID || got.Customer.ExternalID != s.Request.CustomerExternalID ||
+						got.Customer.Name != s.Request.CustomerName {
 						t.Errorf("answered %+v to %+v", got, s.Request)
 					}
 					mu.Lock()
@@ -70,9 +71,7 @@ func (s *shop) expectSold(sold []outcome, want, customers int) {
 	if n := testenv.Value[int](s.DB, stored, ids, of); n != want {
 		s.T.Errorf("%d sales are stored as answered, want %d", n, want)
 	}
-	if n := s.Sales("true"); n != want {
-		s.T.Errorf("%d sales are stored, want %d", n, want)
-	}
+	s.expectSales(s.T, want, "true")
 	if n := testenv.Value[int](s.DB, "SELECT count(*) FROM hoko.customers"); n != customers {
 		s.T.Errorf("%d customers are stored, want %d", n, customers)
 	}
@@ -90,7 +89,8 @@ func TestHotCustomer_OnManyEdges(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			shop := openShop(t)
-			shop.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, avatar) VALUES ('hot', 'w1', 'hot', 'hot', 'hot', 'hot')")
+			shop.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, avatar)
+				VALUES ('hot', 'w1', 'hot', 'hot', 'hot', 'hot')`)
 			all := shop.edgesOf(edges)
 			sold := rush(t, all, clients, func(edge, client, n int) *sale.Sale {
 				if n == sales {
@@ -104,13 +104,12 @@ func TestHotCustomer_OnManyEdges(t *testing.T) {
 			})
 			shop.expectSold(sold, edges*clients*sales, 1)
 			for _, got := range sold {
-				if got.Customer.ID != "hot" || text(got.Customer.Email) != got.Customer.Name || text(got.Customer.Avatar) != got.Customer.Name {
+				if got.Customer.ID != "hot" || text(got.Customer.Email) != got.Customer.Name ||
+					text(got.Customer.Avatar) != got.Customer.Name {
 					t.Errorf("answered %+v", got.Customer)
 				}
 			}
-			if torn := shop.Rows("SELECT name, email, avatar FROM hoko.customers WHERE (email, avatar) <> (name, name)"); torn != "" {
-				t.Errorf("stored %s, which no sale has left so", torn)
-			}
+			shop.expectRows(t, "", "SELECT FROM hoko.customers WHERE (email, avatar) <> (name, name)")
 			shop.expectNoDeadlock(all...)
 		})
 	}

@@ -12,20 +12,21 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres/internal/pgtest"
 	"hoko.to/edge/plugin/postgres/sales"
 	"hoko.to/edge/plugin/sale"
 )
 
 func TestReplay_IsTheFirstAnswer(t *testing.T) {
-	shop := openShop(t)
-	store := shop.Store()
-	shop.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name, phone) VALUES ('k1', 'w1', 'k', 'old', '123')")
-	shop.Exec(`INSERT INTO hoko.leads (workspace_id, customer_id, link_id, event_name) VALUES ('w1', 'k1', 'l2', 'Signup')`)
+	shop, store := openShopAndStore(t)
+	shop.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id, name, phone)
+		VALUES ('k1', 'w1', 'k', 'old', '123')`)
+	shop.Exec(`INSERT INTO hoko.leads (workspace_id, customer_id, link_id, event_name)
+		VALUES ('w1', 'k1', 'l2', 'Signup')`)
 	for name, request := range map[string]func() *sale.Sale{
 		"all members": func() *sale.Sale {
-			return sell("k", keyed("k1"), named("N"), mailing(set("ä@example.com")), pictured(clear), noting(`{"z":1,"a":1.0}`), costing(0))
+			return sell("k", keyed("k1"), named("N"), mailing(set("ä@example.com")), pictured(clear),
+				noting(`{"z":1,"a":1.0}`), costing(0))
 		},
 		"as few as possible": func() *sale.Sale { return sell("k", keyed("k2"), byClick("")) },
 	} {
@@ -35,45 +36,39 @@ func TestReplay_IsTheFirstAnswer(t *testing.T) {
 				t.Error("the first answer is a replay")
 			}
 			before := shop.Sales("true")
-			mustRecord(t, store, sell("k", named("later"), mailing(set("later@example.com")), pictured(set("https://example.com/later"))))
+			mustRecord(t, store, sell("k", named("later"), mailing(set("later@example.com")),
+				pictured(set("https://example.com/later"))))
 			shop.Exec("UPDATE hoko.links SET url = 'later', title = 'later', utm = NULL")
 			again := mustRecord(t, store, request())
 			if !again.Replayed || again.SaleID != first.SaleID || again.Attribution != first.Attribution {
-				t.Errorf("replayed %v, sale %v of %v, want %v of %v", again.Replayed, again.SaleID, again.Attribution, first.SaleID, first.Attribution)
+				t.Errorf("replayed %v, sale %v of %v, want %v of %v", again.Replayed, again.SaleID, again.Attribution,
+					first.SaleID, first.Attribution)
 			}
 			if a, b := sale.AppendResponse(nil, first), sale.AppendResponse(nil, again); !bytes.Equal(a, b) {
 				t.Errorf("answered\n%s\nand then\n%s", a, b)
 			}
-			if n := shop.Sales("true"); n != before+1 {
-				t.Errorf("%d sales, want %d", n, before+1)
-			}
-			if name := testenv.Value[string](shop.DB, "SELECT name FROM hoko.customers"); name != "later" {
-				t.Errorf("the replay changed the customer: %s", name)
-			}
+			shop.expectSales(t, before+1, "true")
+			shop.expectRows(t, "(later)", "SELECT name FROM hoko.customers")
 		})
 	}
 }
 
 func TestIdempotencyKey_MismatchIfRequestDiffers(t *testing.T) {
-	shop := openShop(t)
-	store := shop.Store()
+	shop, store := openShopAndStore(t)
 	mustRecord(t, store, sell("k", keyed("key")))
-	before := shop.Rows("SELECT * FROM hoko.customers") + shop.Rows("SELECT * FROM hoko.sales") + shop.Rows("SELECT * FROM hoko.idempotency_keys")
-	for name, other := range map[string]*sale.Sale{
-		"another amount":            sell("k", keyed("key"), costing(101)),
-		"another customer":          sell("another", keyed("key")),
-		"one that nothing earns":    sell("k", keyed("key"), byClick("none")),
-		"one that renames":          sell("k", keyed("key"), named("new")),
-		"one that clears the email": sell("k", keyed("key"), mailing(clear)),
+	const all = `SELECT to_jsonb(c) FROM hoko.customers c UNION ALL SELECT to_jsonb(s) FROM hoko.sales s
+		UNION ALL SELECT to_jsonb(k) FROM hoko.idempotency_keys k`
+	before := shop.Rows(all)
+	for _, other := range []*sale.Sale{
+		sell("k", keyed("key"), costing(101)),
+		sell("another", keyed("key")),
+		sell("k", keyed("key"), byClick("none")),
+		sell("k", keyed("key"), named("new")),
+		sell("k", keyed("key"), mailing(clear)),
 	} {
-		if got := record(t, store, other); !errors.Is(got.err, sale.ErrIdempotencyMismatch) {
-			t.Errorf("%s: %v", name, got.err)
-		}
+		expectError(t, record(t, store, other), sale.ErrIdempotencyMismatch)
 	}
-	after := shop.Rows("SELECT * FROM hoko.customers") + shop.Rows("SELECT * FROM hoko.sales") + shop.Rows("SELECT * FROM hoko.idempotency_keys")
-	if after != before {
-		t.Errorf("stored\n%s\nand then\n%s", before, after)
-	}
+	shop.expectRows(t, before, all)
 	other := mustRecord(t, store, sell("k", keyed("key"), inWorkspace("w2"), byClick("y1")))
 	if other.Replayed {
 		t.Error("the key of another workspace was replayed")
@@ -81,11 +76,8 @@ func TestIdempotencyKey_MismatchIfRequestDiffers(t *testing.T) {
 }
 
 func TestIdempotencyKey_RemembersOnlyRecordedSales(t *testing.T) {
-	shop := openShop(t)
-	store := shop.Store()
-	if got := record(t, store, sell("k", keyed("key"), byClick("later"))); !errors.Is(got.err, sale.ErrUnattributed) {
-		t.Fatal(got.err)
-	}
+	shop, store := openShopAndStore(t)
+	expectError(t, record(t, store, sell("k", keyed("key"), byClick("later"))), sale.ErrUnattributed)
 	shop.Exec("INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('later', 'w1', 'l1')")
 	if got := mustRecord(t, store, sell("k", keyed("key"), byClick("later"))); got.Replayed {
 		t.Error("a replay of nothing")
@@ -94,12 +86,11 @@ func TestIdempotencyKey_RemembersOnlyRecordedSales(t *testing.T) {
 
 // The duplicates wait while the store connects, so that they could share a batch.
 func TestDuplicates_InOneQueueAreOneSale(t *testing.T) {
-	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN)
 	metrics := prometheus.NewRegistry()
-	store := openStore(t, wire.DSN, oneWriter, withMetrics(metrics))
+	shop, wire, store := openTappedShop(t, withMetrics(metrics))
 	outcomes := queue(t, store,
-		sell("k", keyed("key")), sell("k", keyed("key")), sell("k", keyed("key"), costing(1)), sell("k", keyed("other key")), sell("k", keyed("key")))
+		sell("k", keyed("key")), sell("k", keyed("key")), sell("k", keyed("key"), costing(1)),
+		sell("k", keyed("other key")), sell("k", keyed("key")))
 	wire.Resume()
 	first := wait(t, outcomes[0])
 	if first.err != nil || first.Replayed {
@@ -111,15 +102,11 @@ func TestDuplicates_InOneQueueAreOneSale(t *testing.T) {
 			t.Errorf("duplicate: %+v", duplicate)
 		}
 	}
-	if got := wait(t, outcomes[2]); !errors.Is(got.err, sale.ErrIdempotencyMismatch) {
-		t.Errorf("a different request: %v", got.err)
-	}
+	expectError(t, wait(t, outcomes[2]), sale.ErrIdempotencyMismatch)
 	if got := wait(t, outcomes[3]); got.err != nil || got.Replayed {
 		t.Errorf("another key: %+v", got)
 	}
-	if n := shop.Sales("true"); n != 2 {
-		t.Errorf("%d sales, want 2", n)
-	}
+	shop.expectSales(t, 2, "true")
 	if count, sales := statements(t, metrics); count != 4 || sales != 5 {
 		t.Errorf("%d statements of %v sales, want 4 of 5: a separate one for each duplicate", count, sales)
 	}
@@ -147,9 +134,7 @@ func TestDuplicates_OnTwoEdgesAreOneSale(t *testing.T) {
 			t.Errorf("answered\n%s\nand\n%s", x, y)
 		}
 	}
-	if n := shop.Sales("true"); n != keys {
-		t.Errorf("%d sales, want %d", n, keys)
-	}
+	shop.expectSales(t, keys, "true")
 }
 
 func TestIdempotencyKey_MismatchOnTwoEdges(t *testing.T) {
@@ -173,11 +158,7 @@ func TestIdempotencyKey_MismatchOnTwoEdges(t *testing.T) {
 			t.Errorf("key %d: %+v and %+v", i, a, b)
 		}
 	}
-	for _, o := range neighbors {
-		if got := wait(t, o); got.err != nil {
-			t.Errorf("a neighbor: %v", got.err)
-		}
-	}
+	expectRecorded(t, neighbors...)
 	if keyed, others := shop.Sales("amount < 2"), shop.Sales("amount = 2"); keyed != keys || others != len(neighbors) {
 		t.Errorf("%d sales with a key and %d of neighbors, want %d and %d", keyed, others, keys, len(neighbors))
 	}
@@ -190,12 +171,14 @@ func (s *shop) conflicting(workspace string, n int) {
 	s.Exec(fmt.Sprintf(`CREATE FUNCTION public.conflict() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
 			IF NEW.workspace_id = '%s' AND nextval('public.conflicts') <= %d THEN
-				RAISE unique_violation USING SCHEMA = 'hoko', TABLE = 'idempotency_keys', CONSTRAINT = 'idempotency_keys_pkey',
+				RAISE unique_violation USING SCHEMA = 'hoko', TABLE = 'idempotency_keys',
+					CONSTRAINT = 'idempotency_keys_pkey',
 					DETAIL = format('Key (workspace_id, key)=(%%s, %%s) already exists.', NEW.workspace_id, NEW.key);
 			END IF;
 			RETURN NEW;
 		END $$`, workspace, n))
-	s.Exec("CREATE TRIGGER conflict BEFORE INSERT ON hoko.idempotency_keys FOR EACH ROW EXECUTE FUNCTION public.conflict()")
+	s.Exec(`CREATE TRIGGER conflict BEFORE INSERT ON hoko.idempotency_keys FOR EACH ROW
+		EXECUTE FUNCTION public.conflict()`)
 }
 
 // counting counts the runs of a workspace's sales by their amounts, 1 to n, including runs that are
@@ -213,56 +196,43 @@ func (s *shop) counting(workspace string, n int) (runs func() string) {
 		END $$`, workspace))
 	s.Exec("CREATE TRIGGER count_run BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.count_run()")
 	return func() string {
-		return s.Rows("SELECT substr(sequencename, 6)::int AS amount, last_value FROM pg_sequences WHERE sequencename LIKE 'runs_%' AND last_value IS NOT NULL ORDER BY 1")
+		return s.Rows(`SELECT substr(sequencename, 6)::int AS amount, last_value FROM pg_sequences
+			WHERE sequencename LIKE 'runs_%' AND last_value IS NOT NULL ORDER BY 1`)
 	}
 }
 
 func TestDuplicates_CostNeighborsOneRun(t *testing.T) {
-	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN)
-	store := openStore(t, wire.DSN, oneWriter)
+	shop, wire, store := openTappedShop(t)
 	shop.conflicting("w2", 3)
 	runs := shop.counting("w1", 3)
 	duplicate := func(key string) *sale.Sale { return sell("duplicates", keyed(key), inWorkspace("w2"), byClick("y1")) }
-	sales := []*sale.Sale{duplicate("a"), sell("k", costing(1)), duplicate("b"), sell("k", costing(2), named("changed"), keyed("a")), duplicate("c"), sell("new", costing(3))}
-	outcomes := queue(t, store, sales...)
-	wire.Resume()
-	for i, o := range outcomes {
-		if got := wait(t, o); got.err != nil {
-			t.Errorf("sale %d: %v", i, got.err)
-		}
-	}
+	sales := []*sale.Sale{duplicate("a"), sell("k", costing(1)), duplicate("b"),
+		sell("k", costing(2), named("changed"), keyed("a")), duplicate("c"), sell("new", costing(3))}
+	outcomes := queueAndSend(t, wire, store, sales...)
+	expectRecorded(t, outcomes...)
 	if got, want := runs(), "(1,2)\n(2,2)\n(3,2)"; got != want {
 		t.Errorf("the neighbors ran\n%s\nwant\n%s", got, want)
 	}
-	if n := shop.Sales("true"); n != len(sales) {
-		t.Errorf("%d sales, want %d", n, len(sales))
-	}
+	shop.expectSales(t, len(sales), "true")
 }
 
 // Another edge has sent the duplicate and not committed it. Postgres does not say for which key the
 // statement waits.
 func TestDuplicates_WaitCostsNeighborsTheHalvings(t *testing.T) {
 	const neighbors = 40
-	shop := openShop(t)
-	wire := pgtest.Tap(t, shop.DSN)
-	store := openStore(t, wire.DSN, oneWriter)
+	shop, wire, store := openTappedShop(t)
 	runs := shop.counting("w1", neighbors)
 	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) VALUES ('w2', 'duplicates', 'duplicates')")
-	shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'k' || i, 'k' || i FROM generate_series(1, $1) i", neighbors)
+	shop.Exec(`INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'k' || i, 'k' || i
+		FROM generate_series(1, $1) i`, neighbors)
 	session := shop.Lock(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response)
 		VALUES ('w2', 'duplicate', '', gen_random_uuid(), '{}')`)
 	sales := []*sale.Sale{sell("duplicates", keyed("duplicate"), inWorkspace("w2"), byClick("y1"))}
 	for i := 1; i <= neighbors; i++ {
 		sales = append(sales, sell(fmt.Sprint("k", i), keyed(fmt.Sprint(i)), costing(int64(i))))
 	}
-	outcomes := queue(t, store, sales...)
-	wire.Resume()
-	for _, o := range outcomes[1:] {
-		if got := wait(t, o); got.err != nil {
-			t.Error(got.err)
-		}
-	}
+	outcomes := queueAndSend(t, wire, store, sales...)
+	expectRecorded(t, outcomes[1:]...)
 	for run := range strings.Lines(runs()) {
 		var neighbor, times int
 		if _, err := fmt.Sscanf(run, "(%d,%d)", &neighbor, &times); err != nil || times > 7 {

@@ -22,7 +22,8 @@ const crowd = 1000
 
 func (s *shop) admitCrowd() {
 	s.T.Helper()
-	s.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'known' || i, 'known' || i FROM generate_series(1, $1) i WHERE i % 3 > 0", crowd)
+	s.Exec(`INSERT INTO hoko.customers (workspace_id, external_id, name) SELECT 'w1', 'known' || i, 'known' || i
+		FROM generate_series(1, $1) i WHERE i % 3 > 0`, crowd)
 }
 
 func crowdSale(i, n int) *sale.Sale {
@@ -96,7 +97,8 @@ func (h *held) answered(each func(*sale.Sale, outcome)) {
 		select {
 		case got := <-s.done:
 			if got.took > h.timeout+busy {
-				h.t.Errorf("%s: answered after %v, its deadline was %v", s.Request.CustomerExternalID, got.took, h.timeout)
+				h.t.Errorf("%s: answered after %v, its deadline was %v", s.Request.CustomerExternalID,
+					got.took, h.timeout)
 			}
 			each(s.Sale, got.outcome)
 		case <-time.After(testenv.HangGuard):
@@ -145,18 +147,14 @@ func (s *shop) expectNoDeadlock(of ...edge) {
 		}
 	}
 	until(s.T, "the edges' sessions have ended", func() bool { return s.connections() == 0 })
-	if n := testenv.Value[int](s.DB, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
-		s.T.Errorf("%d deadlocks", n)
-	}
+	s.expectRows(s.T, "(0)", "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
 }
 
 // failures returns how many statements have failed with this class of SQLSTATE.
 func failures(t testing.TB, r *prometheus.Registry, class string) float64 {
 	t.Helper()
 	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			if f.GetName() == "hoko_sale_statement_failures_total" && m.GetLabel()[0].GetValue() == class {
@@ -183,7 +181,8 @@ func TestLoad_PassesLockedAndNewCustomers(t *testing.T) {
 			edge := shop.edge()
 			before := mustRecord(t, edge.Store, sell("locked"))
 			locker := shop.Lock(lockCustomer, "locked")
-			creator := shop.Lock("INSERT INTO hoko.customers (id, workspace_id, external_id) VALUES ('created', 'w1', 'in creation')")
+			creator := shop.Lock(`INSERT INTO hoko.customers (id, workspace_id, external_id)
+				VALUES ('created', 'w1', 'in creation')`)
 
 			waiting := &held{t: t, store: edge.Store, timeout: c.timeout}
 			hold := func() {
@@ -193,9 +192,7 @@ func TestLoad_PassesLockedAndNewCustomers(t *testing.T) {
 			hold()
 			until(t, "the slow lane has both", func() bool { return edge.Stats().SlowCustomers == 2 })
 			serveCrowd(t, edge, hold)
-			if n := shop.Sales("customer_id <> $1", before.Customer.ID); n != 2*crowd {
-				t.Errorf("%d sales of the load, want %d", n, 2*crowd)
-			}
+			shop.expectSales(t, 2*crowd, "customer_id <> $1", before.Customer.ID)
 			if c.released {
 				waiting.unanswered()
 				locker.Exec("COMMIT")
@@ -215,9 +212,7 @@ func TestLoad_PassesLockedAndNewCustomers(t *testing.T) {
 			if c.released {
 				stored = len(waiting.began)
 			}
-			if n := shop.Sales("amount = 7"); n != stored {
-				t.Errorf("%d of the sales that waited are stored, want %d", n, stored)
-			}
+			shop.expectSales(t, stored, "amount = 7")
 			shop.expectNoDeadlock(edge)
 		})
 	}
@@ -237,7 +232,8 @@ func TestHeldCustomers_WaitUntilTheirDeadlinesAtMost(t *testing.T) {
 			mustRecord(t, edge.Store, sell(customer))
 			sessions[i] = shop.Lock(lockCustomer, customer)
 		} else {
-			sessions[i] = shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', $1)", customer)
+			sessions[i] = shop.Lock("INSERT INTO hoko.customers (workspace_id, external_id) VALUES ('w1', $1)",
+				customer)
 		}
 		waiting[i] = &held{t: t, store: edge.Store, timeout: 5*time.Second + time.Duration(i)*50*time.Millisecond}
 	}
@@ -258,9 +254,7 @@ func TestHeldCustomers_WaitUntilTheirDeadlinesAtMost(t *testing.T) {
 			}
 		})
 	}
-	if n := shop.Sales("amount = 7"); n != 2*freed {
-		t.Errorf("%d of the sales that waited are stored, want %d", n, 2*freed)
-	}
+	shop.expectSales(t, 2*freed, "amount = 7")
 	shop.expectNoDeadlock(edge)
 }
 
@@ -290,7 +284,8 @@ func TestSiteTransaction_ReleasesManyCustomers(t *testing.T) {
 			t.Errorf("%s: %+v", s.Request.CustomerExternalID, got)
 		}
 	})
-	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.customers WHERE name = 'name1' AND phone = '123'"); n != customers {
+	n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.customers WHERE name = 'name1' AND phone = '123'")
+	if n != customers {
 		t.Errorf("%d customers are changed, want %d", n, customers)
 	}
 	shop.expectNoDeadlock(edge)

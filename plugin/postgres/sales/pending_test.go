@@ -51,7 +51,8 @@ func TestPendingSale_AnswersACallerThatLeaves(t *testing.T) {
 				return
 			}
 			named, unknown := errors.AsType[*sale.UnknownOutcomeError](err)
-			if want := c.want == outcomeUnknown; unknown != want || errors.Is(err, sale.ErrNotRecorded) == want || unknown && named.SaleID != p.ID {
+			want := c.want == outcomeUnknown
+			if unknown != want || errors.Is(err, sale.ErrNotRecorded) == want || unknown && named.SaleID != p.ID {
 				t.Errorf("told %v, want only %v", err, c.want)
 			}
 			if p.state.Load() == stateLeft && (p.claim() || p.release()) {

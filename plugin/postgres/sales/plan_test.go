@@ -82,14 +82,10 @@ func hotStatements(t *testing.T) (all []hotStatement) {
 	slow := begin(t, store, sell("k", named("changed")))
 	shop.untilBlocked()
 	session.Exec("COMMIT")
-	if got := wait(t, slow); got.err != nil {
-		t.Fatal(got.err)
-	}
+	expectRecorded(t, slow)
 	o := postgres.Options{DSN: wire.DSN, ListenDSN: shop.DSN}
 	_, _ = pgtest.OpenKeys(t, o).Key(testenv.Guarded(t), apikey.Hash{})
-	if err := keys.CheckListener(testenv.Guarded(t), o); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, keys.CheckListener(testenv.Guarded(t), o))
 
 	mu.Lock()
 	defer mu.Unlock()
@@ -127,16 +123,12 @@ type plannedStatement struct {
 func (s hotStatement) plan(t *testing.T, dsn string) plannedStatement {
 	t.Helper()
 	config, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	maps.Copy(config.RuntimeParams, s.parameters)
 	delete(config.RuntimeParams, "user")
 	delete(config.RuntimeParams, "database")
 	conn, err := pgx.ConnectConfig(testenv.Guarded(t), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(testenv.Guarded(t)) })
 	p := plannedStatement{s, testenv.DB{T: t, Conn: conn}}
 	p.session.Exec("PREPARE hot AS " + s.sql)
@@ -147,14 +139,16 @@ func (s hotStatement) plan(t *testing.T, dsn string) plannedStatement {
 func (p plannedStatement) expectProbes() {
 	t := p.session.T
 	t.Helper()
-	parameters := testenv.Value[int](p.session, "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'hot'")
+	parameters := testenv.Value[int](p.session,
+		"SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'hot'")
 	arguments := ""
 	if parameters > 0 {
 		arguments = "(" + strings.Repeat("NULL, ", parameters-1) + "NULL)"
 	}
 	read := map[string]int{}
 	p.explain("EXPLAIN (FORMAT JSON) EXECUTE hot " + arguments).walk(func(n planNode) {
-		if n.Relation == "" || n.Kind == "ModifyTable" || n.Relation == "schema_version" { // which has one row and no index
+		// schema_version has one row and no index.
+		if n.Relation == "" || n.Kind == "ModifyTable" || n.Relation == "schema_version" {
 			return
 		}
 		read[n.Relation]++
@@ -172,10 +166,12 @@ func (p plannedStatement) expectProbes() {
 
 // probes counts the probes of tables, and of indexes that could replace one another.
 var probes = map[string]map[string]int{
-	"key":                   {"api_keys": 1, "workspaces": 1, "api_keys_key_hash_key": 1},
-	"sale":                  {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
-	"single sale":           {"customers": 1, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
-	"sale in the slow lane": {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
+	"key": {"api_keys": 1, "workspaces": 1, "api_keys_key_hash_key": 1},
+	"sale": {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1,
+		"leads_latest": 1, "clicks": 2, "links": 1},
+	"single sale": {"customers": 1, "leads": 2, "leads_named": 1, "leads_latest": 1, "clicks": 2, "links": 1},
+	"sale in the slow lane": {"idempotency_keys": 1, "sales": 1, "customers": 3, "leads": 2, "leads_named": 1,
+		"leads_latest": 1, "clicks": 2, "links": 1},
 }
 
 func (p plannedStatement) expectFewPages() {
@@ -192,7 +188,8 @@ func (p plannedStatement) expectFewPages() {
 		}
 	case "key":
 		const most = 1000 // about the batch of apikey
-		hashes := testenv.Value[string](p.session, fmt.Sprintf("SELECT array_agg(sha256(i::text::bytea))::text FROM generate_series(1, %d) i", most))
+		hashes := testenv.Value[string](p.session,
+			fmt.Sprintf("SELECT array_agg(sha256(i::text::bytea))::text FROM generate_series(1, %d) i", most))
 		p.expectFewPagesOf("a key", "EXECUTE hot (ARRAY[sha256('7')])", 1)
 		p.expectFewPagesOf("a batch of keys", "EXECUTE hot ('"+hashes+"')", most)
 	}

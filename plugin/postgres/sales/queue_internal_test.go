@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
 )
@@ -28,9 +29,7 @@ func newBench(t testing.TB, change func(*postgres.Options)) *bench {
 		change(&o)
 	}
 	o, err := o.WithDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, err)
 	b := &bench{newQueue(&shared{options: o, metrics: newMetrics(nil), ctx: t.Context()}), t}
 	t.Cleanup(b.check)
 	return b
@@ -62,20 +61,31 @@ func (b *bench) check() {
 	}
 }
 
-// push adds a sale named workspace/customer or workspace/customer/key.
-func (b *bench) push(name string) *pendingSale {
+// push adds sales named workspace/customer or workspace/customer/key, and returns the last one.
+func (b *bench) push(names ...string) (p *pendingSale) {
 	b.t.Helper()
-	p, shed := b.try(name)
-	if shed != nil {
-		b.t.Fatalf("%s is shed: %v", name, shed)
+	for _, name := range names {
+		var shed error
+		if p, shed = b.try(name); shed != nil {
+			b.t.Fatalf("%s is shed: %v", name, shed)
+		}
 	}
 	return p
+}
+
+// lose marks sales as sent, with an unknown outcome.
+func lose(sales ...*pendingSale) {
+	for _, p := range sales {
+		p.claim()
+		p.lose()
+	}
 }
 
 func (b *bench) try(name string) (*pendingSale, error) {
 	b.t.Helper()
 	part := strings.SplitN(name, "/", 3)
-	s := &sale.Sale{ID: uuid.New(), WorkspaceID: part[0], Request: &sale.Request{CustomerExternalID: part[1], CustomerName: name}}
+	s := &sale.Sale{ID: uuid.New(), WorkspaceID: part[0],
+		Request: &sale.Request{CustomerExternalID: part[1], CustomerName: name}}
 	if len(part) == 3 {
 		s.IdempotencyKey = part[2]
 	}
@@ -128,15 +138,17 @@ func (b *bench) want(slot int, want string) []*pendingSale {
 	return batch
 }
 
+func (b *bench) serve(slot int, want string) {
+	b.t.Helper()
+	b.want(slot, want)
+	b.finish(slot)
+}
+
 func TestQueue_WorkspacesTakeTurns(t *testing.T) {
 	b := newBench(t, nil)
-	for _, name := range []string{"w/1", "w/2", "w/3", "w/4", "x/1", "y/1"} {
-		b.push(name)
-	}
-	b.want(0, "w/1 x/1 y/1 w/2")
-	b.finish(0)
-	b.want(0, "w/3 w/4")
-	b.finish(0)
+	b.push("w/1", "w/2", "w/3", "w/4", "x/1", "y/1")
+	b.serve(0, "w/1 x/1 y/1 w/2")
+	b.serve(0, "w/3 w/4")
 	if len(b.workspaces)+len(b.lines) > 0 {
 		t.Errorf("%d workspaces and %d lines are kept", len(b.workspaces), len(b.lines))
 	}
@@ -144,9 +156,7 @@ func TestQueue_WorkspacesTakeTurns(t *testing.T) {
 
 func TestQueue_CustomerIsInOneBatchAtATimeInItsOrder(t *testing.T) {
 	b := newBench(t, func(o *postgres.Options) { o.Batch = 2 })
-	for _, name := range []string{"w/c", "w/c", "w/c", "w/c", "w/d", "w/c"} {
-		b.push(name)
-	}
+	b.push("w/c", "w/c", "w/c", "w/c", "w/d", "w/c")
 	first := b.want(0, "w/c w/d")
 	b.push("w/c")
 	if batch := b.take(1); batch != nil {
@@ -158,18 +168,15 @@ func TestQueue_CustomerIsInOneBatchAtATimeInItsOrder(t *testing.T) {
 		t.Error("the sale that went again is not the first")
 	}
 	b.finish(0)
-	b.want(0, "w/c w/c")
-	b.finish(0)
-	b.want(0, "w/c w/c")
-	b.finish(0)
+	b.serve(0, "w/c w/c")
+	b.serve(0, "w/c w/c")
 }
 
 func TestQueue_SalesOfOneKeyRunOneAfterTheOther(t *testing.T) {
 	b := newBench(t, nil)
 	first := b.push("w/c/key")
 	second, third := b.push("w/d/key"), b.push("w/c/key")
-	b.push("w/c/other")
-	b.push("x/c/key")
+	b.push("w/c/other", "x/c/key")
 	b.want(0, "w/c/key x/c/key w/c/other")
 	b.finish(0, first)
 	if batch := b.want(0, "w/c/key"); batch[0] != first {
@@ -201,8 +208,7 @@ func TestQueue_CallerThatLeavesMakesRoom(t *testing.T) {
 		b.abandon(sales[i])
 		b.check()
 	}
-	b.want(0, "w/c/key")
-	b.finish(0)
+	b.serve(0, "w/c/key")
 	if len(b.workspaces)+len(b.lines)+len(b.keys) > 0 {
 		t.Errorf("%d workspaces, %d lines and %d keys are kept", len(b.workspaces), len(b.lines), len(b.keys))
 	}
@@ -219,7 +225,8 @@ func TestQueue_ShedsBeyondAWorkspacesShare(t *testing.T) {
 	for i := range 8 { // each makes w lose its newest
 		b.push(fmt.Sprint("x/", i))
 	}
-	if w, x := b.workspaces["w"].all.length, b.workspaces["x"].all.length; w != 8 || x != 8 || b.workspaces["w"].all.last.Request.CustomerName != "w/7" {
+	w, x := b.workspaces["w"].all.length, b.workspaces["x"].all.length
+	if w != 8 || x != 8 || b.workspaces["w"].all.last.Request.CustomerName != "w/7" {
 		t.Errorf("%d and %d wait, want half of the room each, the oldest", w, x)
 	}
 	b.check()
@@ -268,10 +275,9 @@ func BenchmarkQueue_TakeAndFinish(b *testing.B) {
 			q := newBench(b, func(o *postgres.Options) { o.Writers, o.Batch, o.Queue = 1, 64, 2*waiting }).queue
 			n := 0
 			push := func() {
-				s := &sale.Sale{WorkspaceID: fmt.Sprint(n % 500), Request: &sale.Request{CustomerExternalID: fmt.Sprint(n % (waiting / 2))}}
-				if err := q.push(newPendingSale(s, time.Now().Add(time.Hour))); err != nil {
-					b.Fatal(err)
-				}
+				s := &sale.Sale{WorkspaceID: fmt.Sprint(n % 500),
+					Request: &sale.Request{CustomerExternalID: fmt.Sprint(n % (waiting / 2))}}
+				testenv.NoError(b, q.push(newPendingSale(s, time.Now().Add(time.Hour))))
 				n++
 			}
 			for range waiting {

@@ -66,7 +66,8 @@ func (r *runner) repeat(a attempt, err error) {
 		r.todo = append(r.todo, a)
 		return
 	}
-	if conflict, ok := errors.AsType[*pgconn.PgError](err); ok && pgerrcode.IsIntegrityConstraintViolation(conflict.Code) {
+	conflict, ok := errors.AsType[*pgconn.PgError](err)
+	if ok && pgerrcode.IsIntegrityConstraintViolation(conflict.Code) {
 		r.halve(a, rejected(err)) // it conflicts with a committed row that is not this sale's
 		return
 	}
@@ -224,7 +225,8 @@ func classifyServerError(pgErr *pgconn.PgError) failure {
 		return failure{action: repeat, class: "23"}
 	case pgerrcode.ReadOnlySQLTransaction: // the server is now a standby
 		return failure{action: giveUp, dropSession: true, class: "25"}
-	case pgerrcode.InsufficientPrivilege, pgerrcode.UndefinedTable, pgerrcode.UndefinedColumn, pgerrcode.InvalidSchemaName:
+	case pgerrcode.InsufficientPrivilege, pgerrcode.UndefinedTable, pgerrcode.UndefinedColumn,
+		pgerrcode.InvalidSchemaName:
 		return failure{action: giveUp, dropSession: true, class: "42"}
 	}
 	// By class, so that future codes are covered.

@@ -198,7 +198,8 @@ func (r *runner) inTime(p *pendingSale) bool {
 }
 
 func (r *runner) slowMargin() time.Duration {
-	return max(min(maxSlowMargin, r.options.SaleTimeout/20), min(r.times.likelyMax(time.Now()), r.options.SaleTimeout/4))
+	return max(min(maxSlowMargin, r.options.SaleTimeout/20),
+		min(r.times.likelyMax(time.Now()), r.options.SaleTimeout/4))
 }
 
 // lockWait returns how long the sales may wait for a lock.
@@ -242,7 +243,7 @@ func (r *runner) answer(sales []*pendingSale) {
 	if earlier {
 		r.answerEarlier(sales)
 	}
-	for _, p := range unattributed { // the last, as a question may come first
+	for _, p := range unattributed { // the last, as session.unattributed may run a query
 		r.fail(p, r.session.unattributed())
 	}
 }
@@ -263,7 +264,8 @@ func (r *runner) answerEarlier(sales []*pendingSale) {
 		case err == nil:
 			p.answer(row.recorded, row.err)
 		case !lost:
-			p.answer(nil, p.outcomeUnknown(fmt.Errorf("the sale is recorded, but perhaps not on the standbys: %w", err)))
+			err := fmt.Errorf("the sale is recorded, but perhaps not on the standbys: %w", err)
+			p.answer(nil, p.outcomeUnknown(err))
 		case p.lose():
 			r.again = append(r.again, p)
 		}

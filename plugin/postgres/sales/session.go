@@ -199,7 +199,7 @@ const sourceSQL = "SELECT EXISTS (SELECT FROM hoko.links) " +
 const (
 	sourceUnknown int32 = iota
 	sourceMissing
-	sourceFound // once, which is for good: it costs a store one question at most
+	sourceFound // final, so that sourceSQL runs no more
 )
 
 // sourcePatience bounds the question, as the session's next batch waits for it: over a large view

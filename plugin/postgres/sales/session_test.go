@@ -25,9 +25,7 @@ func TestConnection_ClosedWhileIdleIsNotUsed(t *testing.T) {
 	shop.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " + edges)
 	until(t, "it is closed", func() bool { return shop.connections() == 0 })
 	// On the dead connection, the outcome would be unknown.
-	if got := record(t, store, sell("k", byClick("none"))); !errors.Is(got.err, sale.ErrUnattributed) {
-		t.Errorf("error %v, want unattributed", got.err)
-	}
+	expectError(t, record(t, store, sell("k", byClick("none"))), sale.ErrUnattributed)
 	if n, _ := statements(t, metrics); n != 2 {
 		t.Errorf("%d statements, want 2", n)
 	}
@@ -36,7 +34,8 @@ func TestConnection_ClosedWhileIdleIsNotUsed(t *testing.T) {
 func TestUnreachableServer_FailsImmediately(t *testing.T) {
 	dir := t.TempDir()
 	var log testenv.Log
-	store := openStore(t, "host="+dir+" user=u password=hunter2 dbname=d", func(o *postgres.Options) { o.Logger = log.Logger() })
+	store := openStore(t, "host="+dir+" user=u password=hunter2 dbname=d",
+		func(o *postgres.Options) { o.Logger = log.Logger() })
 	got := record(t, store, sell("k"))
 	if !errors.Is(got.err, sale.ErrNotRecorded) || errors.Is(got.err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want not recorded", got.err)
@@ -52,16 +51,15 @@ func TestMissingSchema_IsNamedUntilItExists(t *testing.T) {
 	var log testenv.Log
 	store := openStore(t, dsn, func(o *postgres.Options) { o.Logger = log.Logger() })
 	for range 3 {
-		if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
+		got := record(t, store, sell("k"))
+		if !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
 			t.Fatalf("error %v, want the schema", got.err)
 		}
 	}
 	if log.Count("hoko migrate") != 1 {
 		t.Errorf("logged %s", log.String())
 	}
-	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, postgres.Migrate(testenv.Guarded(t), dsn, nil))
 	testenv.Connect(t, dsn).Exec(pgtest.Catalog)
 	mustRecord(t, store, sell("k"))
 }
@@ -69,7 +67,8 @@ func TestMissingSchema_IsNamedUntilItExists(t *testing.T) {
 func TestView_RejectedIfItsTimesWouldBeMisread(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec("ALTER TABLE hoko.links ALTER created_at DROP DEFAULT, ALTER created_at TYPE date")
-	if got := record(t, shop.Store(), sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
+	got := record(t, shop.Store(), sell("k"))
+	if !errors.Is(got.err, sale.ErrNotRecorded) || !errors.Is(got.err, postgres.ErrSchema) {
 		t.Errorf("error %v, want the schema", got.err)
 	}
 }
@@ -79,9 +78,7 @@ func TestStandby_IsNotWrittenTo(t *testing.T) {
 	shop.Exec("ALTER DATABASE " + shop.Conn.Config().Database + " SET default_transaction_read_only = on")
 	metrics := prometheus.NewRegistry()
 	store := shop.Store(withMetrics(metrics))
-	if got := record(t, store, sell("k")); !errors.Is(got.err, sale.ErrNotRecorded) {
-		t.Errorf("error %v, want not recorded", got.err)
-	}
+	expectError(t, record(t, store, sell("k")), sale.ErrNotRecorded)
 	if n, _ := statements(t, metrics); n != 0 {
 		t.Errorf("%d statements were sent to it", n)
 	}
@@ -106,8 +103,9 @@ func TestSession_Settings(t *testing.T) {
 	shop.Exec(`CREATE TABLE public.seen AS SELECT name, setting FROM pg_settings WHERE false`)
 	shop.Exec(`CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
-			INSERT INTO public.seen SELECT name, setting FROM pg_settings WHERE name IN ('plan_cache_mode', 'enable_seqscan', 'enable_bitmapscan', 'jit',
-				'lock_timeout', 'statement_timeout', 'default_transaction_isolation', 'tcp_user_timeout', 'client_min_messages');
+			INSERT INTO public.seen SELECT name, setting FROM pg_settings
+			WHERE name IN ('plan_cache_mode', 'enable_seqscan', 'enable_bitmapscan', 'jit', 'lock_timeout',
+				'statement_timeout', 'default_transaction_isolation', 'tcp_user_timeout', 'client_min_messages');
 			RETURN NEW;
 		END $$`)
 	shop.Exec("CREATE TRIGGER look BEFORE INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.look()")
@@ -115,8 +113,10 @@ func TestSession_Settings(t *testing.T) {
 	store := shop.Store(withTimeout(8*time.Second), func(o *postgres.Options) { o.Logger = log.Logger() })
 	mustRecord(t, store, sell("k"))
 	got := shop.Rows("SELECT * FROM public.seen ORDER BY name")
-	want := lines("(client_min_messages,warning)", `(default_transaction_isolation,"read committed")`, "(enable_bitmapscan,off)", "(enable_seqscan,off)", "(jit,off)", "(lock_timeout,50)",
-		"(plan_cache_mode,force_generic_plan)", "(statement_timeout,4000)", "(tcp_user_timeout,0)") // 0: a Unix socket has none
+	want := lines("(client_min_messages,warning)", `(default_transaction_isolation,"read committed")`,
+		"(enable_bitmapscan,off)", "(enable_seqscan,off)", "(jit,off)", "(lock_timeout,50)",
+		"(plan_cache_mode,force_generic_plan)", "(statement_timeout,4000)",
+		"(tcp_user_timeout,0)") // a Unix socket has none
 	if got != want {
 		t.Errorf("settings\n%s\nwant\n%s", got, want)
 	}
@@ -145,11 +145,10 @@ func TestStandbys_MustHaveAConfirmedSale(t *testing.T) {
 	mustRecord(t, store, s)
 	configure := pgtest.SynchronousStandbys(t, dsn)
 	configure("missing")
-	for name, again := range map[string]*sale.Sale{"the same sale": s, "the same key": sell("k", keyed("key")), "a new sale": sell("k")} {
+	for _, again := range map[string]*sale.Sale{"the same sale": s, "the same key": sell("k", keyed("key")),
+		"a new sale": sell("k")} {
 		// Another edge, as the customer's next sales wait on this one.
-		if got := wait(t, beginWithin(t, openStore(t, dsn), again, time.Second)); !isUnknown(got.err) {
-			t.Errorf("%s: %v", name, got.err)
-		}
+		expectUnknown(t, wait(t, beginWithin(t, openStore(t, dsn), again, time.Second)))
 	}
 	configure("")
 	if got := mustRecord(t, store, sell("k", keyed("key"))); !got.Replayed {
@@ -166,24 +165,26 @@ func TestStandbys_CanceledWaitConfirmsNothing(t *testing.T) {
 	mustRecord(t, store, sell("k"))
 	configure := pgtest.SynchronousStandbys(t, dsn)
 	waiting := func(forStandbysOnly bool) string {
-		return fmt.Sprintf("FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND (query ~ 'pg_logical_emit_message') = %v", forStandbysOnly)
+		return fmt.Sprintf(`FROM pg_stat_activity WHERE wait_event = 'SyncRep'
+			AND (query ~ 'pg_logical_emit_message') = %v`, forStandbysOnly)
 	}
-	for name, s := range map[string]*sale.Sale{"single": sell("k"), "with a key": sell("k", keyed("key")), "that changes": sell("k", named("changed"))} {
+	for name, s := range map[string]*sale.Sale{"single": sell("k"), "with a key": sell("k", keyed("key")),
+		"that changes": sell("k", named("changed"))} {
 		t.Run(name, func(t *testing.T) {
 			configure("missing")
 			sold := begin(t, store, s)
-			until(t, "its commit waits", func() bool { return testenv.Value[int](db, "SELECT count(*) "+waiting(false)) == 1 })
+			until(t, "its commit waits",
+				func() bool { return testenv.Value[int](db, "SELECT count(*) "+waiting(false)) == 1 })
 			db.Exec("SELECT pg_cancel_backend(pid) " + waiting(false))
-			until(t, "it is asked for again, and that waits", func() bool { return testenv.Value[int](db, "SELECT count(*) "+waiting(true)) == 1 })
+			until(t, "it is asked for again, and that waits",
+				func() bool { return testenv.Value[int](db, "SELECT count(*) "+waiting(true)) == 1 })
 			select {
 			case got := <-sold:
 				t.Errorf("answered while no standby has it: %+v", got)
 			default:
 			}
 			configure("")
-			if got := wait(t, sold); got.err != nil {
-				t.Error(got.err)
-			}
+			expectRecorded(t, sold)
 		})
 	}
 	if n := testenv.Value[int](db, "SELECT count(*) FROM hoko.sales"); n != 4 {
@@ -195,11 +196,10 @@ func TestStandbys_CanceledWaitConfirmsNothing(t *testing.T) {
 func encoded(t *testing.T, encoding string) (dsn string, db testenv.DB) {
 	t.Helper()
 	server := testenv.Postgres(t)
-	testenv.Connect(t, server.DSN("postgres")).Exec(fmt.Sprintf("CREATE DATABASE shop ENCODING '%s' LOCALE 'C' TEMPLATE template0", encoding))
+	testenv.Connect(t, server.DSN("postgres")).
+		Exec("CREATE DATABASE shop ENCODING '" + encoding + "' LOCALE 'C' TEMPLATE template0")
 	dsn = server.DSN("shop")
-	if err := postgres.Migrate(testenv.Guarded(t), dsn, nil); err != nil {
-		t.Fatal(err)
-	}
+	testenv.NoError(t, postgres.Migrate(testenv.Guarded(t), dsn, nil))
 	db = testenv.Connect(t, dsn+"&client_encoding=UTF8")
 	db.Exec(pgtest.Catalog)
 	return dsn, db

@@ -2,7 +2,6 @@ package sales_test
 
 import (
 	"bytes"
-	"errors"
 	"testing"
 
 	"github.com/google/uuid"
@@ -20,10 +19,14 @@ func TestRecord_StoresAndAnswersTheWholeSale(t *testing.T) {
 		})
 	got := mustRecord(t, shop.Store(), s)
 
-	want := `{"click":{"id":"c1"},"link":{"id":"l1","url":"https://example.com/?a=1&b=<ä>","shortUrl":"https://hoko.to/abc",` +
-		`"qrCode":"https://hoko.to/qrcode?text=https%3A%2F%2Fhoko.to%2Fabc%3Fqr%3D1&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg",` +
-		`"title":"Tïtle","description":"Descr","image":"https://example.com/i.png","utm":{"source":"s","medium":"m"},"collectionId":"col","partnerId":"par",` +
-		`"tenantId":"ten","externalId":"ext","createdAt":"2024-01-02T03:04:05.678901Z"},"customer":{"id":"` + got.Customer.ID + `","name":"بائع 🎉",` +
+	want := `{"click":{"id":"c1"},"link":{"id":"l1","url":"https://example.com/?a=1&b=<ä>",` +
+		`"shortUrl":"https://hoko.to/abc",` +
+		`"qrCode":"https://hoko.to/qrcode?text=https%3A%2F%2Fhoko.to%2Fabc%3Fqr%3D1` +
+		`&size=512&errorCorrection=H&foreground=000000&background=FFFFFF&margin=1&format=svg",` +
+		`"title":"Tïtle","description":"Descr","image":"https://example.com/i.png",` +
+		`"utm":{"source":"s","medium":"m"},"collectionId":"col","partnerId":"par","tenantId":"ten",` +
+		`"externalId":"ext","createdAt":"2024-01-02T03:04:05.678901Z"},` +
+		`"customer":{"id":"` + got.Customer.ID + `","name":"بائع 🎉",` +
 		`"email":"ä@example.com","phone":null,"avatar":"https://example.com/a.png","externalId":"بائع 🎉"},` +
 		`"sale":{"amount":9007199254740991,"currency":"sar","eventName":"فاتورة","metadata":{"b":1.50,"a":"\u00e4"}}}`
 	if body := string(sale.AppendResponse(nil, got)); body != want {
@@ -32,11 +35,14 @@ func TestRecord_StoresAndAnswersTheWholeSale(t *testing.T) {
 	if got.SaleID != s.ID || got.Attribution != sale.Click || got.Replayed {
 		t.Errorf("answered sale %v, %v, replayed %v", got.SaleID, got.Attribution, got.Replayed)
 	}
-	stored := shop.Rows(`SELECT id = $1, workspace_id, customer_id = $2, click_id, link_id, lead_id, attribution, amount, currency, event_name, metadata, created_at > now() - interval '1 hour' FROM hoko.sales`, s.ID, got.Customer.ID)
+	stored := shop.Rows(`SELECT id = $1, workspace_id, customer_id = $2, click_id, link_id, lead_id, attribution,
+		amount, currency, event_name, metadata, created_at > now() - interval '1 hour' FROM hoko.sales`,
+		s.ID, got.Customer.ID)
 	if want := `(t,w1,t,c1,l1,,click,9007199254740991,sar,فاتورة,"{""a"": ""ä"", ""b"": 1.50}",t)`; stored != want {
 		t.Errorf("stored %s, want %s", stored, want)
 	}
-	customer := shop.Rows(`SELECT id = $1, workspace_id, external_id, name, email, phone, avatar, deleted_at FROM hoko.customers`, got.Customer.ID)
+	customer := shop.Rows(`SELECT id = $1, workspace_id, external_id, name, email, phone, avatar, deleted_at
+		FROM hoko.customers`, got.Customer.ID)
 	if want := `(t,w1,"بائع 🎉","بائع 🎉",ä@example.com,,https://example.com/a.png,)`; customer != want {
 		t.Errorf("customer %s, want %s", customer, want)
 	}
@@ -45,9 +51,11 @@ func TestRecord_StoresAndAnswersTheWholeSale(t *testing.T) {
 func TestAttribution_Order(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id) VALUES
-		('k1', 'w1', 'with leads'), ('k2', 'w1', 'with a lead of no link'), ('k3', 'w1', 'with none'), ('k4', 'w2', 'with none'),
-		('k5', 'w1', 'with a foreign lead'), ('k6', 'w1', 'with a lead of a foreign link'), ('k7', 'w1', 'with a lead of a deleted link')`)
-	shop.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url, deleted_at) VALUES ('l9', 'w1', 'u', 's', now())`)
+		('k1', 'w1', 'with leads'), ('k2', 'w1', 'with a lead of no link'), ('k3', 'w1', 'with none'),
+		('k4', 'w2', 'with none'), ('k5', 'w1', 'with a foreign lead'), ('k6', 'w1', 'with a lead of a foreign link'),
+		('k7', 'w1', 'with a lead of a deleted link')`)
+	shop.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url, deleted_at)
+		VALUES ('l9', 'w1', 'u', 's', now())`)
 	shop.Exec(`INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_name, created_at) VALUES
 		('a', 'w1', 'k1', 'c1', 'l1', 'Signup', '2024-01-01'),
 		('b', 'w1', 'k1', 'c2', 'l2', 'Signup', '2024-01-02'),
@@ -68,10 +76,10 @@ func TestAttribution_Order(t *testing.T) {
 		given          given
 		want           string // attribution, click, link, lead; "" is nothing
 	}{
-		{"the named lead, the greatest id of those at its time", "with leads", given{"Signup", ""}, "(lead-event,c1,l1,c)"},
+		{"of named leads at one time, the greatest id", "with leads", given{"Signup", ""}, "(lead-event,c1,l1,c)"},
 		{"the named lead before the click", "with leads", given{"Demo", "c1"}, "(lead-event,,l2,d)"},
-		{"the named lead exactly: the click where there is none", "with leads", given{"signup", "c2"}, "(click,c2,l2,)"},
-		{"the named lead exactly: the latest where there is none", "with leads", given{"signup", ""}, "(latest-lead,,l2,d)"},
+		{"no lead of exactly that name: the click", "with leads", given{"signup", "c2"}, "(click,c2,l2,)"},
+		{"no lead of exactly that name: the latest", "with leads", given{"signup", ""}, "(latest-lead,,l2,d)"},
 		{"the click before the latest lead", "with leads", given{"", "c1"}, "(click,c1,l1,)"},
 		{"the latest lead of any name", "with leads", given{"", ""}, "(latest-lead,,l2,d)"},
 		{"an unknown click, though there is a lead", "with leads", given{"", "none"}, ""},
@@ -80,8 +88,8 @@ func TestAttribution_Order(t *testing.T) {
 		{"a click of another workspace", "with leads", given{"", "y1"}, ""},
 		{"a click whose link is missing, though there is a lead", "with leads", given{"", "c3"}, ""},
 		{"a click whose link is another workspace's", "with leads", given{"", "c4"}, ""},
-		{"a named lead whose link is missing, though there is another", "with a lead of no link", given{"Signup", "c1"}, ""},
-		{"a latest lead whose link is missing, though there is another", "with a lead of no link", given{"", ""}, ""},
+		{"the named lead's link is missing", "with a lead of no link", given{"Signup", "c1"}, ""},
+		{"the latest lead's link is missing", "with a lead of no link", given{"", ""}, ""},
 		{"a lead whose link is another workspace's", "with a lead of a foreign link", given{"", ""}, ""},
 		{"a lead in another workspace", "with a foreign lead", given{"Signup", ""}, ""},
 		{"a lead of another workspace's customer of that name", "with none", given{"Signup", ""}, ""},
@@ -94,32 +102,22 @@ func TestAttribution_Order(t *testing.T) {
 			before := shop.Rows("SELECT * FROM hoko.customers ORDER BY id")
 			s := sell(c.customer, byClick(c.given.click), byLead(c.given.lead))
 			got := record(t, store, s)
-			stored := shop.Rows("SELECT attribution, click_id, link_id, lead_id FROM hoko.sales WHERE id = $1", s.ID)
-			if stored != c.want {
-				t.Errorf("stored %s, want %s", stored, c.want)
-			}
+			const stored = "SELECT attribution, click_id, link_id, lead_id FROM hoko.sales WHERE id = $1"
+			shop.expectRows(t, c.want, stored, s.ID)
 			if c.want != "" {
-				if got.err != nil {
-					t.Fatal(got.err)
-				}
-				if stored := shop.Rows("SELECT $1::text, $2::text, $3::text, lead_id FROM hoko.sales WHERE id = $4", got.Attribution, got.ClickID, got.Link.ID, s.ID); stored != c.want {
-					t.Errorf("answered %s, want %s", stored, c.want)
-				}
+				testenv.NoError(t, got.err)
+				shop.expectRows(t, c.want, "SELECT $1::text, $2::text, $3::text, lead_id FROM hoko.sales WHERE id = $4",
+					got.Attribution, got.ClickID, got.Link.ID, s.ID)
 				return
 			}
-			if !errors.Is(got.err, sale.ErrUnattributed) {
-				t.Errorf("error %v, want unattributed", got.err)
-			}
-			if after := shop.Rows("SELECT * FROM hoko.customers ORDER BY id"); after != before {
-				t.Errorf("customers before\n%s\nand after\n%s", before, after)
-			}
+			expectError(t, got, sale.ErrUnattributed)
+			shop.expectRows(t, before, "SELECT * FROM hoko.customers ORDER BY id")
 		})
 	}
 }
 
 func TestCustomer_EmailAndAvatar(t *testing.T) {
-	shop := openShop(t)
-	store := shop.Store()
+	shop, store := openShopAndStore(t)
 	for _, c := range []struct {
 		name   string
 		stored *string // nil: null; pointing to "new": the customer is new
@@ -140,21 +138,25 @@ func TestCustomer_EmailAndAvatar(t *testing.T) {
 		for _, member := range []string{"email", "avatar"} {
 			t.Run(member+" "+c.name, func(t *testing.T) {
 				if c.stored == nil || *c.stored != "new" {
-					shop.Exec("INSERT INTO hoko.customers (workspace_id, external_id, name, phone, email, avatar) VALUES ('w1', $1, 'x', '123', $2, $2)", t.Name(), c.stored)
+					shop.Exec(`INSERT INTO hoko.customers (workspace_id, external_id, name, phone, email, avatar)
+						VALUES ('w1', $1, 'x', '123', $2, $2)`, t.Name(), c.stored)
 				}
 				s := sell(t.Name())
-				answered := func(r *sale.Recorded) (this, other *string) { return r.Customer.Email, r.Customer.Avatar }
 				if member == "email" {
 					s.Request.CustomerEmail = c.given
 				} else {
 					s.Request.CustomerAvatar = c.given
-					answered = func(r *sale.Recorded) (this, other *string) { return r.Customer.Avatar, r.Customer.Email }
 				}
-				this, other := answered(mustRecord(t, store, s))
+				recorded := mustRecord(t, store, s)
+				this, other := recorded.Customer.Email, recorded.Customer.Avatar
+				if member == "avatar" {
+					this, other = other, this
+				}
 				if text(this) != c.want {
 					t.Errorf("answered %s, want %s", text(this), c.want)
 				}
-				stored := testenv.Value[*string](shop.DB, "SELECT "+member+" FROM hoko.customers WHERE external_id = $1", t.Name())
+				stored := testenv.Value[*string](shop.DB,
+					"SELECT "+member+" FROM hoko.customers WHERE external_id = $1", t.Name())
 				if text(stored) != c.want {
 					t.Errorf("stored %s, want %s", text(stored), c.want)
 				}
@@ -169,24 +171,23 @@ func TestCustomer_EmailAndAvatar(t *testing.T) {
 func ptr(s string) *string { return &s }
 
 func TestCustomer_NotWrittenIfUnchanged(t *testing.T) {
-	shop := openShop(t)
-	store := shop.Store()
+	shop, store := openShopAndStore(t)
 	mustRecord(t, store, sell("k", mailing(set("a@example.com"))))
 	before := shop.Rows("SELECT xmin, ctid, updated_at FROM hoko.customers")
 	mustRecord(t, store, sell("k"))
 	mustRecord(t, store, sell("k", mailing(set("a@example.com"))))
-	if after := shop.Rows("SELECT xmin, ctid, updated_at FROM hoko.customers"); after != before {
-		t.Errorf("row version %s, want %s", after, before)
-	}
+	shop.expectRows(t, before, "SELECT xmin, ctid, updated_at FROM hoko.customers")
 	mustRecord(t, store, sell("k", named("new name")))
-	if !testenv.Value[bool](shop.DB, "SELECT updated_at > created_at AND name = 'new name' AND email = 'a@example.com' FROM hoko.customers") {
+	if !testenv.Value[bool](shop.DB,
+		"SELECT updated_at > created_at AND name = 'new name' AND email = 'a@example.com' FROM hoko.customers") {
 		t.Error("the new name was not stored")
 	}
 }
 
 func TestCustomer_RestoredIfDeleted(t *testing.T) {
 	shop := openShop(t)
-	shop.Exec("INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, phone, deleted_at) VALUES ('k1', 'w1', 'k', 'k', 'a@example.com', '123', now())")
+	shop.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, phone, deleted_at)
+		VALUES ('k1', 'w1', 'k', 'k', 'a@example.com', '123', now())`)
 	got := mustRecord(t, shop.Store(), sell("k"))
 	if got.Customer.ID != "k1" || text(got.Customer.Email) != "a@example.com" || text(got.Customer.Phone) != "123" {
 		t.Errorf("answered %+v", got.Customer)
@@ -197,16 +198,13 @@ func TestCustomer_RestoredIfDeleted(t *testing.T) {
 }
 
 func TestCustomer_SeparateInEachWorkspace(t *testing.T) {
-	shop := openShop(t)
-	store := shop.Store()
+	shop, store := openShopAndStore(t)
 	one := mustRecord(t, store, sell("k", named("one")))
 	two := mustRecord(t, store, sell("k", named("two"), inWorkspace("w2"), byClick("y1")))
 	if one.Customer.ID == two.Customer.ID {
 		t.Error("they are the same customer")
 	}
-	if got := shop.Rows("SELECT workspace_id, name FROM hoko.customers ORDER BY 1"); got != lines("(w1,one)", "(w2,two)") {
-		t.Errorf("customers %s", got)
-	}
+	shop.expectRows(t, lines("(w1,one)", "(w2,two)"), "SELECT workspace_id, name FROM hoko.customers ORDER BY 1")
 }
 
 // Three sales of each customer wait while the store connects, and so share a statement.
@@ -214,8 +212,9 @@ func TestBatch_KeepsTheOrderOfACustomersSales(t *testing.T) {
 	for _, customer := range []string{"new", "existing", "deleted"} {
 		t.Run(customer, func(t *testing.T) {
 			shop := openShop(t)
-			shop.Exec(`INSERT INTO hoko.customers (workspace_id, external_id, name, email, avatar, phone, deleted_at) VALUES
-				('w1', 'existing', 'x', 'old', 'old', '123', NULL), ('w1', 'deleted', 'x', 'old', 'old', '123', now())`)
+			shop.Exec(`INSERT INTO hoko.customers (workspace_id, external_id, name, email, avatar, phone, deleted_at)
+				VALUES ('w1', 'existing', 'x', 'old', 'old', '123', NULL),
+					('w1', 'deleted', 'x', 'old', 'old', '123', now())`)
 			wire := pgtest.Tap(t, shop.DSN)
 			store := openStore(t, wire.DSN, oneWriter)
 			outcomes := queue(t, store,
@@ -232,32 +231,29 @@ func TestBatch_KeepsTheOrderOfACustomersSales(t *testing.T) {
 			var got []string
 			for _, i := range []int{0, 2, 3} {
 				o := wait(t, outcomes[i])
-				if o.err != nil {
-					t.Fatal(o.err)
-				}
+				testenv.NoError(t, o.err)
 				got = append(got, o.Customer.Name+" "+text(o.Customer.Email)+" "+text(o.Customer.Avatar))
 			}
 			if o := wait(t, outcomes[1]); o.err != nil || o.Customer.Name != "another" {
 				t.Errorf("another: %+v", o)
 			}
-			want := []string{"one 1@example.com " + avatar, "two 1@example.com https://example.com/2", "three null https://example.com/2"}
+			want := []string{"one 1@example.com " + avatar, "two 1@example.com https://example.com/2",
+				"three null https://example.com/2"}
 			if lines(got...) != lines(want...) {
 				t.Errorf("answered\n%s\nwant\n%s", lines(got...), lines(want...))
 			}
-			stored := shop.Rows("SELECT name, email, avatar, deleted_at, (SELECT sum(amount) FROM hoko.sales WHERE customer_id = c.id) FROM hoko.customers c WHERE external_id = $1", customer)
+			stored := shop.Rows(`SELECT name, email, avatar, deleted_at, (SELECT sum(amount) FROM hoko.sales
+				WHERE customer_id = c.id) FROM hoko.customers c WHERE external_id = $1`, customer)
 			if want := "(three,,https://example.com/2,,6)"; stored != want {
 				t.Errorf("stored %s, want %s", stored, want)
 			}
-			if n := testenv.Value[int](shop.DB, "SELECT count(DISTINCT xmin::text) FROM hoko.sales"); n != 1 {
-				t.Errorf("%d transactions, want 1", n)
-			}
+			shop.expectRows(t, "(1)", "SELECT count(DISTINCT xmin::text) FROM hoko.sales")
 		})
 	}
 }
 
 func TestMetadata_AnsweredAsSent(t *testing.T) {
-	shop := openShop(t)
-	store := shop.Store()
+	_, store := openShopAndStore(t)
 	const sent = `{"b":[1.0,1e2],"a":"\u00e4&<>","a2":{}}`
 	first := mustRecord(t, store, sell("k", noting(sent), keyed("key")))
 	replay := mustRecord(t, store, sell("k", noting(sent), keyed("key")))
@@ -274,8 +270,7 @@ func TestMetadata_AnsweredAsSent(t *testing.T) {
 func TestSaleID_SameSaleAgain(t *testing.T) {
 	for _, key := range []string{"", "key"} {
 		t.Run("key "+key, func(t *testing.T) {
-			shop := openShop(t)
-			store := shop.Store()
+			shop, store := openShopAndStore(t)
 			s := sell("k", keyed(key), mailing(set("a@example.com")), noting(`{"a":1}`))
 			first := mustRecord(t, store, s)
 			// Later changes of the customer and the click affect neither the sale nor the customer.
@@ -288,28 +283,21 @@ func TestSaleID_SameSaleAgain(t *testing.T) {
 			if again.SaleID != s.ID || again.Attribution != sale.Click || again.Replayed {
 				t.Errorf("answered sale %v, %v, replayed %v", again.SaleID, again.Attribution, again.Replayed)
 			}
-			if n := shop.Sales("true"); n != 1 {
-				t.Errorf("%d sales, want 1", n)
-			}
-			if name := testenv.Value[string](shop.DB, "SELECT name FROM hoko.customers"); name != "renamed" {
-				t.Errorf("the customer was changed again: %s", name)
-			}
+			shop.expectSales(t, 1, "true")
+			shop.expectRows(t, "(renamed)", "SELECT name FROM hoko.customers")
 		})
 	}
 }
 
 func TestSaleID_ReplacedIfAnotherWorkspaceHasIt(t *testing.T) {
-	shop := openShop(t)
-	store := shop.Store()
+	shop, store := openShopAndStore(t)
 	id := uuid.Must(uuid.NewV7())
 	mustRecord(t, store, sell("k", as(id), inWorkspace("w2"), byClick("y1")))
 	got := mustRecord(t, store, sell("k", as(id)))
 	if got.SaleID == id || got.SaleID.Version() != 7 {
 		t.Errorf("sale id %v", got.SaleID)
 	}
-	if n := shop.Sales("workspace_id = 'w1' AND id = $1", got.SaleID); n != 1 {
-		t.Errorf("%d sales of that id", n)
-	}
+	shop.expectSales(t, 1, "workspace_id = 'w1' AND id = $1", got.SaleID)
 }
 
 func TestLead_ClickIsAnsweredUnlessForeign(t *testing.T) {
@@ -317,7 +305,8 @@ func TestLead_ClickIsAnsweredUnlessForeign(t *testing.T) {
 		t.Run("click "+stored, func(t *testing.T) {
 			shop := openShop(t)
 			shop.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id, name) VALUES ('k1', 'w1', 'k', 'k')`)
-			shop.Exec(`INSERT INTO hoko.leads (workspace_id, customer_id, click_id, link_id, event_name) VALUES ('w1', 'k1', nullif('` + stored + `', ''), 'l1', 'Signup')`)
+			shop.Exec(`INSERT INTO hoko.leads (workspace_id, customer_id, click_id, link_id, event_name)
+				VALUES ('w1', 'k1', nullif('` + stored + `', ''), 'l1', 'Signup')`)
 			store := shop.Store()
 			for attribution, s := range map[sale.Attribution]*sale.Sale{
 				sale.LatestLead: sell("k", byClick("")),
@@ -331,9 +320,7 @@ func TestLead_ClickIsAnsweredUnlessForeign(t *testing.T) {
 				if got.Attribution != attribution || answered != want {
 					t.Errorf("%s: click %q by %s, want %q", attribution, answered, got.Attribution, want)
 				}
-				if n := shop.Sales("id = $1 AND coalesce(click_id, '') = $2", s.ID, want); n != 1 {
-					t.Errorf("%s: %d sales with that click", attribution, n)
-				}
+				shop.expectSales(t, 1, "id = $1 AND coalesce(click_id, '') = $2", s.ID, want)
 			}
 		})
 	}

@@ -39,24 +39,23 @@ func TestStress_ManyClientsOnTwoEdges(t *testing.T) {
 		if len(end.ids) != 2*rounds {
 			t.Errorf("%s: %d sales answered, want %d", end.customer, len(end.ids), 2*rounds)
 		}
-		if n := shop.Sales("id = ANY ($1)", end.ids); n != len(end.ids) {
-			t.Errorf("%s: %d of %d sales stored", end.customer, n, len(end.ids))
-		}
-		stored := shop.Rows("SELECT name, coalesce(email, 'null'), coalesce(avatar, 'null') FROM hoko.customers WHERE external_id = $1", end.customer)
+		shop.expectSales(t, len(end.ids), "id = ANY ($1)", end.ids)
+		stored := shop.Rows(`SELECT name, coalesce(email, 'null'), coalesce(avatar, 'null') FROM hoko.customers
+			WHERE external_id = $1`, end.customer)
 		if want := fmt.Sprintf("(%s,%s,%s)", end.name, text(end.email), text(end.avatar)); stored != want {
 			t.Errorf("%s: stored %s, want %s", end.customer, stored, want)
 		}
 	}
-	if n := shop.Sales("true"); n != 2*clients*rounds {
-		t.Errorf("%d sales, want %d", n, 2*clients*rounds)
-	}
+	shop.expectSales(t, 2*clients*rounds, "true")
 	if sum := testenv.Value[int64](shop.DB, "SELECT sum(amount)::bigint FROM hoko.sales"); sum != total {
 		t.Errorf("sold for %d, want %d", sum, total)
 	}
 	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.customers"); n != clients+shared {
 		t.Errorf("%d customers, want %d", n, clients+shared)
 	}
-	if n := testenv.Value[int](shop.DB, "SELECT count(*) FROM hoko.sales s LEFT JOIN hoko.customers c ON c.id = s.customer_id WHERE c.id IS NULL"); n != 0 {
+	n := testenv.Value[int](shop.DB,
+		"SELECT count(*) FROM hoko.sales s LEFT JOIN hoko.customers c ON c.id = s.customer_id WHERE c.id IS NULL")
+	if n != 0 {
 		t.Errorf("%d sales have no customer", n)
 	}
 }
@@ -84,13 +83,15 @@ func (c *client) sell(edge *sales.Store) {
 	if got == nil {
 		return
 	}
-	if text(got.Customer.Email) != text(c.email) || text(got.Customer.Avatar) != text(c.avatar) || got.Customer.Name != c.name {
+	if text(got.Customer.Email) != text(c.email) || text(got.Customer.Avatar) != text(c.avatar) ||
+		got.Customer.Name != c.name {
 		c.t.Errorf("%s: answered %+v", c.customer, got.Customer)
 	}
 	if s.IdempotencyKey == "" {
 		return
 	}
-	if replay, err := edge.Record(testenv.Guarded(c.t), c.copy(s)); err != nil || !replay.Replayed || replay.SaleID != got.SaleID {
+	replay, err := edge.Record(testenv.Guarded(c.t), c.copy(s))
+	if err != nil || !replay.Replayed || replay.SaleID != got.SaleID {
 		c.t.Errorf("%s: replayed %+v, %v", c.customer, replay, err)
 	}
 }
@@ -99,7 +100,8 @@ func (c *client) share(edge *sales.Store, customer string) { c.record(edge, c.ne
 
 func (c *client) record(edge *sales.Store, s *sale.Sale) *sale.Recorded {
 	if c.random.IntN(10) == 0 {
-		if _, err := edge.Record(testenv.Guarded(c.t), sell(s.Request.CustomerExternalID, byClick("none"), named("unsold"))); !errors.Is(err, sale.ErrUnattributed) {
+		if _, err := edge.Record(testenv.Guarded(c.t), sell(s.Request.CustomerExternalID, byClick("none"),
+			named("unsold"))); !errors.Is(err, sale.ErrUnattributed) {
 			c.t.Errorf("%s: %v, want unattributed", c.customer, err)
 		}
 	}

@@ -42,7 +42,8 @@ func TestStatement_IsAbandonedAfterItsTimeout(t *testing.T) {
 	}{
 		{"ours", 0, time.Millisecond, 10 * time.Second, 5250 * time.Millisecond},
 		{"a pooler's shorter one", 2 * time.Second, time.Millisecond, 10 * time.Second, 2250 * time.Millisecond},
-		{"a shorter one than commits take", 100 * time.Millisecond, 800 * time.Millisecond, 10 * time.Second, 1850 * time.Millisecond},
+		{"a shorter one than commits take", 100 * time.Millisecond, 800 * time.Millisecond, 10 * time.Second,
+			1850 * time.Millisecond},
 		{"of sales with little time", 0, time.Millisecond, 500 * time.Millisecond, 300 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -27,19 +27,24 @@ func TestTriggerChangingAnID_FailsItsSale(t *testing.T) {
 		known                  bool // the customer exists
 	}{
 		{"the sale's id", "hoko.sales", "INSERT", onlyBad + "NEW.id := gen_random_uuid(); RETURN NEW;", false},
-		{"the id of a known customer's sale", "hoko.sales", "INSERT", onlyBad + "NEW.id := gen_random_uuid(); RETURN NEW;", true},
+		{"the id of a known customer's sale", "hoko.sales", "INSERT",
+			onlyBad + "NEW.id := gen_random_uuid(); RETURN NEW;", true},
 		{"the sale's workspace", "hoko.sales", "INSERT", onlyBad + "NEW.workspace_id := 'w2'; RETURN NEW;", true},
-		{"the sale's customer", "hoko.sales", "INSERT", onlyBad + "NEW.customer_id := (SELECT id FROM hoko.customers WHERE external_id = 'other'); RETURN NEW;", true},
+		{"the sale's customer", "hoko.sales", "INSERT", onlyBad +
+			"NEW.customer_id := (SELECT id FROM hoko.customers WHERE external_id = 'other'); RETURN NEW;", true},
 		{"the sale, which it skips", "hoko.sales", "INSERT", onlyBad + "RETURN NULL;", true},
-		{"a new customer's external id", "hoko.customers", "INSERT", "NEW.external_id := lower(NEW.external_id); RETURN NEW;", false},
-		{"a new customer's workspace", "hoko.customers", "INSERT", "IF NEW.external_id = 'BAD' THEN NEW.workspace_id := 'w2'; END IF; RETURN NEW;", false},
-		{"a changed customer's external id", "hoko.customers", "UPDATE", "NEW.external_id := lower(NEW.external_id); RETURN NEW;", true},
-		{"a changed customer, which it skips", "hoko.customers", "UPDATE", "IF NEW.external_id = 'BAD' THEN RETURN NULL; END IF; RETURN NEW;", true},
+		{"a new customer's external id", "hoko.customers", "INSERT",
+			"NEW.external_id := lower(NEW.external_id); RETURN NEW;", false},
+		{"a new customer's workspace", "hoko.customers", "INSERT",
+			"IF NEW.external_id = 'BAD' THEN NEW.workspace_id := 'w2'; END IF; RETURN NEW;", false},
+		{"a changed customer's external id", "hoko.customers", "UPDATE",
+			"NEW.external_id := lower(NEW.external_id); RETURN NEW;", true},
+		{"a changed customer, which it skips", "hoko.customers", "UPDATE",
+			"IF NEW.external_id = 'BAD' THEN RETURN NULL; END IF; RETURN NEW;", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			shop := openShop(t)
-			store := shop.Store(oneWriter)
+			shop, store := openShopAndStore(t, oneWriter)
 			mustRecord(t, store, sell("other"))
 			if c.known {
 				mustRecord(t, store, sell("BAD", named("before")))
@@ -59,7 +64,8 @@ func TestTriggerChangingAnID_FailsItsSale(t *testing.T) {
 				got := outcomes[0]
 				if got.err == nil || errors.Is(got.err, sale.ErrNotRecorded) || isUnknown(got.err) {
 					t.Errorf("error %v, want one of the database", got.err)
-				} else if !strings.Contains(got.err.Error(), c.on) || !strings.Contains(got.err.Error(), "adopting.md") {
+				} else if !strings.Contains(got.err.Error(), c.on) ||
+					!strings.Contains(got.err.Error(), "adopting.md") {
 					t.Errorf("error %v names neither %s nor a remedy", got.err, c.on)
 				}
 				for _, got := range outcomes[1:] {
@@ -67,12 +73,8 @@ func TestTriggerChangingAnID_FailsItsSale(t *testing.T) {
 						t.Errorf("a neighbor: %v", got.err)
 					}
 				}
-				if n := shop.Sales("event_name = 'bad'"); n != 0 {
-					t.Errorf("%d rows of the sale are there", n)
-				}
-				if after := shop.Rows("SELECT * FROM hoko.customers WHERE external_id ILIKE 'bad'"); after != before {
-					t.Errorf("single %v: its customer was\n%s\nand is\n%s", single, before, after)
-				}
+				shop.expectSales(t, 0, "event_name = 'bad'")
+				shop.expectRows(t, before, "SELECT * FROM hoko.customers WHERE external_id ILIKE 'bad'")
 			}
 		})
 	}
@@ -90,13 +92,13 @@ func (s *shop) recordTogether(sales ...*sale.Sale) (outcomes []outcome) {
 }
 
 func TestTriggerChangingNoID_IsAllowed(t *testing.T) {
-	shop := openShop(t)
-	store := shop.Store()
+	shop, store := openShopAndStore(t)
 	shop.trigger("hoko.customers", "INSERT OR UPDATE", "NEW.email := lower(NEW.email); RETURN NEW;")
 	for _, name := range []string{"created", "updated"} {
 		mustRecord(t, store, sell("k", named(name), mailing(set("Ada@Example.com"))))
 	}
-	if got := shop.Rows("SELECT email, name FROM hoko.customers"); !strings.Contains(got, "ada@example.com") || !strings.Contains(got, "updated") {
+	got := shop.Rows("SELECT email, name FROM hoko.customers")
+	if !strings.Contains(got, "ada@example.com") || !strings.Contains(got, "updated") {
 		t.Errorf("stored %s", got)
 	}
 }
@@ -113,17 +115,18 @@ func TestViewReturningAnotherRow_FailsItsSale(t *testing.T) {
 			shop.Exec("ALTER TABLE hoko.sales SET SCHEMA public")
 			shop.Exec("CREATE VIEW hoko.sales AS SELECT * FROM public.sales")
 			shop.Exec("ALTER VIEW hoko.sales ALTER COLUMN created_at SET DEFAULT now()")
-			shop.Exec("CREATE FUNCTION public.create_sale() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + body + " END $$")
-			shop.Exec("CREATE TRIGGER create_sale INSTEAD OF INSERT ON hoko.sales FOR EACH ROW EXECUTE FUNCTION public.create_sale()")
+			shop.Exec("CREATE FUNCTION public.create_sale() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " +
+				body + " END $$")
+			shop.Exec(`CREATE TRIGGER create_sale INSTEAD OF INSERT ON hoko.sales
+				FOR EACH ROW EXECUTE FUNCTION public.create_sale()`)
 			store := shop.Store()
 			for _, s := range []*sale.Sale{sell("k"), sell("k", keyed("K"))} {
-				if got := record(t, store, s); got.err == nil || !strings.Contains(got.err.Error(), "hoko.sales is not there") {
+				got := record(t, store, s)
+				if got.err == nil || !strings.Contains(got.err.Error(), "hoko.sales is not there") {
 					t.Errorf("error %v", got.err)
 				}
 			}
-			if n := shop.Sales("true"); n != 0 {
-				t.Errorf("%d sales are there", n)
-			}
+			shop.expectSales(t, 0, "true")
 		})
 	}
 }
@@ -139,13 +142,19 @@ func TestRehearsal_FindsWhatTriggersDo(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ setup, finds string }{
 		"nothing": {"SELECT 1", ""},
-		"another id of a sale": {sold + instead("sales", `INSERT INTO public.sales (id, workspace_id, customer_id, link_id, attribution, amount, currency, event_name)
-			VALUES (gen_random_uuid(), NEW.workspace_id, NEW.customer_id, NEW.link_id, NEW.attribution, NEW.amount, NEW.currency, NEW.event_name); RETURN NEW;`), "hoko.sales"},
+		"another id of a sale": {sold + instead("sales", `INSERT INTO public.sales
+				(id, workspace_id, customer_id, link_id, attribution, amount, currency, event_name)
+			VALUES (gen_random_uuid(), NEW.workspace_id, NEW.customer_id, NEW.link_id, NEW.attribution, NEW.amount,
+				NEW.currency, NEW.event_name); RETURN NEW;`), "hoko.sales"},
 		"no sale": {sold + instead("sales", "RETURN NEW;"), "hoko.sales"},
-		"another id of a customer": {customers + "ALTER VIEW hoko.customers ALTER COLUMN id SET DEFAULT gen_random_uuid()::text; " +
-			instead("customers", "INSERT INTO public.customers (workspace_id, external_id, name) VALUES (NEW.workspace_id, NEW.external_id, NEW.name); RETURN NEW;"), "hoko.customers"},
-		"an objection at the commit": {`CREATE FUNCTION public.object() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no sales today'; END $$;
-			CREATE CONSTRAINT TRIGGER object AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.object()`, "no sales today"},
+		"another id of a customer": {customers +
+			"ALTER VIEW hoko.customers ALTER COLUMN id SET DEFAULT gen_random_uuid()::text; " +
+			instead("customers", `INSERT INTO public.customers (workspace_id, external_id, name)
+				VALUES (NEW.workspace_id, NEW.external_id, NEW.name); RETURN NEW;`), "hoko.customers"},
+		"an objection at the commit": {`CREATE FUNCTION public.object() RETURNS trigger LANGUAGE plpgsql AS
+				$$ BEGIN RAISE 'no sales today'; END $$;
+			CREATE CONSTRAINT TRIGGER object AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED
+				FOR EACH ROW EXECUTE FUNCTION public.object()`, "no sales today"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			shop := openShop(t)
@@ -154,9 +163,7 @@ func TestRehearsal_FindsWhatTriggersDo(t *testing.T) {
 			if (err == nil) != (c.finds == "") || err != nil && !strings.Contains(err.Error(), c.finds) {
 				t.Errorf("it finds %v", err)
 			}
-			if n := shop.Sales("true"); n != 0 {
-				t.Errorf("%d sales are left behind", n)
-			}
+			shop.expectSales(t, 0, "true")
 		})
 	}
 }

@@ -66,7 +66,8 @@ func (w *world) record(l ledger, s *sale.Sale, told answer) (answer, ledger) {
 	l.customers, l.sold = maps.Clone(l.customers), maps.Clone(l.sold)
 	l.customers[name] = customer
 	l.sold[id] = soldRow{
-		s.WorkspaceID, customer.id, credit, s.Request.Amount, s.Request.Currency, s.Request.EventName, asJSONB[string(s.Request.Metadata)],
+		s.WorkspaceID, customer.id, credit, s.Request.Amount, s.Request.Currency, s.Request.EventName,
+		asJSONB[string(s.Request.Metadata)],
 	}
 	if key.key != "" {
 		l.keys = maps.Clone(l.keys)
@@ -110,7 +111,8 @@ func (w *world) answer(s *sale.Sale, id uuid.UUID, c credit, customer customerRo
 	return answer{
 		result: wasRecorded, saleID: id, attribution: c.attribution, click: c.click, link: w.links[c.link].text,
 		external: s.Request.CustomerExternalID, customer: customer,
-		amount: s.Request.Amount, currency: s.Request.Currency, event: s.Request.EventName, metadata: string(s.Request.Metadata),
+		amount: s.Request.Amount, currency: s.Request.Currency, event: s.Request.EventName,
+		metadata: string(s.Request.Metadata),
 	}
 }
 
@@ -165,7 +167,8 @@ type fact struct {
 }
 
 func factsOf(name customerName, c customerRow) []fact {
-	return []fact{{name, "name", c.name}, {name, "email", c.email}, {name, "phone", c.phone}, {name, "avatar", c.avatar}}
+	return []fact{{name, "name", c.name}, {name, "email", c.email}, {name, "phone", c.phone},
+		{name, "avatar", c.avatar}}
 }
 
 // holds also returns true if the customer does not exist and would be created with this value.
@@ -191,7 +194,8 @@ func (d call) needs(shared map[uuid.UUID]bool) (needs []fact) {
 		}
 	case siteAct:
 		if d.told.customer.id != "" && a.kind != "create" {
-			needs = slices.DeleteFunc(factsOf(a.customer, d.told.customer), func(f fact) bool { return f.value == a.value })
+			needs = slices.DeleteFunc(factsOf(a.customer, d.told.customer),
+				func(f fact) bool { return f.value == a.value })
 		}
 	}
 	return needs
@@ -220,7 +224,8 @@ func (d call) gives() (gives []fact) {
 func (a saleAct) facts(c customerRow) (given, kept []fact) {
 	for _, f := range factsOf(a.name(), c) {
 		switch {
-		case f.column == "name", f.column == "email" && a.Request.CustomerEmail.Given, f.column == "avatar" && a.Request.CustomerAvatar.Given:
+		case f.column == "name", f.column == "email" && a.Request.CustomerEmail.Given,
+			f.column == "avatar" && a.Request.CustomerAvatar.Given:
 			given = append(given, f)
 		default:
 			kept = append(kept, f)
@@ -262,7 +267,8 @@ type answer struct {
 
 func (a answer) String() string {
 	if a.result == wasRecorded || a.result == wasReplayed {
-		return fmt.Sprintf("%s %v by %s, click %s, link %.12s, %+v, %d %s %q %s", a.result, a.saleID, a.attribution, a.click, a.link, a.customer, a.amount, a.currency, a.event, a.metadata)
+		return fmt.Sprintf("%s %v by %s, click %s, link %.12s, %+v, %d %s %q %s", a.result, a.saleID, a.attribution,
+			a.click, a.link, a.customer, a.amount, a.currency, a.event, a.metadata)
 	}
 	return fmt.Sprintf("%s %+v", a.result, a.customer)
 }
@@ -285,7 +291,8 @@ type request struct {
 
 func requestOf(r *sale.Request) request {
 	return request{
-		r.CustomerExternalID, r.CustomerName, optionalText(r.CustomerEmail), optionalText(r.CustomerAvatar), r.LeadEventName, r.ClickID,
+		r.CustomerExternalID, r.CustomerName, optionalText(r.CustomerEmail), optionalText(r.CustomerAvatar),
+		r.LeadEventName, r.ClickID,
 		r.Amount, r.Currency, r.EventName, asJSONB[string(r.Metadata)],
 	}
 }

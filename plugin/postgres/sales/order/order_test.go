@@ -170,10 +170,12 @@ func told(r *sale.Recorded, err error) answer {
 		return answer{result: err.Error()}
 	}
 	a := answer{
-		result: wasRecorded, saleID: r.SaleID, attribution: string(r.Attribution), click: pgtest.Text(r.ClickID), link: linkText(r.Link),
+		result: wasRecorded, saleID: r.SaleID, attribution: string(r.Attribution), click: pgtest.Text(r.ClickID),
+		link:     linkText(r.Link),
 		external: r.Customer.ExternalID,
-		customer: customerRow{r.Customer.ID, r.Customer.Name, pgtest.Text(r.Customer.Email), pgtest.Text(r.Customer.Phone), pgtest.Text(r.Customer.Avatar), false},
-		amount:   r.Amount, currency: r.Currency, event: r.EventName, metadata: string(r.Metadata),
+		customer: customerRow{r.Customer.ID, r.Customer.Name, pgtest.Text(r.Customer.Email),
+			pgtest.Text(r.Customer.Phone), pgtest.Text(r.Customer.Avatar), false},
+		amount: r.Amount, currency: r.Currency, event: r.EventName, metadata: string(r.Metadata),
 	}
 	if r.Replayed {
 		a.result = wasReplayed
@@ -202,8 +204,10 @@ func (a saleAct) name() customerName {
 
 func (a saleAct) String() string {
 	r := a.Request
-	return fmt.Sprintf("edge %d: %v of %s/%s %q email %s avatar %s, lead %q click %q, key %q, %d %s %q %s", a.edge, a.ID, a.WorkspaceID,
-		r.CustomerExternalID, r.CustomerName, optionalText(r.CustomerEmail), optionalText(r.CustomerAvatar), r.LeadEventName, r.ClickID,
+	return fmt.Sprintf("edge %d: %v of %s/%s %q email %s avatar %s, lead %q click %q, key %q, %d %s %q %s", a.edge,
+		a.ID, a.WorkspaceID,
+		r.CustomerExternalID, r.CustomerName, optionalText(r.CustomerEmail), optionalText(r.CustomerAvatar),
+		r.LeadEventName, r.ClickID,
 		a.IdempotencyKey, r.Amount, r.Currency, r.EventName, r.Metadata)
 }
 
@@ -225,20 +229,28 @@ func TestSearch_FindsTheOrderIfThereIsOne(t *testing.T) {
 		}
 		return call{finding{end}, 9, 9, answer{}}
 	}
-	sets, keeps := pgtest.Sell("k", pgtest.WithName("n1"), pgtest.WithEmail(pgtest.Set("e1"))), pgtest.Sell("k", pgtest.WithName("n2"))
+	sets, keeps := pgtest.Sell("k", pgtest.WithName("n1"), pgtest.WithEmail(pgtest.Set("e1"))),
+		pgtest.Sell("k", pgtest.WithName("n2"))
 	for _, c := range []struct {
 		name  string
 		calls []call
 		want  bool
 	}{
-		{"one after the other", []call{at(1, 2, sets, "e1"), at(3, 4, keeps, "e1"), stored("n2", "e1", sets, keeps)}, true},
-		{"the first has not seen the second", []call{at(1, 2, keeps, "e0"), at(3, 4, sets, "e1"), stored("n1", "e1", sets, keeps)}, true},
-		{"the first has seen the second", []call{at(1, 2, keeps, "e1"), at(3, 4, sets, "e1"), stored("n2", "e1", sets, keeps)}, false},
-		{"the first has seen the second at the same time", []call{at(1, 3, keeps, "e1"), at(2, 4, sets, "e1"), stored("n2", "e1", sets, keeps)}, true},
-		{"but its name is stored", []call{at(1, 3, keeps, "e1"), at(2, 4, sets, "e1"), stored("n1", "e1", sets, keeps)}, false},
-		{"the second has not seen the first", []call{at(1, 2, sets, "e1"), at(3, 4, keeps, "e0"), stored("n2", "e1", sets, keeps)}, false},
+		{"one after the other", []call{at(1, 2, sets, "e1"), at(3, 4, keeps, "e1"),
+			stored("n2", "e1", sets, keeps)}, true},
+		{"the first has not seen the second",
+			[]call{at(1, 2, keeps, "e0"), at(3, 4, sets, "e1"), stored("n1", "e1", sets, keeps)}, true},
+		{"the first has seen the second", []call{at(1, 2, keeps, "e1"), at(3, 4, sets, "e1"),
+			stored("n2", "e1", sets, keeps)}, false},
+		{"the first has seen the second at the same time",
+			[]call{at(1, 3, keeps, "e1"), at(2, 4, sets, "e1"), stored("n2", "e1", sets, keeps)}, true},
+		{"but its name is stored", []call{at(1, 3, keeps, "e1"), at(2, 4, sets, "e1"),
+			stored("n1", "e1", sets, keeps)}, false},
+		{"the second has not seen the first",
+			[]call{at(1, 2, sets, "e1"), at(3, 4, keeps, "e0"), stored("n2", "e1", sets, keeps)}, false},
 		{"something that was never stored", []call{at(1, 2, keeps, "e9"), stored("n2", "e9", keeps)}, false},
-		{"a sale that is not stored", []call{at(1, 2, sets, "e1"), at(3, 4, keeps, "e1"), stored("n2", "e1", keeps)}, false},
+		{"a sale that is not stored", []call{at(1, 2, sets, "e1"), at(3, 4, keeps, "e1"),
+			stored("n2", "e1", keeps)}, false},
 		{"a sale without an answer", []call{at(1, 2, keeps, "e0"), stored("n2", "e0", sets, keeps)}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

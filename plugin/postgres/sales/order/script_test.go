@@ -47,7 +47,8 @@ func (s *script) unique(what string) string {
 // populate creates customers for this many sales, with leads: valid ones and all kinds that earn
 // nothing.
 func (s *script) populate(shop *pgtest.Shop, sales int, adopted bool) {
-	shop.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url, created_at) VALUES ('x2', 'w2', 'https://example.com/y', 'https://hoko.to/y', '2024-01-01')`)
+	shop.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url, created_at)
+		VALUES ('x2', 'w2', 'https://example.com/y', 'https://hoko.to/y', '2024-01-01')`)
 	shop.Exec(`INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('y2', 'w2', 'x2'), ('y3', 'w2', 'l1')`)
 	shop.Exec(guardSQL)
 	for _, name := range names(sales) {
@@ -55,8 +56,10 @@ func (s *script) populate(shop *pgtest.Shop, sales int, adopted bool) {
 			continue
 		}
 		id := s.uuid()
-		shop.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, phone, avatar, deleted_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			id, name.workspace, name.external, pick(s, nil, new("n0"), new("n0")), s.stored("e0"), s.stored("p0"), s.stored("a0"), pick(s, nil, nil, new("2024-01-01")))
+		shop.Exec(`INSERT INTO hoko.customers (id, workspace_id, external_id, name, email, phone, avatar, deleted_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			id, name.workspace, name.external, pick(s, nil, new("n0"), new("n0")), s.stored("e0"), s.stored("p0"),
+			s.stored("a0"), pick(s, nil, nil, new("2024-01-01")))
 		for range s.IntN(4) {
 			s.lead(shop, name.workspace, id)
 		}
@@ -87,8 +90,10 @@ func (s *script) lead(shop *pgtest.Shop, workspace, customer string) {
 	if s.chance(5) {
 		workspace = pick(s, "w1", "w2")
 	}
-	shop.Exec(`INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_name, created_at) VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7))`,
-		s.unique("lead"), workspace, customer, pick(s, nil, new("purged"), new("c1"), new("y1")), s.link(workspace), s.event(), s.IntN(4))
+	shop.Exec(`INSERT INTO hoko.leads (id, workspace_id, customer_id, click_id, link_id, event_name, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7))`,
+		s.unique("lead"), workspace, customer, pick(s, nil, new("purged"), new("c1"), new("y1")), s.link(workspace),
+		s.event(), s.IntN(4))
 }
 
 func (s *script) event() string { return pick(s, "Signup", "Demo") }
@@ -180,7 +185,8 @@ func (s *script) duplicate(first *sale.Sale) *sale.Sale {
 
 func (s *script) newSale() *sale.Sale {
 	name := s.name()
-	next := pgtest.Sell(name.external, pgtest.InWorkspace(name.workspace), pgtest.WithName(pick(s, "", "n0", "n0", "n1", s.unique("n"))), pgtest.WithAmount(s.Int64N(1000)),
+	next := pgtest.Sell(name.external, pgtest.InWorkspace(name.workspace),
+		pgtest.WithName(pick(s, "", "n0", "n0", "n1", s.unique("n"))), pgtest.WithAmount(s.Int64N(1000)),
 		pgtest.WithEmail(s.optional("e")), pgtest.WithAvatar(s.optional("a")), pgtest.ByClick(s.click(name.workspace)))
 	if s.chance(40) {
 		pgtest.ByLead(pick(s, "Signup", "Demo", "signup"))(next)
@@ -191,7 +197,8 @@ func (s *script) newSale() *sale.Sale {
 	}
 	next.Request.Currency = pick(s, "usd", "eur")
 	next.Request.EventName = pick(s, "Purchase", "")
-	if metadata := pick(s, "", "", `{}`, `{"a":1,"b":[2.0]}`, `{"b":[2.00],"a":1}`, `{"a":"\u00e4\n","b":1}`); metadata != "" {
+	metadata := pick(s, "", "", `{}`, `{"a":1,"b":[2.0]}`, `{"b":[2.00],"a":1}`, `{"a":"\u00e4\n","b":1}`)
+	if metadata != "" {
 		pgtest.WithMetadata(metadata)(next)
 	}
 	return next
@@ -223,7 +230,8 @@ func (s *script) click(workspace string) string {
 // change returns an act of the site. While it holds a customer, sales skip it or wait in the slow
 // lane.
 func (s *script) change() siteAct {
-	kind := pick(s, "look", "look", "call", "call", "call", "delete", "delete", "rename", "rename", "move", "move", "purge", "create", "create")
+	kind := pick(s, "look", "look", "call", "call", "call", "delete", "delete", "rename", "rename", "move", "move",
+		"purge", "create", "create")
 	return siteAct{
 		kind: kind, customer: s.name(), value: s.unique("site"), aborted: s.chance(20), after: len(s.sales),
 		hold: time.Duration(pick(s, 0, 0, 3, 20, 40, 70)) * time.Millisecond,
@@ -267,20 +275,27 @@ var siteKinds = map[string]struct {
 	sql    string
 	change func(c *customerRow, name *customerName, value string)
 }{
-	"look":   {"SELECT %[1]s FROM hoko.customers %[2]s", func(*customerRow, *customerName, string) {}},
-	"call":   {"UPDATE hoko.customers SET phone = $3, email = $3 %[2]s RETURNING %[1]s", func(c *customerRow, _ *customerName, v string) { c.phone, c.email = v, v }},
-	"delete": {"UPDATE hoko.customers SET deleted_at = now() %[2]s RETURNING %[1]s", func(c *customerRow, _ *customerName, _ string) { c.deleted = true }},
-	"rename": {"UPDATE hoko.customers SET external_id = $3 %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, v string) { n.external = v }},
-	"move":   {"UPDATE hoko.customers SET workspace_id = $3 %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, v string) { n.workspace = v }},
-	"purge":  {"DELETE FROM hoko.customers %[2]s RETURNING %[1]s", func(_ *customerRow, n *customerName, _ string) { *n = noCustomer }},
+	"look": {"SELECT %[1]s FROM hoko.customers %[2]s", func(*customerRow, *customerName, string) {}},
+	"call": {"UPDATE hoko.customers SET phone = $3, email = $3 %[2]s RETURNING %[1]s",
+		func(c *customerRow, _ *customerName, v string) { c.phone, c.email = v, v }},
+	"delete": {"UPDATE hoko.customers SET deleted_at = now() %[2]s RETURNING %[1]s",
+		func(c *customerRow, _ *customerName, _ string) { c.deleted = true }},
+	"rename": {"UPDATE hoko.customers SET external_id = $3 %[2]s RETURNING %[1]s",
+		func(_ *customerRow, n *customerName, v string) { n.external = v }},
+	"move": {"UPDATE hoko.customers SET workspace_id = $3 %[2]s RETURNING %[1]s",
+		func(_ *customerRow, n *customerName, v string) { n.workspace = v }},
+	"purge": {"DELETE FROM hoko.customers %[2]s RETURNING %[1]s",
+		func(_ *customerRow, n *customerName, _ string) { *n = noCustomer }},
 	// The only kind for a customer that does not exist.
-	"create": {"INSERT INTO hoko.customers (workspace_id, external_id, phone) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING %[1]s",
+	"create": {`INSERT INTO hoko.customers (workspace_id, external_id, phone) VALUES ($1, $2, $3)
+		ON CONFLICT DO NOTHING RETURNING %[1]s`,
 		func(c *customerRow, _ *customerName, v string) { c.phone = v }},
 }
 
 const (
-	customerColumns = "id, coalesce(name, 'null'), coalesce(email, 'null'), coalesce(phone, 'null'), coalesce(avatar, 'null'), deleted_at IS NOT NULL"
-	customerSought  = "WHERE workspace_id = $1 AND external_id = $2 AND $3 <> ''"
+	customerColumns = "id, coalesce(name, 'null'), coalesce(email, 'null'), coalesce(phone, 'null'), " +
+		"coalesce(avatar, 'null'), deleted_at IS NOT NULL"
+	customerSought = "WHERE workspace_id = $1 AND external_id = $2 AND $3 <> ''"
 )
 
 var noCustomer customerName
@@ -290,7 +305,8 @@ func (a siteAct) perform(s *stage) answer {
 	defer cancel()
 	var told answer
 	err := pgx.BeginFunc(ctx, s.site.Conn, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, fmt.Sprintf(siteKinds[a.kind].sql, customerColumns, customerSought), a.customer.workspace, a.customer.external, a.value).
+		err := tx.QueryRow(ctx, fmt.Sprintf(siteKinds[a.kind].sql, customerColumns, customerSought),
+			a.customer.workspace, a.customer.external, a.value).
 			Scan(told.customer.columns()...)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
@@ -345,5 +361,6 @@ func (a siteAct) names() []customerName {
 }
 
 func (a siteAct) String() string {
-	return fmt.Sprintf("site: %s %s/%s %s, held for %v, aborted %v", a.kind, a.customer.workspace, a.customer.external, a.value, a.hold, a.aborted)
+	return fmt.Sprintf("site: %s %s/%s %s, held for %v, aborted %v", a.kind, a.customer.workspace, a.customer.external,
+		a.value, a.hold, a.aborted)
 }

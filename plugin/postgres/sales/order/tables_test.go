@@ -17,12 +17,14 @@ import (
 func readWorld(d testenv.DB) *world {
 	d.T.Helper()
 	w := &world{links: map[string]linkRow{}, clicks: map[string]clickRow{}}
-	each(d, `SELECT workspace_id, id, url, short_url, title, description, image, utm::text, collection_id, partner_id, tenant_id, external_id, created_at FROM hoko.links`,
+	each(d, `SELECT workspace_id, id, url, short_url, title, description, image, utm::text, collection_id, partner_id,
+		tenant_id, external_id, created_at FROM hoko.links`,
 		func(row pgx.Rows) error {
 			var workspace string
 			var l sale.Link
 			var utm *string
-			err := row.Scan(&workspace, &l.ID, &l.URL, &l.ShortURL, &l.Title, &l.Description, &l.Image, &utm, &l.CollectionID, &l.PartnerID, &l.TenantID, &l.ExternalID, &l.CreatedAt)
+			err := row.Scan(&workspace, &l.ID, &l.URL, &l.ShortURL, &l.Title, &l.Description, &l.Image, &utm,
+				&l.CollectionID, &l.PartnerID, &l.TenantID, &l.ExternalID, &l.CreatedAt)
 			if utm != nil {
 				l.UTM = json.RawMessage(*utm)
 			}
@@ -36,7 +38,8 @@ func readWorld(d testenv.DB) *world {
 		w.clicks[id] = c
 		return err
 	})
-	each(d, "SELECT id, workspace_id, customer_id, coalesce(click_id, 'null'), link_id, event_name, created_at FROM hoko.leads", func(row pgx.Rows) error {
+	each(d, `SELECT id, workspace_id, customer_id, coalesce(click_id, 'null'), link_id, event_name, created_at
+		FROM hoko.leads`, func(row pgx.Rows) error {
 		var l leadRow
 		var created time.Time
 		err := row.Scan(&l.id, &l.workspace, &l.customer, &l.click, &l.link, &l.event, &created)
@@ -70,11 +73,13 @@ func readLedger(d testenv.DB) ledger {
 		l.customers[name] = c
 		return err
 	})
-	each(d, `SELECT id, workspace_id, customer_id, attribution, coalesce(click_id, 'null'), link_id, coalesce(lead_id, 'null'),
+	each(d, `SELECT id, workspace_id, customer_id, attribution, coalesce(click_id, 'null'), link_id,
+		coalesce(lead_id, 'null'),
 		amount, currency, event_name, coalesce(metadata::text, 'null') FROM hoko.sales`, func(row pgx.Rows) error {
 		var id uuid.UUID
 		var s soldRow
-		err := row.Scan(&id, &s.workspace, &s.customer, &s.credit.attribution, &s.credit.click, &s.credit.link, &s.credit.lead,
+		err := row.Scan(&id, &s.workspace, &s.customer, &s.credit.attribution, &s.credit.click, &s.credit.link,
+			&s.credit.lead,
 			&s.amount, &s.currency, &s.event, &s.metadata)
 		l.sold[id] = s
 		return err
@@ -121,18 +126,12 @@ func readKept(id uuid.UUID, response string) (answer, error) {
 func each(d testenv.DB, sql string, f func(pgx.Rows) error) {
 	d.T.Helper()
 	rows, err := d.Conn.Query(testenv.Guarded(d.T), sql)
-	if err != nil {
-		d.T.Fatal(err)
-	}
+	testenv.NoError(d.T, err)
 	defer rows.Close()
 	for rows.Next() {
-		if err := f(rows); err != nil {
-			d.T.Fatal(err)
-		}
+		testenv.NoError(d.T, f(rows))
 	}
-	if err := rows.Err(); err != nil {
-		d.T.Fatal(err)
-	}
+	testenv.NoError(d.T, rows.Err())
 }
 
 // guardSQL makes Postgres reject a write that leaves a customer unchanged.
@@ -140,7 +139,8 @@ const guardSQL = `
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'written as it is'; END $$;
 CREATE TRIGGER refuse BEFORE UPDATE ON hoko.customers FOR EACH ROW WHEN (
 	(OLD.workspace_id, OLD.external_id, OLD.name, OLD.email, OLD.phone, OLD.avatar, OLD.deleted_at) IS NOT DISTINCT FROM
-	(NEW.workspace_id, NEW.external_id, NEW.name, NEW.email, NEW.phone, NEW.avatar, NEW.deleted_at)) EXECUTE FUNCTION refuse()`
+	(NEW.workspace_id, NEW.external_id, NEW.name, NEW.email, NEW.phone, NEW.avatar, NEW.deleted_at))
+	EXECUTE FUNCTION refuse()`
 
 // adoptSQL creates views over customers and sales, as a site whose customers' IDs are not text. The
 // index of its leads has no order.
@@ -150,13 +150,16 @@ CREATE INDEX ON hoko.leads (customer_id);
 CREATE SCHEMA site;
 ALTER TABLE hoko.customers SET SCHEMA site;
 ALTER TABLE hoko.sales SET SCHEMA site;
-ALTER TABLE site.customers ALTER id DROP DEFAULT, ALTER id TYPE uuid USING id::uuid, ALTER id SET DEFAULT gen_random_uuid();
+ALTER TABLE site.customers ALTER id DROP DEFAULT, ALTER id TYPE uuid USING id::uuid,
+	ALTER id SET DEFAULT gen_random_uuid();
 ALTER TABLE site.sales ALTER customer_id TYPE uuid USING customer_id::uuid;
 CREATE UNIQUE INDEX ON site.customers ((id::text COLLATE "C"));
 CREATE VIEW hoko.customers AS
-SELECT id::text COLLATE "C" AS id, workspace_id, external_id, name, email, phone, avatar, updated_at, deleted_at FROM site.customers;
+SELECT id::text COLLATE "C" AS id, workspace_id, external_id, name, email, phone, avatar, updated_at, deleted_at
+FROM site.customers;
 CREATE VIEW hoko.sales AS
-SELECT id, workspace_id, customer_id::text COLLATE "C" AS customer_id, click_id, link_id, lead_id, attribution, amount, currency, event_name, metadata
+SELECT id, workspace_id, customer_id::text COLLATE "C" AS customer_id, click_id, link_id, lead_id, attribution, amount,
+currency, event_name, metadata
 FROM site.sales;
 CREATE FUNCTION site.create_customer() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -172,7 +175,8 @@ END $$;
 CREATE TRIGGER create_customer INSTEAD OF INSERT ON hoko.customers FOR EACH ROW EXECUTE FUNCTION site.create_customer();
 CREATE FUNCTION site.create_sale() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	INSERT INTO site.sales (id, workspace_id, customer_id, click_id, link_id, lead_id, attribution, amount, currency, event_name, metadata)
+	INSERT INTO site.sales (id, workspace_id, customer_id, click_id, link_id, lead_id, attribution, amount, currency,
+	event_name, metadata)
 	VALUES (NEW.id, NEW.workspace_id, NEW.customer_id::uuid, NEW.click_id, NEW.link_id, NEW.lead_id,
 		NEW.attribution, NEW.amount, NEW.currency, NEW.event_name, NEW.metadata);
 	RETURN NEW;
