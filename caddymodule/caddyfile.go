@@ -139,7 +139,7 @@ func parseRequireEnv(d *caddyfile.Dispenser) error {
 		return nil
 	}
 	return d.Errf("the environment of this command lacks %s, which this file reads: "+
-		"set it; caddy reload needs the same variables as caddy run", strings.Join(missing, ", "))
+		"caddy reload needs the same variables as caddy run", strings.Join(missing, ", "))
 }
 
 // wrapErr adds the file and line to err, unless it is nil.

@@ -26,7 +26,7 @@ var benchmarkPackages = []string{
 const (
 	cachedKey      = "apikey.CachedKey"
 	accessLog      = "logencoder.AccessLog"
-	caddyAccessLog = "logencoder.AccessLogOfCaddy"
+	caddyAccessLog = "logencoder.AccessLog_Caddy"
 )
 
 // micro runs Go benchmarks.
@@ -40,6 +40,11 @@ func micro(ctx context.Context, b *Bench) error {
 	found, err := parseBenchmarks(bytes.NewReader(out))
 	if err != nil || len(found) == 0 {
 		return fmt.Errorf("go test -bench: no result (%v) in\n%s", err, out)
+	}
+	for _, name := range []string{cachedKey, accessLog, caddyAccessLog} {
+		if b.Mode.packages == len(benchmarkPackages) && nanosOf(found, name) == nil {
+			return fmt.Errorf("go test -bench: no benchmark %s, which has a target", name)
+		}
 	}
 	t := report.Table{
 		Title: "Go benchmarks", Note: "Functions of the hot path, measured separately.",

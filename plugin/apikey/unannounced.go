@@ -53,7 +53,8 @@ func (l *lookups) baseline(hash Hash, now time.Duration) *entry {
 
 // noEventSince reports whether the listener has been up since, and no event has concerned e's key.
 func (l *lookups) noEventSince(e *entry, since epoch) bool {
-	return l.listenerUp.Load() && !l.epochs.reconnectedSince(since) && !l.epochs.outdated(e.key.Hash, e.workspace, since)
+	return l.listenerUp.Load() && !l.epochs.reconnectedSince(since) &&
+		!l.epochs.outdated(e.key.Hash, e.workspace, since)
 }
 
 // expectNotification requires a notification of a change of e's key within announcedWithin.

@@ -49,7 +49,8 @@ func TestProbe_MissingNotification(t *testing.T) {
 				FOR EACH ROW EXECUTE FUNCTION hoko.notify_api_key()`,
 			"FAIL  probe: key k: changes of expires_at, allowed_hostnames, rate_limit, rate_period, rate_burst " +
 				"were not notified: a revoked key passes"},
-		{"a notification of another key", `CREATE OR REPLACE FUNCTION hoko.notify_api_key() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		{"a notification of another key", `
+			CREATE OR REPLACE FUNCTION hoko.notify_api_key() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			PERFORM pg_notify('hoko_keys', 'key:' || encode(sha256(OLD.key_hash), 'hex'));
 			PERFORM pg_notify('hoko_keys', 'workspace:W'); RETURN NULL; END $$`,
 			"FAIL  probe: key k: changes of revoked_at, expires_at, scopes, "},

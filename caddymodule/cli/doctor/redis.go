@@ -1,8 +1,10 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"hoko.to/edge/plugin/ratelimit"
@@ -28,9 +30,14 @@ func (r *Report) redis(ctx context.Context, url, prefix string) {
 		r.fail(about, err, "check REDIS_URL")
 		return
 	case server.Cluster:
-		r.ok(about, "a Cluster of %s %s decides limits", server.Name, server.Version)
+		r.ok(about, "a Cluster of %s decides limits", software(server))
 	default:
-		r.ok(about, "%s %s decides limits", server.Name, server.Version)
+		r.ok(about, "%s decides limits", software(server))
 	}
 	r.compareClocks(about, server.Clock, before)
+}
+
+// software returns the name and version of the server, as far as the user may see them.
+func software(server ratelimit.Server) string {
+	return strings.TrimSpace(cmp.Or(server.Name, "redis") + " " + server.Version)
 }
