@@ -23,7 +23,7 @@ records, with the effects of triggers.
 
 With --probe-key and the connection string of the schema's owner, it also changes
 that key, restores it in the same transaction, and checks that the changes are
-notified.
+announced.
 
 The exit code is 1 if the edge would not work, and otherwise 0. With --strict, it is
 also 1 if there are warnings.`,

@@ -30,7 +30,7 @@ func TestDoctorCommand_PrintsOneJSONDocument(t *testing.T) {
 		t.Fatalf("%v in\n%s", err, stdout)
 	}
 	want := map[string]string{"severity": "warning", "about": "attribution",
-		"text": "hoko.links is empty: every sale is 400, because no link can earn it",
+		"text": "hoko.links is empty: every sale is 400, because nothing attributes it",
 		"fix":  "see docs/first-sale.md for how to add links, clicks and leads"}
 	found := slices.ContainsFunc(document.Findings, func(f map[string]string) bool { return maps.Equal(f, want) })
 	if document.Failures != 0 || document.Warnings == 0 || !found {

@@ -11,7 +11,7 @@ import (
 )
 
 func idempotencyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "idempotency", Short: "Deletes old Idempotency-Keys, and erases persons"}
+	cmd := &cobra.Command{Use: "idempotency", Short: "Deletes old Idempotency-Keys, and erases personal data"}
 	cmd.AddCommand(cleanKeysCommand(), eraseAnswersCommand())
 	return cmd
 }

@@ -105,10 +105,10 @@ func TestDoctorProbe_OverASite(t *testing.T) {
 		}
 	}
 	before := d.Text("SELECT string_agg(t::text, ';' ORDER BY id) FROM site.tokens t")
-	expectProbe("ok    probe: key 1: changes of expires_at were notified, and undone")
+	expectProbe("ok    probe: key 1: changes of expires_at were announced and undone")
 	d.Exec(`CREATE OR REPLACE FUNCTION hoko.notify_token() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		PERFORM pg_notify('hoko_keys', 'key:' || md5(NEW.digest) || md5('')); RETURN NULL; END $$`)
-	expectProbe("FAIL  probe: key 1: changes of expires_at were not notified: a revoked key passes")
+	expectProbe("FAIL  probe: key 1: changes of expires_at were not announced: a revoked key passes")
 	if after := d.Text("SELECT string_agg(t::text, ';' ORDER BY id) FROM site.tokens t"); after != before {
 		t.Errorf("the tokens changed from\n%s\nto\n%s", before, after)
 	}

@@ -39,7 +39,7 @@ var postgresOutages = []struct {
 	}, true, 0, "", "no database to record sales"},
 	{"mute", func(t *testing.T, p *brokenPostgres) func() {
 		return p.Freeze(t)
-	}, true, 504, "", "a database connection was lost with sales on it"},
+	}, true, 504, "", "a database connection was lost during a statement"},
 	{"slow", func(t *testing.T, p *brokenPostgres) func() {
 		p.Exec(raising("PERFORM pg_sleep(60)"))
 		lock := harness.Connect(t, p.dsn)

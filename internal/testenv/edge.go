@@ -25,7 +25,7 @@ var edge struct {
 func BuildEdge() error {
 	module, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
-		return fmt.Errorf("find the tree: %w", err)
+		return fmt.Errorf("find the source tree: %w", err)
 	}
 	edge.tree = filepath.Dir(strings.TrimSpace(string(module)))
 	bin := filepath.Join(edge.tree, "bin")

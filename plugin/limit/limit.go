@@ -100,7 +100,7 @@ func (l Limit) Validate() error {
 	case l.Period < MinPeriod || l.Period > MaxPeriod:
 		return fmt.Errorf("period must be %s … %s, not %s", MinPeriod, MaxPeriod, l.Period)
 	case l.Period/time.Duration(l.Rate) < minInterval:
-		return fmt.Errorf("%d requests in %s are more than one in %s", l.Rate, l.Period, minInterval)
+		return fmt.Errorf("%d requests per %s are more than one per %s", l.Rate, l.Period, minInterval)
 	case l.Fill() > MaxPeriod:
 		return fmt.Errorf("a burst of %d takes more than %s to refill", l.Burst, MaxPeriod)
 	}

@@ -59,7 +59,7 @@ func TestParse_Errors(t *testing.T) {
 		{"600/999us", "period must be"},
 		{"600/367d", "is not a duration"},
 		{"600/8785h", "period must be"},
-		{"100001/1s", "are more than one in 10µs"},
+		{"100001/1s", "are more than one per 10µs"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.in, func(t *testing.T) {

@@ -97,7 +97,7 @@ func Check(ctx context.Context, o Options) (Server, error) {
 	}
 	server.Took = took
 	if took > within {
-		err := fmt.Errorf("redis decides in %s, but the timeout is %s", took.Round(time.Millisecond), within)
+		err := fmt.Errorf("redis takes %s to decide, but the timeout is %s", took.Round(time.Millisecond), within)
 		return server, &Fault{err, "increase redis { timeout }, or use a redis that is closer"}
 	}
 	return server, nil

@@ -31,7 +31,7 @@ func unattributed(req *Request, why error) error {
 	switch {
 	case errors.Is(why, ErrNoSource):
 		return invalid("clickId",
-			"nothing can earn a sale yet, as there is no link, or neither click nor lead: see docs/first-sale.md")
+			"no sale can be attributed yet, as there is no link, or neither click nor lead: see docs/first-sale.md")
 	case req.LeadEventName != "" && req.ClickID != "":
 		return invalid("clickId", "no such click and no lead of that leadEventName, or the link is gone")
 	case req.LeadEventName != "":

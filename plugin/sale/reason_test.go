@@ -260,7 +260,7 @@ func Test400_NamesADatabaseWithoutSources(t *testing.T) {
 	f := newFixture(failing(fmt.Errorf("batch of 1: %w", ErrNoSource)), 0)
 	w := f.post(strings.TrimSuffix(aBody, "}")+`,"clickId":"secret"}`, nil)
 	expect(t, w, 400, body400)
-	const want = "clickId: nothing can earn a sale yet, as there is no link, or neither click nor lead: see " +
+	const want = "clickId: no sale can be attributed yet, as there is no link, or neither click nor lead: see " +
 		"docs/first-sale.md"
 	expectHeader(t, w, "Hoko-Reason", want)
 	if !strings.Contains(f.log.String(), want) {

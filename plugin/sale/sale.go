@@ -64,7 +64,7 @@ type Recorded struct {
 	Replayed    bool   // an earlier request with this idempotency key recorded it
 }
 
-// Link is the short link that earned the sale. A nil member is null in the response.
+// Link is the short link that the sale is attributed to. A nil member is null in the response.
 type Link struct {
 	ID, URL, ShortURL         string
 	Title, Description, Image *string

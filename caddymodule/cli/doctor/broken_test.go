@@ -121,7 +121,7 @@ func TestDoctor_BrokenSchema(t *testing.T) {
 
 		{"synchronous_commit is off", `DO $$ BEGIN
 			EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$`, []string{
-			"warn  sales: sales are answered before they are safe: synchronous_commit is off or local",
+			"warn  sales: sales are confirmed before they are durable: synchronous_commit is off or local",
 			"fix: ALTER ROLE"}},
 
 		{"no links", "DELETE FROM hoko.links", []string{

@@ -18,7 +18,7 @@ type Options struct {
 	RedisURL    string
 	RedisPrefix string // prefix of the redis block; empty for its default
 	// ProbeKey is the ID or the first characters of a key that Run changes and restores, to check
-	// that the changes are notified. The role of DSN must be able to change keys. Empty for none.
+	// that the changes are announced. The role of DSN must be able to change keys. Empty for none.
 	ProbeKey string
 }
 

@@ -114,7 +114,7 @@ func TestDoctor_RecordsTestSales(t *testing.T) {
 			NEW.external_id := lower(NEW.external_id) || '!'; RETURN NEW; END $$;
 		CREATE TRIGGER alter_id BEFORE UPDATE ON hoko.customers FOR EACH ROW EXECUTE FUNCTION public.alter_id()`)
 	report, got := runDoctor(t, o)
-	wantTexts(t, got, "FAIL  sales: the row that a sale writes to hoko.customers", "fix: see docs/adopting.md")
+	wantTexts(t, got, "FAIL  sales: the row that a sale wrote to hoko.customers", "fix: see docs/adopting.md")
 	if report.Err(false) == nil {
 		t.Error("it says that the edge would work")
 	}

@@ -29,7 +29,7 @@ func TestProbe_RestoresEachColumn(t *testing.T) {
 	before := onlyKey(db)
 	report, got := runDoctor(t, Options{DSN: dsn, ProbeKey: "k", RedisURL: testenv.Redis(t)})
 	wantTexts(t, got, "ok    probe: key k: changes of revoked_at, expires_at, scopes, allowed_hostnames, "+
-		"rate_limit, rate_period, rate_burst were notified, and undone")
+		"rate_limit, rate_period, rate_burst were announced and undone")
 	if report.Failures > 0 {
 		t.Errorf("it found\n%s", got)
 	}
@@ -48,7 +48,7 @@ func TestProbe_MissingNotification(t *testing.T) {
 			CREATE TRIGGER hoko_notify_update AFTER UPDATE OF revoked_at, scopes ON hoko.api_keys
 				FOR EACH ROW EXECUTE FUNCTION hoko.notify_api_key()`,
 			"FAIL  probe: key k: changes of expires_at, allowed_hostnames, rate_limit, rate_period, rate_burst " +
-				"were not notified: a revoked key passes"},
+				"were not announced: a revoked key passes"},
 		{"a notification of another key", `
 			CREATE OR REPLACE FUNCTION hoko.notify_api_key() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			PERFORM pg_notify('hoko_keys', 'key:' || encode(sha256(OLD.key_hash), 'hex'));

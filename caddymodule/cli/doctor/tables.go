@@ -68,9 +68,9 @@ func (c *checks) attribution(ctx context.Context, db *inspect.Database) error {
 	case err != nil:
 		return err
 	case !has.Links:
-		c.warn(about, "hoko.links is empty: every sale is 400, because no link can earn it", firstSaleFix)
+		c.warn(about, "hoko.links is empty: every sale is 400, because nothing attributes it", firstSaleFix)
 	case !has.Clicks && !has.Leads:
-		c.warn(about, "hoko.clicks and hoko.leads are empty: every sale is 400, because no link can earn it",
+		c.warn(about, "hoko.clicks and hoko.leads are empty: every sale is 400, because nothing attributes it",
 			firstSaleFix)
 	case !has.Clicks:
 		c.warn(about, "hoko.clicks is empty: every sale with a clickId is 400", firstSaleFix)

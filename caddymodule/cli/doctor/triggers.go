@@ -11,7 +11,7 @@ import (
 	"hoko.to/edge/plugin/postgres/inspect"
 )
 
-// probe changes and restores ProbeKey. It reports whether every change was notified.
+// probe changes and restores ProbeKey. It reports whether every change was announced.
 func (c *checks) probe(ctx context.Context) (notified bool) {
 	const about = "probe"
 	if c.ProbeKey == "" {
@@ -26,19 +26,19 @@ func (c *checks) probe(ctx context.Context) (notified bool) {
 		c.fail(about, err, "give the key's id or first characters, and give the connection string of the schema's "+
 			"owner; if no notification arrived, see the finding about the listener")
 	case len(probe.Missed) > 0:
-		c.fail(about, fmt.Errorf("key %s: changes of %s were not notified: %s", probe.KeyID,
+		c.fail(about, fmt.Errorf("key %s: changes of %s were not announced: %s", probe.KeyID,
 			strings.Join(probe.Missed, ", "), passes), triggerFix)
 	case tried == 0:
 		c.warn(about, fmt.Sprintf("key %s cannot be changed through hoko.api_keys", probe.KeyID),
 			"change a key in your own table while psql runs LISTEN hoko_keys")
 	default:
-		c.ok(about, "key %s: changes of %s were notified, and undone", probe.KeyID, strings.Join(probe.Notified, ", "))
+		c.ok(about, "key %s: changes of %s were announced and undone", probe.KeyID, strings.Join(probe.Notified, ", "))
 	}
 	return err == nil && tried > 0 && len(probe.Missed) == 0
 }
 
 // triggers checks that triggers notify edges of changed keys and workspaces. If a probe has shown
-// that changes of keys are notified, missing triggers on keys are only a warning.
+// that changes of keys are announced, missing triggers on keys are only a warning.
 func (c *checks) triggers(ctx context.Context, db *inspect.Database, notified bool) error {
 	const about = "triggers"
 	notifiers, err := db.Notifiers(ctx)
@@ -116,7 +116,7 @@ const (
 	passes = "a revoked key passes until its ttl ends"
 )
 
-// tableTriggers reports the events of a table that are not notified, or not in every session.
+// tableTriggers reports the events of a table that are not announced, or not in every session.
 func (c *checks) tableTriggers(t table, notified bool, replicating []string) {
 	const about = "triggers"
 	var missing, disabled, optional, ordinary, enable []string
@@ -140,7 +140,7 @@ func (c *checks) tableTriggers(t table, notified bool, replicating []string) {
 	switch {
 	case len(missing) > 0 && notified:
 		c.warn(about, fmt.Sprintf("no trigger on %s whose function names hoko_keys fires for %s, "+
-			"but changes of the probed key were notified", t.name, joinUnique(missing)), triggerFix)
+			"but changes of the probed key were announced", t.name, joinUnique(missing)), triggerFix)
 	case len(missing) > 0:
 		c.fail(about, fmt.Errorf("no trigger on %s notifies hoko_keys of %s: %s", t.name, joinUnique(missing), passes),
 			triggerFix)

@@ -237,7 +237,7 @@ func writable(t time.Time) time.Time {
 // rejected returns the error of a sale that the database rejects.
 func rejected(err error) error {
 	if relation, altered := alteredRelation(err); altered {
-		return fmt.Errorf("the row that a sale writes to %s is not there as written: "+
+		return fmt.Errorf("the row that a sale wrote to %s is missing or changed: "+
 			"a trigger must keep its IDs and return it, see docs/adopting.md: %w", relation, err)
 	}
 	return fmt.Errorf("the database rejected the sale: %w", err)

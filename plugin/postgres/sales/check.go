@@ -57,7 +57,7 @@ const settingsAdvice = "ALTER ROLE … SET plan_cache_mode = force_generic_plan,
 	"default_transaction_isolation = 'read committed', client_min_messages = warning"
 
 // checkSettings reads the timeouts in force. It warns if a pooler has dropped the session's
-// settings, or if the operator's settings answer commits before they are safe.
+// settings, or if the operator's settings answer commits before they are durable.
 func (s *session) checkSettings(ctx context.Context) error {
 	var hold, unsafe bool
 	var statementTimeout, lockTimeout int64
@@ -74,7 +74,7 @@ func (s *session) checkSettings(ctx context.Context) error {
 			slog.String("remedy", settingsAdvice))
 	}
 	if unsafe && due(&s.notices.unsafe) {
-		s.options.Logger.Warn("sales are answered before they are safe: synchronous_commit is off or local",
+		s.options.Logger.Warn("sales are confirmed before they are durable: synchronous_commit is off or local",
 			slog.String("remedy", "ALTER ROLE … SET synchronous_commit = on"))
 	}
 	return nil
@@ -251,7 +251,7 @@ func largestRequest(clickID string) *sale.Request {
 	}
 }
 
-// rehearse records the sale, asks for it as after a lost connection, and records another with an
+// rehearse records the sale, sends it again as after a lost connection, and records another with an
 // idempotency key.
 func (s *session) rehearse(ctx context.Context, rehearsed sale.Sale) error {
 	rehearsed.ID = uuid.Must(uuid.NewV7())

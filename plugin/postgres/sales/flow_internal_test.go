@@ -94,7 +94,7 @@ func TestQueue_LostSaleWaitsForItsCustomersBatch(t *testing.T) {
 	b.push("w/hot")
 	b.finish(0)
 	if batch := b.want(0, "w/hot"); len(batch) != 1 || batch[0] != lost {
-		t.Error("the lost sale is not asked for")
+		t.Error("the lost sale is not sent again")
 	}
 	b.finish(0)
 	b.serve(0, "w/hot")
@@ -282,7 +282,7 @@ func TestQueue_UnsentLostSaleIsAskedForByAnother(t *testing.T) {
 	b.mu.Unlock()
 	b.finish(1)
 	if batch := b.want(1, "w/hot"); len(batch) != 1 || batch[0] != hot {
-		t.Error("the lost sale is not asked for")
+		t.Error("the lost sale is not sent again")
 	}
 	b.finish(1)
 	b.finish(0)

@@ -36,7 +36,7 @@ func badSales() (sales []*sale.Sale) {
 			add("none", click)
 			add("Signup", "")
 			add("", "")
-			if who == "known" { // a new customer has no such lead, so the click counts
+			if who == "known" { // a new customer has no such lead, so the click applies
 				add("Signup", "c1")
 			}
 		}
@@ -110,7 +110,7 @@ func TestCustomer_GoneBeforeItsSaleIsSent(t *testing.T) {
 	shop, store := openShopAndStore(t)
 	for _, c := range []struct {
 		name, change    string
-		byClick, byLead string // the sale's customer; "": not recorded, as nothing earns it
+		byClick, byLead string // the sale's customer; "": not recorded, as nothing attributes it
 	}{
 		{"updated", "UPDATE hoko.customers SET phone = '123' WHERE id = 'k1'", "k1", "k1"},
 		{"deleted softly", "UPDATE hoko.customers SET deleted_at = now() WHERE id = 'k1'", "k1", "k1"},

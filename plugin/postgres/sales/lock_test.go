@@ -249,7 +249,7 @@ func TestCustomerInCreation_NotRecordedByTheDeadline(t *testing.T) {
 	shop.expectSales(t, 1, "true")
 }
 
-// An earlier run of the same sale may still be under way when it is asked for again.
+// An earlier run of the same sale may still be under way when it is sent again.
 func TestSaleID_UnderWayElsewhereIsAwaited(t *testing.T) {
 	shop, store := openShopAndStore(t)
 	mustRecord(t, store, sell("k"))

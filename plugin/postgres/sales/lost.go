@@ -10,9 +10,9 @@ const (
 	maxAskPause = time.Second
 )
 
-// lostSales are the sales with an unknown outcome. Until their deadlines, writers ask for them by
-// ID in separate statements: a hanging statement still holds their keys and customers, and other
-// sales in the same batch would wait for it. At most one such statement runs at a time.
+// lostSales are the sales with an unknown outcome. Until their deadlines, writers send them again
+// in separate statements: a hanging statement still holds their keys and customers, and other sales
+// in the same batch would wait for it. At most one such statement runs at a time.
 type lostSales struct {
 	groups []lostGroup
 	asking bool
@@ -21,7 +21,7 @@ type lostSales struct {
 type lostGroup struct {
 	sales  []*pendingSale
 	due    time.Time
-	pause  time.Duration // between asking twice
+	pause  time.Duration // before the next try
 	behind bool          // waits until its customers are in no batch
 }
 
@@ -124,7 +124,7 @@ func (q *queue) dropDone(s *slot) {
 	})
 }
 
-// reserve keeps the customers of lost sales out of other batches until these are asked for once.
+// reserve keeps the customers of lost sales out of other batches until these are sent again.
 func (q *queue) reserve(lost []*pendingSale) {
 	for _, p := range lost {
 		if l := q.lines[p.customer]; l != nil {

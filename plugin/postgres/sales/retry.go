@@ -13,7 +13,7 @@ import (
 	"hoko.to/edge/plugin/postgres"
 )
 
-// askAgain hands over sales with an unknown outcome, for which separate statements then ask. One of
+// askAgain hands over sales with an unknown outcome, which separate statements send again. One of
 // the sales may cause the error each time: if this already was such a statement and its session
 // survived, its halves follow.
 func (r *runner) askAgain(a attempt, err error) {
@@ -24,7 +24,7 @@ func (r *runner) askAgain(a attempt, err error) {
 		return
 	}
 	if due(&r.notices.lost) {
-		r.options.Logger.Warn("a database connection was lost with sales on it; they are asked for again",
+		r.options.Logger.Warn("a database connection was lost during a statement; its sales are sent again",
 			slog.Any("error", err))
 	}
 	if !answered {
@@ -87,7 +87,7 @@ func (r *runner) stepAside(a attempt, err error) {
 		r.markMissed(a.sales, batchBlocked)
 	case len(a.sales) > 1:
 		r.halve(a, nil)
-	case r.asks: // next time, the others are asked for before this one
+	case r.asks: // next time, the others are sent before this one
 		for _, rest := range r.todo {
 			r.again = append(r.again, rest.sales...)
 		}
@@ -174,7 +174,7 @@ const (
 	stepAside               // the statement would have to wait for another session
 	giveUp                  // Postgres can record nothing at present
 	reconnect               // nothing was executed
-	askAgain                // the outcome is unknown until the same IDs are asked for again
+	askAgain                // the outcome is unknown until the same IDs are sent again
 )
 
 // failure classifies a failed statement. Every action except askAgain implies that the statement

@@ -108,7 +108,7 @@ func (r *runner) unreachable(sales []*pendingSale, err error) []*pendingSale {
 }
 
 // fail answers a sale with err, which says that it was not recorded. That is not certain while an
-// earlier statement may still commit: then the sale is asked for until its deadline.
+// earlier statement may still commit: then the sale is sent again until its deadline.
 func (r *runner) fail(p *pendingSale, err error) {
 	if !p.unknown {
 		p.answer(nil, err)

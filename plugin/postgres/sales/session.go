@@ -49,7 +49,7 @@ const (
 )
 
 // errStandbyWaitCanceled means that the sales are committed, but perhaps not on the standbys. They
-// are asked for again, and that statement waits for the standbys.
+// are sent again, and that statement waits for the standbys.
 var errStandbyWaitCanceled = errors.New("the wait for the standbys was canceled")
 
 // session is a connection with prepared statements. It reconnects if the connection is lost, and
@@ -182,7 +182,7 @@ func milliseconds(d time.Duration) []byte {
 // is lost before its answer, pgx only reports that the connection is closed.
 func sent(err error) error {
 	if pgconn.SafeToRetry(err) {
-		return fmt.Errorf("a connection was lost with statements on it: %v", err) // %w would keep it safe to retry
+		return fmt.Errorf("a connection was lost during a statement: %v", err) // %w would keep it safe to retry
 	}
 	return err
 }
@@ -192,7 +192,7 @@ func (s *session) awaitStandbys(ctx context.Context) error {
 	return s.checkStandbyWait(s.conn.PgConn().ExecParams(ctx, awaitStandbysSQL, nil, nil, nil, nil).Read().Err)
 }
 
-// sourceSQL returns whether the database has anything that can earn a sale.
+// sourceSQL returns whether the database has anything that can attribute a sale.
 const sourceSQL = "SELECT EXISTS (SELECT FROM hoko.links) " +
 	"AND (EXISTS (SELECT FROM hoko.clicks) OR EXISTS (SELECT FROM hoko.leads))"
 
@@ -202,11 +202,11 @@ const (
 	sourceFound // final, so that sourceSQL runs no more
 )
 
-// sourcePatience bounds the question, as the session's next batch waits for it: over a large view
+// sourcePatience bounds sourceSQL, as the session's next batch waits for it: over a large view
 // it may take any time.
 const sourcePatience = 200 * time.Millisecond
 
-// attributed notes that something can earn a sale.
+// attributed notes that something can attribute a sale.
 func (s *session) attributed() {
 	if s.source.Load() != sourceFound {
 		s.source.Store(sourceFound)

@@ -176,7 +176,7 @@ func TestStandbys_CanceledWaitConfirmsNothing(t *testing.T) {
 			until(t, "its commit waits",
 				func() bool { return testenv.Value[int](db, "SELECT count(*) "+waiting(false)) == 1 })
 			db.Exec("SELECT pg_cancel_backend(pid) " + waiting(false))
-			until(t, "it is asked for again, and that waits",
+			until(t, "it is sent again, and that waits",
 				func() bool { return testenv.Value[int](db, "SELECT count(*) "+waiting(true)) == 1 })
 			select {
 			case got := <-sold:
@@ -272,11 +272,11 @@ func TestUnattributedSale_SaysIfNothingCouldEarnAny(t *testing.T) {
 	testenv.Until(t, "it finds the click", func() bool { return !noSource() })
 	db.Exec("DELETE FROM hoko.clicks")
 	if noSource() {
-		t.Error("it asks again for what it has found before")
+		t.Error("it queries again for what it has found before")
 	}
 }
 
-// The view takes an hour to say whether it has a row at all, but none to find one by its id.
+// The view takes an hour to show whether it has any row, but finds a row by its ID immediately.
 func TestUnattributedSale_HoldsUpNoOther(t *testing.T) {
 	shop := openShop(t)
 	shop.Exec(`CREATE FUNCTION hoko.slow() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
@@ -296,6 +296,6 @@ func TestUnattributedSale_HoldsUpNoOther(t *testing.T) {
 	}
 	mustRecord(t, store, sell("k", byClick("c1")))
 	if after := sessions(); after != before {
-		t.Errorf("a question has ended a session: had %s, has %s", before, after)
+		t.Errorf("the query has ended a session: had %s, has %s", before, after)
 	}
 }

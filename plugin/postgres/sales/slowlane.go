@@ -207,7 +207,7 @@ func (l *slowLane) take(line *slowLine) []*pendingSale {
 	return sales
 }
 
-// finish gives a line back with the sales that must wait again. Writers ask for the lost ones.
+// finish gives a line back with the sales that must wait again. Writers send the lost ones again.
 func (l *slowLane) finish(line *slowLine, sales, again []*pendingSale) {
 	var lost, waiting []*pendingSale
 	for _, p := range again {

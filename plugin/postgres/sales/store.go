@@ -60,7 +60,7 @@ type notices struct {
 	trouble  rate.Sometimes // the database cannot record sales
 	lost     rate.Sometimes // a connection was lost
 	settings rate.Sometimes // the sessions lack settings
-	unsafe   rate.Sometimes // commits are answered before they are safe
+	unsafe   rate.Sometimes // commits are answered before they are durable
 	locked   rate.Sometimes // a session waits for a table lock
 	source   rate.Sometimes // not a log line: throttles sourceSQL
 }

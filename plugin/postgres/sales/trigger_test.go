@@ -70,7 +70,7 @@ func TestTriggerChangingAnID_FailsItsSale(t *testing.T) {
 				}
 				for _, got := range outcomes[1:] {
 					if got.err != nil {
-						t.Errorf("a neighbor: %v", got.err)
+						t.Errorf("another sale: %v", got.err)
 					}
 				}
 				shop.expectSales(t, 0, "event_name = 'bad'")
@@ -122,7 +122,7 @@ func TestViewReturningAnotherRow_FailsItsSale(t *testing.T) {
 			store := shop.Store()
 			for _, s := range []*sale.Sale{sell("k"), sell("k", keyed("K"))} {
 				got := record(t, store, s)
-				if got.err == nil || !strings.Contains(got.err.Error(), "hoko.sales is not there") {
+				if got.err == nil || !strings.Contains(got.err.Error(), "hoko.sales is missing or changed") {
 					t.Errorf("error %v", got.err)
 				}
 			}

@@ -172,7 +172,7 @@ func (q *queue) begin(l *line, s *slot) {
 	s.lines = append(s.lines, l)
 }
 
-// end releases a line from its batch. If lost sales of its customer must be asked for first, the
+// end releases a line from its batch. If lost sales of its customer must be sent first, the
 // line becomes reserved.
 func (q *queue) end(l *line) {
 	if l.reserve && !q.lost.asking {

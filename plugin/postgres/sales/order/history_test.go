@@ -234,7 +234,7 @@ func (s *search) step(i int, l ledger) (answer, ledger) {
 
 // resent reports whether another call sent the same sale at the same time. Its statement may then
 // see a change of the site that the other one does not, such as a renamed customer, but not the
-// sale. An edge takes this answer as unknown and asks again, as it sends a sale again only if the
+// sale. An edge takes this answer as unknown and tries again, as it sends a sale again only if the
 // outcome of an earlier statement is unknown.
 func (s *search) resent(i int) bool {
 	one, isSale := s.calls[i].act.(saleAct)

@@ -41,8 +41,8 @@ func (w *world) record(l ledger, s *sale.Sale, told answer) (answer, ledger) {
 	if earlier, recorded := l.sold[s.ID]; recorded && earlier.workspace == s.WorkspaceID {
 		return w.again(s, earlier, customer), l
 	}
-	credit, earned := w.credit(s, customer.id)
-	if !earned {
+	credit, attributed := w.credit(s, customer.id)
+	if !attributed {
 		return answer{result: wasUnattributed}, l
 	}
 

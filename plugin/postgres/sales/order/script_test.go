@@ -44,8 +44,8 @@ func (s *script) unique(what string) string {
 	return fmt.Sprint(what, s.count)
 }
 
-// populate creates customers for this many sales, with leads: valid ones and all kinds that earn
-// nothing.
+// populate creates customers for this many sales, with leads: valid ones and all kinds that
+// attribute nothing.
 func (s *script) populate(shop *pgtest.Shop, sales int, adopted bool) {
 	shop.Exec(`INSERT INTO hoko.links (id, workspace_id, url, short_url, created_at)
 		VALUES ('x2', 'w2', 'https://example.com/y', 'https://hoko.to/y', '2024-01-01')`)
@@ -216,7 +216,7 @@ func (s *script) optional(prefix string) sale.Optional {
 	return pgtest.Set(s.unique(prefix))
 }
 
-// click often returns none, or one that earns nothing.
+// click often returns none, or one that attributes nothing.
 func (s *script) click(workspace string) string {
 	switch roll := s.IntN(10); {
 	case roll < 3:
