@@ -35,10 +35,10 @@ func newFixture() *fixture {
 
 // sell adds a sale to the journal. Its attempts last a second each.
 func (f *fixture) sell(id, key string, tries ...*attempt) *sale {
-	tenant := tenants[0]
+	workspace := workspaces[0]
 	s := &sale{
-		id: id, key: key, tenant: tenant, source: tenant.byClick(), customer: "customer of " + id, version: "v1",
-		amount: 100, currency: "usd", event: "Purchase", attempts: tries,
+		id: id, key: key, workspace: workspace, source: workspace.byClick(), customer: "customer of " + id,
+		version: "v1", amount: 100, currency: "usd", event: "Purchase", attempts: tries,
 	}
 	f.sales[id] = s
 	for i, a := range tries {
@@ -63,7 +63,7 @@ func (f *fixture) recorded(saleID string, replied bool) *attempt {
 func (s *sale) answer(attempt int) string {
 	return fmt.Sprintf(`{"click":{"id":%q},"link":{"id":%q},
 		"customer":{"id":%q,"name":%q,"email":%q,"avatar":%q,"externalId":%q},
-		"sale":{"amount":%d,"currency":%q,"eventName":%q,"metadata":%s}}`, s.source.clickID, s.tenant.link(),
+		"sale":{"amount":%d,"currency":%q,"eventName":%q,"metadata":%s}}`, s.source.clickID, s.workspace.link(),
 		"id of "+s.customer, nameOf(s.version), emailOf(s.version), avatarOf(s.version), s.customer,
 		s.amount, s.currency, s.event, s.metadata(attempt))
 }
@@ -71,16 +71,16 @@ func (s *sale) answer(attempt int) string {
 func (f *fixture) record(id, saleID string, attempt int) {
 	s := f.sales[id]
 	f.tables.sales = append(f.tables.sales, saleRow{
-		id: saleID, workspace: s.tenant.workspace, customer: s.customer, customerID: "id of " + s.customer,
-		clickID: s.source.clickID, linkID: s.tenant.link(), attribution: s.source.attribution,
+		id: saleID, workspace: s.workspace.id, customer: s.customer, customerID: "id of " + s.customer,
+		clickID: s.source.clickID, linkID: s.workspace.link(), attribution: s.source.attribution,
 		amount: s.amount, currency: s.currency, event: s.event, journal: s.id, attempt: attempt,
 	})
 	f.tables.customers = append(f.tables.customers, customerRow{
-		"id of " + s.customer, s.tenant.workspace, s.customer,
+		"id of " + s.customer, s.workspace.id, s.customer,
 		nameOf(s.version), emailOf(s.version), avatarOf(s.version),
 	})
 	if s.key != "" {
-		f.tables.keys = append(f.tables.keys, keyRow{s.tenant.workspace, s.key, saleID})
+		f.tables.keys = append(f.tables.keys, keyRow{s.workspace.id, s.key, saleID})
 	}
 }
 
@@ -145,7 +145,7 @@ func TestLedgerAudit_FindsEachDiscrepancy(t *testing.T) {
 			func(f *fixture) { f.try("timed out", 0).saleID = "id-9" }},
 		{"another amount", "recorded as", func(f *fixture) { f.row("id-3").amount++ }},
 		{"another customer", "recorded as", func(f *fixture) { f.row("id-3").customer = "customer of retried" }},
-		{"another workspace", "recorded as", func(f *fixture) { f.row("id-3").workspace = tenants[1].workspace }},
+		{"another workspace", "recorded as", func(f *fixture) { f.row("id-3").workspace = workspaces[1].id }},
 		{"another attribution", "recorded as", func(f *fixture) { f.row("id-3").attribution = "latest-lead" }},
 		{"an answer of another amount", "attempt 1 shows",
 			func(f *fixture) { f.row("id-2").amount++; f.sales["second try"].amount++ }},
@@ -166,10 +166,10 @@ func TestLedgerAudit_FindsEachDiscrepancy(t *testing.T) {
 			func(f *fixture) { *f.customer("retried") = f.customer("retried").as("v2") }},
 		{"a customer that no sale created", "no sale created this customer", func(f *fixture) {
 			f.tables.customers = append(f.tables.customers,
-				customerRow{"id", tenants[0].workspace, "customer of unattributed", "", "", ""})
+				customerRow{"id", workspaces[0].id, "customer of unattributed", "", "", ""})
 		}},
 		{"a key without its sale", "belongs to no sale", func(f *fixture) {
-			f.tables.keys = append(f.tables.keys, keyRow{tenants[0].workspace, "order 2", "id-9"})
+			f.tables.keys = append(f.tables.keys, keyRow{workspaces[0].id, "order 2", "id-9"})
 		}},
 		{"a key of another sale", "belongs to no sale", func(f *fixture) { f.tables.keys[0].saleID = "id-3" }},
 		{"a sale without its key", "is not remembered", func(f *fixture) { f.tables.keys = nil }},

@@ -216,9 +216,9 @@ func (a *auditor) fields(s *sale) {
 	}
 	for _, row := range a.rows[s.id] {
 		want := row // the IDs that only the database knows stay as they are
-		want.workspace, want.customer = s.tenant.workspace, s.customer
-		want.clickID, want.leadID, want.linkID, want.attribution = s.source.clickID, s.source.leadID, s.tenant.link(),
-			s.source.attribution
+		want.workspace, want.customer = s.workspace.id, s.customer
+		want.clickID, want.leadID, want.linkID, want.attribution = s.source.clickID, s.source.leadID,
+			s.workspace.link(), s.source.attribution
 		want.amount, want.currency, want.event = s.amount, s.currency, s.event
 		if row != want {
 			a.report(s, "it is recorded as %+v\nwant %+v", row, want)
@@ -279,7 +279,7 @@ func keysOf(set map[string]bool) []string {
 func (a *auditor) keys() {
 	for _, row := range a.tables.keys {
 		recorded, ok := a.byID[row.saleID]
-		if s := a.sales[recorded.journal]; !ok || s == nil || s.key != row.key || s.tenant.workspace != row.workspace {
+		if s := a.sales[recorded.journal]; !ok || s == nil || s.key != row.key || s.workspace.id != row.workspace {
 			a.report(s, "idempotency key %+v belongs to no sale that was sent with it", row)
 		}
 	}

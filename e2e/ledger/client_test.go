@@ -13,7 +13,7 @@ import (
 
 const (
 	clientCount   = 16
-	scarceClients = 2 // of clientCount; their tenant has a low rate limit
+	scarceClients = 2 // of clientCount; their workspace has a low rate limit
 	crowd         = 160
 )
 
@@ -37,21 +37,21 @@ type clients struct {
 // client sends one sale at a time, each until its outcome is known.
 type client struct {
 	*clients
-	name   string
-	orders string // prefix of its idempotency keys
-	tenant *tenant
-	rand   *rand.Rand
-	count  int
-	gone   chan struct{} // closed when it must leave; nil if it stays
+	name      string
+	orders    string // prefix of its idempotency keys
+	workspace *workspace
+	rand      *rand.Rand
+	count     int
+	gone      chan struct{} // closed when it must leave; nil if it stays
 }
 
 func startClients(edges []*edge, seed uint64) *clients {
 	clients := &clients{edges: edges, stopping: make(chan struct{})}
 	for i := range clientCount {
-		c := &client{clients: clients, name: fmt.Sprint("c", i), orders: fmt.Sprint("order ", i), tenant: tenants[0],
-			rand: rand.New(rand.NewPCG(seed, uint64(i)+1))}
+		c := &client{clients: clients, name: fmt.Sprint("c", i), orders: fmt.Sprint("order ", i),
+			workspace: workspaces[0], rand: rand.New(rand.NewPCG(seed, uint64(i)+1))}
 		if i < scarceClients {
-			c.tenant, c.orders = tenants[1], fmt.Sprint("order ", i+scarceClients) // keys of the other tenant too
+			c.workspace, c.orders = workspaces[1], fmt.Sprint("order ", i+scarceClients) // keys of the other one too
 		}
 		clients.group.Go(c.run)
 	}
@@ -59,12 +59,12 @@ func startClients(edges []*edge, seed uint64) *clients {
 }
 
 // join adds clients, which stop when leave is called.
-func (c *clients) join(count int, tenant *tenant, seed uint64) (leave func()) {
+func (c *clients) join(count int, workspace *workspace, seed uint64) (leave func()) {
 	gone := make(chan struct{})
 	for i := range count {
 		c.joined++
 		name := fmt.Sprint("crowd", c.joined)
-		member := &client{clients: c, name: name, orders: name, tenant: tenant,
+		member := &client{clients: c, name: name, orders: name, workspace: workspace,
 			rand: rand.New(rand.NewPCG(seed, uint64(i))), gone: gone}
 		c.group.Go(member.run)
 	}
@@ -113,13 +113,13 @@ func (c *client) compose() *sale {
 		s.source = c.randomSource(s.customer)
 	case n < 90:
 		s.customer, s.version = fmt.Sprint("fresh-", c.fresh.Add(1)/2), fmt.Sprint("v", c.rand.IntN(3))
-		s.source = []source{c.tenant.byClick(), c.tenant.byMissingLead()}[c.rand.IntN(2)]
+		s.source = []source{c.workspace.byClick(), c.workspace.byMissingLead()}[c.rand.IntN(2)]
 	case n < 95:
 		s.fate, s.customer, s.version = unattributed, "ghost-"+s.id, seededVersion
-		s.source.click = []string{"", "unknown_click", c.tenant.other().click("ad")}[c.rand.IntN(3)]
+		s.source.click = []string{"", "unknown_click", c.workspace.other().click("ad")}[c.rand.IntN(3)]
 	default:
 		s.fate, s.customer, s.version = malformed, "ghost-"+s.id, "v1"
-		s.source = c.tenant.byClick()
+		s.source = c.workspace.byClick()
 	}
 	if c.rand.IntN(4) > 0 {
 		s.key = fmt.Sprintf("%s/%d", c.orders, c.count)
@@ -131,18 +131,18 @@ func (c *client) compose() *sale {
 func (c *client) newSale() *sale {
 	c.count++
 	return &sale{
-		id:       fmt.Sprintf("%s-%d", c.name, c.count),
-		tenant:   c.tenant,
-		amount:   c.rand.Int64N(1_000_000),
-		currency: []string{"usd", "eur", "sar"}[c.rand.IntN(3)],
-		event:    []string{"Purchase", "Renewal"}[c.rand.IntN(2)],
+		id:        fmt.Sprintf("%s-%d", c.name, c.count),
+		workspace: c.workspace,
+		amount:    c.rand.Int64N(1_000_000),
+		currency:  []string{"usd", "eur", "sar"}[c.rand.IntN(3)],
+		event:     []string{"Purchase", "Renewal"}[c.rand.IntN(2)],
 	}
 }
 
 // randomSource returns one of the sources of a sale to a customer that has leads.
 func (c *client) randomSource(customer string) source {
-	return []source{c.tenant.byClick(), c.tenant.byMissingLead(), c.tenant.byLead(customer),
-		c.tenant.byLatestLead(customer)}[c.rand.IntN(4)]
+	return []source{c.workspace.byClick(), c.workspace.byMissingLead(), c.workspace.byLead(customer),
+		c.workspace.byLatestLead(customer)}[c.rand.IntN(4)]
 }
 
 func (c *clients) enter(s *sale) {
@@ -229,7 +229,7 @@ func (c *clients) replay(sales []*sale, count int, seed uint64) {
 		if s.key == "" || len(s.answers()) == 0 {
 			continue
 		}
-		client.tenant = s.tenant
+		client.workspace = s.workspace
 		client.send(s)
 		if count--; count == 0 {
 			return

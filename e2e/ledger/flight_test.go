@@ -85,7 +85,7 @@ func (f *flight) do(ctx context.Context, body string) (*http.Response, []byte, e
 		return nil, nil, err
 	}
 	req.ContentLength = int64(len(body))
-	req.Header.Set("Authorization", "Bearer "+f.sale.tenant.apiKey)
+	req.Header.Set("Authorization", "Bearer "+f.sale.workspace.apiKey)
 	if f.sale.key != "" {
 		req.Header.Set("Idempotency-Key", f.sale.key)
 	}

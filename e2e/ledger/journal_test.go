@@ -21,11 +21,11 @@ const (
 
 // sale is a sale as its client knows it: what it sent, and what it was told.
 type sale struct {
-	id     string // in the metadata; unique
-	key    string // Idempotency-Key; "" for none
-	tenant *tenant
-	fate   fate
-	source source // attribution
+	id        string // in the metadata; unique
+	key       string // Idempotency-Key; "" for none
+	workspace *workspace
+	fate      fate
+	source    source // attribution
 
 	customer, version string // the version determines name, email and avatar
 	amount            int64
@@ -168,7 +168,7 @@ func (s *sale) tries() []*attempt {
 // String returns the whole journal of the sale.
 func (s *sale) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "sale %s of %s, Idempotency-Key %q: %s\n", s.id, s.tenant.workspace, s.key, s.request(0))
+	fmt.Fprintf(&text, "sale %s of %s, Idempotency-Key %q: %s\n", s.id, s.workspace.id, s.key, s.request(0))
 	for i, a := range s.tries() {
 		fmt.Fprintf(&text, "\t%d: %s, %s over %s, %v: ", i, a.start.Format("15:04:05.000"), a.edge, a.protocol,
 			a.end.Sub(a.start).Round(time.Millisecond))

@@ -48,7 +48,7 @@ func terminateConnections(w *world, _ *edge, _ *rand.Rand) fix {
 
 func lockHotCustomer(w *world, _ *edge, r *rand.Rand) fix {
 	return w.holding("SELECT FROM hoko.customers WHERE workspace_id = $1 AND external_id = $2 FOR UPDATE",
-		tenants[0].workspace, hotCustomer(r.IntN(hotCustomers)))
+		workspaces[0].id, hotCustomer(r.IntN(hotCustomers)))
 }
 
 // stopBackend stops a busy backend of an edge.
@@ -68,10 +68,10 @@ func freezePostgres(w *world, _ *edge, _ *rand.Rand) fix {
 	return w.pair.Primary().Freeze(w.t)
 }
 
-// overload adds many clients of one tenant, which send more than can be committed.
+// overload adds many clients of one workspace, which send more than can be committed.
 func overload(w *world, _ *edge, r *rand.Rand) fix {
 	w.commitsTake(300 * time.Millisecond)
-	leave := w.clients.join(crowd, tenants[2], r.Uint64())
+	leave := w.clients.join(crowd, workspaces[2], r.Uint64())
 	return func() {
 		leave()
 		w.commitsTake(0)

@@ -66,8 +66,8 @@ func (w *world) seed() {
 	w.commitsTake(0)
 	d.Exec(`CREATE CONSTRAINT TRIGGER commit_slowly AFTER INSERT ON hoko.sales DEFERRABLE INITIALLY DEFERRED
 		FOR EACH ROW EXECUTE FUNCTION public.commit_slowly()`)
-	for _, tenant := range tenants {
-		tenant.seed(w.t, d)
+	for _, workspace := range workspaces {
+		workspace.seed(w.t, d)
 	}
 	d.Conn.Close(w.t.Context())
 	server.Conn.Close(w.t.Context())
