@@ -19,7 +19,7 @@ func doctorCommand() *cobra.Command {
 the schema has this edge's version, that the role has the required rights and sees
 all rows, that every lookup uses an index, and that edges learn of changed keys.
 Run it as the edge's role. It changes nothing: it rolls back the test sales that it
-records, with the effects of triggers.
+records, including the effects of triggers.
 
 With --probe-key and the connection string of the schema's owner, it also changes
 that key, restores it in the same transaction, and checks that the changes are

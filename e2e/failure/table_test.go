@@ -66,7 +66,7 @@ func TestFailureTable_EachRowIsProved(t *testing.T) {
 	tests, unused := sources(t, true), maps.Clone(proofs)
 	for _, row := range failureTable(t) {
 		if len(unused[row.id]) == 0 {
-			t.Errorf("row %s has no proofs of its own", row.id)
+			t.Errorf("row %s lacks its own proofs", row.id)
 		}
 		delete(unused, row.id)
 	}

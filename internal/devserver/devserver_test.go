@@ -107,7 +107,7 @@ func TestStartPostgres_StalePIDIsReused(t *testing.T) {
 	o := PostgresOptions{Dir: filepath.Join(tempDir(t), "postgres")}
 	p := startTestPostgres(t, o)
 	p.Kill()
-	// Postgres considers only processes of its own user, and Redis runs as the same user.
+	// Postgres considers only its own user's processes, and Redis runs as the same user.
 	other := startTestRedis(t, RedisOptions{Dir: tempDir(t)})
 	file := filepath.Join(o.Dir, "data", "postmaster.pid")
 	text, err := os.ReadFile(file)

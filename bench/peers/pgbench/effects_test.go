@@ -222,7 +222,7 @@ func (d *database) keyedResponse(s *sale.Sale, recorded *sale.Recorded) keyedRes
 }
 
 // The function does not see the customer that another session is creating, and must not overwrite
-// its email address.
+// its e-mail address.
 func TestSaleSQL_CustomerIsCreatedConcurrently(t *testing.T) {
 	d := openDatabase(t)
 	d.reset(t, seed)

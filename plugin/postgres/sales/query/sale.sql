@@ -133,7 +133,7 @@ WITH found AS MATERIALIZED (
   RETURNING id, workspace_id, external_id
 ), resolved AS MATERIALIZED (
   -- The customer of each sale, as answered. Without customer_id it was unavailable, and nothing is
-  -- written for the sale. Without ord it was created as another customer than asked for.
+  -- written for the sale. Without ord it was created as a different customer than requested.
   SELECT f.ord,
          CASE WHEN f.customer_id IS NULL THEN n.id WHEN f.changes AND NOT f.same THEN l.id
               ELSE f.customer_id END AS customer_id,
