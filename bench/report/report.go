@@ -13,7 +13,7 @@ import (
 
 // Report holds the results of a run.
 type Report struct {
-	Run, Machine, Versions, Settings string // the conditions, a line each
+	Run, Machine, Versions, Settings string // the conditions, one line each
 	Judged                           bool   // whether targets get a verdict
 	Targets                          []Target
 	Tables                           []Table

@@ -18,8 +18,8 @@ import (
 )
 
 // maxClockSetBack bounds how far Redis's clock may go back, for example by a correction or a
-// failover. Up to it, an empty bucket denies for that much longer. Beyond it, Redis's replies about
-// that bucket are impossible, and its requests are decided without Redis.
+// failover. Within this bound, an empty bucket denies for that much longer. Beyond it, Redis's
+// replies about that bucket are impossible, and its requests are decided without Redis.
 const maxClockSetBack = time.Second
 
 // ErrUnavailable is the error of Allow, wrapped, if Redis does not decide and OnError is Deny.

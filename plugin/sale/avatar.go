@@ -36,9 +36,9 @@ func avatarFault(text string) string {
 	switch {
 	case !isURLText(userinfo, inUserinfo), !isURLText(path, inPath), !isURLText(query, inQuery),
 		!isURLText(fragment, inQuery):
-		return "has a character that a URL must escape, or an escape that is none"
+		return "has a character that a URL must escape, or an invalid escape"
 	case !validHostport(hostport):
-		return "must have a valid host, and a port of at most 65535 if any"
+		return "must have a valid host, and any port must be at most 65535"
 	}
 	return ""
 }

@@ -48,7 +48,7 @@ func (d *decoder) metadataToken(next jsontext.Kind) error {
 	switch next {
 	case jsontext.KindBeginObject, jsontext.KindBeginArray:
 		if d.json.StackDepth() > maxMetadataDepth { // one level is the body's
-			return invalid("metadata", "is nested more than 32 deep")
+			return invalid("metadata", "is nested more than 32 levels deep")
 		}
 		fallthrough
 	case jsontext.KindEndObject, jsontext.KindEndArray:

@@ -94,7 +94,7 @@ func TestMetadata_IsMeasuredAsCompactJSON(t *testing.T) {
 }
 
 func TestMetadata_IsAtMost32LevelsDeep(t *testing.T) {
-	const tooDeep = "metadata: is nested more than 32 deep"
+	const tooDeep = "metadata: is nested more than 32 levels deep"
 	for _, open := range []string{`{"":`, `[`} {
 		shut := map[string]string{`{"":`: "}", `[`: "]"}[open]
 		for _, inner := range []string{"{}", "[]"} {

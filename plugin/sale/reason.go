@@ -81,9 +81,9 @@ func (d *decoder) malformed(err error) error {
 	}
 	switch {
 	case d.json.StackDepth() == maxNesting && (next == '{' || next == '['):
-		return invalid(wholeBody, "is nested more than 10000 deep")
+		return invalid(wholeBody, "is nested more than 10000 levels deep")
 	case next == '\\':
-		return invalid(wholeBody, "has an invalid escape or half a surrogate pair"+at)
+		return invalid(wholeBody, "has an invalid escape or a lone surrogate"+at)
 	}
 	return invalid(wholeBody, "is not valid JSON"+at)
 }

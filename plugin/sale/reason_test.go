@@ -67,8 +67,8 @@ func TestDecode_RejectsAllButOneObject(t *testing.T) {
 		{"broken literal", `{"metadata":nulL}`, "body: is not valid JSON (at byte 15)"},
 		{"raw control", "{\"clickId\":\"\n\"}", "body: is not valid JSON (at byte 12)"},
 		{"raw NUL", "{\"clickId\":\"\x00\"}", "body: is not valid JSON (at byte 12)"},
-		{"unknown escape", `{"clickId":"\x41"}`, "body: has an invalid escape or half a surrogate pair (at byte 12)"},
-		{"short escape", `{"clickId":"\u41"}`, "body: has an invalid escape or half a surrogate pair (at byte 12)"},
+		{"unknown escape", `{"clickId":"\x41"}`, "body: has an invalid escape or a lone surrogate (at byte 12)"},
+		{"short escape", `{"clickId":"\u41"}`, "body: has an invalid escape or a lone surrogate (at byte 12)"},
 		{"invalid UTF-8", with("customerName", "\"\xff\""), "body: is not valid UTF-8"},
 		{"overlong UTF-8", with("customerName", "\"\xc0\x80\""), "body: is not valid UTF-8"},
 		{"surrogate in UTF-8", with("customerName", "\"\xed\xa0\x80\""), "body: is not valid UTF-8"},
@@ -81,7 +81,7 @@ func TestDecode_RejectsAllButOneObject(t *testing.T) {
 }
 
 func TestDecode_RejectsLoneSurrogates(t *testing.T) {
-	const want = "body: has an invalid escape or half a surrogate pair (at byte "
+	const want = "body: has an invalid escape or a lone surrogate (at byte "
 	for _, lone := range []string{`\ud83d`, `\ude00`, `\ud83dx`, `\ud83d\n`, `\ud83d\u0041`, `\ud83d\ud83d`,
 		`\ude00\ud83d`, `\uDBFF`} {
 		for _, body := range []string{
@@ -141,13 +141,14 @@ func TestDecode_BoundsNesting(t *testing.T) {
 	nested := func(levels int, open, shut string) string {
 		return strings.Repeat(open, levels) + "0" + strings.Repeat(shut, levels)
 	}
+	const tooDeep = "body: is nested more than 10000 levels deep"
 	for _, c := range []struct{ open, shut string }{{"[", "]"}, {`{"":`, "}"}, {`[{"a":[`, "]}]"}} {
 		levels := strings.Count(c.open, "[") + strings.Count(c.open, "{")
 		mustReject(t, with("unknown", nested(9999/levels, c.open, c.shut)), "")
-		mustReject(t, with("unknown", nested(9999/levels+1, c.open, c.shut)), "body: is nested more than 10000 deep")
+		mustReject(t, with("unknown", nested(9999/levels+1, c.open, c.shut)), tooDeep)
 	}
 	mustReject(t, nested(10_000, "[", "]"), "body: must be a JSON object")
-	mustReject(t, with("unknown", strings.Repeat("[", 60_000)), "body: is nested more than 10000 deep")
+	mustReject(t, with("unknown", strings.Repeat("[", 60_000)), tooDeep)
 	mustReject(t, `{"":`+strings.Repeat("[", 9999)+"x", "body: is not valid JSON (at byte 10003)")
 }
 

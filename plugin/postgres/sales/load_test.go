@@ -16,7 +16,7 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// crowd is how many customers share the load. Of each three, one is known and stays unchanged, one
+// crowd is how many customers share the load. Of every three, one is known and stays unchanged, one
 // is known and changes with each sale, and one is new.
 const crowd = 1000
 
