@@ -155,7 +155,7 @@ func invalidDSN(err error) error {
 }
 
 // ConnectError explains two errors of failed connection attempts: a missing password, and a server
-// that refuses writes. It returns other errors unchanged.
+// that rejects writes. It returns other errors unchanged.
 func ConnectError(err error) error {
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
 		return fmt.Errorf("the server is a standby, or default_transaction_read_only is on (role or database): %w", err)
