@@ -194,7 +194,7 @@ func (q *queue) maxIsolated() int {
 	return max(len(q.slots)/2, 1)
 }
 
-// detachOverdue lets other writers have the exclusive tasks of stuck writers.
+// detachOverdue lets other writers take over the exclusive tasks of stuck writers.
 func (q *queue) detachOverdue(now time.Time) {
 	for _, s := range q.slots {
 		if s.task > sharedTask && !s.detached && s.overdue(q.patience(now)).Before(now) {
@@ -216,7 +216,7 @@ func (q *queue) detach(s *slot) {
 			s.group = lostGroup{}
 			return
 		}
-		q.lost.giveBack(s.group, nil, time.Now()) // group holds those that were not sent
+		q.lost.putBack(s.group, nil, time.Now()) // group holds those that were not sent
 		s.group.sales = nil
 	case isolatedTask:
 		q.isolated.running--
