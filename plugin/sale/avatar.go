@@ -36,7 +36,7 @@ func avatarFault(text string) string {
 	switch {
 	case !isURLText(userinfo, inUserinfo), !isURLText(path, inPath), !isURLText(query, inQuery),
 		!isURLText(fragment, inQuery):
-		return "has a character that a URL must escape, or an escape that is none"
+		return "has a character that a URL must escape, or an invalid escape"
 	case !validHostport(hostport):
 		return "must have a valid host, and a port of at most 65535 if any"
 	}
@@ -87,8 +87,7 @@ func validHostport(hostport string) bool {
 	if _, err := netip.ParseAddr(host); err == nil { // IPv4, as host has no colon
 		return true
 	}
-	// RFC 1123 does not allow underscores, but DNS and browsers do, for example in hosts of
-	// buckets.
+	// RFC 1123 does not allow underscores, but DNS and browsers do, for example in bucket hosts.
 	return validHostname(strings.ReplaceAll(strings.TrimSuffix(host, "."), "_", "x"))
 }
 

@@ -101,8 +101,8 @@ func TestAvatar_NamesWhatIsWrong(t *testing.T) {
 	expectEach(t, avatarFault, map[string]string{
 		"https://example.com/" + strings.Repeat("a", maxAvatar): "must be at most 2048 bytes",
 		"example.com/a.png":         "must be an absolute http or https URL",
-		"https://example.com/a b":   "has a character that a URL must escape, or an escape that is none",
-		"https://example.com/%":     "has a character that a URL must escape, or an escape that is none",
+		"https://example.com/a b":   "has a character that a URL must escape, or an invalid escape",
+		"https://example.com/%":     "has a character that a URL must escape, or an invalid escape",
 		"https://exa$mple.com/":     "must have a valid host, and a port of at most 65535 if any",
 		"https://example.com:65536": "must have a valid host, and a port of at most 65535 if any",
 	})
