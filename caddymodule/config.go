@@ -132,8 +132,7 @@ type Sales struct {
 	Batch int `json:"batch,omitempty"`
 
 	// Maximum number of sales that wait for a writer. If the queue is full, the edge sheds sales
-	// with 503.
-	// Default: 4096.
+	// with 503. Default: 4096.
 	Queue int `json:"queue,omitempty"`
 
 	// How long a sale may take, once its body has arrived, before it is answered 503 or 504.
