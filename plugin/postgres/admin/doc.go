@@ -1,4 +1,4 @@
 // Package admin implements the administration commands of `caddy hoko` in Postgres: it creates,
 // lists and revokes API keys, checks that changes to keys notify the edges, deletes old idempotency
-// keys, erases personal data from remembered answers, and seeds demo data.
+// keys, erases personal data from stored answers, and seeds demo data.
 package admin

@@ -63,11 +63,11 @@ func EraseAnswers(ctx context.Context, dsn, workspace, customerExternalID string
 		return 0, err
 	}
 	if err := waitForOpenSales(ctx, conn); err != nil {
-		return 0, fmt.Errorf("erase remembered answers: %w", err)
+		return 0, fmt.Errorf("erase stored answers: %w", err)
 	}
 	erased, err = execInSlices(ctx, conn, eraseAnswersSQL, id, customerExternalID)
 	if err != nil {
-		return erased, fmt.Errorf("erase remembered answers: %w", err)
+		return erased, fmt.Errorf("erase stored answers: %w", err)
 	}
 	if erased > 0 {
 		return erased, nil
@@ -86,7 +86,7 @@ func checkCustomer(ctx context.Context, conn *pgx.Conn, workspaceID, externalID 
 		return fmt.Errorf("look for customer: %w", postgres.SchemaError(err))
 	}
 	if !exists {
-		return fmt.Errorf("no such customer: neither workspace %s nor its remembered answers have the external ID %q",
+		return fmt.Errorf("no such customer: neither workspace %s nor its stored answers have the external ID %q",
 			Printable(workspaceID), externalID)
 	}
 	return nil

@@ -8,7 +8,6 @@ type shed struct {
 	text   string
 }
 
-// Error returns the text for the log and the caller.
 func (s *shed) Error() string { return s.text }
 
 var (

@@ -132,7 +132,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// explainTypes says where the supported column types are listed, if a type is why err occurred.
+// explainTypes names the list of supported column types, if a column's type may have caused err.
 func explainTypes(err error) error {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {

@@ -70,6 +70,7 @@ func (l *lostSales) makeDue(now time.Time) {
 	}
 }
 
+// due returns when the next group is due, if any may be asked for.
 func (l *lostSales) due() (at time.Time, found bool) {
 	if l.asking {
 		return at, false

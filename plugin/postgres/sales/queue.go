@@ -171,6 +171,7 @@ func (q *queue) turn(ws *workspace) {
 	*turns = append(*turns, ws)
 }
 
+// count adds to the numbers of ready sales, unless the line's customer is in a batch.
 func (q *queue) count(l *line, sales int) {
 	if l.slot != nil {
 		return

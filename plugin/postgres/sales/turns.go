@@ -163,6 +163,7 @@ func (q *queue) failArrived(since time.Time, err error) {
 	}
 }
 
+// begin reserves the line's customer for the slot's batch.
 func (q *queue) begin(l *line, s *slot) {
 	if l.slot == s {
 		return
@@ -202,6 +203,7 @@ type isolatedWorkspaces struct {
 	since          time.Time
 }
 
+// count updates the peak, in periods of suspectFor.
 func (a *isolatedWorkspaces) count(workspaces int, now time.Time) {
 	if now.Sub(a.since) > suspectFor {
 		a.previous, a.peak, a.since = a.peak, 0, now

@@ -203,6 +203,7 @@ func (q *queue) detachOverdue(now time.Time) {
 	}
 }
 
+// detach ends the exclusive part of the slot's task, so that another writer may have a similar one.
 func (q *queue) detach(s *slot) {
 	if s.detached {
 		return
@@ -249,6 +250,7 @@ func (q *queue) patience(now time.Time) time.Duration {
 	return max(overdueAfter, q.times.usual(now)+q.times.likelyMax(now))
 }
 
+// overdue returns when the slot's task counts as stuck.
 func (s *slot) overdue(patience time.Duration) time.Time {
 	if !s.taken {
 		patience = max(patience, connectingAfter)
