@@ -177,8 +177,8 @@ func setImplies(one, other any) bool {
 	return true
 }
 
-// listImplies is implies for the lists of host, method and path matchers: each element of one is in
-// other, or is a path with the prefix of an element of other that ends with *.
+// listImplies is implies for the lists of host, method and path matchers: other contains each
+// element of one or, if it is a path, a prefix of it that ends with *.
 func listImplies(name string, one, other any) bool {
 	if name != "host" && name != "method" && name != "path" {
 		return false

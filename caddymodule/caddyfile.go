@@ -61,7 +61,7 @@ func parseBlock(d *caddyfile.Dispenser, directive string, settings ...setting) e
 	return nil
 }
 
-// textSetting takes one argument, which accept must not reject.
+// textSetting takes one argument and validates it with accept.
 func textSetting(name string, to *string, accept func(string) error) setting {
 	return setting{name: name, parse: func(d *caddyfile.Dispenser) error {
 		if !d.NextArg() || d.Val() == "" {

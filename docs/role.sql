@@ -1,4 +1,4 @@
--- Creates the role that the edge connects as, with the fewest rights that it needs. Run this as the
+-- Creates the role that the edge connects as, with only the rights that it needs. Run this as the
 -- owner of the schema hoko, after `caddy hoko migrate` and after each upgrade; it may run any
 -- number of times. Then give the role a password (\password hoko_edge) or another way to log in.
 --

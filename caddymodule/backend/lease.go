@@ -56,10 +56,9 @@ func (l *Lease) Use() *Backend {
 	return l.Backend
 }
 
-// Release ends the lease. If it was used, it ends after the longest time that a request with this
-// body timeout may take, because Caddy calls Cleanup while requests of the old config are in
-// flight. Otherwise, the config failed to start or was only validated, and the lease ends
-// immediately.
+// Release ends the lease: immediately if it was not used, because its config failed to start or was
+// only validated. Otherwise, requests of the config may still be in flight, and the lease ends
+// after the longest time that a request with this body timeout may take.
 func (l *Lease) Release(bodyTimeout time.Duration) {
 	l.removeLog()
 	if !l.used.Load() {

@@ -80,7 +80,7 @@ const databaseFlag = "database-url"
 
 type databaseCommand func(ctx context.Context, cmd *cobra.Command, dsn string) error
 
-// withOptionalDatabase is like withDatabase, but calls run with an empty dsn if both are empty.
+// withOptionalDatabase is like withDatabase, but also calls run if both are empty.
 func withOptionalDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
 	cmd.Flags().String(databaseFlag, "", "connection string of the database (default: DATABASE_URL)")
 	if cmd.Args == nil {

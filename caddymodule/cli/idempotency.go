@@ -51,7 +51,7 @@ func cleanKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
 func eraseAnswersCommand() *cobra.Command {
 	cmd := withDatabase(&cobra.Command{
 		Use:   "erase --workspace <id|name> --customer <external id>",
-		Short: "Erases a person from the stored answers",
+		Short: "Erases a customer's personal data from the stored answers",
 		Long: `Removes name, e-mail, phone, avatar and metadata from every answer that is stored
 with an Idempotency-Key for sales to one customer. The keys stay, so that a late
 retry does not record a second sale; its answer has an empty name and nulls.

@@ -41,7 +41,7 @@ Scopes: ` + strings.Join(apikey.ScopeNames(), ", ") + `.`,
 	flags.StringSlice("hostnames", nil,
 		"hosts whose pages may use the key in browsers, e.g. example.com,*.example.com; at most 1000 (default: any)")
 	flags.String("limit", "", "rate limit of the key, e.g. 600/1m (default: its workspace's, or else the route's)")
-	flags.Int("burst", 0, "max requests at the same time (default: the rate of the limit)")
+	flags.Int("burst", 0, "requests that a full bucket admits (default: the rate of the limit)")
 	flags.String("expires", "", "expiry: a time such as 2030-01-31T00:00:00Z or a duration such as 90d (default: none)")
 	return cmd
 }

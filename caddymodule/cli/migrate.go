@@ -20,8 +20,8 @@ running; run it before you upgrade them. If several run at the same time, one
 migrates and the others wait. If another session holds a lock on a table, migrate
 waits for it 200 ms at a time, because sales queue behind it, and tries again.
 
-It needs the rights of the schema's owner, and a session to itself: if the edges
-use a PgBouncer in transaction mode, pass the address of Postgres itself.`,
+It needs the rights of the schema's owner and a direct or session-mode connection:
+if the edges use a PgBouncer in transaction mode, pass the address of Postgres itself.`,
 	}, migrate)
 	cmd.Flags().Bool("status", false, "only print the version of the schema, and that of this binary")
 	return cmd

@@ -134,7 +134,7 @@ func TestGuessFlood_IsBoundedAndValidKeysWork(t *testing.T) {
 			for ; statuses == nil || real < len(fresh); real++ {
 				wantStatus(t, s, 201, guesser, harness.FullKey) // a cached key is not limited by its address's guesses
 				if real < len(fresh) {
-					busy += getsThrough(t, s, clientFrom(t, s.Edge, loopback(100_000+real)), fresh[real])
+					busy += untilAdmitted(t, s, clientFrom(t, s.Edge, loopback(100_000+real)), fresh[real])
 				}
 				select {
 				case statuses = <-flooded:
@@ -169,10 +169,10 @@ func wantStatus(t *testing.T, s *harness.Stack, want int, c *http.Client, key st
 	}
 }
 
-// getsThrough sends an uncached key until it is admitted and returns the number of 503s before
+// untilAdmitted sends an uncached key until it is admitted and returns the number of 503s before
 // that: of lookups that could not start within half a second. They start in order, so only a
 // stalled machine causes several.
-func getsThrough(t *testing.T, s *harness.Stack, c *http.Client, key string) (busy int) {
+func untilAdmitted(t *testing.T, s *harness.Stack, c *http.Client, key string) (busy int) {
 	t.Helper()
 	const tries = 5
 	for ; busy < tries; busy++ {

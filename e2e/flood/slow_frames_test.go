@@ -120,23 +120,23 @@ func TestUnreadAnswer_HTTP3StreamIsReset(t *testing.T) {
 	const clients, whole = 10, 16 << 20 // more than the flow control windows of a client
 	large := func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": large})
-	s := harness.StartStackWithSite(t, site, impatient)
-	deaf := make([]*http.Response, clients)
-	for i := range deaf {
+	s := harness.StartStackWithSite(t, site, withShortTimeouts)
+	unread := make([]*http.Response, clients)
+	for i := range unread {
 		req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), "GET", s.URL("/large"),
 			strings.NewReader(""))
 		testenv.NoError(t, err)
-		if deaf[i], err = s.Client(t, "HTTP/3.0").Transport.RoundTrip(req); err != nil {
+		if unread[i], err = s.Client(t, "HTTP/3.0").Transport.RoundTrip(req); err != nil {
 			t.Fatal(err)
 		}
-		defer deaf[i].Body.Close()
+		defer unread[i].Body.Close()
 	}
 	c := s.Client(t, "HTTP/3.0")
 	for range 20 {
 		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	}
 	untilIdle(t, s.Edge)
-	for _, answer := range deaf {
+	for _, answer := range unread {
 		if n, err := io.Copy(io.Discard, answer.Body); err == nil || harness.IsTimeout(err) || n >= whole {
 			t.Errorf("read %d bytes, %v: want a shorter body and an error", n, err)
 		}

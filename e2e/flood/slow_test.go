@@ -17,8 +17,8 @@ import (
 	"hoko.to/edge/internal/testenv"
 )
 
-// impatient makes the timeouts as short as a busy machine permits. As shipped, they are a minute.
-func impatient(config string) string {
+// withShortTimeouts makes the timeouts as short as a busy machine permits. Shipped: one minute.
+func withShortTimeouts(config string) string {
 	config = strings.Replace(config, "0rtt off",
 		"0rtt off\n\t\ttimeouts {\n\t\t\tread_header 3s\n\t\t\twrite_idle 3s\n\t\t}", 1)
 	config = strings.Replace(config, "limit 600/1m", "limit 1000000/1m", 1)
@@ -59,7 +59,7 @@ func drip(t *testing.T, conn net.Conn) {
 }
 
 func TestSlowHead_IsCutOff(t *testing.T) {
-	s := harness.StartStack(t, impatient)
+	s := harness.StartStack(t, withShortTimeouts)
 	var clients sync.WaitGroup
 	for range 20 {
 		conn := s.Dial(t)
@@ -71,7 +71,7 @@ func TestSlowHead_IsCutOff(t *testing.T) {
 }
 
 func TestSlowBody_Is408AndBlocksNoOther(t *testing.T) {
-	s := harness.StartStack(t, impatient)
+	s := harness.StartStack(t, withShortTimeouts)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
 		before := s.DB.Sales()
 		var clients sync.WaitGroup
@@ -118,8 +118,8 @@ func TestSlowBody_Is408AndBlocksNoOther(t *testing.T) {
 	})
 }
 
-// dialDeaf opens a connection that receives so little that the edge soon cannot write to it.
-func dialDeaf(t testing.TB, e *harness.Edge) net.Conn {
+// dialSlowReader opens a connection that receives so little that the edge soon cannot write to it.
+func dialSlowReader(t testing.TB, e *harness.Edge) net.Conn {
 	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		return raw.Control(func(fd uintptr) {
@@ -135,14 +135,14 @@ func TestUnreadAnswer_ConnectionIsClosed(t *testing.T) {
 	const clients, each, whole = 10, 20, 16 << 20 // more than kernel buffers hold
 	large := func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, harness.Zeros{}, whole) }
 	site := harness.StartSite(t, map[string]http.HandlerFunc{"/large": large})
-	s := harness.StartStackWithSite(t, site, impatient)
+	s := harness.StartStackWithSite(t, site, withShortTimeouts)
 	var sale strings.Builder
 	harness.WriteSale(&sale, "/api/track/sale", harness.FullKey, "")
 	page := "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"
-	var deaf sync.WaitGroup
+	var slow sync.WaitGroup
 	for range clients {
-		conn := dialDeaf(t, s.Edge)
-		deaf.Go(func() {
+		conn := dialSlowReader(t, s.Edge)
+		slow.Go(func() {
 			io.WriteString(conn, strings.Repeat(sale.String(), each)+page)
 			for { // the edge stops reading when it cannot write, then closes the connection
 				if _, err := io.WriteString(conn, sale.String()); err != nil {
@@ -158,7 +158,7 @@ func TestUnreadAnswer_ConnectionIsClosed(t *testing.T) {
 	for range each { // meanwhile no writer and no batch is blocked
 		harness.WantAnswer(t, s.Sell(t, c, harness.ValidSale), 201, harness.PublishedOK)
 	}
-	deaf.Wait()
+	slow.Wait()
 	untilIdle(t, s.Edge)
 	if n := s.DB.Sales(); n != (clients+1)*each {
 		t.Errorf("%d sales", n)
@@ -174,7 +174,7 @@ func untilIdle(t testing.TB, e *harness.Edge) {
 
 // Over HTTP/2 a client can block the answers of single streams without blocking the connection.
 func TestUnreadAnswer_HTTP2StreamIsReset(t *testing.T) {
-	s := harness.StartStack(t, impatient)
+	s := harness.StartStack(t, withShortTimeouts)
 	f := harness.OpenFrames(t, s.Edge, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	const streams = 100
 	go func() {
@@ -206,8 +206,8 @@ func TestShippedTimeouts_BoundSlowClients(t *testing.T) {
 	t.Parallel() // mostly waiting
 	s := harness.StartStack(t, nil)
 	patient := time.Now().Add(3 * harness.HangGuard)
-	head, upload, deaf := s.Dial(t), s.Dial(t), dialDeaf(t, s.Edge)
-	for _, conn := range []net.Conn{head, upload, deaf} {
+	head, upload, slow := s.Dial(t), s.Dial(t), dialSlowReader(t, s.Edge)
+	for _, conn := range []net.Conn{head, upload, slow} {
 		conn.SetDeadline(patient)
 	}
 	var clients sync.WaitGroup
@@ -220,7 +220,7 @@ func TestShippedTimeouts_BoundSlowClients(t *testing.T) {
 	})
 	clients.Go(func() {
 		for {
-			if _, err := io.WriteString(deaf, "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			if _, err := io.WriteString(slow, "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 				if harness.IsTimeout(err) {
 					t.Error("the edge still waits for a client that does not read")
 				}

@@ -29,7 +29,6 @@ var (
 	GatewayTimeout    = row(504, "Gateway timeout", "انتهت مهلة البوابة")
 )
 
-// byStatus holds each row by its status.
 var byStatus = map[int]*Error{}
 
 // row returns a new row of the table. Its texts must not need escapes in JSON.

@@ -14,7 +14,7 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// Options configures an Authenticator. Fields that are zero take their defaults.
+// Options configures an Authenticator. The zero value of a field selects its default.
 type Options struct {
 	// Size is the maximum number of cached keys. A key with many allowed host names counts as
 	// several. Default: 100,000.

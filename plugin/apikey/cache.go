@@ -168,13 +168,13 @@ func (l *lookups) usableStale(e *entry, now time.Duration) bool {
 	return !l.overtaken(e) && now-e.checked < l.stale
 }
 
-// overtaken reports whether an event concerned the key since the store was asked for it.
+// overtaken reports whether an event has concerned the key since the store was asked for it.
 func (l *lookups) overtaken(e *entry) bool {
 	return l.epochs.outdated(e.key.Hash, e.workspace, e.epoch)
 }
 
-// remember caches the store's answer about a key, where a nil key means that there is none. The
-// error is ErrNotFound or errOvertaken, or wraps ErrUnavailable.
+// remember caches the store's answer about a key, which is nil if there is no such key. The error
+// is ErrNotFound or errOvertaken, or wraps ErrUnavailable.
 func (l *lookups) remember(hash Hash, key *Key, epoch epoch, asked time.Duration) (*entry, error) {
 	before := l.baseline(hash, asked)
 	if key == nil {

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// lookupTimeout bounds all queries of a lookup, even if no request waits for it any more.
+	// lookupTimeout bounds all queries of a lookup, even if no request waits for it anymore.
 	lookupTimeout = 3 * time.Second
 	// answerWait bounds how long a request that can use a stale key waits for the store's answer.
 	answerWait = 700 * time.Millisecond

@@ -40,7 +40,7 @@ const (
 	useTimeout   = "use connect_timeout, in seconds"
 	useHost      = "use host"
 	useEncoding  = "remove it; the edge sends UTF-8"
-	useAttribute = "use target_session_attrs=read-write"
+	useReadWrite = "use target_session_attrs=read-write"
 )
 
 // foreignParameters are parameters of other clients that neither pgx nor the server knows, with the
@@ -58,7 +58,7 @@ var foreignParameters = map[string]string{
 	// JDBC
 	"currentschema": ownSchema, "applicationname": useAppName, "logintimeout": useTimeout,
 	"connecttimeout": useTimeout, "sockettimeout": ownTimeouts, "tcpkeepalive": ownTimeouts,
-	"preparethreshold": ownPrepares, "targetservertype": useAttribute, "sslfactory": useSSLMode,
+	"preparethreshold": ownPrepares, "targetservertype": useReadWrite, "sslfactory": useSSLMode,
 	"stringtype": unneeded, "rewritebatchedinserts": unneeded,
 	// Python: asyncpg, SQLAlchemy, Django
 	"prepared_statement_cache_size": ownPrepares, "command_timeout": ownTimeouts, "server_settings": unneeded,

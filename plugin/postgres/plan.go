@@ -22,8 +22,8 @@ type Scan struct {
 // smallPages is the size in pages that the planner assumes for a table without statistics.
 const smallPages = 10
 
-// FullScans returns the scans in the generic plans of statements that are not index probes, without
-// duplicates. The plans are those of sessions with the given settings.
+// FullScans returns the scans that are not index probes, each once, in the generic plans that a
+// session with the given settings uses for the statements.
 func FullScans(
 	ctx context.Context, dsn string, settings map[string]string, statements ...string,
 ) (scans []Scan, err error) {
@@ -102,7 +102,7 @@ type planNode struct {
 	Plans          []planNode
 }
 
-// fullScans reports the scans below n that have no index condition, or that feed a sort.
+// fullScans reports the scans of the plan n that have no index condition, or that feed a sort.
 func (n planNode) fullScans(sorted bool, report func(Scan)) {
 	sorted = strings.HasSuffix(n.Kind, "Sort") || sorted && n.Parent != "InitPlan"
 	switch {

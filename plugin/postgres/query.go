@@ -89,7 +89,8 @@ func tokenLength(sql string, before []byte) int {
 	return 1
 }
 
-// literalLength returns the length of the quoted text that sql begins with.
+// literalLength returns the length of the quoted text that sql begins with. If escapes is true, a
+// backslash escapes the next character.
 func literalLength(sql string, escapes bool) int {
 	quote := sql[0]
 	for i := 1; i < len(sql); i++ {

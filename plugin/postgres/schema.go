@@ -81,8 +81,8 @@ func lacksSchema(err error) bool {
 	return false
 }
 
-// OwnerError adds to an insufficient_privilege error of an administration command which role has
-// the privileges. It returns other errors unchanged.
+// OwnerError adds a fix to an insufficient_privilege error of an administration command: connect as
+// the owner. It returns other errors unchanged.
 func OwnerError(err error) error {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || pgErr.Code != pgerrcode.InsufficientPrivilege {

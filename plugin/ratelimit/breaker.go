@@ -131,7 +131,7 @@ func (b *breaker) update(epoch uint64, cmd redis.Cmder, err error) {
 	}
 }
 
-// isNeutral reports whether an error does not tell whether the node works.
+// isNeutral reports whether an error says nothing about the node.
 func (b *breaker) isNeutral(cmd redis.Cmder, err error) bool {
 	switch cause := classify(err); {
 	case cause == failKey: // only this key has a problem
@@ -243,8 +243,8 @@ func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		if err != nil {
 			failUnsent(cmds, err)
 		}
-		if bad := b.recordPipeline(epoch, cmds); err == nil {
-			err = bad
+		if first := b.recordPipeline(epoch, cmds); err == nil {
+			err = first
 		}
 		return err
 	}

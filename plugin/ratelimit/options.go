@@ -17,7 +17,7 @@ const (
 	defaultTimeout = 50 * time.Millisecond
 )
 
-// Options configure a Limiter. Zero fields have defaults, except URL.
+// Options configures a Limiter. The zero value of a field selects its default. URL is required.
 type Options struct {
 	// URL is the address of Redis, in one of these forms:
 	//

@@ -49,10 +49,8 @@ type call struct {
 	sent     *redis.Cmd // nil if the deadline had passed
 }
 
-// DialHook returns next.
 func (p *pipeliner) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessPipelineHook returns next.
 func (p *pipeliner) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }

@@ -74,7 +74,6 @@ func (u *upstream) reloadSlots() {
 	}
 }
 
-// addOpen changes the number of open breakers.
 func (u *upstream) addOpen(change int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

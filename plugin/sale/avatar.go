@@ -87,8 +87,7 @@ func validHostport(hostport string) bool {
 	if _, err := netip.ParseAddr(host); err == nil { // IPv4, as host has no colon
 		return true
 	}
-	// RFC 1123 does not allow underscores, but DNS and browsers do, for example in hosts of
-	// buckets.
+	// RFC 1123 does not allow underscores, but DNS and browsers do, for example in bucket hosts.
 	return validHostname(strings.ReplaceAll(strings.TrimSuffix(host, "."), "_", "x"))
 }
 

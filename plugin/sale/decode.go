@@ -150,7 +150,6 @@ func (d *decoder) kind() (jsontext.Kind, error) {
 	return jsontext.KindInvalid, d.malformed(err)
 }
 
-// null skips a null.
 func (d *decoder) null() error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return d.malformed(err)

@@ -13,7 +13,7 @@ import (
 	"hoko.to/edge/plugin/apikey"
 )
 
-// HandlerOptions are a Handler's settings. The zero value of a field means its default.
+// HandlerOptions configures a Handler. The zero value of a field selects its default.
 type HandlerOptions struct {
 	// Recorder records the sales and counts the rejections. It is required; Handlers may share it.
 	Recorder *Recorder

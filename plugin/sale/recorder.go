@@ -60,7 +60,7 @@ func (e *UnknownOutcomeError) Error() string {
 // Unwrap returns Cause.
 func (e *UnknownOutcomeError) Unwrap() error { return e.Cause }
 
-// RecorderOptions are a Recorder's settings. The zero value of a field means its default.
+// RecorderOptions configures a Recorder. The zero value of a field selects its default.
 type RecorderOptions struct {
 	// Timeout is the max time that Record takes, including time in the queue. Default: 10 s.
 	Timeout time.Duration

@@ -146,7 +146,6 @@ func isUnescaped(c byte) bool {
 // utmKeys are the members of utm in a response, in order.
 var utmKeys = [...]string{"source", "medium", "campaign", "term", "content", "referral"}
 
-// utms pools readers.
 var utms = sync.Pool{New: func() any { return new(utm) }}
 
 // utm reads the stored UTM parameters of a link.

@@ -28,7 +28,7 @@ func TestDoctor_BrokenSchema(t *testing.T) {
 		{"nothing", "", nil},
 
 		{"a trigger is disabled", "ALTER TABLE hoko.api_keys DISABLE TRIGGER hoko_notify_update", []string{
-			"FAIL  triggers: the triggers on hoko.api_keys that notify of UPDATE are disabled: " + passes,
+			"FAIL  triggers: the triggers on hoko.api_keys that notify of UPDATE are disabled: " + consequence,
 			"fix: ALTER TABLE hoko.api_keys ENABLE ALWAYS TRIGGER hoko_notify_update"}},
 		{"all triggers are disabled", "ALTER TABLE hoko.workspaces DISABLE TRIGGER ALL", []string{
 			"FAIL  triggers: the triggers on hoko.workspaces that notify of DELETE, UPDATE are disabled",
@@ -37,7 +37,7 @@ func TestDoctor_BrokenSchema(t *testing.T) {
 			"FAIL  triggers: the triggers on hoko.api_keys that notify of DELETE are disabled",
 			"warn  triggers: no enabled trigger on hoko.api_keys notifies hoko_keys of INSERT"}},
 		{"a trigger is missing", "DROP TRIGGER hoko_notify_update ON hoko.workspaces", []string{
-			"FAIL  triggers: no trigger on hoko.workspaces notifies hoko_keys of UPDATE: " + passes,
+			"FAIL  triggers: no trigger on hoko.workspaces notifies hoko_keys of UPDATE: " + consequence,
 			"fix: create the triggers of docs/adopting.md", "--probe-key"}},
 		{"a trigger does nothing", `CREATE OR REPLACE FUNCTION hoko.notify_api_key() RETURNS trigger LANGUAGE plpgsql
 			AS 'BEGIN RETURN NULL; END'`,

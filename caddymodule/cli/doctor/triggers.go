@@ -27,7 +27,7 @@ func (c *checks) probe(ctx context.Context) (notified bool) {
 			"owner; if no notification arrived, see the finding about the listener")
 	case len(probe.Missed) > 0:
 		c.fail(about, fmt.Errorf("key %s: changes of %s were not announced: %s", probe.KeyID,
-			strings.Join(probe.Missed, ", "), passes), triggerFix)
+			strings.Join(probe.Missed, ", "), consequence), triggerFix)
 	case tried == 0:
 		c.warn(about, fmt.Sprintf("key %s cannot be changed through hoko.api_keys", probe.KeyID),
 			"change a key in your own table while psql runs LISTEN hoko_keys")
@@ -113,7 +113,7 @@ func byRelation(notifiers []inspect.Notifier) (all []relation) {
 const (
 	triggerFix = "create the triggers of docs/adopting.md, step 5 (on the edge's own tables: those of " +
 		"plugin/postgres/migrations); if something else notifies, prove it with --probe-key"
-	passes = "a revoked key passes until its ttl ends"
+	consequence = "a revoked key passes until its ttl ends"
 )
 
 // tableTriggers reports the events of a table that are not announced, or not in every session.
@@ -142,12 +142,12 @@ func (c *checks) tableTriggers(t table, notified bool, replicating []string) {
 		c.warn(about, fmt.Sprintf("no trigger on %s whose function names hoko_keys fires for %s, "+
 			"but changes of the probed key were announced", t.name, joinUnique(missing)), triggerFix)
 	case len(missing) > 0:
-		c.fail(about, fmt.Errorf("no trigger on %s notifies hoko_keys of %s: %s", t.name, joinUnique(missing), passes),
-			triggerFix)
+		c.fail(about, fmt.Errorf("no trigger on %s notifies hoko_keys of %s: %s", t.name, joinUnique(missing),
+			consequence), triggerFix)
 	}
 	if len(disabled) > 0 {
 		c.fail(about, fmt.Errorf("the triggers on %s that notify of %s are disabled: %s", t.name, joinUnique(disabled),
-			passes), enableFix)
+			consequence), enableFix)
 	}
 	if len(optional) > 0 {
 		fix := triggerFix
@@ -164,10 +164,11 @@ func (c *checks) tableTriggers(t table, notified bool, replicating []string) {
 	text := fmt.Sprintf("triggers on %s (%s) do not fire if session_replication_role is replica", t.name,
 		joinUnique(ordinary))
 	if len(replicating) > 0 {
-		c.fail(about, fmt.Errorf("%s, as it is for %s: %s", text, strings.Join(replicating, ", "), passes), enableFix)
+		c.fail(about, fmt.Errorf("%s, as it is for %s: %s", text, strings.Join(replicating, ", "), consequence),
+			enableFix)
 		return
 	}
-	c.warn(about, text+", as in a subscription: then "+passes, enableFix)
+	c.warn(about, text+", as in a subscription: then "+consequence, enableFix)
 }
 
 // joinUnique returns the texts sorted, each once, with commas.

@@ -107,7 +107,7 @@ func (k NewKey) normalize() (NewKey, error) {
 		return k, errors.New("a key belongs to a workspace: name one")
 	}
 	if len(k.Scopes) == 0 {
-		return k, fmt.Errorf("a key without scopes permits nothing: give at least one of %s", scopes)
+		return k, fmt.Errorf("a key without scopes allows nothing: give at least one of %s", scopes)
 	}
 	for _, scope := range k.Scopes {
 		if _, ok := apikey.ParseScope(scope); !ok {

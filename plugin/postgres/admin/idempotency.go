@@ -44,11 +44,11 @@ func CleanIdempotencyKeys(ctx context.Context, dsn string, olderThan time.Durati
 	return deleted, nil
 }
 
-// EraseAnswers removes the name, email, phone, avatar and metadata of one customer of a workspace,
-// which it finds by ID or name, from the answers that are stored with idempotency keys. It returns
-// the number of changed answers, even with an error. The keys stay, so that retries still replay.
-// It returns an error if neither the workspace nor its answers contain the customer. It needs the
-// privileges of the schema's owner.
+// EraseAnswers removes the name, email, phone, avatar and metadata of one customer from the answers
+// that are stored with idempotency keys. workspace is an ID or a name. EraseAnswers returns the
+// number of changed answers, even with an error. The keys stay, so that retries still replay. It
+// fails if neither the workspace nor its answers contain the customer. It needs the privileges of
+// the schema's owner.
 func EraseAnswers(ctx context.Context, dsn, workspace, customerExternalID string) (erased int64, err error) {
 	if workspace == "" || customerExternalID == "" {
 		return 0, errors.New("name the workspace and the customer's external ID")

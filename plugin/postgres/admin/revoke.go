@@ -55,7 +55,7 @@ func findKey(ctx context.Context, conn *pgx.Conn, which string) (KeyInfo, error)
 	case len(rows) == 1:
 		return rows[0].KeyInfo, nil
 	case len(rows) > 1:
-		return KeyInfo{}, fmt.Errorf("several keys begin with this; give the ID of one: %s", strings.Join(ids, ", "))
+		return KeyInfo{}, fmt.Errorf("several keys begin with this; name one by its ID: %s", strings.Join(ids, ", "))
 	case looksGenerated(which) && len(which) > keyStartChars && !ValidKey(which):
 		return KeyInfo{}, errors.New("no such key, and its checksum is wrong: it is mistyped or incomplete")
 	}

@@ -57,8 +57,8 @@ type HiddenRows struct {
 }
 
 // rowSecuritySQL uses row_security_active for what the session reads itself, and follows the same
-// rules for the owners of views. A policy that admits all rows hides none, unless another
-// one is restrictive.
+// rules for the owners of views. A policy that admits all rows hides none, unless another one is
+// restrictive.
 const rowSecuritySQL = tablesSQL + `, active AS (
   SELECT reads.*, c.relname, pg_relation_size(c.oid) > 0 AS filled, needed.command,
     CASE WHEN reader = (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN row_security_active(c.oid)

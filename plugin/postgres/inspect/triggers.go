@@ -8,6 +8,7 @@ import (
 // Firing is when a trigger fires. Replica sessions have session_replication_role = replica.
 type Firing int
 
+// The values of Firing, in ascending order. notifiersSQL returns their numbers.
 const (
 	Absent   Firing = iota // there is no trigger
 	Disabled               // never, or only in replica sessions

@@ -130,7 +130,7 @@ func (s *Store) checkColumns(ctx context.Context) error {
 	return nil
 }
 
-// FullScans returns the scans in the plan of a lookup that are not index probes.
+// FullScans returns the scans that are not index probes in the plan of a lookup.
 func FullScans(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {

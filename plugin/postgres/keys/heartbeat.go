@@ -42,7 +42,6 @@ type listenConn struct {
 	sendErr  error                     // why no heartbeat could be sent since the last one that arrived
 }
 
-// start starts the reading goroutine.
 func (c *listenConn) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	c.received, c.stop = make(chan *pgconn.Notification), stop

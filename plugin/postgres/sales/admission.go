@@ -8,7 +8,6 @@ type shed struct {
 	text   string
 }
 
-// Error returns the text for the log and the caller.
 func (s *shed) Error() string { return s.text }
 
 var (
@@ -66,7 +65,7 @@ func (q *queue) free(ws *workspace, l *line) bool {
 	return len(q.idle) > 0 && (l == nil || l.slot == nil) && (ws == nil || !ws.running)
 }
 
-// evict sheds the newest sale of the workspace with most waiting sales, if these are more than n.
+// evict sheds the newest sale of the workspace with the most waiting sales, if it has more than n.
 func (q *queue) evict(n int) bool {
 	var most *workspace
 	for _, ws := range q.workspaces {
@@ -99,7 +98,7 @@ func (q *queue) expectedWait(ws *workspace, l *line, now time.Time) time.Duratio
 		}
 	}
 	if ws != nil { // served round robin over its customers
-		ahead = ws.lines
+		ahead = ws.customers
 		if l != nil {
 			ahead *= l.waiting.length + 1
 		}

@@ -255,8 +255,8 @@ func alteredRelation(err error) (relation string, altered bool) {
 	return relation, altered
 }
 
-// conflicted returns the error of a sale whose every try conflicts. A later retry may win, so the
-// sale counts as not recorded.
+// conflicted returns the error of a sale all of whose tries conflicted. A later retry may win, so
+// the sale counts as not recorded.
 func conflicted(err error) error {
 	return notRecorded(errors.Join(errConflict, err))
 }

@@ -132,7 +132,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// explainTypes says where the supported column types are listed, if a type is why err occurred.
+// explainTypes names the list of supported column types, if a column's type may have caused err.
 func explainTypes(err error) error {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
@@ -169,8 +169,7 @@ func (s *session) prepareStatement(ctx context.Context, name, sql string) (*pgco
 	}
 }
 
-// FullScans returns the scans with which the sale statements would read a relation, or much of it,
-// instead of probing an index. It returns an error if it cannot connect or plan the statements.
+// FullScans returns the scans that are not index probes in the plans of the sale statements.
 func FullScans(ctx context.Context, o postgres.Options) ([]postgres.Scan, error) {
 	o, err := o.WithDefaults()
 	if err != nil {

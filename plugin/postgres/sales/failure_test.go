@@ -94,7 +94,7 @@ func TestStatement_Errors(t *testing.T) {
 				if i == 1 {
 					want = c.want
 				}
-				if got := wait(t, o); !meets(got.err, want) {
+				if got := wait(t, o); !matches(got.err, want) {
 					t.Errorf("sale %d: %v, want %v", i, got.err, want)
 				}
 			}
@@ -116,7 +116,7 @@ func TestStatement_Errors(t *testing.T) {
 // errAny stands for any error of the database.
 var errAny = errors.New("the database's own")
 
-func meets(err, want error) bool {
+func matches(err, want error) bool {
 	if want == errAny {
 		return err != nil && !errors.Is(err, sale.ErrNotRecorded) && !isUnknown(err)
 	}
@@ -138,7 +138,7 @@ func TestCommit_Rejected(t *testing.T) {
 	bad := sell("bad", func(s *sale.Sale) { s.Request.EventName = "bad" })
 	outcomes := queueAndSend(t, wire, store, sell("one"), bad, sell("two"))
 	expectRecorded(t, outcomes[0], outcomes[2])
-	if got := wait(t, outcomes[1]); !meets(got.err, errAny) {
+	if got := wait(t, outcomes[1]); !matches(got.err, errAny) {
 		t.Error(got.err)
 	}
 	shop.expectSales(t, 2, "true")

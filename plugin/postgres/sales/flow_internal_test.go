@@ -16,7 +16,7 @@ import (
 )
 
 func TestQueue_SuspectHasSeparateBatches(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	b.push("w/0")
 	first := b.want(0, "w/0")
 	b.push("x/0")
@@ -31,7 +31,7 @@ func TestQueue_SuspectHasSeparateBatches(t *testing.T) {
 }
 
 func TestQueue_LostSalesAreAskedForWithoutOthers(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	lost := b.push("w/c/key")
 	b.want(0, "w/c/key")
 	lose(lost)
@@ -45,7 +45,7 @@ func TestQueue_LostSalesAreAskedForWithoutOthers(t *testing.T) {
 }
 
 func TestQueue_ShedsWhatCannotBeAnsweredInItsTime(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	for i := range 8 {
 		b.push(fmt.Sprint("w/", i))
 	}
@@ -69,7 +69,7 @@ func TestQueue_ShedsWhatCannotBeAnsweredInItsTime(t *testing.T) {
 }
 
 func TestQueue_LostSaleComesBeforeItsCustomersNext(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	lost := b.push("w/hot")
 	b.want(0, "w/hot")
 	lose(lost)
@@ -82,7 +82,7 @@ func TestQueue_LostSaleComesBeforeItsCustomersNext(t *testing.T) {
 }
 
 func TestQueue_LostSaleWaitsForItsCustomersBatch(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	lost := b.push("w/hot")
 	b.want(0, "w/hot")
 	lose(lost)
@@ -101,7 +101,7 @@ func TestQueue_LostSaleWaitsForItsCustomersBatch(t *testing.T) {
 }
 
 func TestQueue_OnlyWriterSharesItsTimeWithSuspects(t *testing.T) {
-	b := newBench(t, func(o *postgres.Options) { o.Writers = 1 })
+	b := newFixture(t, func(o *postgres.Options) { o.Writers = 1 })
 	b.push("w/0", "x/0")
 	first := b.want(0, "w/0 x/0")
 	b.queue.finish(b.slots[0], first, nil, []string{"w"}, true)
@@ -119,7 +119,7 @@ func TestQueue_OnlyWriterSharesItsTimeWithSuspects(t *testing.T) {
 }
 
 func TestQueue_ServedCustomerComesLast(t *testing.T) {
-	b := newBench(t, func(o *postgres.Options) { o.Batch = 1 })
+	b := newFixture(t, func(o *postgres.Options) { o.Batch = 1 })
 	b.push("w/a", "w/b")
 	b.want(0, "w/a")
 	b.push("w/a")
@@ -129,7 +129,7 @@ func TestQueue_ServedCustomerComesLast(t *testing.T) {
 }
 
 func TestQueue_KeepsNoPlacesOfSalesThatFailed(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	for i := range 10_000 {
 		b.push(fmt.Sprint("w", i%10, "/", i))
 		if i%10 == 9 {
@@ -149,7 +149,7 @@ func TestQueue_KeepsNoPlacesOfSalesThatFailed(t *testing.T) {
 		p.wait(left, t.Context())
 		b.abandon(p)
 	}
-	if n := len(b.workspaces["stays"].line); n > 200 {
+	if n := len(b.workspaces["stays"].fifo); n > 200 {
 		t.Errorf("%d places are kept of customers that have no sale", n)
 	}
 }
@@ -189,7 +189,7 @@ func TestEstimate_IsHardlyChangedByAnOutage(t *testing.T) {
 }
 
 func TestQueue_ShedsWhatAnIdleWriterCannotTake(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	b.push("w/hot")
 	b.want(0, "w/hot")
 	b.times.observe(5500*time.Millisecond, time.Now())
@@ -202,7 +202,7 @@ func TestQueue_ShedsWhatAnIdleWriterCannotTake(t *testing.T) {
 }
 
 func TestQueue_StuckTaskIsNoReasonToWait(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	b.push("w/0", "x/0")
 	first := b.want(0, "w/0 x/0")
 	b.queue.finish(b.slots[0], first[:1], nil, []string{"w"}, true)
@@ -219,7 +219,7 @@ func TestQueue_StuckTaskIsNoReasonToWait(t *testing.T) {
 }
 
 func TestQueue_WorkspaceThatIsForgottenMayComeBack(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	b.push("w/0", "x/0")
 	first := b.want(0, "w/0 x/0")
 	b.queue.finish(b.slots[0], first[:1], nil, []string{"w"}, true)
@@ -235,7 +235,7 @@ func TestQueue_WorkspaceThatIsForgottenMayComeBack(t *testing.T) {
 }
 
 func TestExpectedWait_ExcludesAHotCustomer(t *testing.T) {
-	b := newBench(t, func(o *postgres.Options) { o.Writers, o.Queue = 1, 1000 })
+	b := newFixture(t, func(o *postgres.Options) { o.Writers, o.Queue = 1, 1000 })
 	b.push("w/hot")
 	b.take(0)
 	b.times.observe(100*time.Millisecond, time.Now())
@@ -253,7 +253,7 @@ func TestExpectedWait_ExcludesAHotCustomer(t *testing.T) {
 }
 
 func TestQueue_SeveralOfAFewWorkspacesMayBeIsolated(t *testing.T) {
-	b := newBench(t, func(o *postgres.Options) { o.Batch = 8 })
+	b := newFixture(t, func(o *postgres.Options) { o.Batch = 8 })
 	for _, w := range []string{"a", "b", "c", "d"} {
 		b.push(w + "/0")
 	}
@@ -267,7 +267,7 @@ func TestQueue_SeveralOfAFewWorkspacesMayBeIsolated(t *testing.T) {
 }
 
 func TestQueue_UnsentLostSaleIsAskedForByAnother(t *testing.T) {
-	b := newBench(t, func(o *postgres.Options) { o.Writers = 3 })
+	b := newFixture(t, func(o *postgres.Options) { o.Writers = 3 })
 	hot, other := b.push("w/hot"), b.push("w/other")
 	b.want(0, "w/hot w/other")
 	lose(hot, other)
@@ -289,7 +289,7 @@ func TestQueue_UnsentLostSaleIsAskedForByAnother(t *testing.T) {
 }
 
 func TestSlowLane_IsShared(t *testing.T) {
-	b := newBench(t, func(o *postgres.Options) { o.Queue, o.Batch = 64, 4 })
+	b := newFixture(t, func(o *postgres.Options) { o.Queue, o.Batch = 64, 4 })
 	lane := newSlowLane(b.shared, b.queue, nil)
 	lane.extra = lane.options.ExtraSlowLaneConns() // so that it starts no other worker
 	add := func(workspace, customer string) *shed {
@@ -317,7 +317,7 @@ func TestSlowLane_IsShared(t *testing.T) {
 }
 
 func TestRejectedSale_MakesItsWorkspaceASuspect(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	r := newRunner(b.shared, nil)
 	r.halve(attempt{sales: []*pendingSale{b.push("w/k")}}, rejected(errors.New("a trigger's objection")))
 	if len(r.suspects) != 1 || r.suspects[0] != "w" {

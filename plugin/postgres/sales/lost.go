@@ -21,7 +21,7 @@ type lostSales struct {
 type lostGroup struct {
 	sales  []*pendingSale
 	due    time.Time
-	pause  time.Duration // before the next try
+	pause  time.Duration // before it is sent again; doubles each time
 	behind bool          // waits until its customers are in no batch
 }
 
@@ -31,8 +31,8 @@ func (l *lostSales) add(sales []*pendingSale, now time.Time) {
 	}
 }
 
-// take moves due groups, of up to limit sales or a single group, to the slot, and reports if it
-// did.
+// take moves due groups to the slot: one, or several with at most limit sales. It returns false if
+// there are none.
 func (l *lostSales) take(s *slot, limit int, now time.Time) bool {
 	if l.asking {
 		return false
@@ -49,8 +49,8 @@ func (l *lostSales) take(s *slot, limit int, now time.Time) bool {
 	return l.asking
 }
 
-// giveBack takes back sales whose customers were in another batch (g), and those still lost.
-func (l *lostSales) giveBack(g lostGroup, lost []*pendingSale, now time.Time) {
+// putBack queues again the sales of g, whose customers are in another batch, and those still lost.
+func (l *lostSales) putBack(g lostGroup, lost []*pendingSale, now time.Time) {
 	if len(g.sales) > 0 {
 		due := now.Add(max(g.pause, minAskPause))
 		l.groups = append(l.groups, lostGroup{sales: g.sales, due: due, pause: g.pause, behind: true})
@@ -70,6 +70,7 @@ func (l *lostSales) makeDue(now time.Time) {
 	}
 }
 
+// due returns when the next group is due, if any may be sent.
 func (l *lostSales) due() (at time.Time, found bool) {
 	if l.asking {
 		return at, false

@@ -37,15 +37,15 @@ type queue struct {
 
 // workspace is a workspace that has sales in the queue or in a batch.
 type workspace struct {
-	id       string
-	all      chain
-	ready    int     // of those, sales whose customer is in no batch
-	urgent   []*line // lines that come first: with sales that were in a batch already
-	line     []*line // the others; both may hold lines that are no longer ready
-	lines    int     // its customers in queue.lines
-	inTurns  bool
-	isolated bool // it has separate batches
-	running  bool // one of its separate batches is under way
+	id        string
+	all       chain
+	ready     int     // of those, sales whose customer is in no batch
+	urgent    []*line // lines that come first: with sales that were in a batch already
+	fifo      []*line // the others; both may hold lines that are no longer ready
+	customers int     // that have a line in queue.lines
+	inTurns   bool    // it is in a round robin
+	isolated  bool    // it has separate batches
+	running   bool    // one of its separate batches is under way
 }
 
 // line is a customer that has sales in the queue or in a batch.
@@ -56,7 +56,7 @@ type line struct {
 	slot      *slot // whose batch holds the customer; nil: none; queue.reserved: lost sales
 	reserve   bool  // reserve it for lost sales when its batch ends
 	urgent    bool  // it has sales that were in a batch already
-	queued    bool  // in urgent or line of its workspace
+	queued    bool  // in urgent or fifo of its workspace
 }
 
 type idempotencyKey struct{ workspaceID, key string }
@@ -79,7 +79,7 @@ func newQueue(s *shared) *queue {
 	return q
 }
 
-// lock reports whether the sale need not wait for another sale with its idempotency key.
+// lock acquires the sale's idempotency key, or returns false if the sale must wait for another one.
 func (q *queue) lock(p *pendingSale) bool {
 	if p.IdempotencyKey == "" {
 		return true
@@ -99,7 +99,7 @@ func (q *queue) lock(p *pendingSale) bool {
 	return false
 }
 
-// unlock places the next sale with the idempotency key in its customer's line.
+// unlock releases the key for the next sale that waits for it, which joins its customer's line.
 func (q *queue) unlock(p *pendingSale) {
 	if !p.holdsKey {
 		return
@@ -139,13 +139,13 @@ func (q *queue) enlist(l *line) {
 	ws := l.workspace
 	if !l.queued {
 		l.queued = true
-		if len(ws.line) > 2*ws.lines+staleRoom {
-			ws.line = slices.DeleteFunc(ws.line, func(l *line) bool { return q.lines[l.customer] != l })
+		if len(ws.fifo) > 2*ws.customers+staleRoom {
+			ws.fifo = slices.DeleteFunc(ws.fifo, func(l *line) bool { return q.lines[l.customer] != l })
 		}
 		if l.urgent {
 			ws.urgent = append(ws.urgent, l)
 		} else {
-			ws.line = append(ws.line, l)
+			ws.fifo = append(ws.fifo, l)
 		}
 	}
 	l.urgent = false
@@ -171,6 +171,7 @@ func (q *queue) turn(ws *workspace) {
 	*turns = append(*turns, ws)
 }
 
+// count adds to the numbers of ready sales, unless the line's customer is in a batch.
 func (q *queue) count(l *line, sales int) {
 	if l.slot != nil {
 		return
@@ -202,13 +203,13 @@ func (q *queue) dropIfEmpty(l *line) {
 		return
 	}
 	delete(q.lines, l.customer)
-	l.workspace.lines--
+	l.workspace.customers--
 	q.forget(l.workspace)
 }
 
 // forget removes a workspace without sales, unless a new one has taken its place.
 func (q *queue) forget(ws *workspace) {
-	if q.workspaces[ws.id] == ws && ws.all.length == 0 && ws.lines == 0 && !ws.running {
+	if q.workspaces[ws.id] == ws && ws.all.length == 0 && ws.customers == 0 && !ws.running {
 		delete(q.workspaces, ws.id)
 	}
 }
@@ -227,7 +228,7 @@ func (q *queue) line(customer customerKey) *line {
 	l := q.lines[customer]
 	if l == nil {
 		l = &line{customer: customer, workspace: q.workspace(customer.workspaceID)}
-		l.workspace.lines++
+		l.workspace.customers++
 		q.lines[customer] = l
 	}
 	return l

@@ -16,13 +16,13 @@ import (
 	"hoko.to/edge/plugin/sale"
 )
 
-// bench is a queue without running writers.
-type bench struct {
+// fixture is a queue without running writers.
+type fixture struct {
 	*queue
 	t testing.TB
 }
 
-func newBench(t testing.TB, change func(*postgres.Options)) *bench {
+func newFixture(t testing.TB, change func(*postgres.Options)) *fixture {
 	t.Helper()
 	o := postgres.Options{DSN: "none", Writers: 2, Batch: 4, Queue: 16}
 	if change != nil {
@@ -30,12 +30,12 @@ func newBench(t testing.TB, change func(*postgres.Options)) *bench {
 	}
 	o, err := o.WithDefaults()
 	testenv.NoError(t, err)
-	b := &bench{newQueue(&shared{options: o, metrics: newMetrics(nil), ctx: t.Context()}), t}
+	b := &fixture{newQueue(&shared{options: o, metrics: newMetrics(nil), ctx: t.Context()}), t}
 	t.Cleanup(b.check)
 	return b
 }
 
-func (b *bench) check() {
+func (b *fixture) check() {
 	b.t.Helper()
 	waiting, ready := 0, 0
 	for id, ws := range b.workspaces {
@@ -49,8 +49,8 @@ func (b *bench) check() {
 				}
 			}
 		}
-		if lines != ws.lines || mine != ws.ready {
-			b.t.Errorf("%s: %d lines with %d ready sales, counted %d and %d", id, lines, mine, ws.lines, ws.ready)
+		if lines != ws.customers || mine != ws.ready {
+			b.t.Errorf("%s: %d lines with %d ready sales, counted %d and %d", id, lines, mine, ws.customers, ws.ready)
 		}
 		if !ws.isolated {
 			ready += mine
@@ -62,7 +62,7 @@ func (b *bench) check() {
 }
 
 // push adds sales named workspace/customer or workspace/customer/key, and returns the last one.
-func (b *bench) push(names ...string) (p *pendingSale) {
+func (b *fixture) push(names ...string) (p *pendingSale) {
 	b.t.Helper()
 	for _, name := range names {
 		var shed error
@@ -81,7 +81,7 @@ func lose(sales ...*pendingSale) {
 	}
 }
 
-func (b *bench) try(name string) (*pendingSale, error) {
+func (b *fixture) try(name string) (*pendingSale, error) {
 	b.t.Helper()
 	part := strings.SplitN(name, "/", 3)
 	s := &sale.Sale{ID: uuid.New(), WorkspaceID: part[0],
@@ -93,7 +93,7 @@ func (b *bench) try(name string) (*pendingSale, error) {
 	return p, b.queue.push(p)
 }
 
-func (b *bench) take(slot int) []*pendingSale {
+func (b *fixture) take(slot int) []*pendingSale {
 	b.t.Helper()
 	b.check()
 	s := b.slots[slot]
@@ -109,7 +109,7 @@ func (b *bench) take(slot int) []*pendingSale {
 }
 
 // finish answers the batch, except for the sales in again.
-func (b *bench) finish(slot int, again ...*pendingSale) {
+func (b *fixture) finish(slot int, again ...*pendingSale) {
 	b.t.Helper()
 	s := b.slots[slot]
 	for _, p := range s.sales {
@@ -129,7 +129,7 @@ func names(batch []*pendingSale) string {
 	return strings.Join(all, " ")
 }
 
-func (b *bench) want(slot int, want string) []*pendingSale {
+func (b *fixture) want(slot int, want string) []*pendingSale {
 	b.t.Helper()
 	batch := b.take(slot)
 	if got := names(batch); got != want {
@@ -138,14 +138,14 @@ func (b *bench) want(slot int, want string) []*pendingSale {
 	return batch
 }
 
-func (b *bench) serve(slot int, want string) {
+func (b *fixture) serve(slot int, want string) {
 	b.t.Helper()
 	b.want(slot, want)
 	b.finish(slot)
 }
 
 func TestQueue_WorkspacesTakeTurns(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	b.push("w/1", "w/2", "w/3", "w/4", "x/1", "y/1")
 	b.serve(0, "w/1 x/1 y/1 w/2")
 	b.serve(0, "w/3 w/4")
@@ -155,7 +155,7 @@ func TestQueue_WorkspacesTakeTurns(t *testing.T) {
 }
 
 func TestQueue_CustomerIsInOneBatchAtATimeInItsOrder(t *testing.T) {
-	b := newBench(t, func(o *postgres.Options) { o.Batch = 2 })
+	b := newFixture(t, func(o *postgres.Options) { o.Batch = 2 })
 	b.push("w/c", "w/c", "w/c", "w/c", "w/d", "w/c")
 	first := b.want(0, "w/c w/d")
 	b.push("w/c")
@@ -173,7 +173,7 @@ func TestQueue_CustomerIsInOneBatchAtATimeInItsOrder(t *testing.T) {
 }
 
 func TestQueue_SalesOfOneKeyRunOneAfterTheOther(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	first := b.push("w/c/key")
 	second, third := b.push("w/d/key"), b.push("w/c/key")
 	b.push("w/c/other", "x/c/key")
@@ -197,7 +197,7 @@ func TestQueue_SalesOfOneKeyRunOneAfterTheOther(t *testing.T) {
 }
 
 func TestQueue_CallerThatLeavesMakesRoom(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	sales := []*pendingSale{b.push("w/c/key"), b.push("w/c/key"), b.push("w/d"), b.push("x/c")}
 	left, leave := context.WithCancel(t.Context())
 	leave()
@@ -215,7 +215,7 @@ func TestQueue_CallerThatLeavesMakesRoom(t *testing.T) {
 }
 
 func TestQueue_ShedsBeyondAWorkspacesShare(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	for i := range 16 {
 		b.push(fmt.Sprint("w/", i))
 	}
@@ -242,7 +242,7 @@ func TestQueue_ShedsBeyondAWorkspacesShare(t *testing.T) {
 }
 
 func TestQueue_FurtherWritersWaitForABacklog(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	b.times.observe(time.Second, time.Now()) // no task is overdue
 	b.push("w/0")
 	b.want(0, "w/0")
@@ -257,7 +257,7 @@ func TestQueue_FurtherWritersWaitForABacklog(t *testing.T) {
 }
 
 func TestQueue_WriterThatTakesLongCountsNoLonger(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	b.push("w/0")
 	b.want(0, "w/0")
 	b.push("w/1")
@@ -272,7 +272,7 @@ func TestQueue_WriterThatTakesLongCountsNoLonger(t *testing.T) {
 func BenchmarkQueue_TakeAndFinish(b *testing.B) {
 	for _, waiting := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprint(waiting, " wait"), func(b *testing.B) {
-			q := newBench(b, func(o *postgres.Options) { o.Writers, o.Batch, o.Queue = 1, 64, 2*waiting }).queue
+			q := newFixture(b, func(o *postgres.Options) { o.Writers, o.Batch, o.Queue = 1, 64, 2*waiting }).queue
 			n := 0
 			push := func() {
 				s := &sale.Sale{WorkspaceID: fmt.Sprint(n % 500),

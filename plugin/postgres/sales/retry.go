@@ -48,8 +48,7 @@ func (r *runner) reconnect(a attempt, err error) {
 }
 
 // repeat runs the attempt again, and its halves after maxTries. If another session has just used an
-// idempotency key, the sales of its workspace move to another batch, unless they are the whole
-// batch.
+// idempotency key, the sales of its workspace move to another batch, unless there are no others.
 func (r *runner) repeat(a attempt, err error) {
 	if conflicting, others := splitConflicting(a.sales, err); len(conflicting) > 0 {
 		r.suspect(conflicting[0])
@@ -108,8 +107,8 @@ func (r *runner) stepAside(a attempt, err error) {
 // every halving. After that, the attempts with further ones go to the slow lane.
 const maxBlocked = 3
 
-// isolate moves a workspace's sales from the remaining attempts to another batch, unless all are
-// its.
+// isolate moves a workspace's sales from the remaining attempts to another batch, unless these have
+// no others.
 func (r *runner) isolate(workspaceID string) {
 	others := func(p *pendingSale) bool { return p.WorkspaceID != workspaceID }
 	if !slices.ContainsFunc(r.todo, func(a attempt) bool { return slices.ContainsFunc(a.sales, others) }) {
@@ -190,7 +189,7 @@ var failureClasses = []string{"08", "22", "23", "25", "26", "40", "42", "53", "5
 func classify(err error) failure {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
-	case ok && !fatal(pgErr) && !mayBePoolers(pgErr.Code):
+	case ok && !fatal(pgErr) && !mayBeFromPooler(pgErr.Code):
 		return classifyServerError(pgErr)
 	case !ok && pgconn.SafeToRetry(err):
 		return failure{action: reconnect, class: "unsent"}
@@ -200,10 +199,10 @@ func classify(err error) failure {
 	}
 }
 
-// mayBePoolers reports whether the error may come from a pooler that has lost the server and keeps
-// the client's session. Postgres uses some of these codes to end a session; none of them says what
-// became of the statement.
-func mayBePoolers(code string) bool {
+// mayBeFromPooler reports whether an error with this code may come from a pooler that has lost the
+// server and keeps the client's session. Postgres uses some of these codes to end a session; none
+// of them says what became of the statement.
+func mayBeFromPooler(code string) bool {
 	switch code {
 	case pgerrcode.StatementCompletionUnknown, pgerrcode.SystemError, pgerrcode.AdminShutdown, pgerrcode.CrashShutdown,
 		pgerrcode.CannotConnectNow, pgerrcode.DatabaseDropped, pgerrcode.IdleSessionTimeout:

@@ -42,10 +42,10 @@ const (
 	batchStatement = "hoko_sale"
 	// setupTimeout bounds the setup of a new connection before its first batch.
 	setupTimeout = 5 * time.Second
-	// roundTrip is how long after its statement_timeout a statement must have been answered.
-	roundTrip = 250 * time.Millisecond
-	minPause  = 50 * time.Millisecond
-	maxPause  = time.Second
+	// answerMargin is how long after its statement_timeout the answer to a statement may arrive.
+	answerMargin = 250 * time.Millisecond
+	minPause     = 50 * time.Millisecond
+	maxPause     = time.Second
 )
 
 // errStandbyWaitCanceled means that the sales are committed, but perhaps not on the standbys. They
@@ -140,7 +140,7 @@ func (s *session) pause(ctx context.Context) {
 func (s *session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	own := statementTimeoutOf(s.options)
 	wait := min(max(s.statementTimeout, 2*s.times.likelyMax(time.Now())), own)
-	return context.WithTimeout(ctx, wait+min(roundTrip, own/5))
+	return context.WithTimeout(ctx, wait+min(answerMargin, own/5))
 }
 
 func (s *session) waitsBriefly() bool { return s.lockTimeout > 0 && s.lockTimeout <= maxLockTimeout }
@@ -202,9 +202,9 @@ const (
 	sourceFound // final, so that sourceSQL runs no more
 )
 
-// sourcePatience bounds sourceSQL, as the session's next batch waits for it: over a large view
-// it may take any time.
-const sourcePatience = 200 * time.Millisecond
+// sourceTimeout bounds sourceSQL, which may take any time over a large view, because the session's
+// next batch waits for it.
+const sourceTimeout = 200 * time.Millisecond
 
 // attributed notes that something can attribute a sale.
 func (s *session) attributed() {
@@ -217,7 +217,7 @@ func (s *session) attributed() {
 // attribute any.
 func (s *session) unattributed() error {
 	if s.source.Load() != sourceFound && due(&s.notices.source) {
-		ctx, cancel := context.WithTimeout(s.ctx, sourcePatience)
+		ctx, cancel := context.WithTimeout(s.ctx, sourceTimeout)
 		defer cancel()
 		found := true // also if the query fails
 		_ = s.conn.QueryRow(ctx, sourceSQL).Scan(&found)
@@ -255,7 +255,7 @@ func isLive(conn *pgconn.PgConn) bool {
 		if err != nil {
 			return pgconn.Timeout(err) // nothing to read, except records that TLS handles itself
 		}
-		if _, farewell := message.(*pgproto3.ErrorResponse); farewell {
+		if _, ended := message.(*pgproto3.ErrorResponse); ended {
 			return false
 		}
 	}

@@ -19,7 +19,7 @@ var (
 )
 
 // slowLane records the sales whose customer another session has locked or is creating. Its
-// connections may wait for that; one statement holds the waiting sales of one customer.
+// connections may wait for that; each statement holds waiting sales of one customer.
 type slowLane struct {
 	*shared
 	queue     *queue
@@ -126,8 +126,8 @@ func (l *slowLane) add(p *pendingSale, exclusive bool) *shed {
 	return nil
 }
 
-// evict sheds the newest sale in the longest line of the workspace that has most waiting, if these
-// are more than n. It reports whether it did. The caller holds the lock.
+// evict sheds the newest sale in the longest line of the workspace with the most waiting sales, if
+// it has more than n. It reports whether it did. The caller holds the lock.
 func (l *slowLane) evict(n int) bool {
 	most := ""
 	for workspace, waiting := range l.workspaces {

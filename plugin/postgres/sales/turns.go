@@ -66,7 +66,7 @@ func (q *queue) takeOne(s *slot, ws *workspace, now time.Time) bool {
 		s.sales = append(s.sales, p)
 		if l.waiting.length > 0 { // this batch may take more of them
 			l.queued = true
-			ws.line = append(ws.line, l)
+			ws.fifo = append(ws.fifo, l)
 		}
 		return true
 	}
@@ -75,7 +75,7 @@ func (q *queue) takeOne(s *slot, ws *workspace, now time.Time) bool {
 func (ws *workspace) next() (first *line) {
 	from := &ws.urgent
 	if len(*from) == 0 {
-		from = &ws.line
+		from = &ws.fifo
 	}
 	if len(*from) == 0 {
 		return nil
@@ -121,7 +121,7 @@ func (q *queue) endTask(s *slot, lost []*pendingSale, now time.Time) {
 	case askTask:
 		q.dropDone(s)
 		q.detach(s)
-		q.lost.giveBack(s.group, lost, now)
+		q.lost.putBack(s.group, lost, now)
 	case isolatedTask:
 		q.lost.add(lost, now)
 		q.detach(s)
@@ -163,6 +163,7 @@ func (q *queue) failArrived(since time.Time, err error) {
 	}
 }
 
+// begin reserves the line's customer for the slot's batch.
 func (q *queue) begin(l *line, s *slot) {
 	if l.slot == s {
 		return
@@ -202,6 +203,7 @@ type isolatedWorkspaces struct {
 	since          time.Time
 }
 
+// count updates the peak, in periods of suspectFor.
 func (a *isolatedWorkspaces) count(workspaces int, now time.Time) {
 	if now.Sub(a.since) > suspectFor {
 		a.previous, a.peak, a.since = a.peak, 0, now

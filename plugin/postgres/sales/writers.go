@@ -194,7 +194,7 @@ func (q *queue) maxIsolated() int {
 	return max(len(q.slots)/2, 1)
 }
 
-// detachOverdue lets other writers have the exclusive tasks of stuck writers.
+// detachOverdue lets other writers take over the exclusive tasks of stuck writers.
 func (q *queue) detachOverdue(now time.Time) {
 	for _, s := range q.slots {
 		if s.task > sharedTask && !s.detached && s.overdue(q.patience(now)).Before(now) {
@@ -203,6 +203,7 @@ func (q *queue) detachOverdue(now time.Time) {
 	}
 }
 
+// detach ends the exclusive part of the slot's task, so that another writer may have a similar one.
 func (q *queue) detach(s *slot) {
 	if s.detached {
 		return
@@ -216,7 +217,7 @@ func (q *queue) detach(s *slot) {
 			s.group = lostGroup{}
 			return
 		}
-		q.lost.giveBack(s.group, nil, time.Now()) // group holds those that were not sent
+		q.lost.putBack(s.group, nil, time.Now()) // group holds those that were not sent
 		s.group.sales = nil
 	case isolatedTask:
 		q.isolated.running--
@@ -249,6 +250,7 @@ func (q *queue) patience(now time.Time) time.Duration {
 	return max(overdueAfter, q.times.usual(now)+q.times.likelyMax(now))
 }
 
+// overdue returns when the slot's task counts as stuck.
 func (s *slot) overdue(patience time.Duration) time.Time {
 	if !s.taken {
 		patience = max(patience, connectingAfter)

@@ -83,7 +83,7 @@ func Text(s *string) string {
 }
 
 // Statements returns how many statements a store with these metrics has executed, and how many
-// sales they had.
+// sales they contained.
 func Statements(t testing.TB, r *prometheus.Registry) (count uint64, sales float64) {
 	t.Helper()
 	families, err := r.Gather()

@@ -75,7 +75,6 @@ func (w *Wire) refuse(hello []byte) []byte {
 	return nil
 }
 
-// errorResponse returns an encoded ErrorResponse.
 func errorResponse(severity, code, message string) []byte {
 	response := pgproto3.ErrorResponse{
 		Severity: severity, SeverityUnlocalized: severity, Code: code, Message: message,

@@ -153,10 +153,10 @@ type saleAct struct {
 func (a saleAct) perform(s *stage) answer {
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.HangGuard)
 	defer cancel()
-	return told(s.edges[a.edge].Record(ctx, a.Sale))
+	return answerOf(s.edges[a.edge].Record(ctx, a.Sale))
 }
 
-func told(r *sale.Recorded, err error) answer {
+func answerOf(r *sale.Recorded, err error) answer {
 	switch {
 	case errors.Is(err, sale.ErrUnattributed):
 		return answer{result: wasUnattributed}

@@ -120,7 +120,7 @@ func readKept(id uuid.UUID, response string) (answer, error) {
 	if kept.Sale.Metadata != nil {
 		r.Metadata = []byte(*kept.Sale.Metadata)
 	}
-	return told(r, nil), nil
+	return answerOf(r, nil), nil
 }
 
 func each(d testenv.DB, sql string, f func(pgx.Rows) error) {
