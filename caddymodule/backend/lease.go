@@ -56,6 +56,9 @@ func (l *Lease) Use() *Backend {
 	return l.Backend
 }
 
+// Activate is Use for a config that has started: its backend is the active one from now on.
+func (l *Lease) Activate() { active.Store(l.Use()) }
+
 // Release ends the lease. If it was used, it ends after the longest time that a request with this
 // body timeout may take, because Caddy calls Cleanup while requests of the old config are in
 // flight. Otherwise, the config failed to start or was only validated, and the lease ends
