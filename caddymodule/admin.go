@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/caddymodule/health"
+	"hoko.to/edge/caddymodule/version"
 )
 
 // adminState serves the state of all backends at GET /hoko and /hoko/ of the admin endpoint.
@@ -28,13 +30,20 @@ func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", http.MethodGet)
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("method not allowed")}
 	}
-	if strings.TrimSuffix(r.URL.Path, "/") != "/hoko" {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no such path: use /hoko/")}
+	switch strings.TrimSuffix(r.URL.Path, "/") {
+	case "/hoko":
+		w.Header().Set("Content-Type", "application/json")
+		return json.NewEncoder(w).Encode(struct {
+			Version  version.Info    `json:"version"`
+			Backends []backend.State `json:"backends"`
+		}{version.Read(), backend.States()})
+	case "/hoko/health/live":
+		return health.Live.Write(w)
+	case "/hoko/health/ready":
+		return health.Ready(r.Context()).Write(w)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(struct {
-		Backends []backend.State `json:"backends"`
-	}{backend.States()})
+	return caddy.APIError{HTTPStatus: http.StatusNotFound,
+		Err: errors.New("no such path: use /hoko/, /hoko/health/live or /hoko/health/ready")}
 }
 
 // Interface guard

@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"hoko.to/edge/caddymodule/health"
+	"hoko.to/edge/caddymodule/request"
 	"hoko.to/edge/plugin/apierror"
 )
 
@@ -39,7 +41,7 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if envelope.Status == http.StatusMethodNotAllowed && w.Header().Get("Allow") == "" {
 		w.Header().Set("Allow", usualMethods)
 	}
-	setRequestID(w, r)
+	request.SetID(w, r)
 	logError(r, err)
 	apierror.RespondEarly(w, r, func() { apierror.Write(w, envelope) })
 	return nil
@@ -69,7 +71,8 @@ func (errorLogger) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 // logError logs the cause of an error, unless the handler that failed has logged it. Caddy's own
 // handlers, such as reverse_proxy, do not.
 func logError(r *http.Request, err error) {
-	if caddyhttp.GetVar(r.Context(), causeVar) != nil {
+	rec := request.Of(r)
+	if rec.HasCause() {
 		return
 	}
 	status, reason := http.StatusInternalServerError, err
@@ -81,7 +84,14 @@ func logError(r *http.Request, err error) {
 	if status == statusClientClosedRequest {
 		cause = clientGone
 	}
-	logCause(r, cmp.Or(cause, "status_"+strconv.Itoa(status)), reason.Error())
+	rec.SetCause(cmp.Or(cause, "status_"+strconv.Itoa(status)), reason.Error())
+	if status < http.StatusInternalServerError {
+		return
+	}
+	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout {
+		health.SiteFailed()
+	}
+	request.LogFailure(r, caddy.Log().Named("http.log.error"), request.Site, status, reason)
 }
 
 // envelopeFor returns the response for an error. A status that is not in the table, such as 414,

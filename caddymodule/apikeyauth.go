@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"hoko.to/edge/caddymodule/request"
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/ratelimit"
@@ -51,48 +52,53 @@ func (a *APIKeyAuth) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP passes on a request with a valid key, which [apikey.FromContext] then returns.
 func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	rec, w := request.Begin(w, r)
+	err := a.serve(w, r, rec, next)
+	rec.End(err)
+	return err
+}
+
+func (a *APIKeyAuth) serve(w http.ResponseWriter, r *http.Request, rec *request.Record, next caddyhttp.Handler) error {
+	backend := a.app.lease.Use()
 	if isEarlyData(r) {
-		a.app.lease.Use().Keys.CountEarlyData()
-		reject(w, r, "early_data", func() { apierror.Write(w, apierror.TooEarly) })
+		backend.Keys.CountEarlyData()
+		request.Reject(w, r, request.Auth, http.StatusTooEarly, "early_data",
+			func() { apierror.Write(w, apierror.TooEarly) })
 		return nil
 	}
 	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	key, err := a.app.lease.Use().Keys.Authenticate(r.Context(), r.Header, client, a.required)
+	start := time.Now()
+	key, err := backend.Keys.Authenticate(r.Context(), r.Header, client, a.required)
+	end := time.Now()
+	rec.Authenticated(end.Sub(start))
 	if err != nil {
-		return a.handleError(w, r, err)
+		return a.handleError(w, r, rec, err)
 	}
-	logKey(r, key)
+	rec.SetKey(r, key)
+	rec.PassOn(end)
 	return next.ServeHTTP(w, r.WithContext(apikey.NewContext(r.Context(), key)))
 }
 
-// logKey adds the IDs of a valid key and its workspace to the request's line in the access log.
-func logKey(r *http.Request, key *apikey.Key) {
-	replacer(r).Set("http.auth.user.id", key.ID)
-	logField(r, "workspace_id", key.WorkspaceID)
-}
-
 // handleError answers a request that Authenticate rejected, or returns an error for error routes.
-func (a *APIKeyAuth) handleError(w http.ResponseWriter, r *http.Request, err error) error {
+func (a *APIKeyAuth) handleError(w http.ResponseWriter, r *http.Request, rec *request.Record, err error) error {
 	if rejected, ok := errors.AsType[*apikey.Rejected](err); ok {
-		if rejected.KeyID != "" {
-			logField(r, "key_id", rejected.KeyID)
-		}
-		reject(w, r, string(rejected.Cause), func() {
+		rec.SetRejectedKey(rejected.KeyID)
+		request.Reject(w, r, request.Auth, http.StatusUnauthorized, string(rejected.Cause), func() {
 			w.Header().Set("WWW-Authenticate", rejected.Challenge())
 			apierror.Write(w, apierror.InvalidKey)
 		})
 		return nil
 	}
 	if lacking, ok := errors.AsType[*apikey.MissingScopes](err); ok {
-		logKey(r, lacking.Key)
-		reject(w, r, "missing_scopes", func() {
+		rec.SetKey(r, lacking.Key)
+		request.Reject(w, r, request.Auth, http.StatusForbidden, "missing_scopes", func() {
 			w.Header().Set("WWW-Authenticate", lacking.Challenge())
 			apierror.WriteMissingScopes(w, lacking.Scopes)
 		})
 		return nil
 	}
 	if spent, ok := errors.AsType[*apikey.GuessesSpent](err); ok {
-		reject(w, r, "guesses_spent", func() {
+		request.Reject(w, r, request.Auth, http.StatusTooManyRequests, "guesses_spent", func() {
 			budget := ratelimit.Decision{Evaluated: true, Limit: spent.Limit, ResetAfter: spent.ResetAfter}
 			budget.SetHeaders(w.Header(), "", time.Now())
 			apierror.WriteRateLimitExceeded(w, spent.RetryAfter)
@@ -100,10 +106,11 @@ func (a *APIKeyAuth) handleError(w http.ResponseWriter, r *http.Request, err err
 		return nil
 	}
 	if r.Context().Err() != nil {
-		logCause(r, clientGone, "")
+		rec.Answered(request.Auth, statusClientClosedRequest)
+		rec.SetCause(clientGone, "")
 		return caddyhttp.Error(statusClientClosedRequest, err)
 	}
-	return fail(w, r, a.logger, http.StatusServiceUnavailable, err)
+	return request.Fail(w, r, request.Auth, a.logger, http.StatusServiceUnavailable, err)
 }
 
 // The status and cause that are logged if the client disconnected before it was answered.

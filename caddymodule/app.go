@@ -71,7 +71,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := events.(*caddyevents.App).On("started", onStarted{a.lease}); err != nil {
 		return err
 	}
-	return ctx.GetMetricsRegistry().Register(backend.Collector{Backend: a.lease.Backend})
+	return ctx.GetMetricsRegistry().Register(backend.Collector{})
 }
 
 // Start does nothing, because another app of this config may still fail to start. The first
@@ -83,7 +83,7 @@ func (a *App) Start() error { return nil }
 type onStarted struct{ lease *backend.Lease }
 
 func (s onStarted) Handle(context.Context, caddy.Event) error {
-	s.lease.Use()
+	s.lease.Activate()
 	return nil
 }
 

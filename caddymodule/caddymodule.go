@@ -14,6 +14,7 @@ import (
 
 	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/caddymodule/cli"
+	"hoko.to/edge/caddymodule/health"
 	"hoko.to/edge/caddymodule/logencoder"
 	"hoko.to/edge/plugin/ratelimit"
 )
@@ -26,6 +27,7 @@ func init() {
 	caddy.RegisterModule(APIErrors{})
 	caddy.RegisterModule(RequestFields{})
 	caddy.RegisterModule(adminState{})
+	caddy.RegisterModule(health.Handler{})
 	caddy.RegisterModule(logencoder.Encoder{})
 
 	httpcaddyfile.RegisterGlobalOption("hoko", parseApp)
@@ -34,9 +36,12 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("track_sale", parseHandler[TrackSale])
 	httpcaddyfile.RegisterHandlerDirective("api_errors", parseHandler[APIErrors])
 	httpcaddyfile.RegisterHandlerDirective("request_fields", parseHandler[RequestFields])
+	httpcaddyfile.RegisterHandlerDirective("hoko_health", parseHandler[health.Handler])
 
 	// Each goes right after request_header, so the one registered last runs first.
-	for _, name := range []string{"api_errors", "track_sale", "redis_rate_limit", "api_key_auth", "request_fields"} {
+	for _, name := range []string{
+		"api_errors", "track_sale", "redis_rate_limit", "api_key_auth", "request_fields", "hoko_health",
+	} {
 		httpcaddyfile.RegisterDirectiveOrder(name, httpcaddyfile.After, "request_header")
 	}
 

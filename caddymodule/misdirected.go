@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"hoko.to/edge/caddymodule/request"
 )
 
 // misdirectedMatcher is the host matcher of a site. It fails with 421 (RFC 9110, section 15.5.20)
@@ -21,7 +23,7 @@ func (m misdirectedMatcher) MatchWithError(r *http.Request) (bool, error) {
 	if other, err := m.otherHosts.MatchWithError(r); !other || err != nil {
 		return false, err
 	}
-	logCause(r, "host", "")
+	request.Of(r).SetCause("host", "")
 	return false, caddyhttp.Error(http.StatusMisdirectedRequest, errors.New("no site of this server has the host"))
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"hoko.to/edge/caddymodule/request"
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/limit"
@@ -71,24 +72,29 @@ func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
 func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key, verified := apikey.FromContext(r.Context())
 	if !verified {
-		return fail(w, r, l.logger, http.StatusInternalServerError, apikey.ErrUnverified)
+		return request.Fail(w, r, request.Limit, l.logger, http.StatusInternalServerError, apikey.ErrUnverified)
 	}
+	start := time.Now()
 	decision, err := l.app.lease.Use().Limiter.Allow(r.Context(), ratelimit.Request{
 		Name:    l.Name,
 		Bucket:  key.Hash,
 		Limit:   cmp.Or(key.Limit, l.Limit),
 		OnError: l.OnError,
 	})
+	now, rec := time.Now(), request.Of(r)
+	rec.SetLimit(decision, now.Sub(start))
 	if err != nil {
-		return fail(w, r, l.logger, http.StatusServiceUnavailable, err)
+		return request.Fail(w, r, request.Limit, l.logger, http.StatusServiceUnavailable, err)
 	}
 	if decision.Evaluated {
-		decision.SetHeaders(w.Header(), l.Name, time.Now())
+		decision.SetHeaders(w.Header(), l.Name, now)
 	}
 	if !decision.Allowed {
-		reject(w, r, "rate_limit", func() { apierror.WriteRateLimitExceeded(w, decision.RetryAfter) })
+		request.Reject(w, r, request.Limit, http.StatusTooManyRequests, "rate_limit",
+			func() { apierror.WriteRateLimitExceeded(w, decision.RetryAfter) })
 		return nil
 	}
+	rec.PassOn(now)
 	return next.ServeHTTP(w, r)
 }
 

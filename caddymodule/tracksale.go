@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"hoko.to/edge/caddymodule/request"
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/sale"
 )
@@ -59,14 +60,22 @@ func (t *TrackSale) bodyTimeout() setting {
 
 // ServeHTTP records the sale.
 func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	setRequestID(w, r)
-	rejected, err := t.handler.Serve(w, r)
-	if rejected != nil {
-		logCause(r, rejected.Cause, rejected.Reason)
+	request.SetID(w, r)
+	outcome, err := t.handler.Serve(w, r)
+	rec := request.Of(r)
+	rec.SetSale(outcome)
+	if unknown, ok := errors.AsType[*sale.UnknownOutcomeError](err); ok {
+		rec.SetSaleID(unknown.SaleID.String())
 	}
 	if failure, ok := errors.AsType[*apierror.Failure](err); ok {
-		return fail(w, r, t.logger, failure.Err.Status, failure.Cause)
+		return request.Fail(w, r, request.Sale, t.logger, failure.Err.Status, failure.Cause)
 	}
+	if rejected := outcome.Rejection; rejected != nil {
+		rec.Answered(request.Sale, rejected.Status)
+		rec.SetCause(rejected.Cause, rejected.Reason)
+		return err
+	}
+	rec.Answered(request.Sale, http.StatusCreated)
 	return err
 }
 

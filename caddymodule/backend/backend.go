@@ -9,9 +9,8 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/postgres/keys"
@@ -26,7 +25,6 @@ type Backend struct {
 	Keys     *apikey.Authenticator
 	Limiter  *ratelimit.Limiter
 	Recorder *sale.Recorder
-	Metrics  *prometheus.Registry
 
 	saleTimeout time.Duration
 	since       time.Time
@@ -34,6 +32,9 @@ type Backend struct {
 	keyStore    *keys.Store
 	saleStore   *sales.Store
 	listener    *keys.Listener
+	redis       redisPing
+	started     atomic.Bool
+	retired     atomic.Bool // its counts are in closed
 
 	once         sync.Once
 	stopListener context.CancelFunc // nil before start
@@ -42,7 +43,6 @@ type Backend struct {
 
 func newBackend(s Settings) (*Backend, error) {
 	b := &Backend{
-		Metrics:     prometheus.NewRegistry(),
 		saleTimeout: s.Sales.Timeout,
 		since:       time.Now(),
 		log:         newLogHandler(),
@@ -56,10 +56,10 @@ func newBackend(s Settings) (*Backend, error) {
 
 func (b *Backend) assemble(s Settings) (err error) {
 	logger := slog.New(b.log)
-	s.Postgres.Logger, s.Postgres.Metrics = logger, b.Metrics
-	s.Keys.Logger, s.Keys.Metrics = logger, b.Metrics
-	s.Limits.Logger, s.Limits.Metrics = logger, b.Metrics
-	s.Sales.Logger, s.Sales.Metrics = logger, b.Metrics
+	s.Postgres.Logger, s.Postgres.Metrics = logger, Metrics
+	s.Keys.Logger, s.Keys.Metrics = logger, Metrics
+	s.Limits.Logger, s.Limits.Metrics = logger, Metrics
+	s.Sales.Logger, s.Sales.Metrics = logger, Metrics
 
 	if b.keyStore, err = keys.NewStore(s.Postgres); err != nil {
 		return fmt.Errorf("postgres: %w", err)
@@ -83,6 +83,7 @@ func (b *Backend) assemble(s Settings) (err error) {
 // start starts the listener, which Close stops.
 func (b *Backend) start() {
 	b.once.Do(func() {
+		b.started.Store(true)
 		ctx, cancel := context.WithCancel(context.Background())
 		b.stopListener, b.listenerDone = cancel, make(chan struct{})
 		go func() {
@@ -107,6 +108,7 @@ func (b *Backend) Destruct() error {
 // the backend uses. Later requests are answered 503.
 func (b *Backend) Close(ctx context.Context) {
 	b.once.Do(func() {}) // waits for a running start and prevents a later one
+	b.retire()
 	if b.saleStore != nil {
 		if err := b.saleStore.Close(ctx); err != nil {
 			slog.New(b.log).Error("sales were cut off", slog.Any("error", err))
@@ -134,6 +136,11 @@ type State struct {
 	Keys    apikey.Stats    `json:"keys"`
 	Limits  ratelimit.Stats `json:"limits"`
 	Sales   sales.Stats     `json:"sales"`
+
+	KeyConns     keys.Stats `json:"key_connections"`
+	HeartbeatLag float64    `json:"heartbeat_lag_seconds"` // from Postgres to the listener, of the last one
+
+	started, retired bool
 }
 
 // States returns the states of all backends, oldest first. After a reload with other settings,
@@ -147,19 +154,13 @@ func States() []State {
 	all := []State{}
 	for hash, b := range running {
 		configs, _ := backends.References(hash)
-		all = append(all, State{b.since, configs, b.Keys.Stats(), b.Limiter.Stats(), b.saleStore.Stats()})
+		all = append(all, State{
+			Since: b.since, Configs: configs,
+			Keys: b.Keys.Stats(), Limits: b.Limiter.Stats(), Sales: b.saleStore.Stats(),
+			KeyConns: b.keyStore.Stats(), HeartbeatLag: b.listener.HeartbeatLag().Seconds(),
+			started: b.started.Load(), retired: b.retired.Load(),
+		})
 	}
 	slices.SortFunc(all, func(a, b State) int { return a.Since.Compare(b.Since) })
 	return all
 }
-
-// Collector passes a backend's metrics to the registry of a config, which is new for each config.
-// The metrics therefore keep counting across reloads.
-type Collector struct{ Backend *Backend }
-
-// Describe sends nothing, so that a config does not fail if another module has a metric of the same
-// name.
-func (Collector) Describe(chan<- *prometheus.Desc) {}
-
-// Collect sends the backend's metrics.
-func (c Collector) Collect(metrics chan<- prometheus.Metric) { c.Backend.Metrics.Collect(metrics) }

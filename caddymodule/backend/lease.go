@@ -56,6 +56,9 @@ func (l *Lease) Use() *Backend {
 	return l.Backend
 }
 
+// Activate is Use for a config that has started: its backend is the active one from now on.
+func (l *Lease) Activate() { active.Store(l.Use()) }
+
 // Release ends the lease: immediately if it was not used, because its config failed to start or was
 // only validated. Otherwise, requests of the config may still be in flight, and the lease ends
 // after the longest time that a request with this body timeout may take.

@@ -23,14 +23,16 @@ const (
 var mayImport = map[string][]string{
 	"cmd":                 {"caddymodule"},
 	"caddymodule":         {"caddymodule", "plugin"},
-	"caddymodule/backend": {"plugin"},
-	"caddymodule/cli":     {"caddymodule/backend", "caddymodule/cli", "plugin", "internal/devserver", "."},
+	"caddymodule/backend": {"caddymodule/version", "plugin"},
+	"plugin/metric":       {},
+	"plugin/tracing":      {},
+	"caddymodule/cli":     {"caddymodule/backend", "caddymodule/cli", "caddymodule/version", "plugin", "internal/devserver", "."},
 	"plugin/limit":        {},
 	"plugin/apierror":     {},
-	"plugin/apikey":       {"plugin/limit", "plugin/apierror"},
-	"plugin/ratelimit":    {"plugin/limit", "plugin/apierror"},
-	"plugin/sale":         {"plugin/apikey", "plugin/apierror"},
-	"plugin/postgres":     {"plugin/apikey", "plugin/sale", "plugin/limit", "plugin/postgres"},
+	"plugin/apikey":       {"plugin/limit", "plugin/apierror", "plugin/metric", "plugin/tracing"},
+	"plugin/ratelimit":    {"plugin/limit", "plugin/apierror", "plugin/metric", "plugin/tracing"},
+	"plugin/sale":         {"plugin/apikey", "plugin/apierror", "plugin/metric", "plugin/tracing"},
+	"plugin/postgres":     {"plugin/apikey", "plugin/sale", "plugin/limit", "plugin/postgres", "plugin/metric", "plugin/tracing"},
 
 	"plugin/postgres/internal/pgtest": {"plugin", "internal/testenv", "internal/relay"},
 

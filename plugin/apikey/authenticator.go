@@ -30,7 +30,8 @@ type Options struct {
 	Guesses limit.Limit
 	// Logger logs outages of the store and unannounced changes. Default: nothing is logged.
 	Logger *slog.Logger
-	// Metrics registers the metrics. Default: they are not registered.
+	// Metrics registers the metrics. Authenticators with the same registerer share the counters.
+	// Default: they are not registered.
 	Metrics prometheus.Registerer
 }
 
@@ -61,8 +62,8 @@ type Authenticator struct {
 }
 
 // New returns an Authenticator that looks up keys in store. It returns an error if an option is not
-// valid, and panics if o.Metrics already has its metrics. It does not call store and starts no
-// goroutine. Until ListenerUp is called, the listener counts as down: see ListenerDown.
+// valid. It does not call store and starts no goroutine. Until ListenerUp is called, the listener
+// counts as down: see ListenerDown.
 func New(store Store, o Options) (*Authenticator, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -72,7 +73,6 @@ func New(store Store, o Options) (*Authenticator, error) {
 	if a.lookups, err = newLookups(store, o, a.metrics); err != nil {
 		return nil, err
 	}
-	registerGauges(o.Metrics, a.Stats)
 	return a, nil
 }
 

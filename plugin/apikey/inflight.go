@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 const (
@@ -21,12 +23,15 @@ type lookup struct {
 	// sent points to a time that the lookups of a batch share: when the batch was sent, or the
 	// store last responded. It is nil before the batch is sent.
 	sent  atomic.Pointer[atomic.Int64]
+	span  trace.Span    // of the request that started it, nil if none waits
 	done  chan struct{} // closed when entry and err are set
 	entry *entry
 	err   error
 }
 
-func newLookup(hash Hash) *lookup { return &lookup{hash: hash, done: make(chan struct{})} }
+func newLookup(hash Hash, span trace.Span) *lookup {
+	return &lookup{hash: hash, span: span, done: make(chan struct{})}
+}
 
 // sentAt returns since when the batch has waited for the store, and whether it was sent.
 func (p *lookup) sentAt() (at time.Duration, sent bool) {
@@ -65,8 +70,9 @@ func newInFlight(maxQueue int) inFlight {
 // reserves a guess of the client's budget, and may wait for it. The error is ErrNotFound or a
 // *GuessesSpent, or wraps ErrUnavailable.
 func (l *lookups) startLookup(ctx context.Context, hash Hash, client string, cached bool) (*lookup, error) {
+	span := trace.SpanFromContext(ctx)
 	if cached {
-		return l.startOrJoin(hash, nil), nil
+		return l.startOrJoin(hash, nil, span), nil
 	}
 	addr := clientAddr(client)
 	if err := l.guesses.check(addr); err != nil {
@@ -83,7 +89,7 @@ func (l *lookups) startLookup(ctx context.Context, hash Hash, client string, cac
 		if e == nil {
 			return nil, ErrNotFound
 		}
-		return newLookup(hash).complete(e, nil), nil
+		return newLookup(hash, nil).complete(e, nil), nil
 	}
 	if _, spent := errors.AsType[*GuessesSpent](err); spent {
 		return nil, err
@@ -91,18 +97,18 @@ func (l *lookups) startLookup(ctx context.Context, hash Hash, client string, cac
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return l.startOrJoin(hash, budget), nil
+	return l.startOrJoin(hash, budget, span), nil
 }
 
 // startOrJoin returns the lookup in flight for a key, or starts one, which continues even if all
 // requests stop waiting for it. budget holds the reserved guess; it is nil for a cached key.
-func (l *lookups) startOrJoin(hash Hash, budget *budget) *lookup {
+func (l *lookups) startOrJoin(hash Hash, budget *budget, span trace.Span) *lookup {
 	in := &l.inFlight
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	p, joined := in.byHash[hash]
 	if !joined {
-		p = newLookup(hash)
+		p = newLookup(hash, span)
 	}
 	switch {
 	case joined:
@@ -201,9 +207,19 @@ func (l *lookups) lookUpBatch(batch ...*lookup) {
 	for _, p := range batch {
 		p.sent.Store(&sent)
 	}
-	if err := l.bisect(ctx, batch); err != nil && l.ctx.Err() == nil {
+	if err := l.bisect(withSpan(ctx, batch), batch); err != nil && l.ctx.Err() == nil {
 		l.outage.begin(l.now(), err)
 	}
+}
+
+// withSpan returns ctx with the span of the first traced request that waits for a lookup.
+func withSpan(ctx context.Context, batch []*lookup) context.Context {
+	for _, p := range batch {
+		if p.span != nil && p.span.IsRecording() {
+			return trace.ContextWithSpan(ctx, p.span)
+		}
+	}
+	return ctx
 }
 
 // bisect queries a batch. If the query fails but the store responds, it continues with halves of

@@ -265,15 +265,15 @@ func TestQueue_HoldsAtMostCacheSize(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		unblock := b.blockLookups()
 		for i := range maxBatches {
-			b.startOrJoin(Hash{byte(i)}, nil)
+			b.startOrJoin(Hash{byte(i)}, nil, nil)
 			synctest.Wait()
 		}
 		for i := range 10 {
-			if p := b.startOrJoin(Hash{100, byte(i)}, nil); p.err != nil {
+			if p := b.startOrJoin(Hash{100, byte(i)}, nil, nil); p.err != nil {
 				t.Fatal(p.err)
 			}
 		}
-		p := b.startOrJoin(Hash{200}, nil)
+		p := b.startOrJoin(Hash{200}, nil, nil)
 		if <-p.done; !errors.Is(p.err, errBusy) {
 			t.Errorf("got %v, want errBusy", p.err)
 		}
@@ -318,10 +318,10 @@ func TestQueue_EvictedKeyWaitsNoLonger(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		defer b.blockLookups()()
 		for i := range maxBatches {
-			b.startOrJoin(Hash{byte(i)}, nil)
+			b.startOrJoin(Hash{byte(i)}, nil, nil)
 			synctest.Wait()
 		}
-		b.startOrJoin(HashOf(testToken), nil)
+		b.startOrJoin(HashOf(testToken), nil, nil)
 		start := time.Now()
 		if err := b.call(testToken); !errors.Is(err, errBusy) || time.Since(start) != queueWait {
 			t.Errorf("after %s: got %v, want errBusy after %s", time.Since(start), err, queueWait)

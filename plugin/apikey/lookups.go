@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"hoko.to/edge/plugin/tracing"
 )
 
 const (
@@ -101,6 +103,7 @@ func (l *lookups) now() time.Duration { return time.Since(l.start) }
 func (l *lookups) find(ctx context.Context, hash Hash, client string) (*entry, error) {
 	now := l.now() // only once, because it costs nearly as much as finding the entry
 	cached, current := l.cachedResult(hash, now)
+	l.metrics.foundInCache(cached, current)
 	switch {
 	case !current && cached == nil:
 		return l.lookUp(ctx, hash, client, nil)
@@ -132,7 +135,7 @@ func (l *lookups) recheck(ctx context.Context, cached *entry, client string, now
 	hash := cached.key.Hash
 	if l.usableStale(cached, now) && l.outage.active(now) {
 		if l.outage.shouldProbe() {
-			l.startOrJoin(hash, nil)
+			l.startOrJoin(hash, nil, nil)
 		}
 		l.metrics.stale.Inc()
 		return cached, nil
@@ -156,7 +159,15 @@ func (l *lookups) recheck(ctx context.Context, cached *entry, client string, now
 
 // lookUp looks up a key in the store, and repeats that if an event overtook the answer, which may
 // be older than a revocation. cached is the cached entry, or nil.
-func (l *lookups) lookUp(ctx context.Context, hash Hash, client string, cached *entry) (*entry, error) {
+func (l *lookups) lookUp(ctx context.Context, hash Hash, client string, cached *entry) (e *entry, err error) {
+	ctx, span := tracing.Start(ctx, "key lookup")
+	e, err = l.lookUpCurrent(ctx, hash, client, cached)
+	tracing.End(span, err)
+	return e, err
+}
+
+// lookUpCurrent is lookUp without a span.
+func (l *lookups) lookUpCurrent(ctx context.Context, hash Hash, client string, cached *entry) (*entry, error) {
 	for delay := minRetryDelay; delay <= maxRetryDelay; delay *= 2 {
 		p, err := l.startLookup(ctx, hash, client, cached != nil)
 		if err != nil {

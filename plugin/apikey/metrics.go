@@ -5,7 +5,8 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"hoko.to/edge/plugin/metric"
 )
 
 // metrics holds each counter, because finding one by its label would cost more than the cached
@@ -17,20 +18,30 @@ type metrics struct {
 	rejected                     map[Cause]prometheus.Counter
 	found, notFound, failed      prometheus.Counter
 	stale, unannounced           prometheus.Counter
+	keyHits, keyMisses           prometheus.Counter
+	unknownHits, unknownMisses   prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
-	auto := promauto.With(registerer)
-	auth := auto.NewCounterVec(prometheus.CounterOpts{
+	auth := metric.Share(registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_auth_total",
 		Help: "Requests by outcome: ok, the cause of a 401, missing_scopes (403), early_data (425), " +
 			"guesses_spent (429), unavailable (503), or client_gone.",
-	}, []string{"outcome"})
-	lookups := auto.NewCounterVec(prometheus.CounterOpts{
+	}, []string{"outcome"}))
+	lookups := metric.Share(registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_key_lookups_total",
 		Help: "Keys looked up in the store, by result: found, not_found, or error.",
-	}, []string{"result"})
+	}, []string{"result"}))
+	cache := metric.Share(registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "hoko_key_cache_total",
+		Help: "Requests with a key, by layer of the cache (key; unknown: keys that do not exist, asked on a miss of " +
+			"the first) and result: hit or miss.",
+	}, []string{"layer", "result"}))
 	m := &metrics{
+		keyHits:       cache.WithLabelValues("key", "hit"),
+		keyMisses:     cache.WithLabelValues("key", "miss"),
+		unknownHits:   cache.WithLabelValues("unknown", "hit"),
+		unknownMisses: cache.WithLabelValues("unknown", "miss"),
 		ok:            auth.WithLabelValues("ok"),
 		missingScopes: auth.WithLabelValues("missing_scopes"),
 		earlyData:     auth.WithLabelValues("early_data"),
@@ -41,14 +52,14 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		found:         lookups.WithLabelValues("found"),
 		notFound:      lookups.WithLabelValues("not_found"),
 		failed:        lookups.WithLabelValues("error"),
-		stale: auto.NewCounter(prometheus.CounterOpts{
+		stale: metric.Share(registerer, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "hoko_key_stale_total",
 			Help: "Uses of cached keys that were due for a lookup that the store could not answer.",
-		}),
-		unannounced: auto.NewCounter(prometheus.CounterOpts{
+		})),
+		unannounced: metric.Share(registerer, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "hoko_key_unannounced_changes_total",
 			Help: "Changes of keys that a lookup found and no notification announced: the triggers do not work.",
-		}),
+		})),
 	}
 	for _, cause := range causes {
 		m.rejected[cause] = auth.WithLabelValues(string(cause))
@@ -56,20 +67,18 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	return m
 }
 
-// registerGauges registers the metrics that are read from stats.
-func registerGauges(registerer prometheus.Registerer, stats func() Stats) {
-	gauge := func(name, help string, value func() float64) {
-		promauto.With(registerer).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+// foundInCache counts a request with a key by what the caches know of it.
+func (m *metrics) foundInCache(cached *entry, current bool) {
+	switch {
+	case !current:
+		m.keyMisses.Inc()
+		m.unknownMisses.Inc()
+	case cached == nil:
+		m.keyMisses.Inc()
+		m.unknownHits.Inc()
+	default:
+		m.keyHits.Inc()
 	}
-	gauge("hoko_key_cache_entries", "Keys in the cache.", func() float64 { return float64(stats().Keys) })
-	gauge("hoko_key_unknown_entries", "Keys that are remembered as unknown.",
-		func() float64 { return float64(stats().Unknown) })
-	gauge("hoko_key_listener_up", "1 if the listener receives notifications of revoked keys, else 0.", func() float64 {
-		if stats().Listening {
-			return 1
-		}
-		return 0
-	})
 }
 
 // authenticated counts the outcome of the request with context ctx.

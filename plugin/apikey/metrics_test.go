@@ -73,9 +73,10 @@ func TestMetrics_CountEveryOutcome(t *testing.T) {
 			`hoko_key_lookups_total{error}`:       2,
 			`hoko_key_stale_total`:                1,
 			`hoko_key_unannounced_changes_total`:  0,
-			`hoko_key_cache_entries`:              5,
-			`hoko_key_unknown_entries`:            2,
-			`hoko_key_listener_up`:                1,
+			`hoko_key_cache_total{key}{hit}`:      2,
+			`hoko_key_cache_total{key}{miss}`:     11,
+			`hoko_key_cache_total{unknown}{hit}`:  1,
+			`hoko_key_cache_total{unknown}{miss}`: 10,
 		}
 		if got := gather(t, registry); !maps.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
@@ -111,17 +112,19 @@ func gather(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 	return got
 }
 
-func TestMetrics_RegisteredTwice(t *testing.T) {
+func TestMetrics_Shared(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	if _, err := New(&fakeStore{}, Options{Metrics: registry}); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if recover() == nil {
-			t.Error("New did not panic")
+	for range 2 {
+		a, err := New(&fakeStore{}, Options{Metrics: registry})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	New(&fakeStore{}, Options{Metrics: registry})
+		a.CountEarlyData()
+		a.Close()
+	}
+	if got := gather(t, registry)["hoko_auth_total{early_data}"]; got != 2 {
+		t.Errorf("two authenticators have counted %v, want 2", got)
+	}
 }
 
 func TestOutage_LoggedOncePerMinuteWithoutKey(t *testing.T) {

@@ -58,7 +58,7 @@ func Migrate(ctx context.Context, dsn string, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	latest := latestVersion()
+	latest := LatestVersion()
 	if current > latest {
 		warnNewerSchema(logger, current, latest)
 	}
@@ -79,7 +79,7 @@ func MigrationStatus(ctx context.Context, dsn string) (current, latest int32, er
 	}
 	defer CloseConn(conn)
 	current, err = schemaVersion(ctx, conn)
-	return current, latestVersion(), err
+	return current, LatestVersion(), err
 }
 
 func lockMigrations(ctx context.Context, conn *pgx.Conn, logger *slog.Logger) error {
@@ -180,4 +180,5 @@ func migrations() []string {
 	return names
 }
 
-func latestVersion() int32 { return int32(len(migrations())) }
+// LatestVersion returns the version of the schema hoko that this build needs.
+func LatestVersion() int32 { return int32(len(migrations())) }

@@ -33,7 +33,7 @@ func CheckSchema(ctx context.Context, q Querier, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	latest := latestVersion()
+	latest := LatestVersion()
 	if current < latest {
 		return fmt.Errorf("%w: version %d, needed %d", ErrSchema, current, latest)
 	}

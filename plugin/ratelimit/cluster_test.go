@@ -289,7 +289,7 @@ func TestCluster_ForgetsRemovedNode(t *testing.T) {
 				t.Errorf("still has %+v", n)
 			}
 		}
-		if got := metricValue(t, c.metrics.open); got != 0 {
+		if got := openBreakers(c.Stats()); got != 0 {
 			t.Errorf("%d breakers are open", got)
 		}
 	})

@@ -245,6 +245,16 @@ func metricValue(t testing.TB, metric prometheus.Metric) int {
 	return int(m.GetCounter().GetValue() + m.GetGauge().GetValue())
 }
 
+// openBreakers returns how many nodes have an open breaker.
+func openBreakers(stats Stats) (open int) {
+	for _, node := range stats.Nodes {
+		if node.Open {
+			open++
+		}
+	}
+	return open
+}
+
 // logRecorder is a slog.Handler that keeps all lines.
 type logRecorder struct {
 	mu    sync.Mutex

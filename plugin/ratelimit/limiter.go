@@ -13,8 +13,10 @@ import (
 
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/attribute"
 
 	"hoko.to/edge/plugin/limit"
+	"hoko.to/edge/plugin/tracing"
 )
 
 // maxClockSetBack bounds how far Redis's clock may go back, for example by a correction or a
@@ -54,16 +56,14 @@ func New(o Options) (*Limiter, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Limiter{prefix: o.Prefix, timeout: o.Timeout, local: newLocal()}
-	l.upstream = newUpstream(o.Logger, l.local.reset)
+	l := &Limiter{prefix: o.Prefix, timeout: o.Timeout, local: newLocal(), metrics: newMetrics(o.Metrics)}
+	l.upstream = newUpstream(o.Logger, l.metrics, l.local.reset)
 	factory := &clientFactory{timeout: o.Timeout, prefix: o.Prefix, upstream: l.upstream, dial: o.dial}
 	client, err := factory.newClient(o.URL)
 	if err != nil {
 		return nil, err
 	}
 	l.upstream.use(client)
-	l.metrics = newMetrics(o.Metrics) // last, so that an error leaves nothing registered
-	l.upstream.metrics = l.metrics
 	return l, nil
 }
 
@@ -71,7 +71,18 @@ func New(o Options) (*Limiter, error) {
 // Options.Timeout, and immediately while the node's breaker is open. It ignores the cancellation
 // and the deadline of ctx, so that the bucket is charged even if the client has gone. Allow returns
 // an error that wraps ErrUnavailable, or that of [limit.Limit.Validate].
-func (l *Limiter) Allow(ctx context.Context, r Request) (Decision, error) {
+func (l *Limiter) Allow(ctx context.Context, r Request) (d Decision, err error) {
+	ctx, span := tracing.Start(ctx, "rate limit")
+	d, err = l.allow(ctx, r)
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("hoko.limit", r.Name), attribute.String("hoko.source", string(d.Source)),
+			attribute.Bool("hoko.allowed", d.Allowed))
+	}
+	tracing.End(span, err)
+	return d, err
+}
+
+func (l *Limiter) allow(ctx context.Context, r Request) (Decision, error) {
 	if err := r.Limit.Validate(); err != nil {
 		return Decision{}, err
 	}
@@ -80,7 +91,12 @@ func (l *Limiter) Allow(ctx context.Context, r Request) (Decision, error) {
 		return l.decide(res, r.Limit, FromMemory), nil
 	}
 	start := time.Now()
-	res, err := l.takeFromRedis(ctx, b, start)
+	call, span := tracing.StartCall(ctx, "redis")
+	res, err := l.takeFromRedis(call, b, start)
+	tracing.End(span, err)
+	if !errors.Is(err, errOpen) {
+		l.metrics.calls.Observe(time.Since(start).Seconds())
+	}
 	if err != nil {
 		return l.decideWithoutRedis(b, r.OnError, err)
 	}
@@ -159,16 +175,39 @@ func (l *Limiter) decideWithoutRedis(b bucket, onError OnError, cause error) (De
 	return l.decide(l.local.take(b), b.limit, FromLocal), nil
 }
 
+// Ping returns nil if Redis answers a PING within Options.Timeout: of a Cluster, any of its nodes.
+func (l *Limiter) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	if err := l.upstream.client.Load().Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("ping redis: %s", describe(err))
+	}
+	return nil
+}
+
 // Stats is the state of a Limiter, for the admin API.
 type Stats struct {
 	Nodes             []NodeStats `json:"nodes"`
+	Connections       ConnStats   `json:"connections"`
 	RememberedDenials int         `json:"remembered_denials"` // may include expired ones
 	LocalBuckets      int         `json:"local_buckets"`      // buckets counted without Redis
 }
 
 // Stats returns the state of the breakers, and how much is kept in memory.
 func (l *Limiter) Stats() Stats {
-	return Stats{l.upstream.stats(), int(l.denials.size.Load()), l.local.len()}
+	return Stats{l.upstream.stats(), l.connStats(), int(l.denials.size.Load()), l.local.len()}
+}
+
+// ConnStats describes the connections to Redis.
+type ConnStats struct {
+	Open     int    `json:"open"`
+	Idle     int    `json:"idle"`
+	Timeouts uint64 `json:"timeouts"` // waits for a connection that ended without one, since the start
+}
+
+func (l *Limiter) connStats() ConnStats {
+	pool := l.upstream.client.Load().PoolStats()
+	return ConnStats{int(pool.TotalConns), int(pool.IdleConns), uint64(pool.Timeouts)}
 }
 
 // Close closes all connections and waits for the Limiter's goroutines. Requests in flight and later

@@ -123,7 +123,6 @@ func TestMetrics_CountDecisionsAndFailures(t *testing.T) {
 			{"allowed without a limit", s.metrics.allowed[FromNone], 1},
 			{"unavailable", s.metrics.unavailable, 2},
 			{"loading", s.metrics.failures[failLoading], 3},
-			{"open breakers", s.metrics.open, 1},
 		} {
 			if got := metricValue(t, tt.metric); got != tt.want {
 				t.Errorf("%s: %d, want %d", tt.what, got, tt.want)
@@ -132,12 +131,11 @@ func TestMetrics_CountDecisionsAndFailures(t *testing.T) {
 	})
 }
 
-func TestMetrics_AreRegisteredOnce(t *testing.T) {
+func TestMetrics_Shared(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	if _, err := New(Options{URL: "nonsense", Metrics: registry}); err == nil {
-		t.Fatal("accepted an invalid URL")
+	for range 2 {
+		newLimiter(t, Options{URL: "redis://fake", Metrics: registry}).metrics.unavailable.Inc()
 	}
-	newLimiter(t, Options{URL: "redis://fake", Metrics: registry}) // the error registered nothing
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -146,16 +144,13 @@ func TestMetrics_AreRegisteredOnce(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	const want = "hoko_ratelimit_decisions_total hoko_redis_breakers_open hoko_redis_errors_total"
+	const want = "hoko_ratelimit_decisions_total hoko_redis_call_seconds hoko_redis_errors_total"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	defer func() {
-		if recover() == nil {
-			t.Error("the second registration did not panic")
-		}
-	}()
-	New(Options{URL: "redis://fake", Metrics: registry})
+	if got := metricValue(t, newMetrics(registry).unavailable); got != 2 {
+		t.Errorf("two limiters have counted %d, want 2", got)
+	}
 }
 
 func TestStats_JSON(t *testing.T) {

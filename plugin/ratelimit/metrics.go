@@ -2,36 +2,37 @@ package ratelimit
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"hoko.to/edge/plugin/metric"
 )
 
-// metrics counts decisions and failures. Each label starts at zero.
+// metrics counts decisions and calls to Redis. Each label starts at zero.
 type metrics struct {
 	allowed, denied map[Source]prometheus.Counter
 	unavailable     prometheus.Counter
 	failures        map[failure]prometheus.Counter
-	open            prometheus.Gauge
+	calls           prometheus.Histogram
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
-	auto := promauto.With(registerer)
-	decisions := auto.NewCounterVec(prometheus.CounterOpts{
+	decisions := metric.Share(registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_ratelimit_decisions_total",
 		Help: "Decisions by outcome (allowed, denied or unavailable) and source: redis, " +
 			"memory (a remembered denial), local (without Redis) or none (on_error is allow or deny).",
-	}, []string{"outcome", "source"})
-	errs := auto.NewCounterVec(prometheus.CounterOpts{
+	}, []string{"outcome", "source"}))
+	errs := metric.Share(registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_redis_errors_total",
 		Help: "Failed calls to Redis, by class.",
-	}, []string{"class"})
+	}, []string{"class"}))
 	m := &metrics{
 		allowed:  map[Source]prometheus.Counter{},
 		denied:   map[Source]prometheus.Counter{},
 		failures: map[failure]prometheus.Counter{},
-		open: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "hoko_redis_breakers_open",
-			Help: "Redis nodes whose circuit breaker is open.",
-		}),
+		calls: metric.Share(registerer, prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "hoko_redis_call_seconds",
+			Help:    "Time of a call to Redis for one decision, failed calls included, calls that a breaker stops not.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1},
+		})),
 		unavailable: decisions.WithLabelValues("unavailable", string(FromNone)),
 	}
 	for _, s := range []Source{FromRedis, FromMemory, FromLocal, FromNone} {

@@ -39,8 +39,10 @@ type Options struct {
 	// longer of ten times Timeout and one second. Default: 50 ms.
 	Timeout time.Duration
 
-	Logger  *slog.Logger          // default: discards
-	Metrics prometheus.Registerer // default: metrics are not registered
+	Logger *slog.Logger // default: discards
+	// Metrics registers the metrics. Limiters with the same registerer share the counters. Default:
+	// they are not registered.
+	Metrics prometheus.Registerer
 
 	dial func(ctx context.Context, network, addr string) (net.Conn, error) // for tests
 }

@@ -37,8 +37,8 @@ type upstream struct {
 	newCluster func() redis.UniversalClient // nil if the URL rules out a Cluster
 }
 
-func newUpstream(logger *slog.Logger, onRecovered func()) *upstream {
-	u := &upstream{logger: logger, onRecovered: onRecovered}
+func newUpstream(logger *slog.Logger, metrics *metrics, onRecovered func()) *upstream {
+	u := &upstream{logger: logger, metrics: metrics, onRecovered: onRecovered}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	return u
 }
@@ -78,7 +78,6 @@ func (u *upstream) addOpen(change int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.open += change
-	u.metrics.open.Set(float64(u.open))
 	if u.open == 0 {
 		u.onRecovered()
 	}

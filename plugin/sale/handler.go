@@ -59,13 +59,13 @@ func NewHandler(o HandlerOptions) (*Handler, error) {
 
 // ServeHTTP calls Serve, answers failures, and logs failures and rejections.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rejected, err := h.Serve(w, r)
+	outcome, err := h.Serve(w, r)
 	if failure, ok := errors.AsType[*apierror.Failure](err); ok {
 		h.logger.LogAttrs(r.Context(), slog.LevelError, "sale failed",
 			slog.Int("status", failure.Err.Status), slog.Any("error", failure.Cause))
 		apierror.RespondEarly(w, r, func() { apierror.Write(w, failure.Err) })
 	}
-	if rejected != nil {
+	if rejected := outcome.Rejection; rejected != nil {
 		key, _ := apikey.FromContext(r.Context())
 		h.logger.LogAttrs(r.Context(), slog.LevelInfo, "sale rejected",
 			slog.Int("status", rejected.Status), slog.String("cause", rejected.Cause),
@@ -74,27 +74,35 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Serve records the sale and answers 201. If the request is at fault, it answers a 4xx and returns
-// it as a Rejection. It does not answer a 5xx: it sets Hoko-Sale-Id or Retry-After and returns an
-// *apierror.Failure. The context must have a verified key: see apikey.NewContext.
-func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (*Rejection, error) {
+// Outcome is what Serve did, for the log.
+type Outcome struct {
+	Rejection *Rejection // the 4xx that it answered, or nil
+	Recorded  *Recorded  // the sale that it answered 201, or nil
+	Timing    Timing     // of a valid request
+}
+
+// Serve records the sale and answers 201. If the request is at fault, it answers a 4xx. It does not
+// answer a 5xx: it sets Hoko-Sale-Id or Retry-After and returns an *apierror.Failure. The context
+// must have a verified key: see apikey.NewContext.
+func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (outcome Outcome, err error) {
 	key, ok := apikey.FromContext(r.Context())
 	if !ok {
-		return nil, &apierror.Failure{Err: apierror.Internal, Cause: apikey.ErrUnverified}
+		return Outcome{}, &apierror.Failure{Err: apierror.Internal, Cause: apikey.ErrUnverified}
 	}
 	if missing := h.required.Missing(key.Scopes); missing != nil {
-		return h.rejectScopes(w, r, missing), nil
+		return Outcome{Rejection: h.rejectScopes(w, r, missing)}, nil
 	}
 	req, idempotencyKey, rejected := h.read(w, r)
 	if rejected != nil {
-		return h.reject(w, r, rejected), nil
+		return Outcome{Rejection: h.reject(w, r, rejected)}, nil
 	}
-	recorded, err := h.recorder.Record(r.Context(), key.WorkspaceID, req, idempotencyKey)
+	outcome.Recorded, outcome.Timing, err = h.recorder.record(r.Context(), key.WorkspaceID, req, idempotencyKey)
 	if err != nil {
-		return h.answerError(w, r, req, err)
+		outcome.Rejection, err = h.answerError(w, r, req, err)
+		return outcome, err
 	}
-	answer(w, recorded)
-	return nil, nil
+	answer(w, outcome.Recorded)
+	return outcome, nil
 }
 
 // read reads and checks the request in the order of docs/api.md.

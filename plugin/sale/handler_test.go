@@ -228,9 +228,9 @@ func Test403_CountsAndReturnsTheRejection(t *testing.T) {
 	r := httptest.NewRequest("POST", "/", strings.NewReader(aBody))
 	w := httptest.NewRecorder()
 	unscoped := &apikey.Key{ID: "key_2", WorkspaceID: "ws_1", Scopes: apikey.ScopesOf([]string{"linksRead"})}
-	rejected, err := f.Serve(w, r.WithContext(apikey.NewContext(r.Context(), unscoped)))
-	if err != nil || rejected == nil || *rejected != (Rejection{Status: 403, Cause: "missing_scopes"}) {
-		t.Errorf("Serve returned %+v %v", rejected, err)
+	outcome, err := f.Serve(w, r.WithContext(apikey.NewContext(r.Context(), unscoped)))
+	if err != nil || outcome.Rejection == nil || *outcome.Rejection != (Rejection{Status: 403, Cause: "missing_scopes"}) {
+		t.Errorf("Serve returned %+v %v", outcome.Rejection, err)
 	}
 	expect(t, w, 403, `{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},`+
 		`"missingScopes":["conversionsWrite"]}`)

@@ -2,20 +2,20 @@ package sale
 
 import (
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"hoko.to/edge/plugin/metric"
 )
 
 // metrics holds the metrics of a Recorder and of the Handlers that share it.
 type metrics struct {
-	sales      counters // by outcome
-	rejections counters // by cause
+	sales      map[string]prometheus.Counter // by outcome
+	rejections map[string]prometheus.Counter // by cause
+	attributed map[string]prometheus.Counter // by attribution
 	duration   prometheus.Histogram
 }
-
-// counters maps each value of a metric's only label to its counter.
-type counters map[string]prometheus.Counter
 
 // Values of the label outcome of hoko_sales_total.
 const (
@@ -39,36 +39,32 @@ const (
 	causeMismatch = "idempotency_mismatch"
 )
 
-func newMetrics(registerer prometheus.Registerer) metrics {
-	factory := promauto.With(registerer)
-	sales := factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "hoko_sales_total",
-		Help: "Valid requests for a sale, by outcome.",
-	}, []string{"outcome"})
-	rejections := factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "hoko_sale_refusals_total",
-		Help: "Requests for a sale that track_sale rejected with a 4xx, by cause.",
-	}, []string{"cause"})
+func newMetrics(r prometheus.Registerer) metrics {
 	return metrics{
-		sales: each(sales, outcomeRecorded, outcomeReplayed, outcomeUnattributed, outcomeMismatch,
-			outcomeNotRecorded, outcomeUnknown, outcomeFailed),
-		rejections: each(rejections, causeScopes, causeEncoding, causeTooLarge, causeTimeout, causeAborted,
-			causeInvalid, causeMismatch),
-		duration: factory.NewHistogram(prometheus.HistogramOpts{
-			Name:    "hoko_sale_duration_seconds",
-			Help:    "Time from a valid request for a sale to its outcome, including time in the queue.",
-			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}),
+		sales: metric.Counters(r, "hoko_sales_total", "Valid requests for a sale, by outcome.", "outcome",
+			outcomeRecorded, outcomeReplayed, outcomeUnattributed, outcomeMismatch, outcomeNotRecorded,
+			outcomeUnknown, outcomeFailed),
+		rejections: metric.Counters(r, "hoko_sale_refusals_total",
+			"Requests for a sale that track_sale rejected with a 4xx, by cause.", "cause",
+			causeScopes, causeEncoding, causeTooLarge, causeTimeout, causeAborted, causeInvalid, causeMismatch),
+		attributed: metric.Counters(r, "hoko_sales_attributed_total", "Recorded sales, by what attributed them.",
+			"attribution", string(LeadEvent), string(Click), string(LatestLead)),
+		duration: metric.Histogram(r, "hoko_sale_duration_seconds",
+			"Time from a valid request for a sale to its outcome, including time in the queue.",
+			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
 	}
 }
 
-// each creates the counter of each value, so that rates see a zero before the first event.
-func each(vec *prometheus.CounterVec, values ...string) counters {
-	all := counters{}
-	for _, value := range values {
-		all[value] = vec.WithLabelValues(value)
+// count counts a call of Record.
+func (m *metrics) count(recorded *Recorded, err error, took time.Duration) {
+	outcome := outcome(recorded, err)
+	m.sales[outcome].Inc()
+	m.duration.Observe(took.Seconds())
+	if outcome == outcomeRecorded {
+		if counter, known := m.attributed[string(recorded.Attribution)]; known {
+			counter.Inc()
+		}
 	}
-	return all
 }
 
 // outcome returns the outcome under which a call of Record is counted.

@@ -10,6 +10,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"hoko.to/edge/plugin/tracing"
 )
 
 // Errors of a Store besides *UnknownOutcomeError. A Store may wrap them. Any other error means that
@@ -91,8 +94,8 @@ type Recorder struct {
 	metrics metrics
 }
 
-// NewRecorder returns a Recorder that uses store, or an error if the options are invalid. It panics
-// if the metrics of another Recorder are already registered in o.Metrics.
+// NewRecorder returns a Recorder that uses store, or an error if the options are invalid. Recorders
+// with the same o.Metrics share the counters.
 func NewRecorder(store Store, o RecorderOptions) (*Recorder, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
@@ -107,20 +110,32 @@ func NewRecorder(store Store, o RecorderOptions) (*Recorder, error) {
 func (r *Recorder) Record(
 	ctx context.Context, workspaceID string, req *Request, idempotencyKey string,
 ) (*Recorded, error) {
+	recorded, _, err := r.record(ctx, workspaceID, req, idempotencyKey)
+	return recorded, err
+}
+
+func (r *Recorder) record(
+	ctx context.Context, workspaceID string, req *Request, idempotencyKey string,
+) (*Recorded, Timing, error) {
 	start := time.Now()
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 	defer cancel()
 
-	s := &Sale{ID: uuid.Must(uuid.NewV7()), WorkspaceID: workspaceID, Request: req, IdempotencyKey: idempotencyKey}
+	s := &Sale{
+		ID: uuid.Must(uuid.NewV7()), WorkspaceID: workspaceID, Request: req, IdempotencyKey: idempotencyKey,
+		Span: trace.SpanFromContext(ctx),
+	}
 	if idempotencyKey != "" {
 		s.Fingerprint = req.Fingerprint()
 	}
 	recorded, err := r.store.Record(detached, s)
-	r.metrics.sales[outcome(recorded, err)].Inc()
-	r.metrics.duration.Observe(time.Since(start).Seconds())
+	end := time.Now()
+	r.metrics.count(recorded, err, end.Sub(start))
+	tracing.Add(ctx, "sale queue", start, start.Add(s.Timing.Queue))
+	tracing.Add(ctx, "sale commit", start.Add(s.Timing.Queue), end)
 	if err == nil && ctx.Err() != nil {
 		r.logger.LogAttrs(ctx, slog.LevelInfo, "sale recorded after its caller went away",
 			slog.String("sale_id", recorded.SaleID.String()), slog.String("workspace_id", workspaceID))
 	}
-	return recorded, err
+	return recorded, s.Timing, err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Request is a valid body of POST /api/track/sale with defaults filled in.
@@ -38,6 +39,15 @@ type Sale struct {
 	Request        *Request
 	IdempotencyKey string   // "" if the client sent none
 	Fingerprint    [32]byte // of Request; zero if there is no IdempotencyKey
+
+	Span   trace.Span // of the HTTP request, nil if there is none
+	Timing Timing     // set by the Store before Record returns
+}
+
+// Timing is what the time of a call of Store.Record went into.
+type Timing struct {
+	Queue  time.Duration // until the sale was first sent to the database
+	Commit time.Duration // from then until its answer
 }
 
 // Attribution is the rule that attributed a sale, as in the Hoko-Attribution header.

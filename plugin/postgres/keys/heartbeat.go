@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,6 +35,7 @@ type listenConn struct {
 	keys    *Store // whose connections send the heartbeats
 	events  Events
 	logger  *slog.Logger
+	lag     *atomic.Int64 // nanoseconds that the last heartbeat took
 
 	received chan *pgconn.Notification // closed when the connection is lost
 	readErr  error                     // set before received is closed
@@ -78,12 +80,12 @@ func (c *listenConn) read(ctx context.Context) {
 // An error means that the connection is of no use. If the heartbeat could not be sent, the
 // connection may still deliver revocations, so heartbeat returns nil.
 func (c *listenConn) heartbeat(ctx context.Context) error {
-	payload := rand.Text()
+	payload, start := rand.Text(), time.Now()
 	window, cancel := context.WithTimeout(ctx, heartbeatInterval)
 	defer cancel()
 	sent := make(chan error, 1)
 	go func() { sent <- c.send(window, payload) }()
-	arrived, err := c.receive(window, payload)
+	arrived, err := c.receive(window, payload, start)
 	cancel()
 	sendErr := <-sent
 	switch {
@@ -116,8 +118,9 @@ func (c *listenConn) send(ctx context.Context, payload string) (lastErr error) {
 	}
 }
 
-// receive passes on notifications until ctx ends. It reports whether the heartbeat arrived.
-func (c *listenConn) receive(ctx context.Context, payload string) (arrived bool, err error) {
+// receive passes on notifications until ctx ends. It reports whether the heartbeat, sent at start,
+// arrived.
+func (c *listenConn) receive(ctx context.Context, payload string, start time.Time) (arrived bool, err error) {
 	for {
 		select {
 		case notification, ok := <-c.received:
@@ -128,6 +131,7 @@ func (c *listenConn) receive(ctx context.Context, payload string) (arrived bool,
 				c.events.Notify(notification.Payload)
 			case notification.Payload == payload: // not an earlier heartbeat, which came too late
 				arrived = true
+				c.lag.Store(int64(time.Since(start)))
 				c.setUp()
 			}
 		case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +42,7 @@ type Listener struct {
 	keys      *Store
 	events    Events
 	logger    *slog.Logger
+	lag       atomic.Int64
 
 	// channel is for heartbeats of this listener only. It is the same on every connection, because
 	// a pooler's session would continue to listen on the old ones.
@@ -61,6 +63,9 @@ func NewListener(o postgres.Options, keys *Store, events Events) (*Listener, err
 	channel := "hoko_heartbeat_" + strings.ToLower(rand.Text())
 	return &Listener{connector: connector, keys: keys, events: events, logger: o.Logger, channel: channel}, nil
 }
+
+// HeartbeatLag returns how long the last heartbeat that arrived took, 0 before the first.
+func (l *Listener) HeartbeatLag() time.Duration { return time.Duration(l.lag.Load()) }
 
 // Run listens until ctx ends, and returns ctx.Err(). It reconnects whenever the connection is lost.
 // Call Run once. Its goroutines end before it returns.
@@ -117,7 +122,8 @@ func (l *Listener) open(ctx context.Context) (*listenConn, error) {
 		postgres.CloseConn(conn)
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	c := &listenConn{conn: conn, channel: l.channel, keys: l.keys, events: l.events, logger: l.logger}
+	c := &listenConn{conn: conn, channel: l.channel, keys: l.keys, events: l.events, logger: l.logger,
+		lag: &l.lag}
 	c.start()
 	return c, nil
 }

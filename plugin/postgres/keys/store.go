@@ -16,6 +16,7 @@ import (
 
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/postgres"
+	"hoko.to/edge/plugin/tracing"
 )
 
 //go:embed query
@@ -121,6 +122,25 @@ func (s *Store) notify(ctx context.Context, channel, payload string) error {
 	return err
 }
 
+// Stats describes the connections of a Store.
+type Stats struct {
+	Open  int    `json:"open"`
+	InUse int    `json:"in_use"`
+	Max   int    `json:"max"`
+	Waits uint64 `json:"waits"` // lookups and heartbeats that had to wait for a connection
+}
+
+// Stats returns the current state.
+func (s *Store) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pool == nil {
+		return Stats{Max: s.maxConns}
+	}
+	pool := s.pool.Stat()
+	return Stats{int(pool.TotalConns()), int(pool.AcquiredConns()), s.maxConns, uint64(pool.EmptyAcquireCount())}
+}
+
 // Close waits for lookups in flight and closes the connections. It may be called twice.
 func (s *Store) Close() {
 	s.mu.Lock()
@@ -148,17 +168,19 @@ func (s *Store) openPool() (pool *pgxpool.Pool, err error) {
 // lookUp runs the query once. The options are those of [pgx.Conn.Query].
 func (s *Store) lookUp(
 	ctx context.Context, pool *pgxpool.Pool, hashes []apikey.Hash, options ...any,
-) (map[apikey.Hash]*apikey.Key, error) {
+) (keys map[apikey.Hash]*apikey.Key, err error) {
 	arg := make([][]byte, len(hashes))
 	for i := range hashes {
 		arg[i] = hashes[i][:]
 	}
+	ctx, span := tracing.StartCall(ctx, "postgres keys")
+	defer func() { tracing.End(span, err) }()
 	rows, err := pool.Query(ctx, keyQuery, append(options, arg)...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	keys := make(map[apikey.Hash]*apikey.Key, len(hashes))
+	keys = make(map[apikey.Hash]*apikey.Key, len(hashes))
 	for rows.Next() {
 		hash, row, err := scanRow(rows)
 		if err != nil {

@@ -6,56 +6,71 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"hoko.to/edge/plugin/metric"
 )
 
+// metrics are the hoko_sale_* metrics of docs/metrics.md that stores count.
 type metrics struct {
-	batch     prometheus.Histogram
-	statement prometheus.Histogram
-	sheds     *prometheus.CounterVec
-	failures  *prometheus.CounterVec
+	batch, statement, queue  prometheus.Histogram
+	slow                     prometheus.Counter
+	sheds, failures, retries map[string]prometheus.Counter
 }
 
-func newMetrics(registry prometheus.Registerer) *metrics {
-	auto := promauto.With(registry)
-	m := &metrics{
-		batch: auto.NewHistogram(prometheus.HistogramOpts{
-			Name:    "hoko_sale_batch_size",
-			Help:    "Number of sales in one statement.",
-			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
-		}),
-		statement: auto.NewHistogram(prometheus.HistogramOpts{
-			Name:    "hoko_sale_statement_seconds",
-			Help:    "Time from sending a batch to its commit or failure.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
-		}),
-		sheds: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "hoko_sale_shed_total",
-			Help: "Sales answered 503 because of the sales before them or a lock on their customer, by reason.",
-		}, []string{"reason"}),
-		failures: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "hoko_sale_statement_failures_total",
-			Help: "Failed statements, by SQLSTATE class; 08: connection lost, unsent: lost before anything was sent.",
-		}, []string{"class"}),
-	}
-	for _, class := range failureClasses {
-		m.failures.WithLabelValues(class) // a rate needs a zero before the first failure
-	}
+func newMetrics(r prometheus.Registerer) *metrics {
+	var reasons []string
 	for _, shed := range allSheds {
-		m.sheds.WithLabelValues(shed.reason)
+		reasons = append(reasons, shed.reason)
 	}
-	return m
+	return &metrics{
+		batch: metric.Histogram(r, "hoko_sale_batch_size", "Number of sales in one statement.",
+			prometheus.ExponentialBuckets(1, 2, 9)),
+		statement: metric.Histogram(r, "hoko_sale_statement_seconds",
+			"Time from sending a batch to its commit or failure.", prometheus.ExponentialBuckets(0.0005, 2, 15)),
+		queue: metric.Histogram(r, "hoko_sale_queue_seconds",
+			"Time from the arrival of a sale until it was first sent to the database.",
+			prometheus.ExponentialBuckets(0.00025, 2, 16)),
+		slow: metric.Counter(r, "hoko_sale_slow_lane_total",
+			"Sales that joined the slow lane, because another session has locked their customer or is creating it."),
+		sheds: metric.Counters(r, "hoko_sale_shed_total",
+			"Sales answered 503 because of the sales before them or a lock on their customer, by reason.",
+			"reason", reasons...),
+		failures: metric.Counters(r, "hoko_sale_statement_failures_total",
+			"Failed statements, by SQLSTATE class; 08: connection lost, unsent: lost before anything was sent.",
+			"class", failureClasses...),
+		retries: metric.Counters(r, "hoko_sale_retries_total",
+			"Sales that must be sent to the database again, by cause.", "cause", retryCauses...),
+	}
 }
 
-func registerQueue(registry prometheus.Registerer, queued func() int, wait func() time.Duration) {
-	promauto.With(registry).NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "hoko_sale_expected_wait_seconds",
-		Help: "Expected wait of a sale until it is sent, for a workspace without waiting sales.",
-	}, func() float64 { return wait().Seconds() })
-	promauto.With(registry).NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "hoko_sale_queue_depth",
-		Help: "Sales that wait to be sent to the database, including those in the slow lane.",
-	}, func() float64 { return float64(queued()) })
+// Values of the label cause of hoko_sale_retries_total.
+const (
+	retryConflict   = "conflict"   // with another transaction: its commit came first
+	retryLock       = "lock"       // the statement would have waited for another session
+	retryCustomer   = "customer"   // another session has just locked, changed or created it
+	retryRejected   = "rejected"   // Postgres rejected a sale of the batch
+	retryConnection = "connection" // unusable before anything was sent
+	retryUnknown    = "unknown"    // the outcome was lost
+)
+
+var retryCauses = []string{retryConflict, retryLock, retryCustomer, retryRejected, retryConnection, retryUnknown}
+
+// retryCause returns the label of hoko_sale_retries_total for n sales of a failed statement, "" if
+// they are not sent again.
+func (a action) retryCause(n int) string {
+	switch {
+	case a == repeat:
+		return retryConflict
+	case a == stepAside:
+		return retryLock
+	case a == reconnect:
+		return retryConnection
+	case a == askAgain:
+		return retryUnknown
+	case a == halve && n > 1:
+		return retryRejected
+	}
+	return ""
 }
 
 const (

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"hoko.to/edge/plugin/sale"
 )
@@ -31,8 +33,10 @@ type pendingSale struct {
 	reported atomic.Pointer[uuid.UUID] // the ID in an UnknownOutcomeError: of the sale that may be recorded
 	done     chan answer
 
+	arrived   time.Time    // when it joined the queue; set before anything else can see the sale
+	sentAfter atomic.Int64 // nanoseconds from then until it was first sent, 0 before
+
 	// Guarded by the queue's lock.
-	arrived  time.Time // when it joined the queue
 	links    [chainKinds]links
 	line     *line // its customer's line, while it waits there
 	holdsKey bool  // it is the sale under way with its idempotency key
@@ -88,8 +92,18 @@ func (p *pendingSale) wait(ctx, cut context.Context) (recorded *sale.Recorded, e
 }
 
 // claim marks the sale as sent, just before it is. It returns false if the caller has left.
-func (p *pendingSale) claim() bool {
+func (p *pendingSale) claim(now time.Time) bool {
+	p.sentAfter.CompareAndSwap(0, max(int64(now.Sub(p.arrived)), 1))
 	return p.state.CompareAndSwap(stateWaiting, stateSent) || p.state.Load() == stateSent
+}
+
+// timing returns how long the sale has waited until it was first sent, and how long since then.
+func (p *pendingSale) timing() sale.Timing {
+	total, sent := time.Since(p.arrived), time.Duration(p.sentAfter.Load())
+	if sent == 0 {
+		return sale.Timing{Queue: total}
+	}
+	return sale.Timing{Queue: sent, Commit: total - sent}
 }
 
 // release undoes a claim whose statement wrote nothing, and returns false if the caller has left.
@@ -133,6 +147,17 @@ func (p *pendingSale) setReported(id uuid.UUID) {
 
 func (p *pendingSale) outcomeUnknown(cause error) error {
 	return &sale.UnknownOutcomeError{SaleID: *p.reported.Load(), Cause: cause}
+}
+
+// requestSpans returns the spans of the sales' requests.
+func requestSpans(sales []*pendingSale) iter.Seq[trace.Span] {
+	return func(yield func(trace.Span) bool) {
+		for _, p := range sales {
+			if !yield(p.Span) {
+				return
+			}
+		}
+	}
 }
 
 // filter keeps the sales for which f is true, in place.

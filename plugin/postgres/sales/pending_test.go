@@ -14,7 +14,7 @@ import (
 func TestPendingSale_AnswersACallerThatLeaves(t *testing.T) {
 	recorded := new(sale.Recorded)
 	outcomeUnknown := error(&sale.UnknownOutcomeError{Cause: errLate})
-	claim := func(p *pendingSale) bool { return p.claim() }
+	claim := func(p *pendingSale) bool { return p.claim(time.Now()) }
 	release := func(p *pendingSale) bool { return p.release() }
 	lose := func(p *pendingSale) bool { return p.lose() }
 	succeed := func(p *pendingSale) bool { p.answer(recorded, nil); return true }
@@ -55,7 +55,7 @@ func TestPendingSale_AnswersACallerThatLeaves(t *testing.T) {
 			if unknown != want || errors.Is(err, sale.ErrNotRecorded) == want || unknown && named.SaleID != p.ID {
 				t.Errorf("told %v, want only %v", err, c.want)
 			}
-			if p.state.Load() == stateLeft && (p.claim() || p.release()) {
+			if p.state.Load() == stateLeft && (p.claim(time.Now()) || p.release()) {
 				t.Error("it goes on though the caller has left")
 			}
 			p.answer(recorded, nil) // of a statement that was under way; no caller is left

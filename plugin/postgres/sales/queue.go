@@ -271,6 +271,21 @@ func (q *queue) close() {
 	q.idle = nil
 }
 
+// connections returns how many writers have a connection, and how many of those record a batch.
+func (q *queue) connections() (open, busy int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.slots {
+		if s.connected {
+			open++
+			if s.task != noTask {
+				busy++
+			}
+		}
+	}
+	return open, busy
+}
+
 func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

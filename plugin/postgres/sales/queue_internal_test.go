@@ -76,7 +76,7 @@ func (b *fixture) push(names ...string) (p *pendingSale) {
 // lose marks sales as sent, with an unknown outcome.
 func lose(sales ...*pendingSale) {
 	for _, p := range sales {
-		p.claim()
+		p.claim(time.Now())
 		p.lose()
 	}
 }

@@ -6,7 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"hoko.to/edge/plugin/sale"
+	"hoko.to/edge/plugin/tracing"
 )
 
 const (
@@ -120,17 +123,21 @@ func (r *runner) fail(p *pendingSale, err error) {
 }
 
 func (r *runner) attempt(a attempt) {
-	a.sales = filter(a.sales, (*pendingSale).claim)
+	start := time.Now()
+	a.sales = filter(a.sales, func(p *pendingSale) bool { return p.claim(start) })
 	if len(a.sales) == 0 {
 		return
 	}
-	err := r.execute(a)
+	err := r.execute(a, start)
 	if err == nil {
 		r.answer(a.sales)
 		return
 	}
 	failure := classify(err)
-	r.metrics.failures.WithLabelValues(failure.class).Inc()
+	r.metrics.failures[failure.class].Inc()
+	if cause := failure.action.retryCause(len(a.sales)); cause != "" {
+		r.metrics.retries[cause].Add(float64(len(a.sales)))
+	}
 	if failure.action == askAgain {
 		r.askAgain(a, err)
 		return
@@ -154,10 +161,14 @@ func (r *runner) attempt(a attempt) {
 	}
 }
 
-func (r *runner) execute(a attempt) error {
+func (r *runner) execute(a attempt, start time.Time) error {
 	r.metrics.batch.Observe(float64(len(a.sales)))
-	start := time.Now()
+	span := tracing.StartShared("postgres sales", requestSpans(a.sales))
 	err := r.send(a)
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int("hoko.sales", len(a.sales)))
+	}
+	tracing.End(span, err)
 	end := time.Now()
 	r.metrics.statement.Observe(end.Sub(start).Seconds())
 	if err == nil && !r.waits {
@@ -275,6 +286,7 @@ func (r *runner) answerEarlier(sales []*pendingSale) {
 func (r *runner) miss(p *pendingSale, why miss) {
 	p.misses++
 	if p.release() {
+		r.metrics.retries[retryCustomer].Inc()
 		r.missed = append(r.missed, missed{p, why})
 	}
 }

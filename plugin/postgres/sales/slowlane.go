@@ -111,6 +111,7 @@ func (l *slowLane) add(p *pendingSale, exclusive bool) *shed {
 	case l.waiting >= limit && !l.evict(mine):
 		return errQueueFull
 	}
+	l.metrics.slow.Inc()
 	if !known {
 		line = &slowLine{customer: p.customer}
 		l.lines[p.customer] = line

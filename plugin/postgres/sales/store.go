@@ -99,7 +99,6 @@ func NewStore(o postgres.Options) (*Store, error) {
 	for _, slot := range s.queue.slots {
 		s.writers = append(s.writers, newWriter(s.shared, s.queue, slot, s.slow, connector))
 	}
-	registerQueue(o.Metrics, s.waiting, func() time.Duration { return s.queue.wait(nil) })
 	return s, nil
 }
 
@@ -131,6 +130,8 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 	if left {
 		s.queue.abandon(p)
 	}
+	wanted.Timing = p.timing()
+	s.metrics.queue.Observe(wanted.Timing.Queue.Seconds())
 	if errors.Is(err, sale.ErrNotRecorded) {
 		err = s.withRetryAfter(p, err)
 	}
@@ -141,7 +142,7 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 // the error.
 func (s *Store) withRetryAfter(p *pendingSale, err error) error {
 	if shed, ok := errors.AsType[*shed](err); ok {
-		s.metrics.sheds.WithLabelValues(shed.reason).Inc()
+		s.metrics.sheds[shed.reason].Inc()
 	}
 	return &sale.NotRecordedError{RetryAfter: max(s.queue.wait(p), s.slow.wait(p.customer)), Cause: err}
 }
@@ -205,16 +206,17 @@ type Stats struct {
 	Queued        int   `json:"queued"`         // of those, sales that no writer has taken
 	SlowCustomers int   `json:"slow_customers"` // customers in the slow lane
 	SlowSales     int   `json:"slow_sales"`     // sales that wait in the slow lane
+	Connected     int   `json:"connected"`      // writers with a connection
+	Busy          int   `json:"busy"`           // of those, writers that record a batch
+	// ExpectedWait is the wait, in seconds, of a sale of a workspace that has none waiting.
+	ExpectedWait float64 `json:"expected_wait_seconds"`
 }
 
 // Stats returns the current snapshot.
 func (s *Store) Stats() Stats {
 	stats := Stats{Writers: len(s.writers), Active: s.accepted.Load(), Queued: s.queue.len()}
 	stats.SlowCustomers, stats.SlowSales = s.slow.len()
+	stats.Connected, stats.Busy = s.queue.connections()
+	stats.ExpectedWait = s.queue.wait(nil).Seconds()
 	return stats
-}
-
-func (s *Store) waiting() int {
-	stats := s.Stats()
-	return stats.Queued + stats.SlowSales
 }

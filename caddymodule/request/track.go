@@ -1,0 +1,119 @@
+package request
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/plugin/metric"
+)
+
+// Part is a part of the edge that answers requests.
+type Part string
+
+// The parts.
+const (
+	Auth  Part = "auth"
+	Limit Part = "limit"
+	Sale  Part = "sale"
+	Site  Part = "site" // any handler that is not the edge's, such as reverse_proxy
+)
+
+var (
+	inFlight = metric.Share(backend.Metrics, prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "hoko_http_requests_in_flight",
+		Help: "Requests that api_key_auth has received and that are not answered.",
+	}))
+	siteTime = metric.Histogram(backend.Metrics, "hoko_site_seconds",
+		"Time in the site of a request that api_key_auth has admitted.",
+		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30})
+	responses = newResponses()
+)
+
+// classes are the status classes, from 1xx on.
+var classes = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
+
+func newResponses() map[Part]*[len(classes)]prometheus.Counter {
+	vec := metric.Share(backend.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "hoko_http_responses_total",
+		Help: "Responses to requests that api_key_auth has received, by the part that answered and status class.",
+	}, []string{"part", "class"}))
+	counters := map[Part]*[len(classes)]prometheus.Counter{}
+	for _, part := range []Part{Auth, Limit, Sale, Site} {
+		counters[part] = new([len(classes)]prometheus.Counter)
+		for i, class := range classes {
+			counters[part][i] = vec.WithLabelValues(string(part), class)
+		}
+	}
+	return counters
+}
+
+// Begin starts to track a request, which must End. It returns the record and the ResponseWriter to
+// use from now on. A nested call has no effect.
+func Begin(w http.ResponseWriter, r *http.Request) (*Record, http.ResponseWriter) {
+	rec := Of(r)
+	rec.depth++
+	if rec.depth > 1 {
+		return rec, w
+	}
+	inFlight.Inc()
+	_, _ = replacer(r).GetString("http.request.uuid") // Caddy adds it to the access log
+	rec.recorder = findRecorder(w)
+	if rec.recorder == nil {
+		rec.recorder = caddyhttp.NewResponseRecorder(w, nil, nil)
+		w = rec.recorder
+	}
+	return rec, w
+}
+
+// findRecorder returns the recorder with which Caddy logs the request, or nil.
+func findRecorder(w http.ResponseWriter) caddyhttp.ResponseRecorder {
+	for {
+		switch inner := w.(type) {
+		case caddyhttp.ResponseRecorder:
+			return inner
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = inner.Unwrap()
+		default:
+			return nil
+		}
+	}
+}
+
+// Authenticated records how long authentication took.
+func (rec *Record) Authenticated(took time.Duration) { rec.auth = took }
+
+// PassOn records that the next handler gets the request.
+func (rec *Record) PassOn(now time.Time) { rec.passedOn = now }
+
+// End counts the response, or the error that the handlers have returned.
+func (rec *Record) End(err error) {
+	if rec.depth--; rec.depth > 0 {
+		return
+	}
+	inFlight.Dec()
+	if rec.part == "" {
+		rec.part, rec.status = Site, statusOf(rec.recorder, err)
+		rec.site = time.Since(rec.passedOn)
+		siteTime.Observe(rec.site.Seconds())
+	}
+	if class := rec.status/100 - 1; class >= 0 && class < len(classes) {
+		responses[rec.part][class].Inc()
+	}
+}
+
+// statusOf returns the status of an error, or of the response.
+func statusOf(recorder caddyhttp.ResponseRecorder, err error) int {
+	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+		return cmp.Or(failed.StatusCode, http.StatusInternalServerError)
+	}
+	if err != nil {
+		return http.StatusInternalServerError
+	}
+	return cmp.Or(recorder.Status(), http.StatusOK)
+}
