@@ -119,4 +119,3 @@ func TestCleanUp_Failures(t *testing.T) {
 		t.Errorf("logged %s", log)
 	}
 }
-
