@@ -13,8 +13,8 @@ END $$;
 
 GRANT USAGE ON SCHEMA hoko TO hoko_edge;
 
--- Read: the schema's version, keys, what a sale is attributed to, recorded sales, and when the owner
--- last cleaned up.
+-- Read: the schema's version, keys, what a sale is attributed to, recorded sales, and when the
+-- owner last cleaned up.
 GRANT SELECT ON
   hoko.schema_version, hoko.workspaces, hoko.api_keys, hoko.links, hoko.clicks, hoko.leads,
   hoko.customers, hoko.sales, hoko.idempotency_keys, hoko.maintenance

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// cleanUpTask is the task of the row of hoko.maintenance that `caddy hoko idempotency clean` writes.
+// cleanUpTask identifies the row of hoko.maintenance that `caddy hoko idempotency clean` writes.
 const cleanUpTask = "idempotency clean"
 
 // RecordCleanUp records that a clean-up of the idempotency keys has completed. The error wraps

@@ -24,7 +24,8 @@ func TestMigrate_FromVersion2WhileSalesRun(t *testing.T) {
 	if at, err := keys.LastCleanUp(ctx); !at.IsZero() || err == nil {
 		t.Errorf("the last clean-up was %v, %v", at, err)
 	}
-	other.Exec("BEGIN; LOCK TABLE hoko.sales, hoko.customers, hoko.idempotency_keys, hoko.api_keys IN ROW EXCLUSIVE MODE")
+	other.Exec(`BEGIN; LOCK TABLE hoko.sales, hoko.customers, hoko.idempotency_keys, hoko.api_keys
+		IN ROW EXCLUSIVE MODE`)
 
 	migrated, sold, stopped := make(chan struct{}), make(chan struct{}, 1), make(chan int)
 	go func() {
