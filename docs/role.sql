@@ -13,10 +13,11 @@ END $$;
 
 GRANT USAGE ON SCHEMA hoko TO hoko_edge;
 
--- Read: the schema's version, keys, what a sale is attributed to, and recorded sales.
+-- Read: the schema's version, keys, what a sale is attributed to, recorded sales, and when the
+-- owner last cleaned up.
 GRANT SELECT ON
   hoko.schema_version, hoko.workspaces, hoko.api_keys, hoko.links, hoko.clicks, hoko.leads,
-  hoko.customers, hoko.sales, hoko.idempotency_keys
+  hoko.customers, hoko.sales, hoko.idempotency_keys, hoko.maintenance
 TO hoko_edge;
 
 -- Write: a sale, its idempotency key, and its customer. The edge deletes nothing.

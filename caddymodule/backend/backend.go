@@ -33,12 +33,13 @@ type Backend struct {
 	saleStore   *sales.Store
 	listener    *keys.Listener
 	redis       redisPing
+	cleanUp     cleanUp
 	started     atomic.Bool
 	retired     atomic.Bool // its counts are in closed
 
-	once         sync.Once
-	stopListener context.CancelFunc // nil before start
-	listenerDone chan struct{}      // closed when the listener has stopped
+	once    sync.Once
+	stop    context.CancelFunc // of running; nil before start
+	running sync.WaitGroup     // the goroutines of the listener and of cleanUp
 }
 
 func newBackend(s Settings) (*Backend, error) {
@@ -64,6 +65,7 @@ func (b *Backend) assemble(s Settings) (err error) {
 	if b.keyStore, err = keys.NewStore(s.Postgres); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
+	b.cleanUp.store, b.cleanUp.logger = b.keyStore, logger
 	if b.saleStore, err = sales.NewStore(s.Postgres); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
@@ -80,16 +82,14 @@ func (b *Backend) assemble(s Settings) (err error) {
 	return err
 }
 
-// start starts the listener, which Close stops.
+// start starts the listener and cleanUp, which Close stops.
 func (b *Backend) start() {
 	b.once.Do(func() {
 		b.started.Store(true)
 		ctx, cancel := context.WithCancel(context.Background())
-		b.stopListener, b.listenerDone = cancel, make(chan struct{})
-		go func() {
-			defer close(b.listenerDone)
-			_ = b.listener.Run(ctx) // returns only when ctx ends
-		}()
+		b.stop = cancel
+		b.running.Go(func() { _ = b.listener.Run(ctx) }) // returns only when ctx ends
+		b.running.Go(func() { b.cleanUp.run(ctx, cleanUpInterval) })
 	})
 }
 
@@ -114,9 +114,9 @@ func (b *Backend) Close(ctx context.Context) {
 			slog.New(b.log).Error("sales were cut off", slog.Any("error", err))
 		}
 	}
-	if b.stopListener != nil {
-		b.stopListener()
-		<-b.listenerDone
+	if b.stop != nil {
+		b.stop()
+		b.running.Wait()
 	}
 	if b.Keys != nil {
 		b.Keys.Close()
@@ -141,6 +141,7 @@ type State struct {
 	HeartbeatLag float64    `json:"heartbeat_lag_seconds"` // from Postgres to the listener, of the last one
 
 	started, retired bool
+	cleanedAt        int64 // Unix time, 0 if unknown
 }
 
 // States returns the states of all backends, oldest first. After a reload with other settings,
@@ -158,7 +159,7 @@ func States() []State {
 			Since: b.since, Configs: configs,
 			Keys: b.Keys.Stats(), Limits: b.Limiter.Stats(), Sales: b.saleStore.Stats(),
 			KeyConns: b.keyStore.Stats(), HeartbeatLag: b.listener.HeartbeatLag().Seconds(),
-			started: b.started.Load(), retired: b.retired.Load(),
+			started: b.started.Load(), retired: b.retired.Load(), cleanedAt: b.cleanUp.at.Load(),
 		})
 	}
 	slices.SortFunc(all, func(a, b State) int { return a.Since.Compare(b.Since) })

@@ -39,7 +39,7 @@ func TestLease_SameSettingsShareABackend(t *testing.T) {
 		t.Errorf("%d backends, want 2: one closed while requests may be in flight", n)
 	}
 	DropExpiring()
-	<-first.Backend.listenerDone
+	first.Backend.running.Wait()
 	if n := len(States()); n != 1 {
 		t.Errorf("%d backends, want 1", n)
 	}

@@ -102,6 +102,9 @@ var readings = []reading{
 	gauge("hoko_sale_queue_depth", "Sales that wait to be sent to the database, including those in the slow lane.",
 		sum(func(s State) int { return s.Sales.Queued + s.Sales.SlowSales })),
 	gauge("hoko_sale_slow_lane_depth", "Sales that wait in the slow lane.", sum(func(s State) int { return s.Sales.SlowSales })),
+	gauge("hoko_idempotency_cleanup_timestamp_seconds",
+		"Unix time at which the last `caddy hoko idempotency clean` completed, 0 if unknown.",
+		highest(func(s State) float64 { return float64(s.cleanedAt) })),
 	counter("hoko_redis_pool_timeouts_total", "Calls that got no connection to Redis in time.", func(all []State) float64 {
 		return float64(closed.redisTimeouts) + sum(func(s State) int { return int(s.Limits.Connections.Timeouts) })(current(all))
 	}),

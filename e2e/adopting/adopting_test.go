@@ -265,6 +265,36 @@ func commitWhenAwaited(observer, holder *pgx.Conn) error {
 	return err
 }
 
+// An edge that is upgraded before the schema keeps recording over the site's tables, and the
+// migration needs nothing of them.
+func TestUpgrade_FromVersion2OverASite(t *testing.T) {
+	a, dsn, site := readAdoption(t), testenv.Database(t), harness.StartSite(t, nil)
+	d := a.apply(t, dsn, nil)
+	d.Exec("DROP TABLE hoko.maintenance; UPDATE hoko.schema_version SET version = 2")
+	e := harness.Start(t, harness.Settings{DatabaseURL: dsn + "&role=hoko_edge", RedisURL: testenv.Redis(t),
+		Upstream: site.Upstream()})
+	s := &harness.Stack{Edge: e, DB: d, Site: site, DSN: dsn}
+	c := s.Client(t, "HTTP/2.0")
+	sell := func() {
+		t.Helper()
+		harness.WantStatus(t, s.Sell(t, c, saleTo("customer_123", "John Doe", "")), 201)
+	}
+	sell()
+	e.Log.Wait(t, "the database schema is older than this edge", "caddy hoko migrate")
+	e.Log.Wait(t, "hoko_idempotency_cleanup_timestamp_seconds is not updated", "docs/role.sql")
+	for _, command := range [][]string{{"migrate"}, {"idempotency", "clean"}} {
+		args := append([]string{"hoko"}, append(command, "--database-url", dsn)...)
+		if out, err := s.Caddy(t, args...); err != nil {
+			t.Errorf("%s: %v\n%s", args, err, out)
+		}
+		sell()
+	}
+	d.Exec(harness.ReadRoot(t, "docs/role.sql"))
+	if out, err := s.Caddy(t, "hoko", "doctor"); err != nil || strings.Contains(out, " schema: version 2") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestSales_OverCustomersWithAFlag(t *testing.T) {
 	s, a := startAdopted(t, nil)
 	c := s.Client(t, "HTTP/2.0")

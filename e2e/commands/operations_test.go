@@ -28,11 +28,16 @@ func TestInstallation_AsDocumented(t *testing.T) {
 	i.run("caddy hoko doctor", "DATABASE_URL="+role, "REDIS_URL="+redis)
 	i.run(strings.Replace(probing, "hoko_Ab12", i.key[:9], 1), "DATABASE_URL="+role, "REDIS_URL="+redis)
 
+	i.run(cleaning, "DATABASE_URL="+i.owner)
 	e := harness.Start(t, harness.Settings{DatabaseURL: role, RedisURL: redis, Upstream: "127.0.0.1:1"})
 	sold := e.Call(t, e.Client(t, "HTTP/2.0"), "POST", "/api/track/sale",
 		strings.Replace(harness.ValidSale, "{", `{"clickId":"c",`, 1),
 		"Authorization", "Bearer "+i.key, "Idempotency-Key", "order 1")
 	harness.WantStatus(t, sold, 201)
+	cleaned := d.Count("SELECT extract(epoch FROM date_trunc('second', done_at))::bigint FROM hoko.maintenance")
+	testenv.Until(t, "the metric shows when the owner cleaned up", func() bool {
+		return e.Metric(t, "hoko_idempotency_cleanup_timestamp_seconds") == float64(cleaned)
+	})
 	workspace := d.Text("SELECT id FROM hoko.workspaces")
 	i.run(strings.Replace(erasing, "ws_1", workspace, 1), "DATABASE_URL="+i.owner)
 	if n := d.Count("SELECT count(*) FROM hoko.idempotency_keys WHERE response #>> '{customer,name}' = ''"); n != 1 {

@@ -135,6 +135,10 @@ var proofs = map[string][]string{
 		"TestMissingSchema_IsNamedUntilItExists", "TestMissingTable_Is503AndLogNamesCommand",
 		"TestKey_WithoutSchemaIsErrSchema",
 	},
+	"schema-metric": {
+		"TestMigrate_FromVersion2WhileSalesRun", "TestUpgrade_FromVersion2OverASite", "TestLastCleanUp",
+		"TestCleanUp_Failures",
+	},
 	"sales-settings": {"TestPooler_RefusesSettings", "TestLookup_PoolerRefusesSettings"},
 	"both":           {"TestPostgresAndRedisOutage_ServesSiteAndHeals"},
 	"start": {

@@ -180,5 +180,5 @@ func migrations() []string {
 	return names
 }
 
-// LatestVersion returns the version of the schema hoko that this build needs.
+// LatestVersion returns the version of the schema hoko that Migrate upgrades to.
 func LatestVersion() int32 { return int32(len(migrations())) }

@@ -36,14 +36,14 @@ func TestMigrate_ConcurrentCallsSucceed(t *testing.T) {
 	}
 }
 
-// migrateToVersion1 migrates as earlier edges did: schema_version has no primary key.
-func migrateToVersion1(t *testing.T, db testenv.DB) {
+// migrateByTern migrates as the first edges did: schema_version has no primary key.
+func migrateByTern(t *testing.T, db testenv.DB, version int32) {
 	t.Helper()
 	db.Exec("CREATE SCHEMA hoko")
 	ctx := testenv.Guarded(t)
 	first, err := migrate.NewMigrator(ctx, db.Conn, "hoko.schema_version")
 	testenv.NoError(t, err)
-	testenv.NoError(t, errors.Join(first.LoadMigrations(os.DirFS("migrations")), first.MigrateTo(ctx, 1)))
+	testenv.NoError(t, errors.Join(first.LoadMigrations(os.DirFS("migrations")), first.MigrateTo(ctx, version)))
 }
 
 // If all tables are published, Postgres rejects updates of tables without a primary key.
@@ -54,7 +54,7 @@ func TestMigrate_WithAllTablesPublished(t *testing.T) {
 		"empty version table": func(_ *testing.T, db testenv.DB) {
 			db.Exec(publish + "; CREATE SCHEMA hoko; CREATE TABLE hoko.schema_version (version int4 NOT NULL)")
 		},
-		"made by version 1": func(t *testing.T, db testenv.DB) { migrateToVersion1(t, db); db.Exec(publish) },
+		"made by version 1": func(t *testing.T, db testenv.DB) { migrateByTern(t, db, 1); db.Exec(publish) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
@@ -84,7 +84,7 @@ func TestMigrate_FailureChangesNothing(t *testing.T) {
 func TestMigrate_BehindADumpBlocksNoSession(t *testing.T) {
 	dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 	db, dump := testenv.Connect(t, dsn), testenv.Connect(t, dsn)
-	migrateToVersion1(t, db)
+	migrateByTern(t, db, 1)
 	dump.Exec("BEGIN; SELECT FROM hoko.schema_version")
 	var log testenv.Log
 	migrated := make(chan error, 1)
@@ -108,7 +108,7 @@ func TestMigrate_UpgradesEarlierSchema(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dsn, ctx := testenv.EmptyDatabase(t), testenv.Guarded(t)
 			db, listener := testenv.Connect(t, dsn), testenv.Connect(t, dsn)
-			migrateToVersion1(t, db)
+			migrateByTern(t, db, 1)
 			db.Exec(adopt)
 			db.Exec("BEGIN; SELECT FROM hoko.workspaces") // like a long lookup
 			testenv.NoError(t, postgres.Migrate(ctx, dsn, nil))
@@ -199,7 +199,7 @@ func TestCheckSchema(t *testing.T) {
 	})
 	t.Run("older", func(t *testing.T) {
 		db := testenv.Connect(t, testenv.Database(t))
-		db.Exec("UPDATE hoko.schema_version SET version = version - 1")
+		db.Exec("UPDATE hoko.schema_version SET version = 1")
 		if err := postgres.CheckSchema(ctx, db.Conn, nil); !errors.Is(err, postgres.ErrSchema) {
 			t.Error(err)
 		}

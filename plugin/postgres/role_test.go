@@ -51,6 +51,11 @@ func TestRole_HasOnlyWhatTheEdgeNeeds(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("reads when the owner last cleaned up", func(t *testing.T) {
+		if _, err := pgtest.OpenKeys(t, o).LastCleanUp(testenv.Guarded(t)); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("waits for standbys", func(t *testing.T) {
 		edge.Exec(`SELECT pg_logical_emit_message(true, 'hoko', '')`)
 	})
@@ -65,6 +70,7 @@ func TestRole_HasOnlyWhatTheEdgeNeeds(t *testing.T) {
 		"changes a workspace": `UPDATE hoko.workspaces SET rate_limit = NULL`,
 		"creates a click":     `INSERT INTO hoko.clicks (id, workspace_id, link_id) VALUES ('x', 'w1', 'l1')`,
 		"changes the version": `UPDATE hoko.schema_version SET version = 9`,
+		"records a clean-up":  `INSERT INTO hoko.maintenance VALUES ('x', now())`,
 		"creates a table":     `CREATE TABLE hoko.mine ()`,
 		"truncates a table":   `TRUNCATE hoko.idempotency_keys`,
 	} {

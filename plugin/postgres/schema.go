@@ -13,7 +13,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrSchema means that the schema hoko is missing, or older than this edge needs. Its text names
+// RequiredVersion is the oldest version of the schema hoko with which an edge records sales and
+// looks up keys. A migration raises it only if their statements use what the migration adds.
+const RequiredVersion int32 = 2
+
+// ErrSchema means that the schema hoko is missing, or older than [RequiredVersion]. Its text names
 // the command that fixes it.
 var ErrSchema = errors.New("the database lacks the schema that this edge needs (run: caddy hoko migrate)")
 
@@ -22,23 +26,30 @@ type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// warnedVersion is the newer schema version that was logged last, by any connection of the process.
+// warnedVersion is the schema version that was logged last, by any connection of the process.
 var warnedVersion atomic.Int32
 
-// CheckSchema returns an error that wraps [ErrSchema] if the schema is missing or older than this
-// binary needs. A newer one works, because migrations only expand it. It is logged once per process
-// to logger, which may be nil.
+// CheckSchema returns an error that wraps [ErrSchema] if the schema is missing or older than
+// [RequiredVersion]. Other versions than that of this binary work. They are logged once per process
+// to logger, which may be nil. Newer ones work because migrations only expand the schema.
 func CheckSchema(ctx context.Context, q Querier, logger *slog.Logger) error {
 	current, err := schemaVersion(ctx, q)
 	if err != nil {
 		return err
 	}
-	latest := LatestVersion()
-	if current < latest {
-		return fmt.Errorf("%w: version %d, needed %d", ErrSchema, current, latest)
+	if current < RequiredVersion {
+		return fmt.Errorf("%w: version %d, needed %d", ErrSchema, current, RequiredVersion)
 	}
-	if current > latest && warnedVersion.Swap(current) != current {
-		warnNewerSchema(cmp.Or(logger, slog.New(slog.DiscardHandler)), current, latest)
+	latest := LatestVersion()
+	if current == latest || warnedVersion.Swap(current) == current {
+		return nil
+	}
+	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
+	if current > latest {
+		warnNewerSchema(logger, current, latest)
+	} else {
+		logger.Warn("the database schema is older than this edge; sales and keys work (run: caddy hoko migrate)",
+			slog.Int("schema", int(current)), slog.Int("edge", int(latest)))
 	}
 	return nil
 }

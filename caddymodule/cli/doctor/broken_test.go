@@ -27,6 +27,17 @@ func TestDoctor_BrokenSchema(t *testing.T) {
 	}{
 		{"nothing", "", nil},
 
+		{"an older schema", "DROP TABLE hoko.maintenance; UPDATE hoko.schema_version SET version = 2", []string{
+			"warn  schema: version 2 is older than this edge's",
+			"fix: run caddy hoko migrate as the owner"}},
+		{"a schema that is too old", "UPDATE hoko.schema_version SET version = 1", []string{
+			"FAIL  schema: version 1 is older than this edge's", "fix: run caddy hoko migrate as the owner"}},
+		{"a newer schema", "UPDATE hoko.schema_version SET version = 1000", []string{
+			"warn  schema: version 1000 is newer than this edge's", "fix: upgrade the edge"}},
+		{"the edge's role is of the previous version", "REVOKE SELECT ON hoko.maintenance FROM hoko_edge", []string{
+			"warn  schema: the metric hoko_idempotency_cleanup_timestamp_seconds is not updated",
+			"fix: run caddy hoko migrate, then docs/role.sql"}},
+
 		{"a trigger is disabled", "ALTER TABLE hoko.api_keys DISABLE TRIGGER hoko_notify_update", []string{
 			"FAIL  triggers: the triggers on hoko.api_keys that notify of UPDATE are disabled: " + consequence,
 			"fix: ALTER TABLE hoko.api_keys ENABLE ALWAYS TRIGGER hoko_notify_update"}},

@@ -19,6 +19,7 @@ import (
 
 const (
 	grantFix   = "run caddy hoko migrate, then docs/role.sql, as the owner of the schema"
+	migrateFix = "run caddy hoko migrate as the owner of the schema"
 	addressFix = "check DATABASE_URL, the network, and pg_hba.conf on the server"
 	adoptFix   = "see docs/adopting.md for what triggers, views, columns and constraints must accept"
 )
@@ -151,17 +152,32 @@ func (c *checks) schema(ctx context.Context) (usable bool) {
 		c.fail("schema", errors.New("the schema hoko does not exist"),
 			"run caddy hoko migrate as the owner of the database")
 		return false
-	case current < latest:
-		c.fail("schema", fmt.Errorf("version %d is older than this edge's %d", current, latest),
-			"run caddy hoko migrate as the owner of the schema")
+	case current < postgres.RequiredVersion:
+		c.fail("schema", fmt.Errorf("version %d is older than this edge's %d", current, latest), migrateFix)
 		return false
+	case current < latest:
+		c.warn("schema", fmt.Sprintf("version %d is older than this edge's %d; sales and keys work", current, latest),
+			migrateFix)
 	case current > latest:
 		c.warn("schema", fmt.Sprintf("version %d is newer than this edge's %d", current, latest),
 			"upgrade the edge; until then it works")
 	default:
 		c.ok("schema", "version %d", current)
+		c.maintenance(ctx)
 	}
 	return true
+}
+
+// maintenance checks the table on which only a metric depends.
+func (c *checks) maintenance(ctx context.Context) {
+	store, err := keys.NewStore(postgres.Options{DSN: c.DSN})
+	if err == nil {
+		defer store.Close()
+		_, err = store.LastCleanUp(ctx)
+	}
+	if err != nil {
+		c.warn("schema", "the metric hoko_idempotency_cleanup_timestamp_seconds is not updated: "+err.Error(), grantFix)
+	}
 }
 
 // sales first sends a sale that nothing attributes: Postgres checks permissions and writes nothing.

@@ -24,9 +24,13 @@ var (
 	eraseAnswersSQL = postgres.ReadQuery(queries, "query/idempotency_erase.sql")
 )
 
+// ErrNotRecorded means that a clean-up is complete, but that the edges will not know.
+var ErrNotRecorded = errors.New("the clean-up is complete, but its time could not be recorded for the edges' metric")
+
 // CleanIdempotencyKeys deletes the idempotency keys that are older than olderThan, which must be at
 // least [MinKeyAge], and returns their number, even with an error. It uses short transactions (one
-// before Postgres 14), so that sales do not wait. It needs the privileges of the schema's owner.
+// before Postgres 14), so that sales do not wait. It needs the privileges of the schema's owner. If
+// all of them are deleted, it records the time; the error wraps [ErrNotRecorded] if that fails.
 func CleanIdempotencyKeys(ctx context.Context, dsn string, olderThan time.Duration) (deleted int64, err error) {
 	if olderThan < MinKeyAge {
 		return 0, fmt.Errorf("the API promises that a key is kept for 7 days: %s is too short", olderThan)
@@ -40,6 +44,9 @@ func CleanIdempotencyKeys(ctx context.Context, dsn string, olderThan time.Durati
 	deleted, err = execInSlices(ctx, conn, cleanKeysSQL, age)
 	if err != nil {
 		return deleted, fmt.Errorf("delete idempotency keys: %w", err)
+	}
+	if err := postgres.RecordCleanUp(ctx, conn); err != nil {
+		return deleted, fmt.Errorf("%w: %w", ErrNotRecorded, err)
 	}
 	return deleted, nil
 }

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,39 @@ func TestCleanIdempotencyKeys_BlocksNoSale(t *testing.T) {
 	cleanUp.Exec("COMMIT")
 	if got := pgtest.MustRecord(t, store, pgtest.Sell("k", pgtest.WithKey("old"))); got.Replayed {
 		t.Error("a deleted key is replayed")
+	}
+}
+
+// A cleanup that ends halfway is no cleanup, but what it has deleted stays deleted.
+func TestCleanIdempotencyKeys_RecordsOnlyACompleteOne(t *testing.T) {
+	shop := pgtest.OpenShop(t)
+	shop.Exec(`CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'failed'; END $$;
+		CREATE TRIGGER fail BEFORE DELETE ON hoko.idempotency_keys FOR EACH ROW WHEN (OLD.key = 'old9000')
+			EXECUTE FUNCTION public.fail()`)
+	clean := func() (deleted int64, recorded bool, err error) {
+		t.Helper()
+		shop.Exec("TRUNCATE hoko.idempotency_keys")
+		shop.Exec(`INSERT INTO hoko.idempotency_keys (workspace_id, key, fingerprint, sale_id, response, created_at)
+			SELECT 'w1', 'old' || i, '', gen_random_uuid(), to_json(repeat('x', 1000)), now() - interval '9 days'
+			FROM generate_series(1, 9000) i`) // more than one slice of the table
+		before := shop.Rows("SELECT * FROM hoko.maintenance")
+		deleted, err = admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge)
+		return deleted, shop.Rows("SELECT * FROM hoko.maintenance") != before, err
+	}
+	deleted, recorded, err := clean()
+	pgtest.WantError(t, err, "delete idempotency keys: ERROR: failed")
+	if recorded || deleted == 0 || deleted == 9000 || errors.Is(err, admin.ErrNotRecorded) {
+		t.Errorf("deleted %d, recorded %v: %v", deleted, recorded, err)
+	}
+	shop.Exec("DROP TRIGGER fail ON hoko.idempotency_keys")
+	for range 2 {
+		if deleted, recorded, err := clean(); err != nil || !recorded || deleted != 9000 {
+			t.Errorf("deleted %d, recorded %v: %v", deleted, recorded, err)
+		}
+	}
+	shop.Exec(`CREATE TRIGGER fail BEFORE UPDATE ON hoko.maintenance FOR EACH ROW EXECUTE FUNCTION public.fail()`)
+	if deleted, recorded, err := clean(); !errors.Is(err, admin.ErrNotRecorded) || recorded || deleted != 9000 {
+		t.Errorf("deleted %d, recorded %v: %v", deleted, recorded, err)
 	}
 }
 

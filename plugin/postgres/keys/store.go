@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -120,6 +121,19 @@ func (s *Store) notify(ctx context.Context, channel, payload string) error {
 	_, err = pool.Exec(ctx, heartbeatSQL, pgx.QueryExecModeExec, channel, payload)
 	s.prepareRetry(ctx, pool, err)
 	return err
+}
+
+// LastCleanUp returns when the idempotency keys were last cleaned, the zero time if never.
+func (s *Store) LastCleanUp(ctx context.Context) (time.Time, error) {
+	pool, err := s.openPool()
+	if err != nil {
+		return time.Time{}, err
+	}
+	at, err := postgres.LastCleanUp(ctx, pool)
+	if s.prepareRetry(ctx, pool, err) {
+		at, err = postgres.LastCleanUp(ctx, pool)
+	}
+	return at, err
 }
 
 // Stats describes the connections of a Store.
