@@ -121,9 +121,10 @@ func (r *Recorder) record(
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 	defer cancel()
 
+	timing := new(Timing)
 	s := &Sale{
 		ID: uuid.Must(uuid.NewV7()), WorkspaceID: workspaceID, Request: req, IdempotencyKey: idempotencyKey,
-		Span: trace.SpanFromContext(ctx),
+		Span: trace.SpanFromContext(ctx), Timing: timing,
 	}
 	if idempotencyKey != "" {
 		s.Fingerprint = req.Fingerprint()
@@ -131,11 +132,11 @@ func (r *Recorder) record(
 	recorded, err := r.store.Record(detached, s)
 	end := time.Now()
 	r.metrics.count(recorded, err, end.Sub(start))
-	tracing.Add(ctx, "sale queue", start, start.Add(s.Timing.Queue))
-	tracing.Add(ctx, "sale commit", start.Add(s.Timing.Queue), end)
+	tracing.Add(ctx, "sale queue", start, start.Add(timing.Queue))
+	tracing.Add(ctx, "sale commit", start.Add(timing.Queue), end)
 	if err == nil && ctx.Err() != nil {
 		r.logger.LogAttrs(ctx, slog.LevelInfo, "sale recorded after its caller went away",
 			slog.String("sale_id", recorded.SaleID.String()), slog.String("workspace_id", workspaceID))
 	}
-	return recorded, s.Timing, err
+	return recorded, *timing, err
 }

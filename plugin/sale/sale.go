@@ -41,7 +41,7 @@ type Sale struct {
 	Fingerprint    [32]byte // of Request; zero if there is no IdempotencyKey
 
 	Span   trace.Span // of the HTTP request, nil if there is none
-	Timing Timing     // set by the Store before Record returns
+	Timing *Timing    // the Store fills it in before Record returns, unless it is nil
 }
 
 // Timing is what the time of a call of Store.Record went into.

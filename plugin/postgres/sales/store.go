@@ -130,8 +130,11 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 	if left {
 		s.queue.abandon(p)
 	}
-	wanted.Timing = p.timing()
-	s.metrics.queue.Observe(wanted.Timing.Queue.Seconds())
+	timing := p.timing()
+	s.metrics.queue.Observe(timing.Queue.Seconds())
+	if wanted.Timing != nil {
+		*wanted.Timing = timing
+	}
 	if errors.Is(err, sale.ErrNotRecorded) {
 		err = s.withRetryAfter(p, err)
 	}
