@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/trace"
 
 	"hoko.to/edge/plugin/tracing"
 )
@@ -121,21 +120,42 @@ func (r *Recorder) record(
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 	defer cancel()
 
-	s := &Sale{
-		ID: uuid.Must(uuid.NewV7()), WorkspaceID: workspaceID, Request: req, IdempotencyKey: idempotencyKey,
-		Span: trace.SpanFromContext(ctx),
-	}
+	s := &Sale{ID: uuid.Must(uuid.NewV7()), WorkspaceID: workspaceID, Request: req, IdempotencyKey: idempotencyKey}
 	if idempotencyKey != "" {
 		s.Fingerprint = req.Fingerprint()
 	}
 	recorded, err := r.store.Record(detached, s)
 	end := time.Now()
 	r.metrics.count(recorded, err, end.Sub(start))
-	tracing.Add(ctx, "sale queue", start, start.Add(s.Timing.Queue))
-	tracing.Add(ctx, "sale commit", start.Add(s.Timing.Queue), end)
+	if span := tracing.Of(ctx); span.Records() {
+		addSpans(span, s, start, outcome(recorded, err))
+	}
 	if err == nil && ctx.Err() != nil {
 		r.logger.LogAttrs(ctx, slog.LevelInfo, "sale recorded after its caller went away",
 			slog.String("sale_id", recorded.SaleID.String()), slog.String("workspace_id", workspaceID))
 	}
 	return recorded, s.Timing, err
+}
+
+var (
+	queueStep  = tracing.Step("sale queue")
+	commitStep = tracing.Step("sale commit")
+)
+
+// addSpans adds the spans of a sale to that of its request: one if it was never sent, otherwise two.
+func addSpans(request tracing.Span, s *Sale, start time.Time, outcome string) {
+	sent := start.Add(s.Timing.Queue)
+	last, end := request.Start(queueStep, start), sent
+	if s.Timing.Commit > 0 {
+		last.End(sent, "")
+		last, end = request.Start(commitStep, sent), sent.Add(s.Timing.Commit)
+		last.Link(s.Statement)
+	}
+	last.SetString("hoko.outcome", outcome)
+	errorType := ""
+	switch outcome {
+	case outcomeNotRecorded, outcomeUnknown, outcomeFailed:
+		errorType = outcome
+	}
+	last.End(end, errorType)
 }

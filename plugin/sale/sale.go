@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/trace"
+
+	"hoko.to/edge/plugin/tracing"
 )
 
 // Request is a valid body of POST /api/track/sale with defaults filled in.
@@ -40,8 +41,9 @@ type Sale struct {
 	IdempotencyKey string   // "" if the client sent none
 	Fingerprint    [32]byte // of Request; zero if there is no IdempotencyKey
 
-	Span   trace.Span // of the HTTP request, nil if there is none
-	Timing Timing     // set by the Store before Record returns
+	// Set by the Store before Record returns.
+	Timing    Timing
+	Statement tracing.Span // the statement that led to the answer, zero if it is not traced
 }
 
 // Timing is what the time of a call of Store.Record went into.

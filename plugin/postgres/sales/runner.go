@@ -6,8 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-
+	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
 	"hoko.to/edge/plugin/tracing"
 )
@@ -161,15 +160,20 @@ func (r *runner) attempt(a attempt) {
 	}
 }
 
+var saleCall = tracing.PostgresCall("INSERT hoko.sales")
+
 func (r *runner) execute(a attempt, start time.Time) error {
 	r.metrics.batch.Observe(float64(len(a.sales)))
-	span := tracing.StartShared("postgres sales", requestSpans(a.sales))
-	err := r.send(a)
-	if span.IsRecording() {
-		span.SetAttributes(attribute.Int("hoko.sales", len(a.sales)))
+	span := tracing.StartShared(saleCall, start, a.sales, (*pendingSale).requestSpan)
+	if span.Records() {
+		span.SetInt("hoko.sales", len(a.sales))
+		for _, p := range a.sales {
+			p.statement = span
+		}
 	}
-	tracing.End(span, err)
+	err := r.send(a)
 	end := time.Now()
+	postgres.EndSpan(span, end, err)
 	r.metrics.statement.Observe(end.Sub(start).Seconds())
 	if err == nil && !r.waits {
 		r.times.observe(end.Sub(start), end)
