@@ -1,3 +1,2 @@
-// Package tracing tests the traces that the edge exports: a real OTLP receiver in the test's process
-// gets them.
+// Package tracing tests the traces that the edge exports to an OTLP receiver in the test's process.
 package tracing

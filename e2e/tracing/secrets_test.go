@@ -24,7 +24,9 @@ func (s *stack) wantNoSecrets(t *testing.T) {
 		if key := wholeKey.Find(body); key != nil {
 			t.Errorf("exported the key %s", key)
 		}
-		for _, secret := range []string{"john@example.com", "John Doe", "customer_123", "postgres://", "redis://", "order 1"} {
+		for _, secret := range []string{
+			"john@example.com", "John Doe", "customer_123", "postgres://", "redis://", "order 1",
+		} {
 			if bytes.Contains(body, []byte(secret)) {
 				t.Errorf("exported %s", secret)
 			}
@@ -38,8 +40,11 @@ func TestTraces_HoldNoKey(t *testing.T) {
 		"/page?key=" + fullKey:    nil,
 		"/page/" + fullKey + "/x": nil,
 		"/%68oko_" + fullKey[5:]:  nil,
-		"/header": {"Referer", "https://example.com/" + fullKey, "Cookie", "key=" + fullKey, "X-Api-Key", fullKey,
-			"X-Forwarded-For", fullKey, "Traceparent", fullKey, "Tracestate", "a=" + fullKey, "Baggage", "a=" + fullKey},
+		"/header": {
+			"Referer", "https://example.com/" + fullKey, "Cookie", "key=" + fullKey, "X-Api-Key", fullKey,
+			"X-Forwarded-For", fullKey, "Tracestate", "a=" + fullKey, "Baggage", "a=" + fullKey,
+			"Traceparent", "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01",
+		},
 	} {
 		got := s.Call(t, s.client, "GET", path, "", append(headers, "User-Agent", "reader "+fullKey)...)
 		if got.StatusCode != 200 {

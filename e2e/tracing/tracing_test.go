@@ -78,7 +78,8 @@ func (s *stack) sell(t testing.TB, agent, key, body string, headers ...string) i
 
 const (
 	soldTree  = "request[INSERT hoko.sales, rate limit[EVALSHA], sale commit, sale queue]"
-	firstTree = "request[INSERT hoko.sales, key lookup[SELECT hoko.api_keys], rate limit[EVALSHA], sale commit, sale queue]"
+	firstTree = "request[INSERT hoko.sales, key lookup[SELECT hoko.api_keys], rate limit[EVALSHA], " +
+		"sale commit, sale queue]"
 )
 
 func TestTraces_TreeOfEachRequest(t *testing.T) {
@@ -147,7 +148,8 @@ func wantWithin(t *testing.T, span, request *tracepb.Span) {
 
 // A lock on the table keeps the writer busy until all sales have arrived.
 func TestTraces_BatchLinksToItsRequests(t *testing.T) {
-	s := startSeeded(t, testenv.Redis(t), harness.Replace("\t\tguesses", "\t\tsales {\n\t\t\twriters 1\n\t\t}\n\t\tguesses"))
+	oneWriter := harness.Replace("\t\tguesses", "\t\tsales {\n\t\t\twriters 1\n\t\t}\n\t\tguesses")
+	s := startSeeded(t, testenv.Redis(t), oneWriter)
 	if got := s.sell(t, "first", fullKey, harness.ValidSale); got != 201 {
 		t.Fatalf("got %d", got)
 	}
@@ -172,49 +174,73 @@ func TestTraces_BatchLinksToItsRequests(t *testing.T) {
 	s.DB.Exec("ROLLBACK")
 	requests.Wait()
 
-	committed := func(all trace) bool {
-		for _, span := range all {
-			if span.Name == "INSERT hoko.sales" && text(span, "hoko.sales") == fmt.Sprint(sales) && span.Status.GetCode() == 0 {
-				return true
-			}
-		}
-		return false
-	}
-	statements := 0
-	var linked, want []string
+	var statement *tracepb.Span // the one that recorded the sales, in the trace of one of them
+	var commits, want []string
 	for i := range sales {
 		all, request := s.traceOf(t, agent(i), nil)
 		want = append(want, hex.EncodeToString(request.SpanId))
-		commit := all.named(t, "sale commit")
-		if len(commit.Links) != 1 {
-			t.Fatalf("sale commit has %d links", len(commit.Links))
+		for _, link := range all.named(t, "sale commit").Links {
+			commits = append(commits, hex.EncodeToString(link.SpanId))
 		}
-		if !committed(all) {
-			continue
-		}
-		statements++
 		for _, span := range all {
-			if span.Name == "INSERT hoko.sales" && text(span, "error.type") == "55P03" {
-				continue // a try while the table was locked
-			}
-			if span.Name != "INSERT hoko.sales" {
+			if span.Name != "INSERT hoko.sales" || text(span, "error.type") == "55P03" { // while the table was locked
 				continue
 			}
-			if !bytes.Equal(commit.Links[0].SpanId, span.SpanId) {
-				t.Error("sale commit links to another span than its statement")
+			if statement != nil {
+				t.Error("two statements have recorded sales")
 			}
-			for _, link := range span.Links {
-				linked = append(linked, hex.EncodeToString(link.SpanId))
-			}
-			if !slices.Contains(linked, hex.EncodeToString(span.ParentSpanId)) {
-				t.Error("the statement does not link to the request whose child it is")
-			}
+			statement = span
 		}
+	}
+	if statement == nil || text(statement, "hoko.sales") != fmt.Sprint(sales) {
+		t.Fatalf("no statement has recorded all sales: %v", statement)
+	}
+	if only := slices.Repeat([]string{hex.EncodeToString(statement.SpanId)}, sales); !slices.Equal(commits, only) {
+		t.Errorf("the commits link to %s, want %s", commits, only)
+	}
+	var linked []string
+	for _, link := range statement.Links {
+		linked = append(linked, hex.EncodeToString(link.SpanId))
 	}
 	slices.Sort(linked)
 	slices.Sort(want)
-	if statements != 1 || !slices.Equal(linked, want) {
-		t.Errorf("%d statements for %d sales link to %s, want %s", statements, sales, linked, want)
+	if !slices.Equal(linked, want) || !slices.Contains(want, hex.EncodeToString(statement.ParentSpanId)) {
+		t.Errorf("the statement, below %x, links to %s, want %s", statement.ParentSpanId, linked, want)
+	}
+}
+
+// The commit of a sale whose customer is locked lasts until the slow lane has recorded it.
+func TestTraces_SlowLane(t *testing.T) {
+	s := startSeeded(t, testenv.Redis(t), nil)
+	s.DB.Exec("BEGIN; SELECT FROM hoko.customers WHERE id = 'customer_123' FOR UPDATE")
+	status := make(chan int, 1)
+	go func() {
+		renamed := strings.Replace(harness.ValidSale, "John Doe", "John Smith", 1)
+		status <- s.sell(t, "slow", fullKey, renamed)
+	}()
+	testenv.Until(t, "the sale is in the slow lane", func() bool { return s.Backends(t)[0].Sales.SlowCustomers == 1 })
+	s.DB.Exec("ROLLBACK")
+	if got := <-status; got != 201 {
+		t.Fatalf("got %d", got)
+	}
+	all, request := s.traceOf(t, "slow", nil)
+	commit := all.named(t, "sale commit")
+	statements, last := 0, (*tracepb.Span)(nil)
+	for _, span := range all {
+		if span.Name != "INSERT hoko.sales" {
+			continue
+		}
+		statements++
+		if last == nil || span.StartTimeUnixNano > last.StartTimeUnixNano {
+			last = span
+		}
+		if len(span.Links) != 1 || !bytes.Equal(span.Links[0].SpanId, request.SpanId) ||
+			span.StartTimeUnixNano < commit.StartTimeUnixNano {
+			t.Errorf("a statement links to %v, or started before the commit", span.Links)
+		}
+	}
+	if statements < 2 || len(commit.Links) != 1 || !bytes.Equal(commit.Links[0].SpanId, last.SpanId) {
+		t.Errorf("sale commit links to %v, not to the last of %d statements", commit.Links, statements)
 	}
 }
 

@@ -142,7 +142,7 @@ var (
 	commitStep = tracing.Step("sale commit")
 )
 
-// addSpans adds the spans of a sale to that of its request: one if it was never sent, otherwise two.
+// addSpans adds the spans of a sale below that of its request: one if it was never sent, else two.
 func addSpans(request tracing.Span, s *Sale, start time.Time, outcome string) {
 	sent := start.Add(s.Timing.Queue)
 	last, end := request.Start(queueStep, start), sent

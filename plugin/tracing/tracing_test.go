@@ -54,7 +54,8 @@ func TestStart_NestsSpans(t *testing.T) {
 	if took := query.EndTime().Sub(query.StartTime()); !query.StartTime().Equal(start) || took != time.Second {
 		t.Errorf("started at %s and took %s", query.StartTime(), took)
 	}
-	if lookup.StartTime().Before(request.(sdk.ReadOnlySpan).StartTime()) || lookup.EndTime().Before(lookup.StartTime()) {
+	if began := request.(sdk.ReadOnlySpan).StartTime(); lookup.StartTime().Before(began) ||
+		lookup.EndTime().Before(lookup.StartTime()) {
 		t.Errorf("without a time, the span lasted from %s to %s", lookup.StartTime(), lookup.EndTime())
 	}
 	if query.Status() != (sdk.Status{Code: codes.Error}) || lookup.Status().Code != codes.Unset {
@@ -78,7 +79,8 @@ func TestCalls_FollowSemanticConventions(t *testing.T) {
 		{"PING", trace.SpanKindClient, "db.operation.name=PING db.system.name=redis error.type=timeout"},
 	} {
 		span := spans.Ended()[i]
-		if got := attributes(span); span.Name() != want.name || span.SpanKind() != want.kind || got != want.attributes {
+		got := attributes(span)
+		if span.Name() != want.name || span.SpanKind() != want.kind || got != want.attributes {
 			t.Errorf("%s %s %s, want %+v", span.Name(), span.SpanKind(), got, want)
 		}
 	}

@@ -150,7 +150,19 @@ func (p *pendingSale) outcomeUnknown(cause error) error {
 	return &sale.UnknownOutcomeError{SaleID: *p.reported.Load(), Cause: cause}
 }
 
-func (p *pendingSale) requestSpan() tracing.Span { return p.span }
+var statementCall = tracing.PostgresCall("INSERT hoko.sales")
+
+// startSpan starts the span of a statement with these sales.
+func startSpan(sales []*pendingSale, at time.Time) tracing.Span {
+	span := tracing.StartShared(statementCall, at, sales, func(p *pendingSale) tracing.Span { return p.span })
+	if span.Records() {
+		span.SetInt("hoko.sales", len(sales))
+		for _, p := range sales {
+			p.statement = span
+		}
+	}
+	return span
+}
 
 // filter keeps the sales for which f is true, in place.
 func filter(sales []*pendingSale, f func(*pendingSale) bool) []*pendingSale {

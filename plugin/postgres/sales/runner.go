@@ -8,7 +8,6 @@ import (
 
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
-	"hoko.to/edge/plugin/tracing"
 )
 
 const (
@@ -160,17 +159,9 @@ func (r *runner) attempt(a attempt) {
 	}
 }
 
-var saleCall = tracing.PostgresCall("INSERT hoko.sales")
-
 func (r *runner) execute(a attempt, start time.Time) error {
 	r.metrics.batch.Observe(float64(len(a.sales)))
-	span := tracing.StartShared(saleCall, start, a.sales, (*pendingSale).requestSpan)
-	if span.Records() {
-		span.SetInt("hoko.sales", len(a.sales))
-		for _, p := range a.sales {
-			p.statement = span
-		}
-	}
+	span := startSpan(a.sales, start)
 	err := r.send(a)
 	end := time.Now()
 	postgres.EndSpan(span, end, err)
