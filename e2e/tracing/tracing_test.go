@@ -298,7 +298,8 @@ func TestTraces_PostgresDown(t *testing.T) {
 	between.Close()
 	for _, tc := range []struct{ agent, key, tree string }{
 		{"cached", fullKey, `^request!503\[.*rate limit\[EVALSHA\], .*sale (queue|commit)!not_recorded\]$`},
-		{"not cached", unknownKey, `^request!503\[key lookup!unavailable\[(SELECT hoko.api_keys!connection(, )?)+\]\]$`},
+		{"not cached", unknownKey,
+			`^request!503\[key lookup!unavailable\[(SELECT hoko.api_keys!connection(, )?)+\]\]$`},
 	} {
 		if got := s.sell(t, tc.agent, tc.key, harness.ValidSale); got != 503 {
 			t.Errorf("%s: got %d, want 503", tc.agent, got)

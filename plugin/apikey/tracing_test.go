@@ -29,13 +29,19 @@ func TestTrace_OfEachResult(t *testing.T) {
 		token   string
 		want    string
 	}{
-		"found":           {nil, testToken, "key lookup[query]"},
-		"unknown":         {nil, "other", "key lookup[query]"},
-		"cached":          {func(b *fixture) { b.wantOK(testToken) }, testToken, ""},
-		"no key":          {nil, "", ""},
-		"revoked":         {func(b *fixture) { b.store.set(testToken, Key{Revoked: true}) }, testToken, "key lookup[query]"},
-		"store down":      {func(b *fixture) { b.store.fail(errStoreDown) }, testToken, "key lookup!unavailable[query]"},
-		"due for a check": {func(b *fixture) { b.wantOK(testToken); b.Notify("") }, testToken, "key lookup[query]"},
+		"found":   {nil, testToken, "key lookup[query]"},
+		"unknown": {nil, "other", "key lookup[query]"},
+		"cached":  {func(b *fixture) { b.wantOK(testToken) }, testToken, ""},
+		"no key":  {nil, "", ""},
+		"revoked": {
+			func(b *fixture) { b.store.set(testToken, Key{Revoked: true}) }, testToken,
+			"key lookup[query]",
+		},
+		"store down": {func(b *fixture) { b.store.fail(errStoreDown) }, testToken, "key lookup!unavailable[query]"},
+		"due for a check": {
+			func(b *fixture) { b.wantOK(testToken); b.Notify("") }, testToken,
+			"key lookup[query]",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *fixture) {
