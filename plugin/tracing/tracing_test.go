@@ -90,7 +90,7 @@ func TestCalls_FollowSemanticConventions(t *testing.T) {
 func attributes(span sdk.ReadOnlySpan) string {
 	var texts []string
 	for _, a := range span.Attributes() {
-		texts = append(texts, string(a.Key)+"="+a.Value.Emit())
+		texts = append(texts, string(a.Key)+"="+a.Value.String())
 	}
 	slices.Sort(texts)
 	return strings.Join(texts, " ")
