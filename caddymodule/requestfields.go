@@ -10,10 +10,18 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"hoko.to/edge/caddymodule/logencoder"
+	"hoko.to/edge/caddymodule/request"
+	"hoko.to/edge/plugin/tracing"
 )
 
 // RequestFields deletes header and trailer fields of the request. Caddy's `request_header` deletes
 // header fields only.
+//
+// It also corrects the span of a request that `tracing` before it has started: it keeps the secrets
+// out that `format hoko` keeps out of logs, and marks the span as failed if the error routes will
+// answer a 5xx, because the span ends before that.
 type RequestFields struct {
 	// Names of the fields to delete. A `*` at the end matches any text.
 	Delete []string `json:"delete,omitempty"`
@@ -51,7 +59,13 @@ func (f RequestFields) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 		f.deleteFrom(r.Trailer)
 		r.Body = &trailerBody{r.Body, func() { f.deleteFrom(r.Trailer) }}
 	}
-	return next.ServeHTTP(w, r)
+	span := tracing.Of(r.Context())
+	span.Rewrite(logencoder.Redact)
+	err := next.ServeHTTP(w, r)
+	if err != nil {
+		request.FailSpan(span, err)
+	}
+	return err
 }
 
 func (f RequestFields) deleteFrom(fields http.Header) {

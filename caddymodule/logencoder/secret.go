@@ -10,6 +10,13 @@ import (
 
 const redacted = "REDACTED"
 
+// Redact returns text, such as a path or a URL, without the secrets that the log omits.
+func Redact(text string) string {
+	masked := []byte(redactURI(text))
+	maskKeys(masked)
+	return string(masked)
+}
+
 // redactURI replaces the secrets in a URL or request target: its userinfo, the values of parameters
 // that have the name of a secret or contain a URL with secrets, and percent-encoded API keys.
 // maskKeys masks other API keys.

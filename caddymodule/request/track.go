@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -11,6 +12,7 @@ import (
 
 	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/plugin/metric"
+	"hoko.to/edge/plugin/tracing"
 )
 
 // Part is a part of the edge that answers requests.
@@ -116,4 +118,11 @@ func statusOf(recorder caddyhttp.ResponseRecorder, err error) int {
 		return http.StatusInternalServerError
 	}
 	return cmp.Or(recorder.Status(), http.StatusOK)
+}
+
+// FailSpan marks the span of a request as failed if err leads to a 5xx.
+func FailSpan(span tracing.Span, err error) {
+	if status := statusOf(nil, err); status >= http.StatusInternalServerError {
+		span.Fail(strconv.Itoa(status))
+	}
 }

@@ -24,7 +24,7 @@ func blocks(t testing.TB, page, language string) (texts []string) {
 }
 
 func TestCaddyfiles_AsDocumentedAdapt(t *testing.T) {
-	for _, page := range []string{"docs/browsers.md", "docs/caddyfile.md", "docs/operations.md"} {
+	for _, page := range []string{"docs/browsers.md", "docs/caddyfile.md", "docs/operations.md", "docs/tracing.md"} {
 		for _, block := range blocks(t, page, "caddyfile") {
 			config := block
 			switch {

@@ -54,6 +54,7 @@ var mayUse = []struct {
 	{"go.uber.org/zap", []string{"cmd", "caddymodule", "e2e"}, false},
 	{"github.com/jackc", []string{"plugin/postgres", "internal/devserver", "internal/testenv", "bench", "e2e"}, true},
 	{"github.com/redis/go-redis", []string{"plugin/ratelimit", "bench", "e2e"}, true},
+	{"go.opentelemetry.io", []string{"plugin/tracing", "internal/testkit"}, true},
 	{"github.com/go-redis/redis_rate", []string{"plugin/ratelimit"}, true},
 }
 
@@ -107,6 +108,7 @@ func TestImports_Rules(t *testing.T) {
 		{"plugin/sale/handler.go", "github.com/caddyserver/caddy/v2", false},
 		{"plugin/sale/handler_test.go", "go.uber.org/zap", false},
 		{"plugin/ratelimit/limiter.go", "github.com/go-redis/redis_rate/v10", true},
+		{"plugin/sale/recorder.go", "go.opentelemetry.io/otel/trace", false},
 		{"plugin/new/new.go", "hoko.to/edge/plugin/sale", false},
 		{"plugin/new/new.go", "net/http", true},
 	} {

@@ -1,5 +1,5 @@
 // Package testkit helps tests of packages that internal/testenv imports. It imports only the
-// standard library.
+// standard library and OpenTelemetry.
 package testkit
 
 import (

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
+	"hoko.to/edge/plugin/tracing"
 )
 
 const (
@@ -23,13 +23,13 @@ type lookup struct {
 	// sent points to a time that the lookups of a batch share: when the batch was sent, or the
 	// store last responded. It is nil before the batch is sent.
 	sent  atomic.Pointer[atomic.Int64]
-	span  trace.Span    // of the request that started it, nil if none waits
+	span  tracing.Span  // of the request that started it, zero if none waits
 	done  chan struct{} // closed when entry and err are set
 	entry *entry
 	err   error
 }
 
-func newLookup(hash Hash, span trace.Span) *lookup {
+func newLookup(hash Hash, span tracing.Span) *lookup {
 	return &lookup{hash: hash, span: span, done: make(chan struct{})}
 }
 
@@ -70,7 +70,7 @@ func newInFlight(maxQueue int) inFlight {
 // reserves a guess of the client's budget, and may wait for it. The error is ErrNotFound or a
 // *GuessesSpent, or wraps ErrUnavailable.
 func (l *lookups) startLookup(ctx context.Context, hash Hash, client string, cached bool) (*lookup, error) {
-	span := trace.SpanFromContext(ctx)
+	span := tracing.Of(ctx)
 	if cached {
 		return l.startOrJoin(hash, nil, span), nil
 	}
@@ -89,7 +89,7 @@ func (l *lookups) startLookup(ctx context.Context, hash Hash, client string, cac
 		if e == nil {
 			return nil, ErrNotFound
 		}
-		return newLookup(hash, nil).complete(e, nil), nil
+		return newLookup(hash, span).complete(e, nil), nil
 	}
 	if _, spent := errors.AsType[*GuessesSpent](err); spent {
 		return nil, err
@@ -102,7 +102,7 @@ func (l *lookups) startLookup(ctx context.Context, hash Hash, client string, cac
 
 // startOrJoin returns the lookup in flight for a key, or starts one, which continues even if all
 // requests stop waiting for it. budget holds the reserved guess; it is nil for a cached key.
-func (l *lookups) startOrJoin(hash Hash, budget *budget, span trace.Span) *lookup {
+func (l *lookups) startOrJoin(hash Hash, budget *budget, span tracing.Span) *lookup {
 	in := &l.inFlight
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -215,8 +215,8 @@ func (l *lookups) lookUpBatch(batch ...*lookup) {
 // withSpan returns ctx with the span of the first traced request that waits for a lookup.
 func withSpan(ctx context.Context, batch []*lookup) context.Context {
 	for _, p := range batch {
-		if p.span != nil && p.span.IsRecording() {
-			return trace.ContextWithSpan(ctx, p.span)
+		if p.span.Records() {
+			return p.span.Context(ctx)
 		}
 	}
 	return ctx

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hoko.to/edge/plugin/tracing"
 )
 
 // cacheKeys adds n keys to the store and the cache, and returns their tokens.
@@ -265,15 +267,15 @@ func TestQueue_HoldsAtMostCacheSize(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		unblock := b.blockLookups()
 		for i := range maxBatches {
-			b.startOrJoin(Hash{byte(i)}, nil, nil)
+			b.startOrJoin(Hash{byte(i)}, nil, tracing.Span{})
 			synctest.Wait()
 		}
 		for i := range 10 {
-			if p := b.startOrJoin(Hash{100, byte(i)}, nil, nil); p.err != nil {
+			if p := b.startOrJoin(Hash{100, byte(i)}, nil, tracing.Span{}); p.err != nil {
 				t.Fatal(p.err)
 			}
 		}
-		p := b.startOrJoin(Hash{200}, nil, nil)
+		p := b.startOrJoin(Hash{200}, nil, tracing.Span{})
 		if <-p.done; !errors.Is(p.err, errBusy) {
 			t.Errorf("got %v, want errBusy", p.err)
 		}
@@ -318,10 +320,10 @@ func TestQueue_EvictedKeyWaitsNoLonger(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *fixture) {
 		defer b.blockLookups()()
 		for i := range maxBatches {
-			b.startOrJoin(Hash{byte(i)}, nil, nil)
+			b.startOrJoin(Hash{byte(i)}, nil, tracing.Span{})
 			synctest.Wait()
 		}
-		b.startOrJoin(HashOf(testToken), nil, nil)
+		b.startOrJoin(HashOf(testToken), nil, tracing.Span{})
 		start := time.Now()
 		if err := b.call(testToken); !errors.Is(err, errBusy) || time.Since(start) != queueWait {
 			t.Errorf("after %s: got %v, want errBusy after %s", time.Since(start), err, queueWait)

@@ -135,7 +135,7 @@ func (l *lookups) recheck(ctx context.Context, cached *entry, client string, now
 	hash := cached.key.Hash
 	if l.usableStale(cached, now) && l.outage.active(now) {
 		if l.outage.shouldProbe() {
-			l.startOrJoin(hash, nil, nil)
+			l.startOrJoin(hash, nil, tracing.Span{})
 		}
 		l.metrics.stale.Inc()
 		return cached, nil
@@ -160,10 +160,20 @@ func (l *lookups) recheck(ctx context.Context, cached *entry, client string, now
 // lookUp looks up a key in the store, and repeats that if an event overtook the answer, which may
 // be older than a revocation. cached is the cached entry, or nil.
 func (l *lookups) lookUp(ctx context.Context, hash Hash, client string, cached *entry) (e *entry, err error) {
-	ctx, span := tracing.Start(ctx, "key lookup")
-	e, err = l.lookUpCurrent(ctx, hash, client, cached)
-	tracing.End(span, err)
+	span := tracing.Of(ctx).Start(lookupStep, time.Time{})
+	e, err = l.lookUpCurrent(span.Context(ctx), hash, client, cached)
+	span.End(time.Time{}, lookupErrorType(ctx, err))
 	return e, err
+}
+
+var lookupStep = tracing.Step("key lookup")
+
+// lookupErrorType returns the error.type of a lookup, "" if it failed only because the client left.
+func lookupErrorType(ctx context.Context, err error) string {
+	if errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+		return "unavailable"
+	}
+	return ""
 }
 
 // lookUpCurrent is lookUp without a span.

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hoko.to/edge/plugin/tracing"
 )
 
 func TestLookup_SharedByConcurrentRequests(t *testing.T) {
@@ -78,7 +80,7 @@ func TestLookup_JoinedAfterRevocationIsRepeated(t *testing.T) {
 		// A lookup has found the key valid. The key is then revoked, and another request joins the
 		// lookup before it ends.
 		hash, gate := HashOf(testToken), make(chan struct{})
-		answered := newLookup(hash, nil)
+		answered := newLookup(hash, tracing.Span{})
 		answered.entry = newEntry(&Key{}, hash, b.epochs.now(), b.now())
 		b.inFlight.byHash[hash] = answered
 		go func() {

@@ -1,11 +1,33 @@
 package postgres
 
 import (
+	"context"
 	"errors"
+	"net"
+	"time"
 
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"hoko.to/edge/plugin/tracing"
 )
+
+// EndSpan ends the span of a statement, which failed if err is not nil. The zero time means now.
+func EndSpan(span tracing.Span, at time.Time, err error) {
+	if err == nil || !span.Records() {
+		span.End(at, "")
+		return
+	}
+	errorType := "connection"
+	network, isNetwork := errors.AsType[net.Error](err)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		errorType = pgErr.Code
+		span.SetString("db.response.status_code", pgErr.Code)
+	} else if errors.Is(err, context.DeadlineExceeded) || isNetwork && network.Timeout() {
+		errorType = "timeout"
+	}
+	span.End(at, errorType)
+}
 
 // StatementUnusable reports whether err means that a session's prepared statement cannot be used,
 // but its text can: a migration has changed the type of a column that it returns, or a pooler has

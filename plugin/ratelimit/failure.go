@@ -75,6 +75,14 @@ func classify(err error) failure {
 	return failReply
 }
 
+// errorType returns the class of err, or "" for nil.
+func errorType(err error) string {
+	if err == nil {
+		return ""
+	}
+	return string(classify(err))
+}
+
 // errorCodes are the classes of the error codes of Redis and compatible services.
 var errorCodes = map[string]failure{
 	"LOADING": failLoading, "BUSY": failLoading, "MASTERDOWN": failLoading,

@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
-	"go.opentelemetry.io/otel/attribute"
 
 	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/tracing"
@@ -67,22 +66,30 @@ func New(o Options) (*Limiter, error) {
 	return l, nil
 }
 
+var (
+	limitStep = tracing.Step("rate limit")
+	redisCall = tracing.RedisCall("EVALSHA")
+)
+
 // Allow decides whether a request may pass, and if so, charges its bucket. It returns within
 // Options.Timeout, and immediately while the node's breaker is open. It ignores the cancellation
 // and the deadline of ctx, so that the bucket is charged even if the client has gone. Allow returns
 // an error that wraps ErrUnavailable, or that of [limit.Limit.Validate].
 func (l *Limiter) Allow(ctx context.Context, r Request) (d Decision, err error) {
-	ctx, span := tracing.Start(ctx, "rate limit")
-	d, err = l.allow(ctx, r)
-	if span.IsRecording() {
-		span.SetAttributes(attribute.String("hoko.limit", r.Name), attribute.String("hoko.source", string(d.Source)),
-			attribute.Bool("hoko.allowed", d.Allowed))
+	span := tracing.Of(ctx).Start(limitStep, time.Time{})
+	d, err = l.allow(ctx, span, r)
+	span.SetString("hoko.limit", r.Name)
+	span.SetString("hoko.limit_source", string(d.Source))
+	span.SetBool("hoko.allowed", d.Allowed)
+	errorType := ""
+	if err != nil {
+		errorType = "unavailable"
 	}
-	tracing.End(span, err)
+	span.End(time.Time{}, errorType)
 	return d, err
 }
 
-func (l *Limiter) allow(ctx context.Context, r Request) (Decision, error) {
+func (l *Limiter) allow(ctx context.Context, span tracing.Span, r Request) (Decision, error) {
 	if err := r.Limit.Validate(); err != nil {
 		return Decision{}, err
 	}
@@ -91,11 +98,11 @@ func (l *Limiter) allow(ctx context.Context, r Request) (Decision, error) {
 		return l.decide(res, r.Limit, FromMemory), nil
 	}
 	start := time.Now()
-	call, span := tracing.StartCall(ctx, "redis")
-	res, err := l.takeFromRedis(call, b, start)
-	tracing.End(span, err)
+	res, err := l.takeFromRedis(ctx, b, start)
 	if !errors.Is(err, errOpen) {
-		l.metrics.calls.Observe(time.Since(start).Seconds())
+		end := time.Now()
+		l.metrics.calls.Observe(end.Sub(start).Seconds())
+		span.Start(redisCall, start).End(end, errorType(err))
 	}
 	if err != nil {
 		return l.decideWithoutRedis(b, r.OnError, err)

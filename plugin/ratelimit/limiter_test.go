@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hoko.to/edge/internal/testenv"
+	"hoko.to/edge/internal/testkit"
 	"hoko.to/edge/plugin/limit"
 )
 
@@ -188,5 +189,49 @@ func TestServer_UnreachableRedis(t *testing.T) {
 	l := newLimiter(t, Options{URL: "redis://127.0.0.1:1", Timeout: time.Minute})
 	if server, err := l.server(t.Context()); err == nil {
 		t.Errorf("got %+v", server)
+	}
+}
+
+func TestTrace_OfEachDecision(t *testing.T) {
+	down := Options{URL: "unix:///nonexistent", Timeout: longTimeout}
+	one := limitOf(1, time.Hour, 1)
+	for name, tc := range map[string]struct {
+		options Options
+		request Request
+		want    []string
+	}{
+		"denied": {
+			Options{URL: testenv.Redis(t), Timeout: longTimeout}, Request{Name: "a", Limit: one},
+			[]string{"rate limit[EVALSHA]", "rate limit[EVALSHA]", "rate limit"},
+		},
+		"local": {
+			down, Request{Name: "a", Limit: one},
+			[]string{"rate limit[EVALSHA!refused]", "rate limit"},
+		},
+		"failing": {
+			down, Request{Name: "a", Limit: one, OnError: Deny},
+			[]string{"rate limit!unavailable[EVALSHA!refused]", "rate limit!unavailable"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limiter := newLimiter(t, tc.options)
+			for i, want := range tc.want {
+				ctx, trace := testkit.StartTrace(t.Context())
+				limiter.Allow(ctx, tc.request)
+				if got := trace.Tree(); got != want {
+					t.Errorf("request %d: got %q, want %q", i, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestAllow_RememberedDenialAllocatesNothing(t *testing.T) {
+	limiter := newLimiter(t, Options{URL: testenv.Redis(t), Timeout: longTimeout})
+	request := Request{Name: "default", Limit: limitOf(1, time.Hour, 1)}
+	for allow(t, limiter, request).Source != FromMemory {
+	}
+	if n := testing.AllocsPerRun(100, func() { limiter.Allow(t.Context(), request) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/trace"
 
 	"hoko.to/edge/plugin/tracing"
 )
@@ -124,7 +123,7 @@ func (r *Recorder) record(
 	timing := new(Timing)
 	s := &Sale{
 		ID: uuid.Must(uuid.NewV7()), WorkspaceID: workspaceID, Request: req, IdempotencyKey: idempotencyKey,
-		Span: trace.SpanFromContext(ctx), Timing: timing,
+		Timing: timing,
 	}
 	if idempotencyKey != "" {
 		s.Fingerprint = req.Fingerprint()
@@ -132,11 +131,35 @@ func (r *Recorder) record(
 	recorded, err := r.store.Record(detached, s)
 	end := time.Now()
 	r.metrics.count(recorded, err, end.Sub(start))
-	tracing.Add(ctx, "sale queue", start, start.Add(timing.Queue))
-	tracing.Add(ctx, "sale commit", start.Add(timing.Queue), end)
+	if span := tracing.Of(ctx); span.Records() {
+		addSpans(span, timing, start, outcome(recorded, err))
+	}
 	if err == nil && ctx.Err() != nil {
 		r.logger.LogAttrs(ctx, slog.LevelInfo, "sale recorded after its caller went away",
 			slog.String("sale_id", recorded.SaleID.String()), slog.String("workspace_id", workspaceID))
 	}
 	return recorded, *timing, err
+}
+
+var (
+	queueStep  = tracing.Step("sale queue")
+	commitStep = tracing.Step("sale commit")
+)
+
+// addSpans adds the spans of a sale below that of its request: one if it was never sent, else two.
+func addSpans(request tracing.Span, took *Timing, start time.Time, outcome string) {
+	sent := start.Add(took.Queue)
+	last, end := request.Start(queueStep, start), sent
+	if took.Commit > 0 {
+		last.End(sent, "")
+		last, end = request.Start(commitStep, sent), sent.Add(took.Commit)
+		last.Link(took.Statement)
+	}
+	last.SetString("hoko.outcome", outcome)
+	errorType := ""
+	switch outcome {
+	case outcomeNotRecorded, outcomeUnknown, outcomeFailed:
+		errorType = outcome
+	}
+	last.End(end, errorType)
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/trace"
+
+	"hoko.to/edge/plugin/tracing"
 )
 
 // Request is a valid body of POST /api/track/sale with defaults filled in.
@@ -40,14 +41,15 @@ type Sale struct {
 	IdempotencyKey string   // "" if the client sent none
 	Fingerprint    [32]byte // of Request; zero if there is no IdempotencyKey
 
-	Span   trace.Span // of the HTTP request, nil if there is none
-	Timing *Timing    // the Store fills it in before Record returns, unless it is nil
+	Timing *Timing // the Store fills it in before Record returns, unless it is nil
 }
 
 // Timing is what the time of a call of Store.Record went into.
 type Timing struct {
 	Queue  time.Duration // until the sale was first sent to the database
 	Commit time.Duration // from then until its answer
+
+	Statement tracing.Span // the statement that led to the answer, zero if it is not traced
 }
 
 // Attribution is the rule that attributed a sale, as in the Hoko-Attribution header.

@@ -23,7 +23,10 @@ import (
 //go:embed query
 var queries embed.FS
 
-var keyQuery = postgres.ReadQuery(queries, "query/key.sql")
+var (
+	keyQuery = postgres.ReadQuery(queries, "query/key.sql")
+	keyCall  = tracing.PostgresCall("SELECT hoko.api_keys")
+)
 
 // heartbeatSQL writes nothing, so its commit waits neither for the disk nor for standbys. It may
 // wait for another notifying commit; lock_timeout limits how long lookups lack the connection.
@@ -187,8 +190,8 @@ func (s *Store) lookUp(
 	for i := range hashes {
 		arg[i] = hashes[i][:]
 	}
-	ctx, span := tracing.StartCall(ctx, "postgres keys")
-	defer func() { tracing.End(span, err) }()
+	span := tracing.Of(ctx).Start(keyCall, time.Time{})
+	defer func() { postgres.EndSpan(span, time.Time{}, err) }()
 	rows, err := pool.Query(ctx, keyQuery, append(options, arg)...)
 	if err != nil {
 		return nil, err

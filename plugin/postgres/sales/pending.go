@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/trace"
 
 	"hoko.to/edge/plugin/sale"
+	"hoko.to/edge/plugin/tracing"
 )
 
 // The states of a pending sale change atomically. They decide what a caller that leaves is told,
@@ -32,6 +31,7 @@ type pendingSale struct {
 	state    atomic.Int32
 	reported atomic.Pointer[uuid.UUID] // the ID in an UnknownOutcomeError: of the sale that may be recorded
 	done     chan answer
+	span     tracing.Span // of its request
 
 	arrived   time.Time    // when it joined the queue; set before anything else can see the sale
 	sentAfter atomic.Int64 // nanoseconds from then until it was first sent, 0 before
@@ -42,11 +42,12 @@ type pendingSale struct {
 	holdsKey bool  // it is the sale under way with its idempotency key
 
 	// Owned by the goroutine that runs the sale.
-	unknown   bool // an outcome was lost; the state stays sent until a later statement finds out
-	misses    int  // how often its customer was unavailable
-	raced     int  // of those, how often another session seemed to have just created the customer
-	conflicts int  // how often a conflict took it out of its batch
-	resends   int  // how often its connection was unusable
+	statement tracing.Span // the last one with the sale
+	unknown   bool         // an outcome was lost; the state stays sent until a later statement finds out
+	misses    int          // how often its customer was unavailable
+	raced     int          // of those, how often another session seemed to have just created the customer
+	conflicts int          // how often a conflict took it out of its batch
+	resends   int          // how often its connection was unusable
 }
 
 // customerKey identifies a customer before it is looked up.
@@ -149,15 +150,18 @@ func (p *pendingSale) outcomeUnknown(cause error) error {
 	return &sale.UnknownOutcomeError{SaleID: *p.reported.Load(), Cause: cause}
 }
 
-// requestSpans returns the spans of the sales' requests.
-func requestSpans(sales []*pendingSale) iter.Seq[trace.Span] {
-	return func(yield func(trace.Span) bool) {
+var statementCall = tracing.PostgresCall("INSERT hoko.sales")
+
+// startSpan starts the span of a statement with these sales.
+func startSpan(sales []*pendingSale, at time.Time) tracing.Span {
+	span := tracing.StartShared(statementCall, at, sales, func(p *pendingSale) tracing.Span { return p.span })
+	if span.Records() {
+		span.SetInt("hoko.sales", len(sales))
 		for _, p := range sales {
-			if !yield(p.Span) {
-				return
-			}
+			p.statement = span
 		}
 	}
+	return span
 }
 
 // filter keeps the sales for which f is true, in place.

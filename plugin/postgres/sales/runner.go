@@ -6,10 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-
+	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
-	"hoko.to/edge/plugin/tracing"
 )
 
 const (
@@ -163,13 +161,10 @@ func (r *runner) attempt(a attempt) {
 
 func (r *runner) execute(a attempt, start time.Time) error {
 	r.metrics.batch.Observe(float64(len(a.sales)))
-	span := tracing.StartShared("postgres sales", requestSpans(a.sales))
+	span := startSpan(a.sales, start)
 	err := r.send(a)
-	if span.IsRecording() {
-		span.SetAttributes(attribute.Int("hoko.sales", len(a.sales)))
-	}
-	tracing.End(span, err)
 	end := time.Now()
+	postgres.EndSpan(span, end, err)
 	r.metrics.statement.Observe(end.Sub(start).Seconds())
 	if err == nil && !r.waits {
 		r.times.observe(end.Sub(start), end)

@@ -17,6 +17,7 @@ import (
 
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/sale"
+	"hoko.to/edge/plugin/tracing"
 )
 
 var errClosed = errors.New("the sale store is closed")
@@ -123,14 +124,17 @@ func (s *Store) Record(ctx context.Context, wanted *sale.Sale) (*sale.Recorded, 
 		deadline, _ = ctx.Deadline()
 	}
 	p := newPendingSale(wanted, deadline)
+	p.span = tracing.Of(ctx)
 	if err := s.queue.push(p); err != nil {
 		return nil, s.withRetryAfter(p, err)
 	}
 	recorded, err, left := p.wait(ctx, s.ctx)
+	timing := p.timing()
 	if left {
 		s.queue.abandon(p)
+	} else {
+		timing.Statement = p.statement
 	}
-	timing := p.timing()
 	s.metrics.queue.Observe(timing.Queue.Seconds())
 	if wanted.Timing != nil {
 		*wanted.Timing = timing
