@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"hoko.to/edge/caddymodule/request"
 )
 
 // RequestFields deletes header and trailer fields of the request. Caddy's `request_header` deletes
@@ -44,8 +46,12 @@ func checkFieldName(name string) error {
 	return nil
 }
 
-// ServeHTTP deletes the fields and passes the request on.
-func (f RequestFields) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+// ServeHTTP deletes the fields and passes the request on. The metrics of HTTP include its requests,
+// even if no key is required.
+func (f RequestFields) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
+	rec, w := request.Begin(w, r)
+	err = request.ErrPanicked
+	defer func() { rec.End(err) }()
 	f.deleteFrom(r.Header)
 	if r.Trailer != nil { // nil if the client announces no trailer; Caddy then passes none on
 		f.deleteFrom(r.Trailer)

@@ -162,6 +162,7 @@ func TestStats_JSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := `{"nodes":[{"node":"fake:6379","open":true,"since":"2000-01-01T00:00:00Z","cause":"loading"}],` +
+			`"connections":{"open":1,"idle":1,"waits":0,"timeouts":0},` +
 			`"remembered_denials":0,"local_buckets":1}`
 		if string(got) != want {
 			t.Errorf("got  %s\nwant %s", got, want)

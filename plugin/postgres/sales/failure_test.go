@@ -331,8 +331,8 @@ func TestMetrics_NamedOnce(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	want := "hoko_sale_batch_size hoko_sale_expected_wait_seconds hoko_sale_queue_depth hoko_sale_shed_total " +
-		"hoko_sale_statement_failures_total hoko_sale_statement_seconds"
+	want := "hoko_sale_batch_size hoko_sale_queue_seconds hoko_sale_retries_total hoko_sale_shed_total " +
+		"hoko_sale_slow_lane_total hoko_sale_statement_failures_total hoko_sale_statement_seconds"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("metrics %s, want %s", got, want)
 	}

@@ -153,7 +153,8 @@ type saleAct struct {
 func (a saleAct) perform(s *stage) answer {
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.HangGuard)
 	defer cancel()
-	return told(s.edges[a.edge].Record(ctx, a.Sale))
+	sent := *a.Sale // which Record changes, and others send at the same time
+	return told(s.edges[a.edge].Record(ctx, &sent))
 }
 
 func told(r *sale.Recorded, err error) answer {
