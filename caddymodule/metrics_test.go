@@ -217,8 +217,8 @@ func TestAlertRules_NameMetricsAndLabels(t *testing.T) {
 		labels := slices.Clone(promDefault)
 		for _, metric := range used {
 			doc, ok := docs[metric[1]]
-			if bucket, isBucket := strings.CutSuffix(metric[1], "_bucket"); isBucket && docs[bucket].kind == "histogram" {
-				doc, ok = docs[bucket], true
+			if name, isBucket := strings.CutSuffix(metric[1], "_bucket"); isBucket && docs[name].kind == "histogram" {
+				doc, ok = docs[name], true
 			}
 			if !ok || metric[2] != "" && !slices.Contains(doc.labels[metric[2]], metric[3]) {
 				t.Errorf("%s asks for %s, which does not exist", rule.Alert, metric[0])

@@ -106,7 +106,7 @@ func (rec *Record) End(err error) {
 	if rec.part == "" {
 		rec.endSite(statusOf(rec.recorder, err))
 	}
-	// Statuses below 100 do not occur, and clients treat those above 599 as 5xx (RFC 9110, section 15).
+	// No status is below 100, and clients treat those above 599 as 5xx (RFC 9110, section 15).
 	responses[rec.part][min(max(rec.status/100, 1), len(classes))-1].Inc()
 }
 
