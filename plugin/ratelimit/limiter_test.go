@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/limit"
@@ -127,6 +128,11 @@ func TestMetrics_CountDecisionsAndFailures(t *testing.T) {
 			if got := metricValue(t, tt.metric); got != tt.want {
 				t.Errorf("%s: %d, want %d", tt.what, got, tt.want)
 			}
+		}
+		var calls dto.Metric
+		s.metrics.calls.Write(&calls)
+		if n := calls.GetHistogram().GetSampleCount(); n != 6 { // not those from memory, or behind the breaker
+			t.Errorf("%d calls to Redis, want 6", n)
 		}
 	})
 }

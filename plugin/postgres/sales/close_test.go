@@ -114,6 +114,9 @@ func TestQueue_ShedsIfFull(t *testing.T) {
 	if shed != 1 || waiting != 0 {
 		t.Errorf("afterwards %v sales shed and %v wait, want 1 and 0", shed, waiting)
 	}
+	if n := metric(t, metrics, "hoko_sale_queue_seconds"); n != 4 {
+		t.Errorf("%v sales waited, want 4: those that were not shed", n)
+	}
 }
 
 func TestBatch_IsBounded(t *testing.T) {
