@@ -142,3 +142,16 @@ func TestBegin_KeepsWhatTheWriterOffers(t *testing.T) {
 }
 
 type onlyReader struct{ io.Reader } // no WriterTo
+
+// BenchmarkTrack measures what a request of the site costs that needs no key.
+func BenchmarkTrack(b *testing.B) {
+	w, r := caddyhttp.NewResponseRecorder(newPlainWriter(), nil, nil), newRequest()
+	vars := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	w.WriteHeader(http.StatusOK)
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(vars)
+		rec, _ := Begin(w, r)
+		rec.End(nil)
+	}
+}
