@@ -142,7 +142,8 @@ func TestRecord_CountsEachOutcome(t *testing.T) {
 				}
 			}
 			attributed := counterValues(t, metrics, "hoko_sales_attributed_total")
-			if n := attributed[string(publishedSale().Attribution)]; (want == "recorded") != (n == 1) || len(attributed) != 3 {
+			n := attributed[string(publishedSale().Attribution)]
+			if (want == "recorded") != (n == 1) || len(attributed) != 3 {
 				t.Errorf("attributed %v", attributed)
 			}
 			durations := gather(t, metrics, "hoko_sale_duration_seconds")[0].GetHistogram()

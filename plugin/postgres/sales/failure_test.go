@@ -66,14 +66,14 @@ func TestStatement_Errors(t *testing.T) {
 		times                 int
 		want, others          error // nil: recorded
 	}{
-		{"a deadlock that does not come again", pgerrcode.DeadlockDetected, "40", "conflict", 2, nil, nil},
-		{"a serialization failure that does not come again", pgerrcode.SerializationFailure, "40", "conflict", 2, nil, nil},
+		{"a deadlock that does not recur", pgerrcode.DeadlockDetected, "40", "conflict", 2, nil, nil},
+		{"a serialization failure that does not recur", pgerrcode.SerializationFailure, "40", "conflict", 2, nil, nil},
 		{"a deadlock each time", pgerrcode.DeadlockDetected, "40", "conflict", always, sale.ErrNotRecorded, nil},
 		{"a duplicate that is gone", pgerrcode.UniqueViolation, "23", "conflict", 2, nil, nil},
 		{"a duplicate each time", pgerrcode.UniqueViolation, "23", "conflict", always, errAny, nil},
 		{"a lock that is gone", pgerrcode.LockNotAvailable, "55", "lock", 5, nil, nil},
 		{"a lost statement", pgerrcode.InvalidSQLStatementName, "26", "connection", 1, nil, nil},
-		{"a character that the database cannot keep", pgerrcode.FeatureNotSupported, "other", "rejected", always, errAny, nil},
+		{"a character that cannot be stored", pgerrcode.FeatureNotSupported, "other", "rejected", always, errAny, nil},
 		{"an end of the session", pgerrcode.AdminShutdown, "08", "unknown", 2, nil, nil},
 		{"a full disk", pgerrcode.DiskFull, "53", "", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
 		{"a timeout", pgerrcode.QueryCanceled, "53", "", always, sale.ErrNotRecorded, sale.ErrNotRecorded},

@@ -182,8 +182,8 @@ func (s *shop) connections() int {
 	return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE "+edges)
 }
 
-// metric returns the value of a counter or gauge, or how much a histogram has observed: the sum over
-// all labels, or that of one label.
+// metric returns the value of a counter or gauge, or the number of samples of a histogram: the sum
+// over all labels, or that of one label.
 func metric(t testing.TB, r *prometheus.Registry, name string, label ...string) float64 {
 	t.Helper()
 	families, err := r.Gather()
