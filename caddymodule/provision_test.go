@@ -110,7 +110,7 @@ func TestProvision_RejectsUnusableSettings(t *testing.T) {
 		{func(a *App) { a.Postgres.DSN = `"postgres://host/x?sslmode=disable"` },
 			"postgres: connection string is in quotation marks"},
 		{func(a *App) { a.Postgres.ListenDSN = "jdbc:postgresql://host/x?user=a" },
-			"postgres: listen_dsn: connection string begins with a scheme"},
+			"postgres: listen_dsn: connection string has an unknown scheme"},
 		{func(a *App) { a.Redis.URL = "localhost:6379" }, "redis url"},
 		{func(a *App) { a.Sales.Writers = 20 }, "max_conns must be at least 24 for 20 writers, not 16"},
 		{func(a *App) { a.Postgres.MaxConns = 5000 }, "postgres: max_conns must be 5 … 1000, not 5000"},
