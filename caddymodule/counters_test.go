@@ -80,8 +80,8 @@ func TestPoolCounters_SurviveTheirBackend(t *testing.T) {
 	}
 }
 
-// readPoolWaits reads the counter until stop is closed, and returns an error if it is ever lower than
-// before.
+// readPoolWaits reads the counter until stop is closed. It returns an error if the counter is ever
+// lower than before.
 func readPoolWaits(stop chan struct{}, last float64) error {
 	for {
 		select {
