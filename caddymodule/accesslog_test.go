@@ -54,6 +54,11 @@ func TestAccessLog_HoldsCauseAndReason(t *testing.T) {
 	e := startEdge(t, loggedRoutes)
 	valid, unscoped := e.key("conversionsWrite"), e.key("linksRead")
 	e.click(valid.WorkspaceID)
+	outcomes := map[string]float64{"ok": 9, "missing_scopes": 1, "early_data": 1, "missing": 1, "unknown": 1}
+	for outcome := range outcomes {
+		outcomes[outcome] += labeled(t, "hoko_auth_total", outcome)
+	}
+	refused := labeled(t, "hoko_sale_refusals_total", "missing_scopes")
 	keyed := header{"Authorization": valid.Key, "Idempotency-Key": "first"}
 	if got := e.send("POST", "/api/track/sale", keyed, withClick); got.status != 201 || e.line(got)["cause"] != nil {
 		t.Fatalf("%d %s", got.status, got.body)
@@ -94,14 +99,12 @@ func TestAccessLog_HoldsCauseAndReason(t *testing.T) {
 			t.Errorf("%s %d: got %d, cause %q, reason %q", tc.path, tc.status, got.status, cause, reason)
 		}
 	}
-	for outcome, want := range map[string]float64{
-		"ok": 9, "missing_scopes": 1, "early_data": 1, "missing": 1, "unknown": 1,
-	} {
+	for outcome, want := range outcomes {
 		if got := labeled(t, "hoko_auth_total", outcome); got != want {
 			t.Errorf("hoko_auth_total %s is %v, want %v", outcome, got, want)
 		}
 	}
-	if got := labeled(t, "hoko_sale_refusals_total", "missing_scopes"); got != 1 {
+	if got := labeled(t, "hoko_sale_refusals_total", "missing_scopes"); got != refused+1 {
 		t.Errorf("hoko_sale_refusals_total missing_scopes is %v", got)
 	}
 }

@@ -51,11 +51,11 @@ func (a *APIKeyAuth) Provision(ctx caddy.Context) (err error) {
 }
 
 // ServeHTTP passes on a request with a valid key, which [apikey.FromContext] then returns.
-func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	rec, w := request.Begin(w, r)
-	err := a.serve(w, r, rec, next)
-	rec.End(err)
-	return err
+	err = request.ErrPanicked
+	defer func() { rec.End(err) }()
+	return a.serve(w, r, rec, next)
 }
 
 func (a *APIKeyAuth) serve(w http.ResponseWriter, r *http.Request, rec *request.Record, next caddyhttp.Handler) error {
@@ -70,7 +70,7 @@ func (a *APIKeyAuth) serve(w http.ResponseWriter, r *http.Request, rec *request.
 	start := time.Now()
 	key, err := backend.Keys.Authenticate(r.Context(), r.Header, client, a.required)
 	end := time.Now()
-	rec.Authenticated(end.Sub(start))
+	rec.Authenticated(r, end.Sub(start))
 	if err != nil {
 		return a.handleError(w, r, rec, err)
 	}

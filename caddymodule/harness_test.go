@@ -41,6 +41,7 @@ type testEdge struct {
 	dsn, redis   string
 	address, dir string
 	hoko, routes string // more settings of the hoko block, and the site's routes
+	unlogged     bool   // the site has no access log
 }
 
 // newEdge returns an edge that is not started yet.
@@ -79,6 +80,10 @@ func startEdge(t *testing.T, routes string) *testEdge {
 
 func (e *testEdge) config() []byte {
 	e.t.Helper()
+	accessLog := "log"
+	if e.unlogged {
+		accessLog = ""
+	}
 	return mustAdapt(e.t, string(caddyfile.Format(fmt.Appendf(nil, `{
 	admin off
 	persist_config off
@@ -99,10 +104,10 @@ func (e *testEdge) config() []byte {
 	}
 }
 http://%s {
-	log
+	%s
 	%s
 }
-`, e.dir, e.hoko, e.address, e.routes))))
+`, e.dir, e.hoko, e.address, accessLog, e.routes))))
 }
 
 // mustRun loads a config into Caddy.

@@ -209,4 +209,7 @@ func TestReload_FailureLeavesNoConnection(t *testing.T) {
 func TestStart_ListensWithoutARequest(t *testing.T) {
 	startEdge(t, saleRoutes)
 	eventually(t, "the edge listens", func() bool { return metric(t, "hoko_key_listener_up") == 1 })
+	if lag := metric(t, "hoko_key_heartbeat_lag_seconds"); lag <= 0 || lag > 2 { // the interval
+		t.Errorf("the heartbeat took %v s", lag)
+	}
 }

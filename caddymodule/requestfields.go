@@ -52,8 +52,12 @@ func checkFieldName(name string) error {
 	return nil
 }
 
-// ServeHTTP deletes the fields and passes the request on.
-func (f RequestFields) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+// ServeHTTP deletes the fields and passes the request on. The metrics of HTTP include its requests,
+// even if no key is required.
+func (f RequestFields) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
+	rec, w := request.Begin(w, r)
+	err = request.ErrPanicked
+	defer func() { rec.End(err) }()
 	f.deleteFrom(r.Header)
 	if r.Trailer != nil { // nil if the client announces no trailer; Caddy then passes none on
 		f.deleteFrom(r.Trailer)

@@ -35,7 +35,7 @@ type Backend struct {
 	redis       redisPing
 	cleanUp     cleanUp
 	started     atomic.Bool
-	retired     atomic.Bool // its counts are in closed
+	counted     poolCounts // guarded by pools
 
 	once    sync.Once
 	stop    context.CancelFunc // of running; nil before start
@@ -52,6 +52,7 @@ func newBackend(s Settings) (*Backend, error) {
 		b.Close(context.Background())
 		return nil, err
 	}
+	pools.add(b)
 	return b, nil
 }
 
@@ -108,7 +109,6 @@ func (b *Backend) Destruct() error {
 // the backend uses. Later requests are answered 503.
 func (b *Backend) Close(ctx context.Context) {
 	b.once.Do(func() {}) // waits for a running start and prevents a later one
-	b.retire()
 	if b.saleStore != nil {
 		if err := b.saleStore.Close(ctx); err != nil {
 			slog.New(b.log).Error("sales were cut off", slog.Any("error", err))
@@ -121,6 +121,7 @@ func (b *Backend) Close(ctx context.Context) {
 	if b.Keys != nil {
 		b.Keys.Close()
 	}
+	pools.remove(b) // while its pools can still be read
 	if b.keyStore != nil {
 		b.keyStore.Close()
 	}
@@ -140,8 +141,8 @@ type State struct {
 	KeyConns     keys.Stats `json:"key_connections"`
 	HeartbeatLag float64    `json:"heartbeat_lag_seconds"` // from Postgres to the listener, of the last one
 
-	started, retired bool
-	cleanedAt        int64 // Unix time, 0 if unknown
+	started   bool
+	cleanedAt int64 // Unix time, 0 if unknown
 }
 
 // States returns the states of all backends, oldest first. After a reload with other settings,
@@ -159,7 +160,7 @@ func States() []State {
 			Since: b.since, Configs: configs,
 			Keys: b.Keys.Stats(), Limits: b.Limiter.Stats(), Sales: b.saleStore.Stats(),
 			KeyConns: b.keyStore.Stats(), HeartbeatLag: b.listener.HeartbeatLag().Seconds(),
-			started: b.started.Load(), retired: b.retired.Load(), cleanedAt: b.cleanUp.at.Load(),
+			started: b.started.Load(), cleanedAt: b.cleanUp.at.Load(),
 		})
 	}
 	slices.SortFunc(all, func(a, b State) int { return a.Since.Compare(b.Since) })

@@ -45,4 +45,7 @@ func TestLease_SameSettingsShareABackend(t *testing.T) {
 	}
 	other.Release(0)
 	DropExpiring()
+	if n := len(pools.backends); n != 0 {
+		t.Errorf("the pools of %d closed backends are still read", n)
+	}
 }

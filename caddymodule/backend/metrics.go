@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -16,7 +17,7 @@ var Metrics = newRegistry()
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	build := version.Read()
-	r.MustRegister(gauges{}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	r.MustRegister(states{}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "hoko_build_info",
 		Help: "1, with the versions of the edge, Caddy, Go and the schema that this binary needs.",
 		ConstLabels: prometheus.Labels{
@@ -36,95 +37,154 @@ func (Collector) Describe(chan<- *prometheus.Desc) {}
 // Collect sends the metrics.
 func (Collector) Collect(metrics chan<- prometheus.Metric) { Metrics.Collect(metrics) }
 
-// closed adds up what the pools of closed backends have counted.
-var closed struct {
-	sync.Mutex
-	keyWaits, redisTimeouts uint64
+// poolCounts are what connection pools have counted.
+type poolCounts struct{ postgresWaits, redisWaits, redisTimeouts uint64 }
+
+func (b *Backend) poolCounts() poolCounts {
+	redis := b.Limiter.Stats().Connections
+	return poolCounts{b.keyStore.Stats().Waits, redis.Waits, redis.Timeouts}
 }
 
-// retire adds the counts of a backend that is about to close.
-func (b *Backend) retire() {
-	closed.Lock()
-	defer closed.Unlock()
-	if !b.retired.Swap(true) && b.keyStore != nil && b.Limiter != nil {
-		closed.keyWaits += b.keyStore.Stats().Waits
-		closed.redisTimeouts += b.Limiter.Stats().Connections.Timeouts
+// poolTotals adds up what the pools of all backends have counted, also of those that have closed.
+type poolTotals struct {
+	mu       sync.Mutex
+	backends map[*Backend]struct{}
+	totals   poolCounts
+}
+
+var pools = poolTotals{backends: map[*Backend]struct{}{}}
+
+func (p *poolTotals) add(b *Backend) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.backends[b] = struct{}{}
+}
+
+// remove counts a backend for the last time.
+func (p *poolTotals) remove(b *Backend) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, added := p.backends[b]; added {
+		p.count(b)
+		delete(p.backends, b)
 	}
 }
 
-// gauges collects the metrics that are read from the states of all backends.
-type gauges struct{}
+// read returns the totals, which never decrease.
+func (p *poolTotals) read() poolCounts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for b := range p.backends {
+		p.count(b)
+	}
+	return p.totals
+}
+
+// count adds what a backend has counted since the last call.
+func (p *poolTotals) count(b *Backend) {
+	now, last := b.poolCounts(), b.counted
+	p.totals.postgresWaits += increase(last.postgresWaits, now.postgresWaits)
+	p.totals.redisWaits += increase(last.redisWaits, now.redisWaits)
+	p.totals.redisTimeouts += increase(last.redisTimeouts, now.redisTimeouts)
+	b.counted = now
+}
+
+// increase returns how much a count has grown. A count shrinks if a Redis Cluster loses a node,
+// because it no longer includes the node's pool.
+func increase(last, now uint64) uint64 { return max(now, last) - last }
+
+// states collects the metrics that are read from the states of all backends.
+type states struct{}
 
 // Describe sends nothing: Collect sends every time what there is.
-func (gauges) Describe(chan<- *prometheus.Desc) {}
+func (states) Describe(chan<- *prometheus.Desc) {}
 
 // Collect sends the metrics.
-func (gauges) Collect(metrics chan<- prometheus.Metric) {
-	closed.Lock()
-	defer closed.Unlock()
-	all := States()
-	for _, r := range readings {
-		metrics <- prometheus.MustNewConstMetric(r.desc, r.kind, r.value(all))
+func (states) Collect(metrics chan<- prometheus.Metric) {
+	all, counted := States(), pools.read()
+	for _, g := range gauges {
+		metrics <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, g.value(all))
+	}
+	for _, c := range poolCounters {
+		metrics <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(c.value(counted)))
 	}
 }
 
-// reading is a metric whose value is read from the states of all backends.
-type reading struct {
+// gauge is a metric whose value is read from the states of all backends.
+type gauge struct {
 	desc  *prometheus.Desc
-	kind  prometheus.ValueType
 	value func(all []State) float64
 }
 
-var readings = []reading{
-	gauge("hoko_backends", "Sets of connections and caches: more than one only after a reload with other settings.",
+var gauges = slices.Concat([]gauge{
+	newGauge("hoko_backends", "Sets of connections and caches: more than one only after a reload with other settings.",
 		sum(func(State) int { return 1 })),
-	gauge("hoko_key_cache_entries", "Keys in the cache.", sum(func(s State) int { return s.Keys.Keys })),
-	gauge("hoko_key_unknown_entries", "Keys that are remembered as unknown.",
+	newGauge("hoko_key_cache_entries", "Keys in the cache.", sum(func(s State) int { return s.Keys.Keys })),
+	newGauge("hoko_key_unknown_entries", "Keys that are remembered as unknown.",
 		sum(func(s State) int { return s.Keys.Unknown })),
-	gauge("hoko_key_listener_up", "1 if the listener receives notifications of revoked keys, else 0.", listenersUp),
-	gauge("hoko_key_heartbeat_lag_seconds", "Time that the last heartbeat took from Postgres to the listener.",
+	newGauge("hoko_key_listener_up", "1 if the listener receives notifications of revoked keys, else 0.", listenersUp),
+	newGauge("hoko_key_heartbeat_lag_seconds", "Time that the last heartbeat took from Postgres to the listener.",
 		highest(func(s State) float64 { return s.HeartbeatLag })),
-	gauge("hoko_redis_breakers_open", "Redis nodes whose circuit breaker is open.", sum(openBreakers)),
-	gauge("hoko_redis_connections", "Connections to Redis.", sum(func(s State) int { return s.Limits.Connections.Idle }),
-		"state", "idle"),
-	gauge("hoko_redis_connections", "Connections to Redis.",
-		sum(func(s State) int { return s.Limits.Connections.Open - s.Limits.Connections.Idle }), "state", "in_use"),
-	gauge("hoko_postgres_connections", "Connections to Postgres of the key lookups and of the writers of sales.",
-		sum(func(s State) int { return s.KeyConns.Open - s.KeyConns.InUse }), "pool", "keys", "state", "idle"),
-	gauge("hoko_postgres_connections", "Connections to Postgres of the key lookups and of the writers of sales.",
-		sum(func(s State) int { return s.KeyConns.InUse }), "pool", "keys", "state", "in_use"),
-	gauge("hoko_postgres_connections", "Connections to Postgres of the key lookups and of the writers of sales.",
-		sum(func(s State) int { return s.Sales.Connected - s.Sales.Busy }), "pool", "sales", "state", "idle"),
-	gauge("hoko_postgres_connections", "Connections to Postgres of the key lookups and of the writers of sales.",
-		sum(func(s State) int { return s.Sales.Busy }), "pool", "sales", "state", "in_use"),
-	gauge("hoko_sale_expected_wait_seconds", "Expected wait of a sale until it is sent, for a workspace without waiting sales.",
+	newGauge("hoko_redis_breakers_open", "Redis nodes whose circuit breaker is open.", sum(openBreakers)),
+	newGauge("hoko_sale_expected_wait_seconds",
+		"Expected wait of a sale until it is sent, for a workspace without waiting sales.",
 		highest(func(s State) float64 { return s.Sales.ExpectedWait })),
-	gauge("hoko_sale_queue_depth", "Sales that wait to be sent to the database, including those in the slow lane.",
+	newGauge("hoko_sale_queue_depth", "Sales that wait to be sent to the database, including those in the slow lane.",
 		sum(func(s State) int { return s.Sales.Queued + s.Sales.SlowSales })),
-	gauge("hoko_sale_slow_lane_depth", "Sales that wait in the slow lane.", sum(func(s State) int { return s.Sales.SlowSales })),
-	gauge("hoko_idempotency_cleanup_timestamp_seconds",
+	newGauge("hoko_sale_slow_lane_depth", "Sales that wait in the slow lane.",
+		sum(func(s State) int { return s.Sales.SlowSales })),
+	newGauge("hoko_idempotency_cleanup_timestamp_seconds",
 		"Unix time at which the last `caddy hoko idempotency clean` completed, 0 if unknown.",
 		highest(func(s State) float64 { return float64(s.cleanedAt) })),
-	counter("hoko_redis_pool_timeouts_total", "Calls that got no connection to Redis in time.", func(all []State) float64 {
-		return float64(closed.redisTimeouts) + sum(func(s State) int { return int(s.Limits.Connections.Timeouts) })(current(all))
-	}),
-	counter("hoko_postgres_pool_waits_total", "Key lookups and heartbeats that waited for a connection to Postgres.",
-		func(all []State) float64 {
-			return float64(closed.keyWaits) + sum(func(s State) int { return int(s.KeyConns.Waits) })(current(all))
-		}),
+},
+	connections("hoko_redis_connections", "Connections to Redis.", nil,
+		func(s State) (int, int) { return s.Limits.Connections.Open, s.Limits.Connections.Idle }),
+	connections("hoko_postgres_connections", postgresHelp, prometheus.Labels{"pool": "keys"},
+		func(s State) (int, int) { return s.KeyConns.Open, s.KeyConns.Open - s.KeyConns.InUse }),
+	connections("hoko_postgres_connections", postgresHelp, prometheus.Labels{"pool": "sales"},
+		func(s State) (int, int) { return s.Sales.Connected, s.Sales.Connected - s.Sales.Busy }),
+	connections("hoko_postgres_connections", postgresHelp, prometheus.Labels{"pool": "slow_lane"},
+		func(s State) (int, int) { return s.Sales.SlowConnected, s.Sales.SlowConnected - s.Sales.SlowBusy }),
+)
+
+const postgresHelp = "Connections to Postgres of the key lookups, the writers of sales and the slow lane. " +
+	"Each backend has one more, on which it listens."
+
+func newGauge(name, help string, value func([]State) float64) gauge {
+	return gauge{prometheus.NewDesc(name, help, nil, nil), value}
 }
 
-// gauge returns a reading. labels alternates names and values.
-func gauge(name, help string, value func([]State) float64, labels ...string) reading {
-	constant := prometheus.Labels{}
-	for i := 0; i < len(labels); i += 2 {
-		constant[labels[i]] = labels[i+1]
+// connections returns the gauges of open connections by state.
+func connections(name, help string, labels prometheus.Labels, count func(State) (open, idle int)) []gauge {
+	with := func(state string, value func(State) int) gauge {
+		all := prometheus.Labels{"state": state}
+		maps.Copy(all, labels)
+		return gauge{prometheus.NewDesc(name, help, nil, all), sum(value)}
 	}
-	return reading{prometheus.NewDesc(name, help, nil, constant), prometheus.GaugeValue, value}
+	return []gauge{
+		with("idle", func(s State) int { _, idle := count(s); return max(idle, 0) }),
+		with("in_use", func(s State) int { open, idle := count(s); return max(open-idle, 0) }),
+	}
 }
 
-func counter(name, help string, value func([]State) float64) reading {
-	return reading{prometheus.NewDesc(name, help, nil, nil), prometheus.CounterValue, value}
+// poolCounter is a counter that is read from the totals of the pools.
+type poolCounter struct {
+	desc  *prometheus.Desc
+	value func(poolCounts) uint64
+}
+
+var poolCounters = []poolCounter{
+	newPoolCounter("hoko_postgres_pool_waits_total",
+		"Key lookups and heartbeats that waited for a connection to Postgres, or for a new one to be set up.",
+		func(c poolCounts) uint64 { return c.postgresWaits }),
+	newPoolCounter("hoko_redis_pool_waits_total", "Calls that waited for a connection to Redis and got one.",
+		func(c poolCounts) uint64 { return c.redisWaits }),
+	newPoolCounter("hoko_redis_pool_timeouts_total", "Calls that got no connection to Redis in time.",
+		func(c poolCounts) uint64 { return c.redisTimeouts }),
+}
+
+func newPoolCounter(name, help string, value func(poolCounts) uint64) poolCounter {
+	return poolCounter{prometheus.NewDesc(name, help, nil, nil), value}
 }
 
 func sum(of func(State) int) func([]State) float64 {
@@ -166,9 +226,4 @@ func openBreakers(s State) (open int) {
 		}
 	}
 	return open
-}
-
-// current returns the states of backends that are not closing: closed has the counts of the others.
-func current(all []State) []State {
-	return slices.DeleteFunc(slices.Clone(all), func(s State) bool { return s.retired })
 }

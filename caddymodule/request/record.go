@@ -105,10 +105,10 @@ func (rec *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 }
 
 // decision returns what the edge decided: admitted, rejected (4xx) or failed (5xx), and "" for a
-// request that no handler tracks.
+// request that needs no key.
 func (rec *Record) decision() string {
 	switch {
-	case rec.part == "":
+	case rec.part == "", rec.part == Site && rec.passedOn.IsZero():
 		return ""
 	case rec.part == Site || rec.status < 400:
 		return "admitted"

@@ -29,7 +29,7 @@ const (
 var (
 	inFlight = metric.Share(backend.Metrics, prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "hoko_http_requests_in_flight",
-		Help: "Requests that api_key_auth has received and that are not answered.",
+		Help: "Requests that request_fields or api_key_auth has received and that are not answered.",
 	}))
 	siteTime = metric.Histogram(backend.Metrics, "hoko_site_seconds",
 		"Time in the site of a request that api_key_auth has admitted.",
@@ -43,7 +43,8 @@ var classes = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 func newResponses() map[Part]*[len(classes)]prometheus.Counter {
 	vec := metric.Share(backend.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "hoko_http_responses_total",
-		Help: "Responses to requests that api_key_auth has received, by the part that answered and status class.",
+		Help: "Responses by the part that answered and status class, to requests that request_fields or " +
+			"api_key_auth has received.",
 	}, []string{"part", "class"}))
 	counters := map[Part]*[len(classes)]prometheus.Counter{}
 	for _, part := range []Part{Auth, Limit, Sale, Site} {
@@ -55,8 +56,8 @@ func newResponses() map[Part]*[len(classes)]prometheus.Counter {
 	return counters
 }
 
-// Begin starts to track a request, which must End. It returns the record and the ResponseWriter to
-// use from now on. A nested call has no effect.
+// Begin starts to track a request, which must End even if its handlers panic. It returns the record
+// and the ResponseWriter to use from now on. A nested call has no effect.
 func Begin(w http.ResponseWriter, r *http.Request) (*Record, http.ResponseWriter) {
 	rec := Of(r)
 	rec.depth++
@@ -64,7 +65,6 @@ func Begin(w http.ResponseWriter, r *http.Request) (*Record, http.ResponseWriter
 		return rec, w
 	}
 	inFlight.Inc()
-	_, _ = replacer(r).GetString("http.request.uuid") // Caddy adds it to the access log
 	rec.recorder = findRecorder(w)
 	if rec.recorder == nil {
 		rec.recorder = caddyhttp.NewResponseRecorder(w, nil, nil)
@@ -88,10 +88,16 @@ func findRecorder(w http.ResponseWriter) caddyhttp.ResponseRecorder {
 }
 
 // Authenticated records how long authentication took.
-func (rec *Record) Authenticated(took time.Duration) { rec.auth = took }
+func (rec *Record) Authenticated(r *http.Request, took time.Duration) {
+	_, _ = replacer(r).GetString("http.request.uuid") // Caddy adds it to the access log
+	rec.auth = took
+}
 
 // PassOn records that the next handler gets the request.
 func (rec *Record) PassOn(now time.Time) { rec.passedOn = now }
+
+// ErrPanicked stands for the result of handlers that panic.
+var ErrPanicked = errors.New("a handler panicked")
 
 // End counts the response, or the error that the handlers have returned.
 func (rec *Record) End(err error) {
@@ -100,24 +106,35 @@ func (rec *Record) End(err error) {
 	}
 	inFlight.Dec()
 	if rec.part == "" {
-		rec.part, rec.status = Site, statusOf(rec.recorder, err)
-		rec.site = time.Since(rec.passedOn)
-		siteTime.Observe(rec.site.Seconds())
+		rec.endSite(statusOf(rec.recorder, err))
 	}
-	if class := rec.status/100 - 1; class >= 0 && class < len(classes) {
-		responses[rec.part][class].Inc()
-	}
+	// No status is below 100, and clients treat those above 599 as 5xx (RFC 9110, section 15).
+	responses[rec.part][min(max(rec.status/100, 1), len(classes))-1].Inc()
 }
 
-// statusOf returns the status of an error, or of the response.
+// endSite records the site's response. The time in the site is not that of a connection which has
+// become a tunnel, such as a WebSocket.
+func (rec *Record) endSite(status int) {
+	rec.part, rec.status = Site, status
+	if rec.passedOn.IsZero() || status == http.StatusSwitchingProtocols {
+		return
+	}
+	rec.site = time.Since(rec.passedOn)
+	siteTime.Observe(rec.site.Seconds())
+}
+
+// statusOf returns the status that the client got or, if nothing was written, that of the error.
 func statusOf(recorder caddyhttp.ResponseRecorder, err error) int {
+	if status := recorder.Status(); status >= 200 || status == http.StatusSwitchingProtocols {
+		return status
+	}
 	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		return cmp.Or(failed.StatusCode, http.StatusInternalServerError)
 	}
 	if err != nil {
 		return http.StatusInternalServerError
 	}
-	return cmp.Or(recorder.Status(), http.StatusOK)
+	return http.StatusOK // net/http writes it for handlers that write nothing
 }
 
 // FailSpan marks the span of a request as failed if err leads to a 5xx.

@@ -24,13 +24,15 @@ func blocks(t testing.TB, page, language string) (texts []string) {
 }
 
 func TestCaddyfiles_AsDocumentedAdapt(t *testing.T) {
-	for _, page := range []string{"docs/browsers.md", "docs/caddyfile.md", "docs/operations.md", "docs/tracing.md"} {
+	for _, page := range []string{
+		"docs/browsers.md", "docs/caddyfile.md", "docs/metrics.md", "docs/operations.md", "docs/tracing.md",
+	} {
 		for _, block := range blocks(t, page, "caddyfile") {
 			config := block
 			switch {
 			case strings.HasPrefix(block, "{"):
 				config += "localhost {\n}\n"
-			case !strings.HasPrefix(block, "https://"):
+			case !strings.HasPrefix(block, "http"):
 				config = "localhost {\n" + block + "}\n"
 			}
 			file := filepath.Join(t.TempDir(), "Caddyfile")

@@ -26,7 +26,9 @@ func Share[C prometheus.Collector](registerer prometheus.Registerer, collector C
 
 // Counters returns a counter for each value of a label, shared like Share's. All of them exist from
 // the start, because a rate needs a zero before the first event.
-func Counters(registerer prometheus.Registerer, name, help, label string, values ...string) map[string]prometheus.Counter {
+func Counters(
+	registerer prometheus.Registerer, name, help, label string, values ...string,
+) map[string]prometheus.Counter {
 	vec := Share(registerer, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label}))
 	counters := make(map[string]prometheus.Counter, len(values))
 	for _, value := range values {
@@ -37,7 +39,8 @@ func Counters(registerer prometheus.Registerer, name, help, label string, values
 
 // Histogram returns a shared histogram.
 func Histogram(registerer prometheus.Registerer, name, help string, buckets []float64) prometheus.Histogram {
-	return Share(registerer, prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}))
+	o := prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}
+	return Share(registerer, prometheus.NewHistogram(o))
 }
 
 // Counter returns a shared counter.

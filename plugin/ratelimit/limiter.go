@@ -205,16 +205,17 @@ func (l *Limiter) Stats() Stats {
 	return Stats{l.upstream.stats(), l.connStats(), int(l.denials.size.Load()), l.local.len()}
 }
 
-// ConnStats describes the connections to Redis.
+// ConnStats describes the connections to Redis, of a Cluster to the nodes that it has now.
 type ConnStats struct {
 	Open     int    `json:"open"`
 	Idle     int    `json:"idle"`
-	Timeouts uint64 `json:"timeouts"` // waits for a connection that ended without one, since the start
+	Waits    uint64 `json:"waits"`    // calls that waited for a connection and got one
+	Timeouts uint64 `json:"timeouts"` // calls that got no connection in time
 }
 
 func (l *Limiter) connStats() ConnStats {
 	pool := l.upstream.client.Load().PoolStats()
-	return ConnStats{int(pool.TotalConns), int(pool.IdleConns), uint64(pool.Timeouts)}
+	return ConnStats{int(pool.TotalConns), int(pool.IdleConns), uint64(pool.WaitCount), uint64(pool.Timeouts)}
 }
 
 // Close closes all connections and waits for the Limiter's goroutines. Requests in flight and later

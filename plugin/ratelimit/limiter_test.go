@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/internal/testkit"
@@ -129,6 +130,11 @@ func TestMetrics_CountDecisionsAndFailures(t *testing.T) {
 				t.Errorf("%s: %d, want %d", tt.what, got, tt.want)
 			}
 		}
+		var calls dto.Metric
+		s.metrics.calls.Write(&calls)
+		if n := calls.GetHistogram().GetSampleCount(); n != 6 { // not those from memory, or behind the breaker
+			t.Errorf("%d calls to Redis, want 6", n)
+		}
 	})
 }
 
@@ -163,6 +169,7 @@ func TestStats_JSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := `{"nodes":[{"node":"fake:6379","open":true,"since":"2000-01-01T00:00:00Z","cause":"loading"}],` +
+			`"connections":{"open":1,"idle":1,"waits":0,"timeouts":0},` +
 			`"remembered_denials":0,"local_buckets":1}`
 		if string(got) != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -229,8 +229,9 @@ func Test403_CountsAndReturnsTheRejection(t *testing.T) {
 	w := httptest.NewRecorder()
 	unscoped := &apikey.Key{ID: "key_2", WorkspaceID: "ws_1", Scopes: apikey.ScopesOf([]string{"linksRead"})}
 	outcome, err := f.Serve(w, r.WithContext(apikey.NewContext(r.Context(), unscoped)))
-	if err != nil || outcome.Rejection == nil || *outcome.Rejection != (Rejection{Status: 403, Cause: "missing_scopes"}) {
-		t.Errorf("Serve returned %+v %v", outcome.Rejection, err)
+	want := Rejection{Status: 403, Cause: "missing_scopes"}
+	if rejected := outcome.Rejection; err != nil || rejected == nil || *rejected != want {
+		t.Errorf("Serve returned %+v %v", rejected, err)
 	}
 	expect(t, w, 403, `{"error":{"en":"Missing required scopes","ar":"الصلاحيات المطلوبة مفقودة"},`+
 		`"missingScopes":["conversionsWrite"]}`)

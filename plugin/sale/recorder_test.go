@@ -141,6 +141,11 @@ func TestRecord_CountsEachOutcome(t *testing.T) {
 					t.Errorf("%s is %v", outcome, n)
 				}
 			}
+			attributed := counterValues(t, metrics, "hoko_sales_attributed_total")
+			n := attributed[string(publishedSale().Attribution)]
+			if (want == "recorded") != (n == 1) || len(attributed) != 3 {
+				t.Errorf("attributed %v", attributed)
+			}
 			durations := gather(t, metrics, "hoko_sale_duration_seconds")[0].GetHistogram()
 			if n := durations.GetSampleCount(); n != 1 {
 				t.Errorf("%d durations", n)

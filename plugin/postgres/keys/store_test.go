@@ -170,9 +170,13 @@ func TestStore_UsesKeyConns(t *testing.T) {
 		db := testenv.Connect(t, dsn)
 		hash := seedKey(db, "", "")
 		o := postgres.Options{DSN: dsn + "&application_name=store", MaxConns: c.maxConns, Writers: c.writers}
-		useAll(t, db, pgtest.OpenKeys(t, o), hash, c.want)
+		store := pgtest.OpenKeys(t, o)
+		useAll(t, db, store, hash, c.want)
 		if n := db.Count(`SELECT count(*) `+sessions, "store"); n != c.want {
 			t.Errorf("max_conns %d, writers %d: %d connections, want %d", c.maxConns, c.writers, n, c.want)
+		}
+		if stats := store.Stats(); stats.Open != c.want || stats.Max != c.want || stats.InUse != 0 || stats.Waits < 2 {
+			t.Errorf("max_conns %d, writers %d: %+v", c.maxConns, c.writers, stats)
 		}
 	}
 }

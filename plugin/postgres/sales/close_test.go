@@ -102,7 +102,7 @@ func TestQueue_ShedsIfFull(t *testing.T) {
 	shop, wire, store := openTappedShop(t, withMetrics(metrics), func(o *postgres.Options) { o.Queue = 3 })
 	outcomes := queue(t, store, sell("a"), sell("b"), sell("c"))
 	expectError(t, record(t, store, sell("d")), sale.ErrNotRecorded)
-	shed, waiting := metric(t, metrics, "hoko_sale_shed_total", "queue"), metric(t, metrics, "hoko_sale_queue_depth")
+	shed, waiting := metric(t, metrics, "hoko_sale_shed_total", "queue"), store.Stats().Queued
 	if shed != 1 || waiting != 3 {
 		t.Errorf("%v sales shed while %v wait, want 1 and 3", shed, waiting)
 	}
@@ -110,9 +110,12 @@ func TestQueue_ShedsIfFull(t *testing.T) {
 	expectRecorded(t, outcomes...)
 	mustRecord(t, store, sell("d"))
 	shop.expectSales(t, 4, "true")
-	shed, waiting = metric(t, metrics, "hoko_sale_shed_total"), metric(t, metrics, "hoko_sale_queue_depth")
+	shed, waiting = metric(t, metrics, "hoko_sale_shed_total"), store.Stats().Queued
 	if shed != 1 || waiting != 0 {
 		t.Errorf("afterwards %v sales shed and %v wait, want 1 and 0", shed, waiting)
+	}
+	if n := metric(t, metrics, "hoko_sale_queue_seconds"); n != 4 {
+		t.Errorf("%v sales waited, want 4: those that were not shed", n)
 	}
 }
 

@@ -62,25 +62,26 @@ func TestStatement_Errors(t *testing.T) {
 	shop := openShop(t)
 	for _, c := range []struct {
 		name, sqlstate, class string
+		retried               string // the cause that is counted, "" if none
 		times                 int
 		want, others          error // nil: recorded
 	}{
-		{"a deadlock that does not come again", pgerrcode.DeadlockDetected, "40", 2, nil, nil},
-		{"a serialization failure that does not come again", pgerrcode.SerializationFailure, "40", 2, nil, nil},
-		{"a deadlock each time", pgerrcode.DeadlockDetected, "40", always, sale.ErrNotRecorded, nil},
-		{"a duplicate that is gone", pgerrcode.UniqueViolation, "23", 2, nil, nil},
-		{"a duplicate each time", pgerrcode.UniqueViolation, "23", always, errAny, nil},
-		{"a lock that is gone", pgerrcode.LockNotAvailable, "55", 5, nil, nil},
-		{"a lost statement", pgerrcode.InvalidSQLStatementName, "26", 1, nil, nil},
-		{"a character that the database cannot keep", pgerrcode.FeatureNotSupported, "other", always, errAny, nil},
-		{"an end of the session", pgerrcode.AdminShutdown, "08", 2, nil, nil},
-		{"a full disk", pgerrcode.DiskFull, "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a timeout", pgerrcode.QueryCanceled, "53", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"no privilege", pgerrcode.InsufficientPrivilege, "42", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a lost table", pgerrcode.UndefinedTable, "42", always, postgres.ErrSchema, sale.ErrNotRecorded},
-		{"a standby", pgerrcode.ReadOnlySQLTransaction, "25", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
-		{"a trigger's objection", pgerrcode.RaiseException, "other", always, errAny, nil},
-		{"a violated constraint", pgerrcode.CheckViolation, "23", always, errAny, nil},
+		{"a deadlock that does not recur", pgerrcode.DeadlockDetected, "40", "conflict", 2, nil, nil},
+		{"a serialization failure that does not recur", pgerrcode.SerializationFailure, "40", "conflict", 2, nil, nil},
+		{"a deadlock each time", pgerrcode.DeadlockDetected, "40", "conflict", always, sale.ErrNotRecorded, nil},
+		{"a duplicate that is gone", pgerrcode.UniqueViolation, "23", "conflict", 2, nil, nil},
+		{"a duplicate each time", pgerrcode.UniqueViolation, "23", "conflict", always, errAny, nil},
+		{"a lock that is gone", pgerrcode.LockNotAvailable, "55", "lock", 5, nil, nil},
+		{"a lost statement", pgerrcode.InvalidSQLStatementName, "26", "connection", 1, nil, nil},
+		{"a character that cannot be stored", pgerrcode.FeatureNotSupported, "other", "rejected", always, errAny, nil},
+		{"an end of the session", pgerrcode.AdminShutdown, "08", "unknown", 2, nil, nil},
+		{"a full disk", pgerrcode.DiskFull, "53", "", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a timeout", pgerrcode.QueryCanceled, "53", "", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"no privilege", pgerrcode.InsufficientPrivilege, "42", "", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a lost table", pgerrcode.UndefinedTable, "42", "", always, postgres.ErrSchema, sale.ErrNotRecorded},
+		{"a standby", pgerrcode.ReadOnlySQLTransaction, "25", "", always, sale.ErrNotRecorded, sale.ErrNotRecorded},
+		{"a trigger's objection", pgerrcode.RaiseException, "other", "rejected", always, errAny, nil},
+		{"a violated constraint", pgerrcode.CheckViolation, "23", "rejected", always, errAny, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			shop.raising(c.sqlstate, c.times)
@@ -103,6 +104,11 @@ func TestStatement_Errors(t *testing.T) {
 			}
 			if n := failures(t, metrics, c.class); n == 0 || n != float64(c.times) && c.times != always {
 				t.Errorf("%v failures of the class %s for %d errors", n, c.class, c.times)
+			}
+			if retries := metric(t, metrics, "hoko_sale_retries_total"); (retries > 0) != (c.retried != "") {
+				t.Errorf("%v retries", retries)
+			} else if retries > 0 && metric(t, metrics, "hoko_sale_retries_total", c.retried) == 0 {
+				t.Errorf("%v retries, but none for %s", retries, c.retried)
 			}
 			shop.Exec("DROP FUNCTION public.raise CASCADE; DROP SEQUENCE public.raised")
 			mustRecord(t, store, sell("afterwards"))
@@ -173,6 +179,9 @@ func TestLostAnswer_IsAskedForAgain(t *testing.T) {
 			}
 			if n := failures(t, metrics, "08"); n != 1 {
 				t.Errorf("%v failures of the class 08, want 1", n)
+			}
+			if n := metric(t, metrics, "hoko_sale_retries_total", "unknown"); n != 3 {
+				t.Errorf("%v sales are asked for, want 3", n)
 			}
 			if log.Count("connection was lost") != 1 {
 				t.Errorf("logged %s", log.String())
@@ -331,8 +340,8 @@ func TestMetrics_NamedOnce(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	want := "hoko_sale_batch_size hoko_sale_expected_wait_seconds hoko_sale_queue_depth hoko_sale_shed_total " +
-		"hoko_sale_statement_failures_total hoko_sale_statement_seconds"
+	want := "hoko_sale_batch_size hoko_sale_queue_seconds hoko_sale_retries_total hoko_sale_shed_total " +
+		"hoko_sale_slow_lane_total hoko_sale_statement_failures_total hoko_sale_statement_seconds"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("metrics %s, want %s", got, want)
 	}

@@ -182,7 +182,8 @@ func (s *shop) connections() int {
 	return testenv.Value[int](s.DB, "SELECT count(*) FROM pg_stat_activity WHERE "+edges)
 }
 
-// metric returns the value of a counter or gauge: the sum over all labels, or that of one label.
+// metric returns the value of a counter or gauge, or the number of samples of a histogram: the sum
+// over all labels, or that of one label.
 func metric(t testing.TB, r *prometheus.Registry, name string, label ...string) float64 {
 	t.Helper()
 	families, err := r.Gather()
@@ -196,7 +197,8 @@ func metric(t testing.TB, r *prometheus.Registry, name string, label ...string) 
 			if len(label) > 0 && m.GetLabel()[0].GetValue() != label[0] {
 				continue
 			}
-			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() // one of them is 0
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() +
+				float64(m.GetHistogram().GetSampleCount()) // all but one are 0
 		}
 		return sum
 	}

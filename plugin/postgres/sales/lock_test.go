@@ -174,6 +174,15 @@ func TestLockedCustomer_LineIsBounded(t *testing.T) {
 	if n := metric(t, metrics, "hoko_sale_shed_total", "customer"); n != 1 {
 		t.Errorf("%v sales are shed for their customer, want 1", n)
 	}
+	joined := metric(t, metrics, "hoko_sale_slow_lane_total")
+	retried := metric(t, metrics, "hoko_sale_retries_total", "customer")
+	if joined != 4 || retried == 0 {
+		t.Errorf("%v sales joined the slow lane, want 4; %v found their customer locked", joined, retried)
+	}
+	until(t, "one of the lane's connections waits for the lock", func() bool {
+		stats := store.Stats()
+		return stats.SlowConnected == postgres.SlowLaneConns && stats.SlowBusy == 1
+	})
 	session.Exec("COMMIT")
 	expectRecorded(t, outcomes...)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hoko.to/edge/plugin/metric"
+	"hoko.to/edge/plugin/postgres"
 )
 
 // metrics are the hoko_sale_* metrics of docs/metrics.md that stores count.
@@ -132,3 +133,11 @@ func (e *estimate) decayed(now time.Time) (mean, deviation float64) {
 }
 
 func toDuration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
+
+// connections returns how many connections are open, and how many of those record sales.
+func (l *slowLane) connections() (open, busy int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	open = int(l.conns.Load())
+	return open, min(open, postgres.SlowLaneConns+l.extra-l.idle)
+}

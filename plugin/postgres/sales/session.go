@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -61,6 +62,7 @@ type session struct {
 	conn                *pgx.Conn
 	statement           *pgconn.StatementDescription
 	single              *pgconn.StatementDescription // nil in the slow lane
+	conns               *atomic.Int64                // counts open connections; may be nil
 	failures            int                          // failed attempts to connect since the last success
 	standbyWaitCanceled bool                         // another session has canceled a wait for the standbys
 
@@ -108,6 +110,7 @@ func (s *session) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.countConn(1)
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	return s.prepareUnblocked(ctx)
@@ -238,7 +241,14 @@ func (s *session) drop() {
 		return
 	}
 	postgres.CloseConn(s.conn)
+	s.countConn(-1)
 	s.conn, s.statement, s.single = nil, nil, nil
+}
+
+func (s *session) countConn(change int64) {
+	if s.conns != nil {
+		s.conns.Add(change)
+	}
 }
 
 // isLive reports whether an unused connection is still open at the other end. It sends nothing: a

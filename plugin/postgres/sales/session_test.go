@@ -22,6 +22,11 @@ func TestConnection_ClosedWhileIdleIsNotUsed(t *testing.T) {
 	store := shop.Store(oneWriter, withMetrics(metrics))
 	mustRecord(t, store, sell("k"))
 	until(t, "the slow lane is connected too", func() bool { return shop.connections() == 1+postgres.SlowLaneConns })
+	until(t, "the connections are counted", func() bool {
+		stats := store.Stats()
+		return stats.Connected == 1 && stats.Busy == 0 &&
+			stats.SlowConnected == postgres.SlowLaneConns && stats.SlowBusy == 0
+	})
 	shop.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " + edges)
 	until(t, "it is closed", func() bool { return shop.connections() == 0 })
 	// On the dead connection, the outcome would be unknown.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hoko.to/edge/plugin/postgres"
@@ -25,6 +26,7 @@ type slowLane struct {
 	queue     *queue
 	connector *postgres.Connector
 	workers   sync.WaitGroup
+	conns     atomic.Int64 // open connections
 
 	mu         sync.Mutex
 	filled     sync.Cond // signals waiting workers
@@ -63,6 +65,7 @@ func (l *slowLane) start() {
 // run is the goroutine of a worker. A temporary one ends once no line is ready.
 func (l *slowLane) run(permanent bool) {
 	session := newSession(l.shared, l.connector, saleWaitingSQL)
+	session.conns = &l.conns
 	defer session.drop()
 	_ = session.ready(l.ctx) // an error is logged, and the next line retries
 	runner := newRunner(l.shared, session)

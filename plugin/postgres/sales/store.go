@@ -215,6 +215,8 @@ type Stats struct {
 	SlowSales     int   `json:"slow_sales"`     // sales that wait in the slow lane
 	Connected     int   `json:"connected"`      // writers with a connection
 	Busy          int   `json:"busy"`           // of those, writers that record a batch
+	SlowConnected int   `json:"slow_connected"` // connections of the slow lane
+	SlowBusy      int   `json:"slow_busy"`      // of those, connections that record sales
 	// ExpectedWait is the wait, in seconds, of a sale of a workspace that has none waiting.
 	ExpectedWait float64 `json:"expected_wait_seconds"`
 }
@@ -224,6 +226,7 @@ func (s *Store) Stats() Stats {
 	stats := Stats{Writers: len(s.writers), Active: s.accepted.Load(), Queued: s.queue.len()}
 	stats.SlowCustomers, stats.SlowSales = s.slow.len()
 	stats.Connected, stats.Busy = s.queue.connections()
+	stats.SlowConnected, stats.SlowBusy = s.slow.connections()
 	stats.ExpectedWait = s.queue.wait(nil).Seconds()
 	return stats
 }
