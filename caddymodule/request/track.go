@@ -53,16 +53,17 @@ func newResponses() map[Part]*[len(classes)]prometheus.Counter {
 	return counters
 }
 
-// Begin starts to track a request, which must End. It returns the record and the ResponseWriter to
-// use from now on. A nested call has no effect.
+// Begin starts to track a request, which must End even if a handler panics. It returns the record
+// and the ResponseWriter to use from now on. A nested call only restarts the time of auth.
 func Begin(w http.ResponseWriter, r *http.Request) (*Record, http.ResponseWriter) {
 	rec := Of(r)
+	rec.since = time.Now()
 	rec.depth++
 	if rec.depth > 1 {
 		return rec, w
 	}
 	inFlight.Inc()
-	_, _ = replacer(r).GetString("http.request.uuid") // Caddy adds it to the access log
+	rec.requestID(r)
 	rec.recorder = findRecorder(w)
 	if rec.recorder == nil {
 		rec.recorder = caddyhttp.NewResponseRecorder(w, nil, nil)
@@ -85,11 +86,11 @@ func findRecorder(w http.ResponseWriter) caddyhttp.ResponseRecorder {
 	}
 }
 
-// Authenticated records how long authentication took.
-func (rec *Record) Authenticated(took time.Duration) { rec.auth = took }
-
-// PassOn records that the next handler gets the request.
-func (rec *Record) PassOn(now time.Time) { rec.passedOn = now }
+// Authenticated records the end of authentication.
+func (rec *Record) Authenticated(now time.Time) {
+	rec.auth += now.Sub(rec.since)
+	rec.since = now
+}
 
 // End counts the response, or the error that the handlers have returned.
 func (rec *Record) End(err error) {
@@ -99,7 +100,7 @@ func (rec *Record) End(err error) {
 	inFlight.Dec()
 	if rec.part == "" {
 		rec.part, rec.status = Site, statusOf(rec.recorder, err)
-		rec.site = time.Since(rec.passedOn)
+		rec.site = time.Since(rec.since)
 		siteTime.Observe(rec.site.Seconds())
 	}
 	if class := rec.status/100 - 1; class >= 0 && class < len(classes) {
