@@ -252,3 +252,27 @@ func TestAccessFields_InEveryFormat(t *testing.T) {
 		})
 	}
 }
+
+// The site breaks off its response, so reverse_proxy panics.
+func TestAccessFields_OfABrokenResponse(t *testing.T) {
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		w.Write([]byte("half"))
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer site.Close()
+	e := startEdge(t, "api_key_auth\nreverse_proxy "+site.Listener.Addr().String())
+	key := e.key("linksRead")
+	before := metric(t, "hoko_http_requests_in_flight")
+	if got, err := e.try("GET", "/", bearer(key.Key), ""); err == nil {
+		t.Fatalf("a complete answer: %v", got)
+	}
+	wantFields(t, "the request", written.await(t, "handled request", "status", "200"), map[string]any{
+		"key_id": key.ID, "workspace_id": key.WorkspaceID, "decision": "admitted",
+		"auth_duration": "t", "site_duration": "t",
+	})
+	if after := metric(t, "hoko_http_requests_in_flight"); after != before {
+		t.Errorf("%v requests in flight before, %v after", before, after)
+	}
+}
