@@ -210,8 +210,10 @@ func TestAccessFields_OfAnOutage(t *testing.T) {
 
 // Every encoder writes the fields, also through those of Caddy that wrap it and change fields.
 func TestAccessFields_InEveryFormat(t *testing.T) {
-	filtered := "filter {\nwrap hoko\nfields {\nreason replace hidden\nsite_duration delete\nrequest>headers delete\n}\n}"
-	for _, format := range []string{"hoko", "json", "console", filtered, "append {\nwrap hoko\nfields {\nedge one\n}\n}"} {
+	for _, format := range []string{
+		"hoko", "json", "console", "append {\nwrap hoko\nfields {\nedge one\n}\n}",
+		"filter {\nwrap hoko\nfields {\nreason replace hidden\nsite_duration delete\nrequest>headers delete\n}\n}",
+	} {
 		name, _, _ := strings.Cut(format, " ")
 		t.Run(name, func(t *testing.T) {
 			e := newEdge(t, testenv.Database(t), testenv.Redis(t))
