@@ -12,12 +12,13 @@ import (
 // answer only at level DEBUG, and a site may have no access log. For each part and status, it logs
 // at most ten failures in a second. The next line says how many it has omitted.
 func LogFailure(r *http.Request, logger *zap.Logger, part Part, status int, err error) {
+	id := Of(r).requestID(r) // puts it into the access log even if the failure is omitted here
 	omitted, due := throttleFor(part, status).due()
 	if !due {
 		return
 	}
 	// With slog, Caddy would add a stack trace to each error, which fills disks in an outage.
-	fields := []zap.Field{zap.String("uuid", Of(r).requestID(r)), zap.Int("status", status), zap.Error(err)}
+	fields := []zap.Field{zap.String("uuid", id), zap.Int("status", status), zap.Error(err)}
 	if omitted > 0 {
 		fields = append(fields, zap.Int64("omitted", omitted))
 	}

@@ -53,6 +53,9 @@ func TestLogFailure_BoundsPartsAndStatusesSeparately(t *testing.T) {
 			for range times {
 				LogFailure(r, zap.New(core), part, status, errors.New("broken"))
 			}
+			if Of(r).id[0] == "" {
+				t.Error("the access log has no request ID")
+			}
 		}
 		wantLines := func(what string, want int) {
 			t.Helper()
@@ -60,7 +63,8 @@ func TestLogFailure_BoundsPartsAndStatusesSeparately(t *testing.T) {
 				t.Errorf("%s: %d lines, want %d", what, got, want)
 			}
 		}
-		fail(Site, 502, 1000)
+		fail(Site, 502, 999)
+		fail(Site, 502, 1)
 		wantLines("the first status", 5)
 		fail(Site, 504, 1000)
 		wantLines("another status", 5)

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -67,18 +68,29 @@ func wantLine(t *testing.T, e *harness.Edge, got harness.Answer, want map[string
 	}
 }
 
-// Without an access log, the edge records the status itself.
+// Without an access log, the edge itself records the status for the metrics.
 func TestAccessLog_NotNeeded(t *testing.T) {
+	conflict := func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusConflict)
+		w.Write(body)
+	}
+	site := harness.StartSite(t, map[string]http.HandlerFunc{"/api/links": conflict})
 	edit := strings.NewReplacer("\tlog\n", "", "\treverse_proxy", "\tapi_key_auth /api/links\n\t\treverse_proxy")
-	s := harness.StartStack(t, edit.Replace)
+	s := harness.StartStackWithSite(t, site, edit.Replace)
 	harness.EachProtocol(t, s.Edge, func(t *testing.T, c *http.Client) {
+		const conflicts = `hoko_http_responses_total{class="4xx",part="site"}`
+		before := s.Metric(t, conflicts)
 		if got := s.Sell(t, c, harness.ValidSale); got.StatusCode != 201 {
 			t.Errorf("a sale: %d %s", got.StatusCode, got.Text)
 		}
 		body := strings.Repeat("ü", 500_000)
 		got := s.Call(t, c, "POST", "/api/links", body, "Authorization", "Bearer "+harness.FullKey)
-		if sent := s.Site.Requests(); got.StatusCode != 200 || sent[len(sent)-1].Body != body {
-			t.Errorf("an API call: %d %s", got.StatusCode, got.Text)
+		if got.StatusCode != 409 || got.Text != body {
+			t.Errorf("an API call: %d %.100s", got.StatusCode, got.Text)
+		}
+		if after := s.Metric(t, conflicts); after != before+1 {
+			t.Errorf("%v conflicts became %v", before, after)
 		}
 	})
 	if s.Log.HasLine(`"handled request"`) {
