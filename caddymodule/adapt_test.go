@@ -33,13 +33,13 @@ func readFile(t *testing.T, name string) string {
 }
 
 // adapt turns a Caddyfile into JSON, as `caddy adapt --validate=false` does.
-func adapt(t *testing.T, text string) ([]byte, []caddyconfig.Warning, error) {
+func adapt(t testing.TB, text string) ([]byte, []caddyconfig.Warning, error) {
 	t.Helper()
 	return caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 }
 
 // mustAdapt is adapt, but fails the test on an error or a warning.
-func mustAdapt(t *testing.T, text string) []byte {
+func mustAdapt(t testing.TB, text string) []byte {
 	t.Helper()
 	config, warnings, err := adapt(t, text)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"hoko.to/edge/caddymodule/health"
 	"hoko.to/edge/caddymodule/request"
@@ -20,11 +21,17 @@ import (
 // APIErrors answers an error with the API's bilingual error body for its status. A 405 without an
 // Allow header gets one that names the usual methods. Use it in error routes (`handle_errors`). In
 // other routes, it passes every request on.
-type APIErrors struct{}
+type APIErrors struct{ logger errorLogger }
 
 // CaddyModule returns the Caddy module information.
 func (APIErrors) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.api_errors", New: func() caddy.Module { return new(APIErrors) }}
+}
+
+// Provision sets up the handler.
+func (e *APIErrors) Provision(ctx caddy.Context) error {
+	e.logger = newErrorLogger(ctx)
+	return nil
 }
 
 // usualMethods is the Allow header of a 405 that has none, such as Caddy's own for a method of more
@@ -32,7 +39,7 @@ func (APIErrors) CaddyModule() caddy.ModuleInfo {
 const usualMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 // ServeHTTP answers the error for which Caddy runs the error routes, if any.
-func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (e *APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	err, failed := r.Context().Value(caddyhttp.ErrorCtxKey).(error)
 	if !failed {
 		return next.ServeHTTP(w, r)
@@ -42,35 +49,50 @@ func (APIErrors) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		w.Header().Set("Allow", usualMethods)
 	}
 	request.SetID(w, r)
-	logError(r, err)
+	e.logger.log(r, err)
 	apierror.RespondEarly(w, r, func() { apierror.Write(w, envelope) })
 	return nil
 }
 
-// errorLogger adds the cause of each error that reaches error routes to the access log, whichever
-// route answers it. Caddy logs such errors only at level DEBUG.
-type errorLogger struct{}
+// errorLogger adds the cause of each error to the access log, whichever error route answers it, and
+// logs that of a 5xx. Caddy logs errors only at level DEBUG if there are error routes, and all of
+// them at level ERROR otherwise, which fills disks in an outage.
+type errorLogger struct{ *zap.Logger }
 
-// addErrorLogger puts an errorLogger in front of a server's error routes. It has no effect if the
-// server uses this module only in named routes, which Caddy provisions after the error routes.
-func addErrorLogger(server *caddyhttp.Server) {
-	if server.Errors == nil {
+// newErrorLogger returns one that logs as Caddy's servers do.
+func newErrorLogger(ctx caddy.Context) errorLogger {
+	return errorLogger{ctx.Logger(new(caddyhttp.App)).Named("log.error")}
+}
+
+// addErrorLogger puts an errorLogger in front of a server's error routes.
+func addErrorLogger(ctx caddy.Context, server *caddyhttp.Server) {
+	if !canAddErrorRoutes(server) {
 		return
 	}
-	first := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{errorLogger{}}}
+	if server.Errors == nil {
+		server.Errors = new(caddyhttp.HTTPErrorConfig)
+	}
+	first := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{newErrorLogger(ctx)}}
 	server.Errors.Routes = slices.Insert(server.Errors.Routes, 0, first)
 }
 
-func (errorLogger) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+// canAddErrorRoutes reports whether Caddy has yet to provision a server's error routes, which it
+// does after the routes. If the server uses this module only in named routes, it is too late.
+func canAddErrorRoutes(server *caddyhttp.Server) bool {
+	unprovisioned := func(route caddyhttp.Route) bool { return len(route.HandlersRaw) > 0 }
+	return slices.ContainsFunc(server.Routes, unprovisioned)
+}
+
+func (l errorLogger) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if err, failed := r.Context().Value(caddyhttp.ErrorCtxKey).(error); failed {
-		logError(r, err)
+		l.log(r, err)
 	}
 	return next.ServeHTTP(w, r)
 }
 
-// logError logs the cause of an error, unless the handler that failed has logged it. Caddy's own
+// log logs the cause of an error, unless the handler that failed has logged it. Caddy's own
 // handlers, such as reverse_proxy, do not.
-func logError(r *http.Request, err error) {
+func (l errorLogger) log(r *http.Request, err error) {
 	rec := request.Of(r)
 	if rec.HasCause() {
 		return
@@ -91,7 +113,7 @@ func logError(r *http.Request, err error) {
 	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout {
 		health.SiteFailed()
 	}
-	request.LogFailure(r, caddy.Log().Named("http.log.error"), request.Site, status, reason)
+	request.LogFailure(r, l.Logger, request.Site, status, reason)
 }
 
 // envelopeFor returns the response for an error. A status that is not in the table, such as 414,
@@ -119,6 +141,7 @@ func (*APIErrors) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
+	_ caddy.Provisioner           = (*APIErrors)(nil)
 	_ caddyhttp.MiddlewareHandler = (*APIErrors)(nil)
 	_ caddyhttp.MiddlewareHandler = errorLogger{}
 	_ caddyfile.Unmarshaler       = (*APIErrors)(nil)

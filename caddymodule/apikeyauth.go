@@ -53,7 +53,7 @@ func (a *APIKeyAuth) Provision(ctx caddy.Context) (err error) {
 // ServeHTTP passes on a request with a valid key, which [apikey.FromContext] then returns.
 func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	rec, w := request.Begin(w, r)
-	err = request.ErrPanicked
+	err = request.ErrPanicked // reverse_proxy panics if the site breaks off a response
 	defer func() { rec.End(err) }()
 	return a.serve(w, r, rec, next)
 }
@@ -67,22 +67,19 @@ func (a *APIKeyAuth) serve(w http.ResponseWriter, r *http.Request, rec *request.
 		return nil
 	}
 	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	start := time.Now()
 	key, err := backend.Keys.Authenticate(r.Context(), r.Header, client, a.required)
-	end := time.Now()
-	rec.Authenticated(r, end.Sub(start))
+	rec.Authenticated(r, time.Now())
 	if err != nil {
 		return a.handleError(w, r, rec, err)
 	}
 	rec.SetKey(r, key)
-	rec.PassOn(end)
 	return next.ServeHTTP(w, r.WithContext(apikey.NewContext(r.Context(), key)))
 }
 
 // handleError answers a request that Authenticate rejected, or returns an error for error routes.
 func (a *APIKeyAuth) handleError(w http.ResponseWriter, r *http.Request, rec *request.Record, err error) error {
 	if rejected, ok := errors.AsType[*apikey.Rejected](err); ok {
-		rec.SetRejectedKey(rejected.KeyID)
+		rec.SetRejectedKey(rejected.KeyID, rejected.WorkspaceID)
 		request.Reject(w, r, request.Auth, http.StatusUnauthorized, string(rejected.Cause), func() {
 			w.Header().Set("WWW-Authenticate", rejected.Challenge())
 			apierror.Write(w, apierror.InvalidKey)

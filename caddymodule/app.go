@@ -121,14 +121,14 @@ func loadApp(ctx caddy.Context) (*App, error) {
 	}
 	configured := app.(*App)
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
-		err = configured.prepareServer(server)
+		err = configured.prepareServer(ctx, server)
 	}
 	return configured, err
 }
 
 // prepareServer checks a server and makes it answer 421. It runs when the server's first handler of
 // this module is provisioned, so the config of the module's other handlers there is still JSON.
-func (a *App) prepareServer(server *caddyhttp.Server) error {
+func (a *App) prepareServer(ctx caddy.Context, server *caddyhttp.Server) error {
 	if a.servers[server] {
 		return nil
 	}
@@ -148,8 +148,8 @@ func (a *App) prepareServer(server *caddyhttp.Server) error {
 			"put api_key_auth before it, with the same matcher",
 			slog.String("handler", handler), slog.Any("listen", server.Listen))
 	}
-	rejectMisdirected(server)
-	addErrorLogger(server)
+	addErrorLogger(ctx, server)
+	rejectMisdirected(ctx, server)
 	return nil
 }
 

@@ -37,15 +37,16 @@ const hangGuard = time.Minute
 // testEdge is a Caddy with the edge's modules. Tests run one at a time, because a process has only
 // one Caddy.
 type testEdge struct {
-	t            *testing.T
+	t            testing.TB
 	dsn, redis   string
 	address, dir string
 	hoko, routes string // more settings of the hoko block, and the site's routes
 	unlogged     bool   // the site has no access log
+	format       string // of the log; default json
 }
 
 // newEdge returns an edge that is not started yet.
-func newEdge(t *testing.T, dsn, redis string) *testEdge {
+func newEdge(t testing.TB, dsn, redis string) *testEdge {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,7 +71,7 @@ func newEdge(t *testing.T, dsn, redis string) *testEdge {
 }
 
 // startEdge starts an edge with these routes, a new database and an empty Redis.
-func startEdge(t *testing.T, routes string) *testEdge {
+func startEdge(t testing.TB, routes string) *testEdge {
 	t.Helper()
 	e := newEdge(t, testenv.Database(t), testenv.Redis(t))
 	e.routes = routes
@@ -93,7 +94,7 @@ func (e *testEdge) config() []byte {
 	grace_period 20s
 	log {
 		output hoko_test
-		format json
+		format %s
 	}
 	hoko {
 		postgres {env.DATABASE_URL}
@@ -107,11 +108,11 @@ http://%s {
 	%s
 	%s
 }
-`, e.dir, e.hoko, e.address, accessLog, e.routes))))
+`, e.dir, cmp.Or(e.format, "json"), e.hoko, e.address, accessLog, e.routes))))
 }
 
 // mustRun loads a config into Caddy.
-func mustRun(t *testing.T, config []byte) {
+func mustRun(t testing.TB, config []byte) {
 	t.Helper()
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatal(err)
@@ -179,7 +180,7 @@ func (e *testEdge) try(method, path string, h header, body string) (answer, erro
 func bearer(key string) header { return header{"Authorization": "Bearer " + key} }
 
 // eventually waits for something that another goroutine or process does.
-func eventually(t *testing.T, what string, happened func() bool) {
+func eventually(t testing.TB, what string, happened func() bool) {
 	t.Helper()
 	for began := time.Now(); !happened(); runtime.Gosched() {
 		if time.Since(began) > hangGuard {
@@ -221,7 +222,7 @@ func (l *logLines) text() string { return strings.Join(l.all(), "") }
 
 // await returns the first line with this message and this value of a field, or with any value if
 // value is empty. It waits until the line is written.
-func (l *logLines) await(t *testing.T, message, field, value string) (line map[string]any) {
+func (l *logLines) await(t testing.TB, message, field, value string) (line map[string]any) {
 	t.Helper()
 	read := 0
 	eventually(t, fmt.Sprintf("there is a line %q with %s %q", message, field, value), func() bool {

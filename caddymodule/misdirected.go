@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"hoko.to/edge/caddymodule/request"
@@ -33,7 +34,7 @@ func (m misdirectedMatcher) MatchWithError(r *http.Request) (bool, error) {
 //
 // This happens at runtime, like the redirects of automatic HTTPS: a fallback site in the Caddyfile
 // would have to name each server's port, and would open a port that no other site uses.
-func rejectMisdirected(server *caddyhttp.Server) {
+func rejectMisdirected(ctx caddy.Context, server *caddyhttp.Server) {
 	if len(server.Routes) == 0 {
 		return
 	}
@@ -56,16 +57,12 @@ func rejectMisdirected(server *caddyhttp.Server) {
 	i := hostMatcherIndex(last)
 	last[0], last[i] = last[i], last[0]
 	last[0] = misdirectedMatcher{last[0].(*caddyhttp.MatchHost), otherHosts}
-	// Without error routes, the 421 has no body: adding the first one would make Caddy log all
-	// errors at level DEBUG only. Error routes that Caddy has already copied cannot be changed.
-	unprovisioned := func(route caddyhttp.Route) bool { return len(route.HandlersRaw) > 0 }
-	if server.Errors == nil || !slices.ContainsFunc(server.Routes, unprovisioned) {
-		return
+	if canAddErrorRoutes(server) { // otherwise, the 421 has no body
+		server.Errors.Routes = append(server.Errors.Routes, caddyhttp.Route{
+			MatcherSets: caddyhttp.MatcherSets{{otherHosts}},
+			Handlers:    []caddyhttp.MiddlewareHandler{&APIErrors{newErrorLogger(ctx)}},
+		})
 	}
-	server.Errors.Routes = append(server.Errors.Routes, caddyhttp.Route{
-		MatcherSets: caddyhttp.MatcherSets{{otherHosts}},
-		Handlers:    []caddyhttp.MiddlewareHandler{APIErrors{}},
-	})
 }
 
 func hostMatcherIndex(set caddyhttp.MatcherSet) int {

@@ -102,10 +102,16 @@ func TestMisdirected_WithoutErrorRoutes(t *testing.T) {
 	if got := e.send("GET", "/", nil, ""); got.status != 502 {
 		t.Errorf("status %d", got.status)
 	}
-	written.await(t, "broken", "level", "error")
-	if got := e.send("GET", "/", header{"Host": "evil.example"}, ""); got.status != 421 || got.body != "" {
-		t.Errorf("status %d %s", got.status, got.body)
+	if line := written.await(t, "request failed", "error", "broken"); line["logger"] != "http.log.error" {
+		t.Errorf("logged %v", line)
 	}
+	if strings.Contains(written.text(), "err_trace") {
+		t.Errorf("Caddy logged the error, too: %s", written.text())
+	}
+	if line := written.await(t, "handled request", "cause", "bad_gateway"); line["reason"] != "broken" {
+		t.Errorf("logged %v", line)
+	}
+	e.wantMisdirected("evil.example")
 }
 
 // A JSON config may limit a site's route to some paths of its host.

@@ -81,8 +81,8 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 		Limit:   cmp.Or(key.Limit, l.Limit),
 		OnError: l.OnError,
 	})
-	now, rec := time.Now(), request.Of(r)
-	rec.SetLimit(decision, now.Sub(start))
+	now := time.Now()
+	request.Of(r).SetLimit(decision, start, now)
 	if err != nil {
 		return request.Fail(w, r, request.Limit, l.logger, http.StatusServiceUnavailable, err)
 	}
@@ -94,7 +94,6 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 			func() { apierror.WriteRateLimitExceeded(w, decision.RetryAfter) })
 		return nil
 	}
-	rec.PassOn(now)
 	return next.ServeHTTP(w, r)
 }
 

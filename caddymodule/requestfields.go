@@ -65,7 +65,7 @@ func (f RequestFields) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 	}
 	span := tracing.Of(r.Context())
 	span.Rewrite(logencoder.Redact)
-	err := next.ServeHTTP(w, r)
+	err = next.ServeHTTP(w, r)
 	if err != nil {
 		request.FailSpan(span, err)
 	}

@@ -64,9 +64,6 @@ func (t *TrackSale) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 	outcome, err := t.handler.Serve(w, r)
 	rec := request.Of(r)
 	rec.SetSale(outcome)
-	if unknown, ok := errors.AsType[*sale.UnknownOutcomeError](err); ok {
-		rec.SetSaleID(unknown.SaleID.String())
-	}
 	if failure, ok := errors.AsType[*apierror.Failure](err); ok {
 		return request.Fail(w, r, request.Sale, t.logger, failure.Err.Status, failure.Cause)
 	}

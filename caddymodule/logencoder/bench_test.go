@@ -1,7 +1,6 @@
 package logencoder
 
 import (
-	"context"
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +12,11 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/logging"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	edgerequest "hoko.to/edge/caddymodule/request"
+	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/ratelimit"
+	"hoko.to/edge/plugin/sale"
 )
 
 func BenchmarkAccessLog(b *testing.B)       { benchmarkAccessLog(b, newEncoder(b)) }
@@ -54,8 +58,6 @@ func saleEntry() (*http.Request, []zapcore.Field) {
 		"User-Agent":    {"shop/1.0"}, "Content-Length": {"300"},
 		"Content-Type": {"application/json"}, "Accept-Encoding": {"gzip"}, "Accept": {"*/*"},
 	}
-	vars := map[string]any{caddyhttp.ClientIPVarKey: "192.0.2.1"}
-	r = r.WithContext(context.WithValue(r.Context(), caddyhttp.VarsCtxKey, vars))
 	answer := http.Header{
 		"Server": {"Caddy"}, "Alt-Svc": {`h3=":443"; ma=2592000`},
 		"Content-Type": {"application/json"}, "Cache-Control": {"no-store"},
@@ -66,12 +68,30 @@ func saleEntry() (*http.Request, []zapcore.Field) {
 		"X-Ratelimit-Reset": {"1790000000"},
 		"Ratelimit":         {`"default";r=599;t=1`}, "Ratelimit-Policy": {`"default";q=600;w=60`},
 	}
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, new(caddyhttp.Server))
 	return r, []zapcore.Field{
 		zap.Int("bytes_read", 300), zap.String("user_id", "key_1"), zap.Duration("duration", 5*time.Millisecond),
 		zap.Int("size", 900), zap.Int("status", 201),
 		zap.Object("resp_headers", caddyhttp.LoggableHTTPHeader{Header: answer}),
-		zap.String("workspace_id", "ws_1"), zap.String("uuid", "6e0e6b3e-1111-4222-8333-444455556666"),
+		zap.String("uuid", "6e0e6b3e-1111-4222-8333-444455556666"), zap.Inline(record(r)),
 	}
+}
+
+// record returns what the edge logs about a sale.
+func record(r *http.Request) *edgerequest.Record {
+	rec, _ := edgerequest.Begin(httptest.NewRecorder(), r)
+	defer rec.End(nil)
+	now := time.Now()
+	rec.Authenticated(now)
+	rec.SetKey(r, &apikey.Key{ID: "key_1", WorkspaceID: "ws_1"})
+	rec.SetLimit(ratelimit.Decision{Evaluated: true, Remaining: 599, Source: ratelimit.FromRedis},
+		now, now.Add(123*time.Microsecond))
+	rec.SetSale(sale.Outcome{
+		SaleID: "01900000-0000-7000-8000-000000000000", Recorded: &sale.Recorded{Attribution: sale.Click},
+		Timing: sale.Timing{Queue: 456 * time.Microsecond, Commit: 1789 * time.Microsecond},
+	})
+	rec.Answered(edgerequest.Sale, http.StatusCreated)
+	return rec
 }
 
 func newEncoder(tb testing.TB) zapcore.Encoder {

@@ -19,17 +19,21 @@ import (
 // Record is what the access log says about a request in addition to what Caddy says about all. Only
 // the goroutine that serves the request uses it.
 type Record struct {
+	id                 [1]string // Caddy's, as the value of a header field
 	keyID, workspaceID string
 	cause, reason      string
-	limit              ratelimit.Decision
+	limitSource        ratelimit.Source
+	limitRemaining     int
+	limited            bool // limitRemaining is known
+	replayed           bool
 	saleID             string
 	attribution        sale.Attribution
 
-	part     Part      // that has answered or failed, "" before
-	status   int       // of part's response
-	passedOn time.Time // to the next handler
+	part   Part      // that has answered or failed, "" before
+	status int       // of part's response
+	since  time.Time // when the current part began
 
-	auth, rateLimit, queue, commit, site time.Duration
+	auth, limit, queue, commit, site time.Duration
 
 	depth    int // of handlers that track the request
 	recorder caddyhttp.ResponseRecorder
@@ -46,9 +50,17 @@ func Of(r *http.Request) *Record {
 	rec := new(Record)
 	caddyhttp.SetVar(r.Context(), recordVar, rec)
 	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		fields.Set(zap.Inline(rec))
+		fields.Add(zap.Inline(rec)) // Set would replace the inline field of another module
 	}
 	return rec
+}
+
+// requestID returns Caddy's {http.request.uuid}, which is in the access log from then on.
+func (rec *Record) requestID(r *http.Request) string {
+	if rec.id[0] == "" {
+		rec.id[0], _ = replacer(r).GetString("http.request.uuid")
+	}
+	return rec.id[0]
 }
 
 // SetCause records why the request was not answered as asked. The cause is a word from a small set.
@@ -64,24 +76,28 @@ func (rec *Record) SetKey(r *http.Request, key *apikey.Key) {
 	replacer(r).Set("http.auth.user.id", key.ID)
 }
 
-// SetRejectedKey records the ID of a key that is not valid.
-func (rec *Record) SetRejectedKey(id string) { rec.keyID = id }
+// SetRejectedKey records the IDs of a key that is not valid and of its workspace. They are "" if
+// there is no such key.
+func (rec *Record) SetRejectedKey(id, workspaceID string) {
+	rec.keyID, rec.workspaceID = id, workspaceID
+}
 
-// SetLimit records the decision about the request's rate limit, and how long it took.
-func (rec *Record) SetLimit(decision ratelimit.Decision, took time.Duration) {
-	rec.limit, rec.rateLimit = decision, took
+// SetLimit records the decision about a rate limit of the request, and when it began and ended. If
+// there are several, the log shows the last decision and the time of all.
+func (rec *Record) SetLimit(decision ratelimit.Decision, start, end time.Time) {
+	rec.limitSource, rec.limitRemaining, rec.limited = decision.Source, decision.Remaining, decision.Evaluated
+	rec.limit += end.Sub(start)
+	rec.since = end
 }
 
 // SetSale records what became of a sale.
 func (rec *Record) SetSale(outcome sale.Outcome) {
 	rec.queue, rec.commit = outcome.Timing.Queue, outcome.Timing.Commit
+	rec.saleID = outcome.SaleID
 	if outcome.Recorded != nil {
-		rec.saleID, rec.attribution = outcome.Recorded.SaleID.String(), outcome.Recorded.Attribution
+		rec.attribution, rec.replayed = outcome.Recorded.Attribution, outcome.Recorded.Replayed
 	}
 }
-
-// SetSaleID records the ID of a sale with an unknown outcome.
-func (rec *Record) SetSaleID(id string) { rec.saleID = id }
 
 // MarshalLogObject adds the fields that are known. docs/operations.md lists them.
 func (rec *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
@@ -90,14 +106,17 @@ func (rec *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	addText(enc, "decision", rec.decision())
 	addText(enc, "cause", rec.cause)
 	addText(enc, "reason", rec.reason)
-	addText(enc, "limit_source", string(rec.limit.Source))
-	if rec.limit.Evaluated {
-		enc.AddInt("limit_remaining", rec.limit.Remaining)
+	addText(enc, "limit_source", string(rec.limitSource))
+	if rec.limited {
+		enc.AddInt("limit_remaining", rec.limitRemaining)
 	}
 	addText(enc, "sale_id", rec.saleID)
 	addText(enc, "attribution", string(rec.attribution))
+	if rec.replayed {
+		enc.AddBool("replayed", true)
+	}
 	addTime(enc, "auth_duration", rec.auth)
-	addTime(enc, "limit_duration", rec.rateLimit)
+	addTime(enc, "limit_duration", rec.limit)
 	addTime(enc, "queue_duration", rec.queue)
 	addTime(enc, "commit_duration", rec.commit)
 	addTime(enc, "site_duration", rec.site)
@@ -108,7 +127,7 @@ func (rec *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 // request that needs no key.
 func (rec *Record) decision() string {
 	switch {
-	case rec.part == "", rec.part == Site && rec.passedOn.IsZero():
+	case rec.part == "", rec.part == Site && rec.keyID == "":
 		return ""
 	case rec.part == Site || rec.status < 400:
 		return "admitted"

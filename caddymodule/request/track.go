@@ -56,10 +56,11 @@ func newResponses() map[Part]*[len(classes)]prometheus.Counter {
 	return counters
 }
 
-// Begin starts to track a request, which must End even if its handlers panic. It returns the record
-// and the ResponseWriter to use from now on. A nested call has no effect.
+// Begin starts to track a request, which must End even if a handler panics. It returns the record
+// and the ResponseWriter to use from now on. A nested call only restarts the time of auth.
 func Begin(w http.ResponseWriter, r *http.Request) (*Record, http.ResponseWriter) {
 	rec := Of(r)
+	rec.since = time.Now()
 	rec.depth++
 	if rec.depth > 1 {
 		return rec, w
@@ -87,14 +88,12 @@ func findRecorder(w http.ResponseWriter) caddyhttp.ResponseRecorder {
 	}
 }
 
-// Authenticated records how long authentication took.
-func (rec *Record) Authenticated(r *http.Request, took time.Duration) {
-	_, _ = replacer(r).GetString("http.request.uuid") // Caddy adds it to the access log
-	rec.auth = took
+// Authenticated records the end of authentication.
+func (rec *Record) Authenticated(r *http.Request, now time.Time) {
+	rec.requestID(r)
+	rec.auth += now.Sub(rec.since)
+	rec.since = now
 }
-
-// PassOn records that the next handler gets the request.
-func (rec *Record) PassOn(now time.Time) { rec.passedOn = now }
 
 // ErrPanicked stands for the result of handlers that panic.
 var ErrPanicked = errors.New("a handler panicked")
@@ -112,14 +111,14 @@ func (rec *Record) End(err error) {
 	responses[rec.part][min(max(rec.status/100, 1), len(classes))-1].Inc()
 }
 
-// endSite records the site's response. The time in the site is not that of a connection which has
-// become a tunnel, such as a WebSocket.
+// endSite records the site's response, with its time if a key was required. A connection that has
+// become a tunnel, such as a WebSocket, has no time.
 func (rec *Record) endSite(status int) {
 	rec.part, rec.status = Site, status
-	if rec.passedOn.IsZero() || status == http.StatusSwitchingProtocols {
+	if rec.keyID == "" || status == http.StatusSwitchingProtocols {
 		return
 	}
-	rec.site = time.Since(rec.passedOn)
+	rec.site = time.Since(rec.since)
 	siteTime.Observe(rec.site.Seconds())
 }
 

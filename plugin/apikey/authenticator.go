@@ -111,7 +111,7 @@ func (a *Authenticator) authenticate(ctx context.Context, header http.Header, cl
 		return nil, err
 	}
 	if cause := check(&e.key, header); cause != "" {
-		return nil, &Rejected{Cause: cause, KeySent: true, KeyID: e.key.ID}
+		return nil, &Rejected{Cause: cause, KeySent: true, KeyID: e.key.ID, WorkspaceID: e.key.WorkspaceID}
 	}
 	return &e.key, nil
 }

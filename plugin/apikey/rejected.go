@@ -25,8 +25,9 @@ type Rejected struct {
 	Cause Cause
 	// KeySent is whether the request carried a key, even a malformed one. Challenge depends on it.
 	KeySent bool
-	// KeyID is the ID of the key if there is one, and "" otherwise. Use it in logs only.
-	KeyID string
+	// KeyID and WorkspaceID are the IDs of the key and its workspace if there is such a key, and ""
+	// otherwise. Use them in logs only.
+	KeyID, WorkspaceID string
 }
 
 func (r *Rejected) Error() string { return "key rejected: " + string(r.Cause) }

@@ -78,6 +78,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type Outcome struct {
 	Rejection *Rejection // the 4xx that it answered, or nil
 	Recorded  *Recorded  // the sale that it answered 201, or nil
+	SaleID    string     // of Recorded, or of a sale with an unknown outcome
 	Timing    Timing     // of a valid request
 }
 
@@ -98,10 +99,11 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (outcome Outcome
 	}
 	outcome.Recorded, outcome.Timing, err = h.recorder.record(r.Context(), key.WorkspaceID, req, idempotencyKey)
 	if err != nil {
-		outcome.Rejection, err = h.answerError(w, r, req, err)
+		err = h.answerError(w, r, req, err, &outcome)
 		return outcome, err
 	}
-	answer(w, outcome.Recorded)
+	outcome.SaleID = outcome.Recorded.SaleID.String()
+	answer(w, outcome.Recorded, outcome.SaleID)
 	return outcome, nil
 }
 
@@ -128,7 +130,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*Request, string
 }
 
 // answer writes the 201.
-func answer(w http.ResponseWriter, recorded *Recorded) {
+func answer(w http.ResponseWriter, recorded *Recorded, saleID string) {
 	buffer := bodies.Get().(*bytes.Buffer)
 	defer freeBody(buffer)
 	body := AppendResponse(buffer.AvailableBuffer(), recorded)
@@ -138,7 +140,7 @@ func answer(w http.ResponseWriter, recorded *Recorded) {
 	apierror.NoStore(header)
 	// One array holds the other values, which saves an allocation for each.
 	values := [...]string{
-		apierror.ContentType, strconv.Itoa(len(body)), recorded.SaleID.String(), string(recorded.Attribution),
+		apierror.ContentType, strconv.Itoa(len(body)), saleID, string(recorded.Attribution),
 	}
 	header["Content-Type"] = values[0:1:1]
 	header["Content-Length"] = values[1:2:2]
@@ -152,24 +154,29 @@ func answer(w http.ResponseWriter, recorded *Recorded) {
 }
 
 // answerError rejects the request if the caller can fix it, and returns any other error as a 5xx.
-func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, req *Request, err error) (*Rejection, error) {
+func (h *Handler) answerError(
+	w http.ResponseWriter, r *http.Request, req *Request, err error, outcome *Outcome,
+) error {
 	unknown, isUnknown := errors.AsType[*UnknownOutcomeError](err)
 	notRecorded, isNotRecorded := errors.AsType[*NotRecordedError](err)
 	switch {
 	case errors.Is(err, ErrUnattributed):
-		return h.reject(w, r, invalidRequest(unattributed(req, err))), nil
+		outcome.Rejection = h.reject(w, r, invalidRequest(unattributed(req, err)))
+		return nil
 	case errors.Is(err, ErrIdempotencyMismatch):
-		return h.reject(w, r, &rejection{err: apierror.IdempotencyMismatch, cause: causeMismatch}), nil
+		outcome.Rejection = h.reject(w, r, &rejection{err: apierror.IdempotencyMismatch, cause: causeMismatch})
+		return nil
 	case isUnknown:
-		w.Header().Set("Hoko-Sale-Id", unknown.SaleID.String())
-		return nil, &apierror.Failure{Err: apierror.GatewayTimeout, Cause: err}
+		outcome.SaleID = unknown.SaleID.String()
+		w.Header().Set("Hoko-Sale-Id", outcome.SaleID)
+		return &apierror.Failure{Err: apierror.GatewayTimeout, Cause: err}
 	case isNotRecorded:
 		apierror.SetExpectedWait(w.Header(), notRecorded.RetryAfter)
-		return nil, &apierror.Failure{Err: apierror.Unavailable, Cause: err}
+		return &apierror.Failure{Err: apierror.Unavailable, Cause: err}
 	case errors.Is(err, ErrNotRecorded):
-		return nil, &apierror.Failure{Err: apierror.Unavailable, Cause: err}
+		return &apierror.Failure{Err: apierror.Unavailable, Cause: err}
 	default:
-		return nil, &apierror.Failure{Err: apierror.Internal, Cause: err}
+		return &apierror.Failure{Err: apierror.Internal, Cause: err}
 	}
 }
 
