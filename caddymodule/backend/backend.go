@@ -32,7 +32,7 @@ type Backend struct {
 	keyStore    *keys.Store
 	saleStore   *sales.Store
 	listener    *keys.Listener
-	redis       redisPing
+	redisCheck  throttledCheck
 	started     atomic.Bool
 	retired     atomic.Bool // its counts are in closed
 

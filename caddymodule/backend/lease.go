@@ -56,8 +56,23 @@ func (l *Lease) Use() *Backend {
 	return l.Backend
 }
 
+// active is the lease of the config that runs.
+var active atomic.Pointer[Lease]
+
 // Activate is Use for a config that has started: its backend is the active one from now on.
-func (l *Lease) Activate() { active.Store(l.Use()) }
+func (l *Lease) Activate() {
+	l.Use()
+	active.Store(l)
+}
+
+// Active returns the backend of the config that runs, or nil if none does: before the first load,
+// and after a load of a config without the edge.
+func Active() *Backend {
+	if l := active.Load(); l != nil {
+		return l.Backend
+	}
+	return nil
+}
 
 // Release ends the lease. If it was used, it ends after the longest time that a request with this
 // body timeout may take, because Caddy calls Cleanup while requests of the old config are in
@@ -65,6 +80,7 @@ func (l *Lease) Activate() { active.Store(l.Use()) }
 // immediately.
 func (l *Lease) Release(bodyTimeout time.Duration) {
 	l.removeLog()
+	active.CompareAndSwap(l, nil) // a config that follows has activated its lease already
 	if !l.used.Load() {
 		l.releaseBackend()
 		return

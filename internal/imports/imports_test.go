@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"caddymodule/backend": {"caddymodule/version", "plugin"},
 	"plugin/metric":       {},
 	"plugin/tracing":      {},
-	"caddymodule/cli":     {"caddymodule/backend", "caddymodule/cli", "caddymodule/version", "plugin", "internal/devserver", "."},
+	"caddymodule/cli":     {"caddymodule/backend", "caddymodule/cli", "caddymodule/health", "caddymodule/version", "plugin", "internal/devserver", "."},
 	"plugin/limit":        {},
 	"plugin/apierror":     {},
 	"plugin/apikey":       {"plugin/limit", "plugin/apierror", "plugin/metric", "plugin/tracing"},
