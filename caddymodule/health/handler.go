@@ -31,6 +31,7 @@ func (Handler) Provision(ctx caddy.Context) error {
 // ServeHTTP answers every request.
 func (Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	if !Allowed(r.Method) {
+		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Allow", Allow)
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return nil
