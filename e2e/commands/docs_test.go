@@ -30,7 +30,7 @@ func TestCaddyfiles_AsDocumentedAdapt(t *testing.T) {
 			switch {
 			case strings.HasPrefix(block, "{"):
 				config += "localhost {\n}\n"
-			case !strings.HasPrefix(block, "https://"):
+			case !strings.HasPrefix(block, "https://") && !strings.HasPrefix(block, "http://"):
 				config = "localhost {\n" + block + "}\n"
 			}
 			file := filepath.Join(t.TempDir(), "Caddyfile")
