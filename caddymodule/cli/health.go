@@ -105,13 +105,15 @@ func adminRequest(address, path string) (*http.Request, *http.Transport, error) 
 	target, host := parsed.JoinHostPort(0), parsed.JoinHostPort(0)
 	if parsed.IsUnixNetwork() {
 		target, _, _ = strings.Cut(target, "|") // its permissions
-		host = "127.0.0.1"
+		host = "127.0.0.1"                      // any
 	}
 	request, err := http.NewRequest(http.MethodGet, "http://"+host+path, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	request.Header.Set("Origin", "http://"+host) // for enforce_origin
+	if !parsed.IsUnixNetwork() {
+		request.Header.Set("Origin", "http://"+host) // for enforce_origin
+	}
 	return request, &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, parsed.Network, target)
 	}}, nil
