@@ -28,7 +28,9 @@ func TestDown_ListenerThatReceivesNothing(t *testing.T) {
 	defer DropExpiring()
 	defer l.Release(0)
 	l.Activate()
-	testenv.Until(t, "the listener is down", func() bool { return slices.Equal(l.Backend.Down(), []string{"listener"}) })
+	testenv.Until(t, "the listener is down", func() bool {
+		return slices.Equal(l.Backend.Down(), []string{"listener"})
+	})
 }
 
 func TestActive_FollowsTheConfigThatRuns(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 
 // Encoder encodes log entries as Caddy's JSON encoder does, or as its console encoder does on a
 // terminal, but keeps secrets out. It omits header fields that are not known to be harmless,
-// replaces the values of URL parameters with names such as token, and masks API keys in any text. It
-// omits the lines about health checks by way of the admin endpoint.
+// replaces the values of URL parameters with names such as token, and masks API keys in any text.
+// It omits the lines about health checks by way of the admin endpoint.
 type Encoder struct {
 	encoder `json:"-"`
 	logging.LogEncoderConfig
@@ -113,7 +113,8 @@ func (e encoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buff
 	if err != nil {
 		return nil, err
 	}
-	if entry.LoggerName == "admin.api" && entry.Level == zapcore.InfoLevel && bytes.Contains(line.Bytes(), healthCheck) {
+	if entry.LoggerName == "admin.api" && entry.Level == zapcore.InfoLevel &&
+		bytes.Contains(line.Bytes(), healthCheck) {
 		line.Reset()
 	}
 	maskKeys(line.Bytes())

@@ -64,11 +64,13 @@ func TestImage_HealthCheckFindsTheEdge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := startWith(t, c.admin, health, c.environment)
-			if out, code := healthOf(t, e, imageCheck(t), c.environment); code != 0 || !strings.Contains(out, `{"status":"`) {
+			out, code := healthOf(t, e, imageCheck(t), c.environment)
+			if code != 0 || !strings.Contains(out, `{"status":"`) {
 				t.Errorf("exit code %d: %s", code, out)
 			}
 			if c.admin == "\tadmin off\n" {
-				if out, code := healthOf(t, e, imageCheck(t)); code != 1 || !strings.Contains(out, "set HEALTH_URL or --url") {
+				out, code := healthOf(t, e, imageCheck(t))
+				if code != 1 || !strings.Contains(out, "set HEALTH_URL or --url") {
 					t.Errorf("without HEALTH_URL: exit code %d: %s", code, out)
 				}
 			}
@@ -98,7 +100,8 @@ func TestHealth_StoppingDuringTheShutdownDelay(t *testing.T) {
 	e.Signal(syscall.SIGTERM)
 	e.Log.Wait(t, "shutdown scheduled")
 	for _, args := range [][]string{byURL, byAdmin} {
-		if out, code := healthOf(t, e, args); code != 1 || !strings.Contains(out, `503 Service Unavailable: {"status":"stopping"}`) {
+		out, code := healthOf(t, e, args)
+		if code != 1 || !strings.Contains(out, `503 Service Unavailable: {"status":"stopping"}`) {
 			t.Errorf("%v: exit code %d: %s", args, code, out)
 		}
 	}
@@ -142,7 +145,8 @@ func TestHealth_Errors(t *testing.T) {
 		"--config none.Caddyfile":                                  "none.Caddyfile",
 		"--url http://127.0.0.1:1 --live":                          "none of the others can be",
 	} {
-		got, code := caddy(t, append([]string{"hoko", "health"}, strings.Fields(line)...), "XDG_CONFIG_HOME="+t.TempDir())
+		args := append([]string{"hoko", "health"}, strings.Fields(line)...)
+		got, code := caddy(t, args, "XDG_CONFIG_HOME="+t.TempDir())
 		if code != 1 || !strings.Contains(got, want) || strings.Contains(got, "panic") {
 			t.Errorf("%s: exit code %d, want %q in\n%s", line, code, want, got)
 		}

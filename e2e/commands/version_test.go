@@ -24,7 +24,8 @@ func TestVersion_SameWhereverAsked(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &want); err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v: %s", code, err, out)
 	}
-	if want.Version == "" || want.Caddy != "v"+dockerfileCaddyVersion(t) || !strings.HasPrefix(want.Go, "go1.") || want.Schema == 0 {
+	if want.Version == "" || want.Caddy != "v"+dockerfileCaddyVersion(t) || !strings.HasPrefix(want.Go, "go1.") ||
+		want.Schema == 0 {
 		t.Errorf("got %+v", want)
 	}
 	line, _ := caddy(t, []string{"hoko", "version"})
@@ -78,7 +79,8 @@ func TestVersion_NamesTheCommit(t *testing.T) {
 	testenv.NoError(t, err)
 	testenv.NoError(t, json.Unmarshal(out, &got))
 	revision := strings.TrimSuffix(got.Revision, "+dirty")
-	if revision != strings.TrimSpace(string(commit)) || !strings.Contains(got.Version, revision[:min(len(revision), 12)]) {
+	short := revision[:min(len(revision), 12)]
+	if revision != strings.TrimSpace(string(commit)) || !strings.Contains(got.Version, short) {
 		t.Errorf("got %+v, want %s", got, commit)
 	}
 }

@@ -69,7 +69,8 @@ func NewListener(o postgres.Options, keys *Store, events Events) (*Listener, err
 // HeartbeatLag returns how long the last heartbeat that arrived took, 0 before the first.
 func (l *Listener) HeartbeatLag() time.Duration { return time.Duration(l.lag.Load()) }
 
-// Deaf reports whether Postgres takes heartbeats but does not deliver them, unless the listener is up.
+// Deaf reports whether Postgres takes heartbeats but does not deliver them. It has no meaning while
+// the listener is up.
 func (l *Listener) Deaf() bool { return l.deaf.Load() }
 
 // Run listens until ctx ends, and returns ctx.Err(). It reconnects whenever the connection is lost.
