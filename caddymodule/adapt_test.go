@@ -193,7 +193,8 @@ func handlers(t *testing.T, config []byte) (names []string) {
 func TestModules_AreRegistered(t *testing.T) {
 	for _, id := range []string{
 		"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit", "http.handlers.track_sale",
-		"http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko",
+		"http.handlers.api_errors", "http.handlers.request_fields",
+		"http.handlers.hoko_health", "admin.api.hoko",
 	} {
 		if !slices.Contains(caddy.Modules(), id) {
 			t.Errorf("module %s is not registered", id)

@@ -13,7 +13,8 @@ import (
 	"hoko.to/edge/caddymodule/version"
 )
 
-// adminState serves the state of all backends at GET /hoko and /hoko/ of the admin endpoint.
+// adminState serves the version and the state of all backends at /hoko and /hoko/ of the admin
+// endpoint, and health at /hoko/health/live and /hoko/health/ready.
 type adminState struct{}
 
 func (adminState) CaddyModule() caddy.ModuleInfo {
@@ -26,8 +27,8 @@ func (s adminState) Routes() []caddy.AdminRoute {
 }
 
 func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
+	if !health.Allowed(r.Method) {
+		w.Header().Set("Allow", health.Allow)
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("method not allowed")}
 	}
 	switch strings.TrimSuffix(r.URL.Path, "/") {
@@ -40,7 +41,7 @@ func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
 	case "/hoko/health/live":
 		return health.Live.Write(w)
 	case "/hoko/health/ready":
-		return health.Ready(r.Context()).Write(w)
+		return health.Ready().Write(w)
 	}
 	return caddy.APIError{HTTPStatus: http.StatusNotFound,
 		Err: errors.New("no such path: use /hoko/, /hoko/health/live or /hoko/health/ready")}

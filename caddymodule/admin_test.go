@@ -14,6 +14,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/caddymodule/health"
+	"hoko.to/edge/caddymodule/version"
+	"hoko.to/edge/internal/testenv"
 )
 
 func TestAdminEndpoint_ShowsTheState(t *testing.T) {
@@ -44,7 +47,7 @@ func TestAdminEndpoint_ShowsTheState(t *testing.T) {
 		if rejected, ok := errors.AsType[caddy.APIError](err); !ok || rejected.HTTPStatus != status {
 			t.Errorf("%s: %v", request, err)
 		}
-		if allow := recorder.Header().Get("Allow"); (status == 405) != (allow == "GET") {
+		if allow := recorder.Header().Get("Allow"); (status == 405) != (allow == "GET, HEAD") {
 			t.Errorf("%s: Allow %q", request, allow)
 		}
 	}
@@ -62,8 +65,25 @@ func TestAdminEndpoint_AnswersWithAndWithoutSlash(t *testing.T) {
 	for _, path := range []string{"/hoko", "/hoko/"} {
 		recorder := httptest.NewRecorder()
 		mux.ServeHTTP(recorder, httptest.NewRequest("GET", path, nil))
-		if recorder.Code != 200 || recorder.Body.String() != `{"backends":[]}`+"\n" {
-			t.Errorf("%s: %d %s", path, recorder.Code, recorder.Body)
+		build, err := json.Marshal(version.Read())
+		testenv.NoError(t, err)
+		if want := fmt.Sprintf(`{"version":%s,"backends":[]}`+"\n", build); recorder.Code != 200 || recorder.Body.String() != want {
+			t.Errorf("%s: %d %s, want %s", path, recorder.Code, recorder.Body, want)
+		}
+	}
+}
+
+func TestAdminEndpoint_Health(t *testing.T) {
+	startEdge(t, "respond ok")
+	for path, want := range map[string]health.Report{"live": health.Live, "ready": health.Ready()} {
+		for _, method := range []string{"GET", "HEAD"} {
+			recorder := httptest.NewRecorder()
+			err := (adminState{}).serve(recorder, httptest.NewRequest(method, "/hoko/health/"+path, nil))
+			var got health.Report
+			if err != nil || json.Unmarshal(recorder.Body.Bytes(), &got) != nil || recorder.Code != 200 ||
+				path == "live" && got.Status != want.Status || recorder.Header().Get("Cache-Control") != "no-store" {
+				t.Errorf("%s %s: %v %d %v %s", method, path, err, recorder.Code, recorder.Header(), recorder.Body)
+			}
 		}
 	}
 }

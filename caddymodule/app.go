@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/caddymodule/version"
 	"hoko.to/edge/plugin/limit"
 )
 
@@ -55,6 +56,10 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // also runs under `caddy validate`.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Slogger()
+	build := version.Read()
+	a.logger.Info("loading a configuration of Hoko Edge", slog.String("version", build.Version),
+		slog.String("revision", build.Revision), slog.String("caddy", build.Caddy), slog.String("go", build.Go),
+		slog.Int("schema", int(build.Schema)))
 	a.limits = make(map[string]limit.Limit)
 	a.servers = make(map[*caddyhttp.Server]bool)
 	settings, err := a.backendSettings()

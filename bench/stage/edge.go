@@ -57,7 +57,7 @@ func (s *Stage) StartEdge(ctx context.Context, config Caddyfile, env Env) (*Edge
 		cmd := exec.CommandContext(ctx, s.binary, "run", "--config", file)
 		cmd.Env = append(os.Environ(), "DATABASE_URL="+env.DatabaseURL, "REDIS_URL="+env.RedisURL,
 			"UPSTREAM="+cmp.Or(env.Upstream, "127.0.0.1:1"), // no request is proxied if it is empty
-			"SITE_ADDRESS="+e.URL, "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+			"SITE_ADDRESS="+e.URL, "SHUTDOWN_DELAY=0", "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 		if !config.hoko {
 			cmd.Env = append(cmd.Env, "GOGC=100") // the default, which cmd/caddy changes
 		}

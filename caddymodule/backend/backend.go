@@ -32,7 +32,7 @@ type Backend struct {
 	keyStore    *keys.Store
 	saleStore   *sales.Store
 	listener    *keys.Listener
-	redis       redisPing
+	redisCheck  throttledCheck
 	cleanUp     cleanUp
 	started     atomic.Bool
 	counted     poolCounts // guarded by pools

@@ -1,49 +1,45 @@
 package backend
 
 import (
-	"context"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"hoko.to/edge/plugin/ratelimit"
 )
 
-// active is the backend of the config that started last.
-var active atomic.Pointer[Backend]
-
-// Active returns the backend of the config that started last, or nil before the first one.
-func Active() *Backend { return active.Load() }
-
-// Down returns the parts that the edge cannot use now: postgres unless a heartbeat of the last
-// seconds proves that changed keys arrive, and redis unless it answers a PING.
-func (b *Backend) Down(ctx context.Context) []string {
-	var down []string
-	if !b.Keys.Stats().Listening {
-		down = append(down, "postgres")
+// Down returns the names of the parts that the edge cannot use now: postgres, listener, redis.
+// docs/operations.md, "Health", says when each counts as down. Down returns within the timeout of
+// Redis.
+func (b *Backend) Down() (parts []string) {
+	listening := b.Keys.Stats().Listening
+	deaf := !listening && b.listener.Deaf()
+	if !listening && !deaf || b.saleStore.Unreachable() {
+		parts = append(parts, "postgres")
 	}
-	if b.redis.down(ctx, b.Limiter) {
-		down = append(down, "redis")
+	if deaf {
+		parts = append(parts, "listener")
 	}
-	return down
+	if b.redisCheck.failed(b.Limiter.Check) {
+		parts = append(parts, "redis")
+	}
+	return parts
 }
 
-// pingInterval is the minimum time between two PINGs, however often health is asked for.
-const pingInterval = time.Second
+// checkInterval is the minimum time between two checks of Redis, however often health is asked for.
+const checkInterval = time.Second
 
-// redisPing is the result of the last PING.
-type redisPing struct {
-	mu   sync.Mutex // held during the PING, so that concurrent callers share it
-	at   time.Time
-	lost bool
+// throttledCheck remembers the result of a check.
+type throttledCheck struct {
+	mu  sync.Mutex // held during the check, so that concurrent callers share it
+	at  time.Time
+	err error
 }
 
-func (p *redisPing) down(ctx context.Context, limiter *ratelimit.Limiter) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if time.Since(p.at) >= pingInterval {
-		p.lost = limiter.Ping(context.WithoutCancel(ctx)) != nil
-		p.at = time.Now()
+// failed reports whether the check fails, or has failed within the last checkInterval.
+func (c *throttledCheck) failed(check func() error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.at) >= checkInterval {
+		c.err = check()
+		c.at = time.Now()
 	}
-	return p.lost
+	return c.err != nil
 }

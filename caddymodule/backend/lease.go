@@ -56,14 +56,30 @@ func (l *Lease) Use() *Backend {
 	return l.Backend
 }
 
+// active is the lease of the config that runs.
+var active atomic.Pointer[Lease]
+
 // Activate is Use for a config that has started: its backend is the active one from now on.
-func (l *Lease) Activate() { active.Store(l.Use()) }
+func (l *Lease) Activate() {
+	l.Use()
+	active.Store(l)
+}
+
+// Active returns the backend of the config that runs, or nil if none does: before the first load,
+// and after a load of a config without the edge.
+func Active() *Backend {
+	if l := active.Load(); l != nil {
+		return l.Backend
+	}
+	return nil
+}
 
 // Release ends the lease: immediately if it was not used, because its config failed to start or was
 // only validated. Otherwise, requests of the config may still be in flight, and the lease ends
 // after the longest time that a request with this body timeout may take.
 func (l *Lease) Release(bodyTimeout time.Duration) {
 	l.removeLog()
+	active.CompareAndSwap(l, nil) // a config that follows has activated its lease already
 	if !l.used.Load() {
 		l.releaseBackend()
 		return

@@ -124,6 +124,8 @@ func (e *devEdge) start(ctx context.Context, s *servers, upstream string) error 
 		"REDIS_URL":    s.redisURL,
 		"SITE_ADDRESS": e.url(),
 		"UPSTREAM":     upstream,
+		// No balancer needs time to notice that development stops.
+		"SHUTDOWN_DELAY": "0",
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			return err

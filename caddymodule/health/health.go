@@ -3,7 +3,6 @@
 package health
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"sync/atomic"
@@ -19,7 +18,7 @@ type Report struct {
 	// Status is ok, degraded, starting before the first config has started, or stopping once the
 	// process is exiting.
 	Status string `json:"status"`
-	// Degraded names the parts that are down: postgres, redis or site.
+	// Degraded names the parts that are down: postgres, listener, redis or site.
 	Degraded []string `json:"degraded,omitempty"`
 }
 
@@ -28,17 +27,15 @@ var Live = Report{Status: "ok"}
 
 // Ready reports whether requests should be sent to this edge. A part that is down does not make it
 // unready: its outage would remove every edge, and the site with them.
-func Ready(ctx context.Context) Report {
-	switch {
-	case caddy.Exiting():
+func Ready() Report {
+	if caddy.Exiting() {
 		return Report{Status: "stopping"}
-	case caddy.ActiveContext().Context == nil:
+	}
+	b := backend.Active()
+	if b == nil {
 		return Report{Status: "starting"}
 	}
-	var down []string
-	if b := backend.Active(); b != nil {
-		down = b.Down(ctx)
-	}
+	down := b.Down()
 	if siteFailedLately() {
 		down = append(down, "site")
 	}
@@ -48,23 +45,35 @@ func Ready(ctx context.Context) Report {
 	return Report{Status: "ok"}
 }
 
-// Write answers with the report: 503 if it is starting or stopping, otherwise 200.
+// IsReady reports whether requests should be sent to the edge.
+func (r Report) IsReady() bool { return r.Status == "ok" || r.Status == "degraded" }
+
+// Write answers with the report, 200 if it is ready and otherwise 503.
 func (r Report) Write(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if r.Status == "starting" || r.Status == "stopping" {
+	if !r.IsReady() {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	return json.NewEncoder(w).Encode(r)
 }
 
+// Allow is the header of a 405: the methods with which health can be asked for.
+const Allow = "GET, HEAD"
+
+// Allowed reports whether health can be asked for with a method.
+func Allowed(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
 // siteMemory is how long the site counts as down after a request that could not reach it.
 const siteMemory = 10 * time.Second
 
-// siteFailedAt is the time of the last request that did not reach the site, in Unix nanoseconds.
-var siteFailedAt atomic.Int64
+// siteFailedAt is the time of the last request that did not reach the site, nil if there is none.
+var siteFailedAt atomic.Pointer[time.Time]
 
 // SiteFailed records that a request did not reach the site.
-func SiteFailed() { siteFailedAt.Store(time.Now().UnixNano()) }
+func SiteFailed() { siteFailedAt.Store(new(time.Now())) }
 
-func siteFailedLately() bool { return time.Since(time.Unix(0, siteFailedAt.Load())) < siteMemory }
+func siteFailedLately() bool {
+	at := siteFailedAt.Load()
+	return at != nil && time.Since(*at) < siteMemory
+}

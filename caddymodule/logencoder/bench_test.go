@@ -82,7 +82,7 @@ func record(r *http.Request) *edgerequest.Record {
 	rec, _ := edgerequest.Begin(httptest.NewRecorder(), r)
 	defer rec.End(nil)
 	now := time.Now()
-	rec.Authenticated(now)
+	rec.Authenticated(r, now)
 	rec.SetKey(r, &apikey.Key{ID: "key_1", WorkspaceID: "ws_1"})
 	rec.SetLimit(ratelimit.Decision{Evaluated: true, Remaining: 599, Source: ratelimit.FromRedis},
 		now, now.Add(123*time.Microsecond))

@@ -2,6 +2,7 @@
 package logencoder
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"sync"
@@ -18,6 +19,7 @@ import (
 // Encoder encodes log entries as Caddy's JSON encoder does, or as its console encoder does on a
 // terminal, but keeps secrets out. It omits header fields that are not known to be harmless,
 // replaces the values of URL parameters with names such as token, and masks API keys in any text.
+// It omits the lines about health checks by way of the admin endpoint.
 type Encoder struct {
 	encoder `json:"-"`
 	logging.LogEncoderConfig
@@ -111,9 +113,17 @@ func (e encoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buff
 	if err != nil {
 		return nil, err
 	}
+	if entry.LoggerName == "admin.api" && entry.Level == zapcore.InfoLevel &&
+		bytes.Contains(line.Bytes(), healthCheck) {
+		line.Reset()
+	}
 	maskKeys(line.Bytes())
 	return line, nil
 }
+
+// healthCheck is in the line that Caddy writes for each health check by way of the admin endpoint,
+// every 10 s in a container. EncodeEntry omits it.
+var healthCheck = []byte(`"uri":"/hoko/health/`)
 
 // fieldsPool holds slices for EncodeEntry's copies.
 var fieldsPool = sync.Pool{New: func() any { return new([]zapcore.Field) }}

@@ -11,19 +11,26 @@ func TestOfModule(t *testing.T) {
 		return []*debug.Module{{Path: "example.com/other", Version: "v9.0.0"},
 			{Path: modulePath, Version: version, Replace: replace}}
 	}
+	ours := func(version string, settings ...debug.BuildSetting) *debug.BuildInfo {
+		return &debug.BuildInfo{Main: debug.Module{Path: modulePath, Version: version}, Settings: settings}
+	}
+	xcaddy := func(deps []*debug.Module, settings ...debug.BuildSetting) *debug.BuildInfo {
+		return &debug.BuildInfo{Main: debug.Module{Path: "caddy"}, Deps: deps, Settings: settings}
+	}
+	const unknown = "v0.0.0-00010101000000-000000000000"
 	for name, tc := range map[string]struct {
 		build             *debug.BuildInfo
 		version, revision string
 	}{
 		"no build info":        {nil, "", ""},
-		"checkout":             {&debug.BuildInfo{Main: debug.Module{Path: modulePath, Version: "v1.2.3"}, Settings: commit}, "v1.2.3", "abc+dirty"},
-		"clean checkout":       {&debug.BuildInfo{Main: debug.Module{Path: modulePath, Version: "v1.2.3"}, Settings: commit[:1]}, "v1.2.3", "abc"},
-		"without a commit":     {&debug.BuildInfo{Main: debug.Module{Path: modulePath, Version: "(devel)"}}, "", ""},
-		"xcaddy":               {&debug.BuildInfo{Main: debug.Module{Path: "caddy"}, Deps: edge("v1.2.3", nil)}, "v1.2.3", ""},
-		"xcaddy with a folder": {&debug.BuildInfo{Main: debug.Module{Path: "caddy"}, Deps: edge("v0.0.0-00010101000000-000000000000", &debug.Module{Path: "/src"})}, "", ""},
-		"xcaddy with a fork":   {&debug.BuildInfo{Main: debug.Module{Path: "caddy"}, Deps: edge("v1.2.3", &debug.Module{Path: "example.com/fork", Version: "v1.2.4"})}, "v1.2.4", ""},
-		"commit of another":    {&debug.BuildInfo{Main: debug.Module{Path: "caddy"}, Settings: commit, Deps: edge("v1.2.3", nil)}, "v1.2.3", ""},
-		"another binary":       {&debug.BuildInfo{Main: debug.Module{Path: "caddy"}}, "", ""},
+		"checkout":             {ours("v1.2.3", commit...), "v1.2.3", "abc+dirty"},
+		"clean checkout":       {ours("v1.2.3", commit[0]), "v1.2.3", "abc"},
+		"without a commit":     {ours("(devel)"), "", ""},
+		"xcaddy":               {xcaddy(edge("v1.2.3", nil)), "v1.2.3", ""},
+		"xcaddy with a folder": {xcaddy(edge(unknown, &debug.Module{Path: "/src"})), "", ""},
+		"xcaddy with a fork":   {xcaddy(edge("v1.2.3", &debug.Module{Path: "fork", Version: "v1.2.4"})), "v1.2.4", ""},
+		"commit of another":    {xcaddy(edge("v1.2.3", nil), commit...), "v1.2.3", ""},
+		"another binary":       {xcaddy(nil), "", ""},
 	} {
 		if version, revision := ofModule(tc.build); version != tc.version || revision != tc.revision {
 			t.Errorf("%s: got %q, %q", name, version, revision)

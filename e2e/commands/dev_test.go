@@ -44,11 +44,13 @@ func stateHome(t testing.TB) string {
 	return dir
 }
 
-// devCommand returns `caddy hoko dev` in an environment without servers, plus environment.
+// devCommand returns `caddy hoko dev` in an environment without servers, plus environment. It must
+// stop without the delay.
 func devCommand(ctx context.Context, t testing.TB, state string, port int, environment ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, testenv.Edge(t), "hoko", "dev", "--port", strconv.Itoa(port))
 	cmd.Env = append(os.Environ(), "HOME="+state, "XDG_STATE_HOME="+state, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=",
-		"DATABASE_URL=", "REDIS_URL=", "UPSTREAM=", "SITE_ADDRESS=")
+		"DATABASE_URL=", "REDIS_URL=", "UPSTREAM=", "SITE_ADDRESS=",
+		"SHUTDOWN_DELAY=1h")
 	cmd.Env = append(cmd.Env, environment...)
 	return cmd
 }

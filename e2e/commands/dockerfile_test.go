@@ -47,16 +47,30 @@ func TestImage_HasTheCaddyVersionOfGoMod(t *testing.T) {
 	}
 }
 
+// stamp is the linker flag that sets the version, which follows.
+const stamp = "-X hoko.to/edge/caddymodule/version.stamped="
+
+// xcaddy's own flags do not apply if there are others, so script/test compares: the tests' binary
+// has xcaddy's flags.
+func TestImage_HasTheFlagsOfTheTests(t *testing.T) {
+	flags := dockerfile(t, ` XCADDY_GO_BUILD_FLAGS="(.*?)" `)
+	tags := regexp.MustCompile(`(?m)^tags=(\S+)$`).FindStringSubmatch(harness.ReadRoot(t, "script/test"))
+	if want := "-trimpath -tags " + tags[1] + " -ldflags '-w -s " + stamp + "${EDGE_VERSION}'"; flags != want {
+		t.Errorf("the image has %s, want %s", flags, want)
+	}
+}
+
 // If an ARG and an ENV of the base image share a name, BuildKit prefers the ARG, other builders the
 // ENV.
 func TestImage_BuildArguments(t *testing.T) {
 	version := dockerfileCaddyVersion(t)
-	arguments := []string{"TARGETOS=linux", "TARGETARCH=amd64", "CADDY_RELEASE=" + version, "CADDY_VERSION=" + version}
+	arguments := []string{"TARGETOS=linux", "TARGETARCH=amd64", "CADDY_RELEASE=" + version, "CADDY_VERSION=" + version,
+		"EDGE_VERSION=v1.2.3"}
 	// As https://github.com/caddyserver/caddy-docker sets them.
 	builder := []string{"CADDY_VERSION=v" + version, "XCADDY_VERSION=v0.4.5", "XCADDY_SETCAP=1",
 		"XCADDY_SKIP_CLEANUP=1"}
 	bin := t.TempDir()
-	const xcaddy = "#!/bin/sh\necho \"$GOOS $GOARCH setcap=$XCADDY_SETCAP $1 $2\"\n"
+	const xcaddy = "#!/bin/sh\necho \"$GOOS $GOARCH setcap=$XCADDY_SETCAP $1 $2 $XCADDY_GO_BUILD_FLAGS\"\n"
 	testenv.NoError(t, os.WriteFile(filepath.Join(bin, "xcaddy"), []byte(xcaddy), 0o755))
 	for precedence, env := range map[string][]string{
 		"ARG wins": slices.Concat(builder, arguments),
@@ -66,7 +80,9 @@ func TestImage_BuildArguments(t *testing.T) {
 			run := exec.CommandContext(t.Context(), "/bin/sh", "-c", dockerfile(t, `^RUN (.*xcaddy build .*)$`))
 			run.Env = append(env, "PATH="+bin)
 			out, err := run.CombinedOutput()
-			if want := "linux amd64 setcap=0 build v" + version + "\n"; err != nil || string(out) != want {
+			want := "linux amd64 setcap=0 build v" + version + " " +
+				"-trimpath -tags nobadger,nomysql,nopgx -ldflags '-w -s " + stamp + "v1.2.3'\n"
+			if err != nil || string(out) != want {
 				t.Errorf("%v: %swant %s", err, out, want)
 			}
 		})
@@ -88,7 +104,8 @@ func TestImage_BuildCommandBuildsTheEdge(t *testing.T) {
 	build := exec.CommandContext(t.Context(), "go",
 		append([]string{"tool", "-modfile=tools.mod", "xcaddy"}, strings.Fields(args)...)...)
 	build.Dir = "../.."
-	build.Env = append(os.Environ(), "GOPROXY="+proxyWithoutUs(t))
+	flags := strings.Replace(dockerfile(t, ` XCADDY_GO_BUILD_FLAGS="(.*?)" `), "${EDGE_VERSION}", "v1.2.3-image", 1)
+	build.Env = append(os.Environ(), "GOPROXY="+proxyWithoutUs(t), "XCADDY_GO_BUILD_FLAGS="+flags)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("xcaddy %s: %v\n%s", args, err, out)
 	}
@@ -97,7 +114,8 @@ func TestImage_BuildCommandBuildsTheEdge(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for _, module := range []string{"hoko", "http.handlers.api_key_auth", "http.handlers.redis_rate_limit",
-		"http.handlers.track_sale", "http.handlers.api_errors", "http.handlers.request_fields", "admin.api.hoko",
+		"http.handlers.track_sale", "http.handlers.api_errors", "http.handlers.request_fields",
+		"http.handlers.hoko_health", "admin.api.hoko",
 		"caddy.logging.encoders.hoko"} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(module) + `(\s|$)`).Match(out) {
 			t.Errorf("%s is missing from the binary", module)
@@ -106,6 +124,10 @@ func TestImage_BuildCommandBuildsTheEdge(t *testing.T) {
 	version, err := exec.CommandContext(t.Context(), built, "version").CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(version), "v"+dockerfileCaddyVersion(t)) {
 		t.Errorf("caddy version: %s %v", version, err)
+	}
+	version, err = exec.CommandContext(t.Context(), built, "hoko", "version").CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(version), "Hoko Edge v1.2.3-image (Caddy v") {
+		t.Errorf("caddy hoko version: %s %v", version, err)
 	}
 }
 

@@ -60,7 +60,7 @@ func launch(t testing.TB, s Settings) *Edge {
 	e.Admin = filepath.Join(e.Dir, "admin.sock")
 	e.env = append(os.Environ(), "DATABASE_URL="+s.DatabaseURL, "REDIS_URL="+s.RedisURL, "UPSTREAM="+s.Upstream,
 		"SITE_ADDRESS="+address, fmt.Sprint("PORT=", e.Port),
-		"HOME="+e.Dir, "XDG_DATA_HOME="+e.Dir, "XDG_CONFIG_HOME="+e.Dir)
+		"SHUTDOWN_DELAY=0", "HOME="+e.Dir, "XDG_DATA_HOME="+e.Dir, "XDG_CONFIG_HOME="+e.Dir)
 	e.env = append(e.env, s.Env...)
 	e.WriteCaddyfile(t, s.Edit)
 	skipStorageCleaning(t, e.Dir)

@@ -182,12 +182,19 @@ func (l *Limiter) decideWithoutRedis(b bucket, onError OnError, cause error) (De
 	return l.decide(l.local.take(b), b.limit, FromLocal), nil
 }
 
-// Ping returns nil if Redis answers a PING within Options.Timeout: of a Cluster, any of its nodes.
-func (l *Limiter) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+// Check returns an error unless Redis answers within Options.Timeout, any node of a Cluster, and no
+// breaker is open. It asks for the time, which the script needs as well, so that the user in Redis
+// needs no further right.
+func (l *Limiter) Check() error {
+	for _, node := range l.upstream.stats() {
+		if node.Open {
+			return fmt.Errorf("check redis %s: %w", node.Node, errOpen)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
 	defer cancel()
-	if err := l.upstream.client.Load().Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("ping redis: %s", describe(err))
+	if err := l.upstream.client.Load().Time(ctx).Err(); err != nil {
+		return fmt.Errorf("check redis: %s", describe(err))
 	}
 	return nil
 }

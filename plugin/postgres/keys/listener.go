@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -43,6 +44,7 @@ type Listener struct {
 	events    Events
 	logger    *slog.Logger
 	lag       atomic.Int64
+	deaf      atomic.Bool // the last session ended with ErrHeartbeatLost
 
 	// channel is for heartbeats of this listener only. It is the same on every connection, because
 	// a pooler's session would continue to listen on the old ones.
@@ -67,6 +69,10 @@ func NewListener(o postgres.Options, keys *Store, events Events) (*Listener, err
 // HeartbeatLag returns how long the last heartbeat that arrived took, 0 before the first.
 func (l *Listener) HeartbeatLag() time.Duration { return time.Duration(l.lag.Load()) }
 
+// Deaf reports whether Postgres takes heartbeats but does not deliver them. It has no meaning while
+// the listener is up.
+func (l *Listener) Deaf() bool { return l.deaf.Load() }
+
 // Run listens until ctx ends, and returns ctx.Err(). It reconnects whenever the connection is lost.
 // Call Run once. Its goroutines end before it returns.
 func (l *Listener) Run(ctx context.Context) error {
@@ -77,6 +83,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		l.deaf.Store(errors.Is(err, ErrHeartbeatLost))
 		if time.Since(started) >= resetBackoffAfter {
 			backoff = minBackoff
 		}

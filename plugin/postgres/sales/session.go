@@ -91,12 +91,14 @@ func (s *session) ready(ctx context.Context) error {
 			return err
 		}
 		s.failures++
+		s.failedAt.Store(new(time.Now()))
 		if due(&s.notices.trouble) {
 			s.options.Logger.Error("no database to record sales", slog.Any("error", err))
 		}
 		return err
 	}
 	s.failures = 0
+	s.failedAt.Store(nil)
 	return nil
 }
 

@@ -51,6 +51,8 @@ type shared struct {
 	notices notices
 	times   estimate
 	source  atomic.Int32 // the result of sourceSQL
+	// failedAt is when a session last failed to connect, nil if one has connected since.
+	failedAt atomic.Pointer[time.Time]
 }
 
 // noticeInterval is the minimum time between two log lines about the same problem.
@@ -229,4 +231,13 @@ func (s *Store) Stats() Stats {
 	stats.SlowConnected, stats.SlowBusy = s.slow.connections()
 	stats.ExpectedWait = s.queue.wait(nil).Seconds()
 	return stats
+}
+
+// unreachableFor is how long the store counts as unreachable: it connects only if there are sales.
+const unreachableFor = 10 * time.Second
+
+// Unreachable reports whether the last attempt to connect has failed within the last 10 s.
+func (s *Store) Unreachable() bool {
+	at := s.failedAt.Load()
+	return at != nil && time.Since(*at) < unreachableFor
 }
