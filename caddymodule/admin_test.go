@@ -67,7 +67,8 @@ func TestAdminEndpoint_AnswersWithAndWithoutSlash(t *testing.T) {
 		mux.ServeHTTP(recorder, httptest.NewRequest("GET", path, nil))
 		build, err := json.Marshal(version.Read())
 		testenv.NoError(t, err)
-		if want := fmt.Sprintf(`{"version":%s,"backends":[]}`+"\n", build); recorder.Code != 200 || recorder.Body.String() != want {
+		want := fmt.Sprintf(`{"version":%s,"backends":[]}`+"\n", build)
+		if recorder.Code != 200 || recorder.Body.String() != want {
 			t.Errorf("%s: %d %s, want %s", path, recorder.Code, recorder.Body, want)
 		}
 	}

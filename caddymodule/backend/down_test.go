@@ -3,7 +3,6 @@ package backend
 import (
 	"errors"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,8 +14,6 @@ import (
 	"hoko.to/edge/plugin/postgres"
 	"hoko.to/edge/plugin/ratelimit"
 )
-
-func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 // Behind a PgBouncer in transaction mode, it is the same: Postgres answers, but delivers nothing.
 func TestDown_ListenerThatReceivesNothing(t *testing.T) {

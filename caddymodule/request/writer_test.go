@@ -29,7 +29,7 @@ func tracked(t *testing.T, http2 bool, handler http.HandlerFunc) (*httptest.Serv
 		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
 		rec, w := Begin(w, r)
 		defer func() { rec.End(nil); statuses <- rec.status }()
-		rec.Authenticated(time.Now())
+		rec.Authenticated(r, time.Now())
 		handler(w, r)
 	}))
 	server.EnableHTTP2 = http2
@@ -134,7 +134,7 @@ func TestBegin_WrapsNoWriterThatRecords(t *testing.T) {
 	if got != http.ResponseWriter(wrapped) || http.ResponseWriter(rec.recorder) != w {
 		t.Error("another writer")
 	}
-	rec.Authenticated(time.Now())
+	rec.Authenticated(r, time.Now())
 	got.WriteHeader(http.StatusTeapot)
 	rec.End(nil)
 	if rec.part != Site || rec.status != http.StatusTeapot || rec.depth != 0 {

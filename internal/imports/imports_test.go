@@ -33,7 +33,8 @@ var mayImport = map[string][]string{
 	"plugin/apikey":    {"plugin/limit", "plugin/apierror", "plugin/metric", "plugin/tracing"},
 	"plugin/ratelimit": {"plugin/limit", "plugin/apierror", "plugin/metric", "plugin/tracing"},
 	"plugin/sale":      {"plugin/apikey", "plugin/apierror", "plugin/metric", "plugin/tracing"},
-	"plugin/postgres":  {"plugin/apikey", "plugin/sale", "plugin/limit", "plugin/postgres", "plugin/metric", "plugin/tracing"},
+	"plugin/postgres": {"plugin/apikey", "plugin/sale", "plugin/limit", "plugin/postgres", "plugin/metric",
+		"plugin/tracing"},
 
 	"plugin/postgres/internal/pgtest": {"plugin", "internal/testenv", "internal/relay"},
 

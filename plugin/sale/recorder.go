@@ -120,8 +120,12 @@ func (r *Recorder) record(
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 	defer cancel()
 
-	timing := new(Timing)
-	s := &Sale{
+	var both struct { // in one allocation
+		sale   Sale
+		timing Timing
+	}
+	s, timing := &both.sale, &both.timing
+	*s = Sale{
 		ID: uuid.Must(uuid.NewV7()), WorkspaceID: workspaceID, Request: req, IdempotencyKey: idempotencyKey,
 		Timing: timing,
 	}
