@@ -124,21 +124,27 @@ func (rec *Record) endSite(status int) {
 
 // statusOf returns the status that the client got or, if nothing was written, that of the error.
 func statusOf(recorder caddyhttp.ResponseRecorder, err error) int {
-	if status := recorder.Status(); status >= 200 || status == http.StatusSwitchingProtocols {
+	status := recorder.Status()
+	switch {
+	case status >= 200 || status == http.StatusSwitchingProtocols:
 		return status
-	}
-	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
-		return cmp.Or(failed.StatusCode, http.StatusInternalServerError)
-	}
-	if err != nil {
-		return http.StatusInternalServerError
+	case err != nil:
+		return errorStatus(err)
 	}
 	return http.StatusOK // net/http writes it for handlers that write nothing
 }
 
+// errorStatus returns the status with which Caddy answers an error.
+func errorStatus(err error) int {
+	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+		return cmp.Or(failed.StatusCode, http.StatusInternalServerError)
+	}
+	return http.StatusInternalServerError
+}
+
 // FailSpan marks the span of a request as failed if err leads to a 5xx.
 func FailSpan(span tracing.Span, err error) {
-	if status := statusOf(nil, err); status >= http.StatusInternalServerError {
+	if status := errorStatus(err); status >= http.StatusInternalServerError {
 		span.Fail(strconv.Itoa(status))
 	}
 }
