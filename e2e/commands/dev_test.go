@@ -184,7 +184,7 @@ func TestDevBanner_LinesWork(t *testing.T) {
 	if got := run(exports + testenv.Edge(t) + " hoko doctor"); !strings.Contains(got, "ok    redis: ") {
 		t.Errorf("doctor finds\n%s", got)
 	}
-	for name, want := range map[string]string{"state": `{"backends":[{`, "metrics": "hoko_auth_total"} {
+	for name, want := range map[string]string{"state": `"backends":[{`, "metrics": "hoko_auth_total"} {
 		line := strings.TrimPrefix(d.printed(`^  `+name+` +curl .*$`), "  "+name)
 		if got := run(line); !strings.Contains(got, want) {
 			t.Errorf("%s prints\n%s", line, got)
