@@ -50,6 +50,7 @@ func TestRotatedPassword_CostsNoSale(t *testing.T) {
 			db.Exec("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'rotated'")
 			if reload {
 				e.Reload(t)
+				c.CloseIdleConnections() // HTTP/1.1 cannot announce that the reload closes them
 			}
 			for _, key := range []string{harness.FullKey, coldKey} {
 				harness.WantStatus(t, e.SellAs(t, c, "Bearer "+key), 201)
