@@ -101,6 +101,21 @@ func TestEnd_CountsTheResponse(t *testing.T) {
 	}
 }
 
+// Error routes run after the handlers have returned, and may have request_fields or api_key_auth, too.
+func TestEnd_ErrorRoutesDoNotCountAgain(t *testing.T) {
+	want := counted(t)
+	want["site 5xx"]++
+	w, r := newPlainWriter(), newRequest()
+	rec, _ := Begin(w, r)
+	rec.End(caddyhttp.Error(502, errors.New("down")))
+	again, _ := Begin(w, r)
+	again.Answered(Auth, 401)
+	again.End(nil)
+	if got := counted(t); !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
+}
+
 func TestFailSpan_OnlyServerErrors(t *testing.T) {
 	for _, tc := range []struct {
 		err  error
