@@ -7,7 +7,7 @@ import (
 
 // Down returns the names of the parts that the edge cannot use now: postgres, listener, redis.
 // docs/operations.md, "Health", says when each counts as down. Down returns within the timeout of
-// Redis.
+// Redis, at most 500 ms.
 func (b *Backend) Down() (parts []string) {
 	listening := b.Keys.Stats().Listening
 	deaf := !listening && b.listener.Deaf()

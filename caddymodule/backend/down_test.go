@@ -38,6 +38,12 @@ func TestActive_FollowsTheConfigThatRuns(t *testing.T) {
 	if Active() != first.Backend {
 		t.Error("a config that failed to start changes the active backend")
 	}
+	late := newLease(t, 2)
+	late.Activate() // as if Caddy then cannot set up its remote admin endpoint
+	late.Release(0)
+	if Active() != first.Backend {
+		t.Error("a config that fails after it has started leaves no backend active")
+	}
 	second.Activate()
 	first.Release(0)
 	if Active() != second.Backend {

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,22 +57,36 @@ func (l *Lease) Use() *Backend {
 	return l.Backend
 }
 
-// active is the lease of the config that runs.
-var active atomic.Pointer[Lease]
+// active has the leases of the configs that have started and not ended, newest last: two during a
+// reload, of which the newer one may still fail.
+var active struct {
+	mu     sync.RWMutex
+	leases []*Lease
+}
 
-// Activate is Use for a config that has started: its backend is the active one from now on.
+// Activate is Use for a config that has started: its backend is the active one until it ends.
 func (l *Lease) Activate() {
 	l.Use()
-	active.Store(l)
+	active.mu.Lock()
+	defer active.mu.Unlock()
+	active.leases = append(active.leases, l)
+}
+
+func (l *Lease) deactivate() {
+	active.mu.Lock()
+	defer active.mu.Unlock()
+	active.leases = slices.DeleteFunc(active.leases, func(other *Lease) bool { return other == l })
 }
 
 // Active returns the backend of the config that runs, or nil if none does: before the first load,
 // and after a load of a config without the edge.
 func Active() *Backend {
-	if l := active.Load(); l != nil {
-		return l.Backend
+	active.mu.RLock()
+	defer active.mu.RUnlock()
+	if len(active.leases) == 0 {
+		return nil
 	}
-	return nil
+	return active.leases[len(active.leases)-1].Backend
 }
 
 // Release ends the lease: immediately if it was not used, because its config failed to start or was
@@ -79,7 +94,7 @@ func Active() *Backend {
 // after the longest time that a request with this body timeout may take.
 func (l *Lease) Release(bodyTimeout time.Duration) {
 	l.removeLog()
-	active.CompareAndSwap(l, nil) // a config that follows has activated its lease already
+	l.deactivate()
 	if !l.used.Load() {
 		l.releaseBackend()
 		return

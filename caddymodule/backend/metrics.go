@@ -19,7 +19,7 @@ func newRegistry() *prometheus.Registry {
 	build := version.Read()
 	r.MustRegister(states{}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "hoko_build_info",
-		Help: "1, with the versions of the edge, Caddy, Go and the schema that this binary needs.",
+		Help: "1, with the versions of the edge, Caddy and Go, and of the schema to which this binary migrates.",
 		ConstLabels: prometheus.Labels{
 			"version": build.Version, "caddy": build.Caddy, "go": build.Go, "schema": build.SchemaText(),
 		},

@@ -14,8 +14,8 @@ func versionCommand() *cobra.Command {
 		Use:   "version [--json]",
 		Short: "Prints the versions of the edge, Caddy, Go and the schema",
 		Long: `Prints which edge this binary is, the versions of Caddy and Go that it was built
-with, and the version of the schema hoko that it needs. A running edge says the
-same on GET /hoko/ of its admin endpoint and in the metric hoko_build_info.`,
+with, and the version to which it migrates the schema hoko. A running edge says
+the same on GET /hoko/ of its admin endpoint and in the metric hoko_build_info.`,
 		Args: cobra.NoArgs,
 		RunE: printVersion,
 	}

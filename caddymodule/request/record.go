@@ -35,7 +35,8 @@ type Record struct {
 
 	auth, limit, queue, commit, site time.Duration
 
-	depth    int // of handlers that track the request
+	depth    int  // of handlers that track the request
+	counted  bool // in the metrics, once depth was 0
 	recorder caddyhttp.ResponseRecorder
 }
 

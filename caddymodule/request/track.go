@@ -98,12 +98,17 @@ func (rec *Record) Authenticated(r *http.Request, now time.Time) {
 // ErrPanicked stands for the result of handlers that panic.
 var ErrPanicked = errors.New("a handler panicked")
 
-// End counts the response, or the error that the handlers have returned.
+// End counts the response, or the error that the handlers have returned, but not also the response
+// to that error if an error route tracks the request again.
 func (rec *Record) End(err error) {
 	if rec.depth--; rec.depth > 0 {
 		return
 	}
 	inFlight.Dec()
+	if rec.counted {
+		return
+	}
+	rec.counted = true
 	if rec.part == "" {
 		rec.endSite(statusOf(rec.recorder, err))
 	}

@@ -15,6 +15,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	dto "github.com/prometheus/client_model/go"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"hoko.to/edge/plugin/tracing"
 )
 
 // newRequest returns a request as Caddy passes it to handlers.
@@ -93,6 +98,42 @@ func TestEnd_CountsTheResponse(t *testing.T) {
 	var sample dto.Metric
 	if err := inFlight.Write(&sample); err != nil || sample.GetGauge().GetValue() != 0 {
 		t.Errorf("%v requests are in flight, %v", sample.GetGauge().GetValue(), err)
+	}
+}
+
+// Error routes run after the handlers have returned, and may have request_fields or api_key_auth, too.
+func TestEnd_ErrorRoutesDoNotCountAgain(t *testing.T) {
+	want := counted(t)
+	want["site 5xx"]++
+	w, r := newPlainWriter(), newRequest()
+	rec, _ := Begin(w, r)
+	rec.End(caddyhttp.Error(502, errors.New("down")))
+	again, _ := Begin(w, r)
+	again.Answered(Auth, 401)
+	again.End(nil)
+	if got := counted(t); !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
+}
+
+func TestFailSpan_OnlyServerErrors(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want codes.Code
+	}{
+		{caddyhttp.Error(502, errors.New("down")), codes.Error},
+		{errors.New("bug"), codes.Error},
+		{caddyhttp.Error(405, errors.New("method")), codes.Unset},
+	} {
+		FailSpan(tracing.Span{}, tc.err) // not traced
+		spans := tracetest.NewSpanRecorder()
+		tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("")
+		ctx, span := tracer.Start(t.Context(), "request")
+		FailSpan(tracing.Of(ctx), tc.err)
+		span.End()
+		if got := spans.Ended()[0].Status().Code; got != tc.want {
+			t.Errorf("%v: status %v, want %v", tc.err, got, tc.want)
+		}
 	}
 }
 

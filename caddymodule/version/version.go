@@ -29,7 +29,7 @@ type Info struct {
 	Revision string `json:"revision,omitempty"` // the commit, with "+dirty" if the checkout had changes
 	Caddy    string `json:"caddy"`
 	Go       string `json:"go"`
-	Schema   int32  `json:"schema"` // version of the schema hoko that this build needs
+	Schema   int32  `json:"schema"` // version to which this build migrates the schema hoko; an older one may do
 }
 
 // Read returns the Info of the running binary.

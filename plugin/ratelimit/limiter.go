@@ -182,16 +182,19 @@ func (l *Limiter) decideWithoutRedis(b bucket, onError OnError, cause error) (De
 	return l.decide(l.local.take(b), b.limit, FromLocal), nil
 }
 
-// Check returns an error unless Redis answers within Options.Timeout, any node of a Cluster, and no
-// breaker is open. It asks for the time, which the script needs as well, so that the user in Redis
-// needs no further right.
+// maxCheckTime bounds Check: probes that wait for it often time out after a second.
+const maxCheckTime = 500 * time.Millisecond
+
+// Check returns an error unless Redis, or any node of a Cluster, answers within Options.Timeout and
+// 500 ms, and no breaker is open. It asks for the time, which the script needs as well, so that the
+// user in Redis needs no further right.
 func (l *Limiter) Check() error {
 	for _, node := range l.upstream.stats() {
 		if node.Open {
 			return fmt.Errorf("check redis %s: %w", node.Node, errOpen)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), min(l.timeout, maxCheckTime))
 	defer cancel()
 	if err := l.upstream.client.Load().Time(ctx).Err(); err != nil {
 		return fmt.Errorf("check redis: %s", describe(err))
