@@ -110,9 +110,7 @@ func (l errorLogger) log(r *http.Request, err error) {
 	if status < http.StatusInternalServerError {
 		return
 	}
-	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout {
-		health.SiteFailed()
-	}
+	health.SiteFailed(reason)
 	request.LogFailure(r, l.Logger, request.Site, status, reason)
 }
 

@@ -70,8 +70,20 @@ const siteMemory = 10 * time.Second
 // siteFailedAt is the time of the last request that did not reach the site, nil if there is none.
 var siteFailedAt atomic.Pointer[time.Time]
 
-// SiteFailed records that a request did not reach the site.
-func SiteFailed() { siteFailedAt.Store(new(time.Now())) }
+// SiteFailed records the error of a request that should have reached the site. Errors that a client
+// can cause, such as a malformed body, do not count.
+func SiteFailed(err error) {
+	if unreachable(err) {
+		siteFailedAt.Store(new(time.Now()))
+	}
+}
+
+// unreachable reports whether err of reverse_proxy means that no upstream can be dialed or answers.
+func unreachable(err error) bool {
+	call, isCall := errors.AsType[*net.OpError](err)
+	timeout, isNet := errors.AsType[net.Error](err)
+	return isCall && call.Op == "dial" || isNet && timeout.Timeout() || err.Error() == "no upstreams available"
+}
 
 func siteFailedLately() bool {
 	at := siteFailedAt.Load()

@@ -29,7 +29,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		statement: metric.Histogram(r, "hoko_sale_statement_seconds",
 			"Time from sending a batch to its commit or failure.", prometheus.ExponentialBuckets(0.0005, 2, 15)),
 		queue: metric.Histogram(r, "hoko_sale_queue_seconds",
-			"Time from the arrival of a sale until it was first sent to the database.",
+			"Time of a sale in the queue, until it was first sent to the database or was answered.",
 			prometheus.ExponentialBuckets(0.00025, 2, 16)),
 		slow: metric.Counter(r, "hoko_sale_slow_lane_total",
 			"Sales that joined the slow lane, because another session has locked their customer or is creating it."),
