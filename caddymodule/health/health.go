@@ -4,6 +4,8 @@ package health
 
 import (
 	"encoding/json"
+	"errors"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
