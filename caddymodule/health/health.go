@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"hoko.to/edge/caddymodule/backend"
 )
@@ -82,9 +83,11 @@ func SiteFailed(err error) {
 
 // unreachable reports whether err of reverse_proxy means that no upstream can be dialed or answers.
 func unreachable(err error) bool {
-	call, isCall := errors.AsType[*net.OpError](err)
+	if _, dialing := errors.AsType[reverseproxy.DialError](err); dialing || err.Error() == "no upstreams available" {
+		return true
+	}
 	timeout, isNet := errors.AsType[net.Error](err)
-	return isCall && call.Op == "dial" || isNet && timeout.Timeout() || err.Error() == "no upstreams available"
+	return isNet && timeout.Timeout()
 }
 
 func siteFailedLately() bool {

@@ -101,7 +101,7 @@ func TestEnd_CountsTheResponse(t *testing.T) {
 	}
 }
 
-// Error routes run after the handlers have returned, and may have request_fields or api_key_auth, too.
+// Error routes run after the handlers have returned, and may have request_fields or api_key_auth.
 func TestEnd_ErrorRoutesDoNotCountAgain(t *testing.T) {
 	want := counted(t)
 	want["site 5xx"]++
