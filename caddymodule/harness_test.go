@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -125,6 +126,7 @@ func (e *testEdge) load() error { return caddy.Load(e.config(), true) }
 func (e *testEdge) mustLoad() {
 	e.t.Helper()
 	mustRun(e.t, e.config())
+	testenv.AwaitOneListener(e.t, int(netip.MustParseAddrPort(e.address).Port()))
 }
 
 // key creates an API key of the workspace Acme.

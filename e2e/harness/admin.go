@@ -43,6 +43,7 @@ func (e *Edge) Load(t testing.TB) {
 		}
 		return true
 	})
+	testenv.AwaitOneListener(t, e.Port)
 }
 
 func (e *Edge) admin(method, path, body string) (Answer, error) {

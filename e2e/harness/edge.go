@@ -145,6 +145,7 @@ func (e *Edge) Reload(t testing.TB) {
 	if err != nil {
 		t.Fatalf("reload: %v\n%s", err, out)
 	}
+	testenv.AwaitOneListener(t, e.Port)
 }
 
 // CAFile returns the path of the root certificate of the edge's certificate authority.
