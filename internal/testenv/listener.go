@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// AwaitOneListener returns once only one socket listens on a TCP port. After a reload, the socket of
-// the old config is open for a moment, and loses connections that it gets while it closes. On
-// systems without /proc, it returns immediately.
+// AwaitOneListener returns once only one socket listens on a TCP port. After a reload, the socket
+// of the old config is open for a moment, and loses connections that it gets while it closes.
+// Without /proc, it returns immediately.
 func AwaitOneListener(t testing.TB, port int) {
 	t.Helper()
 	Until(t, "the old config has stopped listening", func() bool { return listeners(port) <= 1 })
