@@ -9,12 +9,12 @@ import (
 // docs/operations.md, "Health", says when each counts as down. Down returns within the timeout of
 // Redis, at most 500 ms.
 func (b *Backend) Down() (parts []string) {
-	listening := b.Keys.Stats().Listening
-	deaf := !listening && b.listener.Deaf()
-	if !listening && !deaf || b.saleStore.Unreachable() {
+	listening := b.Keys.Listening() // not Stats, which visits every key
+	undelivered := !listening && b.listener.HeartbeatLost()
+	if !listening && !undelivered || b.saleStore.Unreachable() {
 		parts = append(parts, "postgres")
 	}
-	if deaf {
+	if undelivered {
 		parts = append(parts, "listener")
 	}
 	if b.redisCheck.failed(b.Limiter.Check) {

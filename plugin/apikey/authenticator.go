@@ -162,6 +162,9 @@ type Stats struct {
 	Outage bool `json:"outage"`
 }
 
+// Listening reports whether the listener is up.
+func (a *Authenticator) Listening() bool { return a.lookups.listenerUp.Load() }
+
 // Stats returns the current state. It visits every cached key.
 func (a *Authenticator) Stats() Stats {
 	l := a.lookups
@@ -170,7 +173,7 @@ func (a *Authenticator) Stats() Stats {
 		Size:      l.keys.size,
 		Unknown:   l.unknown.len(),
 		Clients:   l.guesses.len(),
-		Listening: l.listenerUp.Load(),
+		Listening: a.Listening(),
 		Outage:    l.outage.active(l.now()),
 	}
 }

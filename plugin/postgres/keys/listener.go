@@ -44,7 +44,7 @@ type Listener struct {
 	events    Events
 	logger    *slog.Logger
 	lag       atomic.Int64
-	deaf      atomic.Bool // the last session ended with ErrHeartbeatLost
+	lost      atomic.Bool // the last session ended with ErrHeartbeatLost
 
 	// channel is for heartbeats of this listener only. It is the same on every connection, because
 	// a pooler's session would continue to listen on the old ones.
@@ -69,9 +69,9 @@ func NewListener(o postgres.Options, keys *Store, events Events) (*Listener, err
 // HeartbeatLag returns how long the last heartbeat that arrived took, 0 before the first.
 func (l *Listener) HeartbeatLag() time.Duration { return time.Duration(l.lag.Load()) }
 
-// Deaf reports whether Postgres takes heartbeats but does not deliver them. It has no meaning while
-// the listener is up.
-func (l *Listener) Deaf() bool { return l.deaf.Load() }
+// HeartbeatLost reports whether the last session ended with [ErrHeartbeatLost]. It has no meaning
+// while the listener is up.
+func (l *Listener) HeartbeatLost() bool { return l.lost.Load() }
 
 // Run listens until ctx ends, and returns ctx.Err(). It reconnects whenever the connection is lost.
 // Call Run once. Its goroutines end before it returns.
@@ -83,7 +83,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		l.deaf.Store(errors.Is(err, ErrHeartbeatLost))
+		l.lost.Store(errors.Is(err, ErrHeartbeatLost))
 		if time.Since(started) >= resetBackoffAfter {
 			backoff = minBackoff
 		}
