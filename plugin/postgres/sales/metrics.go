@@ -40,7 +40,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			"Failed statements, by SQLSTATE class; 08: connection lost, unsent: lost before anything was sent.",
 			"class", failureClasses...),
 		retries: metric.Counters(r, "hoko_sale_retries_total",
-			"Sales that must be sent to the database again, by cause.", "cause", retryCauses...),
+			"Sales to send to the database again, while their deadlines allow, by cause.", "cause", retryCauses...),
 	}
 }
 

@@ -94,8 +94,11 @@ func (p *pendingSale) wait(ctx, cut context.Context) (recorded *sale.Recorded, e
 
 // claim marks the sale as sent, just before it is. It returns false if the caller has left.
 func (p *pendingSale) claim(now time.Time) bool {
+	if !p.state.CompareAndSwap(stateWaiting, stateSent) && p.state.Load() != stateSent {
+		return false
+	}
 	p.sentAfter.CompareAndSwap(0, max(int64(now.Sub(p.arrived)), 1))
-	return p.state.CompareAndSwap(stateWaiting, stateSent) || p.state.Load() == stateSent
+	return true
 }
 
 // timing returns how long the sale has waited until it was first sent, and how long since then.
