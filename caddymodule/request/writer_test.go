@@ -2,10 +2,8 @@ package request
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -139,17 +137,5 @@ func TestBegin_WrapsNoWriterThatRecords(t *testing.T) {
 	rec.End(nil)
 	if rec.part != Site || rec.status != http.StatusTeapot || rec.depth != 0 {
 		t.Errorf("part %q, status %d", rec.part, rec.status)
-	}
-}
-
-func TestEnd_StatusOfErrors(t *testing.T) {
-	for want, err := range map[int]error{
-		200: nil, 502: caddyhttp.Error(502, net.ErrClosed), 500: errors.New("broken"),
-	} {
-		w, r := prepared(nil)
-		rec, _ := Begin(w, r)
-		if rec.End(err); rec.status != want {
-			t.Errorf("%v: %d, want %d", err, rec.status, want)
-		}
 	}
 }
