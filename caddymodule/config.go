@@ -213,7 +213,7 @@ func (a *App) backendSettings() (s backend.Settings, err error) {
 			a.logger.Warn("the config, which the admin endpoint shows, contains a password: "+
 				"use {env.*} or {file.*}", slog.String("setting", secret.name))
 		}
-		if *secret.to, err = expandPlaceholders(secret.value, secret.example); err != nil {
+		if *secret.to, err = backend.ExpandPlaceholders(secret.value, secret.example); err != nil {
 			return s, fmt.Errorf("%s: %w", secret.name, err)
 		}
 	}

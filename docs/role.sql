@@ -2,7 +2,8 @@
 -- owner of the schema hoko, after `caddy hoko migrate` and after each upgrade; it may run any
 -- number of times. Then give the role a password (\password hoko_edge) or another way to log in.
 --
--- `caddy hoko migrate`, `keys` and `idempotency` need the owner of the schema, not this role.
+-- Commands that change keys or workspaces need the owner of the schema, not this role. The exception
+-- is `caddy hoko keys revoke`, so that a leaked key can be revoked wherever an edge runs.
 
 DO $$
 BEGIN
@@ -24,5 +25,11 @@ TO hoko_edge;
 GRANT INSERT ON hoko.sales, hoko.idempotency_keys TO hoko_edge;
 GRANT INSERT (workspace_id, external_id, name, email, avatar) ON hoko.customers TO hoko_edge;
 GRANT UPDATE (name, email, avatar, deleted_at, updated_at) ON hoko.customers TO hoko_edge;
+
+-- When keys were last used. To update a row, Postgres has to read it.
+GRANT SELECT, INSERT, UPDATE ON hoko.key_usage TO hoko_edge;
+
+-- Take a key's access away, which is recorded in hoko.audit. Nothing gives it back to this role.
+GRANT EXECUTE ON FUNCTION hoko.revoke_key(text, text) TO hoko_edge;
 
 -- LISTEN and pg_notify need no further right.

@@ -3,18 +3,11 @@ package cli
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
-
-	"hoko.to/edge/plugin/postgres"
 )
 
 // Register adds the command `caddy hoko` to Caddy.
@@ -63,39 +56,4 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 		hint = "did you mean " + strings.Join(similar, " or ") + "?"
 	}
 	return fmt.Errorf("unknown command %q for %q: %s", args[0], cmd.CommandPath(), hint)
-}
-
-// withDatabase makes cmd call run with the value of --database-url or DATABASE_URL, and fail if
-// both are empty. SIGINT and SIGTERM cancel ctx. Unless cmd.Args is set, cmd takes no arguments.
-func withDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
-	return withOptionalDatabase(cmd, func(ctx context.Context, cmd *cobra.Command, dsn string) error {
-		if dsn == "" {
-			return errors.New("no database: set DATABASE_URL, e.g. postgres://user:password@host:5432/database, " +
-				"or give --" + databaseFlag)
-		}
-		return run(ctx, cmd, dsn)
-	})
-}
-
-const databaseFlag = "database-url"
-
-type databaseCommand func(ctx context.Context, cmd *cobra.Command, dsn string) error
-
-// withOptionalDatabase is like withDatabase, but also calls run if both are empty.
-func withOptionalDatabase(cmd *cobra.Command, run databaseCommand) *cobra.Command {
-	cmd.Flags().String(databaseFlag, "", "connection string of the database (default: DATABASE_URL)")
-	if cmd.Args == nil {
-		cmd.Args = cobra.NoArgs
-	}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-		defer cancel()
-		return postgres.OwnerError(run(ctx, cmd, cmp.Or(stringFlag(cmd, databaseFlag), os.Getenv("DATABASE_URL"))))
-	}
-	return cmd
-}
-
-func stringFlag(cmd *cobra.Command, flag string) string {
-	value, _ := cmd.Flags().GetString(flag)
-	return value
 }

@@ -8,11 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hoko.to/edge/caddymodule/cli/command"
 	"hoko.to/edge/caddymodule/cli/doctor"
 )
 
 func doctorCommand() *cobra.Command {
-	cmd := withOptionalDatabase(&cobra.Command{
+	cmd := command.WithOptionalDatabase(&cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Checks Postgres and Redis, and suggests fixes",
 		Long: `Checks that Postgres and Redis are reachable and supported, that clocks agree, that
@@ -43,10 +44,10 @@ func runDoctor(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	asJSON, _ := cmd.Flags().GetBool("json")
 	report := doctor.Run(ctx, doctor.Options{
 		DSN:         dsn,
-		ListenDSN:   stringFlag(cmd, "listen-url"),
-		RedisURL:    cmp.Or(stringFlag(cmd, "redis-url"), os.Getenv("REDIS_URL")),
-		RedisPrefix: stringFlag(cmd, "redis-prefix"),
-		ProbeKey:    stringFlag(cmd, "probe-key"),
+		ListenDSN:   command.Flag(cmd, "listen-url"),
+		RedisURL:    cmp.Or(command.Flag(cmd, "redis-url"), os.Getenv("REDIS_URL")),
+		RedisPrefix: command.Flag(cmd, "redis-prefix"),
+		ProbeKey:    command.Flag(cmd, "probe-key"),
 	})
 	if !asJSON {
 		report.Write(cmd.OutOrStdout(), false)

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
+	"hoko.to/edge/caddymodule/cli/command"
 	"hoko.to/edge/plugin/postgres/admin"
 )
 
@@ -18,7 +19,7 @@ func idempotencyCommand() *cobra.Command {
 }
 
 func cleanKeysCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := command.WithDatabase(&cobra.Command{
 		Use:   "clean [--older-than 8d]",
 		Short: "Deletes old Idempotency-Keys; run it daily",
 		Long: `Deletes the Idempotency-Keys that are older than --older-than, with their stored
@@ -34,7 +35,7 @@ It needs the rights of the schema's owner.`,
 }
 
 func cleanKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
-	olderThan := stringFlag(cmd, "older-than")
+	olderThan := command.Flag(cmd, "older-than")
 	age, err := caddy.ParseDuration(olderThan)
 	if err != nil {
 		return fmt.Errorf("--older-than must be a duration such as 8d, not %q", olderThan)
@@ -51,7 +52,7 @@ func cleanKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
 }
 
 func eraseAnswersCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := command.WithDatabase(&cobra.Command{
 		Use:   "erase --workspace <id|name> --customer <external id>",
 		Short: "Erases a customer's personal data from the stored answers",
 		Long: `Removes name, e-mail, phone, avatar and metadata from every answer that is stored
@@ -69,7 +70,7 @@ the rights of the schema's owner.`,
 }
 
 func eraseAnswers(ctx context.Context, cmd *cobra.Command, dsn string) error {
-	erased, err := admin.EraseAnswers(ctx, dsn, stringFlag(cmd, "workspace"), stringFlag(cmd, "customer"))
+	erased, err := admin.EraseAnswers(ctx, dsn, command.Flag(cmd, "workspace"), command.Flag(cmd, "customer"))
 	if err != nil && erased > 0 {
 		return fmt.Errorf("%w (the customer was erased from %d answers before this error; run it again)", err, erased)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
+	"hoko.to/edge/caddymodule/cli/command"
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres/admin"
@@ -25,7 +26,7 @@ func keysCommand() *cobra.Command {
 }
 
 func createKeyCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := command.WithDatabase(&cobra.Command{
 		Use:   "create --workspace <id|name> --scopes <scope,...> [flags]",
 		Short: "Creates an API key and prints it, once",
 		Long: `Creates an API key and prints it to standard output. It cannot be shown again: only
@@ -64,15 +65,15 @@ func createKey(ctx context.Context, cmd *cobra.Command, dsn string) error {
 // newKey returns the key that the flags describe.
 func newKey(cmd *cobra.Command, now time.Time) (wanted admin.NewKey, err error) {
 	flags := cmd.Flags()
-	wanted.Workspace, wanted.Name = stringFlag(cmd, "workspace"), stringFlag(cmd, "name")
+	wanted.Workspace, wanted.Name = command.Flag(cmd, "workspace"), command.Flag(cmd, "name")
 	wanted.CreateWorkspace, _ = flags.GetBool("create-workspace")
 	wanted.Scopes, _ = flags.GetStringSlice("scopes")
 	wanted.Hostnames, _ = flags.GetStringSlice("hostnames")
 	burst, _ := flags.GetInt("burst")
-	if wanted.Limit, err = keyLimit(stringFlag(cmd, "limit"), burst); err != nil {
+	if wanted.Limit, err = keyLimit(command.Flag(cmd, "limit"), burst); err != nil {
 		return wanted, err
 	}
-	wanted.ExpiresAt, err = expiry(stringFlag(cmd, "expires"), now)
+	wanted.ExpiresAt, err = expiry(command.Flag(cmd, "expires"), now)
 	return wanted, err
 }
 
@@ -107,7 +108,7 @@ func expiry(text string, now time.Time) (time.Time, error) {
 }
 
 func listKeysCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := command.WithDatabase(&cobra.Command{
 		Use:   "list [--workspace <id|name>]",
 		Short: "Lists API keys, newest first, including revoked ones",
 	}, listKeys)
@@ -116,7 +117,7 @@ func listKeysCommand() *cobra.Command {
 }
 
 func listKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
-	keys, err := admin.ListKeys(ctx, dsn, stringFlag(cmd, "workspace"))
+	keys, err := admin.ListKeys(ctx, dsn, command.Flag(cmd, "workspace"))
 	if err != nil {
 		return err
 	}
@@ -167,7 +168,7 @@ func limitText(limit limit.Limit) string {
 }
 
 func revokeKeyCommand() *cobra.Command {
-	return withDatabase(&cobra.Command{
+	return command.WithDatabase(&cobra.Command{
 		Use:   "revoke <key>",
 		Short: "Revokes an API key; edges reject it within a second",
 		Long: `Revokes one API key. The argument is its id, its first characters as caddy hoko

@@ -7,11 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hoko.to/edge/caddymodule/cli/command"
 	"hoko.to/edge/plugin/postgres"
 )
 
 func migrateCommand() *cobra.Command {
-	cmd := withDatabase(&cobra.Command{
+	cmd := command.WithDatabase(&cobra.Command{
 		Use:   "migrate [--status] [--database-url <dsn>]",
 		Short: "Creates or upgrades the schema hoko",
 		Long: `Creates the schema hoko in the database, or upgrades it to the version of this

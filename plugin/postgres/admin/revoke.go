@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/postgres"
@@ -16,7 +19,8 @@ import (
 
 // RevokeKey revokes a key. which is the key's ID, its first characters as in KeyInfo.Start, the
 // whole key, or its SHA-256 in hex. Edges reject the key within a second. A key that is already
-// revoked keeps its RevokedAt. It returns an error if which matches no key or several keys.
+// revoked keeps its RevokedAt. The edge's role may call it. It returns an error if which matches no
+// key or several keys.
 func RevokeKey(ctx context.Context, dsn, which string) (KeyInfo, error) {
 	conn, err := postgres.Connect(ctx, dsn, nil)
 	if err != nil {
@@ -27,9 +31,16 @@ func RevokeKey(ctx context.Context, dsn, which string) (KeyInfo, error) {
 	if err != nil {
 		return KeyInfo{}, err
 	}
-	const revoke = `UPDATE hoko.api_keys SET revoked_at = coalesce(revoked_at, now())
-		WHERE id::text = $1 RETURNING revoked_at`
-	if err := conn.QueryRow(ctx, revoke, info.ID).Scan(&info.RevokedAt); err != nil {
+	var at pgtype.Timestamptz
+	err = conn.QueryRow(ctx, `SELECT hoko.revoke_key($1, $2)`, info.ID, osUser()).Scan(&at)
+	if err == nil && !at.Valid {
+		err = errors.New("it was deleted meanwhile")
+	}
+	info.RevokedAt = postgres.Time(at)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == pgerrcode.UndefinedFunction {
+		err = fmt.Errorf("%w: %w", postgres.ErrSchema, err)
+	}
+	if err != nil {
 		return KeyInfo{}, fmt.Errorf("revoke key %s: %w", info.ID, postgres.SchemaError(err))
 	}
 	return info, nil

@@ -1,0 +1,58 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/user"
+
+	"github.com/jackc/pgx/v5"
+
+	"hoko.to/edge/plugin/postgres"
+)
+
+// change is a row of hoko.audit, which [inTransaction] commits together with what it describes.
+type change struct {
+	command            string // such as keys update
+	workspaceID, keyID string // empty if none
+	details            any    // what has changed, as JSON; never a whole key; nil if nothing more
+}
+
+func (c change) record(ctx context.Context, tx pgx.Tx) error {
+	details := []byte("{}")
+	if c.details != nil {
+		var err error
+		if details, err = json.Marshal(c.details); err != nil {
+			return fmt.Errorf("record the change: %w", err)
+		}
+	}
+	const insert = `INSERT INTO hoko.audit (os_user, command, workspace_id, key_id, details)
+		VALUES ($1, $2, nullif($3, ''), nullif($4, ''), $5)`
+	_, err := tx.Exec(ctx, insert, osUser(), c.command, c.workspaceID, c.keyID, details)
+	if err != nil {
+		return fmt.Errorf("record the change in hoko.audit: %w", postgres.SchemaError(err))
+	}
+	return nil
+}
+
+// inTransaction calls do in a transaction, which it commits if do returns nil.
+func inTransaction(ctx context.Context, dsn string, do func(tx pgx.Tx) error) error {
+	conn, err := postgres.Connect(ctx, dsn, nil)
+	if err != nil {
+		return err
+	}
+	defer postgres.CloseConn(conn)
+	return pgx.BeginFunc(ctx, conn, do)
+}
+
+// osUser returns who runs the command, such as alice@bastion: for sudo, the user who called it.
+func osUser() string {
+	name := os.Getenv("SUDO_USER")
+	if current, err := user.Current(); err == nil && name == "" {
+		name = current.Username
+	}
+	host, _ := os.Hostname()
+	return cmp.Or(name, fmt.Sprint(os.Getuid())) + "@" + cmp.Or(host, "localhost")
+}
