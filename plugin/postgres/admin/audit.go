@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"hoko.to/edge/plugin/postgres"
 )
@@ -37,14 +40,20 @@ func (c change) record(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// inTransaction calls do in a transaction, which it commits if do returns nil.
+// inTransaction calls do in a transaction, which it commits if do returns nil. If the relation that
+// do changes is a site's view, the error says so.
 func inTransaction(ctx context.Context, dsn string, do func(tx pgx.Tx) error) error {
 	conn, err := postgres.Connect(ctx, dsn, nil)
 	if err != nil {
 		return err
 	}
 	defer postgres.CloseConn(conn)
-	return pgx.BeginFunc(ctx, conn, do)
+	err = pgx.BeginFunc(ctx, conn, do)
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if ok && (pgErr.Code == pgerrcode.ObjectNotInPrerequisiteState || pgErr.Code == pgerrcode.FeatureNotSupported) {
+		return fmt.Errorf("%w; it is a view of your site's table (docs/adopting.md): make this change there", err)
+	}
+	return err
 }
 
 // osUser returns who runs the command, such as alice@bastion: for sudo, the user who called it.
