@@ -124,7 +124,9 @@ func (c WorkspaceChange) newLimit(old limit.Limit) (limit.Limit, error) {
 // SetWorkspaceDisabled disables or enables the workspace with this ID or name, and reports whether
 // it was not so already. Edges reject all keys of a disabled workspace within a second. A workspace
 // that is disabled already keeps its DisabledAt.
-func SetWorkspaceDisabled(ctx context.Context, dsn, idOrName string, disabled bool) (w WorkspaceInfo, changed bool, err error) {
+func SetWorkspaceDisabled(
+	ctx context.Context, dsn, idOrName string, disabled bool,
+) (w WorkspaceInfo, changed bool, err error) {
 	command, sql := "workspaces enable", "UPDATE hoko.workspaces SET disabled_at = NULL WHERE id::text = $1"
 	if disabled {
 		command, sql = "workspaces disable", "UPDATE hoko.workspaces SET disabled_at = now() WHERE id::text = $1"
@@ -144,7 +146,9 @@ func SetWorkspaceDisabled(ctx context.Context, dsn, idOrName string, disabled bo
 }
 
 // changeWorkspace calls do in a transaction and returns the workspace whose ID it returns.
-func changeWorkspace(ctx context.Context, dsn string, do func(pgx.Tx) (id string, err error)) (w WorkspaceInfo, err error) {
+func changeWorkspace(
+	ctx context.Context, dsn string, do func(pgx.Tx) (id string, err error),
+) (w WorkspaceInfo, err error) {
 	err = inTransaction(ctx, dsn, func(tx pgx.Tx) error {
 		id, err := do(tx)
 		if err != nil {
