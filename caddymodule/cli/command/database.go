@@ -28,8 +28,8 @@ func WithDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
 	})
 }
 
-var errNoDatabase = errors.New("no database: set DATABASE_URL, e.g. postgres://user:password@host:5432/database, " +
-	"or give --database-url, --database-url-file or --config")
+var errNoDatabase = errors.New("no database: set DATABASE_URL, e.g. " + exampleDSN +
+	", or give --database-url, --database-url-file or --config")
 
 // WithOptionalDatabase is like [WithDatabase], but also calls run if there is no database.
 func WithOptionalDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
@@ -56,6 +56,11 @@ func WithOptionalDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
 // DSN returns the connection string that the flags of [WithDatabase] or DATABASE_URL name, or an
 // empty string if there is none.
 func DSN(cmd *cobra.Command) (string, error) {
+	for _, name := range []string{"database-url", "database-url-file", "config"} {
+		if cmd.Flags().Changed(name) && Flag(cmd, name) == "" { // not DATABASE_URL, which may be another one
+			return "", fmt.Errorf("--%s is empty", name)
+		}
+	}
 	if dsn := Flag(cmd, "database-url"); dsn != "" {
 		return dsn, nil
 	}
@@ -69,8 +74,11 @@ func DSN(cmd *cobra.Command) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hoko, err := config.Hoko()
-	return hoko.DSN, err
+	dsn, err := config.DSN()
+	if err != nil {
+		return "", fmt.Errorf("--config: %w", err)
+	}
+	return dsn, nil
 }
 
 func readDSN(file string) (string, error) {
