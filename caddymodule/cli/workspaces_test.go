@@ -39,7 +39,7 @@ func TestWorkspaces_PrintsWhatItDid(t *testing.T) {
 
 func TestWorkspaces_JSON(t *testing.T) {
 	d := testenv.Connect(t, database(t, ""))
-	if got := mustHoko(t, "workspaces", "list", "--json"); got != "[]\n" {
+	if got := mustHoko(t, "workspaces", "list", "--json"); got != "{\n  \"workspaces\": []\n}\n" {
 		t.Errorf("no workspaces are %q", got)
 	}
 	members := func(text string) map[string]any {
@@ -58,18 +58,20 @@ func TestWorkspaces_JSON(t *testing.T) {
 		t.Errorf("it printed %s%s", created, disabled)
 	}
 	mustHoko(t, "workspaces", "update", "ws_1", "--limit=none", "--json")
-	const want = `[
-  {
-    "id": "ws_1",
-    "name": "<Acme>",
-    "state": "enabled",
-    "disabled_at": null,
-    "limit": null,
-    "burst": null,
-    "valid_keys": 0,
-    "created_at": "2026-01-02T03:04:05Z"
-  }
-]
+	const want = `{
+  "workspaces": [
+    {
+      "id": "ws_1",
+      "name": "<Acme>",
+      "state": "enabled",
+      "disabled_at": null,
+      "limit": null,
+      "burst": null,
+      "valid_keys": 0,
+      "created_at": "2026-01-02T03:04:05.678Z"
+    }
+  ]
+}
 `
 	enabled := mustHoko(t, "workspaces", "enable", "ws_1", "--json")
 	if got := mustHoko(t, "workspaces", "list", "--json"); got != want || len(members(enabled)) != 8 {

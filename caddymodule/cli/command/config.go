@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -20,15 +21,17 @@ func AddConfigFlags(cmd *cobra.Command, usage string) {
 
 // Config is a configuration of Caddy.
 type Config struct {
-	Admin caddy.AdminConfig          `json:"admin"`
-	Apps  map[string]json.RawMessage `json:"apps"`
+	Admin   caddy.AdminConfig          `json:"admin"`
+	Storage json.RawMessage            `json:"storage"`
+	Apps    map[string]json.RawMessage `json:"apps"`
 }
 
 // Hoko has the settings of the app `hoko`, with placeholders expanded. Empty ones have defaults.
 type Hoko struct {
 	DSN, ListenDSN        string
-	MaxConns              int
+	MaxConns, Writers     int
 	RedisURL, RedisPrefix string
+	RedisTimeout          time.Duration
 }
 
 // LoadConfig returns the configuration in the file of --config.
@@ -47,70 +50,47 @@ func parseConfig(text []byte) (c Config, err error) {
 	return c, nil
 }
 
-// hokoApp is the JSON of the app `hoko`, as far as commands use it.
-type hokoApp struct {
-	Postgres struct {
-		DSN       string `json:"dsn"`
-		ListenDSN string `json:"listen_dsn"`
-		MaxConns  int    `json:"max_conns"`
-	} `json:"postgres"`
-	Redis struct {
-		URL    string `json:"url"`
-		Prefix string `json:"prefix"`
-	} `json:"redis"`
-}
-
-func (c Config) hokoApp() (app hokoApp, err error) {
+// Hoko returns the settings of the app `hoko`. The error names each missing one; the others are
+// returned all the same.
+func (c Config) Hoko() (h Hoko, err error) {
 	if c.Apps["hoko"] == nil {
-		return app, errors.New("the configuration has no hoko block")
+		return h, errors.New("the configuration has no hoko block")
+	}
+	var app struct {
+		Postgres struct {
+			DSN       string `json:"dsn"`
+			ListenDSN string `json:"listen_dsn"`
+			MaxConns  int    `json:"max_conns"`
+		} `json:"postgres"`
+		Redis struct {
+			URL     string         `json:"url"`
+			Prefix  string         `json:"prefix"`
+			Timeout caddy.Duration `json:"timeout"`
+		} `json:"redis"`
+		Sales struct {
+			Writers int `json:"writers"`
+		} `json:"sales"`
 	}
 	if err := json.Unmarshal(c.Apps["hoko"], &app); err != nil {
-		return app, fmt.Errorf("read the hoko block: %w", err)
+		return h, fmt.Errorf("read the hoko block: %w", err)
 	}
-	return app, nil
-}
-
-// Hoko returns the settings of the app `hoko`. The error names what is missing.
-func (c Config) Hoko() (h Hoko, err error) {
-	app, err := c.hokoApp()
-	if err != nil {
-		return h, err
-	}
-	h.MaxConns = app.Postgres.MaxConns
+	h.MaxConns, h.Writers, h.RedisTimeout = app.Postgres.MaxConns, app.Sales.Writers, time.Duration(app.Redis.Timeout)
+	var missing []error
 	for _, setting := range []struct {
 		to                   *string
 		name, value, example string
 	}{
-		{&h.DSN, "postgres", app.Postgres.DSN, exampleDSN},
-		{&h.ListenDSN, "listen_dsn", app.Postgres.ListenDSN, exampleDSN},
+		{&h.DSN, "postgres", app.Postgres.DSN, "postgres://user:password@host:5432/database"},
+		{&h.ListenDSN, "listen_dsn", app.Postgres.ListenDSN, "postgres://user:password@host:5432/database"},
 		{&h.RedisURL, "redis", app.Redis.URL, "redis://host:6379/0"},
 		{&h.RedisPrefix, "prefix", app.Redis.Prefix, "staging:"},
 	} {
-		if *setting.to, err = expand(setting.name, setting.value, setting.example); err != nil {
-			return h, err
+		expanded, err := backend.ExpandPlaceholders(setting.value, setting.example)
+		if err != nil {
+			missing = append(missing, fmt.Errorf("the hoko block: %s: %w", setting.name, err))
+			continue
 		}
+		*setting.to = expanded
 	}
-	return h, nil
-}
-
-// DSN returns the connection string of the app `hoko`. Its other settings need not be complete.
-func (c Config) DSN() (string, error) {
-	app, err := c.hokoApp()
-	if err != nil {
-		return "", err
-	}
-	if app.Postgres.DSN == "" {
-		return "", errors.New("the hoko block has no postgres")
-	}
-	return expand("postgres", app.Postgres.DSN, exampleDSN)
-}
-
-const exampleDSN = "postgres://user:password@host:5432/database"
-
-func expand(name, value, example string) (string, error) {
-	expanded, err := backend.ExpandPlaceholders(value, example)
-	if err != nil {
-		return "", fmt.Errorf("the hoko block: %s: %w", name, err)
-	}
-	return expanded, nil
+	return h, errors.Join(missing...)
 }

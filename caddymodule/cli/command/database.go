@@ -28,8 +28,8 @@ func WithDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
 	})
 }
 
-var errNoDatabase = errors.New("no database: set DATABASE_URL, e.g. " + exampleDSN +
-	", or give --database-url, --database-url-file or --config")
+var errNoDatabase = errors.New("no database: set DATABASE_URL, e.g. postgres://user:password@host:5432/database, " +
+	"or give --database-url, --database-url-file or --config")
 
 // WithOptionalDatabase is like [WithDatabase], but also calls run if there is no database.
 func WithOptionalDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
@@ -74,11 +74,14 @@ func DSN(cmd *cobra.Command) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dsn, err := config.DSN()
-	if err != nil {
-		return "", fmt.Errorf("--config: %w", err)
+	hoko, err := config.Hoko()
+	if hoko.DSN != "" {
+		return hoko.DSN, nil // the command does not need the other settings
 	}
-	return dsn, nil
+	if err == nil {
+		err = errors.New("the hoko block has no postgres")
+	}
+	return "", fmt.Errorf("--config: %w", err)
 }
 
 func readDSN(file string) (string, error) {

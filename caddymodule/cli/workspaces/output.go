@@ -36,12 +36,12 @@ func newDocument(w admin.WorkspaceInfo) document {
 	return d
 }
 
-// nullable returns nil for the zero time, and otherwise whole seconds in UTC.
+// nullable returns nil for the zero time.
 func nullable(at time.Time) *time.Time {
 	if at.IsZero() {
 		return nil
 	}
-	at = at.UTC().Truncate(time.Second)
+	at = at.UTC()
 	return &at
 }
 
@@ -53,11 +53,13 @@ func state(w admin.WorkspaceInfo) string {
 }
 
 func printDocuments(cmd *cobra.Command, all []admin.WorkspaceInfo) error {
-	documents := make([]document, len(all))
+	list := struct {
+		Workspaces []document `json:"workspaces"`
+	}{make([]document, len(all))}
 	for i, w := range all {
-		documents[i] = newDocument(w)
+		list.Workspaces[i] = newDocument(w)
 	}
-	return command.PrintJSON(cmd, documents)
+	return command.PrintJSON(cmd, list)
 }
 
 func printTable(cmd *cobra.Command, all []admin.WorkspaceInfo) error {

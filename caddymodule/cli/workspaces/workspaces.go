@@ -25,7 +25,7 @@ func listCommand() *cobra.Command {
 		Short: "Lists workspaces, by name",
 		Long: `Lists all workspaces with their state, the default limit of their keys, and the
 number of keys that are neither revoked nor expired. The edge's role may run it.`,
-		Example: "  caddy hoko workspaces list\n  caddy hoko workspaces list --json",
+		Example: "  $ caddy hoko workspaces list\n  $ caddy hoko workspaces list --json",
 	}, list)
 	command.AddJSONFlag(cmd)
 	return cmd
@@ -50,8 +50,8 @@ func createCommand() *cobra.Command {
 applies to each of its keys that has no limit of its own.
 
 It needs the rights of the schema's owner.`,
-		Example: "  caddy hoko workspaces create Acme\n" +
-			"  caddy hoko workspaces create Acme --id ws_1 --limit 600/1m --burst 50",
+		Example: "  $ caddy hoko workspaces create Acme\n" +
+			"  $ caddy hoko workspaces create Acme --id ws_1 --limit 600/1m --burst 50",
 		Args: cobra.ExactArgs(1),
 	}, create)
 	cmd.Flags().String("id", "", "id of the workspace, which never changes (default: a random UUID)")
@@ -90,9 +90,9 @@ within a second. A --limit without --burst sets the burst to its rate; --burst a
 changes the burst of the existing limit.
 
 It needs the rights of the schema's owner.`,
-		Example: "  caddy hoko workspaces update ws_1 --name 'Acme Ltd'\n" +
-			"  caddy hoko workspaces update Acme --limit 1000/1m\n" +
-			"  caddy hoko workspaces update Acme --limit none",
+		Example: "  $ caddy hoko workspaces update ws_1 --name 'Acme Ltd'\n" +
+			"  $ caddy hoko workspaces update Acme --limit 1000/1m\n" +
+			"  $ caddy hoko workspaces update Acme --limit none",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: command.First(command.CompleteWorkspace),
 	}, update)
@@ -127,7 +127,7 @@ func disableCommand() *cobra.Command {
 stay, and enable brings them back. A workspace that is disabled already stays so.
 
 It needs the rights of the schema's owner.`,
-		Example:           "  caddy hoko workspaces disable Acme",
+		Example:           "  $ caddy hoko workspaces disable Acme",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: command.First(command.CompleteWorkspace),
 	}, func(ctx context.Context, cmd *cobra.Command, dsn string) error {
@@ -145,7 +145,7 @@ func enableCommand() *cobra.Command {
 are revoked or expired. A workspace that is not disabled stays so.
 
 It needs the rights of the schema's owner.`,
-		Example:           "  caddy hoko workspaces enable Acme",
+		Example:           "  $ caddy hoko workspaces enable Acme",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: command.First(command.CompleteWorkspace),
 	}, func(ctx context.Context, cmd *cobra.Command, dsn string) error {

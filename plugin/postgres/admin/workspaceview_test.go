@@ -29,7 +29,7 @@ func TestWorkspaces_OverASitesView(t *testing.T) {
 		!got[1].DisabledAt.IsZero() || !got[1].CreatedAt.IsZero() {
 		t.Errorf("listed %+v", got)
 	}
-	const there = "it is a view of your site's table (docs/adopting.md): make this change there"
+	const there = "is a view of your site's table (docs/adopting.md): make this change there"
 	ctx := testenv.Guarded(t)
 	_, err := admin.CreateWorkspace(ctx, dsn, admin.NewWorkspace{ID: "3", Name: "three"})
 	pgtest.WantError(t, err, there)
