@@ -15,9 +15,10 @@ import (
 // Register adds the command `caddy hoko` to Caddy.
 func Register() {
 	caddycmd.RegisterCommand(caddycmd.Command{
-		Name:      "hoko",
-		Short:     "Administers Hoko Edge",
-		Long:      "Administers the schema, workspaces and keys of Hoko Edge, checks its Postgres and Redis, and runs it locally.",
+		Name:  "hoko",
+		Short: "Administers Hoko Edge",
+		Long: "Administers the schema, workspaces and keys of Hoko Edge, asks a running edge, checks an\n" +
+			"installation, and runs one locally. docs/commands.md describes all commands.",
 		CobraFunc: addCommands,
 	})
 }

@@ -37,6 +37,13 @@ func CompleteWorkspace(cmd *cobra.Command, _ []string, prefix string) ([]cobra.C
 	return completions, cobra.ShellCompDirectiveNoFileComp
 }
 
+// CompleteFlag sets the completions of a flag, which must exist.
+func CompleteFlag(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+		panic(err)
+	}
+}
+
 // First completes only the first argument with complete.
 func First(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
