@@ -23,7 +23,8 @@ waits for it 200 ms at a time, because sales queue behind it, and tries again.
 
 It needs the rights of the schema's owner and a direct or session-mode connection:
 if the edges use a PgBouncer in transaction mode, pass the address of Postgres itself.`,
-		Example: "  $ caddy hoko migrate --database-url \"$OWNER_DATABASE_URL\"\n  $ caddy hoko migrate --status --json",
+		Example: `  $ caddy hoko migrate --database-url "$OWNER_DATABASE_URL"
+  $ caddy hoko migrate --status --json`,
 	}, migrate)
 	cmd.Flags().Bool("status", false, "only print the version of the schema, and that of this binary")
 	command.AddJSONFlag(cmd)

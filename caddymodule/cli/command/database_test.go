@@ -102,9 +102,10 @@ func TestDSN_ErrorsNameWhatIsMissing(t *testing.T) {
 		"malformed":         {config("postgres " + want + " {\nmaxconns 1\n}"), "unrecognized postgres subdirective"},
 		"wrong JSON": {[]string{"--config", file(t, "a.json", `{"apps":{"hoko":{"postgres":"`+want+`"}}}`)},
 			"read the hoko block"},
-		"two":        {[]string{"--database-url", want, "--config", "Caddyfile"}, "[config database-url]"},
-		"two others": {[]string{"--database-url", want, "--database-url-file", none}, "[database-url database-url-file]"},
-		"argument":   {[]string{"all"}, "unknown command \"all\""},
+		"two": {[]string{"--database-url", want, "--config", "Caddyfile"}, "[config database-url]"},
+		"two others": {[]string{"--database-url", want, "--database-url-file", none},
+			"[database-url database-url-file]"},
+		"argument": {[]string{"all"}, "unknown command \"all\""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, printed, err := run(t, c.args...)

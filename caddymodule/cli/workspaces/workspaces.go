@@ -47,7 +47,7 @@ func createCommand() *cobra.Command {
 		Use:   "create <name> [--id <id>] [--limit <rate/period>] [--burst <n>]",
 		Short: "Creates a workspace",
 		Long: `Creates a workspace, and fails if another one has the name or the id. The limit
-applies to each of its keys that has no limit of its own.
+applies to each of its keys that does not have one.
 
 It needs the rights of the schema's owner.`,
 		Example: "  $ caddy hoko workspaces create Acme\n" +

@@ -116,7 +116,9 @@ func TestCreateWorkspace_ConcurrentlyOnce(t *testing.T) {
 	var created sync.WaitGroup
 	errs := make([]error, 8)
 	for i := range errs {
-		created.Go(func() { _, errs[i] = admin.CreateWorkspace(testenv.Guarded(t), dsn, admin.NewWorkspace{Name: "Acme"}) })
+		created.Go(func() {
+			_, errs[i] = admin.CreateWorkspace(testenv.Guarded(t), dsn, admin.NewWorkspace{Name: "Acme"})
+		})
 	}
 	created.Wait()
 	failed := 0
@@ -188,9 +190,12 @@ func TestSetWorkspaceDisabled_TwiceIsNoChange(t *testing.T) {
 	d := testenv.Connect(t, dsn)
 	d.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('ws_1', 'Acme'), ('ws_2', 'Other')`)
 	var first admin.WorkspaceInfo
-	for i, step := range []struct{ disabled, changed bool }{{false, false}, {true, true}, {true, false}, {false, true}} {
+	for i, step := range []struct{ disabled, changed bool }{
+		{false, false}, {true, true}, {true, false}, {false, true},
+	} {
 		w, changed, err := admin.SetWorkspaceDisabled(testenv.Guarded(t), dsn, "Acme", step.disabled)
-		if err != nil || changed != step.changed || w.Disabled != step.disabled || w.DisabledAt.IsZero() == step.disabled {
+		if err != nil || changed != step.changed || w.Disabled != step.disabled ||
+			w.DisabledAt.IsZero() == step.disabled {
 			t.Errorf("step %d: %+v, %t, %v", i, w, changed, err)
 		}
 		if i == 1 {

@@ -41,7 +41,8 @@ func TestWorkspaces_OverASitesView(t *testing.T) {
 		t.Errorf("%d rows in hoko.audit", n)
 	}
 	name := "uno" // a plain column
-	if w, err := admin.UpdateWorkspace(ctx, dsn, "1", admin.WorkspaceChange{Name: &name}); err != nil || w.Name != name {
+	w, err := admin.UpdateWorkspace(ctx, dsn, "1", admin.WorkspaceChange{Name: &name})
+	if err != nil || w.Name != name {
 		t.Errorf("%+v, %v", w, err)
 	}
 	d.Exec(`CREATE OR REPLACE VIEW hoko.workspaces AS SELECT DISTINCT id::text COLLATE "C" AS id, title AS name,
