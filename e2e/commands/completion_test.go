@@ -41,7 +41,8 @@ func TestCompletion_OfTheBinary(t *testing.T) {
 
 func TestCompletion_ScriptsContainTheCommands(t *testing.T) {
 	for shell, want := range map[string]string{
-		"bash": "_caddy_hoko_workspaces_disable()", "zsh": "__complete", "fish": "__complete", "powershell": "__complete",
+		"bash": "_caddy_hoko_workspaces_disable()", "zsh": "__complete", "fish": "__complete",
+		"powershell": "__complete",
 	} {
 		if out, code := caddy(t, []string{"completion", shell}); code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%s: exit code %d, it lacks %s", shell, code, want)
