@@ -2,8 +2,8 @@
 -- owner of the schema hoko, after `caddy hoko migrate` and after each upgrade; it may run any
 -- number of times. Then give the role a password (\password hoko_edge) or another way to log in.
 --
--- Commands that change keys or workspaces need the owner of the schema, not this role. Only
--- `caddy hoko keys revoke` does not, so that a leaked key can be revoked wherever an edge runs.
+-- Commands that change keys or workspaces need the owner of the schema, not this role. The
+-- exception is `caddy hoko keys revoke`, so that a leaked key can be revoked wherever an edge runs.
 
 DO $$
 BEGIN

@@ -8,21 +8,24 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"hoko.to/edge/caddymodule/cli/workspaces"
 )
 
 // Register adds the command `caddy hoko` to Caddy.
 func Register() {
 	caddycmd.RegisterCommand(caddycmd.Command{
-		Name:      "hoko",
-		Short:     "Administers Hoko Edge",
-		Long:      "Administers the schema and keys of Hoko Edge, checks its Postgres and Redis, and runs it locally.",
+		Name:  "hoko",
+		Short: "Administers Hoko Edge",
+		Long: "Administers the schema, workspaces and keys of Hoko Edge, asks a running edge, checks an\n" +
+			"installation, and runs one locally. docs/commands.md describes all commands.",
 		CobraFunc: addCommands,
 	})
 }
 
 func addCommands(cmd *cobra.Command) {
-	cmd.AddCommand(migrateCommand(), keysCommand(), idempotencyCommand(), doctorCommand(), healthCommand(),
-		versionCommand(), devCommand())
+	cmd.AddCommand(migrateCommand(), keysCommand(), workspaces.Command(), idempotencyCommand(), doctorCommand(),
+		healthCommand(), versionCommand(), devCommand())
 	// If the command is mistyped, its flags are unknown as well, but the command is the mistake.
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return cmp.Or(unknownCommand(cmd, cmd.Flags().Args()), err)

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -28,20 +27,20 @@ announced.
 
 The exit code is 1 if the edge would not work, and otherwise 0. With --strict, it is
 also 1 if there are warnings.`,
+		Example: "  $ caddy hoko doctor\n  $ caddy hoko doctor --strict --json",
 	}, runDoctor)
 	flags := cmd.Flags()
 	flags.String("listen-url", "", "listen_dsn of the hoko block, if set (default: the database)")
 	flags.String("redis-url", "", "address of Redis (default: REDIS_URL)")
 	flags.String("redis-prefix", "", "prefix of the redis block, if set (default: hoko:)")
 	flags.String("probe-key", "", "id or first characters of a key to change and restore")
-	flags.Bool("json", false, "print one JSON document instead of lines; see docs/operations.md")
 	flags.Bool("strict", false, "fail on warnings as well")
+	command.AddJSONFlag(cmd)
 	return cmd
 }
 
 func runDoctor(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	strict, _ := cmd.Flags().GetBool("strict")
-	asJSON, _ := cmd.Flags().GetBool("json")
 	report := doctor.Run(ctx, doctor.Options{
 		DSN:         dsn,
 		ListenDSN:   command.Flag(cmd, "listen-url"),
@@ -49,14 +48,11 @@ func runDoctor(ctx context.Context, cmd *cobra.Command, dsn string) error {
 		RedisPrefix: command.Flag(cmd, "redis-prefix"),
 		ProbeKey:    command.Flag(cmd, "probe-key"),
 	})
-	if !asJSON {
+	if !command.AsJSON(cmd) {
 		report.Write(cmd.OutOrStdout(), false)
 		return report.Err(strict)
 	}
-	encoder := json.NewEncoder(cmd.OutOrStdout())
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(report); err != nil {
+	if err := command.PrintJSON(cmd, report); err != nil {
 		return err
 	}
 	return report.Err(strict)

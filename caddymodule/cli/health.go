@@ -29,7 +29,7 @@ if it is not. An edge whose Postgres, Redis or site is down is ready, but degrad
 With --url or HEALTH_URL, it asks the directive hoko_health at that URL. Otherwise
 it asks the admin endpoint: at --address, where the configuration in --config has
 it, or where the configuration has it that Caddy saved when it last loaded one.`,
-		Example: "  caddy hoko health\n  caddy hoko health --url http://127.0.0.1:8082",
+		Example: "  $ caddy hoko health\n  $ caddy hoko health --url http://127.0.0.1:8082",
 		Args:    cobra.NoArgs,
 		RunE:    printHealth,
 	}
@@ -38,6 +38,7 @@ it, or where the configuration has it that Caddy saved when it last loaded one.`
 	command.AddAdminFlags(cmd)
 	flags.Bool("live", false, "ask the admin endpoint whether the edge runs, even if it is not ready")
 	flags.Duration("timeout", 2*time.Second, "how long to wait for the answer")
+	flags.Bool("json", true, "accepted as by the other commands: the answer is always JSON")
 	for _, flag := range []string{"address", "config", "live"} {
 		cmd.MarkFlagsMutuallyExclusive("url", flag)
 	}

@@ -18,6 +18,15 @@ func idempotencyCommand() *cobra.Command {
 	return cmd
 }
 
+// printCount prints a count as text, or as the member of a JSON object.
+func printCount(cmd *cobra.Command, member string, n int64, format string, args ...any) error {
+	if command.AsJSON(cmd) {
+		return command.PrintJSON(cmd, map[string]int64{member: n})
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), format, append([]any{n}, args...)...)
+	return err
+}
+
 func cleanKeysCommand() *cobra.Command {
 	cmd := command.WithDatabase(&cobra.Command{
 		Use:   "clean [--older-than 8d]",
@@ -29,7 +38,9 @@ the API promises callers at least 7 days. When it is done, it records the time f
 the edges' metric hoko_idempotency_cleanup_timestamp_seconds.
 
 It needs the rights of the schema's owner.`,
+		Example: "  $ caddy hoko idempotency clean\n  $ caddy hoko idempotency clean --older-than 30d --json",
 	}, cleanKeys)
+	command.AddJSONFlag(cmd)
 	cmd.Flags().String("older-than", "8d", "delete keys that are older than this, at least 7d")
 	return cmd
 }
@@ -46,7 +57,8 @@ func cleanKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
 		return fmt.Errorf("%w (%d keys were deleted before this error)", err, deleted)
 	}
 	if complete {
-		fmt.Fprintf(cmd.OutOrStdout(), "deleted %d idempotency keys older than %s\n", deleted, olderThan)
+		const text = "deleted %d idempotency keys older than %s\n"
+		err = errors.Join(err, printCount(cmd, "deleted", deleted, text, olderThan))
 	}
 	return err
 }
@@ -63,9 +75,12 @@ Erase the person from your own tables first, because answers to later sales cont
 what is stored there. The command waits up to a minute for sales that are being
 recorded. It fails if neither the workspace nor an answer has the customer. It needs
 the rights of the schema's owner.`,
+		Example: "  $ caddy hoko idempotency erase --workspace Acme --customer customer_123",
 	}, eraseAnswers)
 	cmd.Flags().String("workspace", "", "id or name of the customer's workspace")
 	cmd.Flags().String("customer", "", "the customer's external id: the customerExternalId of the sales")
+	command.AddJSONFlag(cmd)
+	command.CompleteFlag(cmd, "workspace", command.CompleteWorkspace)
 	return cmd
 }
 
@@ -77,6 +92,5 @@ func eraseAnswers(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "erased the customer from %d stored answers\n", erased)
-	return nil
+	return printCount(cmd, "erased", erased, "erased the customer from %d stored answers\n")
 }

@@ -13,7 +13,7 @@ import (
 
 func migrateCommand() *cobra.Command {
 	cmd := command.WithDatabase(&cobra.Command{
-		Use:   "migrate [--status] [--database-url <dsn>]",
+		Use:   "migrate [--status]",
 		Short: "Creates or upgrades the schema hoko",
 		Long: `Creates the schema hoko in the database, or upgrades it to the version of this
 binary. Migrations only add to the schema, so edges of the previous version keep
@@ -23,8 +23,11 @@ waits for it 200 ms at a time, because sales queue behind it, and tries again.
 
 It needs the rights of the schema's owner and a direct or session-mode connection:
 if the edges use a PgBouncer in transaction mode, pass the address of Postgres itself.`,
+		Example: `  $ caddy hoko migrate --database-url "$OWNER_DATABASE_URL"
+  $ caddy hoko migrate --status --json`,
 	}, migrate)
 	cmd.Flags().Bool("status", false, "only print the version of the schema, and that of this binary")
+	command.AddJSONFlag(cmd)
 	return cmd
 }
 
@@ -38,6 +41,12 @@ func migrate(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	current, latest, err := postgres.MigrationStatus(ctx, dsn)
 	if err != nil {
 		return err
+	}
+	if command.AsJSON(cmd) {
+		return command.PrintJSON(cmd, struct {
+			Version int32 `json:"version"` // 0: there is no schema
+			Latest  int32 `json:"latest"`  // of this binary
+		}{current, latest})
 	}
 	out := cmd.OutOrStdout()
 	switch {

@@ -23,8 +23,8 @@ func section(t testing.TB, heading string) string {
 // is joined with the next one.
 func commandsIn(t testing.TB, heading string) (lines []string) {
 	t.Helper()
-	bash := regexp.MustCompile("(?ms)^```bash\n(.*?)^```$")
-	for _, block := range bash.FindAllStringSubmatch(section(t, heading), -1) {
+	fenced := regexp.MustCompile("(?ms)^```bash\n(.*?)^```$")
+	for _, block := range fenced.FindAllStringSubmatch(section(t, heading), -1) {
 		joined := strings.ReplaceAll(block[1], "\\\n", "")
 		lines = append(lines, strings.Split(strings.TrimSpace(joined), "\n")...)
 	}

@@ -48,7 +48,8 @@ func Ask(ctx context.Context, cmd *cobra.Command, method, path string) ([]byte, 
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
-		return nil, fmt.Errorf("ask the edge's admin endpoint: %w (is it running? --address names another one)", err)
+		const hint = "is the edge running? --address names another one"
+		return nil, fmt.Errorf("ask the edge's admin endpoint: %w (%s)", err, hint)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))

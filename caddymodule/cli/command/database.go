@@ -41,6 +41,9 @@ func WithOptionalDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
 	if cmd.Args == nil {
 		cmd.Args = cobra.NoArgs
 	}
+	if cmd.ValidArgsFunction == nil {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer cancel()
@@ -56,6 +59,11 @@ func WithOptionalDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
 // DSN returns the connection string that the flags of [WithDatabase] or DATABASE_URL name, or an
 // empty string if there is none.
 func DSN(cmd *cobra.Command) (string, error) {
+	for _, name := range []string{"database-url", "database-url-file", "config"} {
+		if cmd.Flags().Changed(name) && Flag(cmd, name) == "" { // not DATABASE_URL, which may be another one
+			return "", fmt.Errorf("--%s is empty", name)
+		}
+	}
 	if dsn := Flag(cmd, "database-url"); dsn != "" {
 		return dsn, nil
 	}
@@ -70,7 +78,13 @@ func DSN(cmd *cobra.Command) (string, error) {
 		return "", err
 	}
 	hoko, err := config.Hoko()
-	return hoko.DSN, err
+	if hoko.DSN != "" {
+		return hoko.DSN, nil // the command does not need the other settings
+	}
+	if err == nil {
+		err = errors.New("the hoko block has no postgres")
+	}
+	return "", fmt.Errorf("--config: %w", err)
 }
 
 func readDSN(file string) (string, error) {

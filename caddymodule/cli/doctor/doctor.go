@@ -9,6 +9,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"hoko.to/edge/caddymodule/cli/command"
 )
 
 // Options names the servers to check. If DSN or RedisURL is empty, Run reports a failure.
@@ -65,11 +67,18 @@ func Run(ctx context.Context, o Options) Report {
 	return c.Report
 }
 
-// Write prints the findings; if onlyProblems is true, only failures and warnings.
+// labelChars is the length of the label with which a finding's line begins.
+const labelChars = len("FAIL")
+
+var colors = map[Severity]command.Color{OK: command.Green, Warning: command.Yellow, Failure: command.Red}
+
+// Write prints the findings, with colored labels on a terminal; if onlyProblems is true, only
+// failures and warnings.
 func (r Report) Write(w io.Writer, onlyProblems bool) {
 	for _, f := range r.Findings {
 		if f.Severity != OK || !onlyProblems {
-			fmt.Fprintln(w, f)
+			line := f.String()
+			fmt.Fprintln(w, command.Paint(w, colors[f.Severity], line[:labelChars])+line[labelChars:])
 		}
 	}
 }

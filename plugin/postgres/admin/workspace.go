@@ -80,14 +80,6 @@ func workspaces(ctx context.Context, q queryer, clauses string, args ...any) ([]
 	return found, nil
 }
 
-func createWorkspace(ctx context.Context, q queryer, name string) (id string, err error) {
-	err = q.QueryRow(ctx, `INSERT INTO hoko.workspaces (name) VALUES ($1) RETURNING id::text`, name).Scan(&id)
-	if err != nil {
-		return "", fmt.Errorf("create workspace: %w", postgres.SchemaError(err))
-	}
-	return id, nil
-}
-
 func list(workspaces []workspace) string {
 	names := make([]string, len(workspaces))
 	for i, w := range workspaces {
