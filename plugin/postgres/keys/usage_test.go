@@ -41,7 +41,7 @@ func TestRecordUses(t *testing.T) {
 	listener.Exec("LISTEN hoko_keys")
 	want := func(keys int, at string) {
 		t.Helper()
-		if n := db.Count("SELECT count(*) FROM hoko.key_usage WHERE last_used_at = "+at); n != keys {
+		if n := db.Count("SELECT count(*) FROM hoko.key_usage WHERE last_used_at = " + at); n != keys {
 			t.Errorf("%d keys were last used at %s, want %d", n, at, keys)
 		}
 	}
