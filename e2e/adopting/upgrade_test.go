@@ -43,6 +43,9 @@ func upgrade(t *testing.T, version int32, edit func(string) string) {
 		sell(201)
 		e.Log.Wait(t, "the database schema is older than this edge", "caddy hoko migrate")
 	}
+	if version == 2 {
+		e.Log.Wait(t, "hoko_idempotency_cleanup_timestamp_seconds is not updated", "docs/role.sql")
+	}
 	for _, command := range [][]string{{"migrate"}, {"idempotency", "clean"}} {
 		args := append([]string{"hoko"}, append(command, "--database-url", dsn)...)
 		if out, err := s.Caddy(t, args...); err != nil {
