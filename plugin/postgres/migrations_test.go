@@ -16,7 +16,7 @@ const adoptable = `(workspaces|api_keys|links|clicks|customers|leads|sales)`
 
 var (
 	// changesRelation matches DDL that fails over a view, or changes it. Its group is the relation.
-	changesRelation = regexp.MustCompile(`(?is)\b(?:(?:ALTER|DROP|LOCK|TRUNCATE)\s+(?:TABLE\s+)?` +
+	changesRelation = regexp.MustCompile(`(?is)\b(?:(?:ALTER|DROP|LOCK|TRUNCATE|COMMENT\s+ON)\s+(?:TABLE\s+|VIEW\s+)?` +
 		`(?:IF\s+EXISTS\s+|ONLY\s+)*|(?:INDEX|TRIGGER|RULE|POLICY|STATISTICS)\b[^;]*?\s(?:ON|FROM)\s+(?:ONLY\s+)?|` +
 		`REFERENCES\s+)hoko\.` + adoptable + `\b`)
 	// guarded matches the guard of ARCHITECTURE.md with what it guards.
@@ -91,7 +91,7 @@ func TestMigrations_Unguarded(t *testing.T) {
 		"ALTER TABLE IF EXISTS ONLY hoko.sales ADD x text;":                                  {"sales"},
 		"CREATE UNIQUE INDEX IF NOT EXISTS x\nON hoko.leads (id);":                           {"leads"},
 		"CREATE TRIGGER x AFTER UPDATE OF id ON hoko.links\nEXECUTE FUNCTION hoko.notify();": {"links"},
-		"DROP TRIGGER x ON hoko.api_keys; DROP TABLE hoko.clicks":                            {"api_keys", "clicks"},
+		"DROP TRIGGER x ON hoko.api_keys; DROP VIEW hoko.clicks":                             {"api_keys", "clicks"},
 		"CREATE TABLE hoko.x (id text REFERENCES hoko.workspaces)":                           {"workspaces"},
 		"-- ALTER TABLE hoko.sales\nALTER TABLE hoko.sales_x ADD y int;":                     nil,
 		"CREATE INDEX x ON hoko.audit (id); UPDATE hoko.api_keys SET name = '';":             nil,
