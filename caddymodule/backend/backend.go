@@ -34,12 +34,13 @@ type Backend struct {
 	listener    *keys.Listener
 	redisCheck  throttledCheck
 	cleanUp     cleanUp
+	usage       usage
 	started     atomic.Bool
 	counted     poolCounts // guarded by pools
 
 	once    sync.Once
 	stop    context.CancelFunc // of running; nil before start
-	running sync.WaitGroup     // the goroutines of the listener and of cleanUp
+	running sync.WaitGroup     // the goroutines of the listener, of cleanUp and of usage
 }
 
 func newBackend(s Settings) (*Backend, error) {
@@ -67,6 +68,8 @@ func (b *Backend) assemble(s Settings) (err error) {
 		return fmt.Errorf("postgres: %w", err)
 	}
 	b.cleanUp.store, b.cleanUp.logger = b.keyStore, logger
+	b.usage.store, b.usage.logger, b.usage.max = b.keyStore, logger, s.Keys.Size
+	s.Keys.Uses = &b.usage
 	if b.saleStore, err = sales.NewStore(s.Postgres); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
@@ -83,7 +86,7 @@ func (b *Backend) assemble(s Settings) (err error) {
 	return err
 }
 
-// start starts the listener and cleanUp, which Close stops.
+// start starts the listener, cleanUp and usage, which Close stops.
 func (b *Backend) start() {
 	b.once.Do(func() {
 		b.started.Store(true)
@@ -91,6 +94,7 @@ func (b *Backend) start() {
 		b.stop = cancel
 		b.running.Go(func() { _ = b.listener.Run(ctx) }) // returns only when ctx ends
 		b.running.Go(func() { b.cleanUp.run(ctx, cleanUpInterval) })
+		b.running.Go(func() { b.usage.run(ctx, usageInterval) })
 	})
 }
 

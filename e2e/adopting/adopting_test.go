@@ -18,10 +18,12 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // adoption is the SQL of docs/adopting.md: the tables of the site, the steps that put the edge over
-// them in one transaction, and the change for a flag instead of a time.
+// them in one transaction, and the changes for the command that revokes and for a flag instead of a
+// time.
 type adoption struct {
 	tables string
 	steps  []string
+	revoke string
 	flag   string
 }
 
@@ -34,10 +36,10 @@ func readAdoption(t testing.TB) adoption {
 	for _, m := range sqlBlock.FindAllStringSubmatch(doc, -1) {
 		blocks = append(blocks, m[1])
 	}
-	if len(blocks) != 7 {
-		t.Fatalf("found %d SQL blocks, want 7: the tables, five steps and the flag", len(blocks))
+	if len(blocks) != 8 {
+		t.Fatalf("found %d SQL blocks, want 8: the tables, five steps, the revocation and the flag", len(blocks))
 	}
-	return adoption{blocks[0], blocks[1:6], blocks[6]}
+	return adoption{blocks[0], blocks[1:6], blocks[6], blocks[7]}
 }
 
 const (
@@ -81,7 +83,7 @@ func (a adoption) apply(t testing.TB, dsn string, edit func(string) string) harn
 		d.Exec(step)
 	}
 	d.Exec("COMMIT")
-	d.Exec(harness.ReadRoot(t, "docs/role.sql"))
+	d.ApplyRole()
 	return d
 }
 
@@ -263,36 +265,6 @@ func commitWhenAwaited(observer, holder *pgx.Conn) error {
 	}
 	_, err := holder.Exec(ctx, "COMMIT")
 	return err
-}
-
-// An edge that is upgraded before the schema keeps recording over the site's tables, and the
-// migration needs nothing of them.
-func TestUpgrade_FromVersion2OverASite(t *testing.T) {
-	a, dsn, site := readAdoption(t), testenv.Database(t), harness.StartSite(t, nil)
-	d := a.apply(t, dsn, nil)
-	d.Exec("DROP TABLE hoko.maintenance; UPDATE hoko.schema_version SET version = 2")
-	e := harness.Start(t, harness.Settings{DatabaseURL: dsn + "&role=hoko_edge", RedisURL: testenv.Redis(t),
-		Upstream: site.Upstream()})
-	s := &harness.Stack{Edge: e, DB: d, Site: site, DSN: dsn}
-	c := s.Client(t, "HTTP/2.0")
-	sell := func() {
-		t.Helper()
-		harness.WantStatus(t, s.Sell(t, c, saleTo("customer_123", "John Doe", "")), 201)
-	}
-	sell()
-	e.Log.Wait(t, "the database schema is older than this edge", "caddy hoko migrate")
-	e.Log.Wait(t, "hoko_idempotency_cleanup_timestamp_seconds is not updated", "docs/role.sql")
-	for _, command := range [][]string{{"migrate"}, {"idempotency", "clean"}} {
-		args := append([]string{"hoko"}, append(command, "--database-url", dsn)...)
-		if out, err := s.Caddy(t, args...); err != nil {
-			t.Errorf("%s: %v\n%s", args, err, out)
-		}
-		sell()
-	}
-	d.Exec(harness.ReadRoot(t, "docs/role.sql"))
-	if out, err := s.Caddy(t, "hoko", "doctor"); err != nil || strings.Contains(out, " schema: version 2") {
-		t.Errorf("%v\n%s", err, out)
-	}
 }
 
 func TestSales_OverCustomersWithAFlag(t *testing.T) {

@@ -109,6 +109,8 @@ func TestDoctorProbe_OverASite(t *testing.T) {
 	d.Exec(`CREATE OR REPLACE FUNCTION hoko.notify_token() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		PERFORM pg_notify('hoko_keys', 'key:' || md5(NEW.digest) || md5('')); RETURN NULL; END $$`)
 	expectProbe("FAIL  probe: key 1: changes of expires_at were not announced: a revoked key passes")
+	d.Exec(a.revoke)
+	expectProbe("FAIL  probe: key 1: changes of revoked_at, expires_at were not announced")
 	if after := d.Text("SELECT string_agg(t::text, ';' ORDER BY id) FROM site.tokens t"); after != before {
 		t.Errorf("the tokens changed from\n%s\nto\n%s", before, after)
 	}

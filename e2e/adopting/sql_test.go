@@ -134,7 +134,8 @@ func wantProbes(t testing.TB, d harness.DB, statement string, want map[string]in
 
 func TestSQL_OverASite(t *testing.T) {
 	dsn := testenv.Database(t)
-	d := readAdoption(t).apply(t, dsn, nil)
+	a := readAdoption(t)
+	d := a.apply(t, dsn, nil)
 	wantError := func(sql, code string) {
 		t.Helper()
 		_, err := d.Conn.Exec(t.Context(), sql)
@@ -157,8 +158,17 @@ func TestSQL_OverASite(t *testing.T) {
 			t.Errorf("%d and then %d rows, want 1 and 0", first, second)
 		}
 	})
-	t.Run("a migration that adds a column to a view changes nothing", func(t *testing.T) {
-		wantError("ALTER TABLE hoko.customers ADD COLUMN tier text", pgerrcode.WrongObjectType)
+	t.Run("a key is revoked only with the trigger", func(t *testing.T) {
+		const revoke = "SELECT hoko.revoke_key('2', 'alice@bastion') IS NOT NULL"
+		wantError(revoke, pgerrcode.FeatureNotSupported)
+		d.Exec(a.revoke)
+		revoked := testenv.Value[bool](d.DB, revoke)
+		if !revoked || d.Count("SELECT count(*) FROM site.tokens WHERE id = 2 AND active") != 0 {
+			t.Error("the key is not revoked")
+		}
+		if d.Count("SELECT count(*) FROM hoko.audit WHERE key_id = '2' AND os_user = 'alice@bastion'") != 1 {
+			t.Error("the audit lacks the revocation")
+		}
 	})
 	t.Run("other roles may not use the functions that write", func(t *testing.T) {
 		if d.Count(`SELECT count(*) FROM pg_proc WHERE pronamespace = 'hoko'::regnamespace AND prosecdef

@@ -59,6 +59,7 @@ func TestKeys_AsDocumented(t *testing.T) {
 	if n := owner.Count("SELECT count(*) FROM hoko.api_keys WHERE revoked_at IS NOT NULL"); n != 1 {
 		t.Errorf("%d keys are revoked, want 1", n)
 	}
+	owner.Exec(blocks(t, "docs/keys.md", "sql")[1])
 	leaked := strings.NewReplacer("hoko_the_leaked_key", i.key, "ws_1", owner.Text("SELECT id FROM hoko.workspaces"))
 	owner.Exec(leaked.Replace(blocks(t, "docs/keys.md", "sql")[0]))
 	if n := owner.Count("SELECT count(*) FROM hoko.api_keys WHERE revoked_at IS NULL"); n != 0 {

@@ -136,8 +136,8 @@ var proofs = map[string][]string{
 		"TestKey_WithoutSchemaIsErrSchema",
 	},
 	"schema-metric": {
-		"TestMigrate_FromVersion2WhileSalesRun", "TestUpgrade_FromVersion2OverASite", "TestLastCleanUp",
-		"TestCleanUp_Failures",
+		"TestMigrate_FromVersion2WhileSalesRun", "TestUpgrade_OverASite", "TestLastCleanUp",
+		"TestCleanUp_Failures", "TestUsage_Failures", "TestRecordUses_WithoutTableOrRights",
 	},
 	"sales-settings": {"TestPooler_RefusesSettings", "TestLookup_PoolerRefusesSettings"},
 	"both":           {"TestPostgresAndRedisOutage_ServesSiteAndHeals"},

@@ -3,7 +3,13 @@ package harness
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/jackc/tern/v2/migrate"
 
 	"hoko.to/edge/internal/testenv"
 )
@@ -72,4 +78,38 @@ func (d DB) WantSales(t testing.TB, want int) {
 func KeyID(key string) string {
 	hash := sha256.Sum256([]byte(key))
 	return "key_" + hex.EncodeToString(hash[:4])
+}
+
+// MigrateTo creates the schema hoko in an empty database, in an earlier version.
+func MigrateTo(t testing.TB, dsn string, version int32) {
+	t.Helper()
+	d, ctx := Connect(t, dsn), testenv.Guarded(t)
+	defer d.Close()
+	d.Exec("CREATE SCHEMA hoko")
+	m, err := migrate.NewMigrator(ctx, d.Conn, "hoko.schema_version")
+	testenv.NoError(t, err)
+	err = errors.Join(m.LoadMigrations(os.DirFS("../../plugin/postgres/migrations")), m.MigrateTo(ctx, version))
+	testenv.NoError(t, err)
+}
+
+var (
+	grantStatement = regexp.MustCompile(`(?ms)^GRANT .*?;$`)
+	hokoName       = regexp.MustCompile(`hoko\.\w+`)
+)
+
+// ApplyRole runs docs/role.sql as it was for the schema's version: without what the schema lacks.
+func (d DB) ApplyRole() {
+	d.T.Helper()
+	d.Exec(grantStatement.ReplaceAllStringFunc(ReadRoot(d.T, "docs/role.sql"), func(grant string) string {
+		for _, name := range hokoName.FindAllString(grant, -1) {
+			if testenv.Value[bool](d.DB, `SELECT to_regclass($1) IS NOT NULL OR to_regproc($1) IS NOT NULL`, name) {
+				continue
+			}
+			grant = strings.Replace(grant, ", "+name, "", 1)
+			if strings.Contains(grant, name) { // it is about nothing else
+				return ""
+			}
+		}
+		return grant
+	}))
 }

@@ -28,6 +28,8 @@ type Options struct {
 	// Guesses limits the lookups of unknown keys for each client address, or each /64 for IPv6.
 	// Default: 60 per minute.
 	Guesses limit.Limit
+	// Uses records when keys are used. Default: uses are not recorded.
+	Uses Uses
 	// Logger logs outages of the store and unannounced changes. Default: nothing is logged.
 	Logger *slog.Logger
 	// Metrics registers the metrics. Authenticators with the same registerer share the counters.
@@ -52,6 +54,13 @@ func (o Options) WithDefaults() (Options, error) {
 		return o, fmt.Errorf("guesses: %w", err)
 	}
 	return o, nil
+}
+
+// Uses records when keys are used.
+type Uses interface {
+	// Add records that the valid key with this ID is used now. An Authenticator calls it once a
+	// minute for a cached key, and again if the key has been looked up since. It must not block.
+	Add(keyID string)
 }
 
 // Authenticator authenticates requests. It is safe for concurrent use. A listener for hoko_keys
@@ -103,7 +112,8 @@ func (a *Authenticator) authenticate(ctx context.Context, header http.Header, cl
 	if rejected != nil {
 		return nil, rejected
 	}
-	e, err := a.lookups.find(ctx, token.Hash(), client)
+	now := a.lookups.now() // only once, because it costs nearly as much as finding the entry
+	e, err := a.lookups.find(ctx, token.Hash(), client, now)
 	if errors.Is(err, ErrNotFound) {
 		return nil, &Rejected{Cause: CauseUnknown, KeySent: true}
 	}
@@ -113,6 +123,7 @@ func (a *Authenticator) authenticate(ctx context.Context, header http.Header, cl
 	if cause := check(&e.key, header); cause != "" {
 		return nil, &Rejected{Cause: cause, KeySent: true, KeyID: e.key.ID, WorkspaceID: e.key.WorkspaceID}
 	}
+	a.lookups.use(e, now)
 	return &e.key, nil
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 func TestCachedKey_AllocatesNothing(t *testing.T) {
-	b := setup(t)
+	b := setup(t, func(o *Options) { o.Uses = new(usedKeys) })
 	b.wantOK(testToken)
 	for name, header := range map[string]http.Header{
 		"bearer":  bearer(testToken),
@@ -28,7 +28,7 @@ func TestCachedKey_AllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkCachedKey(b *testing.B) {
-	s := setup(b)
+	s := setup(b, func(o *Options) { o.Uses = new(usedKeys) })
 	s.wantOK(testToken)
 	ctx, header := context.Background(), bearer(testToken)
 	b.ReportAllocs()
@@ -40,7 +40,7 @@ func BenchmarkCachedKey(b *testing.B) {
 }
 
 func BenchmarkCachedKeyInParallel(b *testing.B) {
-	s := setup(b)
+	s := setup(b, func(o *Options) { o.Uses = new(usedKeys) })
 	s.wantOK(testToken)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {

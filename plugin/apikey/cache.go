@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -22,10 +23,12 @@ const (
 	unknownTTL  = 5 * time.Second
 )
 
-// entry is a cached key. Entries are immutable. They hold the Key by value to save memory.
+// entry is a cached key. Entries are immutable except for used. They hold the Key by value to save
+// memory.
 type entry struct {
 	key       Key
 	workspace stripe
+	used      atomic.Uint32 // the last minute in which the key was used, by lookups.minute
 	epoch     epoch         // before the store was asked
 	checked   time.Duration // lookups.now before the store was asked
 }

@@ -43,7 +43,9 @@ type lookups struct {
 	ttl, stale time.Duration
 	metrics    *metrics
 
-	start      time.Time // the zero of now
+	start      time.Time     // the zero of now
+	intoMinute time.Duration // how long the wall clock's minute had lasted at start
+	uses       Uses          // may be nil
 	keys       *cache
 	unknown    *unknownKeys
 	guesses    *guesses
@@ -71,17 +73,19 @@ func newLookups(store Store, o Options, m *metrics) (*lookups, error) {
 		return nil, err
 	}
 	l := &lookups{
-		store:    store,
-		ttl:      o.TTL,
-		stale:    o.Stale,
-		metrics:  m,
-		start:    start,
-		unknown:  unknown,
-		guesses:  guesses,
-		inFlight: newInFlight(o.Size),
-		slots:    make(slots, maxUncached),
-		outage:   newOutage(o.Logger),
-		changes:  newUnannouncedChanges(o.Logger),
+		store:      store,
+		ttl:        o.TTL,
+		stale:      o.Stale,
+		metrics:    m,
+		start:      start,
+		intoMinute: start.Sub(start.Truncate(time.Minute)),
+		uses:       o.Uses,
+		unknown:    unknown,
+		guesses:    guesses,
+		inFlight:   newInFlight(o.Size),
+		slots:      make(slots, maxUncached),
+		outage:     newOutage(o.Logger),
+		changes:    newUnannouncedChanges(o.Logger),
 	}
 	// Entries stay longer than they may be used, so that their keys do not count as guesses.
 	l.keys = newCache(o.Size, o.TTL+max(o.Stale, 0), now)
@@ -98,10 +102,27 @@ func (l *lookups) close() {
 // now returns the time since start, on the monotonic clock.
 func (l *lookups) now() time.Duration { return time.Since(l.start) }
 
+// minute returns the number of the minute of the wall clock at now, 1 for that of start.
+func (l *lookups) minute(now time.Duration) uint32 {
+	return 1 + uint32((l.intoMinute+now)/time.Minute)
+}
+
+// use records the use of a valid key, if it is the entry's first in this minute.
+func (l *lookups) use(e *entry, now time.Duration) {
+	if minute := l.minute(now); e.used.Load() != minute && e.used.Swap(minute) != minute {
+		l.recordUse(e)
+	}
+}
+
+func (l *lookups) recordUse(e *entry) {
+	if l.uses != nil {
+		l.uses.Add(e.key.ID)
+	}
+}
+
 // find returns the entry of a key. The error is ErrNotFound or a *GuessesSpent, or wraps
 // ErrUnavailable.
-func (l *lookups) find(ctx context.Context, hash Hash, client string) (*entry, error) {
-	now := l.now() // only once, because it costs nearly as much as finding the entry
+func (l *lookups) find(ctx context.Context, hash Hash, client string, now time.Duration) (*entry, error) {
 	cached, current := l.cachedResult(hash, now)
 	l.metrics.foundInCache(cached, current)
 	switch {

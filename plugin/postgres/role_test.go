@@ -56,6 +56,10 @@ func TestRole_HasOnlyWhatTheEdgeNeeds(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("records when keys were last used", func(t *testing.T) {
+		_, err := pgtest.OpenKeys(t, o).RecordUses(testenv.Guarded(t), []keys.Use{{KeyID: "k", Minute: 1}})
+		testenv.NoError(t, err)
+	})
 	t.Run("waits for standbys", func(t *testing.T) {
 		edge.Exec(`SELECT pg_logical_emit_message(true, 'hoko', '')`)
 	})

@@ -21,6 +21,7 @@ const slicePages = 500
 
 var (
 	cleanKeysSQL    = postgres.ReadQuery(queries, "query/idempotency_clean.sql")
+	cleanUsageSQL   = postgres.ReadQuery(queries, "query/usage_clean.sql")
 	eraseAnswersSQL = postgres.ReadQuery(queries, "query/idempotency_erase.sql")
 )
 
@@ -30,7 +31,8 @@ var ErrNotRecorded = errors.New("the clean-up is complete, but its time could no
 // CleanIdempotencyKeys deletes the idempotency keys that are older than olderThan, which must be at
 // least [MinKeyAge], and returns their number, even with an error. It uses short transactions (one
 // before Postgres 14), so that sales do not wait. It needs the privileges of the schema's owner. If
-// all of them are deleted, it records the time; the error wraps [ErrNotRecorded] if that fails.
+// all of them are deleted, it records the time; the error wraps [ErrNotRecorded] if that fails. It
+// also deletes when keys that no longer exist were last used.
 func CleanIdempotencyKeys(ctx context.Context, dsn string, olderThan time.Duration) (deleted int64, err error) {
 	if olderThan < MinKeyAge {
 		return 0, fmt.Errorf("the API promises that a key is kept for 7 days: %s is too short", olderThan)
@@ -47,6 +49,11 @@ func CleanIdempotencyKeys(ctx context.Context, dsn string, olderThan time.Durati
 	}
 	if err := postgres.RecordCleanUp(ctx, conn); err != nil {
 		return deleted, fmt.Errorf("%w: %w", ErrNotRecorded, err)
+	}
+	// An older schema has no last uses.
+	_, err = conn.Exec(ctx, cleanUsageSQL)
+	if err != nil && !errors.Is(postgres.SchemaError(err), postgres.ErrSchema) {
+		return deleted, fmt.Errorf("delete when deleted keys were last used: %w", err)
 	}
 	return deleted, nil
 }

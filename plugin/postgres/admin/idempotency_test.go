@@ -36,6 +36,25 @@ func TestCleanIdempotencyKeys_DeletesOnlyOldKeys(t *testing.T) {
 	}
 }
 
+func TestCleanIdempotencyKeys_LastUses(t *testing.T) {
+	shop := pgtest.OpenShop(t)
+	shop.Exec(`INSERT INTO hoko.api_keys (id, workspace_id, key_hash) VALUES ('kept', 'w1', sha256('x'));
+		INSERT INTO hoko.key_usage VALUES ('kept', now()), ('deleted', now());
+		ALTER TABLE hoko.api_keys RENAME TO tokens;
+		CREATE VIEW hoko.api_keys AS SELECT id COLLATE "POSIX" AS id FROM hoko.tokens`)
+	clean := func() {
+		t.Helper()
+		_, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge)
+		testenv.NoError(t, err)
+	}
+	clean()
+	if left := shop.Rows("SELECT key_id FROM hoko.key_usage"); left != "(kept)" {
+		t.Errorf("left: %s", left)
+	}
+	shop.Exec("DROP TABLE hoko.key_usage") // as in an older schema
+	clean()
+}
+
 func TestCleanIdempotencyKeys_RejectsShortAge(t *testing.T) {
 	shop := pgtest.OpenShop(t)
 	_, err := admin.CleanIdempotencyKeys(testenv.Guarded(t), shop.DSN, admin.MinKeyAge-time.Second)
