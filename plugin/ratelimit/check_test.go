@@ -44,7 +44,7 @@ func TestCheck_UserWithDocumentedPermissions(t *testing.T) {
 	o := Options{URL: u.String(), Prefix: "staging:", Timeout: longTimeout}
 	grant(t, admin, "staging:")
 	got, err := Check(t.Context(), o)
-	if err != nil || got.Clock.IsZero() || got.Cluster || got.Took <= 0 || got.Took > time.Second {
+	if err != nil || got.Nodes[0].Clock.IsZero() || got.Cluster || got.Took <= 0 || got.Took > time.Second {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	if n := len(command(t, admin, "KEYS", "*").([]any)); n == 0 {

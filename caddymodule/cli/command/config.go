@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -20,15 +21,17 @@ func AddConfigFlags(cmd *cobra.Command, usage string) {
 
 // Config is a configuration of Caddy.
 type Config struct {
-	Admin caddy.AdminConfig          `json:"admin"`
-	Apps  map[string]json.RawMessage `json:"apps"`
+	Admin   caddy.AdminConfig          `json:"admin"`
+	Storage json.RawMessage            `json:"storage"`
+	Apps    map[string]json.RawMessage `json:"apps"`
 }
 
 // Hoko has the settings of the app `hoko`, with placeholders expanded. Empty ones have defaults.
 type Hoko struct {
 	DSN, ListenDSN        string
-	MaxConns              int
+	MaxConns, Writers     int
 	RedisURL, RedisPrefix string
+	RedisTimeout          time.Duration
 }
 
 // LoadConfig returns the configuration in the file of --config.
@@ -47,7 +50,8 @@ func parseConfig(text []byte) (c Config, err error) {
 	return c, nil
 }
 
-// Hoko returns the settings of the app `hoko`. The error names what is missing.
+// Hoko returns the settings of the app `hoko`. The error names each missing one; the others are
+// returned all the same.
 func (c Config) Hoko() (h Hoko, err error) {
 	if c.Apps["hoko"] == nil {
 		return h, errors.New("the configuration has no hoko block")
@@ -59,14 +63,19 @@ func (c Config) Hoko() (h Hoko, err error) {
 			MaxConns  int    `json:"max_conns"`
 		} `json:"postgres"`
 		Redis struct {
-			URL    string `json:"url"`
-			Prefix string `json:"prefix"`
+			URL     string         `json:"url"`
+			Prefix  string         `json:"prefix"`
+			Timeout caddy.Duration `json:"timeout"`
 		} `json:"redis"`
+		Sales struct {
+			Writers int `json:"writers"`
+		} `json:"sales"`
 	}
 	if err := json.Unmarshal(c.Apps["hoko"], &app); err != nil {
 		return h, fmt.Errorf("read the hoko block: %w", err)
 	}
-	h.MaxConns = app.Postgres.MaxConns
+	h.MaxConns, h.Writers, h.RedisTimeout = app.Postgres.MaxConns, app.Sales.Writers, time.Duration(app.Redis.Timeout)
+	var missing []error
 	for _, setting := range []struct {
 		to                   *string
 		name, value, example string
@@ -76,9 +85,12 @@ func (c Config) Hoko() (h Hoko, err error) {
 		{&h.RedisURL, "redis", app.Redis.URL, "redis://host:6379/0"},
 		{&h.RedisPrefix, "prefix", app.Redis.Prefix, "staging:"},
 	} {
-		if *setting.to, err = backend.ExpandPlaceholders(setting.value, setting.example); err != nil {
-			return h, fmt.Errorf("the hoko block: %s: %w", setting.name, err)
+		expanded, err := backend.ExpandPlaceholders(setting.value, setting.example)
+		if err != nil {
+			missing = append(missing, fmt.Errorf("the hoko block: %s: %w", setting.name, err))
+			continue
 		}
+		*setting.to = expanded
 	}
-	return h, nil
+	return h, errors.Join(missing...)
 }
