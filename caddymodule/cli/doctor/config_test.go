@@ -92,13 +92,13 @@ func TestTrustedProxies_Sanity(t *testing.T) {
 			"FAIL  configuration: Caddyfile: trusted_proxies of server srv0 (:443): "}},
 		{"not strict", "trusted_proxies static 192.0.2.1", []string{"warn  trusted-proxies: server srv0 (:443) believes " +
 			"the first address in X-Forwarded-For, which a client may send", "fix: add trusted_proxies_strict"}},
-		{"private", "trusted_proxies static private_ranges" + strict, []string{
-			"ok    trusted-proxies: server srv0 (:443) trusts private_ranges: right only if every private address is yours"}},
+		{"private", "trusted_proxies static private_ranges" + strict, []string{"ok    trusted-proxies: server srv0 (:443) " +
+			"trusts private_ranges: right only if every private address is yours"}},
 		{"a header of its own", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers cf-connecting-ip",
 			[]string{"reads the client's address from Cf-Connecting-Ip: right only if the proxy always sets it"}},
 		{"two headers", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers X-Forwarded-For X-Real-IP",
-			[]string{"warn  trusted-proxies: server srv0 (:443) reads the client's address from X-Forwarded-For, X-Real-Ip: " +
-				"a client may send one", "fix: list only the header"}},
+			[]string{"warn  trusted-proxies: server srv0 (:443) reads the client's address from " +
+				"X-Forwarded-For, X-Real-Ip: a client may send one", "fix: list only the header"}},
 		{"Forwarded", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers forwarded", []string{
 			"warn  trusted-proxies: server srv0 (:443) reads the client's address from Forwarded, whose syntax",
 			"fix: remove Forwarded"}},
@@ -133,16 +133,18 @@ func TestSite_ConnectsToUpstreams(t *testing.T) {
 	for _, tc := range []struct{ proxy, want string }{
 		{"reverse_proxy " + up, "ok    site: upstream " + up + " accepts connections\n"},
 		{"reverse_proxy {env.DOCTOR_UPSTREAM}", "ok    site: upstream {env.DOCTOR_UPSTREAM} accepts connections\n"},
-		{"route {\nhandle_path /a/* {\nreverse_proxy unix/" + socket + "\n}\n}", "ok    site: upstream unix/" + socket + " accepts"},
+		{"route {\nhandle_path /a/* {\nreverse_proxy unix/" + socket + "\n}\n}",
+			"ok    site: upstream unix/" + socket + " accepts"},
 		{"reverse_proxy https://" + up, "ok    site: upstream " + up + " accepts connections; its TLS is not checked"},
 		{"reverse_proxy {http.request.host}:80", "ok    site: upstream {http.request.host}:80 depends on the request"},
 		{"reverse_proxy {\ndynamic a example.com 80\n}", "ok    site: dynamic upstreams are not checked"},
 		{"reverse_proxy " + up + " {\ntransport http {\nnetwork_proxy url http://u:s3cret@127.0.0.1:1\n}\n}",
 			"ok    site: upstream " + up + " is reached through a proxy and not checked"},
 		{"respond hello", "ok    site: there is no upstream to check"},
-		{"reverse_proxy 127.0.0.1:1 " + up, "warn  site: upstream 127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: "},
+		{"reverse_proxy 127.0.0.1:1 " + up, "warn  site: upstream 127.0.0.1:1 cannot be reached: dial tcp "},
 		{"reverse_proxy unix//none.sock", "warn  site: upstream unix//none.sock cannot be reached: "},
-		{"reverse_proxy {env.DOCTOR_MISSING}:80", "warn  site: upstream {env.DOCTOR_MISSING}:80: {env.DOCTOR_MISSING} is empty: set DOCTOR_MISSING"},
+		{"reverse_proxy {env.DOCTOR_MISSING}:80",
+			"warn  site: upstream {env.DOCTOR_MISSING}:80: {env.DOCTOR_MISSING} is empty: set DOCTOR_MISSING"},
 	} {
 		t.Run(tc.proxy, func(t *testing.T) {
 			c := adapt(t, fmt.Sprintf("http://example.com {\n%s\n}", tc.proxy))

@@ -37,11 +37,14 @@ func TestConnections_ComparesWithEachLimit(t *testing.T) {
 			"ok    connections: 1 edge(s) open up to 16 connections, and the server has 45 left for them"}},
 		{"just enough", "", Options{MaxConns: 22, Edges: 2}, []string{"ok    connections: 2 edge(s) open up to 44 "}},
 		{"many edges", "", Options{Edges: 3}, []string{
-			"warn  connections: 3 edge(s) open up to 48 connections" + command + "max_connections of the server leaves 45: " +
-				"50, less 4 that are reserved and 1 that others use", "fix: raise max_connections, or lower max_conns"}},
-		{"max_conns of the configuration", "", Options{MaxConns: 45}, []string{"warn  connections: 1 edge(s) open up to 45 "}},
+			"warn  connections: 3 edge(s) open up to 48 connections" + command + "max_connections of the server " +
+				"leaves 45: 50, less 4 that are reserved and 1 that others use",
+			"fix: raise max_connections, or lower max_conns"}},
+		{"max_conns of the configuration", "", Options{MaxConns: 45}, []string{
+			"warn  connections: 1 edge(s) open up to 45 "}},
 		{"a limited role", "ALTER ROLE edge CONNECTION LIMIT 16", Options{}, []string{
-			command + "the limit of role edge leaves 16: ", "fix: ALTER ROLE edge CONNECTION LIMIT 17, or lower max_conns"}},
+			command + "the limit of role edge leaves 16: ",
+			"fix: ALTER ROLE edge CONNECTION LIMIT 17, or lower max_conns"}},
 		{"a limited database", "ALTER DATABASE postgres CONNECTION LIMIT 17", Options{}, []string{
 			command + "the limit of database postgres leaves 16: 17, less 0 that are reserved and 1 that others use",
 			"fix: ALTER DATABASE postgres CONNECTION LIMIT 18, or lower max_conns"}},

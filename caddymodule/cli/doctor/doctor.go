@@ -1,5 +1,5 @@
-// Package doctor checks an edge's configuration and the servers that it would use, and suggests fixes.
-// docs/operations.md lists the checks.
+// Package doctor checks an edge's configuration and the servers that it would use, and suggests
+// fixes. docs/operations.md lists the checks.
 package doctor
 
 import (

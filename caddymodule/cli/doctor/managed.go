@@ -95,16 +95,15 @@ func (c *checks) managedCertificates(subjects []string, app *caddytls.TLS) {
 				"start the edge, which renews it immediately")
 		default:
 			c.add(Finding{severity, aboutCertificates, fmt.Sprintf("%s's in %s is %s", subject, root, text),
-				"see why the edge does not renew it: the lines of its log with tls.renew; Caddy renews with a third of the " +
-					"lifetime left"})
+				"find out why the edge does not renew it: look for tls.renew in its log"})
 		}
 	}
 	if len(valid) > 0 {
 		c.ok(aboutCertificates, "valid in %s: %s", root, joinSome(valid))
 	}
 	if len(missing) > 0 {
-		c.ok(aboutCertificates, "none yet in %s: %s; the edge obtains them when it starts; if it serves them already, its "+
-			"storage is another user's: %s", root, joinSome(missing), readFix)
+		c.ok(aboutCertificates, "none yet in %s: %s; the edge obtains them when it starts; if it serves them already, "+
+			"its storage is another user's: %s", root, joinSome(missing), readFix)
 	}
 }
 
@@ -131,8 +130,8 @@ func (c *checks) storage(app *caddytls.TLS) (root, module string) {
 	return cmp.Or(storage.Root, caddy.AppDataDir()), storage.Module
 }
 
-// newestCertificate returns the certificate of a subject, or of its wildcard, that is valid longest,
-// and who has issued it.
+// newestCertificate returns the certificate of a subject, or of its wildcard, that is valid
+// longest, and who has issued it.
 func newestCertificate(root string, issuers []fs.DirEntry, subject string) (newest *x509.Certificate, issuer string) {
 	names := []string{subject}
 	if _, parent, ok := strings.Cut(subject, "."); ok {

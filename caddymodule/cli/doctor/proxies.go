@@ -108,9 +108,11 @@ func (c *checks) clientIPHeaders(at string, server *caddyhttp.Server) {
 			"remove Forwarded from client_ip_headers")
 	case len(names) > 1:
 		c.warn(aboutProxies, fmt.Sprintf("%s reads the client's address from %s: a client may send one that its proxy "+
-			"does not set", at, strings.Join(names, ", ")), "list only the header in client_ip_headers that your proxy sets")
+			"does not set", at, strings.Join(names, ", ")),
+			"list only the header in client_ip_headers that your proxy sets")
 	case len(names) == 1 && !forwardedFor:
-		c.ok(aboutProxies, "%s reads the client's address from %s: right only if the proxy always sets it", at, names[0])
+		c.ok(aboutProxies, "%s reads the client's address from %s: right only if the proxy always sets it", at,
+			names[0])
 	}
 }
 

@@ -20,7 +20,8 @@ func (c *checks) redis(ctx context.Context) {
 		return
 	}
 	before := time.Now()
-	server, err := ratelimit.Check(ctx, ratelimit.Options{URL: c.RedisURL, Prefix: c.RedisPrefix, Timeout: c.RedisTimeout})
+	o := ratelimit.Options{URL: c.RedisURL, Prefix: c.RedisPrefix, Timeout: c.RedisTimeout}
+	server, err := ratelimit.Check(ctx, o)
 	fault, faulty := errors.AsType[*ratelimit.Fault](err)
 	switch {
 	case faulty && server.Took > 0: // the edge may have a longer timeout
@@ -69,8 +70,8 @@ func (r *Report) redisMemory(name string, node ratelimit.Node) {
 			"set maxmemory-policy noeviction and a maxmemory that suffices; a Redis that is full all the same "+
 				"rejects writes, and each edge decides limits by itself")
 	case used > 0.9*limit:
-		r.warn(about, fmt.Sprintf("%s%.0f %% of maxmemory are used: when it is full, each edge decides limits by itself",
-			name, 100*used/limit), "raise maxmemory")
+		r.warn(about, fmt.Sprintf("%s%.0f %% of maxmemory are used: when it is full, each edge decides limits by "+
+			"itself", name, 100*used/limit), "raise maxmemory")
 	default:
 		r.ok(about, "no bucket is evicted (noeviction); if maxmemory is reached, each edge decides limits by itself")
 	}
