@@ -109,7 +109,7 @@ func TestDoctorCommand_RejectsConflictingFlags(t *testing.T) {
 	for flags, want := range map[string]string{
 		"--adapter caddyfile": "--adapter needs --config",
 		"--edges 0":           "--edges must be at least 1",
-		"--database-url postgres://a/b --database-url-file f": "[database-url database-url-file] are set none of the others",
+		"--database-url postgres://a/b --database-url-file f": "are set none of the others",
 		"--database-url-file /none":                           "--database-url-file: open /none",
 	} {
 		stdout, _, err := hoko(t, append([]string{"doctor"}, strings.Fields(flags)...)...)

@@ -84,16 +84,17 @@ func TestTrustedProxies_Sanity(t *testing.T) {
 		{"good", "trusted_proxies static 192.0.2.0/24 2001:db8::1" + strict, []string{
 			"ok    trusted-proxies: server srv0 (:443) trusts 192.0.2.0/24, 2001:db8::1\n"}},
 		{"all", "trusted_proxies static 0.0.0.0/0 ::/0" + strict, []string{"warn  trusted-proxies: server srv0 (:443) " +
-			"trusts 0.0.0.0/0, ::/0: a client there may pick its address", "fix: list only the addresses of your load"}},
+			"trusts 0.0.0.0/0, ::/0: a client there may pick its address",
+			"fix: list only the addresses of your load"}},
 		{"most", "trusted_proxies static 10.0.0.0/8 1.2.3.4/11 10.0.0.0/7" + strict, []string{
 			"warn  trusted-proxies: server srv0 (:443) trusts 1.2.3.4/11, 10.0.0.0/7: "}},
 		{"a large network", "trusted_proxies static 104.16.0.0/12 2a06:98c0::/29" + strict, nil},
 		{"an invalid range", "trusted_proxies static 1.2.3.4/33" + strict, []string{
 			"FAIL  configuration: Caddyfile: trusted_proxies of server srv0 (:443): "}},
-		{"not strict", "trusted_proxies static 192.0.2.1", []string{"warn  trusted-proxies: server srv0 (:443) believes " +
-			"the first address in X-Forwarded-For, which a client may send", "fix: add trusted_proxies_strict"}},
-		{"private", "trusted_proxies static private_ranges" + strict, []string{"ok    trusted-proxies: server srv0 (:443) " +
-			"trusts private_ranges: right only if every private address is yours"}},
+		{"not strict", "trusted_proxies static 192.0.2.1", []string{
+			"warn  trusted-proxies: server srv0 (:443) believes the first address in X-Forwarded-For, which a client may send", "fix: add trusted_proxies_strict"}},
+		{"private", "trusted_proxies static private_ranges" + strict, []string{
+			"ok    trusted-proxies: server srv0 (:443) trusts private_ranges: right only if every private address is yours"}},
 		{"a header of its own", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers cf-connecting-ip",
 			[]string{"reads the client's address from Cf-Connecting-Ip: right only if the proxy always sets it"}},
 		{"two headers", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers X-Forwarded-For X-Real-IP",

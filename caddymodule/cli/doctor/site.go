@@ -101,7 +101,8 @@ func tryUpstream(ctx context.Context, dial string, secure bool) Finding {
 			err = fmt.Errorf("no connection within %s", siteTimeout)
 		}
 		return Finding{Warning, aboutSite, fmt.Sprintf("upstream %s cannot be reached: %v; requests to the site are "+
-			"502", dial, err), "start the site, or correct the upstream of reverse_proxy (UPSTREAM of the shipped Caddyfile)"}
+			"502", dial, err),
+			"start the site, or correct the upstream of reverse_proxy (UPSTREAM of the shipped Caddyfile)"}
 	}
 	conn.Close()
 	if secure {
