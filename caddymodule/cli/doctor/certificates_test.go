@@ -36,10 +36,14 @@ func writeCertificate(t *testing.T, dir, name string, lifetime, left time.Durati
 	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
 	testenv.NoError(t, err)
 	testenv.NoError(t, os.MkdirAll(dir, 0o700))
+	write := func(file, kind string, der []byte) {
+		text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+		testenv.NoError(t, os.WriteFile(file, text, 0o600))
+	}
 	safe := strings.ReplaceAll(name, "*", "wildcard_")
 	certificate, key = filepath.Join(dir, safe+".crt"), filepath.Join(dir, safe+".key")
-	testenv.NoError(t, os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	testenv.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
+	write(certificate, "CERTIFICATE", der)
+	write(key, "PRIVATE KEY", keyDER)
 	return certificate, key
 }
 
@@ -82,7 +86,8 @@ func TestCertificates_OfFiles(t *testing.T) {
 				testenv.NoError(t, tc.edit(certificate, key))
 			}
 			t.Setenv("DOCTOR_KEY", key)
-			c := checkCertificates(t, fmt.Sprintf("{\nauto_https disable_certs\n}\nexample.com {\ntls %s {env.DOCTOR_KEY}\n}",
+			c := checkCertificates(t, fmt.Sprintf(
+				"{\nauto_https disable_certs\n}\nexample.com {\ntls %s {env.DOCTOR_KEY}\n}",
 				certificate))
 			wantFindings(t, c, strings.NewReplacer("CERT", certificate, "KEY", key).Replace(tc.want))
 		})
@@ -113,7 +118,7 @@ func TestCertificates_InStorage(t *testing.T) {
 		"late.com":            "warn  certificates: late.com's in ROOT is valid only until ",
 		"expired.com":         "FAIL  certificates: expired.com's in ROOT is expired since ",
 		"localhost":           "warn  certificates: localhost's, of Caddy's own authority, is expired since ",
-		"new.com, https://no": "ok    certificates: none yet in ROOT: new.com, no; the edge obtains them when it starts",
+		"new.com, https://no": "ok    certificates: none yet in ROOT: new.com, no; the edge obtains them when it",
 		"http://plain.com":    "ok    certificates: Caddy manages none",
 		":8443":               "ok    certificates: Caddy manages none",
 	} {
@@ -135,7 +140,8 @@ func TestCertificates_InStorage(t *testing.T) {
 	t.Run("a file is loaded for the site", func(t *testing.T) {
 		certificate, key := writeCertificate(t, t.TempDir(), "expired.com", 90*day, 80*day)
 		c := checkCertificates(t, fmt.Sprintf("{\n%s\n}\nexpired.com {\ntls %s %s\n}", storage, certificate, key))
-		wantFindings(t, c, "ok    certificates: "+certificate+" is valid until ", "ok    certificates: Caddy manages none")
+		wantFindings(t, c, "ok    certificates: "+certificate+" is valid until ",
+			"ok    certificates: Caddy manages none")
 	})
 	t.Run("damaged", func(t *testing.T) {
 		file := filepath.Join(root, "certificates", acme, "valid.com", "valid.com.crt")

@@ -42,7 +42,8 @@ func (c *checks) configuration() (http *caddyhttp.App, tls *caddytls.TLS) {
 		c.failConfig(fmt.Errorf("the hoko block: postgres: %w", err), "raise max_conns or lower sales { writers }")
 	}
 	if c.Failures == before {
-		c.ok(aboutConfig, "%s can be read, and its variables are set; caddy validate also loads its modules", c.Config.File)
+		c.ok(aboutConfig, "%s can be read, and its variables are set; caddy validate also loads its modules",
+			c.Config.File)
 	}
 	return http, tls
 }

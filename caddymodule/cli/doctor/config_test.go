@@ -18,7 +18,8 @@ import (
 // adapt returns the checks of a Caddyfile.
 func adapt(t *testing.T, caddyfile string) *checks {
 	t.Helper()
-	text, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
+	text, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile),
+		map[string]any{"filename": "Caddyfile"})
 	testenv.NoError(t, err)
 	config := &Config{File: "Caddyfile"}
 	testenv.NoError(t, json.Unmarshal(text, &config.Config))
@@ -47,8 +48,8 @@ func TestConfiguration_ReportsEachProblem(t *testing.T) {
 		o    Options
 		want []string
 	}{
-		{"does not load", Options{Config: &Config{Err: errors.New("no such directive: postgres://u:s3cret@h/d")}}, []string{
-			"FAIL  configuration: C: no such directive: postgresREDACTEDh/d", "fix: set the variable"}},
+		{"does not load", Options{Config: &Config{Err: errors.New("unknown: postgres://u:s3cret@h/d")}}, []string{
+			"FAIL  configuration: C: unknown: postgresREDACTEDh/d", "fix: set the variable"}},
 		{"a password as key=value", Options{Config: &Config{Err: errors.New("near host=h password='s3cret x' user=u")}},
 			[]string{"FAIL  configuration: C: near host=h REDACTED user=u"}},
 		{"two variables", Options{Config: &Config{Err: errors.Join(errors.New("set A, e.g. postgres://user:password@h"),
@@ -83,8 +84,8 @@ func TestTrustedProxies_Sanity(t *testing.T) {
 		{"none", "", []string{"ok    trusted-proxies: server srv0 (:443) trusts none: right if clients connect"}},
 		{"good", "trusted_proxies static 192.0.2.0/24 2001:db8::1" + strict, []string{
 			"ok    trusted-proxies: server srv0 (:443) trusts 192.0.2.0/24, 2001:db8::1\n"}},
-		{"all", "trusted_proxies static 0.0.0.0/0 ::/0" + strict, []string{"warn  trusted-proxies: server srv0 (:443) " +
-			"trusts 0.0.0.0/0, ::/0: a client there may pick its address",
+		{"all", "trusted_proxies static 0.0.0.0/0 ::/0" + strict, []string{
+			"warn  trusted-proxies: server srv0 (:443) trusts 0.0.0.0/0, ::/0: a client there may pick its address",
 			"fix: list only the addresses of your load"}},
 		{"most", "trusted_proxies static 10.0.0.0/8 1.2.3.4/11 10.0.0.0/7" + strict, []string{
 			"warn  trusted-proxies: server srv0 (:443) trusts 1.2.3.4/11, 10.0.0.0/7: "}},
@@ -92,9 +93,10 @@ func TestTrustedProxies_Sanity(t *testing.T) {
 		{"an invalid range", "trusted_proxies static 1.2.3.4/33" + strict, []string{
 			"FAIL  configuration: Caddyfile: trusted_proxies of server srv0 (:443): "}},
 		{"not strict", "trusted_proxies static 192.0.2.1", []string{
-			"warn  trusted-proxies: server srv0 (:443) believes the first address in X-Forwarded-For, which a client may send", "fix: add trusted_proxies_strict"}},
+			"warn  trusted-proxies: server srv0 (:443) believes the first address in X-Forwarded-For, which",
+			"fix: add trusted_proxies_strict"}},
 		{"private", "trusted_proxies static private_ranges" + strict, []string{
-			"ok    trusted-proxies: server srv0 (:443) trusts private_ranges: right only if every private address is yours"}},
+			"ok    trusted-proxies: server srv0 (:443) trusts private_ranges: right only if every private"}},
 		{"a header of its own", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers cf-connecting-ip",
 			[]string{"reads the client's address from Cf-Connecting-Ip: right only if the proxy always sets it"}},
 		{"two headers", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers X-Forwarded-For X-Real-IP",
