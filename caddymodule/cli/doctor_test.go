@@ -2,10 +2,15 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -96,5 +101,53 @@ func TestDoctorCommand_RedisPrefix(t *testing.T) {
 		if got, _, _ := hoko(t, "doctor", "--redis-url", url, "--redis-prefix", prefix); !strings.Contains(got, want) {
 			t.Errorf("with prefix %q it does not print %q:\n%s", prefix, want, got)
 		}
+	}
+}
+
+func TestDoctorCommand_RejectsConflictingFlags(t *testing.T) {
+	t.Setenv("DATABASE_URL", "")
+	for flags, want := range map[string]string{
+		"--adapter caddyfile": "--adapter needs --config",
+		"--edges 0":           "--edges must be at least 1",
+		"--database-url postgres://a/b --database-url-file f": "are set none of the others",
+		"--database-url-file /none":                           "--database-url-file: open /none",
+	} {
+		stdout, _, err := hoko(t, append([]string{"doctor"}, strings.Fields(flags)...)...)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(stdout, "FAIL") {
+			t.Errorf("%s: %v %s", flags, err, stdout)
+		}
+	}
+}
+
+// Each server accepts connections and never answers.
+func TestDoctorCommand_MuteServersTimeOut(t *testing.T) {
+	t.Parallel()
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	testenv.NoError(t, err)
+	defer mute.Close()
+	at := mute.Addr().String()
+	file := filepath.Join(t.TempDir(), "edge.json")
+	config := fmt.Sprintf(`{"apps": {
+		"hoko": {"postgres": {"dsn": "postgres://u:s3cret@%s/d", "listen_dsn": "postgres://u:s3cret@%[1]s/d"},
+			"redis": {"url": "redis://:s3cret@%[1]s"}},
+		"http": {"servers": {"srv0": {"listen": [":443"], "routes": [{"handle": [
+			{"handler": "reverse_proxy", "upstreams": [{"dial": %[1]q}, {"dial": "192.0.2.1:9"}]}]}]}}}}}`, at)
+	testenv.NoError(t, os.WriteFile(file, []byte(config), 0o600))
+	start := time.Now()
+	stdout, stderr, err := hoko(t, "doctor", "--config", file)
+	if err == nil {
+		t.Error("it succeeds")
+	}
+	if took := time.Since(start); took > 25*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	for _, want := range []string{"ok    configuration: ", "FAIL  postgres: ", "FAIL  listener: ", "FAIL  redis: ",
+		"ok    site: upstream " + at + " accepts", "warn  site: upstream 192.0.2.1:9 cannot be reached: "} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("want %s in\n%s", want, stdout)
+		}
+	}
+	if strings.Contains(stdout+stderr, "s3cret") {
+		t.Errorf("it prints a password:\n%s%s", stdout, stderr)
 	}
 }

@@ -44,7 +44,7 @@ func TestCheck_UserWithDocumentedPermissions(t *testing.T) {
 	o := Options{URL: u.String(), Prefix: "staging:", Timeout: longTimeout}
 	grant(t, admin, "staging:")
 	got, err := Check(t.Context(), o)
-	if err != nil || got.Clock.IsZero() || got.Cluster || got.Took <= 0 || got.Took > time.Second {
+	if err != nil || got.Nodes[0].Clock.IsZero() || got.Cluster || got.Took <= 0 || got.Took > time.Second {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	if n := len(command(t, admin, "KEYS", "*").([]any)); n == 0 {
@@ -101,7 +101,7 @@ func TestCheck_FaultNamesTheFix(t *testing.T) {
 
 func TestCheck_ClusterFromOneAddress(t *testing.T) {
 	nodes := startCluster(t)
-	for _, more := range [][]any{{"+cluster|slots", "+asking"}, nil} {
+	for _, more := range [][]any{{"+cluster|slots", "+asking", "+info", "+config|get"}, nil} {
 		for _, n := range nodes {
 			grant(t, n.Client, "hoko:", more...)
 		}
@@ -110,7 +110,8 @@ func TestCheck_ClusterFromOneAddress(t *testing.T) {
 			wantFault(t, o, "grant the user ~rate:hoko:* ")
 			continue
 		}
-		if got, err := Check(t.Context(), o); err != nil || !got.Cluster {
+		if got, err := Check(t.Context(), o); err != nil || !got.Cluster || len(got.Nodes) != len(nodes) ||
+			got.Nodes[0].Address >= got.Nodes[1].Address || got.Nodes[1].Info["redis_version"] == "" || got.Nodes[1].Config["appendfsync"] == "" {
 			t.Fatalf("got %+v, %v", got, err)
 		}
 	}

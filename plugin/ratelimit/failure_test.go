@@ -271,7 +271,7 @@ func FuzzServer(f *testing.F) {
 			return nil
 		})
 		server, err := l.server(t.Context())
-		if err != nil || !server.Clock.Equal(clock) {
+		if err != nil || !server.Nodes[0].Clock.Equal(clock) {
 			t.Fatalf("got %+v, %v", server, err)
 		}
 		has := func(name string) bool { return strings.Contains(info, name+"_version:"+server.Version) }

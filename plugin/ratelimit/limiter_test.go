@@ -187,8 +187,8 @@ func TestServer_VersionAndClock(t *testing.T) {
 	if server.Name == "" || server.Version == "" {
 		t.Errorf("got %+v", server)
 	}
-	if server.Clock.Before(before.Truncate(time.Microsecond)) || server.Clock.After(time.Now()) {
-		t.Errorf("got the clock %s, called at %s", server.Clock, before)
+	if clock := server.Nodes[0].Clock; clock.Before(before.Truncate(time.Microsecond)) || clock.After(time.Now()) {
+		t.Errorf("got the clock %s, called at %s", clock, before)
 	}
 }
 

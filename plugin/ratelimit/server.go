@@ -3,9 +3,13 @@ package ratelimit
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,42 +17,85 @@ import (
 	"hoko.to/edge/plugin/limit"
 )
 
-// Server describes the Redis that Check has used. Of a Cluster, it describes one node.
+// Server describes the Redis that Check has used.
 type Server struct {
 	Name    string        // "redis" or "valkey"
 	Version string        // empty if the user may not run INFO
-	Clock   time.Time     // Redis's time
 	Cluster bool          // Redis is a Cluster
 	Took    time.Duration // the fastest decision, without the time to connect
+	Nodes   []Node        // the masters of a Cluster, sorted by address, or the only node
+}
+
+// Node describes a Redis that holds buckets.
+type Node struct {
+	Address string    // empty unless Redis is a Cluster
+	Clock   time.Time // its time
+	// Info is the reply to INFO, by field. It is nil if the user may not run it.
+	Info map[string]string
+	// Config has the settings appendfsync and save. One that the user may not read is missing.
+	Config map[string]string
 }
 
 // server returns all fields but Took, within the Limiter's timeout.
 func (l *Limiter) server(ctx context.Context) (Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	client := l.upstream.client.Load()
-	clock, err := client.Time(ctx).Result()
+	nodes, cluster, err := l.nodes(ctx)
 	if err != nil {
-		return Server{}, fmt.Errorf("get redis's time: %w", err)
+		return Server{}, err
 	}
-	_, cluster := client.UniversalClient.(*redis.ClusterClient)
-	server := Server{Name: "redis", Clock: clock, Cluster: cluster}
-	info, err := client.Info(ctx, "server").Result()
-	if err != nil {
-		return server, nil // INFO is in the ACL category @dangerous, and the version is optional
+	// INFO is in the ACL category @dangerous, and the version is optional. Valkey also returns the
+	// version of a compatible Redis.
+	server := Server{Name: "redis", Version: nodes[0].Info["redis_version"], Cluster: cluster, Nodes: nodes}
+	if version := nodes[0].Info["valkey_version"]; version != "" {
+		server.Name, server.Version = "valkey", version
 	}
-	for line := range strings.Lines(info) {
-		field, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		switch field {
-		case "valkey_version":
-			server.Name, server.Version = "valkey", value
-		case "redis_version":
-			if server.Version == "" { // Valkey also returns the version of a compatible Redis
-				server.Version = value
+	return server, nil
+}
+
+func (l *Limiter) nodes(ctx context.Context) (nodes []Node, cluster bool, err error) {
+	client := l.upstream.client.Load().UniversalClient
+	masters, cluster := client.(*redis.ClusterClient)
+	if !cluster {
+		node, err := describeNode(ctx, client)
+		return []Node{node}, false, err
+	}
+	var mu sync.Mutex
+	err = masters.ForEachMaster(ctx, func(ctx context.Context, client *redis.Client) error {
+		node, err := describeNode(ctx, client)
+		node.Address = client.Options().Addr
+		mu.Lock()
+		defer mu.Unlock()
+		nodes = append(nodes, node)
+		return err
+	})
+	slices.SortFunc(nodes, func(a, b Node) int { return strings.Compare(a.Address, b.Address) })
+	if len(nodes) == 0 && err == nil {
+		err = errors.New("the Cluster has no master")
+	}
+	return nodes, true, err
+}
+
+// describeNode returns an error only if it cannot get the time: a limiter depends on nothing else.
+func describeNode(ctx context.Context, client redis.Cmdable) (n Node, err error) {
+	if n.Clock, err = client.Time(ctx).Result(); err != nil {
+		return n, fmt.Errorf("get redis's time: %w", err)
+	}
+	if info, err := client.Info(ctx).Result(); err == nil {
+		n.Info = make(map[string]string)
+		for line := range strings.Lines(info) {
+			if field, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+				n.Info[field] = value
 			}
 		}
 	}
-	return server, nil
+	n.Config = make(map[string]string)
+	for _, name := range []string{"appendfsync", "save"} {
+		if setting, err := client.ConfigGet(ctx, name).Result(); err == nil {
+			maps.Copy(n.Config, setting)
+		}
+	}
+	return n, nil
 }
 
 const (
@@ -142,7 +189,7 @@ var fixes = map[failure]string{
 	failNetwork:  "check the url's host and port, and whether that port requires TLS (rediss://)",
 	failTLS:      "check that the port uses TLS, and that its certificate is trusted and for the url's host",
 	failLoading:  "wait until redis has started, or kill the script that keeps it busy",
-	failMemory:   "raise maxmemory, or set a maxmemory-policy that evicts",
+	failMemory:   "raise maxmemory; the edge decides limits locally until then",
 	failReadOnly: "name the master in the url, and check that it can save and has its replicas",
 	failCluster:  "repair the Cluster: CLUSTER INFO must say cluster_state:ok",
 	failAuth:     "check the url's user and password; percent-encode special characters",

@@ -20,24 +20,32 @@ type DatabaseFunc func(ctx context.Context, cmd *cobra.Command, dsn string) erro
 // WithDatabase makes cmd call run with the connection string that [DSN] returns, and fail if it is
 // empty. SIGINT and SIGTERM cancel ctx. Unless cmd.Args is set, cmd takes no arguments.
 func WithDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
-	return WithOptionalDatabase(cmd, func(ctx context.Context, cmd *cobra.Command, dsn string) error {
+	withDatabaseFlags(cmd, DSN, func(ctx context.Context, cmd *cobra.Command, dsn string) error {
 		if dsn == "" {
 			return errNoDatabase
 		}
 		return run(ctx, cmd, dsn)
 	})
+	cmd.MarkFlagsMutuallyExclusive("database-url", "database-url-file", "config")
+	return cmd
 }
 
 var errNoDatabase = errors.New("no database: set DATABASE_URL, e.g. postgres://user:password@host:5432/database, " +
 	"or give --database-url, --database-url-file or --config")
 
-// WithOptionalDatabase is like [WithDatabase], but also calls run if there is no database.
+// WithOptionalDatabase is like [WithDatabase], but run gets only what [FlagDSN] returns, which may
+// be an empty string. The flags may be given together with --config.
 func WithOptionalDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
+	withDatabaseFlags(cmd, FlagDSN, run)
+	cmd.MarkFlagsMutuallyExclusive("database-url", "database-url-file")
+	return cmd
+}
+
+func withDatabaseFlags(cmd *cobra.Command, find func(*cobra.Command) (dsn string, err error), run DatabaseFunc) {
 	flags := cmd.Flags()
 	flags.String("database-url", "", "connection string of the database (default: DATABASE_URL)")
 	flags.String("database-url-file", "", "file that contains the connection string, which then is not in ps")
 	AddConfigFlags(cmd, "configuration file whose database to use")
-	cmd.MarkFlagsMutuallyExclusive("database-url", "database-url-file", "config")
 	if cmd.Args == nil {
 		cmd.Args = cobra.NoArgs
 	}
@@ -47,28 +55,19 @@ func WithOptionalDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer cancel()
-		dsn, err := DSN(cmd)
+		dsn, err := find(cmd)
 		if err != nil {
 			return err
 		}
 		return postgres.OwnerError(run(ctx, cmd, dsn))
 	}
-	return cmd
 }
 
 // DSN returns the connection string that the flags of [WithDatabase] or DATABASE_URL name, or an
 // empty string if there is none.
 func DSN(cmd *cobra.Command) (string, error) {
-	for _, name := range []string{"database-url", "database-url-file", "config"} {
-		if cmd.Flags().Changed(name) && Flag(cmd, name) == "" { // not DATABASE_URL, which may be another one
-			return "", fmt.Errorf("--%s is empty", name)
-		}
-	}
-	if dsn := Flag(cmd, "database-url"); dsn != "" {
-		return dsn, nil
-	}
-	if file := Flag(cmd, "database-url-file"); file != "" {
-		return readDSN(file)
+	if dsn, err := FlagDSN(cmd); dsn != "" || err != nil {
+		return dsn, err
 	}
 	if Flag(cmd, "config") == "" {
 		return os.Getenv("DATABASE_URL"), nil
@@ -85,6 +84,24 @@ func DSN(cmd *cobra.Command) (string, error) {
 		err = errors.New("the hoko block has no postgres")
 	}
 	return "", fmt.Errorf("--config: %w", err)
+}
+
+// FlagDSN returns the connection string of --database-url or --database-url-file, or an empty
+// string if neither is given. A flag that is given but empty is an error, because DATABASE_URL may
+// be another database.
+func FlagDSN(cmd *cobra.Command) (string, error) {
+	for _, name := range []string{"database-url", "database-url-file", "config"} {
+		if cmd.Flags().Changed(name) && Flag(cmd, name) == "" {
+			return "", fmt.Errorf("--%s is empty", name)
+		}
+	}
+	if dsn := Flag(cmd, "database-url"); dsn != "" {
+		return dsn, nil
+	}
+	if file := Flag(cmd, "database-url-file"); file != "" {
+		return readDSN(file)
+	}
+	return "", nil
 }
 
 func readDSN(file string) (string, error) {

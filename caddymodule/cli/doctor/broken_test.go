@@ -38,6 +38,26 @@ func TestDoctor_BrokenSchema(t *testing.T) {
 			"warn  schema: the metric hoko_idempotency_cleanup_timestamp_seconds is not updated",
 			"fix: run caddy hoko migrate, then docs/role.sql"}},
 
+		{"the role cannot write when keys were used", "REVOKE UPDATE ON hoko.key_usage FROM hoko_edge", []string{
+			"warn  key-usage: the role cannot write hoko.key_usage", "fix: run caddy hoko migrate, then docs/role.sql",
+			"ok    revocation: the role can revoke keys"}},
+		{"there is no last use", "DROP TABLE hoko.key_usage", []string{
+			"warn  key-usage: the role cannot write hoko.key_usage"}},
+		{"the role cannot revoke", "REVOKE EXECUTE ON FUNCTION hoko.revoke_key FROM hoko_edge", []string{
+			"warn  revocation: the role may not run hoko.revoke_key: only the owner can revoke a leaked key",
+			"fix: run caddy hoko migrate, then docs/role.sql", "ok    key-usage: "}},
+		{"the clean-up is overdue",
+			"INSERT INTO hoko.maintenance VALUES ('idempotency clean', now() - interval '73 hours')",
+			[]string{"warn  clean-up: idempotency keys were last cleaned up 3 days ago: their table grows",
+				"fix: run caddy hoko idempotency clean daily, as the owner of the schema"}},
+		{"there was no clean-up", `INSERT INTO hoko.idempotency_keys SELECT 'w', i::text, '', gen_random_uuid(), '{}',
+			now() - i * interval '1 day' FROM generate_series(1, 10) i`, []string{
+			"warn  clean-up: idempotency keys were never cleaned up: of the first 10, 3 are older than 8 days",
+			"fix: run caddy hoko idempotency clean daily"}},
+		{"there was a clean-up",
+			"INSERT INTO hoko.maintenance VALUES ('idempotency clean', now() - interval '25 hours')",
+			[]string{"ok    clean-up: idempotency keys were cleaned up at "}},
+
 		{"a trigger is disabled", "ALTER TABLE hoko.api_keys DISABLE TRIGGER hoko_notify_update", []string{
 			"FAIL  triggers: the triggers on hoko.api_keys that notify of UPDATE are disabled: " + consequence,
 			"fix: ALTER TABLE hoko.api_keys ENABLE ALWAYS TRIGGER hoko_notify_update"}},

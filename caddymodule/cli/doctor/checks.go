@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"github.com/google/uuid"
 
 	"hoko.to/edge/plugin/postgres"
@@ -31,13 +33,30 @@ type checks struct {
 }
 
 func (c *checks) run(ctx context.Context) {
+	var http *caddyhttp.App
+	var tls *caddytls.TLS
+	if c.Config != nil {
+		http, tls = c.configuration()
+	}
+	c.fileDescriptors()
+	c.servers(ctx)
+	if c.Config == nil || c.Config.Apps == nil {
+		return
+	}
+	c.trustedProxies(http)
+	c.certificates(http, tls)
+	c.site(ctx)
+}
+
+// servers checks Postgres and Redis.
+func (c *checks) servers(ctx context.Context) {
 	if c.DSN == "" {
 		c.fail("postgres", errors.New("no address"),
 			"set DATABASE_URL, e.g. postgres://user:password@host:5432/database, or give --database-url")
 	} else if usable := c.database(ctx); usable || c.ListenDSN != "" {
 		c.listener(ctx)
 	}
-	c.redis(ctx, c.RedisURL, c.RedisPrefix)
+	c.redis(ctx)
 }
 
 // database runs the checks of Postgres and reports whether it is reachable and writable.
@@ -50,6 +69,7 @@ func (c *checks) database(ctx context.Context) (usable bool) {
 		return false
 	}
 	c.inspect(ctx, "durability", addressFix, c.durability)
+	c.inspect(ctx, "connections", addressFix, c.connections)
 	if !c.schema(ctx) {
 		return true
 	}
@@ -93,7 +113,7 @@ func (c *checks) server(ctx context.Context, db *inspect.Database) (usable bool,
 	if err != nil {
 		return false, err
 	}
-	c.compareClocks(about, server.Clock, before)
+	c.compareClocks(about, "", server.Clock, before)
 	if server.Encoding != "UTF8" {
 		c.warn(about, "the database's encoding is "+server.Encoding+": sales with characters that it lacks are 500",
 			"use a database in UTF8")
@@ -163,21 +183,10 @@ func (c *checks) schema(ctx context.Context) (usable bool) {
 			"upgrade the edge; until then it works")
 	default:
 		c.ok("schema", "version %d", current)
-		c.maintenance(ctx)
+		c.inspect(ctx, "clean-up", grantFix, c.cleanUp)
+		c.inspect(ctx, "key-usage", grantFix, c.rights)
 	}
 	return true
-}
-
-// maintenance checks the table on which only a metric depends.
-func (c *checks) maintenance(ctx context.Context) {
-	store, err := keys.NewStore(postgres.Options{DSN: c.DSN})
-	if err == nil {
-		defer store.Close()
-		_, err = store.LastCleanUp(ctx)
-	}
-	if err != nil {
-		c.warn("schema", "the metric hoko_idempotency_cleanup_timestamp_seconds is not updated: "+err.Error(), grantFix)
-	}
 }
 
 // sales first sends a sale that nothing attributes: Postgres checks permissions and writes nothing.

@@ -1,5 +1,5 @@
-// Package doctor checks the Postgres and Redis that an edge would use, and suggests fixes.
-// docs/operations.md lists the checks.
+// Package doctor checks an edge's configuration and the servers that it would use, and suggests
+// fixes. docs/operations.md lists the checks.
 package doctor
 
 import (
@@ -19,6 +19,12 @@ type Options struct {
 	ListenDSN   string // listen_dsn of the hoko block; empty for DSN
 	RedisURL    string
 	RedisPrefix string // prefix of the redis block; empty for its default
+	// RedisTimeout, MaxConns and Writers are those of the hoko block; zero for their defaults.
+	RedisTimeout      time.Duration
+	MaxConns, Writers int
+	Edges             int // edges that share Postgres; zero for one
+	// Config is the edge's configuration. If it is nil, Run checks the servers only.
+	Config *Config
 	// ProbeKey is the ID or the first characters of a key that Run changes and restores, to check
 	// that the changes are announced. The role of DSN must be able to change keys. Empty for none.
 	ProbeKey string
@@ -124,11 +130,12 @@ const checkTimeout = 5 * time.Second
 const maxClockSkew = 2 * time.Second
 
 // compareClocks warns if clock, which a server has returned since before, is not this machine's.
-func (r *Report) compareClocks(about string, clock, before time.Time) {
+// name is a prefix of the text, which names the server if there are several.
+func (r *Report) compareClocks(about, name string, clock, before time.Time) {
 	now := time.Now()
 	skew := max(before.Sub(clock), clock.Sub(now))
 	if skew > maxClockSkew {
-		r.warn(about, fmt.Sprintf("its clock and this machine's are %s apart", skew.Round(time.Millisecond)),
+		r.warn(about, name+fmt.Sprintf("its clock and this machine's are %s apart", skew.Round(time.Millisecond)),
 			"synchronize both with NTP; keys expire by the edge's clock, and limits refill by Redis's")
 	}
 }

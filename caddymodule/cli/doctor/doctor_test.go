@@ -72,8 +72,9 @@ func TestDoctor_FindsNoProblem(t *testing.T) {
 	grant(t, db)
 	o := Options{DSN: dsn + "&role=hoko_edge", ListenDSN: dsn, RedisURL: testenv.Redis(t)}
 	report, got := runDoctor(t, o)
-	for _, about := range []string{"postgres", "durability", "schema", "sales", "keys", "row-security", "attribution",
-		"triggers", "indexes", "listener", "redis"} {
+	for _, about := range []string{"file-descriptors", "postgres", "durability", "connections", "schema", "clean-up",
+		"key-usage", "revocation", "sales", "keys", "row-security", "attribution", "triggers", "indexes", "listener",
+		"redis", "redis-memory", "redis-persistence"} {
 		wantTexts(t, got, "ok    "+about+": ")
 	}
 	if report.Failures > 0 || report.Warnings > 0 || report.Err(true) != nil {
@@ -179,15 +180,32 @@ func TestDoctor_WarnsOfEncoding(t *testing.T) {
 	wantTexts(t, got, "warn  postgres: the database's encoding is LATIN1")
 }
 
+func TestReport_WarnsOfFewDescriptors(t *testing.T) {
+	var r Report
+	r.compareDescriptors(minDescriptors)
+	if r.Warnings > 0 {
+		t.Errorf("it found %v", r.Findings)
+	}
+	r.fileDescriptors() // of this machine
+	r.Findings = nil
+	r.compareDescriptors(1024)
+	const want = "warn  file-descriptors: a process that is started as this one may open only 1024 files: " +
+		"an edge would serve at most 512 requests"
+	if len(r.Findings) != 1 || !strings.Contains(r.Findings[0].String(), want) ||
+		!strings.Contains(r.Findings[0].Fix, "LimitNOFILE=65536") {
+		t.Errorf("it found %v", r.Findings)
+	}
+}
+
 func TestReport_WarnsOfClockSkew(t *testing.T) {
 	var r Report
 	now := time.Now()
-	r.compareClocks("postgres", now, now)
+	r.compareClocks("postgres", "", now, now)
 	if len(r.Findings) > 0 {
 		t.Errorf("it found %v", r.Findings)
 	}
-	r.compareClocks("postgres", now.Add(-time.Minute), now)
-	r.compareClocks("redis", time.Now().Add(time.Minute), now)
+	r.compareClocks("postgres", "", now.Add(-time.Minute), now)
+	r.compareClocks("redis", "", time.Now().Add(time.Minute), now)
 	const want = "warn  postgres: its clock and this machine's are 1m0s apart"
 	if len(r.Findings) != 2 || r.Err(false) != nil || !strings.Contains(r.Findings[0].String(), want) {
 		t.Errorf("it found %v", r.Findings)
