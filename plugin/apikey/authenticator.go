@@ -178,28 +178,6 @@ func (a *Authenticator) Stats() Stats {
 	}
 }
 
-// Cached describes a cached key.
-type Cached struct {
-	Key   *Key
-	Age   time.Duration // since its last lookup began
-	Fresh bool          // the next request uses it without a lookup
-}
-
-// Cached returns what is cached of the key with this hash, or else with this ID, and whether there is
-// anything. An empty ID names no key. To find an ID, it visits every cached key.
-func (a *Authenticator) Cached(id string, hash Hash) (Cached, bool) {
-	l := a.lookups
-	now := l.now()
-	e := l.keys.get(hash, now)
-	if e == nil && id != "" {
-		e = l.keys.findID(id)
-	}
-	if e == nil {
-		return Cached{}, false
-	}
-	return Cached{&e.key, now - e.checked, l.fresh(e, now)}, true
-}
-
 // Close cancels the lookups in flight, waits for them and empties the cache. Requests that need a
 // lookup then fail with ErrUnavailable. Close may be called at any time and more than once.
 func (a *Authenticator) Close() { a.lookups.close() }

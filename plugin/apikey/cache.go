@@ -130,23 +130,6 @@ func newEngine(size int) (*ristretto.Cache[uint64, *entry], error) {
 // engineKey returns the part of a hash that ristretto can take as its key. get compares the rest.
 func engineKey(hash Hash) uint64 { return binary.LittleEndian.Uint64(hash[:]) }
 
-// findID returns an entry of the key with this ID, or nil. It visits all keys.
-func (c *cache) findID(id string) (found *entry) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.engine == nil {
-		return nil
-	}
-	now := c.now()
-	c.engine.IterValues(func(e *entry) bool {
-		if e.key.ID == id && now-e.checked < c.ttl {
-			found = e
-		}
-		return found != nil
-	})
-	return found
-}
-
 // len visits all keys.
 func (c *cache) len() (keys int) {
 	c.mu.RLock()

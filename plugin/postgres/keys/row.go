@@ -24,10 +24,10 @@ type row struct {
 	workspaceDisabled bool
 }
 
-// scanRow scans a row, with the hash before it, and more columns after it.
-func scanRow(rows pgx.Rows, more ...any) (hash apikey.Hash, r row, err error) {
+// scanRow scans a row and the hash that it was found by.
+func scanRow(rows pgx.Rows) (hash apikey.Hash, r row, err error) {
 	var scanned []byte
-	err = rows.Scan(append([]any{
+	err = rows.Scan(
 		&scanned,
 		&r.id, &r.workspaceID,
 		&r.scopes, &r.hostnames,
@@ -36,7 +36,7 @@ func scanRow(rows pgx.Rows, more ...any) (hash apikey.Hash, r row, err error) {
 		&r.expiresAt,
 		&r.revoked,
 		&r.workspaceDisabled,
-	}, more...)...)
+	)
 	copy(hash[:], scanned)
 	return hash, r, err
 }

@@ -47,7 +47,6 @@ type Store struct {
 	connector *postgres.Connector
 	maxConns  int
 	logger    *slog.Logger
-	finding   chan struct{} // has an element while Find uses a connection
 
 	mu     sync.Mutex
 	pool   *pgxpool.Pool // nil until the first lookup
@@ -66,9 +65,7 @@ func NewStore(o postgres.Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{
-		connector: connector, maxConns: o.KeyConns(), logger: o.Logger, finding: make(chan struct{}, 1),
-	}, nil
+	return &Store{connector: connector, maxConns: o.KeyConns(), logger: o.Logger}, nil
 }
 
 // Key returns the key with this hash, even if it is revoked or expired, or [apikey.ErrNotFound].
@@ -92,27 +89,17 @@ func (s *Store) Keys(ctx context.Context, hashes []apikey.Hash) (map[apikey.Hash
 	if err != nil {
 		return nil, err
 	}
-	var keys map[apikey.Hash]*apikey.Key
-	err = s.retry(ctx, pool, func(options ...any) (err error) {
-		keys, err = s.lookUp(ctx, pool, hashes, options...)
-		return err
-	})
+	keys, err := s.lookUp(ctx, pool, hashes)
+	switch {
+	case postgres.StatementUnusable(err): // maybe also on the other connections
+		keys, err = s.lookUp(ctx, pool, hashes, pgx.QueryExecModeExec)
+	case s.prepareRetry(ctx, pool, err):
+		keys, err = s.lookUp(ctx, pool, hashes)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look up keys: %w", postgres.ConnectError(postgres.SchemaError(err)))
 	}
 	return keys, nil
-}
-
-// retry calls query, and again if it may then succeed. The options are those of [pgx.Conn.Query].
-func (s *Store) retry(ctx context.Context, pool *pgxpool.Pool, query func(options ...any) error) error {
-	err := query()
-	switch {
-	case postgres.StatementUnusable(err): // maybe also on the other connections
-		return query(pgx.QueryExecModeExec)
-	case s.prepareRetry(ctx, pool, err):
-		return query()
-	}
-	return err
 }
 
 // prepareRetry reports whether a retry may succeed after err. The retry will use a new connection.
