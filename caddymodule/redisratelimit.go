@@ -83,7 +83,7 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 		OnError: l.OnError,
 	})
 	now := time.Now()
-	request.Of(r).SetLimit(decision, start, now)
+	request.Of(r).SetLimit(l.Name, decision, start, now)
 	if err != nil {
 		return request.Fail(w, r, request.Limit, l.logger, http.StatusServiceUnavailable, err)
 	}
