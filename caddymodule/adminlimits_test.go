@@ -31,8 +31,8 @@ func askLimits(method, path string) (status int, text string) {
 func TestAdminLimits_Errors(t *testing.T) {
 	e := startEdge(t, saleRoutes)
 	e.key("conversionsWrite")
-	e.sql("INSERT INTO hoko.api_keys (workspace_id, key_hash, key_start) SELECT workspace_id, sha256(n::text::bytea), 'same' " +
-		"FROM hoko.api_keys, generate_series(1, 20) n")
+	e.sql(`INSERT INTO hoko.api_keys (workspace_id, key_hash, key_start)
+		SELECT workspace_id, sha256(n::text::bytea), 'same' FROM hoko.api_keys, generate_series(1, 20) n`)
 	for _, c := range []struct {
 		method, path string
 		status       int
@@ -54,12 +54,14 @@ func TestAdminLimits_Errors(t *testing.T) {
 	}
 	created := e.key("conversionsWrite")
 	hash := "hash=" + apikey.HashOf(created.Key).String()
-	if status, text := askLimits(http.MethodGet, "/hoko/limits?"+hash); status != 200 || !strings.Contains(text, created.ID) {
+	status, text := askLimits(http.MethodGet, "/hoko/limits?"+hash)
+	if status != 200 || !strings.Contains(text, created.ID) {
 		t.Errorf("%d %s", status, text)
 	}
 	e.routes = "respond ok"
 	e.mustLoad()
-	if status, text := askLimits(http.MethodGet, "/hoko/limits?"+hash); status != 404 || !strings.Contains(text, "no redis_rate_limit") {
+	status, text = askLimits(http.MethodGet, "/hoko/limits?"+hash)
+	if status != 404 || !strings.Contains(text, "no redis_rate_limit") {
 		t.Errorf("without a limit: %d %s", status, text)
 	}
 }

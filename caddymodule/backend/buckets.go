@@ -12,8 +12,8 @@ import (
 	"hoko.to/edge/plugin/ratelimit"
 )
 
-// Limit is what the redis_rate_limit handlers of one name have in common. OnError is that of the first
-// of them.
+// Limit is what the redis_rate_limit handlers of one name have in common. OnError is that of the
+// first of them.
 type Limit struct {
 	Name    string
 	Limit   limit.Limit // of keys without their own
@@ -34,15 +34,15 @@ type Bucket struct {
 var ErrNoLimits = errors.New("the running configuration has no redis_rate_limit, so no key has a bucket")
 
 // Buckets returns the buckets that a key has under the limits of the running config, by name. It
-// charges nothing. Each takes at most the timeout of Redis. The error wraps [ratelimit.ErrUnavailable]
-// if Redis does not decide and on_error is deny.
+// charges nothing. Each takes at most the timeout of Redis. The error wraps
+// [ratelimit.ErrUnavailable] if Redis does not decide and on_error is deny.
 func (b *Backend) Buckets(ctx context.Context, key *apikey.Key) ([]Bucket, error) {
 	return b.eachBucket(key, func(ratelimit.Request) error { return ctx.Err() })
 }
 
 // ResetBuckets makes the buckets of Buckets full, and returns them. Other edges may deny a key for
-// another second. The error wraps [ratelimit.ErrUnavailable] if Redis does not decide; then, buckets of
-// earlier names may be full.
+// another second. The error wraps [ratelimit.ErrUnavailable] if Redis does not decide; then, buckets
+// of earlier names may be full.
 func (b *Backend) ResetBuckets(ctx context.Context, key *apikey.Key) ([]Bucket, error) {
 	return b.eachBucket(key, func(r ratelimit.Request) error { return b.Limiter.Reset(ctx, r) })
 }

@@ -63,8 +63,9 @@ The edge gets only the SHA-256 of a whole key.`,
 	return cmd
 }
 
-// askLimits returns the edge's answer. The admin endpoint logs what is asked, so a whole key must not be
-// part of it: text that may be one is sent only after the edge has found no key with its hash.
+// askLimits returns the edge's answer. The admin endpoint logs what is asked, so a whole key must
+// not be part of it: text that may be one is sent only after the edge has found no key with its
+// hash.
 func askLimits(ctx context.Context, cmd *cobra.Command, method, path string) ([]byte, error) {
 	which, err := command.Key(cmd)
 	if err != nil {

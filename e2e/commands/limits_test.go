@@ -17,11 +17,13 @@ func TestLimits_AsDocumented(t *testing.T) {
 		DatabaseURL: i.dsn("hoko_edge"), RedisURL: testenv.Redis(t), Upstream: "127.0.0.1:1",
 		Edit: harness.Replace("\tpersist_config off\n", ""),
 	})
-	env := []string{"HOME=" + e.Dir, "XDG_CONFIG_HOME=" + e.Dir, "KEY=" + i.key, "KEY_ID=" + d.Text("SELECT id FROM hoko.api_keys")}
+	env := []string{"HOME=" + e.Dir, "XDG_CONFIG_HOME=" + e.Dir, "KEY=" + i.key,
+		"KEY_ID=" + d.Text("SELECT id FROM hoko.api_keys")}
 	client := e.Client(t, "HTTP/2.0")
 	send := func(status int) {
 		t.Helper()
-		harness.WantStatus(t, e.Call(t, client, "POST", "/api/track/sale", "{}", "Authorization", "Bearer "+i.key), status)
+		got := e.Call(t, client, "POST", "/api/track/sale", "{}", "Authorization", "Bearer "+i.key)
+		harness.WantStatus(t, got, status)
 	}
 	for range 3 {
 		send(400)

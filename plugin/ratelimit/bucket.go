@@ -64,9 +64,10 @@ func ValidateName(name string) error {
 	return nil
 }
 
-// Peek returns what Allow would decide now, and charges nothing. Remaining is the number of requests
-// that the bucket admits now. Like Allow, it returns within Options.Timeout, prefers a remembered
-// denial, and uses this process's own bucket if Redis does not decide and OnError is Local.
+// Peek returns what Allow would decide now, and charges nothing. Remaining is the number of
+// requests that the bucket admits now. Like Allow, it returns within Options.Timeout, prefers a
+// remembered denial, and uses this process's own bucket if Redis does not decide and OnError is
+// Local.
 func (l *Limiter) Peek(ctx context.Context, r Request) (Decision, error) {
 	if err := r.Limit.Validate(); err != nil {
 		return Decision{}, err
@@ -95,8 +96,9 @@ func (l *Limiter) Peek(ctx context.Context, r Request) (Decision, error) {
 }
 
 // Reset makes a bucket full: in Redis, and in this process's memory. Another process may deny for
-// another second what it remembers as denied. Reset returns within Options.Timeout. If Redis does not
-// decide, it returns an error that wraps ErrUnavailable, and only this process's own bucket is full.
+// another second what it remembers as denied. Reset returns within Options.Timeout. If Redis does
+// not decide, it returns an error that wraps ErrUnavailable, and only this process's own bucket is
+// full.
 func (l *Limiter) Reset(ctx context.Context, r Request) error {
 	if err := r.Limit.Validate(); err != nil {
 		return err
@@ -121,9 +123,9 @@ const (
 )
 
 // stateScript replies what redis_rate's script would reply to a request, except that it charges
-// nothing: reset_after is the time until the bucket is full now. It computes exactly like that script,
-// so that both agree to the last bit. To reset, it sets the value of a full bucket instead of deleting the
-// key, because the user in Redis may SET, but not DEL.
+// nothing: reset_after is the time until the bucket is full now. It computes exactly like that
+// script, so that both agree to the last bit. To reset, it sets the value of a full bucket instead
+// of deleting the key, because the user in Redis may SET, but not DEL.
 var stateScript = redis.NewScript(`
 local emission_interval = ARGV[3] / ARGV[2]
 local burst_offset = emission_interval * ARGV[1]

@@ -134,7 +134,8 @@ func TestPeek_ChargesNothing(t *testing.T) {
 func TestReset_AdmitsExactlyTheBurst(t *testing.T) {
 	url := testenv.Redis(t)
 	l, client := newLimiter(t, Options{URL: url, Timeout: longTimeout}), adminClient(t, url)
-	r, other := Request{Name: "default", Limit: limitOf(1, time.Hour, 7)}, Request{Name: "other", Limit: limitOf(1, time.Hour, 1)}
+	r := Request{Name: "default", Limit: limitOf(1, time.Hour, 7)}
+	other := Request{Name: "other", Limit: limitOf(1, time.Hour, 1)}
 	c := &clockTest{t, l, r}
 	allow(t, l, other)
 	for round := range 5 {
