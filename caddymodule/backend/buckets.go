@@ -41,8 +41,8 @@ func (b *Backend) Buckets(ctx context.Context, key *apikey.Key) ([]Bucket, error
 }
 
 // ResetBuckets makes the buckets of Buckets full, and returns them. Other edges may deny a key for
-// another second. The error wraps [ratelimit.ErrUnavailable] if Redis does not decide; then, buckets
-// of earlier names may be full.
+// another second. The error wraps [ratelimit.ErrUnavailable] if Redis does not decide; buckets of
+// earlier names may then be full.
 func (b *Backend) ResetBuckets(ctx context.Context, key *apikey.Key) ([]Bucket, error) {
 	return b.eachBucket(key, func(r ratelimit.Request) error { return b.Limiter.Reset(ctx, r) })
 }
