@@ -23,7 +23,8 @@ func (adminState) CaddyModule() caddy.ModuleInfo {
 
 func (s adminState) Routes() []caddy.AdminRoute {
 	handler := caddy.AdminHandlerFunc(s.serve)
-	return []caddy.AdminRoute{{Pattern: "/hoko", Handler: handler}, {Pattern: "/hoko/", Handler: handler}}
+	return append(limitRoutes(),
+		caddy.AdminRoute{Pattern: "/hoko", Handler: handler}, caddy.AdminRoute{Pattern: "/hoko/", Handler: handler})
 }
 
 func (adminState) serve(w http.ResponseWriter, r *http.Request) error {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -94,19 +92,16 @@ func (l errorLogger) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 // handlers, such as reverse_proxy, do not.
 func (l errorLogger) log(r *http.Request, err error) {
 	rec := request.Of(r)
-	if rec.HasCause() {
-		return
-	}
 	status, reason := http.StatusInternalServerError, err
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		status = cmp.Or(handlerErr.StatusCode, status)
 		reason = cmp.Or(handlerErr.Err, err) // omits the ID and source line that HandlerError adds
 	}
-	cause := strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_"))
-	if status == statusClientClosedRequest {
-		cause = clientGone
+	rec.FailedUntracked(r, status)
+	if rec.HasCause() {
+		return
 	}
-	rec.SetCause(cmp.Or(cause, "status_"+strconv.Itoa(status)), reason.Error())
+	rec.SetCause(request.CauseOf(status), reason.Error())
 	if status < http.StatusInternalServerError {
 		return
 	}

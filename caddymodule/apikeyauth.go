@@ -54,7 +54,7 @@ func (a *APIKeyAuth) Provision(ctx caddy.Context) (err error) {
 func (a *APIKeyAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	rec, w := request.Begin(w, r)
 	err = request.ErrPanicked // reverse_proxy panics if the site breaks off a response
-	defer func() { rec.End(err) }()
+	defer func() { rec.End(r, err) }()
 	return a.serve(w, r, rec, next)
 }
 
@@ -67,8 +67,8 @@ func (a *APIKeyAuth) serve(w http.ResponseWriter, r *http.Request, rec *request.
 		return nil
 	}
 	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	key, err := backend.Keys.Authenticate(r.Context(), r.Header, client, a.required)
-	rec.Authenticated(r, time.Now())
+	key, found, err := backend.Keys.Authenticate(r.Context(), r.Header, client, a.required)
+	rec.Authenticated(r, found, time.Now())
 	if err != nil {
 		return a.handleError(w, r, rec, err)
 	}
@@ -78,8 +78,8 @@ func (a *APIKeyAuth) serve(w http.ResponseWriter, r *http.Request, rec *request.
 
 // handleError answers a request that Authenticate rejected, or returns an error for error routes.
 func (a *APIKeyAuth) handleError(w http.ResponseWriter, r *http.Request, rec *request.Record, err error) error {
+	rec.SetRejection(err)
 	if rejected, ok := errors.AsType[*apikey.Rejected](err); ok {
-		rec.SetRejectedKey(rejected.KeyID, rejected.WorkspaceID)
 		request.Reject(w, r, request.Auth, http.StatusUnauthorized, string(rejected.Cause), func() {
 			w.Header().Set("WWW-Authenticate", rejected.Challenge())
 			apierror.Write(w, apierror.InvalidKey)
@@ -103,18 +103,12 @@ func (a *APIKeyAuth) handleError(w http.ResponseWriter, r *http.Request, rec *re
 		return nil
 	}
 	if r.Context().Err() != nil {
-		rec.Answered(request.Auth, statusClientClosedRequest)
-		rec.SetCause(clientGone, "")
-		return caddyhttp.Error(statusClientClosedRequest, err)
+		rec.Answered(request.Auth, request.StatusClientGone)
+		rec.SetCause(request.CauseOf(request.StatusClientGone), "")
+		return caddyhttp.Error(request.StatusClientGone, err)
 	}
 	return request.Fail(w, r, request.Auth, a.logger, http.StatusServiceUnavailable, err)
 }
-
-// The status and cause that are logged if the client disconnected before it was answered.
-const (
-	statusClientClosedRequest = 499
-	clientGone                = "client_gone"
-)
 
 // UnmarshalCaddyfile sets up the handler from its directive. Syntax:
 //

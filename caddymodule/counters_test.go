@@ -30,7 +30,7 @@ func TestCounters_BackendsAddUp(t *testing.T) {
 	sell()
 	// As a request that was in flight during the reload does.
 	h := http.Header{"Authorization": {key}}
-	if _, err := old.Keys.Authenticate(t.Context(), h, "", apikey.Required{}); err != nil {
+	if _, _, err := old.Keys.Authenticate(t.Context(), h, "", apikey.Required{}); err != nil {
 		t.Fatal(err)
 	}
 	if now := metric(t, "hoko_auth_total"); now != before+3 {

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/caddymodule/request"
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
@@ -65,7 +66,7 @@ func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
 	if l.app, err = loadApp(ctx); err != nil {
 		return err
 	}
-	return l.app.registerLimit(l.Name, l.Limit)
+	return l.app.registerLimit(backend.Limit{Name: l.Name, Limit: l.Limit, OnError: l.OnError})
 }
 
 // ServeHTTP passes on a request whose key is within its limit.
@@ -82,7 +83,7 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 		OnError: l.OnError,
 	})
 	now := time.Now()
-	request.Of(r).SetLimit(decision, start, now)
+	request.Of(r).SetLimit(l.Name, decision, start, now)
 	if err != nil {
 		return request.Fail(w, r, request.Limit, l.logger, http.StatusServiceUnavailable, err)
 	}

@@ -57,7 +57,7 @@ func checkFieldName(name string) error {
 func (f RequestFields) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	rec, w := request.Begin(w, r)
 	err = request.ErrPanicked
-	defer func() { rec.End(err) }()
+	defer func() { rec.End(r, err) }()
 	f.deleteFrom(r.Header)
 	if r.Trailer != nil { // nil if the client announces no trailer; Caddy then passes none on
 		f.deleteFrom(r.Trailer)

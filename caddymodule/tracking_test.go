@@ -217,7 +217,7 @@ func TestMetrics_SeriesAreAClosedSet(t *testing.T) {
 	before := seriesOf(t)
 	for i := range 100_000 {
 		h := http.Header{"Authorization": {fmt.Sprint("Bearer hoko_key_", i)}}
-		if _, err := keys.Authenticate(t.Context(), h, "192.0.2.1", apikey.Required{}); err == nil {
+		if _, _, err := keys.Authenticate(t.Context(), h, "192.0.2.1", apikey.Required{}); err == nil {
 			t.Fatal("a key passed that does not exist")
 		}
 	}

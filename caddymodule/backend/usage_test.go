@@ -46,7 +46,7 @@ func TestUsage_OfAClosedBackend(t *testing.T) {
 	testenv.NoError(t, err)
 	header := http.Header{"Authorization": {"a_key"}}
 	for range 2 {
-		_, err = l.Use().Keys.Authenticate(testenv.Guarded(t), header, "192.0.2.1", apikey.Required{})
+		_, _, err = l.Use().Keys.Authenticate(testenv.Guarded(t), header, "192.0.2.1", apikey.Required{})
 		testenv.NoError(t, err)
 	}
 	if used := lastUsed(db); used != "" {

@@ -80,11 +80,11 @@ func saleEntry() (*http.Request, []zapcore.Field) {
 // record returns what the edge logs about a sale.
 func record(r *http.Request) *edgerequest.Record {
 	rec, _ := edgerequest.Begin(httptest.NewRecorder(), r)
-	defer rec.End(nil)
+	defer rec.End(r, nil)
 	now := time.Now()
-	rec.Authenticated(r, now)
+	rec.Authenticated(r, apikey.FoundInCache, now)
 	rec.SetKey(r, &apikey.Key{ID: "key_1", WorkspaceID: "ws_1"})
-	rec.SetLimit(ratelimit.Decision{Evaluated: true, Remaining: 599, Source: ratelimit.FromRedis},
+	rec.SetLimit("default", ratelimit.Decision{Evaluated: true, Remaining: 599, Source: ratelimit.FromRedis},
 		now, now.Add(123*time.Microsecond))
 	rec.SetSale(sale.Outcome{
 		SaleID: "01900000-0000-7000-8000-000000000000", Recorded: &sale.Recorded{Attribution: sale.Click},

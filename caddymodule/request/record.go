@@ -3,6 +3,7 @@
 package request
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -21,10 +22,11 @@ import (
 type Record struct {
 	id                 [1]string // Caddy's, as the value of a header field
 	keyID, workspaceID string
+	found              apikey.Found
+	rejection          error // of authentication, nil if the key is valid
 	cause, reason      string
-	limitSource        ratelimit.Source
-	limitRemaining     int
-	limited            bool // limitRemaining is known
+	limitName          string
+	limited            ratelimit.Decision
 	replayed           bool
 	saleID             string
 	attribution        sale.Attribution
@@ -32,12 +34,14 @@ type Record struct {
 	part   Part      // that has answered or failed, "" before
 	status int       // of part's response
 	since  time.Time // when the current part began
+	began  time.Time // zero if the request is not tracked
 
 	auth, limit, queue, commit, site time.Duration
 
-	depth    int  // of handlers that track the request
-	counted  bool // in the metrics, once depth was 0
-	recorder caddyhttp.ResponseRecorder
+	depth      int  // of handlers that track the request
+	counted    bool // in the metrics, once depth was 0
+	remembered bool // for explanations, if necessary
+	recorder   caddyhttp.ResponseRecorder
 }
 
 // recordVar names the request variable that holds the Record.
@@ -77,16 +81,19 @@ func (rec *Record) SetKey(r *http.Request, key *apikey.Key) {
 	replacer(r).Set("http.auth.user.id", key.ID)
 }
 
-// SetRejectedKey records the IDs of a key that is not valid and of its workspace. They are "" if
-// there is no such key.
-func (rec *Record) SetRejectedKey(id, workspaceID string) {
-	rec.keyID, rec.workspaceID = id, workspaceID
+// SetRejection records why authentication rejected the request, with the IDs of a key that is not
+// valid and of its workspace.
+func (rec *Record) SetRejection(err error) {
+	rec.rejection = err
+	if rejected, ok := errors.AsType[*apikey.Rejected](err); ok {
+		rec.keyID, rec.workspaceID = rejected.KeyID, rejected.WorkspaceID
+	}
 }
 
-// SetLimit records the decision about a rate limit of the request, and when it began and ended. If
-// there are several, the log shows the last decision and the time of all.
-func (rec *Record) SetLimit(decision ratelimit.Decision, start, end time.Time) {
-	rec.limitSource, rec.limitRemaining, rec.limited = decision.Source, decision.Remaining, decision.Evaluated
+// SetLimit records the decision about the rate limit of this name, and when it began and ended. If
+// there are several limits, the log shows the last decision and the time of all.
+func (rec *Record) SetLimit(name string, decision ratelimit.Decision, start, end time.Time) {
+	rec.limitName, rec.limited = name, decision
 	rec.limit += end.Sub(start)
 	rec.since = end
 }
@@ -107,9 +114,9 @@ func (rec *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	addText(enc, "decision", rec.decision())
 	addText(enc, "cause", rec.cause)
 	addText(enc, "reason", rec.reason)
-	addText(enc, "limit_source", string(rec.limitSource))
-	if rec.limited {
-		enc.AddInt("limit_remaining", rec.limitRemaining)
+	addText(enc, "limit_source", string(rec.limited.Source))
+	if rec.limited.Evaluated {
+		enc.AddInt("limit_remaining", rec.limited.Remaining)
 	}
 	addText(enc, "sale_id", rec.saleID)
 	addText(enc, "attribution", string(rec.attribution))

@@ -39,14 +39,14 @@ func fields(rec *Record) map[string]any {
 // sold does to the record what the handlers do for a sale.
 func sold(w http.ResponseWriter, r *http.Request, key *apikey.Key, outcome sale.Outcome) *Record {
 	rec, w := Begin(w, r)
-	rec.Authenticated(r, rec.since.Add(time.Millisecond))
+	rec.Authenticated(r, apikey.FoundInCache, rec.since.Add(time.Millisecond))
 	rec.SetKey(r, key)
-	rec.SetLimit(ratelimit.Decision{Evaluated: true, Allowed: true, Remaining: 599, Source: ratelimit.FromRedis},
+	rec.SetLimit("default", ratelimit.Decision{Evaluated: true, Allowed: true, Remaining: 599, Source: ratelimit.FromRedis},
 		rec.since, rec.since.Add(2*time.Millisecond))
 	SetID(w, r)
 	rec.SetSale(outcome)
 	rec.Answered(Sale, http.StatusCreated)
-	rec.End(nil)
+	rec.End(r, nil)
 	return rec
 }
 
@@ -106,22 +106,22 @@ func TestRecord_UntrackedRequestHasNoDecision(t *testing.T) {
 func TestRecord_AddsTimesOfNestedHandlers(t *testing.T) {
 	w, r := prepared(nil)
 	rec, _ := Begin(w, r)
-	rec.Authenticated(r, rec.since.Add(time.Second))
+	rec.Authenticated(r, apikey.FoundInCache, rec.since.Add(time.Second))
 	nested, again := Begin(w, r)
 	if nested != rec || again != w {
 		t.Error("another record or writer")
 	}
-	rec.Authenticated(r, rec.since.Add(time.Second))
+	rec.Authenticated(r, apikey.FoundInCache, rec.since.Add(time.Second))
 	for _, remaining := range []int{7, 8} {
-		rec.SetLimit(ratelimit.Decision{Evaluated: true, Remaining: remaining, Source: ratelimit.FromLocal},
+		rec.SetLimit("default", ratelimit.Decision{Evaluated: true, Remaining: remaining, Source: ratelimit.FromLocal},
 			rec.since, rec.since.Add(time.Second))
 	}
-	rec.End(nil)
+	rec.End(r, nil)
 	if rec.part != "" {
 		t.Error("the inner handler ended the request")
 	}
 	rec.Answered(Limit, http.StatusTooManyRequests)
-	rec.End(nil)
+	rec.End(r, nil)
 	got := fields(rec)
 	if got["auth_duration"] != 2*time.Second || got["limit_duration"] != 2*time.Second ||
 		got["limit_remaining"] != 8 || got["decision"] != "rejected" {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/metric"
 	"hoko.to/edge/plugin/tracing"
 )
@@ -66,6 +67,7 @@ func Begin(w http.ResponseWriter, r *http.Request) (*Record, http.ResponseWriter
 		return rec, w
 	}
 	inFlight.Inc()
+	rec.began = rec.since
 	rec.recorder = findRecorder(w)
 	if rec.recorder == nil {
 		rec.recorder = caddyhttp.NewResponseRecorder(w, nil, nil)
@@ -88,9 +90,10 @@ func findRecorder(w http.ResponseWriter) caddyhttp.ResponseRecorder {
 	}
 }
 
-// Authenticated records the end of authentication.
-func (rec *Record) Authenticated(r *http.Request, now time.Time) {
+// Authenticated records the end of authentication, and where the key was found.
+func (rec *Record) Authenticated(r *http.Request, found apikey.Found, now time.Time) {
 	rec.requestID(r)
+	rec.found = found
 	rec.auth += now.Sub(rec.since)
 	rec.since = now
 }
@@ -100,7 +103,7 @@ var ErrPanicked = errors.New("a handler panicked")
 
 // End counts the response, or the error that the handlers have returned, but not also the response
 // to that error if an error route tracks the request again.
-func (rec *Record) End(err error) {
+func (rec *Record) End(r *http.Request, err error) {
 	if rec.depth--; rec.depth > 0 {
 		return
 	}
@@ -109,11 +112,13 @@ func (rec *Record) End(err error) {
 		return
 	}
 	rec.counted = true
+	fromSite := rec.part == "" && (err == nil || rec.recorder.Status() >= 200)
 	if rec.part == "" {
 		rec.endSite(statusOf(rec.recorder, err))
 	}
 	// No status is below 100, and clients treat those above 599 as 5xx (RFC 9110, section 15).
 	responses[rec.part][min(max(rec.status/100, 1), len(classes))-1].Inc()
+	rec.remember(r, fromSite)
 }
 
 // endSite records the site's response, with its time if a key was required. A connection that has

@@ -89,8 +89,8 @@ func TestEnd_CountsTheResponse(t *testing.T) {
 		rec, w := Begin(newPlainWriter(), r)
 		inner, _ := Begin(w, r) // as request_fields and api_key_auth do
 		tc.serve(w, rec)
-		inner.End(tc.err)
-		rec.End(tc.err)
+		inner.End(r, tc.err)
+		rec.End(r, tc.err)
 		if got := counted(t); !maps.Equal(got, want) {
 			t.Errorf("%s: counted %v, want %v", tc.what, got, want)
 		}
@@ -107,10 +107,10 @@ func TestEnd_ErrorRoutesDoNotCountAgain(t *testing.T) {
 	want["site 5xx"]++
 	w, r := newPlainWriter(), newRequest()
 	rec, _ := Begin(w, r)
-	rec.End(caddyhttp.Error(502, errors.New("down")))
+	rec.End(r, caddyhttp.Error(502, errors.New("down")))
 	again, _ := Begin(w, r)
 	again.Answered(Auth, 401)
-	again.End(nil)
+	again.End(r, nil)
 	if got := counted(t); !maps.Equal(got, want) {
 		t.Errorf("counted %v, want %v", got, want)
 	}
@@ -178,7 +178,7 @@ func TestBegin_KeepsWhatTheWriterOffers(t *testing.T) {
 		if err == nil || !plain.hijacked {
 			t.Errorf("logged %t: hijacked %t, %v", logged, plain.hijacked, err)
 		}
-		rec.End(nil)
+		rec.End(r, nil)
 	}
 }
 
@@ -193,6 +193,6 @@ func BenchmarkTrack(b *testing.B) {
 	for b.Loop() {
 		clear(vars)
 		rec, _ := Begin(w, r)
-		rec.End(nil)
+		rec.End(r, nil)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"hoko.to/edge/internal/testkit"
+	"hoko.to/edge/plugin/apikey"
 )
 
 // tracked serves HTTP/1.1 or HTTP/2 with a handler that gets the writer of Begin, on a server
@@ -26,8 +27,8 @@ func tracked(t *testing.T, http2 bool, handler http.HandlerFunc) (*httptest.Serv
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
 		rec, w := Begin(w, r)
-		defer func() { rec.End(nil); statuses <- rec.status }()
-		rec.Authenticated(r, time.Now())
+		defer func() { rec.End(r, nil); statuses <- rec.status }()
+		rec.Authenticated(r, apikey.FoundInCache, time.Now())
 		handler(w, r)
 	}))
 	server.EnableHTTP2 = http2
@@ -132,9 +133,9 @@ func TestBegin_WrapsNoWriterThatRecords(t *testing.T) {
 	if got != http.ResponseWriter(wrapped) || http.ResponseWriter(rec.recorder) != w {
 		t.Error("another writer")
 	}
-	rec.Authenticated(r, time.Now())
+	rec.Authenticated(r, apikey.FoundInCache, time.Now())
 	got.WriteHeader(http.StatusTeapot)
-	rec.End(nil)
+	rec.End(r, nil)
 	if rec.part != Site || rec.status != http.StatusTeapot || rec.depth != 0 {
 		t.Errorf("part %q, status %d", rec.part, rec.status)
 	}

@@ -85,61 +85,72 @@ func New(store Store, o Options) (*Authenticator, error) {
 	return a, nil
 }
 
+// Found says where an Authenticator found a key, or that it does not exist.
+type Found string
+
+// Where keys are found. It is empty if none was looked for: the request has no key, or a malformed
+// one.
+const (
+	FoundInCache  Found = "cache"
+	FoundByLookup Found = "lookup" // of the store, even if that fails or has no such key
+	FoundStale    Found = "stale"  // in the cache, due for a lookup that the store did not answer
+	FoundMissing  Found = "remembered as unknown"
+)
+
 // Authenticate returns the key in the Authorization header if it is valid, allows the host name in
-// Origin or Referer, and has the required scopes. client is the client's address without a port. If
-// the key is not cached, the guess budget of that address limits the lookup.
+// Origin or Referer, and has the required scopes, and where it looked for the key. client is the
+// client's address without a port. If the key is not cached, the guess budget of that address limits
+// the lookup.
 //
 // The error is a *Rejected (401), a *MissingScopes (403) or a *GuessesSpent (429), or wraps
 // ErrUnavailable (503). If ctx is canceled while Authenticate waits, the error wraps its cause too.
 func (a *Authenticator) Authenticate(
 	ctx context.Context, header http.Header, client string, required Required,
-) (*Key, error) {
-	key, err := a.authenticate(ctx, header, client)
+) (*Key, Found, error) {
+	key, found, err := a.authenticate(ctx, header, client)
 	if err == nil {
 		if missing := required.Missing(key.Scopes); missing != nil {
-			key, err = nil, &MissingScopes{Key: key, Scopes: missing}
+			key, err = nil, &MissingScopes{Key: key, Scopes: missing, Required: required.names}
 		}
 	}
 	a.metrics.authenticated(ctx, err)
-	return key, err
+	return key, found, err
 }
 
 // CountEarlyData counts a request that was answered 425 before authentication.
 func (a *Authenticator) CountEarlyData() { a.metrics.earlyData.Inc() }
 
-func (a *Authenticator) authenticate(ctx context.Context, header http.Header, client string) (*Key, error) {
+func (a *Authenticator) authenticate(ctx context.Context, header http.Header, client string) (*Key, Found, error) {
 	token, rejected := parseToken(header["Authorization"])
 	if rejected != nil {
-		return nil, rejected
+		return nil, "", rejected
 	}
 	now := a.lookups.now() // only once, because it costs nearly as much as finding the entry
-	e, err := a.lookups.find(ctx, token.Hash(), client, now)
+	e, found, err := a.lookups.find(ctx, token.Hash(), client, now)
 	if errors.Is(err, ErrNotFound) {
-		return nil, &Rejected{Cause: CauseUnknown, KeySent: true}
+		return nil, found, &Rejected{Cause: CauseUnknown, KeySent: true}
 	}
 	if err != nil {
-		return nil, err
+		return nil, found, err
 	}
-	if cause := check(&e.key, header); cause != "" {
-		return nil, &Rejected{Cause: cause, KeySent: true, KeyID: e.key.ID, WorkspaceID: e.key.WorkspaceID}
+	if rejected := check(&e.key, header); rejected != nil {
+		return nil, found, rejected
 	}
 	a.lookups.use(e, now)
-	return &e.key, nil
+	return &e.key, found, nil
 }
 
-// check returns why the key is not valid for this request now, or "" if it is.
-func check(key *Key, header http.Header) Cause {
-	switch {
-	case key.Revoked:
-		return CauseRevoked
-	case !key.ExpiresAt.IsZero() && !time.Now().Before(key.ExpiresAt):
-		return CauseExpired
-	case key.WorkspaceDisabled:
-		return CauseWorkspaceDisabled
-	case !hostAllowed(key.AllowedHostnames, header):
-		return CauseHostNotAllowed
+// check returns why the key is not valid for this request now, or nil if it is.
+func check(key *Key, header http.Header) *Rejected {
+	cause := key.Invalid(time.Now())
+	var host *HostRule
+	if cause == "" && !hostAllowed(key.AllowedHostnames, header) {
+		cause, host = CauseHostNotAllowed, newHostRule(key.AllowedHostnames, header)
 	}
-	return ""
+	if cause == "" {
+		return nil
+	}
+	return &Rejected{Cause: cause, KeySent: true, KeyID: key.ID, WorkspaceID: key.WorkspaceID, Host: host}
 }
 
 // Notify handles the payload of a hoko_keys notification: the keys that it names are not used again
@@ -187,6 +198,35 @@ func (a *Authenticator) Stats() Stats {
 		Listening: a.Listening(),
 		Outage:    l.outage.active(l.now()),
 	}
+}
+
+// Cached is what an Authenticator remembers of a key.
+type Cached struct {
+	Key *Key          // nil if it is remembered as unknown
+	Age time.Duration // since the store was asked; 0 if it is remembered as unknown
+	Due bool          // the next use asks the store again
+}
+
+// Cached returns what is remembered of the key with this hash, and whether anything is.
+func (a *Authenticator) Cached(hash Hash) (c Cached, known bool) {
+	now := a.lookups.now()
+	e, current := a.lookups.cachedResult(hash, now)
+	if e == nil {
+		return Cached{}, current
+	}
+	return Cached{Key: &e.key, Age: now - e.checked, Due: !current}, true
+}
+
+// CachedID returns the hash of the cached key with this ID, and whether there is one. It visits
+// every cached key.
+func (a *Authenticator) CachedID(id string) (hash Hash, known bool) {
+	a.lookups.keys.each(func(e *entry) (done bool) {
+		if e.key.ID == id {
+			hash, known = e.key.Hash, true
+		}
+		return known
+	})
+	return hash, known
 }
 
 // Close cancels the lookups in flight, waits for them and empties the cache. Requests that need a

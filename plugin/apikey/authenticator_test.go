@@ -79,6 +79,7 @@ func TestInvalidKey_RejectedWithCause(t *testing.T) {
 					b.wait()
 					wantCause(t, err, test.cause)
 					rejected, _ := errors.AsType[*Rejected](err)
+					rejected.Host = nil // see TestHostRule_NamesNoPath
 					if want := (Rejected{Cause: test.cause, KeySent: true, KeyID: "k"}); *rejected != want {
 						t.Errorf("got %+v, want %+v", *rejected, want)
 					}

@@ -33,7 +33,7 @@ func BenchmarkCachedKey(b *testing.B) {
 	ctx, header := context.Background(), bearer(testToken)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Authenticate(ctx, header, testClient, Required{}); err != nil {
+		if _, _, err := s.Authenticate(ctx, header, testClient, Required{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -46,7 +46,7 @@ func BenchmarkCachedKeyInParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		ctx, header := context.Background(), bearer(testToken)
 		for pb.Next() {
-			if _, err := s.Authenticate(ctx, header, testClient, Required{}); err != nil {
+			if _, _, err := s.Authenticate(ctx, header, testClient, Required{}); err != nil {
 				b.Error(err)
 			}
 		}

@@ -133,14 +133,18 @@ func newEngine(size int) (*ristretto.Cache[uint64, *entry], error) {
 // engineKey returns the part of a hash that ristretto can take as its key. get compares the rest.
 func engineKey(hash Hash) uint64 { return binary.LittleEndian.Uint64(hash[:]) }
 
-// len visits all keys.
-func (c *cache) len() (keys int) {
+// each visits all keys until visit returns true.
+func (c *cache) each(visit func(*entry) (done bool)) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if c.engine == nil {
-		return 0
+	if c.engine != nil {
+		c.engine.IterValues(visit)
 	}
-	c.engine.IterValues(func(*entry) bool { keys++; return false })
+}
+
+// len visits all keys.
+func (c *cache) len() (keys int) {
+	c.each(func(*entry) bool { keys++; return false })
 	return keys
 }
 

@@ -36,7 +36,7 @@ func Example() {
 	sent := http.Header{"Authorization": {"Bearer hoko_secret"}}
 	for _, scope := range []string{"linksRead", "conversionsWrite"} {
 		required, _ := apikey.ParseRequired([]string{scope})
-		key, err := keys.Authenticate(context.Background(), sent, "192.0.2.1", required)
+		key, _, err := keys.Authenticate(context.Background(), sent, "192.0.2.1", required)
 		if missing, ok := errors.AsType[*apikey.MissingScopes](err); ok {
 			fmt.Println("403, missing", missing.Scopes)
 			continue
@@ -44,7 +44,7 @@ func Example() {
 		fmt.Println("a key of", key.WorkspaceID)
 	}
 
-	_, err = keys.Authenticate(context.Background(), http.Header{}, "192.0.2.1", apikey.Required{})
+	_, _, err = keys.Authenticate(context.Background(), http.Header{}, "192.0.2.1", apikey.Required{})
 	if rejected, ok := errors.AsType[*apikey.Rejected](err); ok {
 		fmt.Println("401,", rejected.Cause, "key")
 	}

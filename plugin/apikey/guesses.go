@@ -174,9 +174,9 @@ func (g *guesses) len() int {
 	return g.budgets.Len()
 }
 
-// clientAddr returns the address that a client's budget belongs to: an IPv4 address, or the /64 of
+// ClientAddr returns the address that a client's budget belongs to: an IPv4 address, or the /64 of
 // an IPv6 address. All clients whose address cannot be parsed share one budget.
-func clientAddr(client string) netip.Addr {
+func ClientAddr(client string) netip.Addr {
 	addr, err := netip.ParseAddr(client)
 	if err != nil {
 		return netip.Addr{}

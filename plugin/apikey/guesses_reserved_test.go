@@ -184,7 +184,7 @@ func TestGuesses_LongestWaitComesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		client, budgets := clientAddr(testClient), make(chan *budget, 10)
+		client, budgets := ClientAddr(testClient), make(chan *budget, 10)
 		reserve := func() <-chan error {
 			result := make(chan error, 1)
 			go func() {

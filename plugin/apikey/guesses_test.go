@@ -17,7 +17,7 @@ func wantGuesses(t *testing.T, b *fixture, want int) {
 	t.Helper()
 	b.guesses.mu.Lock()
 	defer b.guesses.mu.Unlock()
-	budget, ok := b.guesses.budgets.Get(clientAddr(testClient))
+	budget, ok := b.guesses.budgets.Get(ClientAddr(testClient))
 	if !ok {
 		t.Fatal("the client has no budget: it has caused no lookup")
 	}
@@ -135,7 +135,7 @@ func TestClientAddr(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if same := clientAddr(test.a) == clientAddr(test.b); same != test.same {
+			if same := ClientAddr(test.a) == ClientAddr(test.b); same != test.same {
 				t.Errorf("%q and %q share a budget: %t, want %t", test.a, test.b, same, test.same)
 			}
 		})
@@ -166,7 +166,7 @@ func FuzzClientAddr(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, client string) {
-		addr := clientAddr(client)
+		addr := ClientAddr(client)
 		if addr.Zone() != "" || addr.Is4In6() {
 			t.Fatalf("%q becomes %s", client, addr)
 		}
@@ -175,8 +175,8 @@ func FuzzClientAddr(f *testing.F) {
 				t.Fatalf("%q becomes %s, want a /64", client, addr)
 			}
 		}
-		if addr.IsValid() && clientAddr(addr.String()) != addr {
-			t.Fatalf("%q becomes %s, which becomes %s", client, addr, clientAddr(addr.String()))
+		if addr.IsValid() && ClientAddr(addr.String()) != addr {
+			t.Fatalf("%q becomes %s, which becomes %s", client, addr, ClientAddr(addr.String()))
 		}
 	})
 }

@@ -155,7 +155,8 @@ func keyPayload(token string) string { return "key:" + HashOf(token).String() }
 func bearer(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
 
 func (b *fixture) send(header http.Header) (*Key, error) {
-	return b.Authenticate(context.Background(), header, testClient, Required{})
+	key, _, err := b.Authenticate(context.Background(), header, testClient, Required{})
+	return key, err
 }
 
 func (b *fixture) authenticate(token string) (*Key, error) { return b.send(bearer(token)) }
@@ -164,7 +165,7 @@ func (b *fixture) authenticate(token string) (*Key, error) { return b.send(beare
 func (b *fixture) request(ctx context.Context, token, client string) <-chan error {
 	result := make(chan error, 1)
 	go func() {
-		_, err := b.Authenticate(ctx, bearer(token), client, Required{})
+		_, _, err := b.Authenticate(ctx, bearer(token), client, Required{})
 		result <- err
 	}()
 	synctest.Wait()
@@ -175,7 +176,7 @@ func (b *fixture) request(ctx context.Context, token, client string) <-chan erro
 func (b *fixture) call(token string) error { return b.callFrom(token, testClient) }
 
 func (b *fixture) callFrom(token, client string) error {
-	_, err := b.Authenticate(context.Background(), bearer(token), client, Required{})
+	_, _, err := b.Authenticate(context.Background(), bearer(token), client, Required{})
 	b.wait()
 	return err
 }

@@ -17,17 +17,42 @@ import (
 // with characters, because an A-label is never shorter than its U-label.
 const maxHost, maxLabel = 253, 63
 
+// maxListed bounds the patterns that a HostRule lists.
+const maxListed = 10
+
+// HostRule is the rule about host names that a request has broken.
+type HostRule struct {
+	From    string   `json:"from"`    // the host name in Origin or Referer, "" if it has none that is valid
+	Allowed []string `json:"allowed"` // the key's patterns, at most ten
+	More    int      `json:"more"`    // further patterns
+}
+
+func newHostRule(patterns []string, header http.Header) *HostRule {
+	listed := slices.Clone(patterns[:min(len(patterns), maxListed)])
+	rule := &HostRule{Allowed: listed, More: len(patterns) - len(listed)}
+	if from := sentFrom(header); len(from) == 1 {
+		host, _ := hostOf(from[0])
+		rule.From = strings.Clone(host) // without the path
+	}
+	return rule
+}
+
+// sentFrom returns the values of Origin or, if the request has none, of Referer.
+func sentFrom(header http.Header) []string {
+	if from, sent := header["Origin"]; sent {
+		return from
+	}
+	return header["Referer"]
+}
+
 // hostAllowed reports whether the host in Origin, or else in Referer, matches one of the canonical
 // patterns. It is true if the request has neither, because it then does not come from a browser.
 func hostAllowed(allowed []string, header http.Header) bool {
 	if len(allowed) == 0 {
 		return true
 	}
-	from, sent := header["Origin"]
-	if !sent {
-		from, sent = header["Referer"]
-	}
-	if !sent {
+	from := sentFrom(header)
+	if from == nil {
 		return true
 	}
 	if len(from) != 1 {

@@ -74,7 +74,7 @@ func (l *lookups) startLookup(ctx context.Context, hash Hash, client string, cac
 	if cached {
 		return l.startOrJoin(hash, nil, span), nil
 	}
-	addr := clientAddr(client)
+	addr := ClientAddr(client)
 	if err := l.guesses.check(addr); err != nil {
 		return nil, err
 	}

@@ -30,6 +30,19 @@ type Key struct {
 	WorkspaceDisabled bool
 }
 
+// Invalid returns why the key is not valid at this time, whatever the request, or "" if it is.
+func (k *Key) Invalid(now time.Time) Cause {
+	switch {
+	case k.Revoked:
+		return CauseRevoked
+	case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):
+		return CauseExpired
+	case k.WorkspaceDisabled:
+		return CauseWorkspaceDisabled
+	}
+	return ""
+}
+
 // Hash is the SHA-256 of a whole key. Only the hash is stored, cached and compared.
 type Hash [sha256.Size]byte
 

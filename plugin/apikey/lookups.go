@@ -120,20 +120,23 @@ func (l *lookups) recordUse(e *entry) {
 	}
 }
 
-// find returns the entry of a key. The error is ErrNotFound or a *GuessesSpent, or wraps
-// ErrUnavailable.
-func (l *lookups) find(ctx context.Context, hash Hash, client string, now time.Duration) (*entry, error) {
+// find returns the entry of a key, and where it looked. The error is ErrNotFound or a *GuessesSpent,
+// or wraps ErrUnavailable.
+func (l *lookups) find(
+	ctx context.Context, hash Hash, client string, now time.Duration,
+) (e *entry, found Found, err error) {
 	cached, current := l.cachedResult(hash, now)
 	l.metrics.foundInCache(cached, current)
 	switch {
 	case !current && cached == nil:
-		return l.lookUp(ctx, hash, client, nil)
+		e, err = l.lookUp(ctx, hash, client, nil)
+		return e, FoundByLookup, err
 	case !current:
 		return l.recheck(ctx, cached, client, now)
 	case cached == nil:
-		return nil, ErrNotFound
+		return nil, FoundMissing, ErrNotFound
 	}
-	return cached, nil
+	return cached, FoundInCache, nil
 }
 
 // cachedResult returns the cached entry of a key, if any, and whether it is current. If it is nil
@@ -152,30 +155,32 @@ func (l *lookups) cachedResult(hash Hash, now time.Duration) (cached *entry, cur
 
 // recheck looks up a cached key again. If the store does not answer, it returns the cached entry
 // for as long as that may be used stale. During a known outage, no request waits for the store.
-func (l *lookups) recheck(ctx context.Context, cached *entry, client string, now time.Duration) (*entry, error) {
+func (l *lookups) recheck(
+	ctx context.Context, cached *entry, client string, now time.Duration,
+) (e *entry, found Found, err error) {
 	hash := cached.key.Hash
 	if l.usableStale(cached, now) && l.outage.active(now) {
 		if l.outage.shouldProbe() {
 			l.startOrJoin(hash, nil, tracing.Span{})
 		}
 		l.metrics.stale.Inc()
-		return cached, nil
+		return cached, FoundStale, nil
 	}
-	found, err := l.lookUp(ctx, hash, client, cached)
+	e, err = l.lookUp(ctx, hash, client, cached)
 	if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
-		return found, err
+		return e, FoundByLookup, err
 	}
 	// Check again, because the key may have been revoked meanwhile.
 	now = l.now()
 	if !l.usableStale(cached, now) {
-		return nil, err
+		return nil, FoundByLookup, err
 	}
 	// A busy edge is no outage, so it must not extend listenerDownTTL.
 	if errors.Is(err, errBusy) && !l.outage.active(now) && now-cached.checked >= listenerDownTTL {
-		return nil, err
+		return nil, FoundByLookup, err
 	}
 	l.metrics.stale.Inc()
-	return cached, nil
+	return cached, FoundStale, nil
 }
 
 // lookUp looks up a key in the store, and repeats that if an event overtook the answer, which may

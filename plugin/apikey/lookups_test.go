@@ -181,7 +181,7 @@ func TestUncachedKeys_SixLookupsAtATime(t *testing.T) {
 		for i := range 50 {
 			requests.Go(func() {
 				client := fmt.Sprint("192.0.2.", i)
-				_, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), client, Required{})
+				_, _, err := b.Authenticate(context.Background(), bearer(fmt.Sprint("guess", i)), client, Required{})
 				if errors.Is(err, ErrUnavailable) {
 					unavailable.Add(1)
 				} else if rejected, ok := errors.AsType[*Rejected](err); ok && rejected.Cause == CauseUnknown {

@@ -38,7 +38,7 @@ func TestMetrics_CountEveryOutcome(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = b.Authenticate(context.Background(), bearer(testToken), testClient, required)
+		_, _, err = b.Authenticate(context.Background(), bearer(testToken), testClient, required)
 		missing, ok := errors.AsType[*MissingScopes](err)
 		if !ok || missing.Key == nil || !slices.Equal(missing.Scopes, required.names) {
 			t.Errorf("got %v, want MissingScopes", err)

@@ -28,6 +28,8 @@ type Rejected struct {
 	// KeyID and WorkspaceID are the IDs of the key and its workspace if there is such a key, and ""
 	// otherwise. Use them in logs only.
 	KeyID, WorkspaceID string
+	// Host is the rule that CauseHostNotAllowed breaks, nil for other causes.
+	Host *HostRule
 }
 
 func (r *Rejected) Error() string { return "key rejected: " + string(r.Cause) }
@@ -44,6 +46,8 @@ func (r *Rejected) Challenge() string {
 type MissingScopes struct {
 	Key    *Key
 	Scopes []string // the missing ones, in the order of Required
+	// Required has all scopes that the route requires. It must not be changed.
+	Required []string
 }
 
 func (m *MissingScopes) Error() string { return "key lacks scopes " + strings.Join(m.Scopes, " ") }

@@ -18,15 +18,22 @@ func EndSpan(span tracing.Span, at time.Time, err error) {
 		span.End(at, "")
 		return
 	}
-	errorType := "connection"
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		span.SetString("db.response.status_code", pgErr.Code)
+	}
+	span.End(at, ErrorType(err))
+}
+
+// ErrorType returns the kind of an error of a statement, without its text: the SQLSTATE, timeout or
+// connection.
+func ErrorType(err error) string {
 	network, isNetwork := errors.AsType[net.Error](err)
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		errorType = pgErr.Code
-		span.SetString("db.response.status_code", pgErr.Code)
+		return pgErr.Code
 	} else if errors.Is(err, context.DeadlineExceeded) || isNetwork && network.Timeout() {
-		errorType = "timeout"
+		return "timeout"
 	}
-	span.End(at, errorType)
+	return "connection"
 }
 
 // StatementUnusable reports whether err means that a session's prepared statement cannot be used,

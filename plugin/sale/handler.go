@@ -44,13 +44,16 @@ type Handler struct {
 	required    apikey.Required
 }
 
+// Scope is the scope that a Handler requires.
+const Scope = "conversionsWrite"
+
 // NewHandler returns a Handler, or an error if the options are invalid.
 func NewHandler(o HandlerOptions) (*Handler, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
-	required, err := apikey.ParseRequired([]string{"conversionsWrite"})
+	required, err := apikey.ParseRequired([]string{Scope})
 	if err != nil {
 		return nil, err
 	}
