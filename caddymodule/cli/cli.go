@@ -21,7 +21,7 @@ func Register() {
 }
 
 func addCommands(cmd *cobra.Command) {
-	cmd.AddCommand(migrateCommand(), keysCommand(), idempotencyCommand(), doctorCommand(), healthCommand(),
+	cmd.AddCommand(migrateCommand(), keysCommand(), idempotencyCommand(), doctorCommand(), healthCommand(), explainCommand(),
 		versionCommand(), devCommand())
 	// If the command is mistyped, its flags are unknown as well, but the command is the mistake.
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
