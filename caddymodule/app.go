@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -43,8 +46,8 @@ type App struct {
 	lease          *backend.Lease
 	servers        map[*caddyhttp.Server]bool // already prepared
 	logger         *slog.Logger
-	limits         map[string]limit.Limit // by handler name: handlers with the same name share buckets
-	maxBodyTimeout time.Duration          // the longest body_timeout of all handlers
+	limits         map[string]backend.Limit // by handler name: handlers with the same name share buckets
+	maxBodyTimeout time.Duration            // the longest body_timeout of all handlers
 }
 
 // CaddyModule returns the Caddy module information.
@@ -60,7 +63,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logger.Info("loading a configuration of Hoko Edge", slog.String("version", build.Version),
 		slog.String("revision", build.Revision), slog.String("caddy", build.Caddy), slog.String("go", build.Go),
 		slog.Int("schema", int(build.Schema)))
-	a.limits = make(map[string]limit.Limit)
+	a.limits = make(map[string]backend.Limit)
 	a.servers = make(map[*caddyhttp.Server]bool)
 	settings, err := a.backendSettings()
 	if err != nil {
@@ -73,7 +76,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := events.(*caddyevents.App).On("started", onStarted{a.lease}); err != nil {
+	if err := events.(*caddyevents.App).On("started", onStarted{a}); err != nil {
 		return err
 	}
 	return ctx.GetMetricsRegistry().Register(backend.Collector{})
@@ -85,10 +88,13 @@ func (a *App) Start() error { return nil }
 
 // onStarted handles the event "started", which follows the start of all apps of a config. It starts
 // the backend, so that the edge listens for changed keys.
-type onStarted struct{ lease *backend.Lease }
+type onStarted struct{ app *App }
 
 func (s onStarted) Handle(context.Context, caddy.Event) error {
-	s.lease.Activate()
+	limits := slices.SortedFunc(maps.Values(s.app.limits), func(a, b backend.Limit) int {
+		return strings.Compare(a.Name, b.Name)
+	})
+	s.app.lease.Activate(limits...)
 	return nil
 }
 
@@ -105,12 +111,15 @@ func (a *App) Cleanup() error {
 }
 
 // registerLimit returns an error if another handler of this name has a different limit.
-func (a *App) registerLimit(name string, limit limit.Limit) error {
-	if registered, ok := a.limits[name]; ok && registered != limit {
+func (a *App) registerLimit(l backend.Limit) error {
+	registered, ok := a.limits[l.Name]
+	if ok && registered.Limit != l.Limit {
 		return fmt.Errorf("handlers with the same name share buckets, but two named %q have different limits: "+
-			"rename one", name)
+			"rename one", l.Name)
 	}
-	a.limits[name] = limit
+	if !ok {
+		a.limits[l.Name] = l
+	}
 	return nil
 }
 

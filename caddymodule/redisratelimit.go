@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/caddymodule/request"
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
@@ -65,7 +66,7 @@ func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
 	if l.app, err = loadApp(ctx); err != nil {
 		return err
 	}
-	return l.app.registerLimit(l.Name, l.Limit)
+	return l.app.registerLimit(backend.Limit{Name: l.Name, Limit: l.Limit, OnError: l.OnError})
 }
 
 // ServeHTTP passes on a request whose key is within its limit.

@@ -21,6 +21,7 @@ var backends = caddy.NewUsagePool()
 type Lease struct {
 	Backend *Backend // to serve requests, get it from Use, which starts it
 
+	limits         []Limit     // of the config, since Activate
 	removeLog      func()      // stops the backend from logging through this config
 	used           atomic.Bool // whether requests of this config may be using the backend
 	releaseBackend func()
@@ -64,11 +65,13 @@ var active struct {
 	leases []*Lease
 }
 
-// Activate is Use for a config that has started: its backend is the active one until it ends.
-func (l *Lease) Activate() {
+// Activate is Use for a config that has started: its backend is the active one until it ends, with
+// the config's limits, which must not change.
+func (l *Lease) Activate(limits ...Limit) {
 	l.Use()
 	active.mu.Lock()
 	defer active.mu.Unlock()
+	l.limits = limits
 	active.leases = append(active.leases, l)
 }
 

@@ -71,6 +71,15 @@ func (d *denials) put(b bucket, res result, started time.Time) {
 	d.size.Store(int64(len(d.current) + len(d.previous)))
 }
 
+// remove forgets the denial of a bucket, if there is one.
+func (d *denials) remove(b bucket) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.current, b)
+	delete(d.previous, b)
+	d.size.Store(int64(len(d.current) + len(d.previous)))
+}
+
 // rotate starts a new generation if the current one is older than denialTTL. The caller holds mu.
 func (d *denials) rotate(now time.Time) {
 	age := now.Sub(d.rotated)

@@ -23,7 +23,8 @@ import (
 // replies about that bucket are impossible, and its requests are decided without Redis.
 const maxClockSetBack = time.Second
 
-// ErrUnavailable is the error of Allow, wrapped, if Redis does not decide and OnError is Deny.
+// ErrUnavailable is the error of Allow and Peek, wrapped, if Redis does not decide and OnError is
+// Deny. It is that of Reset if Redis does not decide.
 var ErrUnavailable = errors.New("rate limit unavailable")
 
 // Request identifies a bucket to charge, its limit, and what to do if Redis does not decide.
@@ -167,9 +168,7 @@ func isScriptReply(cmd redis.Cmder) bool {
 }
 
 func (l *Limiter) decideWithoutRedis(b bucket, onError OnError, cause error) (Decision, error) {
-	if !errors.Is(cause, errOpen) {
-		l.metrics.countFailure(cause)
-	}
+	l.countFailure(cause)
 	switch onError {
 	case Allow:
 		d := Decision{Allowed: true, Source: FromNone}
@@ -177,9 +176,16 @@ func (l *Limiter) decideWithoutRedis(b bucket, onError OnError, cause error) (De
 		return d, nil
 	case Deny:
 		l.metrics.unavailable.Inc()
-		return Decision{Source: FromNone}, fmt.Errorf("%w: %s", ErrUnavailable, describe(cause))
+		return Decision{Source: FromNone}, unavailable(cause)
 	}
 	return l.decide(l.local.take(b), b.limit, FromLocal), nil
+}
+
+// countFailure counts a failed call, unless a breaker stopped it.
+func (l *Limiter) countFailure(err error) {
+	if !errors.Is(err, errOpen) {
+		l.metrics.countFailure(err)
+	}
 }
 
 // maxCheckTime bounds Check: probes that wait for it often time out after a second.

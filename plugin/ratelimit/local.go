@@ -37,12 +37,35 @@ func (l *local) take(b bucket) result {
 	}
 	now := time.Now()
 	allowed := limiter.AllowN(now, 1)
-	tokens := limiter.TokensAt(now)
+	return b.localResult(allowed, limiter.TokensAt(now))
+}
+
+// peek returns what take would decide, and charges nothing. The result's reset is that of now.
+func (l *local) peek(b bucket) result {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limiter, ok := l.buckets.Peek(b)
+	if !ok {
+		return result{allowed: true}
+	}
+	tokens := limiter.TokensAt(time.Now())
+	wait := (1 - tokens) * b.limit.Interval()
+	return b.localResult(wait < 1, tokens) // rate.Limiter also admits what is less than 1 ns early
+}
+
+func (b *bucket) localResult(allowed bool, tokens float64) result {
 	res := result{allowed: allowed, reset: b.limit.Cost(float64(b.limit.Burst) - tokens)}
 	if !allowed {
 		res.retry = b.limit.Cost(1 - tokens)
 	}
 	return res
+}
+
+// remove drops a bucket, which starts full if it is used again.
+func (l *local) remove(b bucket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buckets.Remove(b)
 }
 
 // reset drops all buckets, because Redis decides again.
