@@ -207,6 +207,7 @@ func TestExplain_OtherFailures(t *testing.T) {
 
 func TestExplain_WithoutPostgresAndRedis(t *testing.T) {
 	relay, through := testenv.Relay(t, testenv.Database(t))
+	testenv.NoError(t, relay.Open())
 	e := newEdge(t, through, "redis://127.0.0.1:1")
 	e.routes = "api_key_auth\nredis_rate_limit /limited {\nlimit 5/1h\non_error deny\n}\nrespond ok\nhandle_errors {\napi_errors\n}"
 	e.mustLoad()
@@ -220,7 +221,7 @@ func TestExplain_WithoutPostgresAndRedis(t *testing.T) {
 		t.Errorf("%+v\n%s\n%s", denied, why, next)
 	}
 	eventually(t, "the key is cached", func() bool { return ask("key", key.ID).Key.Cache.State == "cached" })
-	relay.Close()
+	relay.Cut()
 	event := e.explained(e.send("GET", "/", bearer("another"), ""))
 	if why, next := event.Why(); event.Status != 503 || event.Part != "auth" || event.Cause != "unavailable" ||
 		event.Reason != "" || !strings.Contains(why, "Postgres has not answered") || !strings.Contains(next, event.RequestID) {

@@ -20,6 +20,7 @@ import (
 	"hoko.to/edge/caddymodule/explain"
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/postgres/admin"
+	"hoko.to/edge/plugin/ratelimit"
 )
 
 // explainTimeout bounds how long a running edge may take to answer: it bounds Postgres and Redis.
@@ -233,7 +234,13 @@ func accessColor(a *explain.Access) command.Color {
 func bucketText(b backend.Bucket) string {
 	text := fmt.Sprintf("%s, %d left", b.Limit, b.Remaining)
 	if b.RetryAfter > 0 {
-		text += fmt.Sprintf("; admits again in %s", b.RetryAfter)
+		text += "; admits again in " + durationText(b.RetryAfter)
+	}
+	switch b.Source {
+	case ratelimit.FromLocal:
+		text += "; counted by this edge, as Redis does not answer"
+	case ratelimit.FromNone:
+		text += "; not limited, as Redis does not answer"
 	}
 	return text
 }

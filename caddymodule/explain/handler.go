@@ -59,14 +59,9 @@ func explain(r *http.Request) (d Document, err error) {
 	if b == nil {
 		return d, fail(http.StatusServiceUnavailable, "no configuration with a hoko block runs")
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
-	d.Key, err = explainKey(ctx, b, subject, value)
+	d.Key, err = explainKey(r.Context(), b, subject, value)
 	return d, err
 }
-
-// answerTimeout bounds how long Postgres may take.
-const answerTimeout = 1500 * time.Millisecond
 
 // question returns the parameter that is set and its value.
 func question(query url.Values) (subject, value string, err error) {

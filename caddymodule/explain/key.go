@@ -45,8 +45,8 @@ const (
 
 // Cached is the key in the edge's cache.
 type Cached struct {
-	State  string  `json:"state"`         // cached, due, not_cached or remembered_as_unknown
-	Age    float64 `json:"age,omitempty"` // of the last check, in seconds
+	State  string  `json:"state"`                 // cached, due, not_cached or remembered_as_unknown
+	Age    float64 `json:"age_seconds,omitempty"` // of the last check
 	Access *Access `json:"access,omitempty"`
 }
 
@@ -76,9 +76,14 @@ func accessOf(key *apikey.Key) *Access {
 	return a
 }
 
+// answerTimeout bounds how long Postgres may take.
+const answerTimeout = 1500 * time.Millisecond
+
 // explainKey explains the key that a parameter names.
 func explainKey(ctx context.Context, b *backend.Backend, subject, value string) (*Key, error) {
-	hash, err := hashOf(ctx, b, subject, value)
+	limited, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	hash, err := hashOf(limited, b, subject, value)
 	switch {
 	case errors.Is(err, apikey.ErrNotFound), errors.Is(err, apikey.ErrUnavailable):
 		return withoutHash(value, err)
@@ -86,7 +91,7 @@ func explainKey(ctx context.Context, b *backend.Backend, subject, value string) 
 		return nil, err
 	}
 	k := &Key{Postgres: Stored{State: StateFound}, Cache: Cached{State: StateNotCached}, Limits: []backend.Bucket{}}
-	key, err := b.StoredKey(ctx, hash)
+	key, err := b.StoredKey(limited, hash)
 	if err == nil {
 		k.Postgres.Access = accessOf(key)
 	} else {
@@ -103,11 +108,11 @@ func explainKey(ctx context.Context, b *backend.Backend, subject, value string) 
 	}
 	k.KeyID, k.WorkspaceID, k.Requests = key.ID, key.WorkspaceID, recent.ofKey(key.ID)
 	limits, err := b.Buckets(ctx, key)
-	if err != nil {
-		k.LimitsError = "the limits cannot be read: Redis does not answer"
-	}
-	if limits != nil {
+	switch {
+	case err == nil:
 		k.Limits = limits
+	case !errors.Is(err, backend.ErrNoLimits):
+		k.LimitsError = "Redis does not decide, and on_error is deny"
 	}
 	return k, nil
 }
