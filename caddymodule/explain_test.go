@@ -43,8 +43,8 @@ func ask(parameter, value string) asked {
 	return got
 }
 
-// explained returns the explanation of an answer. It waits for it, because the client has the answer
-// before the request ends.
+// explained returns the explanation of an answer. It waits for it, because the client has the
+// answer before the request ends.
 func (e *testEdge) explained(got answer) (event explain.Event) {
 	e.t.Helper()
 	id := got.header.Get("X-Request-Id")
@@ -107,6 +107,7 @@ func TestExplain_EachRejection(t *testing.T) {
 	e.send("POST", "/api/track/sale", bearer(limited.Key), "{}")
 
 	auth := func(key string) header { return header{"Authorization": key} }
+	none, off := admin.CreatedKey{}, disabled
 	for _, tc := range []struct {
 		path   string
 		header header
@@ -117,18 +118,18 @@ func TestExplain_EachRejection(t *testing.T) {
 		key    admin.CreatedKey
 		want   string // in the explanation
 	}{
-		{"", header{}, "", "auth", 401, "missing", admin.CreatedKey{}, "no key in its Authorization header"},
-		{"", auth("Bearer a b"), "", "auth", 401, "malformed", admin.CreatedKey{}, "is not one key"},
-		{"", auth("tok_secret"), "", "auth", 401, "unknown", admin.CreatedKey{}, "No key is the one that was sent, says Postgres"},
-		{"", auth("tok_secret"), "", "auth", 401, "unknown", admin.CreatedKey{}, "remembers that from a lookup"},
+		{"", header{}, "", "auth", 401, "missing", none, "no key in its Authorization header"},
+		{"", auth("Bearer a b"), "", "auth", 401, "malformed", none, "is not one key"},
+		{"", auth("tok_secret"), "", "auth", 401, "unknown", none, "No key is the one that was sent, says Postgres"},
+		{"", auth("tok_secret"), "", "auth", 401, "unknown", none, "remembers that from a lookup"},
 		{"", auth(revoked.Key), "", "auth", 401, "revoked", revoked, "caddy hoko keys unrevoke " + revoked.ID},
 		{"", auth(expired.Key), "", "auth", 401, "expired", expired, "keys update " + expired.ID + " --expires"},
-		{"", auth(disabled.Key), "", "auth", 401, "workspace_disabled", disabled, "workspaces enable " + disabled.WorkspaceID},
+		{"", auth(disabled.Key), "", "auth", 401, "workspace_disabled", off, "workspaces enable " + off.WorkspaceID},
 		{"", header{"Authorization": hosts.Key, "Referer": "https://evil.example/reset?t=tok_secret"}, "",
 			"auth", 401, "host_not_allowed", hosts, "is on evil.example, and the key allows shop.example.com."},
 		{"", auth(unscoped.Key), "", "auth", 403, "missing_scopes", unscoped,
 			"The key lacks conversionsWrite; the route requires conversionsWrite."},
-		{"", header{"Early-Data": "1"}, "", "auth", 425, "early_data", admin.CreatedKey{}, "TLS early data"},
+		{"", header{"Early-Data": "1"}, "", "auth", 425, "early_data", none, "TLS early data"},
 		{"", auth(limited.Key), "{}", "limit", 429, "rate_limit", limited,
 			"The bucket default (1/1h) of the key was empty, says Redis"},
 		{"", auth(valid.Key), sale(`-5`), "sale", 400, "invalid", valid, "amount: must be a non-negative integer"},
@@ -137,8 +138,8 @@ func TestExplain_EachRejection(t *testing.T) {
 			"belongs to an earlier request"},
 		{"", header{"Authorization": valid.Key, "Content-Encoding": "gzip"}, "", "sale", 415, "encoding", valid,
 			"Content-Encoding"},
-		{"/reset?token=tok_secret", header{}, "", "site", 405, "method_not_allowed", admin.CreatedKey{}, "method not allowed"},
-		{"/user_secret", header{}, "", "site", 502, "bad_gateway", admin.CreatedKey{}, "The site could not be reached"},
+		{"/reset?token=tok_secret", header{}, "", "site", 405, "method_not_allowed", none, "method not allowed"},
+		{"/user_secret", header{}, "", "site", 502, "bad_gateway", none, "The site could not be reached"},
 	} {
 		path := tc.path
 		if path == "" {
@@ -148,7 +149,8 @@ func TestExplain_EachRejection(t *testing.T) {
 		event := e.explained(got)
 		why, next := event.Why()
 		if event.Status != tc.status || event.Part != tc.part || event.Cause != tc.cause || event.KeyID != tc.key.ID ||
-			event.WorkspaceID != tc.key.WorkspaceID || !strings.Contains(why+next, tc.want) || next == "" && tc.status != 405 {
+			event.WorkspaceID != tc.key.WorkspaceID || !strings.Contains(why+next, tc.want) ||
+			next == "" && tc.status != 405 {
 			t.Errorf("%s: %+v\n%s\n%s", tc.cause, event, why, next)
 		}
 		text := ask("request", event.RequestID).text + why + next
@@ -209,7 +211,8 @@ func TestExplain_WithoutPostgresAndRedis(t *testing.T) {
 	relay, through := testenv.Relay(t, testenv.Database(t))
 	testenv.NoError(t, relay.Open())
 	e := newEdge(t, through, "redis://127.0.0.1:1")
-	e.routes = "api_key_auth\nredis_rate_limit /limited {\nlimit 5/1h\non_error deny\n}\nrespond ok\nhandle_errors {\napi_errors\n}"
+	e.routes = "api_key_auth\nredis_rate_limit /limited {\nlimit 5/1h\non_error deny\n}\nrespond ok\n" +
+		"handle_errors {\napi_errors\n}"
 	e.mustLoad()
 	key := e.key("linksRead")
 	if got := e.send("GET", "/", bearer(key.Key), ""); got.status != 200 {
@@ -217,14 +220,16 @@ func TestExplain_WithoutPostgresAndRedis(t *testing.T) {
 	}
 	denied := e.explained(e.send("GET", "/limited", bearer(key.Key), ""))
 	if why, next := denied.Why(); denied.Status != 503 || denied.Part != "limit" || denied.Cause != "unavailable" ||
-		!strings.Contains(why, "Redis does not decide about the limit default") || !strings.Contains(next, denied.RequestID) {
+		!strings.Contains(why, "Redis does not decide about the limit default") ||
+		!strings.Contains(next, denied.RequestID) {
 		t.Errorf("%+v\n%s\n%s", denied, why, next)
 	}
 	eventually(t, "the key is cached", func() bool { return ask("key", key.ID).Key.Cache.State == "cached" })
 	relay.Cut()
 	event := e.explained(e.send("GET", "/", bearer("another"), ""))
 	if why, next := event.Why(); event.Status != 503 || event.Part != "auth" || event.Cause != "unavailable" ||
-		event.Reason != "" || !strings.Contains(why, "Postgres has not answered") || !strings.Contains(next, event.RequestID) {
+		event.Reason != "" || !strings.Contains(why, "Postgres has not answered") ||
+		!strings.Contains(next, event.RequestID) {
 		t.Errorf("%+v\n%s\n%s", event, why, next)
 	}
 	byID, byHash := ask("key", key.ID), ask("hash", apikey.HashOf(key.Key).String())
@@ -275,7 +280,8 @@ func TestExplain_BadQuestions(t *testing.T) {
 		t.Errorf("POST: %v", err)
 	}
 	e.sql(`DELETE FROM hoko.api_keys WHERE id = $1`, other.ID)
-	if got := ask("key", "hoko_same"); got.status != 200 || got.Key.KeyID != key.ID || got.Key.Cache.State != "not_cached" {
+	got := ask("key", "hoko_same")
+	if got.status != 200 || got.Key.KeyID != key.ID || got.Key.Cache.State != "not_cached" {
 		t.Errorf("%d %s", got.status, got.text)
 	}
 }

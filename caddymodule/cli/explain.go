@@ -76,8 +76,8 @@ func printExplanation(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-// askWhy returns the edge's answer. The admin endpoint logs what is asked, so a whole key must not be
-// part of it: text that may be one is sent only after the edge has found no key with its hash.
+// askWhy returns the edge's answer. The admin endpoint logs what is asked, so a whole key must not
+// be part of it: text that may be one is sent only after the edge has found no key with its hash.
 func askWhy(ctx context.Context, cmd *cobra.Command, which string) ([]byte, error) {
 	ask := func(parameter, value string) ([]byte, error) {
 		path := "/hoko/explain?" + url.Values{parameter: {value}}.Encode()
@@ -96,8 +96,8 @@ func askWhy(ctx context.Context, cmd *cobra.Command, which string) ([]byte, erro
 		return ask("hash", hash.String())
 	}
 	if mayBeWhole(which) {
-		fmt.Fprintln(cmd.ErrOrStderr(), "hint: this looks like a whole key, which is now in ps and the history of the shell: "+
-			"use caddy hoko explain - instead")
+		fmt.Fprintln(cmd.ErrOrStderr(), "hint: this looks like a whole key, which is now in ps and the history "+
+			"of the shell: use caddy hoko explain - instead")
 		return ask("hash", hash.String())
 	}
 	if uuid.Validate(which) != nil {
@@ -170,15 +170,19 @@ func durationText(seconds float64) string {
 // printKey prints what a key may do, and what it was denied.
 func printKey(w io.Writer, k *explain.Key) {
 	fmt.Fprintf(w, "key %s of workspace %s\n", admin.Printable(k.KeyID), admin.Printable(k.WorkspaceID))
-	rows := [][]command.Cell{{{Text: "  Postgres:"}, storedCell(k.Postgres)}, {{Text: "  this edge:"}, cachedCell(k.Cache)}}
+	rows := [][]command.Cell{
+		{{Text: "  Postgres:"}, storedCell(k.Postgres)},
+		{{Text: "  this edge:"}, cachedCell(k.Cache)},
+	}
 	access := k.Postgres.Access
 	if access == nil {
 		access = k.Cache.Access
 	}
 	if access != nil {
+		hosts := admin.Printable(cmp.Or(strings.Join(access.Hostnames, ", "), "any"))
 		rows = append(rows,
 			[]command.Cell{{Text: "  scopes:"}, {Text: cmp.Or(strings.Join(access.Scopes, ", "), "none")}},
-			[]command.Cell{{Text: "  hosts:"}, {Text: admin.Printable(cmp.Or(strings.Join(access.Hostnames, ", "), "any"))}})
+			[]command.Cell{{Text: "  hosts:"}, {Text: hosts}})
 		if !access.ExpiresAt.IsZero() {
 			rows = append(rows, []command.Cell{{Text: "  expires:"}, {Text: access.ExpiresAt.Format(time.RFC3339)}})
 		}
@@ -217,7 +221,8 @@ func cachedCell(c explain.Cached) command.Cell {
 	case explain.StateRemembered:
 		return command.Cell{Text: "remembers for at most 5 s that there is no such key", Color: command.Yellow}
 	}
-	text := fmt.Sprintf("%s, checked %s ago", c.Access.State, time.Duration(c.Age*float64(time.Second)).Round(time.Second))
+	age := time.Duration(c.Age * float64(time.Second)).Round(time.Second)
+	text := fmt.Sprintf("%s, checked %s ago", c.Access.State, age)
 	if c.State == explain.StateDue {
 		text += "; the next request asks Postgres"
 	}

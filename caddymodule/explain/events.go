@@ -13,7 +13,7 @@ import (
 const (
 	buckets    = 64
 	bucketSize = 64
-	// clientClasses bounds the owners of requests without a workspace, whatever addresses clients use.
+	// clientClasses bounds the owners of requests without a workspace, whatever their addresses.
 	clientClasses = 256
 	// maxOfKey bounds the events of a key that are shown.
 	maxOfKey = 20
@@ -28,7 +28,7 @@ var seed = maphash.MakeSeed()
 // slowBit distinguishes the owner of slow requests. It does not change the bucket.
 const slowBit = 1 << 63
 
-// OwnerOf returns the owner of a request of this workspace, or if it is "", from this client address.
+// OwnerOf returns the owner of a request of this workspace or, if it is "", of this client address.
 func OwnerOf(workspaceID, client string, slow bool) Owner {
 	owner := uint64(0)
 	if workspaceID != "" {

@@ -117,8 +117,7 @@ func explainKey(ctx context.Context, b *backend.Backend, subject, value string) 
 	return k, nil
 }
 
-// withoutHash explains a key that has been deleted, or that Postgres cannot tell and the edge has not
-// cached.
+// withoutHash explains a key that is not cached and has been deleted, or Postgres does not answer.
 func withoutHash(id string, err error) (*Key, error) {
 	requests := recent.ofKey(id)
 	if len(requests) == 0 {

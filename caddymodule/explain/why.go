@@ -104,7 +104,8 @@ func (e *Event) whyHost() (why, next string) {
 func (e *Event) whyScopes() (why, next string) {
 	return fmt.Sprintf("The key lacks %s; the route requires %s.",
 			strings.Join(e.Missing, ", "), strings.Join(e.Required, ", ")),
-		"If the caller may do this, name all scopes of the key: caddy hoko keys update " + e.KeyID + " --scopes <scope,...>"
+		"If the caller may do this, name all scopes of the key: caddy hoko keys update " + e.KeyID +
+			" --scopes <scope,...>"
 }
 
 func (e *Event) whyLimit() (why, next string) {

@@ -98,8 +98,8 @@ func (l *lookups) close() {
 // now returns the time since start, on the monotonic clock.
 func (l *lookups) now() time.Duration { return time.Since(l.start) }
 
-// find returns the entry of a key, and where it looked. The error is ErrNotFound or a *GuessesSpent,
-// or wraps ErrUnavailable.
+// find returns the entry of a key, and where it looked. The error is ErrNotFound or a
+// *GuessesSpent, or wraps ErrUnavailable.
 func (l *lookups) find(ctx context.Context, hash Hash, client string) (e *entry, found Found, err error) {
 	now := l.now() // only once, because it costs nearly as much as finding the entry
 	cached, current := l.cachedResult(hash, now)
