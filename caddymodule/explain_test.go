@@ -62,7 +62,7 @@ func (e *testEdge) explained(got answer) (event explain.Event) {
 }
 
 // Everything that a client may send that no explanation may show.
-var secretTexts = []string{"jane@example.com", "Jane Doe", "cus_secret", "/reset", "tok_secret", "user_secret"}
+var secretTexts = []string{"jane@example.com", "Jane Doe", "cus_secret", "/reset", "tok_secret", "user_secret", "127.0.0.1"}
 
 const secretSale = `{"customerExternalId":"cus_secret","amount":%,"customerName":"Jane Doe",` +
 	`"customerEmail":"jane@example.com","clickId":"tok_secret"}`

@@ -100,9 +100,12 @@ func askWhy(ctx context.Context, cmd *cobra.Command, which string) ([]byte, erro
 			"of the shell: use caddy hoko explain - instead")
 		return ask("hash", hash.String())
 	}
+	if len(which) <= maxShort {
+		return ask("key", which)
+	}
 	if uuid.Validate(which) != nil {
 		answer, err := ask("hash", hash.String())
-		if err == nil || len(which) > maxShort && !strings.HasPrefix(err.Error(), explain.NoSuchKey) {
+		if err == nil || !strings.HasPrefix(err.Error(), explain.NoSuchKey) {
 			return answer, err
 		}
 		return ask("key", which)
@@ -118,7 +121,7 @@ func askWhy(ctx context.Context, cmd *cobra.Command, which string) ([]byte, erro
 	return answer, nil
 }
 
-// maxShort is the length up to which text is no key whose secrecy matters.
+// maxShort is the length up to which text is an ID or first characters, and no secret.
 const maxShort = 16
 
 // mayBeWhole reports whether text is a generated key, or one with a typo.
