@@ -62,7 +62,9 @@ func (e *testEdge) explained(got answer) (event explain.Event) {
 }
 
 // Everything that a client may send that no explanation may show.
-var secretTexts = []string{"jane@example.com", "Jane Doe", "cus_secret", "/reset", "tok_secret", "user_secret", "127.0.0.1"}
+var secretTexts = []string{
+	"jane@example.com", "Jane Doe", "cus_secret", "/reset", "tok_secret", "user_secret", "127.0.0.1",
+}
 
 const secretSale = `{"customerExternalId":"cus_secret","amount":%,"customerName":"Jane Doe",` +
 	`"customerEmail":"jane@example.com","clickId":"tok_secret"}`
@@ -187,6 +189,7 @@ func TestExplain_OtherFailures(t *testing.T) {
 	e.hoko = "guesses 1/1h"
 	e.mustLoad()
 	key := e.key("linksRead")
+	var last explain.Event
 	for _, tc := range []struct {
 		path   string
 		header header
@@ -204,6 +207,12 @@ func TestExplain_OtherFailures(t *testing.T) {
 		if event.Status != tc.status || !strings.Contains(why, tc.want) || next == "" {
 			t.Errorf("%s: %+v\n%s\n%s", tc.path, event, why, next)
 		}
+		last = event
+	}
+	e.hoko = "guesses 2/1h" // another backend
+	e.mustLoad()
+	if got := ask("request", last.RequestID); got.status != 200 {
+		t.Errorf("after a reload: %d %s", got.status, got.text)
 	}
 }
 
