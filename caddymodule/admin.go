@@ -9,12 +9,14 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/caddymodule/explain"
 	"hoko.to/edge/caddymodule/health"
 	"hoko.to/edge/caddymodule/version"
 )
 
 // adminState serves the version and the state of all backends at /hoko and /hoko/ of the admin
-// endpoint, and health at /hoko/health/live and /hoko/health/ready.
+// endpoint, why requests were rejected at /hoko/explain, the buckets of a key at /hoko/limits, and
+// health at /hoko/health/live and /hoko/health/ready.
 type adminState struct{}
 
 func (adminState) CaddyModule() caddy.ModuleInfo {
@@ -23,8 +25,12 @@ func (adminState) CaddyModule() caddy.ModuleInfo {
 
 func (s adminState) Routes() []caddy.AdminRoute {
 	handler := caddy.AdminHandlerFunc(s.serve)
-	return append(limitRoutes(),
-		caddy.AdminRoute{Pattern: "/hoko", Handler: handler}, caddy.AdminRoute{Pattern: "/hoko/", Handler: handler})
+	return []caddy.AdminRoute{
+		{Pattern: "/hoko", Handler: handler}, {Pattern: "/hoko/", Handler: handler},
+		{Pattern: "/hoko/explain", Handler: caddy.AdminHandlerFunc(explain.Serve)},
+		{Pattern: "/hoko/limits", Handler: caddy.AdminHandlerFunc(explain.ServeLimits)},
+		{Pattern: "/hoko/limits/reset", Handler: caddy.AdminHandlerFunc(explain.ServeReset)},
+	}
 }
 
 func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
@@ -38,14 +44,16 @@ func (adminState) serve(w http.ResponseWriter, r *http.Request) error {
 		return json.NewEncoder(w).Encode(struct {
 			Version  version.Info    `json:"version"`
 			Backends []backend.State `json:"backends"`
-		}{version.Read(), backend.States()})
+			Denied   explain.Denied  `json:"denied"`
+		}{version.Read(), backend.States(), explain.MostDenied()})
 	case "/hoko/health/live":
 		return health.Live.Write(w)
 	case "/hoko/health/ready":
 		return health.Ready().Write(w)
 	}
 	return caddy.APIError{HTTPStatus: http.StatusNotFound,
-		Err: errors.New("no such path: use /hoko/, /hoko/health/live or /hoko/health/ready")}
+		Err: errors.New("no such path: use /hoko/, /hoko/explain, /hoko/limits, /hoko/health/live or " +
+			"/hoko/health/ready")}
 }
 
 // Interface guard

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"hoko.to/edge/caddymodule/backend"
+	"hoko.to/edge/caddymodule/explain"
 	"hoko.to/edge/caddymodule/health"
 	"hoko.to/edge/caddymodule/version"
 	"hoko.to/edge/internal/testenv"
@@ -67,7 +68,9 @@ func TestAdminEndpoint_AnswersWithAndWithoutSlash(t *testing.T) {
 		mux.ServeHTTP(recorder, httptest.NewRequest("GET", path, nil))
 		build, err := json.Marshal(version.Read())
 		testenv.NoError(t, err)
-		want := fmt.Sprintf(`{"version":%s,"backends":[]}`+"\n", build)
+		denied, err := json.Marshal(explain.MostDenied())
+		testenv.NoError(t, err)
+		want := fmt.Sprintf(`{"version":%s,"backends":[],"denied":%s}`+"\n", build, denied)
 		if recorder.Code != 200 || recorder.Body.String() != want {
 			t.Errorf("%s: %d %s, want %s", path, recorder.Code, recorder.Body, want)
 		}

@@ -12,9 +12,9 @@ import (
 	"hoko.to/edge/plugin/apikey"
 )
 
-// askLimits asks a route of limitRoutes, and returns the status and the body or the error.
+// askLimits asks a route of the admin endpoint, and returns the status and the body or the error.
 func askLimits(method, path string) (status int, text string) {
-	for _, route := range limitRoutes() {
+	for _, route := range (adminState{}).Routes() {
 		if pattern, _, _ := strings.Cut(path, "?"); pattern != route.Pattern {
 			continue
 		}
@@ -40,8 +40,8 @@ func TestAdminLimits_Errors(t *testing.T) {
 	}{
 		{"POST", "/hoko/limits?key=x", 405, "method not allowed"},
 		{"GET", "/hoko/limits/reset?key=x", 405, "method not allowed"},
-		{"GET", "/hoko/limits", 400, "name one key"},
-		{"GET", "/hoko/limits?key=a&hash=b", 400, "name one key"},
+		{"GET", "/hoko/limits", 400, "ask with "},
+		{"GET", "/hoko/limits?key=a&hash=b", 400, "ask with one of key, hash"},
 		{"GET", "/hoko/limits?hash=abc", 400, "not a SHA-256"},
 		{"GET", "/hoko/limits?key=secret_word", 404, "no such key"},
 		{"POST", "/hoko/limits/reset?key=same", 400, "several keys begin with this"},

@@ -24,8 +24,8 @@ func Register() {
 }
 
 func addCommands(cmd *cobra.Command) {
-	cmd.AddCommand(migrateCommand(), keysCommand(), workspaces.Command(), limitsCommand(), idempotencyCommand(),
-		doctorCommand(), healthCommand(), versionCommand(), devCommand())
+	cmd.AddCommand(migrateCommand(), keysCommand(), workspaces.Command(), explainCommand(), limitsCommand(),
+		idempotencyCommand(), doctorCommand(), healthCommand(), versionCommand(), devCommand())
 	// If the command is mistyped, its flags are unknown as well, but the command is the mistake.
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return cmp.Or(unknownCommand(cmd, cmd.Flags().Args()), err)

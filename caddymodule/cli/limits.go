@@ -2,23 +2,17 @@ package cli
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/caddymodule/cli/command"
-	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/caddymodule/explain"
 	"hoko.to/edge/plugin/postgres/admin"
 )
 
@@ -46,14 +40,18 @@ It asks a running edge about each redis_rate_limit of its configuration.
 
 ` + command.KeyHelp + `
 The edge gets only the SHA-256 of a whole key.`,
-		Example: "  caddy hoko limits " + name + " hoko_Ab12\n  caddy hoko limits " + name + " - < key.txt",
+		Example: "  $ caddy hoko limits " + name + " hoko_Ab12\n  $ caddy hoko limits " + name + " - < key.txt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), limitsTimeout)
 			defer cancel()
-			answer, err := askLimits(ctx, cmd, method, path)
+			which, err := command.Key(cmd)
 			if err != nil {
-				return errors.New(admin.Printable(err.Error()))
+				return err
+			}
+			answer, err := command.AskKey(ctx, cmd, method, path, which)
+			if err != nil {
+				return err
 			}
 			return printLimits(cmd, answer)
 		},
@@ -63,42 +61,11 @@ The edge gets only the SHA-256 of a whole key.`,
 	return cmd
 }
 
-// askLimits returns the edge's answer. The admin endpoint logs what is asked, so a whole key must
-// not be part of it: text that may be one is sent only after the edge has found no key with its
-// hash.
-func askLimits(ctx context.Context, cmd *cobra.Command, method, path string) ([]byte, error) {
-	which, err := command.Key(cmd)
-	if err != nil {
-		return nil, err
-	}
-	ask := func(name, value string) ([]byte, error) {
-		return command.Ask(ctx, cmd, method, path+"?"+url.Values{name: {value}}.Encode())
-	}
-	stdin := cmd.Flags().Arg(0) == "-"
-	if digits, err := hex.DecodeString(which); err == nil && len(digits) == len(apikey.Hash{}) && !stdin {
-		return ask("hash", which)
-	}
-	if !stdin && (len(which) <= maxShort || uuid.Validate(which) == nil) {
-		return ask("key", which)
-	}
-	answer, err := ask("hash", apikey.HashOf(which).String())
-	if err == nil || stdin || strings.HasPrefix(which, "hoko_") {
-		return answer, err
-	}
-	return ask("key", which)
-}
-
-// maxShort is the length up to which text is no key whose secrecy matters.
-const maxShort = 16
-
 func printLimits(cmd *cobra.Command, answer []byte) error {
 	if command.AsJSON(cmd) {
 		return command.PrintJSON(cmd, json.RawMessage(answer))
 	}
-	var key struct {
-		KeyID  string           `json:"key_id"`
-		Limits []backend.Bucket `json:"limits"`
-	}
+	var key explain.Limits
 	if err := json.Unmarshal(answer, &key); err != nil {
 		return fmt.Errorf("read the edge's answer: %w", err)
 	}

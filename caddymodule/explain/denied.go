@@ -36,7 +36,7 @@ type counter struct {
 var denied denials
 
 // Deny counts a request that a limit denied to a key.
-func Deny(keyID, workspaceID string) { denied.count(keyID, workspaceID, time.Now()) }
+func Deny(keyID, workspaceID string, now time.Time) { denied.count(keyID, workspaceID, now) }
 
 func (d *denials) count(keyID, workspaceID string, now time.Time) {
 	hash := maphash.String(seed, keyID)

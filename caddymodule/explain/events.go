@@ -13,7 +13,7 @@ import (
 const (
 	buckets    = 64
 	bucketSize = 64
-	// clientClasses bounds the owners of requests without a workspace, whatever addresses clients use.
+	// clientClasses bounds the owners of requests without a workspace, whatever their addresses.
 	clientClasses = 256
 	// maxOfKey bounds the events of a key that are shown.
 	maxOfKey = 20
@@ -28,7 +28,7 @@ var seed = maphash.MakeSeed()
 // slowBit distinguishes the owner of slow requests. It does not change the bucket.
 const slowBit = 1 << 63
 
-// OwnerOf returns the owner of a request of this workspace, or if it is "", from this client address.
+// OwnerOf returns the owner of a request of this workspace or, if it is "", of this client address.
 func OwnerOf(workspaceID, client string, slow bool) Owner {
 	owner := uint64(0)
 	if workspaceID != "" {
@@ -53,6 +53,13 @@ type bucket struct {
 	seq    uint64
 	slots  [bucketSize]slot // of events
 	events []Event
+	shares []share // of all owners that have events
+}
+
+// share is how many events an owner has.
+type share struct {
+	owner  Owner
+	events int
 }
 
 type slot struct {
@@ -73,43 +80,54 @@ func (all *events) put(owner Owner, e *Event) {
 	if i < bucketSize {
 		b.events = append(b.events, *e)
 	} else {
-		i = b.victim(owner)
+		displaced := b.largest(owner)
+		i = b.oldestOf(displaced)
 		b.events[i] = *e
+		b.change(displaced, -1)
 	}
+	b.change(owner, 1)
 	b.seq++
 	b.slots[i] = slot{owner, b.seq}
 }
 
-// victim returns the index of the event that a new one of this owner replaces.
-func (b *bucket) victim(newcomer Owner) (oldest int) {
-	var owners [bucketSize + 1]struct {
-		owner  Owner
-		events int
-	}
-	owners[0].owner, owners[0].events = newcomer, 1
-	distinct, most := 1, 0
-	for _, s := range b.slots {
-		i := 0
-		for i < distinct && owners[i].owner != s.owner {
-			i++
+// largest returns the owner that has most events if the newcomer gets one more.
+func (b *bucket) largest(newcomer Owner) Owner {
+	var most share
+	for _, s := range b.shares {
+		if s.owner == newcomer {
+			s.events++
 		}
-		if i == distinct {
-			owners[i].owner = s.owner
-			distinct++
-		}
-		owners[i].events++
-		if owners[i].events > owners[most].events {
-			most = i
+		if s.events > most.events {
+			most = s
 		}
 	}
-	everyoneHasOne := owners[most].events == 1
+	return most.owner
+}
+
+// oldestOf returns the index of an owner's oldest event.
+func (b *bucket) oldestOf(owner Owner) (oldest int) {
 	seq := uint64(math.MaxUint64)
-	for i, s := range b.slots {
-		if s.seq < seq && (everyoneHasOne || s.owner == owners[most].owner) {
+	for i := range b.slots {
+		if s := &b.slots[i]; s.owner == owner && s.seq < seq {
 			oldest, seq = i, s.seq
 		}
 	}
 	return oldest
+}
+
+// change adds n to the events of an owner.
+func (b *bucket) change(owner Owner, n int) {
+	for i := range b.shares {
+		s := &b.shares[i]
+		if s.owner != owner {
+			continue
+		}
+		if s.events += n; s.events == 0 {
+			b.shares = slices.Delete(b.shares, i, i+1)
+		}
+		return
+	}
+	b.shares = append(b.shares, share{owner, n})
 }
 
 // each visits all events until visit returns true.

@@ -53,7 +53,7 @@ func (rec *Record) remember(r *http.Request, fromSite bool) {
 	}
 	rec.remembered = true
 	if rec.part == Limit && rec.status == http.StatusTooManyRequests {
-		explain.Deny(rec.keyID, rec.workspaceID)
+		explain.Deny(rec.keyID, rec.workspaceID, rec.began)
 	}
 	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	e := rec.event(r, took)
@@ -77,7 +77,8 @@ func (rec *Record) took(fromSite bool) time.Duration {
 func (rec *Record) event(r *http.Request, took time.Duration) explain.Event {
 	end := rec.began.Add(took).UTC()
 	e := explain.Event{
-		RequestID: rec.requestID(r), Time: rec.began.UTC(), Status: rec.status, Part: string(rec.part), Cause: rec.cause,
+		RequestID: rec.requestID(r), Time: rec.began.UTC(),
+		Status: rec.status, Part: string(rec.part), Cause: rec.cause,
 		KeyID: rec.keyID, WorkspaceID: rec.workspaceID, KeyFound: rec.found, SaleID: rec.saleID,
 		Duration: took.Seconds(), AuthDuration: rec.auth.Seconds(), LimitDuration: rec.limit.Seconds(),
 		QueueDuration: rec.queue.Seconds(), CommitDuration: rec.commit.Seconds(), SiteDuration: rec.site.Seconds(),
@@ -91,16 +92,23 @@ func (rec *Record) event(r *http.Request, took time.Duration) explain.Event {
 	if rec.limitName != "" {
 		e.Limit = newLimit(rec.limitName, rec.limited, end)
 	}
-	if rejected, ok := errors.AsType[*apikey.Rejected](rec.rejection); ok {
+	if rec.rejection != nil {
+		addRejection(&e, rec.rejection, end)
+	}
+	return e
+}
+
+// addRejection adds the details of an error of authentication.
+func addRejection(e *explain.Event, err error, end time.Time) {
+	if rejected, ok := errors.AsType[*apikey.Rejected](err); ok {
 		e.Host = rejected.Host
-	} else if lacking, ok := errors.AsType[*apikey.MissingScopes](rec.rejection); ok {
+	} else if lacking, ok := errors.AsType[*apikey.MissingScopes](err); ok {
 		e.Required, e.Missing = lacking.Required, lacking.Scopes
-	} else if spent, ok := errors.AsType[*apikey.GuessesSpent](rec.rejection); ok {
+	} else if spent, ok := errors.AsType[*apikey.GuessesSpent](err); ok {
 		e.Limit = newLimit(explain.GuessesName, ratelimit.Decision{
 			Limit: spent.Limit, ResetAfter: spent.ResetAfter, RetryAfter: spent.RetryAfter,
 		}, end)
 	}
-	return e
 }
 
 // saleScopes is what track_sale requires, whatever api_key_auth does.

@@ -41,7 +41,8 @@ func sold(w http.ResponseWriter, r *http.Request, key *apikey.Key, outcome sale.
 	rec, w := Begin(w, r)
 	rec.Authenticated(r, apikey.FoundInCache, rec.since.Add(time.Millisecond))
 	rec.SetKey(r, key)
-	rec.SetLimit("default", ratelimit.Decision{Evaluated: true, Allowed: true, Remaining: 599, Source: ratelimit.FromRedis},
+	rec.SetLimit("default",
+		ratelimit.Decision{Evaluated: true, Allowed: true, Remaining: 599, Source: ratelimit.FromRedis},
 		rec.since, rec.since.Add(2*time.Millisecond))
 	SetID(w, r)
 	rec.SetSale(outcome)

@@ -99,8 +99,8 @@ const (
 
 // Authenticate returns the key in the Authorization header if it is valid, allows the host name in
 // Origin or Referer, and has the required scopes, and where it looked for the key. client is the
-// client's address without a port. If the key is not cached, the guess budget of that address limits
-// the lookup.
+// client's address without a port. If the key is not cached, the guess budget of that address
+// limits the lookup.
 //
 // The error is a *Rejected (401), a *MissingScopes (403) or a *GuessesSpent (429), or wraps
 // ErrUnavailable (503). If ctx is canceled while Authenticate waits, the error wraps its cause too.

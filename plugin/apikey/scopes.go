@@ -43,14 +43,17 @@ func ScopesOf(names []string) Scopes {
 func (s Scopes) Has(want Scopes) bool { return s&want == want }
 
 // String returns the names, separated by spaces.
-func (s Scopes) String() string {
-	var names []string
+func (s Scopes) String() string { return strings.Join(s.Names(), " ") }
+
+// Names returns the names of the scopes in the set, never nil.
+func (s Scopes) Names() []string {
+	names := []string{}
 	for i, name := range scopeNames {
 		if s&(1<<i) != 0 {
 			names = append(names, name)
 		}
 	}
-	return strings.Join(names, " ")
+	return names
 }
 
 // ScopeChallenge returns the WWW-Authenticate header of a 403 that names the missing scopes: RFC

@@ -1,13 +1,10 @@
 package command
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -37,39 +34,6 @@ func AdminRequest(cmd *cobra.Command, method, path string) (*http.Request, *http
 	}
 	return requestTo(address, method, path)
 }
-
-// Ask sends a request to the admin endpoint and returns the body of a 200. The error of another
-// status has its text.
-func Ask(ctx context.Context, cmd *cobra.Command, method, path string) ([]byte, error) {
-	request, transport, err := AdminRequest(cmd, method, path)
-	if err != nil {
-		return nil, err
-	}
-	defer transport.CloseIdleConnections()
-	response, err := transport.RoundTrip(request.WithContext(ctx))
-	if err != nil {
-		const hint = "is the edge running? --address names another one"
-		return nil, fmt.Errorf("ask the edge's admin endpoint: %w (%s)", err, hint)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if err != nil {
-		return nil, fmt.Errorf("ask the edge's admin endpoint: %w", err)
-	}
-	if response.StatusCode == http.StatusOK {
-		return body, nil
-	}
-	var failed struct {
-		Error string `json:"error"`
-	}
-	if json.Unmarshal(body, &failed) != nil || failed.Error == "" {
-		failed.Error = string(bytes.TrimSpace(body))
-	}
-	return nil, errors.New(cmp.Or(failed.Error, response.Status))
-}
-
-// maxAnswer bounds an answer of the admin endpoint, in bytes.
-const maxAnswer = 16 << 20
 
 // requestTo returns a request to the admin endpoint at an address in Caddy's notation.
 func requestTo(address, method, path string) (*http.Request, *http.Transport, error) {

@@ -20,9 +20,9 @@ func (e *AmbiguousError) Error() string {
 	return "several keys begin with this; name one by its ID: " + strings.Join(e.IDs, ", ")
 }
 
-// Find returns the hash of the key with this ID or, if there is none, with these first characters. It
-// returns [apikey.ErrNotFound], an *AmbiguousError, or an error if Postgres does not answer. Without
-// an index on key_start, it reads all keys: do not use it for requests.
+// Find returns the hash of the key with this ID or, if there is none, with these first characters.
+// It returns [apikey.ErrNotFound], an *AmbiguousError, or an error if Postgres does not answer.
+// Without an index on key_start, it reads all keys: do not use it for requests.
 func (s *Store) Find(ctx context.Context, which string) (hash apikey.Hash, err error) {
 	pool, err := s.openPool()
 	if err != nil {
