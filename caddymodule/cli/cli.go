@@ -8,6 +8,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"hoko.to/edge/caddymodule/cli/keys"
 )
 
 // Register adds the command `caddy hoko` to Caddy.
@@ -21,7 +23,8 @@ func Register() {
 }
 
 func addCommands(cmd *cobra.Command) {
-	cmd.AddCommand(migrateCommand(), keysCommand(), idempotencyCommand(), doctorCommand(), healthCommand(),
+	cmd.Example = keys.RevokeExample
+	cmd.AddCommand(migrateCommand(), keys.Command(), idempotencyCommand(), doctorCommand(), healthCommand(),
 		versionCommand(), devCommand())
 	// If the command is mistyped, its flags are unknown as well, but the command is the mistake.
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

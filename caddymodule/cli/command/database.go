@@ -44,6 +44,7 @@ func WithOptionalDatabase(cmd *cobra.Command, run DatabaseFunc) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer cancel()
+		cmd.SetContext(ctx) // for what waits for input
 		dsn, err := DSN(cmd)
 		if err != nil {
 			return err

@@ -4,11 +4,15 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
+	"regexp"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"hoko.to/edge/plugin/postgres"
 )
@@ -37,14 +41,31 @@ func (c change) record(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// inTransaction calls do in a transaction, which it commits if do returns nil.
+// inTransaction calls do in a transaction, which it commits if do returns nil. It adds the fix to an
+// error of a site's view.
 func inTransaction(ctx context.Context, dsn string, do func(tx pgx.Tx) error) error {
 	conn, err := postgres.Connect(ctx, dsn, nil)
 	if err != nil {
 		return err
 	}
 	defer postgres.CloseConn(conn)
-	return pgx.BeginFunc(ctx, conn, do)
+	return viewError(pgx.BeginFunc(ctx, conn, do))
+}
+
+var viewName = regexp.MustCompile(`view "([^"]*)"`)
+
+// viewError adds a fix to the error of a statement that a view does not support: change the site's
+// table. It returns other errors unchanged.
+func viewError(err error) error {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pgErr.Code != pgerrcode.FeatureNotSupported && pgErr.Code != pgerrcode.ObjectNotInPrerequisiteState {
+		return err
+	}
+	relation := "the relation"
+	if name := viewName.FindStringSubmatch(pgErr.Message); name != nil {
+		relation = "hoko." + Printable(name[1])
+	}
+	return fmt.Errorf("%w: %s is a view of your site's table (docs/adopting.md): make this change there", err, relation)
 }
 
 // osUser returns who runs the command, such as alice@bastion: for sudo, the user who called it.

@@ -148,7 +148,7 @@ func TestListKeys_NewestFirst(t *testing.T) {
 		('k3', 'w1', '', sha256('3'), 'hoko_3', '{}', '{}', NULL, NULL, NULL, '2026-01-03Z')`)
 	ids := func(workspace string) (ids []string) {
 		t.Helper()
-		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, workspace)
+		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: workspace})
 		testenv.NoError(t, err)
 		for _, key := range keys {
 			ids = append(ids, key.ID)
@@ -160,9 +160,9 @@ func TestListKeys_NewestFirst(t *testing.T) {
 			t.Errorf("workspace %q: %v, want %v", workspace, got, want)
 		}
 	}
-	_, err := admin.ListKeys(testenv.Guarded(t), dsn, "three")
+	_, err := admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: "three"})
 	pgtest.WantError(t, err, "w1 (one), w2 (two)")
-	keys, err := admin.ListKeys(testenv.Guarded(t), dsn, "w1")
+	keys, err := admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: "w1"})
 	testenv.NoError(t, err)
 	at := func(year int) time.Time { return time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC) }
 	want := admin.KeyInfo{
@@ -175,7 +175,7 @@ func TestListKeys_NewestFirst(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", keys[1], want)
 	}
 	db.Exec(`UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'w1'`)
-	if keys, err = admin.ListKeys(testenv.Guarded(t), dsn, "w1"); err != nil || !keys[0].WorkspaceDisabled {
+	if keys, err = admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: "w1"}); err != nil || !keys[0].WorkspaceDisabled {
 		t.Errorf("a key of a disabled workspace: %+v, %v", keys, err)
 	}
 }
@@ -245,7 +245,7 @@ func TestAdmin_WithoutSchemaIsErrSchema(t *testing.T) {
 			_, err := admin.CreateKey(ctx, dsn, admin.NewKey{Workspace: "w", Scopes: []string{"linksRead"}})
 			return err
 		},
-		"list":   func(ctx context.Context) error { _, err := admin.ListKeys(ctx, dsn, ""); return err },
+		"list":   func(ctx context.Context) error { _, err := admin.ListKeys(ctx, dsn, admin.KeyFilter{}); return err },
 		"revoke": func(ctx context.Context) error { _, err := admin.RevokeKey(ctx, dsn, "k"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestListKeys_WithoutNames(t *testing.T) {
 		INSERT INTO hoko.workspaces (id, name) VALUES ('w', NULL);
 		INSERT INTO hoko.api_keys (workspace_id, key_hash, name, key_start) VALUES ('w', sha256('k'), NULL, NULL)`)
 	for _, workspace := range []string{"", "w"} {
-		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, workspace)
+		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: workspace})
 		if err != nil || len(keys) != 1 || keys[0].Name != "" {
 			t.Errorf("%+v, %v", keys, err)
 		}

@@ -80,12 +80,12 @@ func workspaces(ctx context.Context, q queryer, clauses string, args ...any) ([]
 	return found, nil
 }
 
-func createWorkspace(ctx context.Context, q queryer, name string) (id string, err error) {
-	err = q.QueryRow(ctx, `INSERT INTO hoko.workspaces (name) VALUES ($1) RETURNING id::text`, name).Scan(&id)
+func createWorkspace(ctx context.Context, tx pgx.Tx, name string) (id string, err error) {
+	err = tx.QueryRow(ctx, `INSERT INTO hoko.workspaces (name) VALUES ($1) RETURNING id::text`, name).Scan(&id)
 	if err != nil {
 		return "", fmt.Errorf("create workspace: %w", postgres.SchemaError(err))
 	}
-	return id, nil
+	return id, change{command: "workspaces create", workspaceID: id}.record(ctx, tx)
 }
 
 func list(workspaces []workspace) string {
