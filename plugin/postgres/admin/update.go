@@ -100,11 +100,14 @@ func (c KeyChange) apply(key KeyInfo) (columns []column, details map[string]from
 		columns = append(columns, column{"expires_at", timestamp(*c.ExpiresAt)})
 		details["expires_at"] = fromTo{auditTime(key.ExpiresAt), auditTime(*c.ExpiresAt)}
 	}
+	if c.Limit == nil && c.Burst == 0 {
+		return columns, details, nil
+	}
 	wanted, err := c.limitOf(key)
-	if err != nil || c.Limit == nil && c.Burst == 0 {
+	if err != nil || wanted == key.Limit && wanted != (limit.Limit{}) {
 		return columns, details, err
 	}
-	// Written even if equal, because what key.Limit lacks may be an invalid limit.
+	// Also if both are none: the row may have an invalid limit.
 	rate, period, burst := limitParameters(wanted)
 	columns = append(columns, column{"rate_limit", rate}, column{"rate_period", period}, column{"rate_burst", burst})
 	details["limit"] = fromTo{key.Limit.String(), wanted.String()}
