@@ -41,7 +41,8 @@ func writeBanner(w io.Writer, e *devEdge, s *servers, key, upstream string) erro
 }
 
 func curlLine(e *devEdge, key string) string {
-	return "curl -i --cacert " + command.ShellQuote(e.caFile()) + " -X POST " + command.ShellQuote(e.url()+"/api/track/sale") +
+	return "curl -i --cacert " + command.ShellQuote(e.caFile()) +
+		" -X POST " + command.ShellQuote(e.url()+"/api/track/sale") +
 		" -H " + command.ShellQuote("Authorization: Bearer "+key) + " -H 'Content-Type: application/json'" +
 		" -d " + command.ShellQuote(demoSale)
 }

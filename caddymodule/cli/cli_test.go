@@ -101,7 +101,7 @@ func TestCommand_InvalidFails(t *testing.T) {
 		"keys revoke " + dsn:                         "accepts 1 arg",
 		"keys create " + dsn:                         "a key belongs to a workspace",
 		"keys create --workspace=a " + dsn:           "a key without scopes allows nothing",
-		"keys create --burst=5 " + dsn:               "--burst needs a limit",
+		"keys create --burst=5 " + dsn:               "--burst needs a --limit",
 		"keys create --limit=5 " + dsn:               "want RATE/PERIOD",
 		"keys create --limit=5/1m --burst=-1 " + dsn: "burst must be",
 		"keys create --expires=soon " + dsn:          "--expires must be a time",

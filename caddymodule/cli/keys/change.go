@@ -29,6 +29,7 @@ func updateCommand() *cobra.Command {
 	}, admin.KeyFilter{}, updateKey)
 	cmd.Flags().String("name", "", "display name of the key")
 	addSettingFlags(cmd)
+	cmd.MarkFlagsOneRequired("name", "scopes", "hostnames", "limit", "burst", "expires")
 	return cmd
 }
 
@@ -44,7 +45,7 @@ func updateKey(ctx context.Context, cmd *cobra.Command, dsn, which string) (key 
 }
 
 // keyChange returns what the flags that are given change.
-func keyChange(cmd *cobra.Command, now time.Time) (c admin.KeyChange, _ error) {
+func keyChange(cmd *cobra.Command, now time.Time) (c admin.KeyChange, err error) {
 	given := cmd.Flags().Changed
 	if given("name") {
 		name := command.Flag(cmd, "name")
@@ -61,23 +62,13 @@ func keyChange(cmd *cobra.Command, now time.Time) (c admin.KeyChange, _ error) {
 		hostnames = parseHostnames(hostnames)
 		c.Hostnames = &hostnames
 	}
-	burst, _ := cmd.Flags().GetInt("burst")
-	if given("burst") && burst < 1 {
-		return c, errors.New("--burst must be at least 1")
-	}
-	if !given("limit") {
-		c.Burst = burst
-	} else {
-		wanted, err := parseLimit(command.Flag(cmd, "limit"), burst)
-		if err != nil {
-			return c, flagError(err)
-		}
-		c.Limit = &wanted
+	if c.Limit, c.Burst, err = command.Limit(cmd); err != nil {
+		return c, err
 	}
 	if given("expires") {
 		expires, err := parseExpiry(command.Flag(cmd, "expires"), now)
 		if err != nil {
-			return c, flagError(err)
+			return c, fmt.Errorf("--%w", err)
 		}
 		c.ExpiresAt = &expires
 	}

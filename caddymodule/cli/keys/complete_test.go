@@ -13,7 +13,8 @@ func completions(t *testing.T, args ...string) (offered []string, stderr string)
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(stdout), "\n")
-	return lines[:len(lines)-1], strings.ReplaceAll(stderr, "Completion ended with directive: ShellCompDirectiveNoFileComp\n", "")
+	const note = "Completion ended with directive: ShellCompDirectiveNoFileComp\n"
+	return lines[:len(lines)-1], strings.ReplaceAll(stderr, note, "")
 }
 
 func TestCompletion_Scopes(t *testing.T) {
@@ -41,7 +42,7 @@ func TestCompletion_FromTheDatabase(t *testing.T) {
 		"revoke k":                {"k1\thoko_1 acme (Acme) bil\\tling", "k2\tacme2 (Two\\a)"},
 		"unrevoke ":               {"k2\tacme2 (Two\\a)"},
 		"rotate x":                nil,
-		"update k1 ":              nil,
+		"show k1 ":                nil,
 		"create --workspace acme": {"acme\tAcme", "acme2\tTwo\\a"},
 		"list --workspace o":      {"other"},
 	} {
@@ -56,7 +57,8 @@ func TestCompletion_FromTheDatabase(t *testing.T) {
 			}
 		}
 	}
-	d.Exec(`INSERT INTO hoko.api_keys (workspace_id, key_hash) SELECT 'acme', sha256(i::text::bytea) FROM generate_series(3, 400) i`)
+	d.Exec(`INSERT INTO hoko.api_keys (workspace_id, key_hash) SELECT 'acme', sha256(i::text::bytea)
+		FROM generate_series(3, 400) i`)
 	if offered, _ := completions(t, "keys", "show", ""); len(offered) != maxCompletions {
 		t.Errorf("%d completions, want %d", len(offered), maxCompletions)
 	}

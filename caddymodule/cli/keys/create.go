@@ -1,8 +1,8 @@
 package keys
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +11,7 @@ import (
 
 	"hoko.to/edge/caddymodule/cli/command"
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres/admin"
 )
 
@@ -34,10 +35,12 @@ Scopes: ` + strings.Join(apikey.ScopeNames(), ", ") + `.`,
 }
 
 func createKey(ctx context.Context, cmd *cobra.Command, dsn string) error {
-	burst, _ := cmd.Flags().GetInt("burst")
-	wanted, err := newKey(cmd, burst, time.Now())
+	wanted, burst, err := newKey(cmd, time.Now())
 	if err != nil {
 		return err
+	}
+	if burst != 0 && wanted.Limit == (limit.Limit{}) {
+		return errors.New("--burst needs a --limit")
 	}
 	wanted.CreateWorkspace, _ = cmd.Flags().GetBool("create-workspace")
 	created, err := admin.CreateKey(ctx, dsn, wanted)
@@ -58,17 +61,24 @@ func printCreated(cmd *cobra.Command, created admin.CreatedKey) error {
 	return err
 }
 
-// newKey returns the key that the flags describe, except for --burst.
-func newKey(cmd *cobra.Command, burst int, now time.Time) (wanted admin.NewKey, err error) {
+// newKey returns the key that the flags describe. It also returns --burst, which the limit
+// has already.
+func newKey(cmd *cobra.Command, now time.Time) (wanted admin.NewKey, burst int, err error) {
 	wanted.Workspace, wanted.Name = command.Flag(cmd, "workspace"), command.Flag(cmd, "name")
 	wanted.Scopes, _ = cmd.Flags().GetStringSlice("scopes")
 	hostnames, _ := cmd.Flags().GetStringSlice("hostnames")
 	wanted.Hostnames = parseHostnames(hostnames)
-	if wanted.Limit, err = parseLimit(cmp.Or(command.Flag(cmd, "limit"), noLimit), burst); err != nil {
-		return wanted, flagError(err)
+	own, burst, err := command.Limit(cmd)
+	if err != nil {
+		return wanted, 0, err
 	}
-	wanted.ExpiresAt, err = parseExpiry(cmp.Or(command.Flag(cmd, "expires"), neverExpire), now)
-	return wanted, flagError(err)
+	if own != nil {
+		wanted.Limit = *own
+	}
+	if wanted.ExpiresAt, err = parseExpiry(command.Flag(cmd, "expires"), now); err != nil {
+		return wanted, 0, fmt.Errorf("--%w", err)
+	}
+	return wanted, burst, nil
 }
 
 // createdJSON is a new key as --json prints it.

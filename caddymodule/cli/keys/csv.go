@@ -3,6 +3,7 @@ package keys
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/hex"
 	"errors"
@@ -31,8 +32,7 @@ var optionalColumns = []string{"workspace", "name", "scopes", "limit", "burst", 
 // lineReader reads the lines of an import.
 type lineReader struct {
 	defaults admin.NewKey
-	limit    string // of the flag
-	burst    int    // of the flag
+	burst    int // of the flag, also for limits in the input
 	now      time.Time
 	columns  []string
 }
@@ -77,8 +77,8 @@ func (r lineReader) read(input io.Reader) (keys []admin.ImportedKey, err error) 
 	}
 }
 
-// columnsOf returns the names in the first line. An error does not repeat them, because the line may
-// be missing, and the first one a key.
+// columnsOf returns the names in the first line. An error does not repeat them, because the line
+// may be missing, and the first one a key.
 func columnsOf(record []string) (columns []string, err error) {
 	for i, field := range record {
 		name := strings.ToLower(strings.TrimSpace(field))
@@ -103,7 +103,7 @@ func (r lineReader) key(record []string) (key admin.ImportedKey, err error) {
 	if len(record) != len(r.columns) {
 		return key, fmt.Errorf("it has %d fields, but the first line names %d columns", len(record), len(r.columns))
 	}
-	limitText, burstText, limited := r.limit, "", false
+	var limitText, burstText string
 	for i, column := range r.columns {
 		field := strings.TrimSpace(record[i])
 		var err error
@@ -124,31 +124,43 @@ func (r lineReader) key(record []string) (key admin.ImportedKey, err error) {
 		case column == "expires":
 			key.ExpiresAt, err = parseExpiry(field, r.now)
 		case column == "limit":
-			limitText, limited = field, true
+			limitText = field
 		case column == "burst":
-			burstText, limited = field, true
+			burstText = field
 		}
 		if err != nil {
 			return key, err
 		}
 	}
-	if limited {
-		key.Limit, err = r.keyLimit(limitText, burstText)
-	}
+	key.Limit, err = r.keyLimit(limitText, burstText)
 	return key, err
 }
 
-func (r lineReader) keyLimit(limitText, burstText string) (limit.Limit, error) {
-	burst, err := r.burst, error(nil)
-	switch {
-	case burstText != "":
-		if burst, err = strconv.Atoi(burstText); err != nil || burst < 1 {
-			return limit.Limit{}, errors.New("burst must be a number of requests, at least 1")
+// keyLimit returns the limit of a line. An empty text is a field that is missing or empty.
+func (r lineReader) keyLimit(limitText, burstText string) (l limit.Limit, err error) {
+	switch limitText {
+	case "":
+		l = r.defaults.Limit
+	case noLimit:
+	default:
+		if l, err = limit.Parse(limitText); err != nil {
+			return l, err
 		}
-	case limitText == noLimit:
-		burst = 0
 	}
-	return parseLimit(limitText, burst)
+	burst := r.burst
+	if burstText != "" {
+		if burst, err = strconv.Atoi(burstText); err != nil || burst < 1 {
+			return l, errors.New("burst must be a number of requests, at least 1")
+		}
+	}
+	if l == (limit.Limit{}) {
+		if burstText != "" {
+			return l, errors.New("burst needs a limit")
+		}
+		return l, nil
+	}
+	l.Burst = cmp.Or(burst, l.Burst)
+	return l, l.Validate()
 }
 
 func parseHash(text string) (hash apikey.Hash, err error) {

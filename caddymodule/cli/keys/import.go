@@ -21,7 +21,8 @@ func importCommand() *cobra.Command {
 		Short: "Imports API keys of another gateway from CSV: their SHA-256, or the keys themselves",
 		Long: fmt.Sprintf(`Imports API keys, which then work as they are. The input is CSV, at most %d keys and
 %d MiB. Its first line names the columns: sha256 (in hex) or key, and optionally
-%s. Scopes and hostnames are separated by spaces.
+%s.
+Scopes and hostnames are separated by spaces.
 
 The flags are the defaults of columns that are missing or empty. hostnames any, limit
 none and expires never override a flag.
@@ -45,17 +46,11 @@ column key, its first characters.`, maxKeys, maxBytes>>20, strings.Join(optional
 
 func importKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	now := time.Now()
-	lines := lineReader{limit: command.Flag(cmd, "limit"), now: now}
-	lines.burst, _ = cmd.Flags().GetInt("burst")
-	burst := lines.burst
-	if lines.limit == noLimit {
-		burst = 0 // of limits in the file only
-	}
-	var err error
-	if lines.defaults, err = newKey(cmd, burst, now); err != nil {
+	defaults, burst, err := newKey(cmd, now)
+	if err != nil {
 		return err
 	}
-	keys, err := readInput(cmd, lines)
+	keys, err := readInput(cmd, lineReader{defaults: defaults, burst: burst, now: now})
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,8 @@ func TestImport_Columns(t *testing.T) {
 		csv, flags, want string // of the key long, or of its hash: start, name, limit, hostnames, scopes, lifetime
 	}{
 		"hashes": {"sha256\n" + hash(long), "--scopes=linksRead", "  - - linksRead never"},
-		"upper case, spaces, CRLF": {" SHA256 , Scopes\r\n " + strings.ToUpper(hash(long)) + " , linksRead  tagsRead \r\n",
+		"upper case, spaces, CRLF": {
+			" SHA256 , Scopes\r\n " + strings.ToUpper(hash(long)) + " , linksRead  tagsRead \r\n",
 			"", "  - - linksRead,tagsRead never"},
 		"keys":      {"key\n" + long, "--scopes=linksRead", "legacy_01  - - linksRead never"},
 		"mark":      {"\ufeffkey\n" + long, "--scopes=linksRead", "legacy_01  - - linksRead never"},
@@ -45,7 +46,8 @@ func TestImport_Columns(t *testing.T) {
 			d := database(t)
 			args := append([]string{"keys", "import", "--workspace=Acme"}, strings.Fields(c.flags)...)
 			got := mustRun(t, c.csv, append(args, "--dry-run")...)
-			if n := d.Count(`SELECT count(*) FROM hoko.api_keys`); got != "1 keys can be imported; nothing was changed\n" || n != 0 {
+			n := d.Count(`SELECT count(*) FROM hoko.api_keys`)
+			if got != "1 keys can be imported; nothing was changed\n" || n != 0 {
 				t.Errorf("a dry run printed %q and left %d keys", got, n)
 			}
 			if got := mustRun(t, c.csv, args...); got != "imported 1 keys\n" {
@@ -62,7 +64,8 @@ func TestImport_Columns(t *testing.T) {
 			if !key.ExpiresAt.IsZero() {
 				lifetime = strings.TrimSuffix(time.Until(key.ExpiresAt).Round(time.Minute).String(), "0m0s")
 			}
-			is := strings.Join([]string{key.Start, key.Name, text["LIMIT"], text["HOSTNAMES"], text["SCOPES"], lifetime}, " ")
+			is := strings.Join([]string{
+				key.Start, key.Name, text["LIMIT"], text["HOSTNAMES"], text["SCOPES"], lifetime}, " ")
 			if is != c.want {
 				t.Errorf("got  %s\nwant %s", is, c.want)
 			}
@@ -139,7 +142,8 @@ func TestImport_AHundredThousandLines(t *testing.T) {
 	start := time.Now()
 	got := fromJSON(t, mustRun(t, "", "keys", "import", "--workspace=acme", "--json", "--file", file))
 	t.Logf("%d bytes in %s", csv.Len(), time.Since(start).Round(time.Millisecond))
-	if n := d.Count(`SELECT count(*) FROM hoko.api_keys`); n != 100_000 || got["imported"] != 1e5 || got["dry_run"] != false {
+	n := d.Count(`SELECT count(*) FROM hoko.api_keys`)
+	if n != 100_000 || got["imported"] != 1e5 || got["dry_run"] != false {
 		t.Errorf("%d keys; it printed %v", n, got)
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // RevokeExample is the command for a leaked key.
-const RevokeExample = `  A key has leaked? Revoke it. Also the edge's DATABASE_URL is enough for that:
+const RevokeExample = `  A key has leaked? Revoke it. The DATABASE_URL of an edge is enough:
 
   $ caddy hoko keys revoke -     (then paste the key)
   $ caddy hoko keys revoke hoko_Ab12`
@@ -44,7 +44,7 @@ type keyFunc func(ctx context.Context, cmd *cobra.Command, dsn, which string) (a
 // keys that the filter selects.
 func withKey(cmd *cobra.Command, offered admin.KeyFilter, run keyFunc) *cobra.Command {
 	cmd.Args = cobra.ExactArgs(1)
-	cmd.ValidArgsFunction = completeKeys(offered)
+	cmd.ValidArgsFunction = command.First(completeKeys(offered))
 	command.WithDatabase(cmd, func(ctx context.Context, cmd *cobra.Command, dsn string) error {
 		which, err := command.Key(cmd)
 		if err != nil {
@@ -52,7 +52,7 @@ func withKey(cmd *cobra.Command, offered admin.KeyFilter, run keyFunc) *cobra.Co
 		}
 		key, err := run(ctx, cmd, dsn, which)
 		if err == nil && cmd.Flags().Arg(0) != "-" && isWhole(which, key) {
-			fmt.Fprintln(cmd.ErrOrStderr(), "That was the whole key, which now is in ps and the history of your shell. "+
+			fmt.Fprintln(cmd.ErrOrStderr(), "That was the whole key, which now is in the history of your shell. "+
 				"Next time, give - and paste the key.")
 		}
 		return err

@@ -110,8 +110,8 @@ func TestKeyArgument_AllForms(t *testing.T) {
 
 func TestShow_TextAndJSON(t *testing.T) {
 	d := database(t)
-	key, id := newTestKey(t, "--name=billing\t", "--limit=600/1m", "--burst=1200", "--hostnames=example.com,*.example.org",
-		"--expires=2090-01-02T03:04:05Z")
+	key, id := newTestKey(t, "--name=billing\t", "--limit=600/1m", "--burst=1200",
+		"--hostnames=example.com,*.example.org", "--expires=2090-01-02T03:04:05Z")
 	d.Exec(`INSERT INTO hoko.key_usage VALUES ($1, '2026-01-02 03:04Z')`, id)
 	text := mustRun(t, "", "keys", "show", id)
 	for _, want := range []string{`STARTS +` + key[:9], `WORKSPACE +acme \(Acme\)`, `NAME +billing\\t`, `CREATED +2`,
@@ -185,13 +185,14 @@ func TestList_TextAndJSON(t *testing.T) {
 func TestRevoke_NamesTheReplacement(t *testing.T) {
 	d := database(t)
 	d.Exec(`INSERT INTO hoko.workspaces (id) VALUES ('it''s; $(x)')`)
-	_, id := newTestKey(t, "--workspace=it's; $(x)", "--scopes=linksRead,tagsRead")
+	_, id := newTestKey(t, "--workspace=it's; $(x)", "--scopes=tagsRead")
 	_, stderr, err := run(t, "", "keys", "revoke", id)
 	const want = `caddy hoko keys create --workspace 'it'\''s; $(x)' --scopes 'linksRead,tagsRead'`
 	if err != nil || !strings.Contains(stderr, want) || !strings.Contains(stderr, "within a second") {
 		t.Errorf("%v\n%s", err, stderr)
 	}
-	if got := fromJSON(t, mustRun(t, "", "keys", "revoke", id, "--json")); got["state"] != "revoked" || got["id"] != id {
+	got := fromJSON(t, mustRun(t, "", "keys", "revoke", id, "--json"))
+	if got["state"] != "revoked" || got["id"] != id {
 		t.Errorf("got %v", got)
 	}
 	if got := fromJSON(t, mustRun(t, "", "keys", "unrevoke", id, "--json")); got["state"] != "valid" {
@@ -238,11 +239,11 @@ func TestKeys_InvalidFlagsFail(t *testing.T) {
 	database(t)
 	_, id := newTestKey(t)
 	for command, want := range map[string]string{
-		"update " + id:                             "nothing to change",
-		"update " + id + " --burst=0":              "--burst must be at least 1",
+		"update " + id:                             "at least one of the flags",
+		"update " + id + " --burst=0":              "--burst must be 1 or more",
 		"update " + id + " --burst=5":              "a burst needs a limit",
 		"update " + id + " --limit=":               "--limit",
-		"update " + id + " --limit=none --burst=5": "--burst needs a limit",
+		"update " + id + " --limit=none --burst=5": "--burst needs a --limit",
 		"update " + id + " --expires=":             "--expires must be",
 		"update " + id + " --expires=-1h":          "in the past",
 		"update " + id + " --hostnames=":           "--hostnames is empty",

@@ -41,8 +41,8 @@ func (c change) record(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// inTransaction calls do in a transaction, which it commits if do returns nil. It adds the fix to an
-// error of a site's view.
+// inTransaction calls do in a transaction, which it commits if do returns nil. It adds the fix to
+// an error of a site's view.
 func inTransaction(ctx context.Context, dsn string, do func(tx pgx.Tx) error) error {
 	conn, err := postgres.Connect(ctx, dsn, nil)
 	if err != nil {

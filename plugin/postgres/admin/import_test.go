@@ -28,7 +28,8 @@ func importDatabase(t *testing.T) (string, testenv.DB) {
 	t.Helper()
 	dsn := testenv.Database(t)
 	d := testenv.Connect(t, dsn)
-	d.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES ('w1', 'one'), ('w2', 'two'), ('w3', 'twins'), ('w4', 'twins')`)
+	d.Exec(`INSERT INTO hoko.workspaces (id, name) VALUES
+		('w1', 'one'), ('w2', 'two'), ('w3', 'twins'), ('w4', 'twins')`)
 	return dsn, d
 }
 
@@ -36,8 +37,9 @@ func TestImportKeys_AreStoredAndRecorded(t *testing.T) {
 	dsn, d := importDatabase(t)
 	minimal, full := imported(2, "a"), imported(3, "b")
 	full.NewKey = admin.NewKey{Workspace: "two", Name: "Zoë's", Scopes: []string{"linksRead", "tagsRead"},
-		Hostnames: []string{"example.com", "*.example.org"}, ExpiresAt: time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond),
-		Limit: limit.Limit{Rate: 5, Period: time.Hour, Burst: 7}}
+		Hostnames: []string{"example.com", "*.example.org"},
+		ExpiresAt: time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond),
+		Limit:     limit.Limit{Rate: 5, Period: time.Hour, Burst: 7}}
 	full.Start = "legacy"
 	testenv.NoError(t, admin.ImportKeys(testenv.Guarded(t), dsn, []admin.ImportedKey{minimal, full}, true))
 	if n := d.Count(`SELECT (SELECT count(*) FROM hoko.api_keys) + (SELECT count(*) FROM hoko.audit)`); n != 0 {
@@ -47,8 +49,8 @@ func TestImportKeys_AreStoredAndRecorded(t *testing.T) {
 	store := pgtest.OpenKeys(t, postgres.Options{DSN: dsn})
 	for key, want := range map[string]apikey.Key{
 		"a": {WorkspaceID: "w1", Scopes: apikey.ScopesOf(scopes)},
-		"b": {WorkspaceID: "w2", Scopes: apikey.ScopesOf(full.Scopes), AllowedHostnames: full.Hostnames, Limit: full.Limit,
-			ExpiresAt: full.ExpiresAt},
+		"b": {WorkspaceID: "w2", Scopes: apikey.ScopesOf(full.Scopes), AllowedHostnames: full.Hostnames,
+			Limit: full.Limit, ExpiresAt: full.ExpiresAt},
 	} {
 		got, err := store.Key(testenv.Guarded(t), sha256.Sum256([]byte(key)))
 		testenv.NoError(t, err)
@@ -77,18 +79,18 @@ func TestImportKeys_NamesWrongLines(t *testing.T) {
 		change func(*admin.ImportedKey)
 		want   string
 	}{
-		"unreadable":        {func(k *admin.ImportedKey) { k.Err = fmt.Errorf(`not %q`, "s3cret\" x") }, "not …"},
-		"repeated":          {func(k *admin.ImportedKey) { *k = imported(7, "first") }, "the same key as line 2"},
-		"existing":          {func(k *admin.ImportedKey) { k.Hash = sha256.Sum256([]byte(existing.Key)) }, existing.ID},
-		"unknown workspace": {func(k *admin.ImportedKey) { k.Workspace = "s3cret" }, "no such workspace …: there are w1 (one)"},
-		"ambiguous":         {func(k *admin.ImportedKey) { k.Workspace = "twins" }, "several workspaces have the name …"},
-		"no workspace":      {func(k *admin.ImportedKey) { k.Workspace = "" }, "belongs to a workspace"},
-		"NUL":               {func(k *admin.ImportedKey) { k.Workspace = "\x00" }, "UTF-8 without NUL"},
-		"scope":             {func(k *admin.ImportedKey) { k.Scopes = []string{"s3cret"} }, "unknown scope …"},
-		"no scope":          {func(k *admin.ImportedKey) { k.Scopes = nil }, "without scopes"},
-		"hostname":          {func(k *admin.ImportedKey) { k.Hostnames = []string{"s3cret/"} }, "hostname … must"},
-		"limit":             {func(k *admin.ImportedKey) { k.Limit.Rate = 2e9 }, "rate must be"},
-		"past":              {func(k *admin.ImportedKey) { k.ExpiresAt = time.Now().Add(-time.Hour) }, "in the past"},
+		"unreadable":   {func(k *admin.ImportedKey) { k.Err = fmt.Errorf(`not %q`, "s3cret\" x") }, "not …"},
+		"repeated":     {func(k *admin.ImportedKey) { *k = imported(7, "first") }, "the same key as line 2"},
+		"existing":     {func(k *admin.ImportedKey) { k.Hash = sha256.Sum256([]byte(existing.Key)) }, existing.ID},
+		"workspace":    {func(k *admin.ImportedKey) { k.Workspace = "s3cret" }, "no such workspace …: there are w1"},
+		"ambiguous":    {func(k *admin.ImportedKey) { k.Workspace = "twins" }, "several workspaces have"},
+		"no workspace": {func(k *admin.ImportedKey) { k.Workspace = "" }, "belongs to a workspace"},
+		"NUL":          {func(k *admin.ImportedKey) { k.Workspace = "\x00" }, "UTF-8 without NUL"},
+		"scope":        {func(k *admin.ImportedKey) { k.Scopes = []string{"s3cret"} }, "unknown scope …"},
+		"no scope":     {func(k *admin.ImportedKey) { k.Scopes = nil }, "without scopes"},
+		"hostname":     {func(k *admin.ImportedKey) { k.Hostnames = []string{"s3cret/"} }, "hostname … must"},
+		"limit":        {func(k *admin.ImportedKey) { k.Limit.Rate = 2e9 }, "rate must be"},
+		"past":         {func(k *admin.ImportedKey) { k.ExpiresAt = time.Now().Add(-time.Hour) }, "in the past"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wrong := imported(7, "second")

@@ -175,7 +175,8 @@ func TestListKeys_NewestFirst(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", keys[1], want)
 	}
 	db.Exec(`UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'w1'`)
-	if keys, err = admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: "w1"}); err != nil || !keys[0].WorkspaceDisabled {
+	keys, err = admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: "w1"})
+	if err != nil || !keys[0].WorkspaceDisabled {
 		t.Errorf("a key of a disabled workspace: %+v, %v", keys, err)
 	}
 }

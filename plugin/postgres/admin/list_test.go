@@ -19,7 +19,8 @@ func TestListKeys_Filters(t *testing.T) {
 	d.Exec(`INSERT INTO hoko.workspaces (id, name, disabled_at) VALUES ('w1', 'one', NULL), ('w2', 'two', NULL),
 			('off', 'off', now());
 		INSERT INTO hoko.api_keys (id, workspace_id, key_hash, expires_at, revoked_at, created_at)
-		SELECT id, workspace, sha256(id::bytea), expires::timestamptz, revoked::timestamptz, now() - age::interval FROM (VALUES
+		SELECT id, workspace, sha256(id::bytea), expires::timestamptz, revoked::timestamptz, now() - age::interval
+		FROM (VALUES
 			('never', 'w1', NULL, NULL, '100 days'), ('lately', 'w1', NULL, NULL, '100 days'),
 			('long ago', 'w2', 'infinity', NULL, '100 days'), ('new', 'w1', NULL, NULL, '89 days'),
 			('revoked', 'w1', NULL, '2026-01-01', '101 days'), ('expired', 'w1', '2026-01-01', NULL, '100 days'),
@@ -53,7 +54,8 @@ func TestListKeys_Filters(t *testing.T) {
 		})
 	}
 	want := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
-	if got := findKey(t, dsn, "long ago").LastUsedAt; !got.Equal(want) || !findKey(t, dsn, "never").LastUsedAt.IsZero() {
+	got := findKey(t, dsn, "long ago").LastUsedAt
+	if !got.Equal(want) || !findKey(t, dsn, "never").LastUsedAt.IsZero() {
 		t.Errorf("last used at %s, want %s", got, want)
 	}
 }
@@ -67,7 +69,7 @@ func TestListKeys_OlderSchemaIsErrSchema(t *testing.T) {
 	}
 }
 
-// The view is that of a site whose keys have other columns; only expires_at and name can be written.
+// The view is that of a site with other columns, of which only expires_at and name can be written.
 func TestKeys_OverASitesView(t *testing.T) {
 	dsn := testenv.Database(t)
 	d := testenv.Connect(t, dsn)
@@ -75,9 +77,10 @@ func TestKeys_OverASitesView(t *testing.T) {
 		CREATE TABLE public.tokens (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, team text NOT NULL, label text,
 			digest bytea NOT NULL, valid_until timestamptz, active boolean NOT NULL DEFAULT true);
 		CREATE VIEW hoko.api_keys AS SELECT id::text COLLATE "C" AS id, team || '' AS workspace_id, label AS name,
-			digest AS key_hash, 'hoko_' || id AS key_start, '{linksRead}'::text[] AS scopes, '{}'::text[] AS allowed_hostnames,
-			NULL::integer AS rate_limit, NULL::interval AS rate_period, NULL::integer AS rate_burst,
-			valid_until AS expires_at, CASE WHEN NOT active THEN timestamptz '2026-01-01Z' END AS revoked_at,
+			digest AS key_hash, 'hoko_' || id AS key_start, '{linksRead}'::text[] AS scopes,
+			'{}'::text[] AS allowed_hostnames, NULL::integer AS rate_limit, NULL::interval AS rate_period,
+			NULL::integer AS rate_burst, valid_until AS expires_at,
+			CASE WHEN NOT active THEN timestamptz '2026-01-01Z' END AS revoked_at,
 			NULL::timestamptz AS created_at FROM public.tokens;
 		INSERT INTO hoko.workspaces (id) VALUES ('w');
 		INSERT INTO public.tokens (team, digest, active) VALUES ('w', sha256('a'), true), ('w', sha256('b'), false)`)
@@ -119,9 +122,10 @@ func TestKeys_OverASitesView(t *testing.T) {
 	if got, err := admin.UpdateKey(ctx, dsn, "1", admin.KeyChange{Name: &name}); err != nil || got.Name != name {
 		t.Errorf("a column that can be written: %+v, %v", got, err)
 	}
-	d.Exec(`CREATE OR REPLACE VIEW hoko.api_keys AS SELECT DISTINCT id::text COLLATE "C" AS id, team || '' AS workspace_id,
-		label AS name, digest AS key_hash, 'hoko_' || id AS key_start, '{linksRead}'::text[] AS scopes,
-		'{}'::text[] AS allowed_hostnames, NULL::integer AS rate_limit, NULL::interval AS rate_period,
+	d.Exec(`CREATE OR REPLACE VIEW hoko.api_keys AS SELECT DISTINCT id::text COLLATE "C" AS id,
+		team || '' AS workspace_id, label AS name, digest AS key_hash, 'hoko_' || id AS key_start,
+		'{linksRead}'::text[] AS scopes, '{}'::text[] AS allowed_hostnames, NULL::integer AS rate_limit,
+		NULL::interval AS rate_period,
 		NULL::integer AS rate_burst, valid_until AS expires_at,
 		CASE WHEN NOT active THEN timestamptz '2026-01-01Z' END AS revoked_at, NULL::timestamptz AS created_at
 		FROM public.tokens`)

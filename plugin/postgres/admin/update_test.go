@@ -27,7 +27,7 @@ func findKey(t *testing.T, dsn, which string) admin.KeyInfo {
 	return key
 }
 
-// audited returns the details of the only record of a command, and fails if it is not about the key.
+// audited returns the details of the only record of a command, which must be about the key.
 func audited(t *testing.T, d testenv.DB, command string, key admin.CreatedKey) string {
 	t.Helper()
 	const query = `SELECT count(*) FROM hoko.audit WHERE command = $1 AND key_id = $2 AND workspace_id = $3

@@ -1,5 +1,5 @@
--- Stores keys, given as one array for each column; lists are separated by spaces. Records each of them
--- in hoko.audit, for the user $11. Returns nothing; the number of rows is that of the keys.
+-- Stores keys, given as one array for each column; lists are separated by spaces. Records each of
+-- them in hoko.audit, for the user $11. Returns nothing; the number of rows is that of the keys.
 WITH created AS (
   INSERT INTO hoko.api_keys (workspace_id, name, key_hash, key_start, scopes, allowed_hostnames,
     rate_limit, rate_period, rate_burst, expires_at)
@@ -7,7 +7,8 @@ WITH created AS (
          rate_limit, rate_period, rate_burst, expires_at
   FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[],
          $7::integer[], $8::interval[], $9::integer[], $10::timestamptz[])
-    AS given (workspace_id, name, key_hash, key_start, scopes, hostnames, rate_limit, rate_period, rate_burst, expires_at)
+    AS given (workspace_id, name, key_hash, key_start, scopes, hostnames,
+         rate_limit, rate_period, rate_burst, expires_at)
   RETURNING id::text AS id, workspace_id::text AS workspace_id, key_start, scopes
 )
 INSERT INTO hoko.audit (os_user, command, workspace_id, key_id, details)

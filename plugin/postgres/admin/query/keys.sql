@@ -1,7 +1,7 @@
 -- Lists keys for people, the newest first: those of workspace $1 (null for all) that $2 selects
--- (null for all) by ID or first characters, or $3 by hash; whose ID begins with $4; only revoked ones
--- if $5; only valid ones that are older than $6 and were not used since (null for all); at most $7.
--- is_exact: no other key can match.
+-- (null for all) by ID or first characters, or $3 by hash; whose ID begins with $4; if $5, only
+-- revoked ones; only valid ones that are older than $6 and were not used since (null for all); at
+-- most $7. is_exact: no other key can match.
 SELECT k.id::text, k.workspace_id::text, coalesce(w.name, ''), coalesce(k.name, ''), coalesce(k.key_start, ''),
        k.scopes, k.allowed_hostnames, k.rate_limit, k.rate_period, k.rate_burst, k.expires_at, k.revoked_at,
        k.created_at, u.last_used_at, w.disabled_at IS NOT NULL,
