@@ -41,7 +41,8 @@ func readLine(cmd *cobra.Command) (string, error) {
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
 		return bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	}
-	state, err := term.GetState(int(terminal.Fd()))
+	fd := int(terminal.Fd())
+	state, err := term.GetState(fd)
 	if err != nil {
 		return "", err
 	}
@@ -53,13 +54,13 @@ func readLine(cmd *cobra.Command) (string, error) {
 	}
 	read := make(chan input, 1)
 	go func() { // ends with the line, or with the process if that is interrupted
-		line, err := term.ReadPassword(int(terminal.Fd()))
+		line, err := term.ReadPassword(fd)
 		read <- input{line, err}
 	}()
 	select {
 	case in := <-read:
 		return string(in.line), in.err
 	case <-cmd.Context().Done():
-		return "", errors.Join(context.Cause(cmd.Context()), term.Restore(int(terminal.Fd()), state))
+		return "", errors.Join(context.Cause(cmd.Context()), term.Restore(fd, state))
 	}
 }
