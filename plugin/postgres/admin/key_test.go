@@ -71,10 +71,15 @@ func TestCreateKey_IsStoredAsRequested(t *testing.T) {
 func TestCreateKey_DoesNotStoreTheKey(t *testing.T) {
 	dsn := testenv.Database(t)
 	created := createKey(t, dsn, admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes})
-	row := testenv.Connect(t, dsn).Text(`SELECT (SELECT to_json(k)::text FROM hoko.api_keys k)
-		|| (SELECT to_json(w)::text FROM hoko.workspaces w)`)
+	d := testenv.Connect(t, dsn)
+	row := d.Text(`SELECT (SELECT to_json(k)::text FROM hoko.api_keys k)
+		|| (SELECT to_json(w)::text FROM hoko.workspaces w) || (SELECT json_agg(a)::text FROM hoko.audit a)`)
 	if strings.Contains(row, created.Key[:len(created.Start)+1]) {
 		t.Errorf("stored more than the first characters: %s", row)
+	}
+	want := fmt.Sprintf(`{"start": "%s", "scopes": ["conversionsWrite"]}`, created.Start)
+	if record := audited(t, d, "keys create", created); record != want {
+		t.Errorf("recorded %s, want %s", record, want)
 	}
 }
 
