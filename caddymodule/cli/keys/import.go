@@ -50,7 +50,7 @@ func importKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	if err != nil {
 		return err
 	}
-	keys, err := readInput(cmd, lineReader{defaults: defaults, burst: burst, now: now})
+	keys, err := readInput(ctx, cmd, lineReader{defaults: defaults, burst: burst, now: now})
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func importKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
 	return err
 }
 
-func readInput(cmd *cobra.Command, lines lineReader) ([]admin.ImportedKey, error) {
+func readInput(ctx context.Context, cmd *cobra.Command, lines lineReader) ([]admin.ImportedKey, error) {
 	var input io.Reader = cmd.InOrStdin()
 	if name := command.Flag(cmd, "file"); name != "" {
 		file, err := os.Open(name)
@@ -82,9 +82,20 @@ func readInput(cmd *cobra.Command, lines lineReader) ([]admin.ImportedKey, error
 		defer file.Close()
 		input = file
 	}
-	keys, err := lines.read(input)
-	if err != nil {
-		return nil, fmt.Errorf("read keys: %w", err)
+	var keys []admin.ImportedKey
+	read := make(chan error, 1)
+	go func() { // ends with the input, or with the process if that is interrupted
+		var err error
+		keys, err = lines.read(input)
+		read <- err
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case err := <-read:
+		if err != nil {
+			return nil, fmt.Errorf("read keys: %w", err)
+		}
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("the input has no keys below the line that names the columns")
