@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"hoko.to/edge/caddymodule/cli/command"
 	"hoko.to/edge/plugin/postgres/admin"
 )
 
@@ -17,19 +18,19 @@ func writeBanner(w io.Writer, e *devEdge, s *servers, key, upstream string) erro
 	database, redis := "DATABASE_URL, workspace "+admin.DemoWorkspace, "REDIS_URL" // their values hold passwords
 	exports := ""
 	if s.ownDatabase {
-		database = "psql " + shellQuote(s.databaseURL)
-		exports += "export DATABASE_URL=" + shellQuote(s.databaseURL) + "\n"
+		database = "psql " + command.ShellQuote(s.databaseURL)
+		exports += "export DATABASE_URL=" + command.ShellQuote(s.databaseURL) + "\n"
 	}
 	if s.ownRedis {
 		redis = s.redisURL
-		exports += "export REDIS_URL=" + shellQuote(s.redisURL) + "\n"
+		exports += "export REDIS_URL=" + command.ShellQuote(s.redisURL) + "\n"
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nHoko Edge serves %s and proxies to the site at %s.\n\n", e.url(), upstream)
 	fmt.Fprintf(&text, "  data      %s\n  Postgres  %s\n  Redis     %s\n", e.dir, database, redis)
 	if socket := e.adminSocket(); socket != "" {
-		fmt.Fprintf(&text, "  state     curl --unix-socket %s http://localhost/hoko/\n", shellQuote(socket))
-		fmt.Fprintf(&text, "  metrics   curl --unix-socket %s http://localhost/metrics\n", shellQuote(socket))
+		fmt.Fprintf(&text, "  state     curl --unix-socket %s http://localhost/hoko/\n", command.ShellQuote(socket))
+		fmt.Fprintf(&text, "  metrics   curl --unix-socket %s http://localhost/metrics\n", command.ShellQuote(socket))
 	}
 	if exports != "" {
 		fmt.Fprintf(&text, "\nTo use caddy hoko doctor and the other commands in another shell:\n\n%s", exports)
@@ -40,12 +41,8 @@ func writeBanner(w io.Writer, e *devEdge, s *servers, key, upstream string) erro
 }
 
 func curlLine(e *devEdge, key string) string {
-	return "curl -i --cacert " + shellQuote(e.caFile()) + " -X POST " + shellQuote(e.url()+"/api/track/sale") +
-		" -H " + shellQuote("Authorization: Bearer "+key) + " -H 'Content-Type: application/json'" +
-		" -d " + shellQuote(demoSale)
-}
-
-// shellQuote returns text as one word of a shell command.
-func shellQuote(text string) string {
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	return "curl -i --cacert " + command.ShellQuote(e.caFile()) +
+		" -X POST " + command.ShellQuote(e.url()+"/api/track/sale") +
+		" -H " + command.ShellQuote("Authorization: Bearer "+key) + " -H 'Content-Type: application/json'" +
+		" -d " + command.ShellQuote(demoSale)
 }

@@ -9,6 +9,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"hoko.to/edge/caddymodule/cli/keys"
 	"hoko.to/edge/caddymodule/cli/workspaces"
 )
 
@@ -24,7 +25,8 @@ func Register() {
 }
 
 func addCommands(cmd *cobra.Command) {
-	cmd.AddCommand(migrateCommand(), keysCommand(), workspaces.Command(), explainCommand(), limitsCommand(),
+	cmd.Example = keys.RevokeExample
+	cmd.AddCommand(migrateCommand(), keys.Command(), workspaces.Command(), explainCommand(), limitsCommand(),
 		idempotencyCommand(), doctorCommand(), healthCommand(), versionCommand(), devCommand())
 	// If the command is mistyped, its flags are unknown as well, but the command is the mistake.
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

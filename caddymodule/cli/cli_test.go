@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -163,35 +162,5 @@ func TestIdempotency_CleanIsNotRecorded(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the clean-up is complete, but its time could not be recorded") ||
 		!strings.Contains(err.Error(), "run: caddy hoko migrate") {
 		t.Error(err)
-	}
-}
-
-func TestExpiry_TimeOrDuration(t *testing.T) {
-	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	for text, want := range map[string]time.Time{
-		"":                     {},
-		"36h":                  now.Add(36 * time.Hour),
-		"2d":                   now.Add(48 * time.Hour),
-		"2031-01-31T00:00:00Z": time.Date(2031, 1, 31, 0, 0, 0, 0, time.UTC),
-	} {
-		if got, err := expiry(text, now); err != nil || !got.Equal(want) {
-			t.Errorf("%q: %s %v", text, got, err)
-		}
-	}
-}
-
-func TestKeyState_NamesWhyAKeyIsRejected(t *testing.T) {
-	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	before, after := now.Add(-time.Hour), now.Add(time.Hour)
-	for want, key := range map[string]admin.KeyInfo{
-		"valid":                            {},
-		"valid until 2030-01-01T01:00:00Z": {ExpiresAt: after},
-		"expired 2029-12-31T23:00:00Z":     {ExpiresAt: before, WorkspaceDisabled: true},
-		"revoked 2029-12-31T23:00:00Z":     {RevokedAt: before, ExpiresAt: before, WorkspaceDisabled: true},
-		"workspace disabled":               {ExpiresAt: after, WorkspaceDisabled: true},
-	} {
-		if got := keyState(key, now); got != want {
-			t.Errorf("%+v is %q, want %q", key, got, want)
-		}
 	}
 }

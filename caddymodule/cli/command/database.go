@@ -55,6 +55,7 @@ func withDatabaseFlags(cmd *cobra.Command, find func(*cobra.Command) (dsn string
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer cancel()
+		cmd.SetContext(ctx) // for what waits for input
 		dsn, err := find(cmd)
 		if err != nil {
 			return err

@@ -2,11 +2,14 @@ package command
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // KeyHelp says how an argument names a key.
@@ -21,7 +24,7 @@ func Key(cmd *cobra.Command) (string, error) {
 	if which != "-" {
 		return which, nil
 	}
-	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	line, err := readLine(cmd)
 	if key := strings.TrimSpace(line); key != "" {
 		return key, nil
 	}
@@ -29,4 +32,35 @@ func Key(cmd *cobra.Command) (string, error) {
 		return "", fmt.Errorf("read the key from standard input: %w", err)
 	}
 	return "", errors.New("standard input is empty: it must contain the key")
+}
+
+// readLine reads a line from standard input. If that is a terminal, it asks for the key, which the
+// terminal then does not show.
+func readLine(cmd *cobra.Command) (string, error) {
+	terminal, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(terminal.Fd())) {
+		return bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	}
+	fd := int(terminal.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprint(cmd.ErrOrStderr(), "Paste the key and press Enter; it is not shown: ")
+	defer fmt.Fprintln(cmd.ErrOrStderr())
+	type input struct {
+		line []byte
+		err  error
+	}
+	read := make(chan input, 1)
+	go func() { // ends with the line, or with the process if that is interrupted
+		line, err := term.ReadPassword(fd)
+		read <- input{line, err}
+	}()
+	select {
+	case in := <-read:
+		return string(in.line), in.err
+	case <-cmd.Context().Done():
+		return "", errors.Join(context.Cause(cmd.Context()), term.Restore(fd, state))
+	}
 }

@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -54,13 +56,8 @@ func CreateKey(ctx context.Context, dsn string, wanted NewKey) (CreatedKey, erro
 	if err != nil {
 		return CreatedKey{}, err
 	}
-	conn, err := postgres.Connect(ctx, dsn, nil)
-	if err != nil {
-		return CreatedKey{}, err
-	}
-	defer postgres.CloseConn(conn)
 	var created CreatedKey
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	err = inTransaction(ctx, dsn, func(tx pgx.Tx) error {
 		created, err = createKey(ctx, tx, wanted)
 		return err
 	})
@@ -82,58 +79,96 @@ func createKey(ctx context.Context, tx pgx.Tx, wanted NewKey) (CreatedKey, error
 	if err != nil {
 		return CreatedKey{}, err
 	}
-	key := GenerateKey()
-	created := CreatedKey{Key: key, WorkspaceID: workspaceID, Start: key[:keyStartChars]}
-	hash := sha256.Sum256([]byte(key))
+	created, hash := generateFor(workspaceID)
 	rate, period, burst := limitParameters(wanted.Limit)
 	const insert = `
 INSERT INTO hoko.api_keys (workspace_id, name, key_hash, key_start, scopes, allowed_hostnames,
   rate_limit, rate_period, rate_burst, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-RETURNING id`
-	expires := pgtype.Timestamptz{Time: wanted.ExpiresAt, Valid: !wanted.ExpiresAt.IsZero()}
-	err = tx.QueryRow(ctx, insert, workspaceID, wanted.Name, hash[:], created.Start, wanted.Scopes,
-		append([]string{}, wanted.Hostnames...), rate, period, burst, expires).Scan(&created.ID)
+RETURNING id::text`
+	err = tx.QueryRow(ctx, insert, workspaceID, wanted.Name, hash, created.Start, wanted.Scopes,
+		append([]string{}, wanted.Hostnames...), rate, period, burst, timestamp(wanted.ExpiresAt)).Scan(&created.ID)
 	if err != nil {
 		return CreatedKey{}, fmt.Errorf("store key: %w", postgres.SchemaError(err))
 	}
-	return created, nil
+	return created, change{"keys create", workspaceID, created.ID,
+		map[string]any{"start": created.Start, "scopes": wanted.Scopes}}.record(ctx, tx)
+}
+
+// generateFor returns a new key of a workspace, which has no ID yet, and its hash.
+func generateFor(workspaceID string) (created CreatedKey, hash []byte) {
+	key := GenerateKey()
+	sum := sha256.Sum256([]byte(key))
+	return CreatedKey{Key: key, WorkspaceID: workspaceID, Start: key[:keyStartChars]}, sum[:]
 }
 
 // normalize fills in defaults. It returns an error for what the edge would not honor.
 func (k NewKey) normalize() (NewKey, error) {
-	scopes := strings.Join(apikey.ScopeNames(), ", ")
 	if k.Workspace == "" {
 		return k, errors.New("a key belongs to a workspace: name one")
 	}
-	if len(k.Scopes) == 0 {
-		return k, fmt.Errorf("a key without scopes allows nothing: give at least one of %s", scopes)
-	}
-	for _, scope := range k.Scopes {
-		if _, ok := apikey.ParseScope(scope); !ok {
-			return k, fmt.Errorf("unknown scope %q: it must be one of %s", scope, scopes)
-		}
-	}
-	if len(k.Hostnames) > MaxHostnames {
-		return k, fmt.Errorf("a key may have at most %d host names, not %d: allow *.example.com, or all hosts",
-			MaxHostnames, len(k.Hostnames))
-	}
-	for _, hostname := range k.Hostnames {
-		if name := strings.TrimPrefix(hostname, "*."); name == "" || strings.ContainsAny(name, "*/\\@?#, \t\r\n") {
-			return k, fmt.Errorf("hostname %q must be a host name such as example.com or *.example.com", hostname)
-		}
-	}
-	if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(time.Now()) {
-		return k, fmt.Errorf("the expiry time %s is in the past", k.ExpiresAt.Format(time.RFC3339))
+	if err := cmp.Or(checkText("workspace", k.Workspace), checkText("name", k.Name), checkScopes(k.Scopes),
+		checkHostnames(k.Hostnames), checkExpiry(k.ExpiresAt)); err != nil {
+		return k, err
 	}
 	if k.Limit == (limit.Limit{}) {
 		return k, nil
 	}
-	k.Limit = k.Limit.WithDefaults()
-	if err := k.Limit.Validate(); err != nil {
-		return k, fmt.Errorf("limit: %w", err)
+	var err error
+	k.Limit, err = checkLimit(k.Limit)
+	return k, err
+}
+
+// checkText returns an error for what Postgres cannot store.
+func checkText(what, text string) error {
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return fmt.Errorf("the %s must be UTF-8 without NUL", what)
 	}
-	return k, nil
+	return nil
+}
+
+func checkScopes(names []string) error {
+	scopes := strings.Join(apikey.ScopeNames(), ", ")
+	if len(names) == 0 {
+		return fmt.Errorf("a key without scopes allows nothing: give at least one of %s", scopes)
+	}
+	for _, name := range names {
+		if _, ok := apikey.ParseScope(name); !ok {
+			return fmt.Errorf("unknown scope %q: it must be one of %s", name, scopes)
+		}
+	}
+	return nil
+}
+
+func checkHostnames(hostnames []string) error {
+	if len(hostnames) > MaxHostnames {
+		return fmt.Errorf("a key may have at most %d host names, not %d: allow *.example.com, or all hosts",
+			MaxHostnames, len(hostnames))
+	}
+	for _, hostname := range hostnames {
+		name := strings.TrimPrefix(hostname, "*.")
+		if name == "" || strings.ContainsAny(name, "*/\\@?#, \t\r\n\x00") || !utf8.ValidString(name) {
+			return fmt.Errorf("hostname %q must be a host name such as example.com or *.example.com", hostname)
+		}
+	}
+	return nil
+}
+
+// checkExpiry returns an error for a time in the past. The zero time is never.
+func checkExpiry(at time.Time) error {
+	if !at.IsZero() && !at.After(time.Now()) {
+		return fmt.Errorf("the expiry time %s is in the past", at.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// checkLimit returns l with its defaults.
+func checkLimit(l limit.Limit) (limit.Limit, error) {
+	l = l.WithDefaults()
+	if err := l.Validate(); err != nil {
+		return l, fmt.Errorf("limit: %w", err)
+	}
+	return l, nil
 }
 
 // limitParameters returns the columns of a limit. They are null for the zero limit.

@@ -71,10 +71,15 @@ func TestCreateKey_IsStoredAsRequested(t *testing.T) {
 func TestCreateKey_DoesNotStoreTheKey(t *testing.T) {
 	dsn := testenv.Database(t)
 	created := createKey(t, dsn, admin.NewKey{Workspace: "Acme", CreateWorkspace: true, Scopes: scopes})
-	row := testenv.Connect(t, dsn).Text(`SELECT (SELECT to_json(k)::text FROM hoko.api_keys k)
-		|| (SELECT to_json(w)::text FROM hoko.workspaces w)`)
+	d := testenv.Connect(t, dsn)
+	row := d.Text(`SELECT (SELECT to_json(k)::text FROM hoko.api_keys k)
+		|| (SELECT to_json(w)::text FROM hoko.workspaces w) || (SELECT json_agg(a)::text FROM hoko.audit a)`)
 	if strings.Contains(row, created.Key[:len(created.Start)+1]) {
 		t.Errorf("stored more than the first characters: %s", row)
+	}
+	want := fmt.Sprintf(`{"start": "%s", "scopes": ["conversionsWrite"]}`, created.Start)
+	if record := audited(t, d, "keys create", created); record != want {
+		t.Errorf("recorded %s, want %s", record, want)
 	}
 }
 
@@ -148,7 +153,7 @@ func TestListKeys_NewestFirst(t *testing.T) {
 		('k3', 'w1', '', sha256('3'), 'hoko_3', '{}', '{}', NULL, NULL, NULL, '2026-01-03Z')`)
 	ids := func(workspace string) (ids []string) {
 		t.Helper()
-		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, workspace)
+		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: workspace})
 		testenv.NoError(t, err)
 		for _, key := range keys {
 			ids = append(ids, key.ID)
@@ -160,9 +165,9 @@ func TestListKeys_NewestFirst(t *testing.T) {
 			t.Errorf("workspace %q: %v, want %v", workspace, got, want)
 		}
 	}
-	_, err := admin.ListKeys(testenv.Guarded(t), dsn, "three")
+	_, err := admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: "three"})
 	pgtest.WantError(t, err, "w1 (one), w2 (two)")
-	keys, err := admin.ListKeys(testenv.Guarded(t), dsn, "w1")
+	keys, err := admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: "w1"})
 	testenv.NoError(t, err)
 	at := func(year int) time.Time { return time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC) }
 	want := admin.KeyInfo{
@@ -175,7 +180,8 @@ func TestListKeys_NewestFirst(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", keys[1], want)
 	}
 	db.Exec(`UPDATE hoko.workspaces SET disabled_at = now() WHERE id = 'w1'`)
-	if keys, err = admin.ListKeys(testenv.Guarded(t), dsn, "w1"); err != nil || !keys[0].WorkspaceDisabled {
+	keys, err = admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: "w1"})
+	if err != nil || !keys[0].WorkspaceDisabled {
 		t.Errorf("a key of a disabled workspace: %+v, %v", keys, err)
 	}
 }
@@ -245,7 +251,7 @@ func TestAdmin_WithoutSchemaIsErrSchema(t *testing.T) {
 			_, err := admin.CreateKey(ctx, dsn, admin.NewKey{Workspace: "w", Scopes: []string{"linksRead"}})
 			return err
 		},
-		"list":   func(ctx context.Context) error { _, err := admin.ListKeys(ctx, dsn, ""); return err },
+		"list":   func(ctx context.Context) error { _, err := admin.ListKeys(ctx, dsn, admin.KeyFilter{}); return err },
 		"revoke": func(ctx context.Context) error { _, err := admin.RevokeKey(ctx, dsn, "k"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -264,7 +270,7 @@ func TestListKeys_WithoutNames(t *testing.T) {
 		INSERT INTO hoko.workspaces (id, name) VALUES ('w', NULL);
 		INSERT INTO hoko.api_keys (workspace_id, key_hash, name, key_start) VALUES ('w', sha256('k'), NULL, NULL)`)
 	for _, workspace := range []string{"", "w"} {
-		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, workspace)
+		keys, err := admin.ListKeys(testenv.Guarded(t), dsn, admin.KeyFilter{Workspace: workspace})
 		if err != nil || len(keys) != 1 || keys[0].Name != "" {
 			t.Errorf("%+v, %v", keys, err)
 		}

@@ -2,13 +2,18 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 )
@@ -31,27 +36,39 @@ type KeyInfo struct {
 	ExpiresAt     time.Time
 	RevokedAt     time.Time
 	CreatedAt     time.Time
+	LastUsedAt    time.Time // in whole minutes; zero if no edge has recorded a use
 
 	WorkspaceDisabled bool
 }
 
-// ListKeys returns the keys of the workspace with this ID or name, or of all workspaces for "". It
-// includes revoked and expired keys. The newest keys come first.
-func ListKeys(ctx context.Context, dsn, workspace string) ([]KeyInfo, error) {
+// KeyFilter selects keys. The zero value selects all.
+type KeyFilter struct {
+	// Workspace is the ID or the name of the workspace.
+	Workspace string
+	// IDPrefix is how the ID begins.
+	IDPrefix string
+	// Revoked selects only revoked keys.
+	Revoked bool
+	// UnusedSince selects only keys that are valid, were created before this time, and were not
+	// used since.
+	UnusedSince time.Time
+	// Max is how many keys to return at most. Default: all.
+	Max int
+}
+
+// ListKeys returns the keys that the filter selects, the newest first.
+func ListKeys(ctx context.Context, dsn string, filter KeyFilter) ([]KeyInfo, error) {
 	conn, err := postgres.Connect(ctx, dsn, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer postgres.CloseConn(conn)
-	var workspaceID *string
-	if workspace != "" {
-		found, err := findWorkspace(ctx, conn, workspace)
-		if err != nil {
+	if filter.Workspace != "" {
+		if filter.Workspace, err = findWorkspace(ctx, conn, filter.Workspace); err != nil {
 			return nil, err
 		}
-		workspaceID = &found
 	}
-	rows, err := queryKeys(ctx, conn, workspaceID, nil, nil)
+	rows, err := queryKeys(ctx, conn, "", filter, "")
 	if err != nil {
 		return nil, err
 	}
@@ -62,28 +79,107 @@ func ListKeys(ctx context.Context, dsn, workspace string) ([]KeyInfo, error) {
 	return infos, nil
 }
 
+// FindKey returns a key. which selects it as for [RevokeKey].
+func FindKey(ctx context.Context, dsn, which string) (KeyInfo, error) {
+	conn, err := postgres.Connect(ctx, dsn, nil)
+	if err != nil {
+		return KeyInfo{}, err
+	}
+	defer postgres.CloseConn(conn)
+	return findKey(ctx, conn, which)
+}
+
+// findKey returns the key that which selects. Errors do not contain which, as it may be a key.
+func findKey(ctx context.Context, q queryer, which string) (KeyInfo, error) {
+	if which == "" {
+		return KeyInfo{}, errors.New("no key was named: give its ID, its first characters, or the whole key")
+	}
+	rows, err := queryKeys(ctx, q, which, KeyFilter{}, "")
+	if err != nil {
+		return KeyInfo{}, err
+	}
+	var ids []string
+	for _, row := range rows {
+		if row.exact {
+			return row.KeyInfo, nil
+		}
+		if len(ids) == maxListed {
+			ids = append(ids, "…")
+			break
+		}
+		ids = append(ids, Printable(row.ID))
+	}
+	switch {
+	case len(rows) == 1:
+		return rows[0].KeyInfo, nil
+	case len(rows) > 1:
+		return KeyInfo{}, fmt.Errorf("several keys begin with this; name one by its ID: %s", strings.Join(ids, ", "))
+	case looksGenerated(which) && len(which) > keyStartChars && !ValidKey(which):
+		return KeyInfo{}, errors.New("no such key, and its checksum is wrong: it is mistyped or incomplete")
+	}
+	return KeyInfo{}, errors.New("no such key")
+}
+
+// lockKey returns the key that which selects as it is now, and keeps other sessions from changing
+// it until the transaction ends.
+func lockKey(ctx context.Context, tx pgx.Tx, which string) (KeyInfo, error) {
+	key, err := findKey(ctx, tx, which)
+	if err != nil {
+		return KeyInfo{}, err
+	}
+	rows, err := queryKeys(ctx, tx, key.ID, KeyFilter{}, " FOR NO KEY UPDATE OF k")
+	if err != nil {
+		return KeyInfo{}, err
+	}
+	for _, row := range rows {
+		if row.ID == key.ID {
+			return row.KeyInfo, nil
+		}
+	}
+	return KeyInfo{}, fmt.Errorf("key %s was deleted meanwhile", Printable(key.ID))
+}
+
+// keyHash returns the hash if which is one in hex, or else the hash of which.
+func keyHash(which string) []byte {
+	if hash, err := hex.DecodeString(which); err == nil && len(hash) == len(apikey.Hash{}) {
+		return hash
+	}
+	hash := sha256.Sum256([]byte(which))
+	return hash[:]
+}
+
 // listedKey is a row of query/keys.sql.
 type listedKey struct {
 	KeyInfo
 	exact bool // the key was found by its ID or hash
 }
 
-func queryKeys(ctx context.Context, conn *pgx.Conn, workspaceID, which *string, hash []byte) ([]listedKey, error) {
-	rows, _ := conn.Query(ctx, keysQuery, workspaceID, which, hash) // CollectRows returns the error
+// queryKeys returns the keys that which selects, or all for "", and the filter, whose workspace is
+// an ID. lock is the statement's locking clause.
+func queryKeys(ctx context.Context, q queryer, which string, f KeyFilter, lock string) ([]listedKey, error) {
+	optional := func(text string) pgtype.Text { return pgtype.Text{String: text, Valid: text != ""} }
+	// CollectRows returns the error.
+	rows, _ := q.Query(ctx, keysQuery+lock, optional(f.Workspace), optional(which), keyHash(which), f.IDPrefix,
+		f.Revoked, timestamp(f.UnusedSince), pgtype.Int8{Int64: int64(f.Max), Valid: f.Max > 0})
 	keys, err := pgx.CollectRows(rows, scanListed)
 	if err != nil {
-		return nil, fmt.Errorf("list keys: %w", postgres.SchemaError(err))
+		return nil, fmt.Errorf("read keys: %w", postgres.SchemaError(err))
 	}
 	return keys, nil
+}
+
+// timestamp returns at as a parameter that is null for the zero time.
+func timestamp(at time.Time) pgtype.Timestamptz {
+	return pgtype.Timestamptz{Time: at, Valid: !at.IsZero()}
 }
 
 func scanListed(row pgx.CollectableRow) (listedKey, error) {
 	var k listedKey
 	var scopes, hostnames []*string
 	var limit postgres.LimitColumns
-	var expires, revoked, created pgtype.Timestamptz
+	var expires, revoked, created, used pgtype.Timestamptz
 	err := row.Scan(&k.ID, &k.WorkspaceID, &k.WorkspaceName, &k.Name, &k.Start, &scopes, &hostnames,
-		&limit.Rate, &limit.Period, &limit.Burst, &expires, &revoked, &created, &k.WorkspaceDisabled, &k.exact)
+		&limit.Rate, &limit.Period, &limit.Burst, &expires, &revoked, &created, &used, &k.WorkspaceDisabled, &k.exact)
 	if err != nil {
 		return listedKey{}, err
 	}
@@ -91,6 +187,7 @@ func scanListed(row pgx.CollectableRow) (listedKey, error) {
 	if l, err := limit.Limit(); err == nil {
 		k.Limit = l
 	}
-	k.ExpiresAt, k.RevokedAt, k.CreatedAt = postgres.Time(expires), postgres.Time(revoked), postgres.Time(created)
+	k.ExpiresAt, k.RevokedAt = postgres.Time(expires), postgres.Time(revoked)
+	k.CreatedAt, k.LastUsedAt = postgres.Time(created), postgres.Time(used)
 	return k, nil
 }

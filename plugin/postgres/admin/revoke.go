@@ -2,18 +2,14 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/postgres"
 )
 
@@ -41,43 +37,28 @@ func RevokeKey(ctx context.Context, dsn, which string) (KeyInfo, error) {
 		err = fmt.Errorf("%w: %w", postgres.ErrSchema, err)
 	}
 	if err != nil {
-		return KeyInfo{}, fmt.Errorf("revoke key %s: %w", info.ID, postgres.SchemaError(err))
+		return KeyInfo{}, fmt.Errorf("revoke key %s: %w", Printable(info.ID), viewError(postgres.SchemaError(err)))
 	}
 	return info, nil
 }
 
-// findKey returns the key that which selects. Errors do not contain which, as it may be a key.
-func findKey(ctx context.Context, conn *pgx.Conn, which string) (KeyInfo, error) {
-	if which == "" {
-		return KeyInfo{}, errors.New("no key was named: give its ID, its first characters, or the whole key")
-	}
-	rows, err := queryKeys(ctx, conn, nil, &which, keyHash(which))
-	if err != nil {
-		return KeyInfo{}, err
-	}
-	var ids []string
-	for _, row := range rows {
-		if row.exact {
-			return row.KeyInfo, nil
+// UnrevokeKey makes a revoked key valid again, unless it is expired. which selects it as for
+// [RevokeKey]. It returns an error if the key is not revoked.
+func UnrevokeKey(ctx context.Context, dsn, which string) (restored KeyInfo, err error) {
+	err = inTransaction(ctx, dsn, func(tx pgx.Tx) error {
+		key, err := lockKey(ctx, tx, which)
+		if err != nil {
+			return err
 		}
-		ids = append(ids, Printable(row.ID))
-	}
-	switch {
-	case len(rows) == 1:
-		return rows[0].KeyInfo, nil
-	case len(rows) > 1:
-		return KeyInfo{}, fmt.Errorf("several keys begin with this; name one by its ID: %s", strings.Join(ids, ", "))
-	case looksGenerated(which) && len(which) > keyStartChars && !ValidKey(which):
-		return KeyInfo{}, errors.New("no such key, and its checksum is wrong: it is mistyped or incomplete")
-	}
-	return KeyInfo{}, errors.New("no such key")
-}
-
-// keyHash returns the hash if which is one in hex, or else the hash of which.
-func keyHash(which string) []byte {
-	if hash, err := hex.DecodeString(which); err == nil && len(hash) == len(apikey.Hash{}) {
-		return hash
-	}
-	hash := sha256.Sum256([]byte(which))
-	return hash[:]
+		if key.RevokedAt.IsZero() {
+			return fmt.Errorf("key %s is not revoked", Printable(key.ID))
+		}
+		restored, err = setColumns(ctx, tx, key.ID, []column{{"revoked_at", nil}})
+		if err != nil {
+			return err
+		}
+		return change{"keys unrevoke", key.WorkspaceID, key.ID,
+			map[string]any{"revoked_at": key.RevokedAt}}.record(ctx, tx)
+	})
+	return restored, err
 }
