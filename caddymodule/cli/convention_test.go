@@ -42,7 +42,7 @@ func leaves(t *testing.T) map[string]*cobra.Command {
 func TestCommands_HaveTheSameFlags(t *testing.T) {
 	for name, cmd := range leaves(t) {
 		flags := cmd.Flags()
-		if json := flags.Lookup("json"); (json == nil) != slices.Contains(withoutData, name) && !unfinished(name) {
+		if json := flags.Lookup("json"); (json == nil) != slices.Contains(withoutData, name) {
 			t.Errorf("%s: --json is %v", name, json)
 		}
 		for flag, shorthand := range map[string]string{
@@ -62,9 +62,6 @@ func TestCommands_HaveTheSameFlags(t *testing.T) {
 	}
 }
 
-// unfinished exempts the commands that have no example and no --json yet.
-func unfinished(name string) bool { return strings.HasPrefix(name, "keys ") }
-
 var (
 	verb        = regexp.MustCompile(`^[A-Z][a-z]+s\b.*[^.]$`)
 	exampleLine = regexp.MustCompile(`(?m)^.*\bcaddy hoko .*$`)
@@ -75,9 +72,6 @@ func TestCommands_HelpFollowsOneStyle(t *testing.T) {
 	for name, cmd := range leaves(t) {
 		if group := cmd.Parent(); !verb.MatchString(cmd.Short) || group.Short != "" && !verb.MatchString(group.Short) {
 			t.Errorf("%s: %q does not begin with a verb such as Lists, or ends with a period", name, cmd.Short)
-		}
-		if unfinished(name) {
-			continue
 		}
 		if text := strings.TrimSpace(cmd.Long); text == "" || !strings.HasSuffix(text, ".") {
 			t.Errorf("%s: the description %q is no sentence", name, cmd.Long)

@@ -85,7 +85,7 @@ func question(query url.Values, names ...string) (subject, value string, err err
 			continue
 		}
 		if subject != "" {
-			return "", "", fail(http.StatusBadRequest, "ask with one of %s, not with several", strings.Join(names, ", "))
+			return "", "", fail(http.StatusBadRequest, "ask with one of %s, not several", strings.Join(names, ", "))
 		}
 		subject, value = name, query.Get(name)
 	}

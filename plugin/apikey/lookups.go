@@ -120,8 +120,8 @@ func (l *lookups) recordUse(e *entry) {
 	}
 }
 
-// find returns the entry of a key, and where it looked. The error is ErrNotFound or a *GuessesSpent,
-// or wraps ErrUnavailable.
+// find returns the entry of a key, and where it looked. The error is ErrNotFound or a
+// *GuessesSpent, or wraps ErrUnavailable.
 func (l *lookups) find(
 	ctx context.Context, hash Hash, client string, now time.Duration,
 ) (e *entry, found Found, err error) {

@@ -111,7 +111,8 @@ func TestCheck_ClusterFromOneAddress(t *testing.T) {
 			continue
 		}
 		if got, err := Check(t.Context(), o); err != nil || !got.Cluster || len(got.Nodes) != len(nodes) ||
-			got.Nodes[0].Address >= got.Nodes[1].Address || got.Nodes[1].Info["redis_version"] == "" || got.Nodes[1].Config["appendfsync"] == "" {
+			got.Nodes[0].Address >= got.Nodes[1].Address || got.Nodes[1].Info["redis_version"] == "" ||
+			got.Nodes[1].Config["appendfsync"] == "" {
 			t.Fatalf("got %+v, %v", got, err)
 		}
 	}

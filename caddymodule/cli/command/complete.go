@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -9,32 +10,53 @@ import (
 	"hoko.to/edge/plugin/postgres/admin"
 )
 
-const (
-	// completionTimeout bounds how long a shell waits for the database.
-	completionTimeout = 3 * time.Second
-	maxCompletions    = 200
-)
+// completionTimeout bounds how long a shell waits for the database.
+const completionTimeout = 2 * time.Second
+
+// MaxCompletions is the maximum number of completions from the database.
+const MaxCompletions = 200
+
+// Offer is a completion, and its description.
+type Offer struct{ ID, Description string }
+
+// CompleteFrom completes with what offer finds in the database of the flags, at most max values.
+// Without a database, or after an error, whose text would stand in the command line, it offers
+// nothing.
+func CompleteFrom(
+	offer func(ctx context.Context, dsn, prefix string, max int) ([]Offer, error),
+) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		dsn, err := DSN(cmd)
+		if err != nil || dsn == "" {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		defer cancel()
+		offered, err := offer(ctx, dsn, prefix, MaxCompletions)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var completions []cobra.Completion
+		for _, o := range offered {
+			if admin.Printable(o.ID) == o.ID { // shells read one completion a line
+				completions = append(completions,
+					cobra.CompletionWithDesc(o.ID, strings.TrimSpace(admin.Printable(o.Description))))
+			}
+		}
+		return completions, cobra.ShellCompDirectiveNoFileComp
+	}
+}
 
 // CompleteWorkspace completes an argument or a flag that names a workspace, by its ID. The name is
-// the description. Without a database there are no completions.
-func CompleteWorkspace(cmd *cobra.Command, _ []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	dsn, err := DSN(cmd)
-	if err != nil || dsn == "" {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
-	defer cancel()
-	found, err := admin.CompleteWorkspaces(ctx, dsn, prefix, maxCompletions)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var completions []cobra.Completion
+// the description.
+var CompleteWorkspace = CompleteFrom(offerWorkspaces)
+
+func offerWorkspaces(ctx context.Context, dsn, prefix string, max int) (offered []Offer, err error) {
+	found, err := admin.CompleteWorkspaces(ctx, dsn, prefix, max)
 	for _, w := range found {
-		if admin.Printable(w.ID) == w.ID {
-			completions = append(completions, cobra.CompletionWithDesc(w.ID, admin.Printable(w.Name)))
-		}
+		offered = append(offered, Offer{w.ID, w.Name})
 	}
-	return completions, cobra.ShellCompDirectiveNoFileComp
+	return offered, err
 }
 
 // CompleteFlag sets the completions of a flag, which must exist.

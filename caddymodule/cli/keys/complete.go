@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,45 +12,25 @@ import (
 	"hoko.to/edge/plugin/postgres/admin"
 )
 
-const (
-	completionTimeout = 2 * time.Second
-	maxCompletions    = 200
-)
-
 // addWorkspaceFlag adds --workspace.
 func addWorkspaceFlag(cmd *cobra.Command, usage string) {
 	cmd.Flags().String("workspace", "", usage)
 	command.CompleteFlag(cmd, "workspace", command.CompleteWorkspace)
 }
 
-// completeKeys offers the IDs of the keys that the filter selects, in the database of the flags. It
-// offers nothing after an error, because its text would stand in the command line.
+// completeKeys completes the ID of a key that the filter selects.
 func completeKeys(filter admin.KeyFilter) cobra.CompletionFunc {
-	filter.Max = maxCompletions
-	return func(cmd *cobra.Command, _ []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		dsn, err := command.DSN(cmd)
-		if err != nil || dsn == "" {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
-		defer cancel()
-		filter := filter
-		filter.IDPrefix = prefix
-		keys, err := admin.ListKeys(ctx, dsn, filter)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var offered []cobra.Completion
-		for _, key := range keys {
-			if admin.Printable(key.ID) != key.ID { // shells read one completion a line
-				continue
+	return command.CompleteFrom(
+		func(ctx context.Context, dsn, prefix string, max int) (offered []command.Offer, err error) {
+			filter := filter
+			filter.IDPrefix, filter.Max = prefix, max
+			keys, err := admin.ListKeys(ctx, dsn, filter)
+			for _, key := range keys {
+				about := []string{key.Start, admin.WorkspaceText(key.WorkspaceID, key.WorkspaceName), key.Name}
+				offered = append(offered, command.Offer{ID: key.ID, Description: strings.Join(about, " ")})
 			}
-			about := []string{key.Start, admin.WorkspaceText(key.WorkspaceID, key.WorkspaceName), key.Name}
-			offered = append(offered,
-				cobra.CompletionWithDesc(key.ID, strings.TrimSpace(admin.Printable(strings.Join(about, " ")))))
-		}
-		return offered, cobra.ShellCompDirectiveNoFileComp
-	}
+			return offered, err
+		})
 }
 
 // completeScopes completes the last of comma-separated scopes.

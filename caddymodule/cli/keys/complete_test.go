@@ -59,8 +59,8 @@ func TestCompletion_FromTheDatabase(t *testing.T) {
 	}
 	d.Exec(`INSERT INTO hoko.api_keys (workspace_id, key_hash) SELECT 'acme', sha256(i::text::bytea)
 		FROM generate_series(3, 400) i`)
-	if offered, _ := completions(t, "keys", "show", ""); len(offered) != maxCompletions {
-		t.Errorf("%d completions, want %d", len(offered), maxCompletions)
+	if offered, _ := completions(t, "keys", "show", ""); len(offered) != command.MaxCompletions {
+		t.Errorf("%d completions, want %d", len(offered), command.MaxCompletions)
 	}
 }
 

@@ -24,6 +24,12 @@ type change struct {
 	details            any    // what has changed, as JSON; never a whole key; nil if nothing more
 }
 
+// fromTo is the change of a value in hoko.audit.
+type fromTo struct {
+	From any `json:"from"`
+	To   any `json:"to"`
+}
+
 func (c change) record(ctx context.Context, tx pgx.Tx) error {
 	details := []byte("{}")
 	if c.details != nil {

@@ -74,12 +74,6 @@ func (c KeyChange) check() error {
 	return nil
 }
 
-// fromTo is the change of a value in hoko.audit.
-type fromTo struct {
-	From any `json:"from"`
-	To   any `json:"to"`
-}
-
 // apply returns the columns of key that change, and the details for hoko.audit.
 func (c KeyChange) apply(key KeyInfo) (columns []column, details map[string]fromTo, err error) {
 	details = map[string]fromTo{}

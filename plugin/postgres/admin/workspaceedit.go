@@ -74,13 +74,13 @@ func UpdateWorkspace(ctx context.Context, dsn, idOrName string, wanted Workspace
 			return "", err
 		}
 		var row workspaceRow
-		details := map[string]replaced{}
+		details := map[string]fromTo{}
 		if wanted.Name != nil {
 			if err := checkLabels(ctx, tx, old.ID, *wanted.Name); err != nil {
 				return "", err
 			}
 			row.set("name", *wanted.Name)
-			details["name"] = replaced{old.Name, *wanted.Name}
+			details["name"] = fromTo{old.Name, *wanted.Name}
 		}
 		if wanted.Limit != nil || wanted.Burst != 0 {
 			l, err := wanted.newLimit(old.Limit)
@@ -88,7 +88,7 @@ func UpdateWorkspace(ctx context.Context, dsn, idOrName string, wanted Workspace
 				return "", err
 			}
 			row.setLimit(l)
-			details["limit"] = replaced{old.Limit.String(), l.String()}
+			details["limit"] = fromTo{old.Limit.String(), l.String()}
 		}
 		sql := fmt.Sprintf("UPDATE hoko.workspaces SET (%s) = ROW(%s) WHERE id::text = $%d",
 			row.names(), row.parameters(), len(row.values)+1)
@@ -97,12 +97,6 @@ func UpdateWorkspace(ctx context.Context, dsn, idOrName string, wanted Workspace
 		}
 		return old.ID, change{command: "workspaces update", workspaceID: old.ID, details: details}.record(ctx, tx)
 	})
-}
-
-// replaced is a changed value in hoko.audit.
-type replaced struct {
-	From string `json:"from"`
-	To   string `json:"to"`
 }
 
 // newLimit returns what the limit becomes.
