@@ -3,6 +3,8 @@ package keys
 import (
 	"strings"
 	"testing"
+
+	"hoko.to/edge/caddymodule/cli/command"
 )
 
 // completions returns what a shell offers, without the directive.
