@@ -7,13 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 )
@@ -98,11 +98,11 @@ func findKey(ctx context.Context, q queryer, which string) (KeyInfo, error) {
 	if err != nil {
 		return KeyInfo{}, err
 	}
+	if i := slices.IndexFunc(rows, isExact); i >= 0 && !slices.ContainsFunc(rows[i+1:], isExact) {
+		return rows[i].KeyInfo, nil
+	}
 	var ids []string
 	for _, row := range rows {
-		if row.exact {
-			return row.KeyInfo, nil
-		}
 		if len(ids) == maxListed {
 			ids = append(ids, "…")
 			break
@@ -113,7 +113,7 @@ func findKey(ctx context.Context, q queryer, which string) (KeyInfo, error) {
 	case len(rows) == 1:
 		return rows[0].KeyInfo, nil
 	case len(rows) > 1:
-		return KeyInfo{}, fmt.Errorf("several keys begin with this; name one by its ID: %s", strings.Join(ids, ", "))
+		return KeyInfo{}, fmt.Errorf("several keys match, or begin with this; name one by its ID: %s", strings.Join(ids, ", "))
 	case looksGenerated(which) && len(which) > keyStartChars && !ValidKey(which):
 		return KeyInfo{}, errors.New("no such key, and its checksum is wrong: it is mistyped or incomplete")
 	}
@@ -139,13 +139,15 @@ func lockKey(ctx context.Context, tx pgx.Tx, which string) (KeyInfo, error) {
 	return KeyInfo{}, fmt.Errorf("key %s was deleted meanwhile", Printable(key.ID))
 }
 
-// keyHash returns the hash if which is one in hex, or else the hash of which.
-func keyHash(which string) []byte {
-	if hash, err := hex.DecodeString(which); err == nil && len(hash) == len(apikey.Hash{}) {
-		return hash
+// keyHashes returns the hash of which, and which itself if it may be a hash in hex: keys of other
+// gateways may look like one.
+func keyHashes(which string) [][]byte {
+	whole := sha256.Sum256([]byte(which))
+	hashes := [][]byte{whole[:]}
+	if hash, err := hex.DecodeString(which); err == nil && len(hash) == len(whole) {
+		hashes = append(hashes, hash)
 	}
-	hash := sha256.Sum256([]byte(which))
-	return hash[:]
+	return hashes
 }
 
 // listedKey is a row of query/keys.sql.
@@ -154,12 +156,14 @@ type listedKey struct {
 	exact bool // the key was found by its ID or hash
 }
 
+func isExact(k listedKey) bool { return k.exact }
+
 // queryKeys returns the keys that which selects, or all for "", and the filter, whose workspace is
 // an ID. lock is the statement's locking clause.
 func queryKeys(ctx context.Context, q queryer, which string, f KeyFilter, lock string) ([]listedKey, error) {
 	optional := func(text string) pgtype.Text { return pgtype.Text{String: text, Valid: text != ""} }
 	// CollectRows returns the error.
-	rows, _ := q.Query(ctx, keysQuery+lock, optional(f.Workspace), optional(which), keyHash(which), f.IDPrefix,
+	rows, _ := q.Query(ctx, keysQuery+lock, optional(f.Workspace), optional(which), keyHashes(which), f.IDPrefix,
 		f.Revoked, timestamp(f.UnusedSince), pgtype.Int8{Int64: int64(f.Max), Valid: f.Max > 0})
 	keys, err := pgx.CollectRows(rows, scanListed)
 	if err != nil {
@@ -171,6 +175,15 @@ func queryKeys(ctx context.Context, q queryer, which string, f KeyFilter, lock s
 // timestamp returns at as a parameter that is null for the zero time.
 func timestamp(at time.Time) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: at, Valid: !at.IsZero()}
+}
+
+// revocation returns when a key was revoked. A site's view may say infinity or -infinity: edges
+// reject the key whatever the time is.
+func revocation(at pgtype.Timestamptz) time.Time {
+	if at.InfinityModifier == pgtype.Infinity {
+		at.InfinityModifier = pgtype.NegativeInfinity
+	}
+	return postgres.Time(at)
 }
 
 func scanListed(row pgx.CollectableRow) (listedKey, error) {
@@ -187,7 +200,7 @@ func scanListed(row pgx.CollectableRow) (listedKey, error) {
 	if l, err := limit.Limit(); err == nil {
 		k.Limit = l
 	}
-	k.ExpiresAt, k.RevokedAt = postgres.Time(expires), postgres.Time(revoked)
+	k.ExpiresAt, k.RevokedAt = postgres.Time(expires), revocation(revoked)
 	k.CreatedAt, k.LastUsedAt = postgres.Time(created), postgres.Time(used)
 	return k, nil
 }
