@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"regexp"
+	"strings"
 
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
@@ -74,6 +75,12 @@ func viewError(err error) error {
 	return fmt.Errorf("%w: %s is a view of your site's table (docs/adopting.md): make this change there", err, relation)
 }
 
+// ignoredError is the error of a statement that succeeds but changes nothing, because a trigger of
+// a site's view ignores the column.
+func ignoredError(relation, column string) error {
+	return fmt.Errorf("hoko.%s ignores a change of %s: make this change in your site (docs/adopting.md)", relation, column)
+}
+
 // osUser returns who runs the command, such as alice@bastion: for sudo, the user who called it.
 func osUser() string {
 	name := os.Getenv("SUDO_USER")
@@ -81,5 +88,5 @@ func osUser() string {
 		name = current.Username
 	}
 	host, _ := os.Hostname()
-	return cmp.Or(name, fmt.Sprint(os.Getuid())) + "@" + cmp.Or(host, "localhost")
+	return strings.ToValidUTF8(cmp.Or(name, fmt.Sprint(os.Getuid()))+"@"+cmp.Or(host, "localhost"), "�")
 }

@@ -32,7 +32,7 @@ func RevokeKey(ctx context.Context, dsn, which string) (KeyInfo, error) {
 	if err == nil && !at.Valid {
 		err = errors.New("it was deleted meanwhile")
 	}
-	info.RevokedAt = postgres.Time(at)
+	info.RevokedAt = revocation(at)
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == pgerrcode.UndefinedFunction {
 		err = fmt.Errorf("%w: %w", postgres.ErrSchema, err)
 	}
@@ -54,6 +54,9 @@ func UnrevokeKey(ctx context.Context, dsn, which string) (restored KeyInfo, err 
 			return fmt.Errorf("key %s is not revoked", Printable(key.ID))
 		}
 		restored, err = setColumns(ctx, tx, key.ID, []column{{"revoked_at", nil}})
+		if err == nil && !restored.RevokedAt.IsZero() {
+			err = ignoredError("api_keys", "revoked_at")
+		}
 		if err != nil {
 			return err
 		}

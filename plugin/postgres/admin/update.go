@@ -47,6 +47,9 @@ func UpdateKey(ctx context.Context, dsn, which string, wanted KeyChange) (update
 		if updated, err = setColumns(ctx, tx, key.ID, columns); err != nil {
 			return err
 		}
+		if err := wanted.checkApplied(updated, details); err != nil {
+			return err
+		}
 		return change{"keys update", key.WorkspaceID, key.ID, details}.record(ctx, tx)
 	})
 	return updated, err
@@ -106,6 +109,17 @@ func (c KeyChange) apply(key KeyInfo) (columns []column, details map[string]from
 	columns = append(columns, column{"rate_limit", rate}, column{"rate_period", period}, column{"rate_burst", burst})
 	details["limit"] = fromTo{key.Limit.String(), wanted.String()}
 	return columns, details, nil
+}
+
+// checkApplied returns an error if one of these changes has left the key as it was.
+func (c KeyChange) checkApplied(key KeyInfo, details map[string]fromTo) error {
+	_, left, err := c.apply(key)
+	for name, wanted := range details {
+		if same, ok := left[name]; ok && reflect.DeepEqual(same, wanted) && !reflect.DeepEqual(wanted.From, wanted.To) {
+			return ignoredError("api_keys", name)
+		}
+	}
+	return err
 }
 
 // limitOf returns the limit that key has then.

@@ -95,8 +95,25 @@ func UpdateWorkspace(ctx context.Context, dsn, idOrName string, wanted Workspace
 		if _, err := tx.Exec(ctx, sql, append(row.values, old.ID)...); err != nil {
 			return "", fmt.Errorf("update workspace %s: %w", Printable(old.ID), err)
 		}
+		if err := checkWorkspaceChanged(ctx, tx, old, details); err != nil {
+			return "", err
+		}
 		return old.ID, change{command: "workspaces update", workspaceID: old.ID, details: details}.record(ctx, tx)
 	})
+}
+
+// checkWorkspaceChanged returns an error if one of these changes has left the workspace as it was.
+func checkWorkspaceChanged(ctx context.Context, tx pgx.Tx, old WorkspaceInfo, details map[string]fromTo) error {
+	updated, err := workspaceByID(ctx, tx, old.ID)
+	switch name, l := details["name"], details["limit"]; {
+	case err != nil:
+		return err
+	case name.From != name.To && updated.Name == old.Name:
+		return ignoredError("workspaces", "name")
+	case l.From != l.To && updated.Limit == old.Limit:
+		return ignoredError("workspaces", "limit")
+	}
+	return nil
 }
 
 // newLimit returns what the limit becomes.
@@ -133,6 +150,9 @@ func SetWorkspaceDisabled(
 		changed = true
 		if _, err := tx.Exec(ctx, sql, old.ID); err != nil {
 			return "", fmt.Errorf("%s %s: %w", command, Printable(old.ID), err)
+		}
+		if w, err := workspaceByID(ctx, tx, old.ID); err != nil || w.Disabled != disabled {
+			return "", cmp.Or(err, ignoredError("workspaces", "disabled_at"))
 		}
 		return old.ID, change{command: command, workspaceID: old.ID}.record(ctx, tx)
 	})

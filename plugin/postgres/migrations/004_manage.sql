@@ -33,6 +33,10 @@ BEGIN
   IF NOT FOUND THEN
     RETURN (SELECT k.revoked_at FROM hoko.api_keys AS k WHERE k.id::text = revoked_id);
   END IF;
+  IF EXISTS (SELECT FROM hoko.api_keys AS k WHERE k.id::text = revoked_id AND k.revoked_at IS NULL) THEN
+    RAISE EXCEPTION 'a trigger of the view "api_keys" has not revoked the key'
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
   INSERT INTO hoko.audit (os_user, command, workspace_id, key_id)
   VALUES (revoked_by, 'keys revoke', revoked.workspace_id, revoked_id);
   RETURN revoked.revoked_at;
