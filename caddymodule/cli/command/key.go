@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -39,7 +40,8 @@ func Key(cmd *cobra.Command) (string, error) {
 func readLine(cmd *cobra.Command) (string, error) {
 	terminal, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
-		return bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+		input := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), maxLine))
+		return untilDone(cmd, func() (string, error) { return input.ReadString('\n') })
 	}
 	fd := int(terminal.Fd())
 	state, err := term.GetState(fd)
@@ -48,19 +50,34 @@ func readLine(cmd *cobra.Command) (string, error) {
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "Paste the key and press Enter; it is not shown: ")
 	defer fmt.Fprintln(cmd.ErrOrStderr())
+	line, err := untilDone(cmd, func() (string, error) {
+		line, err := term.ReadPassword(fd)
+		return string(line), err
+	})
+	if cmd.Context().Err() != nil {
+		err = errors.Join(err, term.Restore(fd, state))
+	}
+	return line, err
+}
+
+// maxLine bounds the line that is read, in bytes. It is much longer than any key.
+const maxLine = 4 << 10
+
+// untilDone returns what read returns, or an error when the command is interrupted.
+func untilDone(cmd *cobra.Command, read func() (string, error)) (string, error) {
 	type input struct {
-		line []byte
+		line string
 		err  error
 	}
-	read := make(chan input, 1)
+	done := make(chan input, 1)
 	go func() { // ends with the line, or with the process if that is interrupted
-		line, err := term.ReadPassword(fd)
-		read <- input{line, err}
+		line, err := read()
+		done <- input{line, err}
 	}()
 	select {
-	case in := <-read:
-		return string(in.line), in.err
+	case in := <-done:
+		return in.line, in.err
 	case <-cmd.Context().Done():
-		return "", errors.Join(context.Cause(cmd.Context()), term.Restore(fd, state))
+		return "", context.Cause(cmd.Context())
 	}
 }
