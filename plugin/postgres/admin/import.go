@@ -121,6 +121,9 @@ func (w wrongLines) normalize(keys []ImportedKey) []ImportedKey {
 		}
 		lines[key.Hash] = key.Line
 		normal, err := key.normalize()
+		if err == nil && key.Name != "" && apikey.HashOf(key.Name) == key.Hash {
+			err = errors.New("the name is the key itself, which must not be stored")
+		}
 		if err != nil {
 			w[key.Line] = err
 			continue
