@@ -91,10 +91,8 @@ func DSN(cmd *cobra.Command) (string, error) {
 // string if neither is given. A flag that is given but empty is an error, because DATABASE_URL may
 // be another database.
 func FlagDSN(cmd *cobra.Command) (string, error) {
-	for _, name := range []string{"database-url", "database-url-file", "config"} {
-		if cmd.Flags().Changed(name) && Flag(cmd, name) == "" {
-			return "", fmt.Errorf("--%s is empty", name)
-		}
+	if err := RejectEmpty(cmd, "database-url", "database-url-file", "config"); err != nil {
+		return "", err
 	}
 	if dsn := Flag(cmd, "database-url"); dsn != "" {
 		return dsn, nil
@@ -115,6 +113,17 @@ func readDSN(file string) (string, error) {
 		return "", fmt.Errorf("--database-url-file: %s is empty", file)
 	}
 	return dsn, nil
+}
+
+// RejectEmpty returns an error if one of these flags is given but empty, as with a variable of the
+// shell that is not set.
+func RejectEmpty(cmd *cobra.Command, names ...string) error {
+	for _, name := range names {
+		if cmd.Flags().Changed(name) && Flag(cmd, name) == "" {
+			return fmt.Errorf("--%s is empty", name)
+		}
+	}
+	return nil
 }
 
 // Flag returns the value of a flag that is a string. It returns "" if cmd has no such flag.

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -55,11 +54,10 @@ func keyChange(cmd *cobra.Command, now time.Time) (c admin.KeyChange, err error)
 		c.Scopes, _ = cmd.Flags().GetStringSlice("scopes")
 	}
 	if given("hostnames") {
-		hostnames, _ := cmd.Flags().GetStringSlice("hostnames")
-		if len(hostnames) == 0 {
-			return c, errors.New("--hostnames is empty: any allows all hosts")
+		hostnames, err := hostnamesOf(cmd)
+		if err != nil {
+			return c, err
 		}
-		hostnames = parseHostnames(hostnames)
 		c.Hostnames = &hostnames
 	}
 	if c.Limit, c.Burst, err = command.Limit(cmd); err != nil {

@@ -66,8 +66,9 @@ func printCreated(cmd *cobra.Command, created admin.CreatedKey) error {
 func newKey(cmd *cobra.Command, now time.Time) (wanted admin.NewKey, burst int, err error) {
 	wanted.Workspace, wanted.Name = command.Flag(cmd, "workspace"), command.Flag(cmd, "name")
 	wanted.Scopes, _ = cmd.Flags().GetStringSlice("scopes")
-	hostnames, _ := cmd.Flags().GetStringSlice("hostnames")
-	wanted.Hostnames = parseHostnames(hostnames)
+	if wanted.Hostnames, err = hostnamesOf(cmd); err != nil {
+		return wanted, 0, err
+	}
 	own, burst, err := command.Limit(cmd)
 	if err != nil {
 		return wanted, 0, err

@@ -120,7 +120,7 @@ func (r lineReader) key(record []string) (key admin.ImportedKey, err error) {
 		case column == "scopes":
 			key.Scopes = strings.Fields(field)
 		case column == "hostnames":
-			key.Hostnames = parseHostnames(strings.Fields(field))
+			key.Hostnames, err = parseHostnames(strings.Fields(field))
 		case column == "expires":
 			key.ExpiresAt, err = parseExpiry(field, r.now)
 		case column == "limit":

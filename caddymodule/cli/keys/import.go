@@ -45,6 +45,9 @@ column key, its first characters.`, maxKeys, maxBytes>>20, strings.Join(optional
 }
 
 func importKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
+	if err := command.RejectEmpty(cmd, "file"); err != nil {
+		return err
+	}
 	now := time.Now()
 	defaults, burst, err := newKey(cmd, now)
 	if err != nil {

@@ -101,6 +101,8 @@ func TestImport_WrongInput(t *testing.T) {
 		"key as a period":    {"sha256,limit\n" + good + ",5/" + secret, "line 2: limit …: want"},
 		"key as a burst":     {"sha256,burst\n" + good + "," + secret, "line 2: burst must be"},
 		"key as an expiry":   {"sha256,expires\n" + good + "," + secret, "line 2: expires must be"},
+		"key as its name":    {"key,name\n" + secret + "," + secret, "line 2: the name is the key itself"},
+		"any and others":     {"sha256,hostnames\n" + good + ",any a.example", "line 2: hostnames must be either"},
 		"key as a hostname":  {"sha256,hostnames\n" + good + ",/" + secret, "line 2: hostname …"},
 		"key as a workspace": {"sha256,workspace\n" + good + "," + secret, "line 2: no such workspace …"},
 		"impossible limit":   {"sha256,limit\n" + good + ",0/1m", "line 2: limit …: rate must be"},

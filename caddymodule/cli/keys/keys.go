@@ -43,7 +43,7 @@ type keyFunc func(ctx context.Context, cmd *cobra.Command, dsn, which string) (a
 // withKey makes cmd call run with the key that its argument names. Completions offer the IDs of the
 // keys that the filter selects.
 func withKey(cmd *cobra.Command, offered admin.KeyFilter, run keyFunc) *cobra.Command {
-	cmd.Args = cobra.ExactArgs(1)
+	cmd.Args = oneKey
 	cmd.ValidArgsFunction = command.First(completeKeys(offered))
 	command.WithDatabase(cmd, func(ctx context.Context, cmd *cobra.Command, dsn string) error {
 		which, err := command.Key(cmd)
@@ -59,6 +59,13 @@ func withKey(cmd *cobra.Command, offered admin.KeyFilter, run keyFunc) *cobra.Co
 	})
 	command.AddJSONFlag(cmd)
 	return cmd
+}
+
+func oneKey(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return nil
+	}
+	return fmt.Errorf("give one key: its id or first characters, or - to paste the whole key (%s --help)", cmd.CommandPath())
 }
 
 // isWhole reports whether which selects key because it is the whole key.

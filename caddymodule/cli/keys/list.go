@@ -33,6 +33,9 @@ earlier uses are unknown.`,
 }
 
 func listKeys(ctx context.Context, cmd *cobra.Command, dsn string) error {
+	if err := command.RejectEmpty(cmd, "workspace", "unused-for"); err != nil {
+		return err
+	}
 	filter := admin.KeyFilter{Workspace: command.Flag(cmd, "workspace")}
 	filter.Revoked, _ = cmd.Flags().GetBool("revoked")
 	now := time.Now()

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -49,10 +50,23 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// parseHostnames returns nil for any.
-func parseHostnames(hostnames []string) []string {
-	if slices.Equal(hostnames, []string{anyHostname}) {
-		return nil
+// hostnamesOf returns the value of --hostnames: nil for any. An empty one is an error, because
+// without host names a key has more rights.
+func hostnamesOf(cmd *cobra.Command) ([]string, error) {
+	hostnames, _ := cmd.Flags().GetStringSlice("hostnames")
+	if len(hostnames) == 0 {
+		return nil, errors.New("--hostnames is empty: any allows all hosts")
 	}
-	return hostnames
+	return parseHostnames(hostnames)
+}
+
+// parseHostnames returns nil for any.
+func parseHostnames(hostnames []string) ([]string, error) {
+	switch {
+	case slices.Equal(hostnames, []string{anyHostname}):
+		return nil, nil
+	case slices.Contains(hostnames, anyHostname):
+		return nil, errors.New("hostnames must be either any, or names of hosts")
+	}
+	return hostnames, nil
 }
