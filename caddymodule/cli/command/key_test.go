@@ -14,10 +14,11 @@ import (
 
 // readFrom reads a key from an input that is not a terminal.
 func readFrom(ctx context.Context, input io.Reader) (key string, err error) {
-	cmd := &cobra.Command{Use: "show", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, _ []string) (err error) {
+	cmd := &cobra.Command{Use: "show", Args: cobra.ExactArgs(1), SilenceErrors: true, SilenceUsage: true}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		key, err = command.Key(cmd)
 		return err
-	}, SilenceErrors: true, SilenceUsage: true}
+	}
 	cmd.SetIn(input)
 	cmd.SetArgs([]string{"-"})
 	err = cmd.ExecuteContext(ctx)

@@ -65,7 +65,8 @@ func oneKey(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 {
 		return nil
 	}
-	return fmt.Errorf("give one key: its id or first characters, or - to paste the whole key (%s --help)", cmd.CommandPath())
+	const want = "give one key: its id or first characters, or - to paste the whole key (%s --help)"
+	return fmt.Errorf(want, cmd.CommandPath())
 }
 
 // isWhole reports whether which selects key because it is the whole key.

@@ -78,7 +78,8 @@ func viewError(err error) error {
 // ignoredError is the error of a statement that succeeds but changes nothing, because a trigger of
 // a site's view ignores the column.
 func ignoredError(relation, column string) error {
-	return fmt.Errorf("hoko.%s ignores a change of %s: make this change in your site (docs/adopting.md)", relation, column)
+	const text = "hoko.%s ignores a change of %s: make this change in your site (docs/adopting.md)"
+	return fmt.Errorf(text, relation, column)
 }
 
 // osUser returns who runs the command, such as alice@bastion: for sudo, the user who called it.

@@ -113,7 +113,8 @@ func findKey(ctx context.Context, q queryer, which string) (KeyInfo, error) {
 	case len(rows) == 1:
 		return rows[0].KeyInfo, nil
 	case len(rows) > 1:
-		return KeyInfo{}, fmt.Errorf("several keys match, or begin with this; name one by its ID: %s", strings.Join(ids, ", "))
+		const text = "several keys match, or begin with this; name one by its ID: %s"
+		return KeyInfo{}, fmt.Errorf(text, strings.Join(ids, ", "))
 	case looksGenerated(which) && len(which) > keyStartChars && !ValidKey(which):
 		return KeyInfo{}, errors.New("no such key, and its checksum is wrong: it is mistyped or incomplete")
 	}
