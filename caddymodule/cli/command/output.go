@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -87,6 +88,28 @@ func paint(colored bool, color Color, text string) string {
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(file.Fd()))
+}
+
+// TimeText returns at as tables print it. It is empty for the zero time.
+func TimeText(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339)
+}
+
+// maxTime is the latest time that RFC 3339 has; Postgres has later ones.
+var maxTime = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
+// TimeJSON returns at as --json prints it: nil for the zero time.
+func TimeJSON(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	if at = at.UTC(); at.After(maxTime) {
+		at = maxTime
+	}
+	return &at
 }
 
 // ShellQuote returns text as one word of a shell command.

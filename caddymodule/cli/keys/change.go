@@ -108,6 +108,6 @@ func rotateKey(ctx context.Context, cmd *cobra.Command, dsn, which string) (admi
 		}{newCreatedJSON(rotated.CreatedKey), newKeyJSON(rotated.Old, time.Now())})
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%s) expires at %s\n", admin.Printable(rotated.Old.ID),
-		admin.Printable(rotated.Old.Start), timeText(rotated.Old.ExpiresAt))
+		admin.Printable(rotated.Old.Start), command.TimeText(rotated.Old.ExpiresAt))
 	return rotated.Old, printCreated(cmd, rotated.CreatedKey)
 }

@@ -185,9 +185,11 @@ func TestList_TextAndJSON(t *testing.T) {
 func TestRevoke_NamesTheReplacement(t *testing.T) {
 	d := database(t)
 	d.Exec(`INSERT INTO hoko.workspaces (id) VALUES ('it''s; $(x)')`)
-	_, id := newTestKey(t, "--workspace=it's; $(x)", "--scopes=tagsRead")
+	_, id := newTestKey(t, "--workspace=it's; $(x)", "--scopes=tagsRead", "--hostnames=a.example,*.b.example",
+		"--limit=5/1s", "--burst=7", "--expires=2090-01-02T03:04:05Z")
 	_, stderr, err := run(t, "", "keys", "revoke", id)
-	const want = `caddy hoko keys create --workspace 'it'\''s; $(x)' --scopes 'linksRead,tagsRead'`
+	const want = `caddy hoko keys create --workspace 'it'\''s; $(x)' --scopes 'linksRead,tagsRead' ` +
+		`--hostnames 'a.example,*.b.example' --limit '5/1s' --burst '7' --expires '2090-01-02T03:04:05Z'`
 	if err != nil || !strings.Contains(stderr, want) || !strings.Contains(stderr, "within a second") {
 		t.Errorf("%v\n%s", err, stderr)
 	}
@@ -196,6 +198,17 @@ func TestRevoke_NamesTheReplacement(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	if got := fromJSON(t, mustRun(t, "", "keys", "unrevoke", id, "--json")); got["state"] != "valid" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// RFC 3339 ends with the year 9999; SQL may have stored a later one.
+func TestList_FarFutureAsJSON(t *testing.T) {
+	d := database(t)
+	_, id := newTestKey(t)
+	d.Exec(`UPDATE hoko.api_keys SET expires_at = '20000-01-01Z'`)
+	got := fromJSON(t, mustRun(t, "", "keys", "show", id, "--json"))
+	if got["state"] != "valid" || got["expires_at"] != "9999-12-31T23:59:59Z" {
 		t.Errorf("got %v", got)
 	}
 }

@@ -33,7 +33,8 @@ func revokeKey(ctx context.Context, cmd *cobra.Command, dsn, which string) (admi
 		return key, printKey(cmd, key)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "key %s (%s) of workspace %s was revoked at %s\n", admin.Printable(key.ID),
-		admin.Printable(key.Start), admin.WorkspaceText(key.WorkspaceID, key.WorkspaceName), timeText(key.RevokedAt))
+		admin.Printable(key.Start), admin.WorkspaceText(key.WorkspaceID, key.WorkspaceName),
+		command.TimeText(key.RevokedAt))
 	_, err = fmt.Fprintf(cmd.ErrOrStderr(), `Edges reject it within a second. To replace it, as the owner of the schema:
   caddy hoko keys create --workspace %s --scopes %s
 `, command.ShellQuote(admin.Printable(key.WorkspaceID)),

@@ -25,8 +25,8 @@ func settingsOf(key admin.KeyInfo, now time.Time) []setting {
 		{"WORKSPACE", command.Cell{Text: admin.WorkspaceText(key.WorkspaceID, key.WorkspaceName)}},
 		{"NAME", command.Cell{Text: key.Name}},
 		{"STATE", command.Cell{Text: stateText(key, state), Color: color}},
-		{"CREATED", command.Cell{Text: timeText(key.CreatedAt)}},
-		{"LAST USED", command.Cell{Text: timeText(key.LastUsedAt)}},
+		{"CREATED", command.Cell{Text: command.TimeText(key.CreatedAt)}},
+		{"LAST USED", command.Cell{Text: command.TimeText(key.LastUsedAt)}},
 		{"LIMIT", command.Cell{Text: key.Limit.String()}},
 		{"SCOPES", command.Cell{Text: strings.Join(key.Scopes, ",")}},
 		{"HOSTNAMES", command.Cell{Text: strings.Join(key.Hostnames, ",")}},
@@ -76,24 +76,16 @@ func stateOf(key admin.KeyInfo, now time.Time) (string, command.Color) {
 func stateText(key admin.KeyInfo, state string) string {
 	switch {
 	case state == revoked:
-		return "revoked " + timeText(key.RevokedAt)
+		return "revoked " + command.TimeText(key.RevokedAt)
 	case state == expired:
-		return "expired " + timeText(key.ExpiresAt)
+		return "expired " + command.TimeText(key.ExpiresAt)
 	case state == workspaceDisabled:
 		return "workspace disabled"
 	case key.ExpiresAt.IsZero():
 		return "valid"
 	default:
-		return "valid until " + timeText(key.ExpiresAt)
+		return "valid until " + command.TimeText(key.ExpiresAt)
 	}
-}
-
-// timeText is empty for the zero time.
-func timeText(at time.Time) string {
-	if at.IsZero() {
-		return ""
-	}
-	return at.UTC().Format(time.RFC3339)
 }
 
 // keyJSON is a key as --json prints it.
@@ -119,21 +111,12 @@ func newKeyJSON(key admin.KeyInfo, now time.Time) keyJSON {
 	k := keyJSON{
 		ID: key.ID, Start: key.Start, WorkspaceID: key.WorkspaceID, WorkspaceName: key.WorkspaceName, Name: key.Name,
 		State: state, Scopes: append([]string{}, key.Scopes...), Hostnames: append([]string{}, key.Hostnames...),
-		CreatedAt: timeJSON(key.CreatedAt), LastUsedAt: timeJSON(key.LastUsedAt),
-		ExpiresAt: timeJSON(key.ExpiresAt), RevokedAt: timeJSON(key.RevokedAt),
+		CreatedAt: command.TimeJSON(key.CreatedAt), LastUsedAt: command.TimeJSON(key.LastUsedAt),
+		ExpiresAt: command.TimeJSON(key.ExpiresAt), RevokedAt: command.TimeJSON(key.RevokedAt),
 	}
 	if l := key.Limit; l != (limit.Limit{}) {
 		text := limit.Limit{Rate: l.Rate, Period: l.Period, Burst: l.Rate}.String()
 		k.Limit, k.Burst = &text, &l.Burst
 	}
 	return k
-}
-
-// timeJSON returns nil for the zero time.
-func timeJSON(at time.Time) *time.Time {
-	if at.IsZero() {
-		return nil
-	}
-	at = at.UTC()
-	return &at
 }

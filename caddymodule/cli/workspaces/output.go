@@ -28,21 +28,12 @@ type document struct {
 
 func newDocument(w admin.WorkspaceInfo) document {
 	d := document{ID: w.ID, Name: w.Name, State: state(w), ValidKeys: w.ValidKeys,
-		DisabledAt: nullable(w.DisabledAt), CreatedAt: nullable(w.CreatedAt)}
+		DisabledAt: command.TimeJSON(w.DisabledAt), CreatedAt: command.TimeJSON(w.CreatedAt)}
 	if w.Limit != (limit.Limit{}) {
 		perPeriod := limit.Limit{Rate: w.Limit.Rate, Period: w.Limit.Period, Burst: w.Limit.Rate}.String()
 		d.Limit, d.Burst = &perPeriod, &w.Limit.Burst
 	}
 	return d
-}
-
-// nullable returns nil for the zero time.
-func nullable(at time.Time) *time.Time {
-	if at.IsZero() {
-		return nil
-	}
-	at = at.UTC()
-	return &at
 }
 
 func state(w admin.WorkspaceInfo) string {
@@ -73,7 +64,7 @@ func printTable(cmd *cobra.Command, all []admin.WorkspaceInfo) error {
 		rows = append(rows, []command.Cell{
 			{Text: admin.Printable(w.ID)}, {Text: cmp.Or(admin.Printable(w.Name), "-")},
 			{Text: stateText(w), Color: color}, {Text: cmp.Or(w.Limit.String(), "-")},
-			{Text: strconv.FormatInt(w.ValidKeys, 10)}, {Text: cmp.Or(timeText(w.CreatedAt), "-")},
+			{Text: strconv.FormatInt(w.ValidKeys, 10)}, {Text: cmp.Or(command.TimeText(w.CreatedAt), "-")},
 		})
 	}
 	return command.WriteTable(cmd.OutOrStdout(), rows)
@@ -81,15 +72,7 @@ func printTable(cmd *cobra.Command, all []admin.WorkspaceInfo) error {
 
 // stateText returns the state and, if it is known, since when a workspace is disabled.
 func stateText(w admin.WorkspaceInfo) string {
-	return strings.TrimSpace(state(w) + " " + timeText(w.DisabledAt))
-}
-
-// timeText returns an empty text for the zero time.
-func timeText(at time.Time) string {
-	if at.IsZero() {
-		return ""
-	}
-	return at.UTC().Format(time.RFC3339)
+	return strings.TrimSpace(state(w) + " " + command.TimeText(w.DisabledAt))
 }
 
 // printResult prints a workspace after a command: as JSON, or as the sentence.
