@@ -3,7 +3,9 @@ package keys
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,10 +38,31 @@ func revokeKey(ctx context.Context, cmd *cobra.Command, dsn, which string) (admi
 		admin.Printable(key.Start), admin.WorkspaceText(key.WorkspaceID, key.WorkspaceName),
 		command.TimeText(key.RevokedAt))
 	_, err = fmt.Fprintf(cmd.ErrOrStderr(), `Edges reject it within a second. To replace it, as the owner of the schema:
-  caddy hoko keys create --workspace %s --scopes %s
-`, command.ShellQuote(admin.Printable(key.WorkspaceID)),
-		command.ShellQuote(admin.Printable(strings.Join(key.Scopes, ","))))
+  caddy hoko keys create%s
+`, replacementFlags(key))
 	return key, err
+}
+
+// replacementFlags returns the flags of keys create for a key with the same rights.
+func replacementFlags(key admin.KeyInfo) string {
+	k := newKeyJSON(key, time.Now())
+	var flags strings.Builder
+	add := func(flag, value string) {
+		fmt.Fprintf(&flags, " --%s %s", flag, command.ShellQuote(admin.Printable(value)))
+	}
+	add("workspace", key.WorkspaceID)
+	add("scopes", strings.Join(key.Scopes, ","))
+	if len(key.Hostnames) > 0 {
+		add("hostnames", strings.Join(key.Hostnames, ","))
+	}
+	if k.Limit != nil {
+		add("limit", *k.Limit)
+		add("burst", strconv.Itoa(*k.Burst))
+	}
+	if k.ExpiresAt != nil && k.ExpiresAt.After(time.Now()) {
+		add("expires", command.TimeText(*k.ExpiresAt))
+	}
+	return flags.String()
 }
 
 func unrevokeCommand() *cobra.Command {
