@@ -97,6 +97,9 @@ func TestTrustedProxies_Sanity(t *testing.T) {
 			"fix: add trusted_proxies_strict"}},
 		{"private", "trusted_proxies static private_ranges" + strict, []string{
 			"ok    trusted-proxies: server srv0 (:443) trusts private_ranges: right only if every private"}},
+		{"a Unix socket", "trusted_proxies_unix", []string{
+			"ok    trusted-proxies: server srv0 (:443) trusts every client of a Unix socket: right only if your proxy",
+			"warn  trusted-proxies: server srv0 (:443) believes the first address in X-Forwarded-For, which"}},
 		{"a header of its own", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers cf-connecting-ip",
 			[]string{"reads the client's address from Cf-Connecting-Ip: right only if the proxy always sets it"}},
 		{"two headers", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers X-Forwarded-For X-Real-IP",
