@@ -147,7 +147,8 @@ func TestSite_ConnectsToUpstreams(t *testing.T) {
 		{"reverse_proxy " + up + " {\ntransport http {\nnetwork_proxy url http://u:s3cret@127.0.0.1:1\n}\n}",
 			"ok    site: upstream " + up + " is reached through a proxy and not checked"},
 		{"respond hello", "ok    site: there is no upstream to check"},
-		{"reverse_proxy 127.0.0.1:1 " + up, "warn  site: upstream 127.0.0.1:1 cannot be reached: dial tcp "},
+		{"reverse_proxy 127.0.0.1:1 " + up, "warn  site: upstream 127.0.0.1:1 cannot be reached: dial tcp " +
+			"127.0.0.1:1: connect: connection refused; requests to it are 502\n"},
 		{"reverse_proxy unix//none.sock", "warn  site: upstream unix//none.sock cannot be reached: "},
 		{"reverse_proxy {env.DOCTOR_MISSING}:80",
 			"warn  site: upstream {env.DOCTOR_MISSING}:80: {env.DOCTOR_MISSING} is empty: set DOCTOR_MISSING"},
