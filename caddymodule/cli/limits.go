@@ -41,7 +41,8 @@ It asks a running edge about each redis_rate_limit of its configuration.
 
 ` + command.KeyHelp + `
 The edge gets only the SHA-256 of a whole key.`,
-		Example:           "  $ caddy hoko limits " + name + " hoko_Ab12\n  $ caddy hoko limits " + name + " - < key.txt",
+		Example: "  $ caddy hoko limits " + name + " hoko_Ab12\n" +
+			"  $ caddy hoko limits " + name + " - < key.txt",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: command.First(keys.Complete),
 		RunE: func(cmd *cobra.Command, _ []string) error {

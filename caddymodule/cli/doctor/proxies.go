@@ -23,7 +23,8 @@ func (c *checks) trustedProxies(app *caddyhttp.App) {
 		server := app.Servers[name]
 		at := fmt.Sprintf("server %s (%s)", name, strings.Join(server.Listen, " "))
 		if server.TrustedProxiesUnix {
-			c.ok(aboutProxies, "%s trusts every client of a Unix socket: right only if your proxy alone may open it", at)
+			c.ok(aboutProxies, "%s trusts every client of a Unix socket: right only if your proxy alone may open it",
+				at)
 		}
 		switch {
 		case server.TrustedProxiesRaw != nil:
