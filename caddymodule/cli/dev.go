@@ -31,9 +31,10 @@ If DATABASE_URL or REDIS_URL is set, that server is used instead. In that databa
 the schema hoko is created or upgraded, and the workspace hoko_dev is added with a
 key, a link, a click, a customer and a lead; nothing else is changed. If UPSTREAM is
 set, the edge proxies to that site instead of the demo site.`,
-		Example: "  $ caddy hoko dev\n  $ UPSTREAM=127.0.0.1:3000 caddy hoko dev --port 9443",
-		Args:    cobra.NoArgs,
-		RunE:    dev,
+		Example:           "  $ caddy hoko dev\n  $ UPSTREAM=127.0.0.1:3000 caddy hoko dev --port 9443",
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              dev,
 	}
 	cmd.Flags().Int("port", 8443, "port of https://localhost")
 	return cmd

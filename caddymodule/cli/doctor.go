@@ -10,6 +10,7 @@ import (
 
 	"hoko.to/edge/caddymodule/cli/command"
 	"hoko.to/edge/caddymodule/cli/doctor"
+	"hoko.to/edge/caddymodule/cli/keys"
 )
 
 func doctorCommand() *cobra.Command {
@@ -44,6 +45,7 @@ also 1 if there are warnings.`,
 	flags.String("redis-url", "", "address of Redis (default: REDIS_URL)")
 	flags.String("redis-prefix", "", "prefix of the redis block, if set (default: hoko:)")
 	flags.String("probe-key", "", "id or first characters of a key to change and restore")
+	command.CompleteFlag(cmd, "probe-key", keys.Complete)
 	flags.Int("edges", 1, "how many edges share Postgres")
 	flags.Bool("strict", false, "fail on warnings as well")
 	command.AddJSONFlag(cmd)

@@ -16,6 +16,7 @@ import (
 
 	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/caddymodule/cli/command"
+	"hoko.to/edge/caddymodule/cli/keys"
 	"hoko.to/edge/caddymodule/explain"
 	"hoko.to/edge/plugin/postgres/admin"
 	"hoko.to/edge/plugin/ratelimit"
@@ -39,8 +40,9 @@ and the recent requests that were rejected, failed or slow.
 The edge gets only its SHA-256.`,
 		Example: "  $ caddy hoko explain 9aa9b8a1-2f0e-4a0b-a3a4-0d0b9e6a3c11\n  $ caddy hoko explain hoko_Ab12\n" +
 			"  $ caddy hoko explain - < key.txt",
-		Args: cobra.ExactArgs(1),
-		RunE: printExplanation,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: command.First(keys.Complete),
+		RunE:              printExplanation,
 	}
 	command.AddAdminFlags(cmd)
 	command.AddJSONFlag(cmd)

@@ -29,9 +29,10 @@ if it is not. An edge whose Postgres, Redis or site is down is ready, but degrad
 With --url or HEALTH_URL, it asks the directive hoko_health at that URL. Otherwise
 it asks the admin endpoint: at --address, where the configuration in --config has
 it, or where the configuration has it that Caddy saved when it last loaded one.`,
-		Example: "  $ caddy hoko health\n  $ caddy hoko health --url http://127.0.0.1:8082",
-		Args:    cobra.NoArgs,
-		RunE:    printHealth,
+		Example:           "  $ caddy hoko health\n  $ caddy hoko health --url http://127.0.0.1:8082",
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              printHealth,
 	}
 	flags := cmd.Flags()
 	flags.String("url", "", "URL at which hoko_health answers (default: HEALTH_URL)")

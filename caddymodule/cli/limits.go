@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hoko.to/edge/caddymodule/cli/command"
+	"hoko.to/edge/caddymodule/cli/keys"
 	"hoko.to/edge/caddymodule/explain"
 	"hoko.to/edge/plugin/postgres/admin"
 )
@@ -40,8 +41,10 @@ It asks a running edge about each redis_rate_limit of its configuration.
 
 ` + command.KeyHelp + `
 The edge gets only the SHA-256 of a whole key.`,
-		Example: "  $ caddy hoko limits " + name + " hoko_Ab12\n  $ caddy hoko limits " + name + " - < key.txt",
-		Args:    cobra.ExactArgs(1),
+		Example: "  $ caddy hoko limits " + name + " hoko_Ab12\n" +
+			"  $ caddy hoko limits " + name + " - < key.txt",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: command.First(keys.Complete),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), limitsTimeout)
 			defer cancel()

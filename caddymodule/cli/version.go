@@ -16,9 +16,10 @@ func versionCommand() *cobra.Command {
 		Long: `Prints which edge this binary is, the versions of Caddy and Go that it was built
 with, and the version to which it migrates the schema hoko. A running edge says
 the same on GET /hoko/ of its admin endpoint and in the metric hoko_build_info.`,
-		Example: "  $ caddy hoko version\n  $ caddy hoko version --json",
-		Args:    cobra.NoArgs,
-		RunE:    printVersion,
+		Example:           "  $ caddy hoko version\n  $ caddy hoko version --json",
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              printVersion,
 	}
 	command.AddJSONFlag(cmd)
 	return cmd

@@ -12,7 +12,8 @@ import (
 func TestCompletion_OfTheBinary(t *testing.T) {
 	dsn := testenv.Database(t)
 	harness.Connect(t, dsn).Exec(`INSERT INTO hoko.workspaces (id, name) VALUES
-		('ws_1', 'Acme'), ('ws_2', E'b\tc\nd'), ('other', ''), (E'ws_3\n', 'unprintable')`)
+		('ws_1', 'Acme'), ('ws_2', E'b\tc\nd'), ('other', ''), (E'ws_3\n', 'unprintable');
+		INSERT INTO hoko.api_keys (id, workspace_id, key_hash) VALUES ('k1', 'other', sha256('1'))`)
 	for _, c := range []struct{ words, want string }{
 		{"hoko work|", "workspaces\tLists, creates, changes and disables workspaces\n:4"},
 		{"hoko workspaces en|", "enable\tEnables a disabled workspace\n:4"},
@@ -20,6 +21,13 @@ func TestCompletion_OfTheBinary(t *testing.T) {
 		{"hoko workspaces update |o", "other\n:4"},
 		{"hoko workspaces enable ws_1 |", ":4"},
 		{"hoko workspaces create |", ":4"},
+		{"hoko limits show |", "k1\tother\n:4"},
+		{"hoko limits reset k1 |", ":4"},
+		{"hoko explain k|", "k1\tother\n:4"},
+		{"hoko doctor --probe-key |", "k1\tother\n:4"},
+		{"hoko health |", ":4"},
+		{"hoko version |", ":4"},
+		{"hoko dev |", ":4"},
 		{"hoko migrate --config |", ":0"}, // files
 		{"hoko idempotency erase --workspace |ws_1", "ws_1\tAcme\n:4"},
 		{"hoko workspaces list --js|", "--json\tprint one JSON document instead of text\n:4"},

@@ -127,6 +127,13 @@ func TestCertificates_InStorage(t *testing.T) {
 			wantFindings(t, c, strings.ReplaceAll(want, "ROOT", root))
 		})
 	}
+	t.Run("on demand", func(t *testing.T) {
+		c := checkCertificates(t, "https:// {\ntls {\non_demand\n}\n}")
+		wantFindings(t, c, "ok    certificates: those that Caddy obtains on demand are not checked")
+		if c.Findings[len(c.Findings)-1].Text == "Caddy manages none" {
+			t.Error("it also says that Caddy manages none")
+		}
+	})
 	t.Run("default storage", func(t *testing.T) {
 		t.Setenv("XDG_DATA_HOME", t.TempDir())
 		wantFindings(t, checkCertificates(t, "valid.com"), "none yet in "+caddy.AppDataDir()+": valid.com;")

@@ -97,6 +97,9 @@ func TestTrustedProxies_Sanity(t *testing.T) {
 			"fix: add trusted_proxies_strict"}},
 		{"private", "trusted_proxies static private_ranges" + strict, []string{
 			"ok    trusted-proxies: server srv0 (:443) trusts private_ranges: right only if every private"}},
+		{"a Unix socket", "trusted_proxies_unix", []string{
+			"ok    trusted-proxies: server srv0 (:443) trusts every client of a Unix socket: right only if your proxy",
+			"warn  trusted-proxies: server srv0 (:443) believes the first address in X-Forwarded-For, which"}},
 		{"a header of its own", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers cf-connecting-ip",
 			[]string{"reads the client's address from Cf-Connecting-Ip: right only if the proxy always sets it"}},
 		{"two headers", "trusted_proxies static 192.0.2.1" + strict + "\nclient_ip_headers X-Forwarded-For X-Real-IP",
@@ -144,7 +147,8 @@ func TestSite_ConnectsToUpstreams(t *testing.T) {
 		{"reverse_proxy " + up + " {\ntransport http {\nnetwork_proxy url http://u:s3cret@127.0.0.1:1\n}\n}",
 			"ok    site: upstream " + up + " is reached through a proxy and not checked"},
 		{"respond hello", "ok    site: there is no upstream to check"},
-		{"reverse_proxy 127.0.0.1:1 " + up, "warn  site: upstream 127.0.0.1:1 cannot be reached: dial tcp "},
+		{"reverse_proxy 127.0.0.1:1 " + up, "warn  site: upstream 127.0.0.1:1 cannot be reached: dial tcp " +
+			"127.0.0.1:1: connect: connection refused; requests to it are 502\n"},
 		{"reverse_proxy unix//none.sock", "warn  site: upstream unix//none.sock cannot be reached: "},
 		{"reverse_proxy {env.DOCTOR_MISSING}:80",
 			"warn  site: upstream {env.DOCTOR_MISSING}:80: {env.DOCTOR_MISSING} is empty: set DOCTOR_MISSING"},

@@ -65,8 +65,15 @@ func hostsOf(server *caddyhttp.Server) (hosts []string) {
 
 // managedCertificates checks the certificates in Caddy's storage, if that is a directory.
 func (c *checks) managedCertificates(subjects []string, app *caddytls.TLS) {
+	onDemand := app.Automation != nil && slices.ContainsFunc(app.Automation.Policies,
+		func(p *caddytls.AutomationPolicy) bool { return p != nil && p.OnDemand })
+	if onDemand {
+		c.ok(aboutCertificates, "those that Caddy obtains on demand are not checked")
+	}
 	if len(subjects) == 0 {
-		c.ok(aboutCertificates, "Caddy manages none")
+		if !onDemand {
+			c.ok(aboutCertificates, "Caddy manages none")
+		}
 		return
 	}
 	root, module := c.storage(app)

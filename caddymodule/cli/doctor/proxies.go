@@ -22,7 +22,16 @@ func (c *checks) trustedProxies(app *caddyhttp.App) {
 	for _, name := range sortedServers(app) {
 		server := app.Servers[name]
 		at := fmt.Sprintf("server %s (%s)", name, strings.Join(server.Listen, " "))
-		if server.TrustedProxiesRaw == nil {
+		if server.TrustedProxiesUnix {
+			c.ok(aboutProxies, "%s trusts every client of a Unix socket: right only if your proxy alone may open it",
+				at)
+		}
+		switch {
+		case server.TrustedProxiesRaw != nil:
+		case server.TrustedProxiesUnix:
+			c.clientIPHeaders(at, server)
+			continue
+		default:
 			c.ok(aboutProxies, "%s trusts none: right if clients connect to it directly; "+
 				"behind a balancer, all clients would share one budget of guesses", at)
 			continue

@@ -100,7 +100,7 @@ func tryUpstream(ctx context.Context, dial string, secure bool) Finding {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("no connection within %s", siteTimeout)
 		}
-		return Finding{Warning, aboutSite, fmt.Sprintf("upstream %s cannot be reached: %v; requests to the site are "+
+		return Finding{Warning, aboutSite, fmt.Sprintf("upstream %s cannot be reached: %v; requests to it are "+
 			"502", dial, err),
 			"start the site, or correct the upstream of reverse_proxy (UPSTREAM of the shipped Caddyfile)"}
 	}

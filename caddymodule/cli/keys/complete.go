@@ -18,6 +18,9 @@ func addWorkspaceFlag(cmd *cobra.Command, usage string) {
 	command.CompleteFlag(cmd, "workspace", command.CompleteWorkspace)
 }
 
+// Complete completes the ID of any key.
+var Complete = completeKeys(admin.KeyFilter{})
+
 // completeKeys completes the ID of a key that the filter selects.
 func completeKeys(filter admin.KeyFilter) cobra.CompletionFunc {
 	return command.CompleteFrom(
