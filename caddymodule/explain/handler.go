@@ -54,7 +54,7 @@ func explain(r *http.Request) (d Document, err error) {
 	if subject == "request" {
 		event, ok := recent.find(value)
 		if !ok {
-			return d, notRemembered("no such request")
+			return d, notRemembered()
 		}
 		return Document{Request: &event}, nil
 	}
@@ -99,12 +99,12 @@ func question(query url.Values, names ...string) (subject, value string, err err
 	return subject, value, nil
 }
 
-func notRemembered(what string) error {
+func notRemembered() error {
 	n, oldest := recent.summary()
 	kept := "none since its start"
 	if n > 0 {
 		kept = fmt.Sprintf("%d since %s", n, oldest.UTC().Format(time.RFC3339))
 	}
-	return fail(http.StatusNotFound, "%s among the rejected, failed or slow requests that this edge remembers (%s): "+
-		"other edges have their own, and the access log has all", what, kept)
+	return fail(http.StatusNotFound, NoSuchRequest+" among the rejected, failed or slow requests that this edge remembers (%s): "+
+		"other edges have their own, and the access log has all", kept)
 }
