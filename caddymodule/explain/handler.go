@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -62,14 +61,12 @@ func explain(r *http.Request) (d Document, err error) {
 	if b == nil {
 		return d, errNotRunning
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
-	d.Key, err = explainKey(ctx, b, subject, value)
+	d.Key, err = explainKey(r.Context(), b, subject, value)
 	return d, err
 }
 
-// answerTimeout bounds how long Postgres may take. Redis has its own timeout.
-const answerTimeout = 1500 * time.Millisecond
+// storeTimeout bounds how long Postgres may take. Redis has its own timeout.
+const storeTimeout = 1500 * time.Millisecond
 
 // parameters has what each parameter of a question must be.
 var parameters = map[string]string{
