@@ -102,6 +102,6 @@ func notRemembered() error {
 	if n > 0 {
 		kept = fmt.Sprintf("%d since %s", n, oldest.UTC().Format(time.RFC3339))
 	}
-	return fail(http.StatusNotFound, NoSuchRequest+" among the rejected, failed or slow requests that this edge remembers (%s): "+
-		"other edges have their own, and the access log has all", kept)
+	return fail(http.StatusNotFound, NoSuchRequest+" among the rejected, failed or slow requests that this edge "+
+		"remembers (%s): other edges have their own, and the access log has all", kept)
 }

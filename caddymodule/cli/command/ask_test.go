@@ -91,7 +91,7 @@ func TestAskKey_SendsNoWholeKey(t *testing.T) {
 		{hex64, "", unknown, []string{hash(hex64), "hash=" + hex64}},
 	} {
 		if got := askedFor(t, c.byHash, c.argument, c.stdin); !slices.Equal(got, c.want) {
-			t.Errorf("%s %q, %d %s: it asks\n%q, want\n%q", c.argument, c.stdin, c.byHash.status, c.byHash.text, got, c.want)
+			t.Errorf("%s %q, %+v: it asks\n%q, want\n%q", c.argument, c.stdin, c.byHash, got, c.want)
 		}
 	}
 }
