@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"hoko.to/edge/internal/relay"
+	"hoko.to/edge/internal/testenv"
 	"hoko.to/edge/plugin/apikey"
 )
 
@@ -63,5 +65,46 @@ func TestAdminLimits_Errors(t *testing.T) {
 	status, text = askLimits(http.MethodGet, "/hoko/limits?"+hash)
 	if status != 404 || !strings.Contains(text, "no redis_rate_limit") {
 		t.Errorf("without a limit: %d %s", status, text)
+	}
+}
+
+// Redis has the time that it needs, even if Postgres has used up its own.
+func TestAdminLimits_MutePostgres(t *testing.T) {
+	server, through := testenv.Relay(t, testenv.Database(t))
+	testenv.NoError(t, server.Open())
+	e := newEdge(t, through, testenv.Redis(t))
+	e.routes = "api_key_auth\nredis_rate_limit {\nlimit 5/1h\n}\nrespond ok"
+	e.mustLoad()
+	key := e.key("linksRead")
+	eventually(t, "the key is cached", func() bool {
+		e.send("GET", "/", bearer(key.Key), "")
+		asked := ask("key", key.ID)
+		return asked.Key != nil && asked.Key.Cache.State == "cached"
+	})
+	server.Stall(relay.ToClient)
+	defer server.Resume()
+	hash := apikey.HashOf(key.Key).String()
+	for path, method := range map[string]string{
+		"/hoko/limits?hash=" + hash: "GET", "/hoko/limits/reset?key=" + key.ID: "POST",
+	} {
+		if status, text := askLimits(method, path); status != 200 || !strings.Contains(text, `"source":"redis"`) {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+	if got := ask("key", key.ID); got.status != 200 || len(got.Key.Limits) != 1 || got.Key.LimitsError != "" ||
+		got.Key.Postgres.Error != "timeout" {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+}
+
+func TestAdminLimits_UnprintableIDs(t *testing.T) {
+	startEdge(t, saleRoutes)
+	for _, query := range []string{"key=%00", "key=%ff", "key=a%00b", "key=%22%27%3B--"} {
+		if status, text := askLimits(http.MethodGet, "/hoko/limits?"+query); status != 404 {
+			t.Errorf("%s: %d %s", query, status, text)
+		}
+		if status, text := askLimits(http.MethodGet, "/hoko/explain?"+query); status != 404 {
+			t.Errorf("explain %s: %d %s", query, status, text)
+		}
 	}
 }

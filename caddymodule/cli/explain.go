@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"hoko.to/edge/caddymodule/backend"
@@ -79,12 +78,12 @@ func printExplanation(cmd *cobra.Command, _ []string) error {
 // askWhy returns the edge's answer about a request or a key.
 func askWhy(ctx context.Context, cmd *cobra.Command, which string) ([]byte, error) {
 	const path = "/hoko/explain"
-	if cmd.Flags().Arg(0) == "-" || uuid.Validate(which) != nil {
+	if cmd.Flags().Arg(0) == "-" || !command.IsUUID(which) {
 		return command.AskKey(ctx, cmd, http.MethodGet, path, which)
 	}
 	answer, noRequest := command.Ask(ctx, cmd, http.MethodGet, path+"?request="+url.QueryEscape(which))
-	if noRequest == nil {
-		return answer, nil
+	if !command.NotFound(noRequest, explain.NoSuchRequest) {
+		return answer, noRequest
 	}
 	answer, noKey := command.AskKey(ctx, cmd, http.MethodGet, path, which)
 	if noKey != nil {

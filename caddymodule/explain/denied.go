@@ -68,7 +68,7 @@ func generationOf(now time.Time) int64 { return now.Unix() / int64(deniedPeriod.
 // rotate begins a new generation if it is time. The caller holds mu.
 func (s *deniedShard) rotate(now time.Time) {
 	generation := generationOf(now)
-	if generation == s.generation {
+	if generation == s.generation || generation == s.generation-1 { // -1: now may be before another request's
 		return
 	}
 	s.previous = nil

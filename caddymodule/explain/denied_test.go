@@ -101,3 +101,16 @@ func BenchmarkDeny(b *testing.B) {
 		d.count("key_1", "ws_1", now)
 	}
 }
+
+// Requests are counted when they began, so that at a boundary some come after later ones.
+func TestDenied_LateRequestForgetsNothing(t *testing.T) {
+	boundary := time.Unix(1_000_000*int64(deniedPeriod.Seconds()), 0)
+	before, after := boundary.Add(-time.Millisecond), boundary.Add(time.Millisecond)
+	d := new(denials)
+	for _, at := range []time.Time{before, before, after, before, after} {
+		d.count("key_1", "ws_1", at)
+	}
+	if got := d.most(after); len(got.Keys) != 1 || got.Keys[0].Denied != 5 {
+		t.Errorf("got %+v", got)
+	}
+}

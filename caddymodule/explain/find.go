@@ -67,10 +67,16 @@ func hashOf(ctx context.Context, b *backend.Backend, subject, value string) (has
 	return hash, fmt.Errorf("%w: %w", apikey.ErrUnavailable, err)
 }
 
+// How the text of a 404 begins if there is no such key or request. Clients distinguish it by that
+// from the 404 of other servers.
+const (
+	NoSuchKey     = "no such key in Postgres or in the cache of this edge"
+	NoSuchRequest = "no such request"
+)
+
 func unknownKey(err error) error {
 	if errors.Is(err, apikey.ErrNotFound) {
-		return fail(http.StatusNotFound, "no such key in Postgres or in the cache of this edge: "+
-			"caddy hoko keys list shows all")
+		return fail(http.StatusNotFound, NoSuchKey+": caddy hoko keys list shows all")
 	}
 	return fail(http.StatusServiceUnavailable, "Postgres does not answer (%s), and this edge has no such key in its "+
 		"cache: see caddy hoko doctor", postgres.ErrorType(err))

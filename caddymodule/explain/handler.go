@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -54,7 +53,7 @@ func explain(r *http.Request) (d Document, err error) {
 	if subject == "request" {
 		event, ok := recent.find(value)
 		if !ok {
-			return d, notRemembered("no such request")
+			return d, notRemembered()
 		}
 		return Document{Request: &event}, nil
 	}
@@ -62,14 +61,12 @@ func explain(r *http.Request) (d Document, err error) {
 	if b == nil {
 		return d, errNotRunning
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
-	d.Key, err = explainKey(ctx, b, subject, value)
+	d.Key, err = explainKey(r.Context(), b, subject, value)
 	return d, err
 }
 
-// answerTimeout bounds how long Postgres may take. Redis has its own timeout.
-const answerTimeout = 1500 * time.Millisecond
+// storeTimeout bounds how long Postgres may take. Redis has its own timeout.
+const storeTimeout = 1500 * time.Millisecond
 
 // parameters has what each parameter of a question must be.
 var parameters = map[string]string{
@@ -99,12 +96,12 @@ func question(query url.Values, names ...string) (subject, value string, err err
 	return subject, value, nil
 }
 
-func notRemembered(what string) error {
+func notRemembered() error {
 	n, oldest := recent.summary()
 	kept := "none since its start"
 	if n > 0 {
 		kept = fmt.Sprintf("%d since %s", n, oldest.UTC().Format(time.RFC3339))
 	}
-	return fail(http.StatusNotFound, "%s among the rejected, failed or slow requests that this edge remembers (%s): "+
-		"other edges have their own, and the access log has all", what, kept)
+	return fail(http.StatusNotFound, NoSuchRequest+" among the rejected, failed or slow requests that this edge "+
+		"remembers (%s): other edges have their own, and the access log has all", kept)
 }

@@ -77,14 +77,16 @@ func accessOf(key *apikey.Key) *Access {
 
 // explainKey explains the key that a parameter names.
 func explainKey(ctx context.Context, b *backend.Backend, subject, value string) (*Key, error) {
-	hash, err := hashOf(ctx, b, subject, value)
+	storeCtx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	hash, err := hashOf(storeCtx, b, subject, value)
 	switch {
 	case errors.Is(err, apikey.ErrNotFound), errors.Is(err, apikey.ErrUnavailable):
 		return withoutHash(value, err)
 	case err != nil:
 		return nil, err
 	}
-	f, err := findKey(ctx, b, hash)
+	f, err := findKey(storeCtx, b, hash)
 	if err != nil {
 		return nil, err
 	}

@@ -54,20 +54,20 @@ func serveLimits(w http.ResponseWriter, r *http.Request, method string,
 	if b == nil {
 		return errNotRunning
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+	storeCtx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
-	hash, err := hashOf(ctx, b, subject, value)
+	hash, err := hashOf(storeCtx, b, subject, value)
 	if errors.Is(err, apikey.ErrNotFound) || errors.Is(err, apikey.ErrUnavailable) {
 		return unknownKey(err)
 	}
 	if err != nil {
 		return err
 	}
-	f, err := findKey(ctx, b, hash)
+	f, err := findKey(storeCtx, b, hash)
 	if err != nil {
 		return err
 	}
-	limits, err := do(b, ctx, f.key())
+	limits, err := do(b, r.Context(), f.key())
 	switch {
 	case errors.Is(err, backend.ErrNoLimits):
 		return fail(http.StatusNotFound, "%w", err)

@@ -68,7 +68,7 @@ func (e *Event) whyAuth() (why, next string) {
 		return "The request was sent as TLS early data, which can be replayed.",
 			"Clients repeat it by themselves after the handshake."
 	case "unavailable":
-		return "The key is not cached, or too long, and Postgres has not answered in time.",
+		return "The key is not cached, or was checked too long ago, and Postgres has not answered in time.",
 			"Run caddy hoko doctor. "
 	}
 	return e.whyOther()

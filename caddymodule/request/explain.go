@@ -39,6 +39,7 @@ func (rec *Record) FailedUntracked(r *http.Request, status int) {
 		rec.Answered(Site, status)
 	}
 	rec.began = time.Now()
+	rec.since = rec.began
 	rec.remember(r, false)
 }
 
@@ -70,6 +71,8 @@ func (rec *Record) took(fromSite bool) time.Duration {
 		return rec.since.Add(rec.site).Sub(rec.began)
 	case fromSite:
 		return 0
+	case rec.part == Auth, rec.part == Limit: // when they decided, because a clock costs time
+		return rec.since.Sub(rec.began)
 	}
 	return time.Since(rec.began)
 }

@@ -142,7 +142,11 @@ func (a *Authenticator) authenticate(ctx context.Context, header http.Header, cl
 
 // check returns why the key is not valid for this request now, or nil if it is.
 func check(key *Key, header http.Header) *Rejected {
-	cause := key.Invalid(time.Now())
+	var now time.Time
+	if !key.ExpiresAt.IsZero() { // otherwise, do not read the clock
+		now = time.Now()
+	}
+	cause := key.Invalid(now)
 	var host *HostRule
 	if cause == "" && !hostAllowed(key.AllowedHostnames, header) {
 		cause, host = CauseHostNotAllowed, newHostRule(key.AllowedHostnames, header)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -87,6 +88,24 @@ func TestHostRule_NamesNoPath(t *testing.T) {
 		if rejected == nil || rejected.Cause != CauseHostNotAllowed || rejected.Host.From != tc.from ||
 			!slices.Equal(rejected.Host.Allowed, many[:10]) || rejected.Host.More != 2 {
 			t.Errorf("%s %s: %+v", tc.field, tc.value, rejected)
+		}
+	}
+}
+
+// What an event remembers must not grow with a header.
+func TestHostRule_OmitsInvalidHosts(t *testing.T) {
+	patterns := []string{"shop.example.com"}
+	for from, want := range map[string]string{
+		"https://evil.example/secret":                         "evil.example",
+		"https://" + strings.Repeat("a", 1<<16) + "/":         "",
+		"https://user:secret@evil.example":                    "",
+		"null":                                                "",
+		"https://" + strings.Repeat("a.", maxHost/2) + "a./":  strings.Repeat("a.", maxHost/2) + "a",
+		"https://" + strings.Repeat("a.", maxHost/2) + "aa./": "",
+	} {
+		header := http.Header{"Origin": {from}}
+		if got := newHostRule(patterns, header).From; got != want {
+			t.Errorf("%.50s: %.300q, want %q", from, got, want)
 		}
 	}
 }

@@ -31,8 +31,9 @@ func newHostRule(patterns []string, header http.Header) *HostRule {
 	listed := slices.Clone(patterns[:min(len(patterns), maxListed)])
 	rule := &HostRule{Allowed: listed, More: len(patterns) - len(listed)}
 	if from := sentFrom(header); len(from) == 1 {
-		host, _ := hostOf(from[0])
-		rule.From = strings.Clone(host) // without the path
+		if host, ok := hostOf(from[0]); ok {
+			rule.From = strings.Clone(host) // without the path
+		}
 	}
 	return rule
 }

@@ -71,3 +71,9 @@ func TestBucket_InARealCluster(t *testing.T) {
 		}
 	}
 }
+
+func TestUnavailable_NamesAnOpenBreaker(t *testing.T) {
+	if got := unavailable(errOpen).Error(); got != "rate limit unavailable: redis: circuit breaker is open" {
+		t.Error(got)
+	}
+}

@@ -46,7 +46,7 @@ var (
 // describe returns an error's text for logs, without passwords. It does not quote replies that
 // cannot be the script's, because they may contain anything.
 func describe(err error) string {
-	if classify(err) == failReply {
+	if !errors.Is(err, errOpen) && classify(err) == failReply {
 		return errReply.Error()
 	}
 	return redact(err.Error())

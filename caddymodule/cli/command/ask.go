@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"hoko.to/edge/caddymodule/explain"
 	"hoko.to/edge/plugin/apikey"
 	"hoko.to/edge/plugin/postgres/admin"
 )
@@ -61,18 +62,22 @@ func Ask(ctx context.Context, cmd *cobra.Command, method, path string) ([]byte, 
 // maxAnswer bounds an answer of the admin endpoint, in bytes.
 const maxAnswer = 16 << 20
 
+// NotFound reports whether err is an answer of the admin endpoint that begins with what, and a 404.
+// That of another path, or of another server, does not.
+func NotFound(err error, what string) bool {
+	answer, ok := errors.AsType[*answerError](err)
+	return ok && answer.status == http.StatusNotFound && strings.HasPrefix(answer.text, what)
+}
+
 // AskKey asks a path of the admin endpoint about the key that [Key] has returned. The endpoint logs
 // what it is asked, so that a whole key must not be part of it: text that may be one is sent only
-// after the edge has answered that no key has its hash.
+// after the edge has answered that no key has its hash. A UUID and short text are sent immediately.
 func AskKey(ctx context.Context, cmd *cobra.Command, method, path, which string) ([]byte, error) {
 	ask := func(name, value string) ([]byte, error) {
 		return Ask(ctx, cmd, method, path+"?"+url.Values{name: {value}}.Encode())
 	}
 	stdin := cmd.Flags().Arg(0) == "-"
-	if !stdin && isHash(which) {
-		return ask("hash", which)
-	}
-	if !stdin && (len(which) <= maxShort || uuid.Validate(which) == nil) {
+	if !stdin && (len(which) <= maxShort || IsUUID(which)) {
 		return ask("key", which)
 	}
 	answer, err := ask("hash", apikey.HashOf(which).String())
@@ -84,11 +89,17 @@ func AskKey(ctx context.Context, cmd *cobra.Command, method, path, which string)
 			"shell: use %s - instead\n", cmd.CommandPath())
 		return answer, err
 	}
-	if answered, ok := errors.AsType[*answerError](err); ok && answered.status == http.StatusNotFound {
-		return ask("key", which)
+	if !NotFound(err, explain.NoSuchKey) {
+		return answer, err
 	}
-	return answer, err
+	if isHash(which) { // of a key, or it was a key of 64 hex digits
+		return ask("hash", which)
+	}
+	return ask("key", which)
 }
+
+// IsUUID reports whether text is a UUID as Postgres writes it. 32 hex digits may be a whole key.
+func IsUUID(text string) bool { return len(text) == 36 && uuid.Validate(text) == nil }
 
 // maxShort is the length up to which text is an ID or first characters, and no secret.
 const maxShort = 16

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,6 +25,9 @@ func (e *AmbiguousError) Error() string {
 // It returns [apikey.ErrNotFound], an *AmbiguousError, or an error if Postgres does not answer.
 // Without an index on key_start, it reads all keys: do not use it for requests.
 func (s *Store) Find(ctx context.Context, which string) (hash apikey.Hash, err error) {
+	if !utf8.ValidString(which) || strings.Contains(which, "\x00") { // Postgres has no such text
+		return hash, apikey.ErrNotFound
+	}
 	pool, err := s.openPool()
 	if err != nil {
 		return hash, err
