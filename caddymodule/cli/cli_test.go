@@ -98,7 +98,7 @@ func TestCommand_InvalidFails(t *testing.T) {
 		"migrate":                                    "no database: set DATABASE_URL",
 		"migrate now " + dsn:                         "unknown command",
 		"keys list":                                  "no database: set DATABASE_URL",
-		"keys revoke " + dsn:                         "accepts 1 arg",
+		"keys revoke " + dsn:                         "give one key",
 		"keys create " + dsn:                         "a key belongs to a workspace",
 		"keys create --workspace=a " + dsn:           "a key without scopes allows nothing",
 		"keys create --burst=5 " + dsn:               "--burst needs a --limit",

@@ -4,6 +4,8 @@
 package explain
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"hoko.to/edge/plugin/apikey"
@@ -46,7 +48,7 @@ type Event struct {
 // Limit is the limit that decided about a request, or for guesses_spent the budget of guesses.
 type Limit struct {
 	Name      string           `json:"name"`
-	Limit     limit.Limit      `json:"limit"`
+	Limit     LimitText        `json:"limit"`
 	Remaining int              `json:"remaining"`
 	AdmitsAt  time.Time        `json:"admits_at,omitzero"` // when a denied key may call again
 	FullAt    time.Time        `json:"full_at,omitzero"`
@@ -55,3 +57,25 @@ type Limit struct {
 
 // GuessesName is the name of a Limit that is the budget of guesses of a client address.
 const GuessesName = "guesses"
+
+// LimitText is a limit whose JSON is a text, such as "600/1m" or "10/1s burst 5".
+type LimitText limit.Limit
+
+func (t LimitText) String() string { return limit.Limit(t).String() }
+
+// MarshalText returns the text.
+func (t LimitText) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText sets the limit from its text.
+func (t *LimitText) UnmarshalText(text []byte) error {
+	rate, burst, other := strings.Cut(string(text), " burst ")
+	if rate == "" {
+		return nil
+	}
+	l, err := limit.Parse(rate)
+	if err == nil && other {
+		l.Burst, err = strconv.Atoi(burst)
+	}
+	*t = LimitText(l)
+	return err
+}

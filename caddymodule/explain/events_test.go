@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"encoding/json"
 	"fmt"
 	"hash/maphash"
 	"strings"
@@ -112,4 +113,23 @@ func BenchmarkRemember(b *testing.B) {
 			}
 		})
 	})
+}
+
+func TestLimitText_RoundTrips(t *testing.T) {
+	for _, want := range []LimitText{
+		{}, {600, time.Minute, 600}, {10, time.Second, 5}, {5000, 26*time.Hour + 30*time.Minute, 1},
+	} {
+		text, err := json.Marshal(want)
+		var got LimitText
+		if err == nil {
+			err = json.Unmarshal(text, &got)
+		}
+		if err != nil || got != want {
+			t.Errorf("%+v: %s is read as %+v, %v", want, text, got, err)
+		}
+	}
+	var l LimitText
+	if err := l.UnmarshalText([]byte("10/1s burst many")); err == nil {
+		t.Error("a burst that is no number is accepted")
+	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/plugin/apikey"
-	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/postgres"
 )
 
@@ -51,17 +50,17 @@ type Cached struct {
 
 // Access is what a key may do.
 type Access struct {
-	State     string      `json:"state"` // valid, or the cause of its 401: revoked, expired or workspace_disabled
-	Scopes    []string    `json:"scopes"`
-	Hostnames []string    `json:"allowed_hostnames"` // empty: any
-	Limit     limit.Limit `json:"limit,omitzero"`    // its own or its workspace's
-	ExpiresAt time.Time   `json:"expires_at,omitzero"`
+	State     string    `json:"state"` // valid, or the cause of its 401: revoked, expired or workspace_disabled
+	Scopes    []string  `json:"scopes"`
+	Hostnames []string  `json:"allowed_hostnames"` // empty: any
+	Limit     LimitText `json:"limit,omitzero"`    // its own or its workspace's
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 func accessOf(key *apikey.Key) *Access {
 	a := &Access{
 		State: string(key.Invalid(time.Now())), Scopes: key.Scopes.Names(), Hostnames: key.AllowedHostnames,
-		Limit: key.Limit,
+		Limit: LimitText(key.Limit),
 	}
 	if a.State == "" {
 		a.State = "valid"

@@ -118,7 +118,7 @@ func addRejection(e *explain.Event, err error, end time.Time) {
 var saleScopes = []string{sale.Scope}
 
 func newLimit(name string, d ratelimit.Decision, now time.Time) explain.Limit {
-	l := explain.Limit{Name: name, Limit: d.Limit, Remaining: d.Remaining, Source: d.Source}
+	l := explain.Limit{Name: name, Limit: explain.LimitText(d.Limit), Remaining: d.Remaining, Source: d.Source}
 	if d.Limit == (limit.Limit{}) {
 		return l // without Redis, no limit has decided
 	}

@@ -17,7 +17,10 @@ func (c *checks) connections(ctx context.Context, db *inspect.Database) error {
 		return nil // the check of the configuration has reported it
 	}
 	edges := max(c.Edges, 1)
-	wanted := fmt.Sprintf("%d edge(s) open up to %d connections", edges, edges*o.MaxConns)
+	wanted := fmt.Sprintf("an edge opens up to %d connections", o.MaxConns)
+	if edges > 1 {
+		wanted = fmt.Sprintf("%d edges open up to %d connections", edges, edges*o.MaxConns)
+	}
 	pooled, err := db.Pooled(ctx)
 	if err != nil {
 		return err
@@ -51,12 +54,12 @@ func (c *checks) connections(ctx context.Context, db *inspect.Database) error {
 			name, fix = "the limit of database "+limit.Name, fmt.Sprintf("ALTER DATABASE %s CONNECTION LIMIT %d",
 				limit.Name, limit.Others+needed)
 		}
-		c.warn(about, fmt.Sprintf("%s, and a command one, but %s leaves %d: %d, less %d that are reserved and %d that "+
-			"others use", wanted, name, free, limit.Max, limit.Reserved, limit.Others),
+		c.warn(about, fmt.Sprintf("%s, and a command needs one, but %s leaves %d: %d, less %d that are reserved "+
+			"and %d that others use", wanted, name, free, limit.Max, limit.Reserved, limit.Others),
 			fix+", or lower max_conns in the postgres block, or put a PgBouncer before Postgres (docs/operations.md)")
 	}
 	if enough {
-		c.ok(about, "%s, and the server has %d left for them", wanted, left)
+		c.ok(about, "%s, and Postgres allows %d", wanted, left)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (c *checks) cleanUp(ctx context.Context, db *inspect.Database) error {
 			sample.Rows, sample.Old), fix)
 		return nil
 	}
-	c.ok(about, "idempotency keys were never cleaned up, and of the first %d none is older than 8 days", sample.Rows)
+	c.ok(about, "idempotency keys were never cleaned up, and none of those read is older than 8 days")
 	return nil
 }
 

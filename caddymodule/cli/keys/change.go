@@ -28,6 +28,7 @@ func updateCommand() *cobra.Command {
 	}, admin.KeyFilter{}, updateKey)
 	cmd.Flags().String("name", "", "display name of the key")
 	addSettingFlags(cmd)
+	cmd.Flags().Lookup("hostnames").DefValue, cmd.Flags().Lookup("expires").DefValue = "[]", "" // not changed
 	cmd.MarkFlagsOneRequired("name", "scopes", "hostnames", "limit", "burst", "expires")
 	return cmd
 }
