@@ -15,7 +15,7 @@ func TestReload_SameSettingsKeepCachesAndConnections(t *testing.T) {
 		func() bool { return strings.Contains(s.AdminGet(t, "/hoko/"), `"listening":true`) })
 	first := s.Sell(t, c, harness.ValidSale)
 	harness.WantAnswer(t, first, 201, harness.PublishedOK)
-	const connections = `SELECT array_agg(pid ORDER BY pid)::text FROM pg_stat_activity
+	const connections = `SELECT array_agg(pid)::text FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`
 	before, pids := s.Backends(t), s.DB.Text(connections)
 	s.Reload(t)
@@ -24,8 +24,11 @@ func TestReload_SameSettingsKeepCachesAndConnections(t *testing.T) {
 	if len(before) != 1 || len(after) != 1 || !after[0].Since.Equal(before[0].Since) {
 		t.Errorf("backends %v before, %v after", before, after)
 	}
-	if now := s.DB.Text(connections); now != pids {
-		t.Errorf("connections %s before, %s after", pids, now)
+	// A pool may open more at any time, such as for a heartbeat during a lookup.
+	const closed = `SELECT count(*) FROM unnest($1::text::int[]) AS before
+		WHERE before NOT IN (SELECT pid FROM pg_stat_activity)`
+	if n := s.DB.Count(closed, pids); n > 0 {
+		t.Errorf("%d of the connections %s were closed, now there are %s", n, pids, s.DB.Text(connections))
 	}
 	if metrics := s.AdminGet(t, "/metrics"); !strings.Contains(metrics, `hoko_sales_total{outcome="recorded"} 2`) {
 		t.Error("the counter of sales restarted at 0")
