@@ -70,7 +70,7 @@ func TestAccessFields_OfASale(t *testing.T) {
 		e.send("POST", path, bearer(key.Key), "")
 	}
 	delete(want, "reason")
-	want["cause"], want["limit_remaining"] = "rate_limit", 0.
+	want["cause"], want["limit_remaining"], want["limit_name"] = "rate_limit", 0., "default"
 	wantFields(t, "a 429", e.line(e.send("POST", path, bearer(key.Key), "")), want)
 
 	want = map[string]any{

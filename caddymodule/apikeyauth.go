@@ -96,8 +96,9 @@ func (a *APIKeyAuth) handleError(w http.ResponseWriter, r *http.Request, rec *re
 	}
 	if spent, ok := errors.AsType[*apikey.GuessesSpent](err); ok {
 		request.Reject(w, r, request.Auth, http.StatusTooManyRequests, "guesses_spent", func() {
-			budget := ratelimit.Decision{Evaluated: true, Limit: spent.Limit, ResetAfter: spent.ResetAfter}
-			budget.SetHeaders(w.Header(), "", time.Now())
+			budget := ratelimit.Decision{Evaluated: true,
+				State: ratelimit.State{Limit: spent.Limit, ResetAfter: spent.ResetAfter}}
+			budget.SetHeaders(w.Header(), time.Now())
 			apierror.WriteRateLimitExceeded(w, spent.RetryAfter)
 		})
 		return nil

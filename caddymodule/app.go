@@ -110,17 +110,14 @@ func (a *App) Cleanup() error {
 	return nil
 }
 
-// registerLimit returns an error if another handler of this name has a different limit.
+// registerLimit returns an error if another handler has a different limit of this name.
 func (a *App) registerLimit(l backend.Limit) error {
 	registered, ok := a.limits[l.Name]
-	if ok && registered.Limit != l.Limit {
-		return fmt.Errorf("handlers with the same name share buckets, but two named %q have different limits: "+
-			"rename one", l.Name)
-	}
 	if !ok {
 		a.limits[l.Name] = l
+		return nil
 	}
-	return nil
+	return checkSameLimit(registered, l)
 }
 
 // loadApp returns the app of a handler's config, and prepares the handler's server.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"hoko.to/edge/caddymodule/backend"
 )
 
 // authCheck finds the handlers of a server that need a verified key but have no api_key_auth before
@@ -117,6 +119,9 @@ func (c *authCheck) walkHandler(name string, config map[string]any, in nesting) 
 	case "api_key_auth":
 		c.authsBefore, c.hasAuth = append(c.authsBefore, in), true
 	case "redis_rate_limit", "track_sale":
+		if name == "redis_rate_limit" && !needsKey(config) {
+			return
+		}
 		if !slices.ContainsFunc(c.authsBefore, in.isAfter) && !slices.Contains(c.unverified, name) {
 			c.unverified = append(c.unverified, name)
 		}
@@ -137,6 +142,19 @@ func (c *authCheck) walkHandler(name string, config map[string]any, in nesting) 
 			}
 		}
 	}
+}
+
+// needsKey reports whether a redis_rate_limit has a limit by key or workspace.
+func needsKey(config map[string]any) bool {
+	limits, _ := config["limits"].([]any)
+	if len(limits) == 0 {
+		limits = []any{config}
+	}
+	return slices.ContainsFunc(limits, func(l any) bool {
+		configured, _ := l.(map[string]any)
+		by, _ := configured["by"].(string)
+		return by == "" || by == backend.ByKey || by == backend.ByWorkspace
+	})
 }
 
 // isAfter reports whether every request that reaches a handler nested in n has also passed the

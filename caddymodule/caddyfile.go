@@ -18,6 +18,8 @@ type setting struct {
 	name string
 	// parse reads the subdirective's arguments, which follow.
 	parse func(*caddyfile.Dispenser) error
+	// repeats is whether the subdirective may be given several times.
+	repeats bool
 	// check, if not nil, validates a value from a JSON config, where zero means "not set".
 	check func() error
 }
@@ -37,16 +39,16 @@ func parseSection(d *caddyfile.Dispenser, settings ...setting) error {
 	return parseBlock(d, name, settings...)
 }
 
-// parseBlock reads a block, one setting per line, each at most once.
+// parseBlock reads a block, one setting per line, each at most once unless it repeats.
 func parseBlock(d *caddyfile.Dispenser, directive string, settings ...setting) error {
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
-		if seen[name] {
+		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+		if seen[name] && !settings[i].repeats {
 			return d.Errf("%s is given twice", name)
 		}
-		seen[name] = true
-		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+		seen[name] = i >= 0
 		if i < 0 {
 			var known []string
 			for _, s := range settings {

@@ -32,7 +32,7 @@ func init() {
 
 	httpcaddyfile.RegisterGlobalOption("hoko", parseApp)
 	httpcaddyfile.RegisterHandlerDirective("api_key_auth", parseHandler[APIKeyAuth])
-	httpcaddyfile.RegisterHandlerDirective("redis_rate_limit", parseHandler[RedisRateLimit])
+	httpcaddyfile.RegisterHandlerDirective("redis_rate_limit", parseRedisRateLimit)
 	httpcaddyfile.RegisterHandlerDirective("track_sale", parseHandler[TrackSale])
 	httpcaddyfile.RegisterHandlerDirective("api_errors", parseHandler[APIErrors])
 	httpcaddyfile.RegisterHandlerDirective("request_fields", parseHandler[RequestFields])

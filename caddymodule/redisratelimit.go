@@ -2,13 +2,14 @@ package caddymodule
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
@@ -16,29 +17,28 @@ import (
 	"hoko.to/edge/caddymodule/request"
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
-	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/ratelimit"
 )
 
-// RedisRateLimit limits the requests of each verified key with GCRA in Redis, in a bucket that all
-// edges share. Use it after `api_key_auth`. It answers 429 to a key over its limit, without waiting
-// for the body. If the limit was evaluated, the response has the X-RateLimit-* and RateLimit
-// headers.
+// RedisRateLimit limits requests with GCRA and calendar quotas in Redis, in buckets that all edges
+// share. Use it after `api_key_auth`, unless no limit is by key or workspace. It answers 429 to a
+// request over a limit, without waiting for the body. If a limit was evaluated, the response has
+// the X-RateLimit-* and RateLimit headers.
+//
+// All limits by key and workspace are charged, or none of them. Other limits are charged before, in
+// order, and stay charged if a later limit denies the request.
 type RedisRateLimit struct {
-	// Name of the limit in the RateLimit headers. Handlers with the same name share a key's bucket
-	// and must have the same limit. Letters, digits, `.`, `_` and `-`. Default: default.
-	Name string `json:"name,omitempty"`
+	// The only limit.
+	RateLimit
 
-	// Limit of a key if neither the key nor its workspace has its own. The burst defaults to the
-	// rate.
-	Limit limit.Limit `json:"limit"`
-
-	// What happens if Redis is unreachable: `local` counts in each edge's memory,
-	// `allow` admits every request, `deny` answers 503. Default: local.
-	OnError ratelimit.OnError `json:"on_error,omitempty"`
+	// Several limits, instead of the only one. Their default `on_error` is that of the handler.
+	Limits []RateLimit `json:"limits,omitempty"`
 
 	app    *App
 	logger *zap.Logger
+	others []backend.Limit // by address, route or placeholder
+	owners []backend.Limit // by key or workspace
+	lines  []int           // of the limits in the Caddyfile
 }
 
 // CaddyModule returns the Caddy module information.
@@ -52,44 +52,70 @@ func (RedisRateLimit) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the handler and sets defaults.
 func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
 	l.logger = ctx.Logger()
-	l.Name = cmp.Or(l.Name, "default")
-	if err := ratelimit.ValidateName(l.Name); err != nil {
+	limits, err := l.resolve()
+	if err != nil {
 		return err
-	}
-	l.OnError = cmp.Or(l.OnError, ratelimit.Local)
-	if _, err := ratelimit.ParseOnError(string(l.OnError)); err != nil {
-		return fmt.Errorf("on_error: %w", err)
-	}
-	if err := l.Limit.Validate(); err != nil {
-		return fmt.Errorf("limit: %w", err)
 	}
 	if l.app, err = loadApp(ctx); err != nil {
 		return err
 	}
-	return l.app.registerLimit(backend.Limit{Name: l.Name, Limit: l.Limit, OnError: l.OnError})
+	for _, resolved := range limits {
+		if err := l.app.registerLimit(resolved); err != nil {
+			return err
+		}
+		if resolved.OfOwner() {
+			l.owners = append(l.owners, resolved)
+		} else {
+			l.others = append(l.others, resolved)
+		}
+	}
+	return nil
 }
 
-// ServeHTTP passes on a request whose key is within its limit.
+// resolve returns all limits with their defaults, or an error if they make no sense together.
+func (l *RedisRateLimit) resolve() (limits []backend.Limit, err error) {
+	configured := l.Limits
+	if len(configured) == 0 {
+		configured = []RateLimit{l.RateLimit}
+	} else if (l.RateLimit != RateLimit{OnError: l.OnError}) {
+		return nil, errors.New("several limits: give each its own name, limit, by and cost, and none to the handler")
+	}
+	if err := checkNames(configured); err != nil {
+		return nil, err
+	}
+	byKey, byWorkspace := 0, false
+	for _, c := range configured {
+		resolved, err := c.resolve(l.OnError)
+		if err != nil {
+			return nil, err
+		}
+		if resolved.By == backend.ByKey {
+			byKey++
+		}
+		byWorkspace = byWorkspace || resolved.By == backend.ByWorkspace
+		limits = append(limits, resolved)
+	}
+	for i := range limits {
+		limits[i].Grouped = byWorkspace && limits[i].OfOwner()
+		limits[i].Overridable = limits[i].By == backend.ByKey && (byKey == 1 || limits[i].Name == "default")
+	}
+	return limits, nil
+}
+
+// ServeHTTP passes on a request that is within all limits.
 func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key, verified := apikey.FromContext(r.Context())
-	if !verified {
+	if !verified && len(l.owners) > 0 {
 		return request.Fail(w, r, request.Limit, l.logger, http.StatusInternalServerError, apikey.ErrUnverified)
 	}
 	start := time.Now()
-	decision, err := l.app.lease.Use().Limiter.Allow(r.Context(), ratelimit.Request{
-		Name:    l.Name,
-		Bucket:  key.Hash,
-		Limit:   cmp.Or(key.Limit, l.Limit),
-		OnError: l.OnError,
-	})
+	decision, err := l.decide(r, key)
 	now := time.Now()
-	request.Of(r).SetLimit(l.Name, decision, start, now)
+	request.Of(r).SetLimit(decision, start, now)
 	if err != nil {
 		return request.Fail(w, r, request.Limit, l.logger, http.StatusServiceUnavailable, err)
 	}
-	if decision.Evaluated {
-		decision.SetHeaders(w.Header(), l.Name, now)
-	}
+	decision.SetHeaders(w.Header(), now)
 	if !decision.Allowed {
 		request.Reject(w, r, request.Limit, http.StatusTooManyRequests, "rate_limit",
 			func() { apierror.WriteRateLimitExceeded(w, decision.RetryAfter) })
@@ -98,44 +124,145 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 	return next.ServeHTTP(w, r)
 }
 
+// decide charges the limits. The decision is about all that were evaluated.
+func (l *RedisRateLimit) decide(r *http.Request, key *apikey.Key) (decision ratelimit.Decision, err error) {
+	limiter := l.app.lease.Use().Limiter
+	decision.Allowed = true
+	for i := range l.others {
+		other := &l.others[i]
+		cost := other.CostOf(r)
+		if cost == 0 {
+			continue
+		}
+		asked := other.OtherRequest(r)
+		asked.Cost = cost
+		next, err := limiter.Allow(r.Context(), asked)
+		if decision = decision.And(next); err != nil || !decision.Allowed {
+			return decision, err
+		}
+	}
+	if len(l.owners) == 0 {
+		return decision, nil
+	}
+	var few [4]ratelimit.Request
+	requests := few[:0]
+	for i := range l.owners {
+		owner := &l.owners[i]
+		if cost := owner.CostOf(r); cost > 0 {
+			asked := owner.OwnerRequest(key)
+			asked.Cost = cost
+			requests = append(requests, asked)
+		}
+	}
+	if len(requests) == 0 {
+		return decision, nil
+	}
+	next, err := limiter.AllowAll(r.Context(), requests)
+	if len(l.others) == 0 {
+		return next, err
+	}
+	return decision.And(next), err
+}
+
+// parseRedisRateLimit sets up the handler from its directive. It also compares its limits with
+// those of the same name in earlier handlers of the Caddyfile.
+func parseRedisRateLimit(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := new(RedisRateLimit)
+	d := h.Dispenser
+	if err := handler.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	limits, err := handler.resolve()
+	if err != nil {
+		return nil, d.WrapErr(err)
+	}
+	type named struct {
+		backend.Limit
+		where string
+	}
+	const state = "hoko.limits"
+	earlier, ok := h.State[state].(map[string]named)
+	if !ok {
+		earlier = make(map[string]named)
+		h.State[state] = earlier
+	}
+	for i, l := range limits {
+		where := fmt.Sprintf("%s:%d", d.File(), handler.lines[i])
+		first, ok := earlier[l.Name]
+		if !ok {
+			earlier[l.Name] = named{l, where}
+		} else if err := checkSameLimit(first.Limit, l); err != nil {
+			return nil, fmt.Errorf("%s: %w; the other is at %s", where, err, first.where)
+		}
+	}
+	return handler, nil
+}
+
+// checkNames returns an error if two limits have the same name.
+func checkNames(limits []RateLimit) error {
+	seen := make(map[string]bool)
+	for _, l := range limits {
+		name := cmp.Or(l.Name, "default")
+		if seen[name] {
+			return fmt.Errorf("two limits are named %q: add name <name> to one", name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
 // UnmarshalCaddyfile sets up the handler from its directive. Syntax:
 //
 //	redis_rate_limit [<matcher>] {
-//		limit    <rate>/<period> [burst <number>]
+//		limit    <rate>/<period> [<option> <value>]...
 //		name     <name>
 //		on_error local|allow|deny
 //	}
 //
-// Only limit is required: 600/1m is 600 requests per minute. Units of the period are ms, s, m, h
-// and d.
+// Only limit is required, and may be repeated: 600/1m is 600 requests per minute. Units of the
+// period are ms, s, m, h and d; day and month are those of the calendar, in UTC. The options are
+// burst <number>, name <name>, cost <number or placeholder>, on_error local|allow|deny, and by
+// key|workspace|client_ip|route|<text with placeholders>. A name in its own line is that of an only
+// limit, and an on_error there is the default of all limits.
 func (l *RedisRateLimit) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	var name, onError string
 	err := parseDirective(d,
-		setting{name: "limit", parse: l.parseLimit},
-		textSetting("name", &l.Name, ratelimit.ValidateName),
-		textSetting("on_error", (*string)(&l.OnError), func(text string) error {
+		setting{name: "limit", repeats: true, parse: func(d *caddyfile.Dispenser) error {
+			parsed, err := parseRateLimit(d)
+			if err != nil {
+				return err
+			}
+			l.Limits, l.lines = append(l.Limits, parsed), append(l.lines, d.Line())
+			return wrapErr(d, checkNames(l.Limits))
+		}},
+		textSetting("name", &name, ratelimit.ValidateName),
+		textSetting("on_error", &onError, func(text string) error {
 			_, err := ratelimit.ParseOnError(text)
 			return err
 		}),
 	)
-	if err == nil && l.Limit == (limit.Limit{}) {
+	switch {
+	case err != nil:
+		return err
+	case len(l.Limits) == 0:
 		return d.Err("redis_rate_limit needs a limit, such as limit 600/1m")
+	case name != "" && (len(l.Limits) > 1 || l.Limits[0].Name != ""):
+		return d.Err("name is for a single limit: give each limit its own, such as limit 600/1m name default")
 	}
-	return err
-}
-
-func (l *RedisRateLimit) parseLimit(d *caddyfile.Dispenser) (err error) {
-	args := d.RemainingArgs()
-	withBurst := len(args) == 3 && args[1] == "burst"
-	if len(args) != 1 && !withBurst {
-		return d.Err("limit must be <rate>/<period> [burst <number>]")
+	l.OnError = ratelimit.OnError(onError)
+	if len(l.Limits) == 1 {
+		l.RateLimit, l.Limits = l.Limits[0], nil
+		if name != "" {
+			l.Name = name
+		}
+		if l.OnError == "" {
+			l.OnError = ratelimit.OnError(onError)
+		}
 	}
-	if l.Limit, err = limit.Parse(args[0]); err != nil || !withBurst {
-		return wrapErr(d, err)
+	if _, err := l.resolve(); err != nil {
+		return d.WrapErr(err)
 	}
-	if l.Limit.Burst, err = strconv.Atoi(args[2]); err != nil {
-		return d.Errf("burst must be a whole number, not %q", args[2])
-	}
-	return wrapErr(d, l.Limit.Validate())
+	return nil
 }
 
 // Interface guards

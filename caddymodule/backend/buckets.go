@@ -1,28 +1,19 @@
 package backend
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"hoko.to/edge/plugin/apikey"
-	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/ratelimit"
 )
 
-// Limit is what the redis_rate_limit handlers of one name have in common. OnError is that of the
-// first of them.
-type Limit struct {
-	Name    string
-	Limit   limit.Limit // of keys without their own
-	OnError ratelimit.OnError
-}
-
 // Bucket is the state of one bucket, for people.
 type Bucket struct {
-	Name       string           `json:"name"`                // of the handlers
+	Name       string           `json:"name"`                // of the limit
+	By         string           `json:"by"`                  // key, or workspace, whose keys share it
 	Limit      string           `json:"limit"`               // that applies to the key, such as 600/1m burst 50
 	Remaining  int              `json:"remaining"`           // requests that it admits now
 	ResetAfter float64          `json:"reset_after_seconds"` // until it is full
@@ -33,8 +24,8 @@ type Bucket struct {
 // ErrNoLimits means that the running config has no redis_rate_limit.
 var ErrNoLimits = errors.New("the running configuration has no redis_rate_limit, so no key has a bucket")
 
-// Buckets returns the buckets that a key has under the limits of the running config, by name. It
-// charges nothing. Each takes at most the timeout of Redis. The error wraps
+// Buckets returns the buckets that a key and its workspace have under the limits of the running
+// config, by name. It charges nothing. Each takes at most the timeout of Redis. The error wraps
 // [ratelimit.ErrUnavailable] if Redis does not decide and on_error is deny.
 func (b *Backend) Buckets(ctx context.Context, key *apikey.Key) ([]Bucket, error) {
 	return b.eachBucket(key, func(ratelimit.Request) error { return ctx.Err() })
@@ -54,9 +45,10 @@ func (b *Backend) eachBucket(key *apikey.Key, first func(ratelimit.Request) erro
 	}
 	buckets := make([]Bucket, 0, len(limits))
 	for _, l := range limits {
-		request := ratelimit.Request{
-			Name: l.Name, Bucket: key.Hash, Limit: cmp.Or(key.Limit, l.Limit), OnError: l.OnError,
+		if !l.OfOwner() {
+			continue
 		}
+		request := l.OwnerRequest(key)
 		if err := first(request); err != nil {
 			return nil, fmt.Errorf("limit %s: %w", l.Name, err)
 		}
@@ -64,7 +56,7 @@ func (b *Backend) eachBucket(key *apikey.Key, first func(ratelimit.Request) erro
 		if err != nil {
 			return nil, fmt.Errorf("limit %s: %w", l.Name, err)
 		}
-		bucket := Bucket{Name: l.Name, Limit: request.Limit.String(), Remaining: d.Remaining,
+		bucket := Bucket{Name: l.Name, By: l.By, Limit: request.Limit.String(), Remaining: d.Remaining,
 			ResetAfter: d.ResetAfter.Seconds(), RetryAfter: d.RetryAfter.Seconds(), Source: d.Source}
 		if !d.Evaluated {
 			bucket.Remaining = request.Limit.Burst

@@ -68,7 +68,10 @@ var active struct {
 // Activate is Use for a config that has started: its backend is the active one until it ends, with
 // the config's limits, which must not change.
 func (l *Lease) Activate(limits ...Limit) {
-	l.Use()
+	b := l.Use()
+	for _, limited := range limits {
+		b.Limiter.CountDenials(limited.Name)
+	}
 	active.mu.Lock()
 	defer active.mu.Unlock()
 	l.limits = limits

@@ -117,7 +117,7 @@ func BenchmarkRemember(b *testing.B) {
 
 func TestLimitText_RoundTrips(t *testing.T) {
 	for _, want := range []LimitText{
-		{}, {600, time.Minute, 600}, {10, time.Second, 5}, {5000, 26*time.Hour + 30*time.Minute, 1},
+		{}, {600, time.Minute, 600, 0}, {10, time.Second, 5, 0}, {5000, 26*time.Hour + 30*time.Minute, 1, 0},
 	} {
 		text, err := json.Marshal(want)
 		var got LimitText

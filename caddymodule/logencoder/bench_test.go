@@ -84,7 +84,8 @@ func record(r *http.Request) *edgerequest.Record {
 	now := time.Now()
 	rec.Authenticated(r, apikey.FoundInCache, now)
 	rec.SetKey(r, &apikey.Key{ID: "key_1", WorkspaceID: "ws_1"})
-	rec.SetLimit("default", ratelimit.Decision{Evaluated: true, Remaining: 599, Source: ratelimit.FromRedis},
+	rec.SetLimit(ratelimit.Decision{
+		Evaluated: true, Source: ratelimit.FromRedis, State: ratelimit.State{Remaining: 599}},
 		now, now.Add(123*time.Microsecond))
 	rec.SetSale(sale.Outcome{
 		SaleID: "01900000-0000-7000-8000-000000000000", Recorded: &sale.Recorded{Attribution: sale.Click},

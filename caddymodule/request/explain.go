@@ -92,8 +92,8 @@ func (rec *Record) event(r *http.Request, took time.Duration) explain.Event {
 	if rec.part == Sale && rec.status == http.StatusForbidden {
 		e.Required, e.Missing = saleScopes, saleScopes
 	}
-	if rec.limitName != "" {
-		e.Limit = newLimit(rec.limitName, rec.limited, end)
+	if rec.limited.Name != "" {
+		e.Limit = newLimit(rec.limited.Name, rec.limited, end)
 	}
 	if rec.rejection != nil {
 		addRejection(&e, rec.rejection, end)
@@ -108,9 +108,9 @@ func addRejection(e *explain.Event, err error, end time.Time) {
 	} else if lacking, ok := errors.AsType[*apikey.MissingScopes](err); ok {
 		e.Required, e.Missing = lacking.Required, lacking.Scopes
 	} else if spent, ok := errors.AsType[*apikey.GuessesSpent](err); ok {
-		e.Limit = newLimit(explain.GuessesName, ratelimit.Decision{
+		e.Limit = newLimit(explain.GuessesName, ratelimit.Decision{State: ratelimit.State{
 			Limit: spent.Limit, ResetAfter: spent.ResetAfter, RetryAfter: spent.RetryAfter,
-		}, end)
+		}}, end)
 	}
 }
 

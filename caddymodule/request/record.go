@@ -25,7 +25,6 @@ type Record struct {
 	found              apikey.Found
 	rejection          error // of authentication, nil if the key is valid
 	cause, reason      string
-	limitName          string
 	limited            ratelimit.Decision
 	replayed           bool
 	saleID             string
@@ -90,10 +89,10 @@ func (rec *Record) SetRejection(err error) {
 	}
 }
 
-// SetLimit records the decision about the rate limit of this name, and when it began and ended. If
-// there are several limits, the log shows the last decision and the time of all.
-func (rec *Record) SetLimit(name string, decision ratelimit.Decision, start, end time.Time) {
-	rec.limitName, rec.limited = name, decision
+// SetLimit records the decision of a redis_rate_limit, and when it began and ended. If there are
+// several, the log shows the last decision and the time of all.
+func (rec *Record) SetLimit(decision ratelimit.Decision, start, end time.Time) {
+	rec.limited = decision
 	rec.limit += end.Sub(start)
 	rec.since = end
 }
@@ -114,6 +113,9 @@ func (rec *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	addText(enc, "decision", rec.decision())
 	addText(enc, "cause", rec.cause)
 	addText(enc, "reason", rec.reason)
+	if !rec.limited.Allowed || rec.limited.All != nil {
+		addText(enc, "limit_name", rec.limited.Name)
+	}
 	addText(enc, "limit_source", string(rec.limited.Source))
 	if rec.limited.Evaluated {
 		enc.AddInt("limit_remaining", rec.limited.Remaining)

@@ -41,8 +41,9 @@ func sold(w http.ResponseWriter, r *http.Request, key *apikey.Key, outcome sale.
 	rec, w := Begin(w, r)
 	rec.Authenticated(r, apikey.FoundInCache, rec.since.Add(time.Millisecond))
 	rec.SetKey(r, key)
-	rec.SetLimit("default",
-		ratelimit.Decision{Evaluated: true, Allowed: true, Remaining: 599, Source: ratelimit.FromRedis},
+	rec.SetLimit(ratelimit.Decision{
+		Evaluated: true, Allowed: true, Source: ratelimit.FromRedis,
+		State: ratelimit.State{Name: "default", Remaining: 599}},
 		rec.since, rec.since.Add(2*time.Millisecond))
 	SetID(w, r)
 	rec.SetSale(outcome)
@@ -79,6 +80,7 @@ func TestRecord_DocsListAllFields(t *testing.T) {
 	rec := sold(w, r, aKey, aSale)
 	rec.SetCause("failed", "broken")
 	rec.site = time.Second
+	rec.limited.Allowed = false
 	document, err := os.ReadFile("../../docs/operations.md")
 	testkit.NoError(t, err)
 	section := regexp.MustCompile(`(?s)### Fields of the access log\n(.*?)\n#`).FindSubmatch(document)
@@ -114,7 +116,9 @@ func TestRecord_AddsTimesOfNestedHandlers(t *testing.T) {
 	}
 	rec.Authenticated(r, apikey.FoundInCache, rec.since.Add(time.Second))
 	for _, remaining := range []int{7, 8} {
-		rec.SetLimit("default", ratelimit.Decision{Evaluated: true, Remaining: remaining, Source: ratelimit.FromLocal},
+		rec.SetLimit(ratelimit.Decision{
+			Evaluated: true, Source: ratelimit.FromLocal,
+			State: ratelimit.State{Name: "default", Remaining: remaining}},
 			rec.since, rec.since.Add(time.Second))
 	}
 	rec.End(r, nil)

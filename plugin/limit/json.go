@@ -14,9 +14,10 @@ type config struct {
 	Burst  int    `json:"burst,omitempty"`
 }
 
-// MarshalJSON writes the members rate, period (nanoseconds) and, if it differs from rate, burst.
+// MarshalJSON writes the members rate, period (nanoseconds, or the name of a calendar) and, if it
+// differs from rate, burst.
 func (l Limit) MarshalJSON() ([]byte, error) {
-	c := config{Rate: l.Rate, Period: period(l.Period)}
+	c := config{Rate: l.Rate, Period: period{l.Period, l.Calendar}}
 	if l.Burst != l.Rate {
 		c.Burst = l.Burst
 	}
@@ -33,22 +34,34 @@ func (l *Limit) UnmarshalJSON(text []byte) error {
 	if err := decoder.Decode(&c); err != nil {
 		return err
 	}
-	*l = Limit{c.Rate, time.Duration(c.Period), cmp.Or(c.Burst, c.Rate)}
+	*l = Limit{c.Rate, c.Period.duration, cmp.Or(c.Burst, c.Rate), c.Period.calendar}
 	return nil
 }
 
-// period is a duration that is written in nanoseconds, and read from nanoseconds or text.
-type period time.Duration
+// period is a duration that is written in nanoseconds, and read from nanoseconds or text, or a
+// calendar.
+type period struct {
+	duration time.Duration
+	calendar Calendar
+}
 
-func (p *period) UnmarshalJSON(text []byte) error {
-	if text[0] != '"' {
-		return json.Unmarshal(text, (*time.Duration)(p))
+func (p period) MarshalJSON() ([]byte, error) {
+	if p.calendar != None {
+		return json.Marshal(p.calendar.String())
 	}
-	var duration string
-	if err := json.Unmarshal(text, &duration); err != nil {
+	return json.Marshal(p.duration)
+}
+
+func (p *period) UnmarshalJSON(text []byte) (err error) {
+	if text[0] != '"' {
+		return json.Unmarshal(text, &p.duration)
+	}
+	var name string
+	if err := json.Unmarshal(text, &name); err != nil {
 		return err
 	}
-	parsed, err := parsePeriod(duration)
-	*p = period(parsed)
+	if p.calendar = calendars[name]; p.calendar == None {
+		p.duration, err = parsePeriod(name)
+	}
 	return err
 }

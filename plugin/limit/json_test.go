@@ -9,10 +9,10 @@ import (
 
 func TestJSON_RoundTrips(t *testing.T) {
 	for text, want := range map[string]Limit{
-		`{"rate":600,"period":60000000000}`:              {600, time.Minute, 600},
-		`{"rate":100,"period":3600000000000,"burst":10}`: {100, time.Hour, 10},
+		`{"rate":600,"period":60000000000}`:              {600, time.Minute, 600, None},
+		`{"rate":100,"period":3600000000000,"burst":10}`: {100, time.Hour, 10, None},
 		`{"rate":0,"period":0}`:                          {},
-		`{"rate":1,"period":1,"burst":-1}`:               {1, 1, -1},
+		`{"rate":1,"period":1,"burst":-1}`:               {1, 1, -1, None},
 	} {
 		var got Limit
 		if err := json.Unmarshal([]byte(text), &got); err != nil || got != want {
@@ -26,11 +26,11 @@ func TestJSON_RoundTrips(t *testing.T) {
 
 func TestUnmarshalJSON_OtherForms(t *testing.T) {
 	for text, want := range map[string]Limit{
-		`{"burst":7,"period":7,"rate":7}`:       {7, 7, 7},
-		`{"rate":7,"period":7,"burst":0}`:       {7, 7, 7},
-		`{"rate":7,"period":"1m30s"}`:           {7, 90 * time.Second, 7},
-		`{"rate":7,"period":"1d12h","burst":8}`: {7, 36 * time.Hour, 8},
-		`{"rate":7,"period":"0.5d"}`:            {7, 12 * time.Hour, 7},
+		`{"burst":7,"period":7,"rate":7}`:       {7, 7, 7, None},
+		`{"rate":7,"period":7,"burst":0}`:       {7, 7, 7, None},
+		`{"rate":7,"period":"1m30s"}`:           {7, 90 * time.Second, 7, None},
+		`{"rate":7,"period":"1d12h","burst":8}`: {7, 36 * time.Hour, 8, None},
+		`{"rate":7,"period":"0.5d"}`:            {7, 12 * time.Hour, 7, None},
 		`{}`:                                    {},
 	} {
 		var got Limit

@@ -1,5 +1,5 @@
-// Package limit provides Limit, a rate per period with a burst, such as 600 requests a minute: its
-// parsing, validation, JSON and GCRA arithmetic. See docs/limits.md.
+// Package limit provides Limit, a rate per period with a burst, such as 600 requests a minute, or a
+// quota per day or month: its parsing, validation, JSON and GCRA arithmetic. See docs/limits.md.
 package limit
 
 import (
@@ -15,11 +15,13 @@ import (
 
 // Limit is a bucket of Burst requests that refills with Rate requests per Period (GCRA). 600 a
 // minute with a burst of 600 admits up to 1,199 requests in the minute that begins with a full
-// bucket. The zero Limit means no limit and is not valid.
+// bucket. If Calendar is not None, it is a quota instead: Rate requests in each of the calendar's
+// periods. The zero Limit means no limit and is not valid.
 type Limit struct {
-	Rate   int           // requests per Period, up to MaxRate
-	Period time.Duration // MinPeriod to MaxPeriod
-	Burst  int           // requests that a full bucket holds, up to MaxRate
+	Rate     int           // requests per Period, up to MaxRate
+	Period   time.Duration // MinPeriod to MaxPeriod; 0 for a quota
+	Burst    int           // requests that a full bucket holds, up to MaxRate; Rate for a quota
+	Calendar Calendar
 }
 
 // Bounds of a valid Limit. Within them, GCRA is exact in a Redis script, which computes in doubles
@@ -34,11 +36,13 @@ const (
 
 // Parse returns the Limit for RATE/PERIOD, such as 600/1m, 10/s, 5000/1h30m or 100000/1d: a number
 // of requests, and a duration in the units d, h, m, s and ms. Days come first. If the duration's
-// first number is 1, it may be omitted. The burst equals the rate. Parse returns an error, which
-// quotes text, if the form is wrong or the Limit is not valid.
+// first number is 1, it may be omitted. The period of a quota is day or month. The burst equals the
+// rate, unless " burst N" follows. Parse returns an error, which quotes text, if the form is wrong
+// or the Limit is not valid.
 func Parse(text string) (Limit, error) {
-	const form = "limit %q: want RATE/PERIOD, such as 600/1m or 10/s"
-	rate, per, ok := strings.Cut(text, "/")
+	const form = "limit %q: want RATE/PERIOD, such as 600/1m, 10/s or 100000/month"
+	perPeriod, burst, withBurst := strings.Cut(text, " burst ")
+	rate, per, ok := strings.Cut(perPeriod, "/")
 	if !ok {
 		return Limit{}, fmt.Errorf(form, text)
 	}
@@ -46,11 +50,17 @@ func Parse(text string) (Limit, error) {
 	if err != nil {
 		return Limit{}, fmt.Errorf(form+": %q is not a number of requests", text, rate)
 	}
-	period, err := parsePeriod(per)
-	if err != nil {
-		return Limit{}, fmt.Errorf(form+": %q is not a duration", text, per)
+	l := Limit{Rate: int(requests), Burst: int(requests), Calendar: calendars[per]}
+	if l.Calendar == None {
+		if l.Period, err = parsePeriod(per); err != nil {
+			return Limit{}, fmt.Errorf(form+": %q is not a duration, day or month", text, per)
+		}
 	}
-	l := Limit{Rate: int(requests), Period: period, Burst: int(requests)}
+	if withBurst {
+		if l.Burst, err = strconv.Atoi(burst); err != nil {
+			return Limit{}, fmt.Errorf("limit %q: burst must be a whole number, not %q", text, burst)
+		}
+	}
 	if err := l.Validate(); err != nil {
 		return Limit{}, fmt.Errorf("limit %q: %w", text, err)
 	}
@@ -85,9 +95,13 @@ func parsePeriod(text string) (time.Duration, error) {
 }
 
 // WithDefaults returns l with defaults for zero fields: a Period of one minute, and a Burst equal
-// to Rate.
+// to Rate. A quota has no Period.
 func (l Limit) WithDefaults() Limit {
-	return Limit{l.Rate, cmp.Or(l.Period, time.Minute), cmp.Or(l.Burst, l.Rate)}
+	if l.Calendar == None {
+		l.Period = cmp.Or(l.Period, time.Minute)
+	}
+	l.Burst = cmp.Or(l.Burst, l.Rate)
+	return l
 }
 
 // Validate returns an error that names the first bound that l violates, or nil.
@@ -95,6 +109,8 @@ func (l Limit) Validate() error {
 	switch {
 	case l.Rate < 1 || l.Rate > MaxRate:
 		return fmt.Errorf("rate must be 1 … %d requests, not %d", MaxRate, l.Rate)
+	case l.Calendar != None:
+		return l.validateQuota()
 	case l.Burst < 1 || l.Burst > MaxRate:
 		return fmt.Errorf("burst must be 1 … %d requests, not %d", MaxRate, l.Burst)
 	case l.Period < MinPeriod || l.Period > MaxPeriod:
@@ -103,6 +119,18 @@ func (l Limit) Validate() error {
 		return fmt.Errorf("%d requests per %s are more than one per %s", l.Rate, l.Period, minInterval)
 	case l.Fill() > MaxPeriod:
 		return fmt.Errorf("a burst of %d takes more than %s to refill", l.Burst, MaxPeriod)
+	}
+	return nil
+}
+
+func (l Limit) validateQuota() error {
+	switch {
+	case l.Calendar > Month:
+		return errors.New("calendar must be day or month")
+	case l.Period != 0:
+		return fmt.Errorf("a quota per %s has no other period", l.Calendar)
+	case l.Burst != l.Rate:
+		return fmt.Errorf("a quota per %s has no burst: all of it can be used immediately", l.Calendar)
 	}
 	return nil
 }
@@ -125,4 +153,14 @@ func (l Limit) Fill() time.Duration {
 		quo++
 	}
 	return time.Duration(min(quo, math.MaxInt64))
+}
+
+// Window returns in what time the whole limit becomes available: the time to fill a bucket, or the
+// length of the quota's period that contains now.
+func (l Limit) Window(now time.Time) time.Duration {
+	if l.Calendar == None {
+		return l.Fill()
+	}
+	start, next := l.Calendar.Bounds(now)
+	return next.Sub(start)
 }

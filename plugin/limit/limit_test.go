@@ -8,21 +8,21 @@ import (
 
 func TestParse_ReadsRateAndPeriod(t *testing.T) {
 	tests := map[string]Limit{
-		"600/1m":       {600, time.Minute, 600},
-		"10/s":         {10, time.Second, 10},
-		"60/m":         {60, time.Minute, 60},
-		"1/h":          {1, time.Hour, 1},
-		"5000/d":       {5000, 24 * time.Hour, 5000},
-		"5000/1d":      {5000, 24 * time.Hour, 5000},
-		"5000/1d12h":   {5000, 36 * time.Hour, 5000},
-		"5000/0.5d":    {5000, 12 * time.Hour, 5000},
-		"600/1m30s":    {600, 90 * time.Second, 600},
-		"100/1.5h":     {100, 90 * time.Minute, 100},
-		"1/1ms":        {1, time.Millisecond, 1},
-		"100/ms":       {100, time.Millisecond, 100},
-		"1/366d":       {1, MaxPeriod, 1},
-		"100000/1s":    {100_000, time.Second, 100_000},
-		"1000000000/d": {MaxRate, 24 * time.Hour, MaxRate},
+		"600/1m":       {600, time.Minute, 600, None},
+		"10/s":         {10, time.Second, 10, None},
+		"60/m":         {60, time.Minute, 60, None},
+		"1/h":          {1, time.Hour, 1, None},
+		"5000/d":       {5000, 24 * time.Hour, 5000, None},
+		"5000/1d":      {5000, 24 * time.Hour, 5000, None},
+		"5000/1d12h":   {5000, 36 * time.Hour, 5000, None},
+		"5000/0.5d":    {5000, 12 * time.Hour, 5000, None},
+		"600/1m30s":    {600, 90 * time.Second, 600, None},
+		"100/1.5h":     {100, 90 * time.Minute, 100, None},
+		"1/1ms":        {1, time.Millisecond, 1, None},
+		"100/ms":       {100, time.Millisecond, 100, None},
+		"1/366d":       {1, MaxPeriod, 1, None},
+		"100000/1s":    {100_000, time.Second, 100_000, None},
+		"1000000000/d": {MaxRate, 24 * time.Hour, MaxRate, None},
 	}
 	for in, want := range tests {
 		t.Run(in, func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestParse_ReadsRateAndPeriod(t *testing.T) {
 }
 
 func TestParse_Errors(t *testing.T) {
-	const form = "want RATE/PERIOD, such as 600/1m or 10/s"
+	const form = "want RATE/PERIOD, such as 600/1m, 10/s or 100000/month"
 	tests := []struct{ in, want string }{
 		{"", form},
 		{"600", form},
@@ -80,18 +80,18 @@ func TestValidate_Bounds(t *testing.T) {
 		limit Limit
 		want  string // in the error; empty: valid
 	}{
-		{"the shipped limit", Limit{600, time.Minute, 600}, ""},
-		{"a burst of one", Limit{600, time.Minute, 1}, ""},
-		{"a burst above the rate", Limit{1, time.Minute, 600}, ""},
+		{"the shipped limit", Limit{600, time.Minute, 600, None}, ""},
+		{"a burst of one", Limit{600, time.Minute, 1, None}, ""},
+		{"a burst above the rate", Limit{1, time.Minute, 600, None}, ""},
 		{"zero", Limit{}, "rate must be"},
-		{"no burst", Limit{600, time.Minute, 0}, "burst must be"},
-		{"negative burst", Limit{600, time.Minute, -1}, "burst must be"},
-		{"negative rate", Limit{-1, time.Minute, 1}, "rate must be"},
-		{"rate out of range", Limit{MaxRate + 1, MaxPeriod, 1}, "rate must be"},
-		{"burst out of range", Limit{1, time.Second, MaxRate + 1}, "burst must be"},
-		{"a bucket that fills in a year", Limit{1, 24 * time.Hour, 366}, ""},
-		{"a bucket that takes longer", Limit{1, 24 * time.Hour, 367}, "takes more than"},
-		{"a bucket that takes forever", Limit{1, MaxPeriod, MaxRate}, "takes more than"},
+		{"no burst", Limit{600, time.Minute, 0, None}, "burst must be"},
+		{"negative burst", Limit{600, time.Minute, -1, None}, "burst must be"},
+		{"negative rate", Limit{-1, time.Minute, 1, None}, "rate must be"},
+		{"rate out of range", Limit{MaxRate + 1, MaxPeriod, 1, None}, "rate must be"},
+		{"burst out of range", Limit{1, time.Second, MaxRate + 1, None}, "burst must be"},
+		{"a bucket that fills in a year", Limit{1, 24 * time.Hour, 366, None}, ""},
+		{"a bucket that takes longer", Limit{1, 24 * time.Hour, 367, None}, "takes more than"},
+		{"a bucket that takes forever", Limit{1, MaxPeriod, MaxRate, None}, "takes more than"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,11 +6,14 @@ import (
 	"time"
 )
 
-// String returns l as people type it, such as 600/1m, 5000/1h30m or, if the burst is not the rate,
-// 10/1s burst 5. Parse reads what stands before the burst. The zero Limit is an empty text.
+// String returns l as people type it, such as 600/1m, 5000/1h30m, 100000/month or, if the burst is
+// not the rate, 10/1s burst 5. Parse reads it. The zero Limit is an empty text.
 func (l Limit) String() string {
 	if l == (Limit{}) {
 		return ""
+	}
+	if l.Calendar != None {
+		return fmt.Sprintf("%d/%s", l.Rate, l.Calendar)
 	}
 	text := fmt.Sprintf("%d/%s", l.Rate, periodText(l.Period))
 	if l.Burst != l.Rate {

@@ -63,6 +63,6 @@ func BenchmarkSetHeaders(b *testing.B) {
 	h, now := http.Header{}, time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		d.SetHeaders(h, "default", now)
+		d.SetHeaders(h, now)
 	}
 }

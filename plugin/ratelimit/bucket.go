@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
 
 	"hoko.to/edge/plugin/limit"
@@ -19,21 +18,45 @@ import (
 // in Redis and in this process. The old bucket's state has no meaning under the new limit: it could
 // deny for an hour what is now allowed ten times a second.
 type bucket struct {
-	name  string
-	owner [32]byte
-	limit limit.Limit
+	name         string
+	owner, group [32]byte
+	limit        limit.Limit
+}
+
+// charge is what a request takes from a bucket: 1 to limit.Burst.
+type charge struct {
+	bucket
+	cost int
+}
+
+// charge returns what the request takes. A request that costs more than a full bucket holds takes
+// all of it: otherwise, its client would wait in vain.
+func (r *Request) charge() charge {
+	b := bucket{r.Name, r.Bucket, r.Group, r.Limit}
+	if r.Group == ([32]byte{}) {
+		b.group = r.Bucket
+	}
+	return charge{b, min(max(r.Cost, 1), r.Limit.Burst)}
 }
 
 // key returns the bucket's Redis key without the "rate:" that redis_rate prepends. The braces are a
-// Cluster's hash tag, so the key with a suffix is in the same slot.
+// Cluster's hash tag, so the keys of a group, also with a suffix, are in the same slot.
 func (b *bucket) key(prefix string) string {
 	s := append(make([]byte, 0, 160), prefix...) // stays on the stack
 	s = append(s, b.name...)
 	s = append(s, ":{"...)
-	s = base64.RawURLEncoding.AppendEncode(s, b.owner[:16])
-	s = append(s, "}:"...)
+	s = base64.RawURLEncoding.AppendEncode(s, b.group[:16])
+	s = append(s, '}')
+	if b.owner != b.group {
+		s = append(s, '/')
+		s = base64.RawURLEncoding.AppendEncode(s, b.owner[:16])
+	}
+	s = append(s, ':')
 	s = strconv.AppendInt(s, int64(b.limit.Rate), 10)
 	s = append(s, '/')
+	if b.limit.Calendar != limit.None {
+		return string(append(s, b.limit.Calendar.String()...))
+	}
 	s = append(s, b.limit.Period.String()...)
 	s = append(s, '/')
 	return string(strconv.AppendInt(s, int64(b.limit.Burst), 10))
@@ -72,23 +95,25 @@ func (l *Limiter) Peek(ctx context.Context, r Request) (Decision, error) {
 	if err := r.Limit.Validate(); err != nil {
 		return Decision{}, err
 	}
-	b := bucket{r.Name, r.Bucket, r.Limit}
-	res, from := result{}, FromMemory
-	if known, ok := l.denials.get(b); ok {
-		res = known
-	} else if read, err := l.stateInRedis(ctx, b, peekState); err == nil {
-		res, from = read, FromRedis
-	} else {
-		l.countFailure(err)
-		switch r.OnError {
-		case Allow:
+	charges, results, from := []charge{r.charge()}, make([]result, 1), FromMemory
+	if !l.denials.get(charges, results) {
+		read, err := l.callScript(ctx, charges, peekOnly, time.Now())
+		switch {
+		case err == nil:
+			read.peek(charges, results)
+			from = FromRedis
+		case r.OnError == Allow:
+			l.countFailure(err)
 			return Decision{Allowed: true, Source: FromNone}, nil
-		case Deny:
+		case r.OnError == Deny:
+			l.countFailure(err)
 			return Decision{Source: FromNone}, unavailable(err)
+		default:
+			l.countFailure(err)
+			results[0], from = l.local.peek(charges[0].bucket), FromLocal
 		}
-		res, from = l.local.peek(b), FromLocal
 	}
-	d := res.decision(r.Limit, from)
+	d := decisionOf(charges, results, from)
 	if d.Allowed {
 		d.Remaining = max(1, d.Remaining) // whatever the rounding
 	}
@@ -103,10 +128,10 @@ func (l *Limiter) Reset(ctx context.Context, r Request) error {
 	if err := r.Limit.Validate(); err != nil {
 		return err
 	}
-	b := bucket{r.Name, r.Bucket, r.Limit}
-	_, err := l.stateInRedis(ctx, b, resetState)
-	l.local.remove(b)
-	l.denials.remove(b)
+	charges := []charge{r.charge()}
+	_, err := l.callScript(ctx, charges, resetAll, time.Now())
+	l.local.remove(charges[0].bucket)
+	l.denials.remove(charges[0].bucket)
 	if err != nil {
 		l.countFailure(err)
 		return unavailable(err)
@@ -115,61 +140,3 @@ func (l *Limiter) Reset(ctx context.Context, r Request) error {
 }
 
 func unavailable(cause error) error { return fmt.Errorf("%w: %s", ErrUnavailable, describe(cause)) }
-
-// Modes of stateScript.
-const (
-	peekState  = "peek"
-	resetState = "reset"
-)
-
-// stateScript replies what redis_rate's script would reply to a request, except that it charges
-// nothing: reset_after is the time until the bucket is full now. It computes exactly like that
-// script, so that both agree to the last bit. To reset, it sets the value of a full bucket instead
-// of deleting the key, because the user in Redis may SET, but not DEL.
-var stateScript = redis.NewScript(`
-local emission_interval = ARGV[3] / ARGV[2]
-local burst_offset = emission_interval * ARGV[1]
-local jan_1_2017 = 1483228800
-local now = redis.call("TIME")
-now = (now[1] - jan_1_2017) + (now[2] / 1000000)
-if ARGV[4] == "reset" then
-  redis.call("SET", KEYS[1], now, "PX", 1)
-end
-local tat = math.max(tonumber(redis.call("GET", KEYS[1]) or now), now)
-local diff = now - (tat + emission_interval - burst_offset)
-if diff / emission_interval < 0 then
-  return {0, 0, tostring(diff * -1), tostring(tat - now)}
-end
-return {1, 0, "-1", tostring(tat - now)}
-`)
-
-// stateInRedis runs stateScript, bounded like takeFromRedis. It does not end with ctx, because an
-// interrupted call would count as a failure of Redis.
-func (l *Limiter) stateInRedis(ctx context.Context, b bucket, mode string) (result, error) {
-	bounded := &detachedContext{Context: ctx, deadline: time.Now().Add(l.timeout)}
-	defer bounded.release()
-	keys := []string{"rate:" + b.key(l.prefix)}
-	args := []any{b.limit.Burst, b.limit.Rate, b.limit.Period.Seconds(), mode}
-	used := l.upstream.client.Load()
-	reply, err := stateScript.Run(bounded, used, keys, args...).Slice()
-	if c := l.upstream.client.Load(); err != nil && c != used { // switchToCluster has replaced it
-		reply, err = stateScript.Run(bounded, c, keys, args...).Slice()
-	}
-	if err != nil {
-		return result{}, err
-	}
-	retry, retryErr := strconv.ParseFloat(reply[2].(string), 64) // isScriptReply has checked the types
-	reset, resetErr := strconv.ParseFloat(reply[3].(string), 64)
-	if retryErr != nil || resetErr != nil {
-		return result{}, errReply
-	}
-	if reply[0] == int64(1) && reset == 0 { // a full bucket: Allow's reply is never this
-		return result{allowed: true}, nil
-	}
-	return newResult(&redis_rate.Result{
-		Allowed: int(reply[0].(int64)), RetryAfter: seconds(retry), ResetAfter: seconds(reset),
-	}, b.limit)
-}
-
-// seconds converts like redis_rate.
-func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }

@@ -105,12 +105,12 @@ func half(key string) int {
 func wantHalfFrom(t *testing.T, l *Limiter, which int, source Source) {
 	t.Helper()
 	made := 0
-	for i := 0; made < 20; i++ {
-		b := bucket{"default", [32]byte{byte(i), byte(i >> 8)}, perMinute}
-		if half(b.key("")) != which {
+	for made < 20 {
+		r := another()
+		if half(keyOf(r)) != which {
 			continue
 		}
-		d, err := l.Allow(t.Context(), Request{Name: b.name, Bucket: b.owner, Limit: b.limit})
+		d, err := l.Allow(t.Context(), r)
 		if err != nil || d.Source != source {
 			t.Errorf("decision %d in half %d: got %+v, %v; want it from %s", made+1, which, d, err, source)
 			return

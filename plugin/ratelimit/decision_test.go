@@ -104,7 +104,7 @@ func TestSetHeaders_Values(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.Header{}
 			h.Set("RateLimit", "the site's own")
-			tt.d.SetHeaders(h, "default", tt.at)
+			tt.d.SetHeaders(h, tt.at)
 			for i, name := range headers {
 				if got := h.Values(name); len(got) != 1 || got[0] != tt.want[i] {
 					t.Errorf("%s: got %q, want %q", name, got, tt.want[i])
@@ -119,7 +119,7 @@ func TestSetHeaders_Values(t *testing.T) {
 
 func TestSetHeaders_NoneIfNotEvaluated(t *testing.T) {
 	h := http.Header{"A": {"b"}}
-	Decision{Allowed: true}.SetHeaders(h, "default", time.Now())
+	Decision{Allowed: true}.SetHeaders(h, time.Now())
 	if want := (http.Header{"A": {"b"}}); !reflect.DeepEqual(h, want) {
 		t.Fatalf("got %v", h)
 	}
@@ -127,8 +127,8 @@ func TestSetHeaders_NoneIfNotEvaluated(t *testing.T) {
 
 func TestSetHeaders_WithoutName(t *testing.T) {
 	h := http.Header{}
-	d := Decision{Evaluated: true, Limit: limitOf(60, time.Minute, 50), ResetAfter: 50*time.Second + 1}
-	d.SetHeaders(h, "", time.Unix(1_700_000_000, 0))
+	d := Decision{Evaluated: true, State: State{Limit: limitOf(60, time.Minute, 50), ResetAfter: 50*time.Second + 1}}
+	d.SetHeaders(h, time.Unix(1_700_000_000, 0))
 	want := http.Header{headers[0]: {"50"}, headers[1]: {"0"}, headers[2]: {"1700000051"}}
 	if !reflect.DeepEqual(h, want) {
 		t.Errorf("got %v, want %v", h, want)
@@ -137,7 +137,7 @@ func TestSetHeaders_WithoutName(t *testing.T) {
 
 func TestSetHeaders_ValuesDoNotAlias(t *testing.T) {
 	h := http.Header{}
-	result{allowed: true}.decision(perMinute, FromRedis).SetHeaders(h, "default", time.Now())
+	result{allowed: true}.decision(perMinute, FromRedis).SetHeaders(h, time.Now())
 	h.Add("X-RateLimit-Limit", "another")
 	if got := h.Get("X-RateLimit-Remaining"); got != "600" {
 		t.Fatalf("appending to one value changed another: %q", got)
@@ -170,7 +170,7 @@ func FuzzName(f *testing.F) {
 			return
 		}
 		header := http.Header{}
-		Decision{Evaluated: true, Limit: perMinute}.SetHeaders(header, name, time.Now())
+		Decision{Evaluated: true, State: State{Name: name, Limit: perMinute}}.SetHeaders(header, time.Now())
 		policy := header.Get("RateLimit-Policy")
 		if !structuredString.MatchString(policy) || !strings.HasPrefix(policy, `"`+name+`";`) {
 			t.Errorf("%q: got %q", name, policy)
@@ -180,4 +180,76 @@ func FuzzName(f *testing.F) {
 			t.Errorf("%q: got the Redis key %q", name, key)
 		}
 	})
+}
+
+func TestSetHeaders_OfSeveral(t *testing.T) {
+	month := limit.Limit{Rate: 100, Burst: 100, Calendar: limit.Month}
+	charges := []charge{
+		{bucket{name: "burst", limit: limitOf(20, time.Second, 20)}, 1},
+		{bucket{name: "monthly", limit: month}, 1},
+		{bucket{name: "default", limit: limitOf(60, time.Minute, 60)}, 1},
+	}
+	ends := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	decided := ends.Add(-90 * time.Second)
+	const policies = `"burst";q=20;w=1, "monthly";q=100;w=2592000, "default";q=60;w=60`
+	for name, tt := range map[string]struct {
+		results []result
+		want    [5]string
+	}{
+		"admitted: fewest remaining": {
+			[]result{{allowed: true, reset: 50 * time.Millisecond}, {allowed: true, used: 97, reset: 90 * time.Second},
+				{allowed: true, reset: 10 * time.Second}},
+			[5]string{"100", "3", fmt.Sprint(ends.Unix()), policies,
+				`"burst";r=19;t=1, "monthly";r=3;t=90, "default";r=50;t=10`},
+		},
+		"denied: the longest wait": {
+			[]result{{retry: 50 * time.Millisecond, reset: time.Second},
+				{retry: 90 * time.Second, used: 100, reset: 90 * time.Second},
+				{allowed: true, reset: 10 * time.Second}},
+			[5]string{"100", "0", fmt.Sprint(ends.Unix()), policies,
+				`"burst";r=0;t=1, "monthly";r=0;t=90, "default";r=50;t=10`},
+		},
+		"of some, nothing is known": {
+			[]result{{unknown: true}, {retry: 90 * time.Second, used: 100, reset: 90 * time.Second}, {unknown: true}},
+			[5]string{"100", "0", fmt.Sprint(ends.Unix()), `"monthly";q=100;w=2592000`, `"monthly";r=0;t=90`},
+		},
+	} {
+		h := http.Header{}
+		d := decisionOf(charges, tt.results, FromRedis)
+		d.SetHeaders(h, decided.Add(300*time.Microsecond)) // a moment after the decision
+		for i, field := range headers {
+			if got := h[field][0]; got != tt.want[i] {
+				t.Errorf("%s: %s: %s, want %s", name, field, got, tt.want[i])
+			}
+		}
+	}
+}
+
+func TestDecisionAnd_OfTwoCalls(t *testing.T) {
+	admitted := func(name string, left int) Decision {
+		return Decision{Allowed: true, Evaluated: true, Source: FromRedis, State: State{Name: name, Remaining: left}}
+	}
+	denied := Decision{Evaluated: true, Source: FromMemory, State: State{Name: "denied", RetryAfter: time.Second}}
+	unavailable := Decision{Source: FromNone, State: State{Name: "unavailable"}}
+	none := Decision{Allowed: true, Source: FromNone, State: State{Name: "none"}}
+	for _, tt := range []struct {
+		first, second Decision
+		name          string
+		allowed       bool
+		source        Source
+		states        int
+	}{
+		{Decision{Allowed: true}, admitted("a", 5), "a", true, FromRedis, 1},
+		{admitted("a", 5), admitted("b", 7), "a", true, FromRedis, 2},
+		{admitted("a", 5), admitted("b", 3), "b", true, FromRedis, 2},
+		{admitted("a", 5), denied, "denied", false, FromMemory, 2},
+		{admitted("a", 5), unavailable, "unavailable", false, FromNone, 1},
+		{admitted("a", 5), none, "a", true, FromRedis, 1},
+		{none, admitted("a", 5), "a", true, FromRedis, 1},
+	} {
+		d := tt.first.And(tt.second)
+		if d.Name != tt.name || d.Allowed != tt.allowed || d.Source != tt.source || len(d.states()) != tt.states {
+			t.Errorf("%s and %s: got %+v", tt.first.Name, tt.second.Name, d)
+		}
+	}
 }

@@ -1,6 +1,8 @@
 package ratelimit
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,62 +23,94 @@ type denials struct {
 	size atomic.Int64 // entries in both generations; at 0, get needs no lock
 
 	mu                sync.Mutex
-	current, previous map[bucket]denial
+	current, previous map[charge]*denial
 	rotated           time.Time
 }
 
+// denial is what a bucket denied, and with it all buckets that were asked together.
 type denial struct {
 	expires time.Time // not used from then on
-	retry   time.Time // when the bucket admits a request
-	full    time.Time // when the bucket is full
+	charges []charge
+	states  []deniedState
 }
 
-// get returns a remembered denial of the bucket, if there is one.
-func (d *denials) get(b bucket) (result, bool) {
+type deniedState struct {
+	retry time.Time // when the bucket admits a request; zero if it did
+	full  time.Time // when the bucket is full, or the quota's next period begins
+	used  int       // of the quota
+}
+
+// get reports whether one of the buckets is known to deny what a request takes. The results of
+// others are unknown, unless the same buckets were asked together.
+func (d *denials) get(charges []charge, results []result) bool {
 	if d.size.Load() == 0 {
-		return result{}, false
+		return false
 	}
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.rotate(now)
-	known, ok := d.current[b]
-	if !ok {
-		known, ok = d.previous[b]
+	for i := range charges {
+		known, ok := d.current[charges[i]]
+		if !ok {
+			known, ok = d.previous[charges[i]]
+		}
+		if ok && now.Before(known.expires) {
+			known.results(now, charges, results)
+			return true
+		}
 	}
-	if !ok || !now.Before(known.expires) {
-		return result{}, false
-	}
-	return result{reset: known.full.Sub(now), retry: known.retry.Sub(now)}, true
+	return false
 }
 
-// put remembers a denial. It expires as if Redis had decided when the call started, so that a slow
-// reply does not delay the next request that may pass.
-func (d *denials) put(b bucket, res result, started time.Time) {
+// results stores the results for a later request.
+func (d *denial) results(now time.Time, charges []charge, results []result) {
+	for i := range charges {
+		j := i
+		if !slices.Equal(d.charges, charges) {
+			j = slices.Index(d.charges, charges[i])
+		}
+		if results[i] = (result{unknown: true}); j >= 0 {
+			state := &d.states[j]
+			results[i] = result{used: state.used, reset: state.full.Sub(now), retry: max(0, state.retry.Sub(now))}
+		}
+		results[i].allowed = results[i].retry == 0
+	}
+}
+
+// put remembers what has denied a request. It expires as if Redis had decided when the call
+// started, so that a slow reply does not delay the next request that may pass.
+func (d *denials) put(charges []charge, results []result, started time.Time) {
 	now := time.Now()
+	states := make([]deniedState, len(results))
+	for i, res := range results {
+		states[i] = deniedState{full: now.Add(res.reset), used: res.used}
+		if !res.allowed {
+			states[i].retry = now.Add(res.retry)
+		}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.rotate(now)
-	if len(d.current) >= maxDenials {
-		return
-	}
-	if d.current == nil {
-		d.current = make(map[bucket]denial)
-	}
-	d.current[b] = denial{
-		expires: started.Add(min(res.retry, denialTTL)),
-		retry:   now.Add(res.retry),
-		full:    now.Add(res.reset),
+	for i, res := range results {
+		if res.allowed || len(d.current) >= maxDenials {
+			continue
+		}
+		if d.current == nil {
+			d.current = make(map[charge]*denial)
+		}
+		d.current[charges[i]] = &denial{started.Add(min(res.retry, denialTTL)), charges, states}
 	}
 	d.size.Store(int64(len(d.current) + len(d.previous)))
 }
 
-// remove forgets the denial of a bucket, if there is one.
+// remove forgets the denials of a bucket.
 func (d *denials) remove(b bucket) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.current, b)
-	delete(d.previous, b)
+	ofBucket := func(c charge, _ *denial) bool { return c.bucket == b }
+	maps.DeleteFunc(d.current, ofBucket)
+	maps.DeleteFunc(d.previous, ofBucket)
 	d.size.Store(int64(len(d.current) + len(d.previous)))
 }
 

@@ -123,24 +123,24 @@ func TestDenials_AreBoundedAndExpire(t *testing.T) {
 			return b
 		}
 		for i := range maxDenials + 10 {
-			s.denials.put(nth(i), long, time.Now())
+			s.denials.put([]charge{{nth(i), 1}}, []result{long}, time.Now())
 		}
 		if got := s.Stats().RememberedDenials; got != maxDenials {
 			t.Errorf("%d remembered, want %d", got, maxDenials)
 		}
 		time.Sleep(denialTTL)
-		s.denials.put(nth(0), long, time.Now())
+		s.denials.put([]charge{{nth(0), 1}}, []result{long}, time.Now())
 		if got := s.Stats().RememberedDenials; got != maxDenials+1 {
 			t.Errorf("after 1 s: %d remembered, want two generations", got)
 		}
 		time.Sleep(denialTTL)
-		s.denials.get(nth(0))
+		s.denials.get([]charge{{nth(0), 1}}, make([]result, 1))
 		if got := s.Stats().RememberedDenials; got != 1 {
 			t.Errorf("after 2 s: %d remembered, want 1", got)
 		}
-		s.denials.put(nth(0), long, time.Now())
+		s.denials.put([]charge{{nth(0), 1}}, []result{long}, time.Now())
 		time.Sleep(2 * denialTTL)
-		s.denials.get(nth(0))
+		s.denials.get([]charge{{nth(0), 1}}, make([]result, 1))
 		if got := s.Stats().RememberedDenials; got != 0 {
 			t.Errorf("after 4 s: %d remembered, want 0", got)
 		}
@@ -148,7 +148,7 @@ func TestDenials_AreBoundedAndExpire(t *testing.T) {
 }
 
 func TestLocal_BucketsAreBounded(t *testing.T) {
-	l := newLocal()
+	l := localGCRA{newLocal()}
 	b := bucket{limit: limitOf(1, time.Hour, 1)}
 	l.take(b)
 	if l.take(b).allowed {

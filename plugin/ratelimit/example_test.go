@@ -42,14 +42,17 @@ func Example() {
 
 func ExampleDecision_SetHeaders() {
 	decision := ratelimit.Decision{
-		Allowed:    true,
-		Evaluated:  true,
-		Limit:      limit.Limit{Rate: 600, Period: time.Minute, Burst: 600},
-		Remaining:  599,
-		ResetAfter: 100 * time.Millisecond,
+		Allowed:   true,
+		Evaluated: true,
+		State: ratelimit.State{
+			Name:       "default",
+			Limit:      limit.Limit{Rate: 600, Period: time.Minute, Burst: 600},
+			Remaining:  599,
+			ResetAfter: 100 * time.Millisecond,
+		},
 	}
 	header := make(http.Header)
-	decision.SetHeaders(header, "default", time.Unix(1_800_000_000, 0))
+	decision.SetHeaders(header, time.Unix(1_800_000_000, 0))
 	for _, name := range []string{
 		"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit",
 	} {

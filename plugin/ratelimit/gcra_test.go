@@ -28,11 +28,22 @@ type redisGCRA struct {
 
 func (r redisGCRA) take(b bucket) result {
 	r.Helper()
-	res, err := r.takeFromRedis(r.Context(), b, time.Now())
+	charges, results := []charge{{b, 1}}, make([]result, 1)
+	decided, err := r.takeFromRedis(r.Context(), charges, 1, time.Now())
 	if err != nil {
 		r.Error(err)
+		return result{}
 	}
-	return res
+	decided.results(0, charges, results)
+	return results[0]
+}
+
+type localGCRA struct{ *local }
+
+func (l localGCRA) take(b bucket) result {
+	results := make([]result, 1)
+	l.local.take([]charge{{b, 1}}, results)
+	return results[0]
 }
 
 // forBoth runs a test with both implementations.
@@ -40,7 +51,7 @@ func forBoth(t *testing.T, test func(t *testing.T, g gcra)) {
 	t.Run("redis", func(t *testing.T) {
 		test(t, redisGCRA{t, newLimiter(t, Options{URL: testenv.Redis(t), Timeout: longTimeout})})
 	})
-	t.Run("local", func(t *testing.T) { test(t, newLocal()) })
+	t.Run("local", func(t *testing.T) { test(t, localGCRA{newLocal()}) })
 }
 
 func TestGCRA_FirstRequestLeavesBurstMinusOne(t *testing.T) {
@@ -81,8 +92,8 @@ func TestGCRA_BucketsAreIndependent(t *testing.T) {
 	forBoth(t, func(t *testing.T, g gcra) {
 		limit := limitOf(1, time.Hour, 1)
 		for _, b := range []bucket{
-			{"a", [32]byte{}, limit}, {"b", [32]byte{}, limit},
-			{"a", [32]byte{1}, limit}, {"a", [32]byte{15: 1}, limit},
+			{name: "a", limit: limit}, {name: "b", limit: limit},
+			{name: "a", owner: [32]byte{1}, limit: limit}, {name: "a", owner: [32]byte{15: 1}, limit: limit},
 		} {
 			if !g.take(b).allowed {
 				t.Fatalf("%v is not full", b)
@@ -143,7 +154,7 @@ func forBothInBubble(t *testing.T, test func(t *testing.T, g gcra)) {
 		synctest.Test(t, func(t *testing.T) { test(t, redisGCRA{t, newMiniLimiter(t)}) })
 	})
 	t.Run("local", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { test(t, newLocal()) })
+		synctest.Test(t, func(t *testing.T) { test(t, localGCRA{newLocal()}) })
 	})
 }
 
@@ -262,7 +273,7 @@ func (c *clockTest) drain() (admitted int, denial Decision) {
 func (c *clockTest) setBack(d time.Duration) {
 	c.Helper()
 	client := c.upstream.client.Load()
-	key := (&bucket{c.request.Name, c.request.Bucket, c.request.Limit}).key("rate:" + c.prefix)
+	key := keyOf(c.request)
 	value, err := client.Get(c.Context(), key).Float64()
 	if err != nil {
 		c.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -308,4 +309,24 @@ func (r *logRecorder) wait(t testing.TB, n int) []string {
 			t.Fatalf("got %q, want %d lines", lines, n)
 		}
 	}
+}
+
+// keyOf returns the Redis key of a request's bucket.
+func keyOf(r Request) string {
+	c := r.charge()
+	return "rate:" + c.key(defaultPrefix)
+}
+
+var others atomic.Uint64
+
+// another returns a request for a bucket that no other request has, and so shares no call.
+func another() Request {
+	r := Request{Name: "default", Limit: perMinute}
+	binary.BigEndian.PutUint64(r.Bucket[:], others.Add(1))
+	return r
+}
+
+// decision returns the decision about a request for a lone bucket.
+func (r result) decision(l limit.Limit, from Source) Decision {
+	return decisionOf([]charge{{bucket{name: "default", limit: l}, 1}}, []result{r}, from)
 }

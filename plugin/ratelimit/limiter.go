@@ -8,13 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/go-redis/redis_rate/v10"
-	"github.com/redis/go-redis/v9"
-
 	"hoko.to/edge/plugin/limit"
+	"hoko.to/edge/plugin/ratelimit/shared"
 	"hoko.to/edge/plugin/tracing"
 )
 
@@ -31,19 +30,23 @@ var ErrUnavailable = errors.New("rate limit unavailable")
 type Request struct {
 	Name    string      // the limit's name; see ValidateName
 	Bucket  [32]byte    // a hash of the bucket's owner
+	Group   [32]byte    // a hash of what all buckets of an AllowAll belong to; default: Bucket
 	Limit   limit.Limit // must be valid; see limit.Limit.Validate
+	Cost    int         // what the request takes from the bucket, up to Limit.Burst; default: 1
 	OnError OnError     // default: Local
 }
 
 // Limiter limits requests. It is safe for concurrent use.
 //
 // A bucket's Redis key is rate:PREFIX + NAME:{BUCKET}:RATE/PERIOD/BURST, such as
-// rate:hoko:default:{n4bQgYhMfWWaL-qgxVrQFQ}:600/1m0s/600. BUCKET is the first 16 bytes of
-// Request.Bucket in base64url. The key expires when the bucket is full again.
+// rate:hoko:default:{n4bQgYhMfWWaL-qgxVrQFQ}:600/1m0s/600, or …:100000/month for a quota. BUCKET is
+// the first 16 bytes of Request.Bucket in base64url. If Request.Group differs, {GROUP}/BUCKET
+// replaces {BUCKET}. The key expires when the bucket is full again, or the quota's period ends.
 type Limiter struct {
 	prefix   string
 	timeout  time.Duration
 	upstream *upstream
+	calls    *shared.Calls[charge, reply]
 	local    *local
 	denials  denials
 	metrics  *metrics
@@ -57,6 +60,7 @@ func New(o Options) (*Limiter, error) {
 		return nil, err
 	}
 	l := &Limiter{prefix: o.Prefix, timeout: o.Timeout, local: newLocal(), metrics: newMetrics(o.Metrics)}
+	l.calls = shared.NewCalls[charge, reply](o.Timeout / 4) // leaves time for the call itself
 	l.upstream = newUpstream(o.Logger, l.metrics, l.local.reset)
 	factory := &clientFactory{timeout: o.Timeout, prefix: o.Prefix, upstream: l.upstream, dial: o.dial}
 	client, err := factory.newClient(o.URL)
@@ -74,12 +78,20 @@ var (
 
 // Allow decides whether a request may pass, and if so, charges its bucket. It returns within
 // Options.Timeout, and immediately while the node's breaker is open. It ignores the cancellation
-// and the deadline of ctx, so that the bucket is charged even if the client has gone. Allow returns
-// an error that wraps ErrUnavailable, or that of [limit.Limit.Validate].
-func (l *Limiter) Allow(ctx context.Context, r Request) (d Decision, err error) {
+// and the deadline of ctx, so that the bucket is charged even if the client has gone. Concurrent
+// requests for the same bucket share calls to Redis, which change no decision. Allow returns an
+// error that wraps ErrUnavailable, or that of [limit.Limit.Validate].
+func (l *Limiter) Allow(ctx context.Context, r Request) (Decision, error) {
+	return l.AllowAll(ctx, []Request{r})
+}
+
+// AllowAll is Allow for several buckets of one Group: it charges all of them or none. It returns
+// ErrUnavailable if Redis does not decide and OnError of any is Deny. Without Redis, it applies
+// only the limits whose OnError is Local.
+func (l *Limiter) AllowAll(ctx context.Context, requests []Request) (d Decision, err error) {
 	span := tracing.Of(ctx).Start(limitStep, time.Time{})
-	d, err = l.allow(ctx, span, r)
-	span.SetString("hoko.limit", r.Name)
+	d, err = l.allow(ctx, span, requests)
+	span.SetString("hoko.limit", d.Name)
 	span.SetString("hoko.limit_source", string(d.Source))
 	span.SetBool("hoko.allowed", d.Allowed)
 	errorType := ""
@@ -90,95 +102,105 @@ func (l *Limiter) Allow(ctx context.Context, r Request) (d Decision, err error) 
 	return d, err
 }
 
-func (l *Limiter) allow(ctx context.Context, span tracing.Span, r Request) (Decision, error) {
-	if err := r.Limit.Validate(); err != nil {
-		return Decision{}, err
+func (l *Limiter) allow(ctx context.Context, span tracing.Span, requests []Request) (Decision, error) {
+	for i := range requests {
+		if err := requests[i].Limit.Validate(); err != nil {
+			return Decision{}, err
+		}
 	}
-	b := bucket{r.Name, r.Bucket, r.Limit}
-	if res, ok := l.denials.get(b); ok {
-		return l.decide(res, r.Limit, FromMemory), nil
+	if d, known := l.fromMemory(requests); known {
+		return d, nil
 	}
+	charges := make([]charge, len(requests))
+	for i := range requests {
+		charges[i] = requests[i].charge()
+	}
+	results := make([]result, 4) // on the stack
+	if len(charges) > len(results) {
+		results = make([]result, len(charges))
+	}
+	results = results[:len(charges)]
 	start := time.Now()
-	res, err := l.takeFromRedis(ctx, b, start)
+	decided, i, err := l.calls.Do(charges, func(requests int) (reply, error) {
+		return l.takeFromRedis(ctx, charges, requests, start)
+	})
 	if !errors.Is(err, errOpen) {
-		end := time.Now()
-		l.metrics.calls.Observe(end.Sub(start).Seconds())
-		span.Start(redisCall, start).End(end, errorType(err))
+		span.Start(redisCall, start).End(time.Time{}, errorType(err))
 	}
 	if err != nil {
-		return l.decideWithoutRedis(b, r.OnError, err)
+		return l.decideWithoutRedis(requests, charges, err)
 	}
-	if !res.allowed {
-		l.denials.put(b, res, start)
+	decided.results(i, charges, results)
+	if i >= decided.admitted {
+		l.denials.put(charges, results, start)
 	}
-	return l.decide(res, r.Limit, FromRedis), nil
+	return l.decide(charges, results, FromRedis), nil
 }
 
-func (l *Limiter) decide(res result, limit limit.Limit, from Source) Decision {
-	d := res.decision(limit, from)
+// fromMemory returns a denial, without an allocation if it is of a single limit.
+func (l *Limiter) fromMemory(requests []Request) (d Decision, known bool) {
+	if l.denials.size.Load() == 0 {
+		return d, false
+	}
+	charges, results := make([]charge, 0, 4), make([]result, 4) // on the stack
+	for i := range requests {
+		charges = append(charges, requests[i].charge())
+	}
+	if len(results) < len(charges) {
+		results = make([]result, len(charges))
+	}
+	if !l.denials.get(charges, results[:len(charges)]) {
+		return d, false
+	}
+	return l.decide(charges, results, FromMemory), true
+}
+
+func (l *Limiter) decide(charges []charge, results []result, from Source) Decision {
+	d := decisionOf(charges, results, from)
 	l.metrics.countDecision(d)
 	return d
 }
 
-func (l *Limiter) takeFromRedis(ctx context.Context, b bucket, start time.Time) (result, error) {
-	bounded := &detachedContext{Context: ctx, deadline: start.Add(l.timeout)}
-	defer bounded.release()
-	limit := redis_rate.Limit{Rate: b.limit.Rate, Burst: b.limit.Burst, Period: b.limit.Period}
-	used := l.upstream.client.Load()
-	res, err := used.limiter.Allow(bounded, b.key(l.prefix), limit)
-	if c := l.upstream.client.Load(); err != nil && c != used { // switchToCluster has replaced it
-		res, err = c.limiter.Allow(bounded, b.key(l.prefix), limit)
+// takeFromRedis decides some requests with the same charges: a single one for one bucket as
+// redis_rate does.
+func (l *Limiter) takeFromRedis(
+	ctx context.Context, charges []charge, requests int, start time.Time,
+) (r reply, err error) {
+	asked := time.Now()
+	if requests == 1 && len(charges) == 1 && charges[0].limit.Calendar == limit.None {
+		r, err = l.callRedisRate(ctx, &charges[0], start)
+	} else {
+		r, err = l.callScript(ctx, charges, requests, start)
 	}
-	if err != nil {
-		return result{}, err
+	if !errors.Is(err, errOpen) {
+		l.metrics.calls.Observe(time.Since(asked).Seconds())
 	}
-	return newResult(res, b.limit)
+	return r, err
 }
 
-// newResult converts a reply. It returns an error if the limit cannot lead to that reply, because
-// another program wrote the key or Redis's clock was set back: such a reply could deny forever.
-func newResult(reply *redis_rate.Result, limit limit.Limit) (result, error) {
-	res := result{allowed: reply.Allowed == 1, reset: reply.ResetAfter, retry: reply.RetryAfter}
-	possible := (res.allowed || reply.Allowed == 0 && res.retry > 0) &&
-		res.reset > 0 && max(res.reset, res.retry) <= limit.Fill()+maxClockSetBack
-	if !possible {
-		return result{}, errReply
-	}
-	return res, nil
-}
-
-// isScriptReply reports whether a reply has the types that redis_rate asserts without checking.
-func isScriptReply(cmd redis.Cmder) bool {
-	reply, ok := cmd.(*redis.Cmd)
-	if !ok {
-		return false
-	}
-	values, ok := reply.Val().([]any)
-	if !ok || len(values) != 4 {
-		return false
-	}
-	for i, v := range values {
-		_, isInt := v.(int64)
-		_, isString := v.(string)
-		if isInt != (i < 2) || isString != (i >= 2) {
-			return false
+// decideWithoutRedis applies the limits whose OnError is Local, in this process.
+func (l *Limiter) decideWithoutRedis(requests []Request, charges []charge, cause error) (Decision, error) {
+	l.countFailure(cause)
+	charges = slices.Clone(charges) // others share them
+	kept := charges[:0]
+	for i, r := range requests {
+		switch r.OnError {
+		case Deny:
+			l.metrics.unavailable.Inc()
+			return Decision{Source: FromNone, State: State{Name: r.Name}}, unavailable(cause)
+		case Allow:
+		default:
+			kept = append(kept, charges[i])
 		}
 	}
-	return true
-}
-
-func (l *Limiter) decideWithoutRedis(b bucket, onError OnError, cause error) (Decision, error) {
-	l.countFailure(cause)
-	switch onError {
-	case Allow:
-		d := Decision{Allowed: true, Source: FromNone}
+	if len(kept) == 0 {
+		d := Decision{Allowed: true, Source: FromNone, State: State{Name: requests[0].Name}}
 		l.metrics.countDecision(d)
 		return d, nil
-	case Deny:
-		l.metrics.unavailable.Inc()
-		return Decision{Source: FromNone}, unavailable(cause)
 	}
-	return l.decide(l.local.take(b), b.limit, FromLocal), nil
+	results := make([]result, len(kept))
+	l.local.take(kept, results)
+	return l.decide(kept, results, FromLocal), nil
 }
 
 // countFailure counts a failed call, unless a breaker stopped it.

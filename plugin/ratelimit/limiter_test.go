@@ -104,8 +104,9 @@ func TestMetrics_CountDecisionsAndFailures(t *testing.T) {
 	withFakeRedis(t, func(s *fixture) {
 		s.want(2, FromRedis, 0)
 		s.redis.setReply(replyDenied)
+		denied := another()
 		for range 4 {
-			s.decide()
+			s.allow(denied)
 		}
 		time.Sleep(time.Second)
 		s.redis.setReply("-LOADING\r\n")
@@ -170,7 +171,7 @@ func TestStats_JSON(t *testing.T) {
 		}
 		want := `{"nodes":[{"node":"fake:6379","open":true,"since":"2000-01-01T00:00:00Z","cause":"loading"}],` +
 			`"connections":{"open":1,"idle":1,"waits":0,"timeouts":0},` +
-			`"remembered_denials":0,"local_buckets":1}`
+			`"remembered_denials":0,"local_buckets":3}`
 		if string(got) != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}

@@ -1,11 +1,13 @@
 package ratelimit
 
 import (
+	"math"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"golang.org/x/time/rate"
+
+	"hoko.to/edge/plugin/limit"
 )
 
 // maxLocalBuckets bounds the memory that an outage of Redis costs to about 20 MB. Beyond it, the
@@ -15,50 +17,113 @@ const maxLocalBuckets = 1 << 16
 // local applies limits in this process while Redis does not decide.
 type local struct {
 	mu      sync.Mutex
-	buckets *simplelru.LRU[bucket, *rate.Limiter]
+	buckets *simplelru.LRU[bucket, *localBucket]
+}
+
+// localBucket is the state of a bucket at a time.
+type localBucket struct {
+	at   time.Time
+	debt float64 // nanoseconds until the bucket is full; a fraction matters after many requests
+
+	used int       // of a quota
+	ends time.Time // of the quota's period
 }
 
 func newLocal() *local {
-	buckets, err := simplelru.NewLRU[bucket, *rate.Limiter](maxLocalBuckets, nil)
+	buckets, err := simplelru.NewLRU[bucket, *localBucket](maxLocalBuckets, nil)
 	if err != nil {
 		panic(err) // unreachable: the size is positive
 	}
 	return &local{buckets: buckets}
 }
 
-// take decides one request, and charges its bucket if it may pass.
-func (l *local) take(b bucket) result {
+// take decides a request, and charges all buckets if it may pass.
+func (l *local) take(charges []charge, results []result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limiter, ok := l.buckets.Get(b)
-	if !ok {
-		limiter = rate.NewLimiter(rate.Limit(float64(b.limit.Rate)/b.limit.Period.Seconds()), b.limit.Burst)
-		l.buckets.Add(b, limiter)
-	}
 	now := time.Now()
-	allowed := limiter.AllowN(now, 1)
-	return b.localResult(allowed, limiter.TokensAt(now))
+	r := reply{1, make([]before, len(charges))}
+	buckets := make([]*localBucket, len(charges))
+	for i := range charges {
+		c := &charges[i]
+		b, ok := l.buckets.Get(c.bucket)
+		if !ok {
+			b = new(localBucket)
+			l.buckets.Add(c.bucket, b)
+		}
+		b.advance(now, c.limit)
+		if !b.admits(c) {
+			r.admitted = 0
+		}
+		buckets[i], r.before[i] = b, b.before()
+	}
+	if r.admitted > 0 {
+		for i, b := range buckets {
+			b.charge(&charges[i])
+		}
+	}
+	r.results(0, charges, results)
 }
 
-// peek returns what take would decide, and charges nothing. The result's reset is that of now.
+// peek returns what a request of cost 1 would get, and charges nothing.
 func (l *local) peek(b bucket) result {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limiter, ok := l.buckets.Peek(b)
-	if !ok {
-		return result{allowed: true}
+	var state localBucket
+	if stored, ok := l.buckets.Peek(b); ok {
+		state = *stored
 	}
-	tokens := limiter.TokensAt(time.Now())
-	wait := (1 - tokens) * b.limit.Interval()
-	return b.localResult(wait < 1, tokens) // rate.Limiter also admits what is less than 1 ns early
+	charges, results := []charge{{b, 1}}, make([]result, 1)
+	state.advance(time.Now(), b.limit)
+	r := reply{0, []before{state.before()}}
+	if state.admits(&charges[0]) {
+		r.admitted = 1
+	}
+	r.peek(charges, results)
+	return results[0]
 }
 
-func (b *bucket) localResult(allowed bool, tokens float64) result {
-	res := result{allowed: allowed, reset: b.limit.Cost(float64(b.limit.Burst) - tokens)}
-	if !allowed {
-		res.retry = b.limit.Cost(1 - tokens)
+// advance lets time pass. A clock that is set back into the period before does not begin a new one.
+func (b *localBucket) advance(now time.Time, l limit.Limit) {
+	if l.Calendar == limit.None {
+		if !b.at.IsZero() {
+			b.debt = max(0, b.debt-float64(now.Sub(b.at))) // by the monotonic clock
+		}
+		b.at = now
+		return
 	}
-	return res
+	b.at = now
+	_, ends := l.Calendar.Bounds(now)
+	if !now.Before(b.ends) {
+		b.used = 0
+	} else if _, following := l.Calendar.Bounds(ends); !b.ends.After(following) {
+		return
+	}
+	b.ends = ends
+}
+
+// admits reports whether a request may pass. What is less than a microsecond early is not early, as
+// in Redis.
+func (b *localBucket) admits(c *charge) bool {
+	if c.limit.Calendar != limit.None {
+		return b.used+c.cost <= c.limit.Burst
+	}
+	return b.debt+float64(c.cost-c.limit.Burst)*c.limit.Interval() <= float64(time.Microsecond)
+}
+
+func (b *localBucket) charge(c *charge) {
+	if c.limit.Calendar != limit.None {
+		b.used += c.cost
+		return
+	}
+	b.debt += float64(c.cost) * c.limit.Interval()
+}
+
+func (b *localBucket) before() before {
+	if !b.ends.IsZero() {
+		return before{used: b.used, reset: b.ends.Sub(b.at)}
+	}
+	return before{reset: time.Duration(math.Ceil(b.debt))}
 }
 
 // remove drops a bucket, which starts full if it is used again.

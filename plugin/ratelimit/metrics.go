@@ -6,10 +6,12 @@ import (
 	"hoko.to/edge/plugin/metric"
 )
 
-// metrics counts decisions and calls to Redis. Each label starts at zero.
+// metrics counts decisions and calls to Redis. Each label starts at zero; for the names of limits,
+// see CountDenials.
 type metrics struct {
 	allowed, denied map[Source]prometheus.Counter
 	unavailable     prometheus.Counter
+	deniedBy        *prometheus.CounterVec
 	failures        map[failure]prometheus.Counter
 	calls           prometheus.Histogram
 }
@@ -25,6 +27,10 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		Help: "Failed calls to Redis, by class.",
 	}, []string{"class"}))
 	m := &metrics{
+		deniedBy: metric.Share(registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "hoko_ratelimit_denied_total",
+			Help: "Denied requests by the name of the limit that makes the client wait longest.",
+		}, []string{"limit"})),
 		allowed:  map[Source]prometheus.Counter{},
 		denied:   map[Source]prometheus.Counter{},
 		failures: map[failure]prometheus.Counter{},
@@ -55,6 +61,10 @@ func (m *metrics) countDecision(d Decision) {
 		return
 	}
 	m.denied[d.Source].Inc()
+	m.deniedBy.WithLabelValues(d.Name).Inc()
 }
 
 func (m *metrics) countFailure(err error) { m.failures[classify(err)].Inc() }
+
+// CountDenials makes hoko_ratelimit_denied_total show a limit before it denies anything.
+func (l *Limiter) CountDenials(name string) { l.metrics.deniedBy.WithLabelValues(name) }

@@ -159,7 +159,7 @@ func TestAllow_ForeignValueIsCountedLocally(t *testing.T) {
 	limiter := newLimiter(t, Options{URL: server.URL(), Timeout: longTimeout})
 	admin := adminClient(t, server.URL())
 	broken := Request{Name: "default", Limit: perMinute}
-	key := (&bucket{broken.Name, broken.Bucket, broken.Limit}).key("rate:hoko:")
+	key := keyOf(broken)
 	for _, set := range [][]any{
 		{"LPUSH", key, "x"}, {"SET", key, "x"}, {"SET", key, "1000000000"}, {"SET", key, "1e300"},
 		{"SET", key, "inf"}, {"SET", key, "nan"},

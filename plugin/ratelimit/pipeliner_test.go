@@ -20,7 +20,7 @@ func (s *fixture) allowEach(n int, interval time.Duration) (sources []Source, to
 		wg.Go(func() {
 			time.Sleep(time.Duration(i) * interval)
 			start := time.Now()
-			d, err := s.Allow(s.Context(), Request{Name: "default", Limit: perMinute})
+			d, err := s.Allow(s.Context(), another())
 			if err != nil {
 				s.Error(err)
 			}

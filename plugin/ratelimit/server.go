@@ -152,15 +152,16 @@ func Check(ctx context.Context, o Options) (Server, error) {
 
 // fastestDecision charges several buckets, one after the other, and returns the shortest time.
 func (l *Limiter) fastestDecision(ctx context.Context) (fastest time.Duration, err error) {
-	b := bucket{name: "doctor", limit: limit.Limit{Rate: 1000, Period: time.Second, Burst: 1000}}
+	c := charge{bucket{name: "doctor", limit: limit.Limit{Rate: 1000, Period: time.Second, Burst: 1000}}, 1}
 	fastest = l.timeout
 	for range checkBuckets {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		rand.Read(b.owner[:])
+		rand.Read(c.owner[:])
+		c.group = c.owner
 		start := time.Now()
-		if _, err := l.takeFromRedis(ctx, b, start); err != nil {
+		if _, err := l.callRedisRate(ctx, &c, start); err != nil {
 			return 0, err
 		}
 		fastest = min(fastest, time.Since(start))
