@@ -42,7 +42,8 @@ func parseOptions(args []string) (options, error) {
 		flags.PrintDefaults()
 	}
 	quick := flags.Bool("quick", false, "run shorter and fewer rounds, about three minutes, and only print the results")
-	smoke := flags.Bool("smoke", false, "run every suite for an instant, without verdicts, and only print the results")
+	smoke := flags.Bool("smoke", false,
+		"run every suite but peers for an instant, without verdicts, and only print the results")
 	flags.BoolVar(&o.scale, "scale", false,
 		"run only the suite scale, with up to 10 million rows per table; needs ten minutes and 40 GB of disk")
 	names := flags.String("suite", "", "run only these `suites`, separated by commas, and only print the results")
@@ -79,11 +80,15 @@ func parseOptions(args []string) (options, error) {
 }
 
 // selectSuites sets the suites from the names in --suite. Without names, these are the suites that
-// need no request, or only scale with --scale, or all in a mode with AllSuites.
+// need no request, or only scale with --scale, or all without HAProxy and nginx in a mode with
+// AllSuites.
 func (o *options) selectSuites(names string) error {
 	if names == "" {
 		o.suites = slices.DeleteFunc(slices.Clone(suite.All), func(s suite.Suite) bool {
-			return s.OptIn != o.scale && !o.mode.AllSuites
+			if o.mode.AllSuites {
+				return s.Peers
+			}
+			return s.OptIn != o.scale
 		})
 		return nil
 	}

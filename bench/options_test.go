@@ -7,7 +7,8 @@ import (
 )
 
 func TestParseOptions(t *testing.T) {
-	usual := strings.Fields("sale kinds service lone latency refusals proxy memory delay micro")
+	usual := strings.Fields("sale kinds service key lone latency refusals proxy peers memory delay micro")
+	withoutPeers := slices.DeleteFunc(slices.Clone(usual), func(name string) bool { return name == "peers" })
 	dir := t.TempDir()
 	for _, tc := range []struct {
 		args   []string
@@ -17,7 +18,7 @@ func TestParseOptions(t *testing.T) {
 	}{
 		{nil, "full", usual, "bench"},
 		{[]string{"--quick"}, "quick", usual, ""},
-		{[]string{"--smoke", "--out", dir}, "smoke", append(slices.Clone(usual), "scale"), dir},
+		{[]string{"--smoke", "--out", dir}, "smoke", append(withoutPeers, "scale"), dir},
 		{[]string{"--scale"}, "full", []string{"scale"}, "bench"},
 		{[]string{"--suite", "proxy,sale"}, "full", []string{"proxy", "sale"}, ""},
 		{[]string{"--profile", dir}, "full", usual, ""},

@@ -70,12 +70,14 @@ func buildBench(ctx context.Context, t *testing.T) string {
 // expectedRows returns the beginnings of rows that RESULTS.md must contain.
 func expectedRows() (rows []string) {
 	rows = []string{"edge without group commit", "pgbench ", "service ", "service behind stock Caddy",
-		"75 % of the peak", "Redis 1 ms away", "Postgres 1 ms away", "100 ", "100 rows", "apikey.CachedKey"}
+		"75 % of the peak", "a key for each connection", "one busy key",
+		"Redis 1 ms away", "Postgres 1 ms away", "100 ", "100 rows", "apikey.CachedKey"}
 	for _, kind := range []string{"with Idempotency-Key", "changed customers", "new customers", "one hot customer"} {
 		rows = append(rows, "edge, "+kind, "pgbench, "+kind)
 	}
 	for _, name := range []string{"401 without a key", "401 for an unknown key", "429 for a remembered denial",
-		"proxied page", "proxied API call with key and rate limit"} {
+		"proxied page",
+		"proxied API call with key and one limit", "proxied API call with key and three limits"} {
 		for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 			rows = append(rows, name+", "+protocol+", edge", name+", "+protocol+", stock")
 		}
@@ -83,7 +85,8 @@ func expectedRows() (rows []string) {
 	for i, row := range rows {
 		rows[i] = "| " + row
 	}
-	return append(rows, "Postgres CPU per sale", "p50 latency of a single connection", "memory with 100 cached keys")
+	return append(rows, "Postgres CPU per sale", "p50 latency of a single connection", "memory with 100 cached keys",
+		"Redis calls per sale with one busy key")
 }
 
 // secrets returns names of this machine, which must not be published.

@@ -23,7 +23,7 @@ type http1 struct {
 }
 
 func newHTTP1(address string, secure bool, t template) *http1 {
-	return &http1{address: address, secure: secure, request: t.clone()}
+	return &http1{address: address, secure: secure, request: t}
 }
 
 func (c *http1) connect(ctx context.Context) error {

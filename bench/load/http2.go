@@ -26,7 +26,7 @@ func newHTTP2(s Spec) []client {
 	for i := range clients {
 		shared := conns[i%len(conns)]
 		shared.users++
-		clients[i] = &http2Client{shared, "https://" + host(s.URL), s.Request}
+		clients[i] = &http2Client{shared, "https://" + host(s.URL), s.Request.ForConnection(i)}
 	}
 	return clients
 }

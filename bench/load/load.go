@@ -38,7 +38,8 @@ type Spec struct {
 }
 
 // Request is the request that a run repeats. Path, header values and body may contain {seq}, 16
-// digits that are unique in the run, and {pick}, an 8-digit random number below Pick. Each
+// digits that are unique in the run, {pick}, an 8-digit random number below Pick, and {connection},
+// the 8-digit number of the connection, or of the concurrent request with HTTP/2, from 0. Each
 // placeholder has one value per request, and lengths never change.
 type Request struct {
 	Method, Path string
@@ -203,10 +204,9 @@ func newClients(s Spec) []client {
 	}
 	secure := strings.HasPrefix(s.URL, "https:")
 	address := address(s.URL)
-	t := newTemplate(s.Request, host(s.URL))
 	clients := make([]client, s.Connections)
 	for i := range clients {
-		clients[i] = newHTTP1(address, secure, t)
+		clients[i] = newHTTP1(address, secure, newTemplate(s.Request.ForConnection(i), host(s.URL)))
 	}
 	return clients
 }

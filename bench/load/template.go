@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -69,12 +68,6 @@ func compile(text string) (t template) {
 	return t
 }
 
-// clone returns a copy for another connection.
-func (t template) clone() template {
-	t.wire = bytes.Clone(t.wire)
-	return t
-}
-
 func (t template) fill(seq uint64, pick uint32) {
 	for _, at := range t.seqs {
 		digits(t.wire[at:at+seqWidth], seq)
@@ -82,6 +75,16 @@ func (t template) fill(seq uint64, pick uint32) {
 	for _, at := range t.picks {
 		digits(t.wire[at:at+pickWidth], uint64(pick))
 	}
+}
+
+// ForConnection returns a copy of r with {connection} filled in.
+func (r Request) ForConnection(number int) Request {
+	fill := strings.NewReplacer("{connection}", fmt.Sprintf("%08d", number))
+	r.Path, r.Body, r.Header = fill.Replace(r.Path), fill.Replace(r.Body), maps.Clone(r.Header)
+	for name, value := range r.Header {
+		r.Header[name] = fill.Replace(value)
+	}
+	return r
 }
 
 func digits(into []byte, n uint64) {

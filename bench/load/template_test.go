@@ -24,6 +24,17 @@ func TestExpand_KeepsWidth(t *testing.T) {
 	}
 }
 
+func TestForConnection_FillsACopy(t *testing.T) {
+	r := Request{Path: "/{connection}", Header: map[string]string{"A": "{connection} {pick}"}, Body: "b{connection}"}
+	got := r.ForConnection(42)
+	if got.Path != "/00000042" || got.Header["A"] != "00000042 {pick}" || got.Body != "b00000042" {
+		t.Errorf("%+v", got)
+	}
+	if r.Header["A"] != "{connection} {pick}" {
+		t.Error("the original has changed")
+	}
+}
+
 func TestTemplate_Wire(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -3,9 +3,10 @@ package peers
 
 import "embed"
 
-// Files contains the scripts of pgbench and the Fastify service.
+// Files contains the scripts of pgbench, the Fastify service, and the configurations of HAProxy and
+// nginx.
 //
-//go:embed pgbench/*.sql fastify/*.js fastify/*.json fastify/.npmrc
+//go:embed haproxy nginx pgbench/*.sql fastify/*.js fastify/*.json fastify/.npmrc
 var Files embed.FS
 
 // Seed inserts the rows that all sides use. :customers stands for the number of customers.

@@ -3,9 +3,15 @@
 -- its customer unchanged.
 INSERT INTO hoko.workspaces (id, name) VALUES ('bench', 'Bench');
 
--- No side reaches this limit, so Redis is asked each time and denies nothing.
+-- No side reaches this limit, so Redis denies nothing. The first key is for all connections, and
+-- each of the others for one connection: hoko_bench_key_00000042.
 INSERT INTO hoko.api_keys (id, workspace_id, name, key_hash, key_start, scopes, rate_limit, rate_period)
 VALUES ('key_bench', 'bench', 'Bench', sha256('hoko_bench_key'), 'hoko_ben', '{conversionsWrite}', 6000000, '1 minute');
+
+INSERT INTO hoko.api_keys (workspace_id, name, key_hash, key_start, scopes, rate_limit, rate_period)
+SELECT 'bench', 'Bench', sha256(('hoko_bench_key_' || lpad(n::text, 8, '0'))::bytea), 'hoko_ben',
+        '{conversionsWrite}', 6000000, '1 minute'
+FROM generate_series(0, 255) n;
 
 INSERT INTO hoko.links (id, workspace_id, url, short_url, title, description, image, utm,
         collection_id, partner_id, tenant_id, external_id, created_at)

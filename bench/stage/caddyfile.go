@@ -21,10 +21,11 @@ func Ungrouped() Caddyfile {
 	return Shipped().after("guesses 60/1m\n", "\t\tsales {\n\t\t\tbatch 1\n\t\t}\n")
 }
 
-// APIProxy returns the shipped Caddyfile with a key and a limit required for the site's API.
-func APIProxy() Caddyfile {
-	return Shipped().after("track_sale @sale\n",
-		"\t\tapi_key_auth /api/*\n\t\tredis_rate_limit /api/* {\n\t\t\tlimit 600/1m\n\t\t}\n")
+// APIProxy returns the shipped Caddyfile with a key and limits required for the site's API. Each
+// limit is what follows limit in the Caddyfile.
+func APIProxy(limits ...string) Caddyfile {
+	return Shipped().after("track_sale @sale\n", "\t\tapi_key_auth /api/*\n\t\tredis_rate_limit /api/* {\n"+
+		"\t\t\tlimit "+strings.Join(limits, "\n\t\t\tlimit ")+"\n\t\t}\n")
 }
 
 // after inserts lines after a line. It panics if the Caddyfile does not have that line once.
@@ -42,8 +43,16 @@ func stock(directives string) Caddyfile {
 	return Caddyfile{options + "{$SITE_ADDRESS} {\n\tlog\n" + directives + "}\n", false}
 }
 
-// StockProxy returns a stock Caddyfile that proxies everything to the site.
-func StockProxy() Caddyfile { return stock("\treverse_proxy {$UPSTREAM}\n") }
+// StockProxy returns a stock Caddyfile that proxies everything to the site, with the transport of
+// the shipped one.
+func StockProxy() Caddyfile {
+	return stock("\treverse_proxy {$UPSTREAM} {\n\t\ttransport http {\n" +
+		"\t\t\tkeepalive_idle_conns_per_host 256\n\t\t}\n\t}\n")
+}
+
+// DefaultProxy returns a stock Caddyfile that proxies everything to the site, with Caddy's default
+// transport.
+func DefaultProxy() Caddyfile { return stock("\treverse_proxy {$UPSTREAM}\n") }
 
 // StockRespond returns a stock Caddyfile that sends a response of the edge, with the same number of
 // headers.

@@ -7,13 +7,21 @@ import (
 )
 
 func TestCaddyfile_ShippedHasTheLinesToChange(t *testing.T) {
-	for name, c := range map[string]Caddyfile{"Ungrouped": Ungrouped(), "APIProxy": APIProxy()} {
+	for name, c := range map[string]Caddyfile{"Ungrouped": Ungrouped(), "APIProxy": APIProxy("600/1m")} {
 		if !strings.HasPrefix(c.local("/dir", 8443), "{\n\tadmin unix//dir/admin.sock\n") {
 			t.Errorf("%s: the text does not begin with the global options", name)
 		}
 	}
 	if !strings.Contains(Ungrouped().text, "batch 1\n") || strings.Contains(Shipped().text, "batch") {
 		t.Error("Ungrouped must set batch, and Shipped must not")
+	}
+}
+
+func TestStockProxy_HasTheShippedTransport(t *testing.T) {
+	_, transport, found := strings.Cut(StockProxy().text, "transport http {\n")
+	setting, _, _ := strings.Cut(strings.TrimSpace(transport), "\n")
+	if !found || !strings.HasPrefix(setting, "keepalive_") || !strings.Contains(Shipped().text, "\t"+setting+"\n") {
+		t.Errorf("want the transport of the shipped Caddyfile in\n%s", StockProxy().text)
 	}
 }
 

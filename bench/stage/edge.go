@@ -70,18 +70,25 @@ func (s *Stage) StartEdge(ctx context.Context, config Caddyfile, env Env) (*Edge
 	if e.Child, err = s.spawn(name, command(context.Background())); err != nil {
 		return nil, err
 	}
-	if err := e.await(ctx, port); err != nil {
-		// Start it again for its output, which may have gone to /dev/null.
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-		defer cancel()
-		out, _ := command(ctx).CombinedOutput()
-		return nil, fmt.Errorf("%w\n%s", err, out)
+	return e, e.awaitTLS(ctx, port, command)
+}
+
+// awaitTLS returns when the child accepts TLS connections. If it does not, the error contains the
+// output of command, which starts it again.
+func (c *Child) awaitTLS(ctx context.Context, port int, command func(context.Context) *exec.Cmd) error {
+	err := c.await(ctx, port)
+	if err == nil {
+		return nil
 	}
-	return e, nil
+	// The first output may have gone to /dev/null.
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	out, _ := command(ctx).CombinedOutput()
+	return fmt.Errorf("%w\n%s", err, out)
 }
 
 // await returns when a TLS handshake succeeds, or an error after a minute.
-func (e *Edge) await(ctx context.Context, port int) error {
+func (c *Child) await(ctx context.Context, port int) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	dialer := tls.Dialer{Config: &tls.Config{ServerName: "localhost", InsecureSkipVerify: true}}
@@ -94,10 +101,10 @@ func (e *Edge) await(ctx context.Context, port int) error {
 		}
 		select {
 		case <-ticker.C:
-		case <-e.ended:
-			return fmt.Errorf("%s ended before it accepted connections: %w", e.Name, e.err)
+		case <-c.ended:
+			return fmt.Errorf("%s ended before it accepted connections: %w", c.Name, c.err)
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not accept connections: %w", e.Name, err)
+			return fmt.Errorf("%s does not accept connections: %w", c.Name, err)
 		}
 	}
 }

@@ -47,8 +47,9 @@ type Stage struct {
 	settings  map[string]string // of Postgres, if not the default
 	redis     *devserver.Redis
 	client    *redis.Client
-	installed bool // whether npm has installed the service
-	started   int  // number of edges so far
+	installed bool        // whether npm has installed the service
+	started   int         // number of edges so far
+	proxies   []proxyKind // that have been started
 	closers   []func()
 }
 
@@ -172,8 +173,8 @@ func (s *Stage) Databases() []measure.Process {
 	return []measure.Process{{Name: "Postgres", PID: s.Postgres.PID()}, {Name: "Redis", PID: s.redis.PID()}}
 }
 
-// RedisCalls returns the number of scripts that Redis has run. Each checks the rate limit of one
-// request.
+// RedisCalls returns the number of scripts that Redis has run. Each decides about the limits of one
+// request, or of several concurrent requests with one key.
 func (s *Stage) RedisCalls(ctx context.Context) (all int, err error) {
 	info := s.client.InfoMap(ctx, "commandstats")
 	if info.Err() != nil {

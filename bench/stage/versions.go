@@ -29,6 +29,11 @@ func (s *Stage) Versions(ctx context.Context) (string, error) {
 		return "", redis.Err()
 	}
 	all = append(all, "Postgres and pgbench "+postgres, "Redis "+redis.Item("Server", "redis_version"))
+	proxies, err := s.proxyVersions(ctx)
+	if err != nil {
+		return "", err
+	}
+	all = append(all, proxies...)
 	if s.installed {
 		service, err := s.serviceVersions(ctx)
 		if err != nil {

@@ -2,7 +2,6 @@ package suite
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"strings"
 
@@ -15,16 +14,20 @@ import (
 // generator is the name of the load generator in tables.
 const generator = "generator"
 
-// benchKey is the key in peers.Seed. No side reaches its limit, but each request asks Redis.
-const benchKey = "hoko_bench_key"
+// Keys of peers.Seed. No side reaches their limits. Concurrent requests with one key may share a
+// call to Redis, so with ownKeys each request asks Redis.
+const (
+	benchKey = "hoko_bench_key"              // of all connections
+	ownKeys  = "hoko_bench_key_{connection}" // each connection has its own
+)
 
 // httpDriver sends requests over HTTP.
 type httpDriver struct{ load.Spec }
 
 func (d *httpDriver) check(ctx context.Context) error {
 	fill := strings.NewReplacer("{seq}", "0000000000000000", "{pick}", "00000000")
-	r := d.Request
-	r.Body, r.Header = fill.Replace(r.Body), maps.Clone(r.Header)
+	r := d.Request.ForConnection(0)
+	r.Body = fill.Replace(r.Body)
 	for name, value := range r.Header {
 		r.Header[name] = fill.Replace(value)
 	}
@@ -52,14 +55,14 @@ func (s *side) spec() *load.Spec { return &s.driver.(*httpDriver).Spec }
 // saleSide returns a side that records sales through an edge.
 func (b *Bench) saleSide(name string, e *stage.Edge, connections int) *side {
 	servers := e.Processes(b.Stage.Databases()...)
-	s := b.httpSide(name, e.URL, connections, http.StatusCreated, b.saleRequest(), servers...)
+	s := b.httpSide(name, e.URL, connections, http.StatusCreated, b.saleRequest(ownKeys), servers...)
 	s.edge = e
 	return s
 }
 
 // saleRequest returns a sale to a random customer of the seed.
-func (b *Bench) saleRequest() load.Request {
-	r := emptyRequest("POST", "/api/track/sale", benchKey)
+func (b *Bench) saleRequest(key string) load.Request {
+	r := emptyRequest("POST", "/api/track/sale", key)
 	r.Body, r.Pick, r.Header["Content-Type"] = strings.TrimSpace(peers.Sale), b.Mode.Customers, "application/json"
 	return r
 }

@@ -106,6 +106,37 @@ func (b *Bench) comparePgbench(edge *side, clients []*side) {
 	}
 }
 
+// busyKey compares sales with one key for all connections, whose requests share calls to Redis,
+// with sales with a key for each connection.
+func busyKey(ctx context.Context, b *Bench) error {
+	e, err := b.startEdge(ctx)
+	if err != nil {
+		return err
+	}
+	connections := b.Mode.maxConnections()
+	many := b.saleSide("a key for each connection", e, connections)
+	one := b.saleSide("one busy key", e, connections)
+	one.spec().Request = b.saleRequest(benchKey)
+	if err := b.alternate(ctx, b.Mode.rounds, many, one); err != nil {
+		return err
+	}
+	suffix := fmt.Sprintf(" per sale with one busy key at %d connections", connections)
+	b.Report.AddTarget("Redis calls"+suffix, one.figure(redisCalls), report.Fraction, atMost(0.25), none)
+	for _, t := range []struct {
+		name     string
+		quantity func(sample) float64
+		required report.Bound
+	}{
+		{"Redis CPU", cpuOf("Redis"), atMost(0.4)},
+		{"edge CPU", cpuOf("edge"), atMost(1)},
+	} {
+		b.Report.AddTarget(t.name+suffix+", against a key for each connection",
+			ratio(one, many, t.quantity), report.Times, t.required, none)
+	}
+	b.addTable("One busy key", "Concurrent requests with the same key share a call to Redis.", many, one)
+	return nil
+}
+
 // kinds are other sales than those of the suite sale.
 var kinds = []struct {
 	name, script string

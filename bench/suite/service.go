@@ -63,5 +63,5 @@ func (b *Bench) serviceSide(name, url string, connections int, parts ...*stage.C
 	for _, part := range parts {
 		servers = append(servers, part.Process())
 	}
-	return b.httpSide(name, url, connections, http.StatusCreated, b.saleRequest(), servers...)
+	return b.httpSide(name, url, connections, http.StatusCreated, b.saleRequest(ownKeys), servers...)
 }

@@ -28,6 +28,7 @@ type Bench struct {
 type Suite struct {
 	Name  string
 	OptIn bool // runs only on request
+	Peers bool // needs HAProxy and nginx: --smoke runs it only on request
 	run   func(context.Context, *Bench) error
 }
 
@@ -36,10 +37,12 @@ var All = []Suite{
 	{Name: "sale", run: sales},
 	{Name: "kinds", run: kindsOfSales},
 	{Name: "service", run: service},
+	{Name: "key", run: busyKey},
 	{Name: "lone", run: loneClient},
 	{Name: "latency", run: openLoop},
 	{Name: "refusals", run: rejections},
 	{Name: "proxy", run: proxies},
+	{Name: "peers", run: peerProxies, Peers: true},
 	{Name: "memory", run: memory},
 	{Name: "delay", run: delays},
 	{Name: "micro", run: micro},

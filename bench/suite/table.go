@@ -10,7 +10,9 @@ import (
 )
 
 // processes is the order of the CPU columns; those for the total and the generator follow.
-var processes = []string{"edge", "Caddy", "service", "pgbench", "Postgres", "Redis", "site", "delay"}
+var processes = []string{
+	"edge", "Caddy", "HAProxy", "nginx", "service", "pgbench", "Postgres", "Redis", "site", "delay",
+}
 
 // addTable adds a table with a row for each side: rate, latency, and CPU time by process.
 func (b *Bench) addTable(title, note string, sides ...*side) {
