@@ -189,3 +189,16 @@ func TestCaddyfile_LimitsOfOneNameThatDiffer(t *testing.T) {
 		t.Errorf("got %v, want both lines", err)
 	}
 }
+
+// The example of docs/limits.md runs, and its headers list all limits.
+func TestRateLimit_TheDocsExample(t *testing.T) {
+	_, block, _ := strings.Cut(readDoc(t, "limits.md"), "```caddyfile\n")
+	block, _, _ = strings.Cut(block, "```")
+	e := startEdge(t, "@sale path /limited\nroute /limited {\napi_key_auth\n"+block+"respond ok\n}")
+	got := e.send("GET", "/limited", bearer(e.key("linksRead").Key), "")
+	const want = `"address";q=100;w=1, "burst";q=20;w=1, "default";q=600;w=60, "monthly";q=100000;w=`
+	if policy := got.header.Get("Ratelimit-Policy"); got.status != 200 || !strings.HasPrefix(policy, want) ||
+		!strings.HasSuffix(policy, `, "workspace";q=5000;w=60`) {
+		t.Errorf("status %d, policy %s", got.status, policy)
+	}
+}
