@@ -144,8 +144,12 @@ func (c *authCheck) walkHandler(name string, config map[string]any, in nesting) 
 	}
 }
 
-// needsKey reports whether a redis_rate_limit has a limit by key or workspace.
+// needsKey reports whether a redis_rate_limit has a limit by key or workspace, or a maximum in
+// flight.
 func needsKey(config map[string]any) bool {
+	if config["max_in_flight"] != nil {
+		return true
+	}
 	limits, _ := config["limits"].([]any)
 	if len(limits) == 0 {
 		limits = []any{config}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -219,3 +220,6 @@ func (a *App) backendSettings() (s backend.Settings, err error) {
 	}
 	return s, nil
 }
+
+// literalPassword matches an address with a password in plain text.
+var literalPassword = regexp.MustCompile(`(?i)\bpassword\s*=\s*[^\s{]|://[^:@/]*:[^{@/][^@/]*@`)

@@ -2,7 +2,10 @@ package caddymodule
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"hoko.to/edge/caddymodule/backend"
@@ -200,5 +203,54 @@ func TestRateLimit_TheDocsExample(t *testing.T) {
 	if policy := got.header.Get("Ratelimit-Policy"); got.status != 200 || !strings.HasPrefix(policy, want) ||
 		!strings.HasSuffix(policy, `, "workspace";q=5000;w=60`) {
 		t.Errorf("status %d, policy %s", got.status, policy)
+	}
+}
+
+// A site that hangs occupies an edge with at most that many requests of a key, also after a reload.
+func TestMaxInFlight_OfAHungSite(t *testing.T) {
+	arrived, leave := make(chan struct{}), make(chan struct{})
+	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		arrived <- struct{}{}
+		<-leave
+	}))
+	defer site.Close()
+	routes := "route /limited {\napi_key_auth\nredis_rate_limit {\nlimit 10/1h\nmax_in_flight %d\n" +
+		"max_in_flight 3 by workspace\n}\nreverse_proxy " + site.Listener.Addr().String() + "\n}"
+	e := startEdge(t, fmt.Sprintf(routes, 2))
+	key, other, third := e.key("linksRead"), e.key("linksRead"), e.key("linksRead")
+	var hung sync.WaitGroup
+	send := func(key string) {
+		hung.Go(func() {
+			if got := e.send("GET", "/limited", bearer(key), ""); got.status != 200 {
+				t.Errorf("status %d", got.status)
+			}
+		})
+		<-arrived
+	}
+	send(key.Key)
+	send(key.Key)
+	denied := e.send("GET", "/limited", bearer(key.Key), "")
+	if denied.status != 429 || !strings.Contains(denied.body, `"retryAfter":1`) || denied.header.Get("Ratelimit") != "" {
+		t.Errorf("got %d %s %v", denied.status, denied.body, denied.header)
+	}
+	line := written.await(t, "handled request", "uuid", denied.header.Get("X-Request-Id"))
+	if line["cause"] != "in_flight" {
+		t.Errorf("logged cause %v", line["cause"])
+	}
+	send(other.Key) // not affected by the key, but the third of the workspace
+	e.wantStatuses("/limited", bearer(third.Key), 429)
+	e.routes = fmt.Sprintf(routes, 1)
+	if err := e.load(); err != nil {
+		t.Fatal(err)
+	}
+	e.wantStatuses("/limited", bearer(other.Key), 429)
+	close(leave)
+	hung.Wait()
+	send(key.Key)
+	hung.Wait()
+	go func() { <-arrived }()
+	got := e.send("GET", "/limited", bearer(key.Key), "")
+	if left := got.header.Get("X-Ratelimit-Remaining"); left != "6" { // the denials have charged nothing
+		t.Errorf("%s remaining, want 6", left)
 	}
 }

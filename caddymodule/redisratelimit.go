@@ -34,6 +34,10 @@ type RedisRateLimit struct {
 	// Several limits, instead of the only one. Their default `on_error` is that of the handler.
 	Limits []RateLimit `json:"limits,omitempty"`
 
+	// How many requests each edge serves at the same time, for each key or workspace. It is checked
+	// before the limits, which it does not charge. If it is set, a limit is optional.
+	MaxInFlight []MaxInFlight `json:"max_in_flight,omitempty"`
+
 	app    *App
 	logger *zap.Logger
 	others []backend.Limit // by address, route or placeholder
@@ -74,10 +78,16 @@ func (l *RedisRateLimit) Provision(ctx caddy.Context) (err error) {
 
 // resolve returns all limits with their defaults, or an error if they make no sense together.
 func (l *RedisRateLimit) resolve() (limits []backend.Limit, err error) {
-	configured := l.Limits
-	if len(configured) == 0 {
+	if err := checkMaxInFlight(l.MaxInFlight); err != nil {
+		return nil, err
+	}
+	configured, none := l.Limits, l.RateLimit == RateLimit{OnError: l.OnError}
+	switch {
+	case len(configured) == 0 && none && len(l.MaxInFlight) > 0:
+		return nil, nil
+	case len(configured) == 0:
 		configured = []RateLimit{l.RateLimit}
-	} else if (l.RateLimit != RateLimit{OnError: l.OnError}) {
+	case !none:
 		return nil, errors.New("several limits: give each its own name, limit, by and cost, and none to the handler")
 	}
 	if err := checkNames(configured); err != nil {
@@ -105,8 +115,20 @@ func (l *RedisRateLimit) resolve() (limits []backend.Limit, err error) {
 // ServeHTTP passes on a request that is within all limits.
 func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	key, verified := apikey.FromContext(r.Context())
-	if !verified && len(l.owners) > 0 {
+	if !verified && len(l.owners)+len(l.MaxInFlight) > 0 {
 		return request.Fail(w, r, request.Limit, l.logger, http.StatusInternalServerError, apikey.ErrUnverified)
+	}
+	for i := range l.MaxInFlight {
+		by, id := l.MaxInFlight[i].owner(key)
+		if !backend.Serving.Enter(by, id, l.MaxInFlight[i].Max) {
+			request.Reject(w, r, request.Limit, http.StatusTooManyRequests, "in_flight",
+				func() { apierror.WriteRateLimitExceeded(w, time.Second) })
+			return nil
+		}
+		defer backend.Serving.Leave(by, id)
+	}
+	if len(l.owners)+len(l.others) == 0 {
+		return next.ServeHTTP(w, r)
 	}
 	start := time.Now()
 	decision, err := l.decide(r, key)
@@ -217,9 +239,10 @@ func checkNames(limits []RateLimit) error {
 //		limit    <rate>/<period> [<option> <value>]...
 //		name     <name>
 //		on_error local|allow|deny
+//		max_in_flight <number> [by key|workspace]
 //	}
 //
-// Only limit is required, and may be repeated: 600/1m is 600 requests per minute. Units of the
+// A limit or max_in_flight is required, and both may be repeated: 600/1m is 600 requests per minute. Units of the
 // period are ms, s, m, h and d; day and month are those of the calendar, in UTC. The options are
 // burst <number>, name <name>, cost <number or placeholder>, on_error local|allow|deny, and by
 // key|workspace|client_ip|route|<text with placeholders>. A name in its own line is that of an only
@@ -235,6 +258,14 @@ func (l *RedisRateLimit) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			l.Limits, l.lines = append(l.Limits, parsed), append(l.lines, d.Line())
 			return wrapErr(d, checkNames(l.Limits))
 		}},
+		setting{name: "max_in_flight", repeats: true, parse: func(d *caddyfile.Dispenser) error {
+			parsed, err := parseMaxInFlight(d)
+			if err != nil {
+				return err
+			}
+			l.MaxInFlight = append(l.MaxInFlight, parsed)
+			return wrapErr(d, checkMaxInFlight(l.MaxInFlight))
+		}},
 		textSetting("name", &name, ratelimit.ValidateName),
 		textSetting("on_error", &onError, func(text string) error {
 			_, err := ratelimit.ParseOnError(text)
@@ -244,8 +275,10 @@ func (l *RedisRateLimit) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	switch {
 	case err != nil:
 		return err
-	case len(l.Limits) == 0:
+	case len(l.Limits) == 0 && len(l.MaxInFlight) == 0:
 		return d.Err("redis_rate_limit needs a limit, such as limit 600/1m")
+	case len(l.Limits) == 0 && name != "":
+		return d.Err("name is the name of a limit: add one, such as limit 600/1m")
 	case name != "" && (len(l.Limits) > 1 || l.Limits[0].Name != ""):
 		return d.Err("name is for a single limit: give each limit its own, such as limit 600/1m name default")
 	}

@@ -115,6 +115,9 @@ func (e *Event) whyLimit() (why, next string) {
 				e.Limit.Name, e.Limit.Limit, sourceText(e.Limit.Source)),
 			fmt.Sprintf("It admits again at %s. Raise the limit with caddy hoko keys update %s --limit <rate>/<period>",
 				timeText(e.Limit.AdmitsAt), e.KeyID)
+	case "in_flight":
+		return "This edge was serving as many requests of the key or its workspace as max_in_flight allows.",
+			"Look for slow requests of the key: site_duration in the access log. Or raise max_in_flight."
 	case "unavailable":
 		return fmt.Sprintf("Redis does not decide about the limit %s, and its on_error is deny.", e.Limit.Name),
 			"Fix Redis (run caddy hoko doctor), or set on_error local. "
