@@ -76,8 +76,7 @@ func expectedRows() (rows []string) {
 		rows = append(rows, "edge, "+kind, "pgbench, "+kind)
 	}
 	for _, name := range []string{"401 without a key", "401 for an unknown key", "429 for a remembered denial",
-		"proxied page",
-		"proxied API call with key and one limit", "proxied API call with key and three limits"} {
+		"proxied page", "proxied API call with key and one limit", "proxied API call with key and three limits"} {
 		for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 			rows = append(rows, name+", "+protocol+", edge", name+", "+protocol+", stock")
 		}
