@@ -149,6 +149,19 @@ func checkSameLimit(a, b backend.Limit) error {
 	return nil
 }
 
+// checkNames returns an error if two limits have the same name.
+func checkNames(limits []RateLimit) error {
+	seen := make(map[string]bool)
+	for _, l := range limits {
+		name := cmp.Or(l.Name, "default")
+		if seen[name] {
+			return fmt.Errorf("two limits are named %q: add name <name> to one", name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
 const limitForm = "limit must be <rate>/<period> [burst <number>] [name <name>] [by <what>] " +
 	"[cost <number or placeholder>] [on_error local|allow|deny]"
 

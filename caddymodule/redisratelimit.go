@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -220,19 +219,6 @@ func parseRedisRateLimit(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 	return handler, nil
 }
 
-// checkNames returns an error if two limits have the same name.
-func checkNames(limits []RateLimit) error {
-	seen := make(map[string]bool)
-	for _, l := range limits {
-		name := cmp.Or(l.Name, "default")
-		if seen[name] {
-			return fmt.Errorf("two limits are named %q: add name <name> to one", name)
-		}
-		seen[name] = true
-	}
-	return nil
-}
-
 // UnmarshalCaddyfile sets up the handler from its directive. Syntax:
 //
 //	redis_rate_limit [<matcher>] {
@@ -242,11 +228,11 @@ func checkNames(limits []RateLimit) error {
 //		max_in_flight <number> [by key|workspace]
 //	}
 //
-// A limit or max_in_flight is required, and both may be repeated: 600/1m is 600 requests per minute. Units of the
-// period are ms, s, m, h and d; day and month are those of the calendar, in UTC. The options are
-// burst <number>, name <name>, cost <number or placeholder>, on_error local|allow|deny, and by
-// key|workspace|client_ip|route|<text with placeholders>. A name in its own line is that of an only
-// limit, and an on_error there is the default of all limits.
+// A limit or max_in_flight is required, and both may be repeated. 600/1m is 600 requests per
+// minute. Units of the period are ms, s, m, h and d; day and month are those of the calendar, in
+// UTC. The options are burst <number>, name <name>, cost <number or placeholder>, on_error
+// local|allow|deny, and by key|workspace|client_ip|route|<text with placeholders>. A name in its
+// own line is that of an only limit, and an on_error there is the default of all limits.
 func (l *RedisRateLimit) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	var name, onError string
 	err := parseDirective(d,
