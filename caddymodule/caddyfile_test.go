@@ -70,6 +70,7 @@ func TestCaddyfile_ErrorsNameTheLine(t *testing.T) {
 		{"redis_rate_limit", "limit 1/s by address", "by address: it has no placeholder: want key, workspace"},
 		{"redis_rate_limit", "limit 1/s by {heeader.X}", "by {heeader.X}: unknown placeholder {heeader.X}: want"},
 		{"redis_rate_limit", "limit 1/s by {http.request.foo}", "unknown placeholder {http.request.foo}"},
+		{"redis_rate_limit", "limit 1/s by {http.request.body}", "{http.request.body} would wait for the whole body"},
 		{"redis_rate_limit", "limit 10/s cost 0", "cost must be at least 1, not 0"},
 		{"redis_rate_limit", "limit 10/s cost 11", "a cost of 11 is more than the limit 10/1s ever holds: raise"},
 		{"redis_rate_limit", "limit 10/day cost 11", "a cost of 11 is more than the limit 10/day ever holds"},

@@ -3,9 +3,11 @@ package caddymodule
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"hoko.to/edge/caddymodule/backend"
 	"hoko.to/edge/plugin/apikey"
@@ -21,11 +23,22 @@ type MaxInFlight struct {
 	By string `json:"by,omitempty"`
 }
 
-func (m *MaxInFlight) owner(key *apikey.Key) (by, id string) {
+// enter counts a request, once if it passes several handlers. Unless it is one too many, the caller
+// must call leave when the request ends.
+func (m *MaxInFlight) enter(r *http.Request, key *apikey.Key) (admitted bool, leave func()) {
+	by, id := backend.ByKey, key.ID
 	if m.By == backend.ByWorkspace {
-		return backend.ByWorkspace, key.WorkspaceID
+		by, id = m.By, key.WorkspaceID
 	}
-	return backend.ByKey, key.ID
+	counted := "hoko.in_flight." + by
+	if caddyhttp.GetVar(r.Context(), counted) == true {
+		return backend.Serving.Within(by, id, m.Max), func() {}
+	}
+	if !backend.Serving.Enter(by, id, m.Max) {
+		return false, nil
+	}
+	caddyhttp.SetVar(r.Context(), counted, true)
+	return true, func() { backend.Serving.Leave(by, id) }
 }
 
 // checkMaxInFlight returns an error if one makes no sense, or if two are by the same.

@@ -115,6 +115,9 @@ func checkPlaceholders(text string) error {
 		if !closed || name == "" {
 			return errors.New("a placeholder is not closed")
 		}
+		if strings.HasPrefix(name, "http.request.body") {
+			return fmt.Errorf("{%s} would wait for the whole body", name)
+		}
 		rest, found = after, true
 		if _, ok := known.Get(name); ok || !strings.Contains(name, ".") || hasAnyPrefix(name, openNamespaces) {
 			continue
@@ -142,6 +145,9 @@ func checkSameLimit(a, b backend.Limit) error {
 	case a.Limit != b.Limit || a.By != b.By:
 		return fmt.Errorf("limits with the same name share buckets, but two named %q are different (%s by %s, "+
 			"%s by %s): rename one", a.Name, a.Limit, a.By, b.Limit, b.By)
+	case a.Overridable != b.Overridable:
+		return fmt.Errorf("limits with the same name share buckets, but the limit of a key replaces %q in only one "+
+			"of two handlers, because the other has several limits: rename one", a.Name)
 	case a.Grouped != b.Grouped:
 		return fmt.Errorf("limits with the same name share buckets, but only one handler has %q together with "+
 			"a limit by workspace, so that its buckets are elsewhere: rename one", a.Name)

@@ -105,7 +105,7 @@ func TestRateLimit_CostOfARequest(t *testing.T) {
 		t.Run(cost, func(t *testing.T) {
 			e := startEdge(t, limitedRoutes("api_key_auth", "limit 4/1h "+cost))
 			h := bearer(e.key("linksRead").Key)
-			for i, query := range []string{"?c=1", "?c=0", "?c=3", "?c=9"} {
+			for i, query := range []string{"?c=1", "?c=0", "?c=3", "?c=99999999999999999999"} {
 				if got := e.send("GET", "/limited"+query, h, "").status; got != statuses[i] {
 					t.Errorf("request %d: status %d, want %d", i, got, statuses[i])
 				}
@@ -169,6 +169,7 @@ func TestRegisterLimit_SameNameIsTheSameLimit(t *testing.T) {
 		"another on_error": {func(l *backend.Limit) { l.OnError = "deny" }, ""},
 		"another limit":    {func(l *backend.Limit) { l.Limit.Burst = 2 }, `are different (1/1s by key, 1/1s burst 2`},
 		"another owner":    {func(l *backend.Limit) { l.By = "route" }, `are different (1/1s by key, 1/1s by route)`},
+		"overridable":      {func(l *backend.Limit) { l.Overridable = true }, "replaces \"a\" in only one of two"},
 		"another group":    {func(l *backend.Limit) { l.Grouped = true }, "together with a limit by workspace"},
 	} {
 		second := first
@@ -254,4 +255,11 @@ func TestMaxInFlight_OfAHungSite(t *testing.T) {
 	if left := got.header.Get("X-Ratelimit-Remaining"); left != "6" { // the denials have charged nothing
 		t.Errorf("%s remaining, want 6", left)
 	}
+}
+
+// A request that passes two handlers counts once, and each compares its own maximum.
+func TestMaxInFlight_OfTwoHandlers(t *testing.T) {
+	e := startEdge(t, "route /limited {\napi_key_auth\nredis_rate_limit {\nmax_in_flight 1\n}\n"+
+		"redis_rate_limit {\nmax_in_flight 1\nmax_in_flight 1 by workspace\n}\nrespond ok\n}")
+	e.wantStatuses("/limited", bearer(e.key("linksRead").Key), 200, 200)
 }

@@ -118,13 +118,13 @@ func (l *RedisRateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next 
 		return request.Fail(w, r, request.Limit, l.logger, http.StatusInternalServerError, apikey.ErrUnverified)
 	}
 	for i := range l.MaxInFlight {
-		by, id := l.MaxInFlight[i].owner(key)
-		if !backend.Serving.Enter(by, id, l.MaxInFlight[i].Max) {
+		admitted, leave := l.MaxInFlight[i].enter(r, key)
+		if !admitted {
 			request.Reject(w, r, request.Limit, http.StatusTooManyRequests, "in_flight",
 				func() { apierror.WriteRateLimitExceeded(w, time.Second) })
 			return nil
 		}
-		defer backend.Serving.Leave(by, id)
+		defer leave()
 	}
 	if len(l.owners)+len(l.others) == 0 {
 		return next.ServeHTTP(w, r)

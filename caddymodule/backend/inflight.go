@@ -31,6 +31,13 @@ func (f *InFlight) Enter(by, id string, limit int) bool {
 	return true
 }
 
+// Within reports whether at most limit requests of an owner are in flight.
+func (f *InFlight) Within(by, id string, limit int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.requests[inFlightOwner{by, id}] <= limit
+}
+
 // Leave ends what Enter has counted.
 func (f *InFlight) Leave(by, id string) {
 	f.mu.Lock()

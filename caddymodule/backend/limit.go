@@ -3,6 +3,7 @@ package backend
 import (
 	"cmp"
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -62,8 +63,7 @@ func (l *Limit) OtherRequest(r *http.Request) ratelimit.Request {
 	case ByRoute:
 	case ByClientIP:
 		client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-		addr := apikey.ClientAddr(client).As16()
-		copy(request.Bucket[:], addr[:])
+		request.Bucket = hashOf(ByClientIP, apikey.ClientAddr(client).String())
 	default:
 		request.Bucket = hashOf("", replacer(r).ReplaceAll(l.By, ""))
 	}
@@ -77,10 +77,10 @@ func (l *Limit) CostOf(r *http.Request) int {
 		return 1
 	}
 	cost, err := strconv.Atoi(replacer(r).ReplaceAll(l.Cost, ""))
-	if err != nil || cost < 0 {
+	if cost < 0 || err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 1
 	}
-	return cost
+	return cost // also if it is out of range, as it is then the highest int
 }
 
 func replacer(r *http.Request) *caddy.Replacer {
