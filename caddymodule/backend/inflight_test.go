@@ -8,8 +8,10 @@ import (
 
 func TestInFlight_CountsEachOwner(t *testing.T) {
 	var f InFlight
-	if !f.Enter(ByKey, "a", 2) || !f.Enter(ByKey, "a", 2) || f.Enter(ByKey, "a", 2) {
-		t.Error("want two of two")
+	for i, want := range []bool{true, true, false} {
+		if f.Enter(ByKey, "a", 2) != want {
+			t.Errorf("request %d: admitted %t", i, !want)
+		}
 	}
 	if !f.Enter(ByKey, "b", 1) || !f.Enter(ByWorkspace, "a", 1) {
 		t.Error("another owner has none in flight")

@@ -27,6 +27,9 @@ func TestConnections_ComparesWithEachLimit(t *testing.T) {
 	db := testenv.Connect(t, server.DSN("postgres"))
 	db.Exec("CREATE ROLE edge LOGIN")
 	dsn := server.DSN("postgres") + "&user=edge"
+	testenv.Until(t, "the session that has waited for the server is gone", func() bool {
+		return db.Count("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") == 1
+	})
 	const command = ", and a command needs one, but "
 	for _, tc := range []struct {
 		name, sql string
