@@ -31,6 +31,7 @@ func TestCaddyfile_ErrorsNameTheLine(t *testing.T) {
 		{"hoko / key_cache", "size 0", "size must be 1 … 10000000, not 0"},
 		{"hoko / key_cache", "ttl 0s", "ttl must be 1s … 24h0m0s, not 0s"},
 		{"hoko / key_cache", "stale -1s", "stale must be 0s … 168h0m0s, not -1s"},
+		{"hoko", "guesses 60/day", "a budget refills steadily"},
 		{"hoko", "guesses 60", `limit "60": want RATE/PERIOD`},
 		{"hoko", "guesses", "wrong argument count"},
 		{"hoko", "guesses 0/1m", "rate must be"},

@@ -157,10 +157,15 @@ func (a *App) parseGuesses(d *caddyfile.Dispenser) error {
 	var text string
 	return textSetting("guesses", &text, func(string) error {
 		budget, err := limit.Parse(text)
+		if err == nil && budget.Calendar != limit.None {
+			err = errGuessQuota
+		}
 		a.Guesses = &budget
 		return err
 	}).parse(d)
 }
+
+var errGuessQuota = errors.New("a budget refills steadily: give a period such as 1m, not day or month")
 
 // validate rejects values that a JSON config may contain and the Caddyfile parser rejects.
 func (a *App) validate() error {
@@ -171,7 +176,11 @@ func (a *App) validate() error {
 		checkAll("sales", a.Sales.settings()),
 	)
 	if a.Guesses != nil {
-		if invalid := a.Guesses.Validate(); invalid != nil {
+		invalid := a.Guesses.Validate()
+		if a.Guesses.Calendar != limit.None {
+			invalid = errGuessQuota
+		}
+		if invalid != nil {
 			err = errors.Join(err, fmt.Errorf("guesses: %w", invalid))
 		}
 	}

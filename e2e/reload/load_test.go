@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"strings"
 	"sync"
@@ -82,8 +83,12 @@ func retry(c *http.Client, request func() (*http.Request, error), status int, he
 		for i := 0; i < len(headers); i += 2 {
 			req.Header.Set(headers[i], headers[i+1])
 		}
-		res, err := c.Do(req)
-		if isShutdown(c, err) && time.Now().Before(guard) {
+		opened := false
+		trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { opened = true }}
+		res, err := c.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+		// The old configuration's socket resets connections in its queue, and so nothing was sent.
+		neverOpened := !opened && errors.Is(err, syscall.ECONNRESET)
+		if (neverOpened || isShutdown(c, err)) && time.Now().Before(guard) {
 			continue
 		}
 		if err != nil {
@@ -100,7 +105,7 @@ func retry(c *http.Client, request func() (*http.Request, error), status int, he
 // isShutdown reports whether a client must retry after err. HTTP/1.1 cannot tell whether a request
 // was in flight when the connection closed. HTTP/3 rejected the request unprocessed (RFC 9114,
 // 4.1.1) or never sent it: Go's client retries only once, and its next connection may reach the
-// same server. HTTP/2 allows no such error.
+// same server. HTTP/2 allows no such error on a connection that is open.
 func isShutdown(c *http.Client, err error) bool {
 	if err == nil {
 		return false

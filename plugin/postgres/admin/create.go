@@ -165,10 +165,7 @@ func checkExpiry(at time.Time) error {
 // checkLimit returns l with its defaults.
 func checkLimit(l limit.Limit) (limit.Limit, error) {
 	l = l.WithDefaults()
-	if err := l.Validate(); err != nil {
-		return l, fmt.Errorf("limit: %w", err)
-	}
-	return l, nil
+	return l, validLimit(l)
 }
 
 // limitParameters returns the columns of a limit. They are null for the zero limit.

@@ -89,8 +89,11 @@ func TestImportKeys_NamesWrongLines(t *testing.T) {
 		"scope":        {func(k *admin.ImportedKey) { k.Scopes = []string{"s3cret"} }, "unknown scope …"},
 		"no scope":     {func(k *admin.ImportedKey) { k.Scopes = nil }, "without scopes"},
 		"hostname":     {func(k *admin.ImportedKey) { k.Hostnames = []string{"s3cret/"} }, "hostname … must"},
-		"limit":        {func(k *admin.ImportedKey) { k.Limit.Rate = 2e9 }, "rate must be"},
-		"past":         {func(k *admin.ImportedKey) { k.ExpiresAt = time.Now().Add(-time.Hour) }, "in the past"},
+		"quota": {func(k *admin.ImportedKey) {
+			k.Limit = limit.Limit{Rate: 5, Burst: 5, Calendar: limit.Day}
+		}, "cannot hold a quota per day"},
+		"limit": {func(k *admin.ImportedKey) { k.Limit.Rate = 2e9 }, "rate must be"},
+		"past":  {func(k *admin.ImportedKey) { k.ExpiresAt = time.Now().Add(-time.Hour) }, "in the past"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wrong := imported(7, "second")

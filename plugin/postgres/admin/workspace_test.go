@@ -97,7 +97,9 @@ func TestCreateWorkspace_InvalidChangesNothing(t *testing.T) {
 		"NUL in the ID":     {admin.NewWorkspace{ID: "\x00", Name: "b"}, `not "\x00"`},
 		"not UTF-8":         {admin.NewWorkspace{Name: "\xff"}, `not "\xff"`},
 		"too long":          {admin.NewWorkspace{Name: strings.Repeat("ö", 256)}, "1 to 255"},
-		"invalid limit":     {admin.NewWorkspace{Name: "b", Limit: limit.Limit{Rate: 1}}, "limit: burst must be"},
+		"quota": {admin.NewWorkspace{Name: "b", Limit: limit.Limit{Rate: 5, Burst: 5, Calendar: limit.Month}},
+			"cannot hold a quota per month"},
+		"invalid limit": {admin.NewWorkspace{Name: "b", Limit: limit.Limit{Rate: 1}}, "limit: burst must be"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := admin.CreateWorkspace(testenv.Guarded(t), dsn, c.wanted)

@@ -233,6 +233,10 @@ func validLimit(l limit.Limit) error {
 	if l == (limit.Limit{}) {
 		return nil
 	}
+	if l.Calendar != limit.None {
+		return fmt.Errorf("limit: the columns rate_* cannot hold a quota per %s: give a period such as 30d, "+
+			"or set the quota in the Caddyfile", l.Calendar)
+	}
 	if err := l.Validate(); err != nil {
 		return fmt.Errorf("limit: %w", err)
 	}
