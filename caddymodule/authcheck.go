@@ -147,7 +147,7 @@ func (c *authCheck) walkHandler(name string, config map[string]any, in nesting) 
 // needsKey reports whether a redis_rate_limit has a limit by key or workspace, or a maximum in
 // flight.
 func needsKey(config map[string]any) bool {
-	if config["max_in_flight"] != nil {
+	if maxima, _ := config["max_in_flight"].([]any); len(maxima) > 0 {
 		return true
 	}
 	limits, _ := config["limits"].([]any)

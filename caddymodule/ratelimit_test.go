@@ -263,3 +263,15 @@ func TestMaxInFlight_OfTwoHandlers(t *testing.T) {
 		"redis_rate_limit {\nmax_in_flight 1\nmax_in_flight 1 by workspace\n}\nrespond ok\n}")
 	e.wantStatuses("/limited", bearer(e.key("linksRead").Key), 200, 200)
 }
+
+func TestCheckPlaceholders_AcceptsCaddys(t *testing.T) {
+	for _, name := range []string{
+		"http.request.uuid", "http.request.orig_uri.path", "http.request.local.host", "http.request.duration_ms",
+		"http.shutting_down", "http.request.header.X-A", "http.request.cookie.a", "http.request.tls.server_name",
+		"http.vars.client_ip", "http.auth.user.id", "env.HOME", "tenant",
+	} {
+		if err := checkPlaceholders("a{" + name + "}"); err != nil {
+			t.Errorf("{%s}: %v", name, err)
+		}
+	}
+}

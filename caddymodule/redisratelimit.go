@@ -16,6 +16,7 @@ import (
 	"hoko.to/edge/caddymodule/request"
 	"hoko.to/edge/plugin/apierror"
 	"hoko.to/edge/plugin/apikey"
+	"hoko.to/edge/plugin/limit"
 	"hoko.to/edge/plugin/ratelimit"
 )
 
@@ -106,7 +107,8 @@ func (l *RedisRateLimit) resolve() (limits []backend.Limit, err error) {
 	}
 	for i := range limits {
 		limits[i].Grouped = byWorkspace && limits[i].OfOwner()
-		limits[i].Overridable = limits[i].By == backend.ByKey && (byKey == 1 || limits[i].Name == "default")
+		isRate := limits[i].By == backend.ByKey && limits[i].Limit.Calendar == limit.None
+		limits[i].Overridable = isRate && (byKey == 1 || limits[i].Name == "default")
 	}
 	return limits, nil
 }
